@@ -1,0 +1,41 @@
+"""One word for each party that can fail, and the exit code that the command line gives it.
+
+Stages raise these with a message of one line that states the fact, the cause and the next act. Everything else keeps its
+traceback: it is a bug of Errata's.
+"""
+
+
+class ErrataError(Exception):
+    """Something that the user can fix; the command line prints it in one line, without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(ErrataError):
+    """A wrong flag, name or config value: nothing was started."""
+
+    exit_code = 2
+
+
+class TaskError(ErrataError):
+    """A data file or a task's gold answers are not usable."""
+
+
+class TargetError(ErrataError):
+    """The target model cannot be loaded or cannot generate."""
+
+
+class InstructorError(ErrataError):
+    """The instructor cannot be reached or cannot answer."""
+
+
+class SandboxError(ErrataError):
+    """The sandbox itself (not the program in it) is unusable."""
+
+
+class TrainerError(ErrataError):
+    """Training was refused or failed."""
+
+
+class RunError(ErrataError):
+    """The run directory cannot be used: another config, another process, a damaged or unwritable file."""
