@@ -10,7 +10,7 @@ import json
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field, model_validator
 
 Message = dict[str, str]
 """One chat message: {"role": "system" | "user" | "assistant", "content": text}."""
@@ -28,10 +28,17 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     _identity: ClassVar[tuple[str, ...]] = ()
 
+    @computed_field  # type: ignore[prop-decorator]
     @cached_property
     def id(self) -> str:
-        """Content hash of the identifying fields, 16 hex digits."""
-        return content_hash([type(self).__name__, self.model_dump(mode="json", include=set(self._identity) or None)])
+        """Content hash of the identifying fields, 16 hex digits. Written with each row, computed anew when it is read."""
+        names = set(self._identity) or set(type(self).model_fields)
+        return content_hash([type(self).__name__, self.model_dump(mode="json", include=names)])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_id(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if name != "id"} if isinstance(data, dict) else data
 
 
 class Example(Record):
@@ -86,6 +93,7 @@ class Failure(Record):
     attempt: Attempt
     contrasts: tuple[Attempt, ...] = ()
 
+    @computed_field  # type: ignore[prop-decorator]
     @cached_property
     def id(self) -> str:
         return content_hash(["Failure", self.attempt.example.id, self.attempt.response])
@@ -153,6 +161,18 @@ class Rejection(Record):
     kind: Literal["diagnosis", "program", "sample"]
     check: str
     reason: str
+
+
+class Taught(Record):
+    """What a strategy made of one failure: its diagnosis, the program that passed the checks, and every refusal on the way."""
+
+    failure_id: str
+    diagnosis: Diagnosis | None
+    """None when the instructor's answer could not be read."""
+    program: SampleProgram | None
+    refused: tuple[SampleProgram, ...] = ()
+    """Programs that a check refused, in the order of writing."""
+    rejections: tuple[Rejection, ...] = ()
 
 
 class TrainRow(Record):

@@ -1,0 +1,136 @@
+"""From kept programs to a training set: rows drawn by error mass, checked one by one, and replay of what the target solves.
+
+The mass of a program is the share of its probe rows that the target fails: what it would still learn from it. Each program stands for
+one error drawn at random from all errors, so that equal masses give each kind of error rows in proportion to how often it was made.
+
+What is not here: running the target (the cycle does), and the text of a row (the task's completion).
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle, islice
+from typing import NamedTuple
+
+from ..sandbox import Limits, Sandbox
+from ..signatures.records import Attempt, Example, Rejection, Sample, SampleProgram, TrainRow
+from ..tasks import Task
+from .contract import Draw, run_program, samples
+
+RowCheck = Callable[[Sample], str | None]
+PASSES = 4
+"""How often the budget that programs could not fill is handed to the others."""
+
+
+class Assembly(NamedTuple):
+    samples: list[Sample]
+    rejections: list[Rejection]
+
+
+def shares(masses: Mapping[str, float], total: int) -> dict[str, int]:
+    """Whole rows a program, in proportion to mass, summing to `total` (largest remainder; ties by id). Empty when no mass is above 0."""
+    mass = sum(masses.values())
+    if not mass:
+        return {}
+    exact = {name: total * value / mass for name, value in masses.items()}
+    whole = {name: int(value) for name, value in exact.items()}
+    order = sorted(exact, key=lambda name: (whole[name] - exact[name], name))
+    for name in order[: total - sum(whole.values())]:
+        whole[name] += 1
+    return whole
+
+
+def draws(seed: int, levels: Sequence[int], start: int, count: int) -> list[Draw]:
+    """`count` draws from index `start`, at the levels in turn."""
+    return [(seed, index, level) for index, level in zip(range(start, start + count), islice(cycle(levels), start, None), strict=False)]
+
+
+def draw_rows(
+    sandbox: Sandbox, limits: Limits, program: SampleProgram, wanted: Sequence[Draw]
+) -> list[Sample]:
+    """The samples of the draws that did not fail. A program that breaks a limit here gives none."""
+    drawn = run_program(sandbox, program.source, (), wanted, limits)
+    return samples(program, wanted, drawn.rows) if drawn.rows else []
+
+
+def assemble(
+    programs: Mapping[str, SampleProgram],
+    masses: Mapping[str, float],
+    total: int,
+    seed: int,
+    levels: Sequence[int],
+    checks: Sequence[tuple[str, RowCheck]],
+    sandbox: Sandbox,
+    limits: Limits,
+) -> Assembly:
+    """Draw and check rows until `total` are kept or the programs have no more to give.
+
+    `programs` and `masses` share their keys. What a program cannot fill goes to the others, by mass.
+    """
+    kept: list[Sample] = []
+    rejections: list[Rejection] = []
+    used: Counter[str] = Counter()
+    live = {name: mass for name, mass in masses.items() if mass > 0}
+    for _ in range(PASSES):
+        budget = shares(live, total - len(kept))
+        for name, count in budget.items():
+            if not count:
+                continue
+            # a fifth more than needed, for the rows that checks will refuse
+            wanted = draws(seed, levels, used[name], count + count // 5 + 2)
+            got = 0
+            for sample in draw_rows(sandbox, limits, programs[name], wanted):
+                if got == count:
+                    break
+                refusal = first_refusal(sample, checks)
+                if refusal:
+                    rejections.append(refusal)
+                else:
+                    kept.append(sample)
+                    got += 1
+            used[name] += len(wanted)
+            if got < count:
+                del live[name]
+        if len(kept) >= total or not live:
+            break
+    return Assembly(kept, rejections)
+
+
+def first_refusal(sample: Sample, checks: Sequence[tuple[str, RowCheck]]) -> Rejection | None:
+    """Ask the row checks in order."""
+    for name, check in checks:
+        complaint = check(sample)
+        if complaint:
+            return Rejection(of=sample.id, kind="sample", check=name, reason=complaint)
+    return None
+
+
+def replay(solved: Sequence[Attempt], count: int, seed: int) -> list[Attempt]:
+    """`count` solved attempts at random, evenly over skills; they repeat when there are fewer than `count`."""
+    rng = random.Random(f"replay:{seed}")
+    groups: dict[str, list[Attempt]] = {}
+    for attempt in sorted(solved, key=lambda row: row.example.id):
+        groups.setdefault(attempt.example.skill, []).append(attempt)
+    turns = [_forever(groups[skill], rng) for skill in sorted(groups)]
+    return [next(turn) for turn in islice(cycle(turns), count)] if turns else []
+
+
+def _forever(rows: list[Attempt], rng: random.Random) -> Iterator[Attempt]:
+    while True:
+        yield from rng.sample(rows, len(rows))
+
+
+def train_rows(task: Task, kept: Sequence[Sample], replayed: Sequence[Attempt], seed: int) -> list[TrainRow]:
+    """Prompt-completion rows, shuffled: generated problems with the program's worked solution, replay in the target's own words."""
+    rows = []
+    for sample in kept:
+        example = Example(task=task.name, split="train", question=sample.question, answer=sample.answer)
+        completion = task.completion(sample.solution, sample.answer)
+        rows.append(_row(task, example, completion, sample.id))
+    rows += [_row(task, attempt.example, attempt.response, attempt.id) for attempt in replayed]
+    random.Random(f"shuffle:{seed}").shuffle(rows)
+    return rows
+
+
+def _row(task: Task, example: Example, completion: str, source: str) -> TrainRow:
+    return TrainRow(prompt=tuple(task.prompt(example)), completion=({"role": "assistant", "content": completion},), source=source)

@@ -1,0 +1,265 @@
+"""The checks that a program and its rows must pass before they teach. Every refusal is a Rejection whose reason a repair call reads.
+
+A program check is a function from a Trial (all that was seen of the program, from two runs in the sandbox) to a complaint, or None when
+it passes; add one by writing it and naming it in CHECKS, cheap ones first. `targeted` needs the target and is applied by the cycle.
+Row checks (`Distinct`, `Unseen`) are asked once for each row, in order.
+
+What is not here: an independent solve of the rows by a second model (`agreed`); the report says that it was not made.
+"""
+
+import difflib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from datasketch import MinHash, MinHashLSH
+
+from ..sandbox import Limits, Sandbox
+from ..signatures.records import Attempt, Example, Failure, Rejection, Sample, SampleProgram
+from ..tasks import Task
+from .contract import Draw, Drawn, run_program
+
+DRAWS: tuple[Draw, ...] = tuple((-1, index, 1 + index % 5) for index in range(200))
+"""The draws that a program is judged on; seed -1 is never used for training rows."""
+DISTINCT_SHARE = 0.25
+"""Least share of the draws that must be distinct problems: 50 of 200."""
+FAILED_SHARE = 0.05
+"""Largest share of draws that may fail (a draw that found no sensible numbers, say)."""
+TELLING_SHARE = 0.1
+"""Largest share of drawn rows on which `wrong` may give the right answer; such rows are dropped."""
+ALIKE = 0.6
+"""Least likeness (difflib ratio over words) of the anchor's question to the error's own."""
+
+
+class Trial(NamedTuple):
+    """What was seen of a program."""
+
+    program: SampleProgram
+    failures: Sequence[Failure]
+    task: Task
+    first: Drawn
+    """Its anchors (in the order of program.anchors) and DRAWS."""
+    again: Drawn
+    """Every fifth of DRAWS, in reverse order, from a fresh sandbox."""
+
+
+Check = Callable[[Trial], str | None]
+
+
+def runs(trial: Trial) -> str | None:
+    """Loads within the limits, and its rows have the right shape and agree with themselves."""
+    run = trial.first.run
+    if run.outcome != "ok":
+        return f"{run.outcome}: {run.error}".strip()
+    failed = [row["error"] for row in trial.first.rows if "error" in row]
+    if len(failed) > FAILED_SHARE * len(trial.first.rows):
+        error, count = Counter(failed).most_common(1)[0]
+        return f"{len(failed)} of {len(trial.first.rows)} draws failed, {count} of them with {error}"
+    for row in good(trial.first.rows):
+        complaint = self_consistent(trial.task, row)
+        if complaint:
+            return complaint
+    return None
+
+
+def self_consistent(task: Task, row: dict[str, Any]) -> str | None:
+    """The completion that would be trained on is judged right for the row's own answer."""
+    example = Example(task=task.name, split="train", question=row["question"], answer=row["answer"])
+    verdict = task.verdict(example, task.completion(row["solution"], row["answer"]))
+    if verdict.correct:
+        return None
+    return f"solution and answer do not agree: answer {row['answer']!r}, read from the solution {verdict.extracted!r} ({verdict.reason})"
+
+
+def anchored(trial: Trial) -> str | None:
+    """Each anchor rebuilds its error's gold answer, by the task's own verdict, and a recognisable question."""
+    failures = {failure.id: failure for failure in trial.failures}
+    for name, row in zip(trial.program.anchors, trial.first.anchors, strict=True):
+        example = failures[name].attempt.example
+        if "error" in row:
+            return f"make(**ANCHORS[{name!r}]) failed: {row['error']}"
+        verdict = trial.task.verdict(example, trial.task.completion(row["solution"], row["answer"]))
+        if not verdict.correct:
+            return f"make(**ANCHORS[{name!r}]) answers {row['answer']!r}, but the gold answer is {example.answer!r}"
+        if _likeness(row["question"], example.question) < ALIKE:
+            return f"the question of make(**ANCHORS[{name!r}]) is not recognisably the error's own: {row['question'][:200]!r}"
+    return None
+
+
+def deterministic(trial: Trial) -> str | None:
+    """The same draw gives the same row in a fresh sandbox, whatever was drawn before it."""
+    if trial.again.run.outcome != "ok":
+        return f"a second run ended with {trial.again.run.outcome}: {trial.again.run.error}"
+    for row, again in zip(_fifth(trial.first.rows), trial.again.rows, strict=True):
+        if row != again:
+            return f"the same draw gave another row when it was drawn again, in another order: {row} and then {again}"
+    return None
+
+
+def diverse(trial: Trial) -> str | None:
+    """Enough distinct problems: question template, numbers (in any order) and answer; names do not count."""
+    rows = good(trial.first.rows)
+    distinct = len({problem_shape(row["question"], row["answer"]) for row in rows})
+    needed = DISTINCT_SHARE * len(trial.first.rows)
+    if distinct >= needed:
+        return None
+    texts = len({row["question"] for row in rows})
+    other = f" ({texts} distinct texts, but most differ only in names or in the order of the numbers)" if texts >= needed else ""
+    return f"only {distinct} distinct problems in {len(trial.first.rows)} draws, {needed:.0f} are needed{other}"
+
+
+def telling(trial: Trial) -> str | None:
+    """`wrong` gives what the target answered at the anchor, and another answer than the right one on drawn rows."""
+    failures = {failure.id: failure for failure in trial.failures}
+    for name, row in zip(trial.program.anchors, trial.first.anchors, strict=True):
+        told = failures[name].attempt.verdict.extracted
+        if row.get("wrong") is None or told is None:
+            continue
+        if not _same(trial.task, row["wrong"], told):
+            return f"wrong(**ANCHORS[{name!r}]) is {row['wrong']!r}, but the model answered {told!r}"
+    rows = [row for row in good(trial.first.rows) if row.get("wrong") is not None]
+    equal = sum(_same(trial.task, row["wrong"], row["answer"]) for row in rows)
+    if equal > TELLING_SHARE * len(rows):
+        return f"wrong() gives the right answer on {equal} of {len(rows)} drawn rows, which cannot tell the misconception from the skill"
+    return None
+
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("runs", runs),
+    ("anchored", anchored),
+    ("deterministic", deterministic),
+    ("diverse", diverse),
+    ("telling", telling),
+)
+
+
+def prove(
+    program: SampleProgram, failures: Sequence[Failure], task: Task, sandbox: Sandbox, limits: Limits
+) -> Rejection | None:
+    """Run a program twice and apply the model-free checks; the first complaint, or None when it passes all."""
+    first = run_program(sandbox, program.source, program.anchors, DRAWS, limits)
+    # a program that did not even run once is not run again
+    again = run_program(sandbox, program.source, (), _fifth(DRAWS), limits) if first.run.outcome == "ok" else first
+    trial = Trial(program, failures, task, first, again)
+    for name, check in CHECKS:
+        complaint = check(trial)
+        if complaint:
+            return Rejection(of=program.id, kind="program", check=name, reason=complaint)
+    return None
+
+
+def targeted(program: SampleProgram, probe: Sequence[Attempt], solved: float) -> Rejection | None:
+    """Refuse a program when the target already solves at least the share `solved` of its probe rows."""
+    judged = [row for row in probe if row.verdict.correct is not None]
+    right = sum(bool(row.verdict.correct) for row in judged)
+    if not judged or right < solved * len(judged):
+        return None
+    return Rejection(
+        of=program.id, kind="program", check="targeted", reason=f"the target solves {right} of {len(judged)} of its rows: nothing to teach"
+    )
+
+
+class Distinct:
+    """Refuses a row that repeats an earlier one: the same text, or nearly so (MinHash over runs of three words, Jaccard >= `threshold`)."""
+
+    name = "distinct"
+
+    def __init__(self, threshold: float = 0.9, permutations: int = 64):
+        self._permutations = permutations
+        self._seen: set[str] = set()
+        self._near = MinHashLSH(threshold=threshold, num_perm=permutations)
+
+    def __call__(self, sample: Sample) -> str | None:
+        words = _words(sample.question)
+        text = " ".join(words)
+        if text in self._seen:
+            return "the same question was drawn before"
+        sketch = MinHash(num_perm=self._permutations, seed=1)
+        sketch.update_batch([" ".join(gram).encode() for gram in set(_grams(words, 3))])
+        if self._near.query(sketch):
+            return "nearly the same question was drawn before"
+        self._seen.add(text)
+        self._near.insert(text, sketch)
+        return None
+
+
+class Unseen:
+    """Refuses a row that overlaps a held-out item: the same question, a run of 13 words in common, or most of the item's runs of 8.
+
+    Thirteen words are what GPT-3 used (Brown et al. 2020, appendix C); the share of runs of 8 catches items too short for that.
+    """
+
+    name = "unseen"
+
+    def __init__(self, held_out: Iterable[Example], coverage: float = 0.7):
+        self._coverage = coverage
+        self._texts: set[str] = set()
+        self._long: set[tuple[str, ...]] = set()
+        self._short: dict[tuple[str, ...], set[int]] = defaultdict(set)
+        self._sizes: dict[int, int] = {}
+        for number, example in enumerate(held_out):
+            words = _words(example.question)
+            self._texts.add(" ".join(words))
+            self._long.update(_grams(words, 13))
+            grams = set(_grams(words, 8))
+            self._sizes[number] = len(grams)
+            for gram in grams:
+                self._short[gram].add(number)
+
+    def __call__(self, sample: Sample) -> str | None:
+        words = _words(sample.question)
+        if " ".join(words) in self._texts:
+            return "it is the question of a held-out item"
+        if not self._long.isdisjoint(_grams(words, 13)):
+            return "it shares 13 words in a row with a held-out item"
+        hits = Counter(number for gram in set(_grams(words, 8)) for number in self._short.get(gram, ()))
+        if any(count >= self._coverage * self._sizes[number] for number, count in hits.items()):
+            return "it covers most of a held-out item"
+        return None
+
+
+class Telling:
+    """Refuses a drawn row on which the misconception gives the right answer."""
+
+    name = "telling"
+
+    def __init__(self, task: Task):
+        self._task = task
+
+    def __call__(self, sample: Sample) -> str | None:
+        if sample.wrong is not None and _same(self._task, sample.wrong, sample.answer):
+            return "the misconception gives the right answer here"
+        return None
+
+
+def problem_shape(question: str, answer: str) -> tuple[str, tuple[str, ...], str]:
+    """What makes a problem distinct: its wording without names and numbers, its numbers in any order, its answer."""
+    numbers = re.findall(r"\d[\d.,/:]*", question)
+    template = re.sub(r"\b[A-Z][a-z]+\b", "N", re.sub(r"\d[\d.,/:]*", "0", question))
+    return template, tuple(sorted(numbers)), answer
+
+
+def good(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if "error" not in row]
+
+
+def _fifth(rows: Sequence[Any]) -> list[Any]:
+    return list(rows[::-5])
+
+
+def _same(task: Task, answer: str, other: str) -> bool:
+    example = Example(task=task.name, split="train", question="", answer=other)
+    return bool(task.verdict(example, task.completion("", answer)).correct)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\d+(?:[.,/:]\d+)*|\w+", text.lower())
+
+
+def _grams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+
+
+def _likeness(text: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, _words(text), _words(other), autojunk=False).ratio()

@@ -1,0 +1,175 @@
+"""The config of a cycle: one YAML file, flags over the file, the file over these defaults.
+
+The text under each field is its documentation: `errata cycle --help-config` and docs/config.md are drawn from it. Light: no torch, no dspy.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..signatures.errors import UsageError
+from ..trainers.settings import TargetSettings, TrainSettings
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Items(Settings):
+    """How many items of each split are used."""
+
+    train: int = Field(1500, ge=1)
+    """Items of the train split that the target answers in each round, to mine its errors."""
+    dev: int = Field(600, ge=1)
+    """Items of the dev split that the gate decides on, and of each guard."""
+    test: int = Field(600, ge=0)
+    """Items of the test split, and of each guard's, that only the report reads; 0 leaves the test out."""
+
+
+class InstructorSettings(Settings):
+    """The model that analyses errors and writes programs."""
+
+    model: str = "offline"
+    """`offline` (embedded, no key), or a model name as dspy.LM takes it, e.g. `openai/gpt-5-mini`."""
+    api_base: str | None = None
+    """Address of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`."""
+    temperature: float | None = None
+    """Sampling temperature; None leaves it to the provider."""
+    max_tokens: int = Field(8000, ge=1)
+    """Most tokens of one answer."""
+    in_flight: int = Field(8, ge=1)
+    """Calls under way at the same time."""
+
+
+class GenerateSettings(Settings):
+    """How errors become rows."""
+
+    strategy: str = "LearnFromError"
+    """`LearnFromError` (each error alone) or `LearnFromContrast` (beside similar questions that the target solved)."""
+    failures: int = Field(120, ge=1)
+    """Most errors that the instructor analyses in a round, drawn at random from all that were found."""
+    contrasts: int = Field(3, ge=1)
+    """Solved neighbours shown beside an error (LearnFromContrast only)."""
+    reference: bool = True
+    """Whether a diagnosis may see the reference solution."""
+    repairs: int = Field(2, ge=0)
+    """How often a refused program goes back to the instructor."""
+    rows: int = Field(1400, ge=1)
+    """Generated rows of a round's training set."""
+    levels: tuple[int, ...] = (2, 3, 3, 4)
+    """Levels that rows are drawn at, in turn; 3 is as hard as the errors."""
+    probe: int = Field(8, ge=0)
+    """Rows of each program that the target tries before training; 0 leaves the check `targeted` out."""
+    solved: float = Field(0.9, gt=0, le=1)
+    """A program is refused as not targeted when the target solves at least this share of its probe."""
+    replay: float = Field(0.3, ge=0, lt=1)
+    """Share of the training set that replays items which the target already solves, in its own words."""
+
+
+class GateSettings(Settings):
+    """When new weights are kept."""
+
+    alpha: float = Field(0.05, gt=0, le=1)
+    """Largest two-sided p-value of the exact McNemar test at which a gain on dev counts."""
+    margin: float = Field(0.02, ge=0, le=1)
+    """Largest fall of a guard's accuracy (a share, 0.02 = 2 points) that is let pass."""
+
+
+class SandboxSettings(Settings):
+    """Limits of one run of a generated program."""
+
+    backend: Literal["auto", "wasi", "linux"] = "auto"
+    """`wasi` (any platform), `linux` (Landlock and seccomp), or the first that works."""
+    workers: int | None = Field(None, ge=1)
+    """Worker processes; None: one a core."""
+    seconds: float = Field(10.0, gt=0)
+    """Wall-clock limit, seconds."""
+    memory_mb: int = Field(256, ge=16)
+    """Memory limit, MiB."""
+
+
+class CycleConfig(Settings):
+    """Everything a cycle depends on."""
+
+    task: str = "sums"
+    """What is asked: `sums`, `sums_plus` or `gsm8k:PATH`."""
+    guards: tuple[str, ...] | None = None
+    """Tasks that must not get worse; None: the task's out-of-domain twin, where it has one."""
+    rounds: int = Field(1, ge=1)
+    """Rounds of error analysis and training, each from the weights that were accepted last."""
+    seed: int = 0
+    """Seed of every draw: items, errors, rows, training."""
+    items: Items = Items()
+    target: TargetSettings = TargetSettings()
+    instructor: InstructorSettings = InstructorSettings()
+    generate: GenerateSettings = GenerateSettings()
+    train: TrainSettings = TrainSettings()
+    gate: GateSettings = GateSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+
+
+FREE = ("rounds", "target.device", "target.batch_size", "instructor.in_flight", "sandbox.workers")
+"""Fields that may differ when a run is continued: they change no row."""
+
+
+def load_config(path: Path | None = None, overrides: dict[str, Any] | None = None) -> CycleConfig:
+    """Read the YAML file at `path` (None: defaults only) and lay `overrides` (dotted names to values) over it.
+
+    Raises UsageError in one line for a missing file, broken YAML, an unknown field (with the near word) or a bad value.
+    """
+    data: Any = {}
+    if path is not None:
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except OSError as error:
+            raise UsageError(f"config {path} cannot be read: {error.strerror}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            where = " ".join(str(error).split())
+            raise UsageError(f"config {path} is not valid YAML: {where}") from error
+        if not isinstance(data, dict):
+            raise UsageError(f"config {path} must be a mapping of field names to values, not {type(data).__name__}")
+    for name, value in (overrides or {}).items():
+        *parents, leaf = name.split(".")
+        place = data
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise UsageError(f"{name} cannot be set: `{parent}` is not a group of fields")
+        place[leaf] = value
+    try:
+        return CycleConfig.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(_explain(error, path)) from error
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Read `name=value` of --set; the value is YAML, so 3, 0.1, true, [2, 3] and {lr: 1} mean what they look like."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UsageError(f"--set takes name=value, e.g. --set train.epochs=3, not {text!r}")
+    try:
+        return name.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {name}: the value {value!r} is not valid YAML") from error
+
+
+def _explain(error: ValidationError, path: Path | None) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    where = f"config {path}: " if path else "config: "
+    if first["type"] != "extra_forbidden":
+        return f"{where}{name} = {first['input']!r} is not usable: {first['msg']}"
+    near = difflib.get_close_matches(name, _names(CycleConfig), n=1, cutoff=0.5)
+    return f"{where}there is no field `{name}`" + (f"; did you mean `{near[0]}`?" if near else "")
+
+
+def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    names = []
+    for name, field in model.model_fields.items():
+        names.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names += _names(field.annotation, f"{prefix}{name}.")
+    return names

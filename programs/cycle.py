@@ -1,0 +1,359 @@
+"""The loop: evaluate, split, contrast, teach, probe, assemble, train, evaluate again, gate; the next round from the accepted weights.
+
+Each step is a stage of the run directory, so `Cycle.run` continues whatever a kill left, and ends with the same bytes. Evaluations are
+kept by the hash of the weights, so that none is made twice. Stages raise plain errors; the command line prints them.
+
+What is not here: what each step does (its module), and how a run is shown (errata.programs.report).
+"""
+
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..sandbox import Limits, Sandbox, open_sandbox
+from ..signatures.errors import TaskError, UsageError
+from ..signatures.records import (
+    Attempt,
+    Example,
+    Failure,
+    GateDecision,
+    Rejection,
+    Sample,
+    SampleProgram,
+    Taught,
+    TrainReport,
+    TrainRow,
+    Verdict,
+)
+from ..tasks import Task, load_task
+from ..trainers.settings import TargetSettings
+from .assemble import Assembly, assemble, draw_rows, draws, replay, train_rows
+from .checks import Distinct, Telling, Unseen, prove, targeted
+from .config import CycleConfig
+from .contrast import contrast
+from .evaluate import attempts, counts, evaluate
+from .gate import decide
+from .instructor import calling, instructed_by, open_instructor
+from .rundir import RunDir, Stage
+from .strategy import load_strategy
+
+STEPS = ("mine", "teach", "probe", "assemble", "train", "gate")
+"""Steps of a round, in order; `Cycle.run(until=...)` stops after one of them."""
+PROBE_SEED = -2
+"""Seed of probe rows: never one of training (>= 0) or of the checks (-1)."""
+
+
+class Mined(NamedTuple):
+    failures: list[Failure]
+    solved: list[Attempt]
+
+
+class Cycle:
+    """One run of the loop over an open run directory."""
+
+    def __init__(self, config: CycleConfig, run: RunDir, say: Callable[[str], None] | None = None):
+        """`say` gets one line of progress at a time; None prints to stderr.
+
+        Raises UsageError or TaskError for a task, guard or strategy that cannot be used, before anything is started.
+        """
+        self.config = config
+        self.run_dir = run
+        self.say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+        self.task = load_task(config.task)
+        twin = (self.task.twin,) if self.task.twin else ()
+        self.guards = [load_task(name) for name in (twin if config.guards is None else config.guards)]
+        self.strategy = load_strategy(config.generate)
+        self.limits = Limits(seconds=config.sandbox.seconds, memory_mb=config.sandbox.memory_mb)
+        self._sandbox: Sandbox | None = None
+        self._target: Any = None
+
+    # ---- the loop
+
+    def run(self, until: str | None = None) -> None:
+        """All rounds, then the test; or, with `until`, the first round that is not finished, up to that step."""
+        if until not in (None, *STEPS):
+            raise UsageError(f"there is no step {until!r}; choose one of {', '.join(STEPS)}")
+        try:
+            target = self.config.target
+            for number in range(1, self.config.rounds + 1):
+                if until and not self.decided(number):
+                    self.round(number, target, until)
+                    return
+                target = self.round(number, target)
+            if not until:
+                self.test(self.config.target)
+                self.test(target)
+        finally:
+            self.close()
+
+    def round(self, number: int, target: TargetSettings, until: str | None = None) -> TargetSettings:
+        """One round from `target`; the settings of the weights that the next one starts from."""
+        mined = self.mine(number, target)
+        if until == "mine":
+            return target
+        taught = self.teach(number, mined)
+        if until == "teach":
+            return target
+        masses = self.probe(number, target, taught)
+        if until == "probe":
+            return target
+        rows = self.assemble(number, mined, masses)
+        if until == "assemble":
+            return target
+        if rows:
+            self.train(number, target, rows)
+        if until == "train":
+            return target
+        decision = self.gate(number, target)
+        return self.candidate(number, target) if decision.accepted else target
+
+    # ---- the steps of a round
+
+    def mine(self, number: int, target: TargetSettings) -> Mined:
+        """The target's attempts at train items: failures to teach from, and what it solved. Unjudged attempts are neither."""
+        stage = self.run_dir.stage(f"round-{number}/mine")
+        examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + number)
+        rows = self._evaluate(stage, self.task, examples, target, f"round {number}: mine errors")
+        failures = [Failure(attempt=row) for row in rows if row.verdict.correct is False]
+        solved = [row for row in rows if row.verdict.correct]
+        chosen = random.Random(f"failures:{self.config.seed}:{number}").sample(
+            failures, min(self.config.generate.failures, len(failures))
+        )
+        return Mined(chosen, solved)
+
+    def teach(self, number: int, mined: Mined) -> list[Taught]:
+        """Diagnoses and programs for the failures, from the instructor."""
+        failures = mined.failures
+        if self.strategy.contrasts:
+            failures = contrast(failures, mined.solved, self.strategy.contrasts)
+        return self.teach_failures(self.run_dir.stage(f"round-{number}/teach"), failures, f"round {number}: teach")
+
+    def teach_failures(self, stage: Stage, failures: Sequence[Failure], title: str) -> list[Taught]:
+        """Run the strategy on each failure, several calls in flight, each row written as it finishes."""
+        if stage.done:
+            return stage.read("taught.jsonl", Taught)
+        lm = open_instructor(self.config.instructor, self.run_dir.path / "answers")
+
+        def one(failure: Failure) -> Taught:
+            with calling(lm):
+                return self.strategy(
+                    failure=failure,
+                    brief=self.task.brief,
+                    prove=lambda program: prove(program, [failure], self.task, self.sandbox, self.limits),
+                )
+
+        with instructed_by(lm):
+            produce = lambda missing: self._counted(title, _in_flight(one, missing, self.config.instructor.in_flight), len(missing))  # noqa: E731
+            rows = stage.collect("taught.jsonl", failures, lambda failure: failure.id, produce, Taught)
+        kept = [row for row in rows if row.program]
+        stage.finish({"taught.jsonl": rows}, failures=len(rows), programs=len(kept))
+        self.say(f"{title}: {len(rows)} failures, {len(kept)} programs passed, {len(rows) - len(kept)} refused")
+        return rows
+
+    def probe(self, number: int, target: TargetSettings, taught: Sequence[Taught]) -> dict[str, float]:
+        """Mass of each program of the library: the share of its probe rows that the target fails; refused ones are absent."""
+        library = self.library(number)
+        count = self.config.generate.probe
+        if not count:
+            return dict.fromkeys(library, 1.0)
+        stage = self.run_dir.stage(f"round-{number}/probe")
+        examples: dict[str, list[Example]] = {}
+        if not stage.done:
+            for name, program in library.items():
+                rows = draw_rows(self.sandbox, self.limits, program, draws(PROBE_SEED, self.config.generate.levels, 0, count))
+                examples[name] = [_example(self.task, row, program.id) for row in rows]
+        flat = [example for rows in examples.values() for example in rows]
+        tried = self._evaluate(stage, self.task, flat, target, f"round {number}: probe {len(library)} programs")
+        by_program: dict[str, list[Attempt]] = {name: [] for name in library}
+        for attempt in tried:
+            by_program[attempt.example.meta["program"]].append(attempt)
+        masses = {}
+        for name, rows in by_program.items():
+            if rows and not targeted(library[name], rows, self.config.generate.solved):
+                masses[name] = sum(row.verdict.correct is False for row in rows) / len(rows)
+        return masses
+
+    def assemble(self, number: int, mined: Mined, masses: dict[str, float]) -> list[TrainRow]:
+        """The training rows of a round; none when no program is left to draw from."""
+        stage = self.run_dir.stage(f"round-{number}/assemble")
+        if stage.done:
+            return stage.read("rows.jsonl", TrainRow)
+        generate = self.config.generate
+        seed = self.config.seed * 1000 + number
+        checks = (
+            ("telling", Telling(self.task)),
+            ("distinct", Distinct()),
+            ("unseen", Unseen(self.held_out())),
+        )
+        made = Assembly([], [])
+        if masses:
+            library = self.library(number)
+            made = assemble(library, masses, generate.rows, seed, generate.levels, checks, self.sandbox, self.limits)
+        count = round(len(made.samples) * generate.replay / (1 - generate.replay))
+        replayed = replay(mined.solved, count, seed)
+        rows = train_rows(self.task, made.samples, replayed, seed) if made.samples else []
+        stage.finish(
+            {"samples.jsonl": made.samples, "rejections.jsonl": made.rejections, "rows.jsonl": rows},
+            samples=len(made.samples),
+            replay=len(replayed) if rows else 0,
+            refused=len(made.rejections),
+        )
+        self.say(f"round {number}: assemble {len(made.samples)} samples of {len(masses)} programs, {len(replayed)} replayed")
+        return rows
+
+    def train(self, number: int, target: TargetSettings, rows: Sequence[TrainRow]) -> TrainReport:
+        """Fine-tune the target on the rows in a child process, into round-<number>/train."""
+        from ..trainers.sft import train
+
+        self._close_target()  # its memory is the child's
+        self.say(f"round {number}: train on {len(rows)} rows")
+        report = train(rows, target, self.config.train, self.run_dir.path / f"round-{number}/train", seed=self.config.seed)
+        self.say(f"round {number}: trained {report.steps} steps, loss {report.loss_first:.3f} -> {report.loss_last:.3f}")
+        return report
+
+    def candidate(self, number: int, target: TargetSettings) -> TargetSettings:
+        """The settings of the weights that round `number` trained from `target`."""
+        weights = self.run_dir.path / f"round-{number}/train/weights"
+        if (weights / "adapter_config.json").exists():
+            return target.model_copy(update={"adapter": str(weights)})
+        return target.model_copy(update={"model": str(weights), "adapter": None})
+
+    def gate(self, number: int, target: TargetSettings) -> GateDecision:
+        """Compare the candidate with the weights that it came from, on dev and on each guard's dev."""
+        stage = self.run_dir.stage(f"round-{number}/gate")
+        if stage.done:
+            return stage.read("decision.jsonl", GateDecision)[0]
+        if not self.run_dir.stage(f"round-{number}/train").done:
+            decision = decide(self.task.name, [], [], {}, self.config.gate)
+            decision = decision.model_copy(update={"reason": "no program was left to train on"})
+        else:
+            after = self.candidate(number, target)
+            pairs = {}
+            for task in (self.task, *self.guards):
+                pairs[task.name] = (self.scores(task, "dev", target), self.scores(task, "dev", after))
+            main = pairs.pop(self.task.name)
+            decision = decide(self.task.name, *main, pairs, self.config.gate)
+        stage.finish({"decision.jsonl": [decision]}, accepted=decision.accepted)
+        self.say(f"round {number}: {'accepted' if decision.accepted else 'rejected'}: {decision.reason}")
+        return decision
+
+    def decided(self, number: int) -> bool:
+        return self.run_dir.stage(f"round-{number}/gate").done
+
+    # ---- what the steps share
+
+    def scores(self, task: Task, split: str, target: TargetSettings) -> list[Attempt]:
+        """The target's attempts at a held-out split, kept by the hash of its weights."""
+        from ..trainers.target import weights_hash
+
+        limit = self.config.items.test if split == "test" else self.config.items.dev
+        examples = task.examples(split, limit, seed=self.config.seed)
+        if not examples:
+            raise TaskError(f"task {task.name} has no {split} items; give it a folder that holds {split}.jsonl")
+        name = f"{task.name}-{split}".replace("/", "_")
+        stage = self.run_dir.stage(f"evaluate/{weights_hash(target)}/{name}")
+        return self._evaluate(stage, task, examples, target, f"evaluate {name}")
+
+    def test(self, target: TargetSettings) -> None:
+        """The test split of the task and of each guard, which only the report reads."""
+        if self.config.items.test:
+            for task in (self.task, *self.guards):
+                self.scores(task, "test", target)
+
+    def library(self, number: int) -> dict[str, SampleProgram]:
+        """The programs that passed the checks in rounds 1 to `number`, by id."""
+        programs = {}
+        for earlier in range(1, number + 1):
+            for row in self.run_dir.stage(f"round-{earlier}/teach").read("taught.jsonl", Taught):
+                if row.program:
+                    programs[row.program.id] = row.program
+        return programs
+
+    def held_out(self) -> Iterator[Example]:
+        """Every dev, test and guard item that a training row must not overlap."""
+        for task in (self.task, *self.guards):
+            for split, limit in (("dev", self.config.items.dev), ("test", self.config.items.test)):
+                yield from task.examples(split, limit, seed=self.config.seed)
+
+    @property
+    def sandbox(self) -> Sandbox:
+        if self._sandbox is None:
+            self._sandbox = open_sandbox(workers=self.config.sandbox.workers, backend=self.config.sandbox.backend)
+        return self._sandbox
+
+    def close(self) -> None:
+        """End the sandbox's workers and free the target."""
+        self._close_target()
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
+
+    def _evaluate(self, stage: Stage, task: Task, examples: Sequence[Example], target: TargetSettings, title: str) -> list[Attempt]:
+        if stage.done:
+            return stage.read("attempts.jsonl", Attempt)
+        rows = evaluate(stage, task, examples, lambda: self._open(target))
+        count = counts(rows)
+        extra = "".join(f", {count[name]} {name.replace('_', ' ')}" for name in ("no_answer", "cut", "unjudged") if count[name])
+        self.say(f"{title}: {count['right']} of {count['items']} right{extra}")
+        return rows
+
+    def _open(self, settings: TargetSettings) -> Any:
+        from ..trainers.target import Target
+
+        if self._target is None or self._target.settings != settings:
+            self._close_target()
+            self._target = Target.load(settings)
+        return self._target
+
+    def _close_target(self) -> None:
+        if self._target is not None:
+            self._target.close()
+            self._target = None
+
+    def _counted(self, title: str, rows: Iterable[tuple[Any, Any]], total: int) -> Iterator[tuple[Any, Any]]:
+        for number, row in enumerate(rows, 1):
+            if number % 100 == 0:
+                self.say(f"{title}: {number} of {total}")
+            yield row
+
+
+def as_errors(task: Task, limit: int | None, seed: int = 0) -> list[Failure]:
+    """Train items taken as failures with an empty response: what `errata generate --as-errors` teaches from."""
+    verdict = Verdict(correct=False, extracted=None, reason="no answer")
+    return [Failure(attempt=Attempt(example=example, response="", verdict=verdict)) for example in task.examples("train", limit, seed=seed)]
+
+
+def tally(rows: Iterable[Taught]) -> dict[str, int]:
+    """How many failures got no program, by the check that had the last word, most frequent first."""
+    refused: dict[str, int] = {}
+    for row in rows:
+        if row.program is None:
+            last: Rejection = row.rejections[-1]
+            refused[last.check] = refused.get(last.check, 0) + 1
+    return dict(sorted(refused.items(), key=lambda item: -item[1]))
+
+
+def _example(task: Task, sample: Sample, program: str) -> Example:
+    return Example(
+        task=task.name,
+        split="train",
+        question=sample.question,
+        answer=sample.answer,
+        solution=sample.solution,
+        meta={"program": program},
+    )
+
+
+def _in_flight(work: Callable[[Any], Any], items: Sequence[Any], width: int) -> Iterator[tuple[Any, Any]]:
+    """(item, work(item)) as they finish, `width` at a time. DSPy's context goes with each call. An error stops what has not begun."""
+    with ThreadPoolExecutor(max_workers=width) as pool:
+        waiting = {pool.submit(copy_context().run, work, item): item for item in items}
+        try:
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

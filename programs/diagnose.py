@@ -1,0 +1,49 @@
+"""The step from a failure to a diagnosis, as a dspy.Module over a signature of errata.signatures.teach."""
+
+import dspy
+
+from ..signatures.records import Attempt, Diagnosis, Failure
+from ..signatures.teach import DiagnoseError
+
+
+def reference_text(failure: Failure) -> str:
+    """The reference solution and answer as the instructor reads them."""
+    example = failure.attempt.example
+    return f"{example.solution}\n#### {example.answer}".strip()
+
+
+def solved_text(contrasts: tuple[Attempt, ...]) -> str:
+    """The solved neighbours and what the target answered to them."""
+    return "\n\n".join(f"Question: {row.example.question}\nResponse: {row.response}" for row in contrasts) or "(none)"
+
+
+class Diagnose(dspy.Module):
+    """Asks the instructor what is behind a failure. Hand it a subclass of DiagnoseError to ask in other words or for more."""
+
+    def __init__(self, signature: type[dspy.Signature] = DiagnoseError, reference: bool = True):
+        """`reference`: whether the instructor may see the reference solution while it diagnoses."""
+        super().__init__()
+        self.predict = dspy.Predict(signature)
+        self.reference = reference
+
+    def forward(self, failure: Failure, brief: str, strategy: str) -> Diagnosis:
+        """One call. `brief` tells what the task is. Raises AdapterParseError when the answer cannot be read."""
+        shown = {
+            "task": brief,
+            "question": failure.attempt.example.question,
+            "reference": reference_text(failure) if self.reference else "(hidden)",
+            "response": failure.attempt.response or "(empty)",
+            "solved": solved_text(failure.contrasts),
+        }
+        wanted = self.predict.signature.input_fields
+        answer = self.predict(**{name: value for name, value in shown.items() if name in wanted})
+        return Diagnosis(
+            failure_ids=(failure.id,),
+            strategy=strategy,
+            verdict=answer.verdict,
+            skill=answer.skill.strip(),
+            misconception=answer.misconception.strip(),
+            evidence=answer.evidence.strip(),
+            teach=answer.teach.strip(),
+            boundary=(answer.get("boundary") or "").strip(),
+        )

@@ -1,0 +1,72 @@
+"""Evaluates a target on a task: one attempt an item, written as it finishes, continued where a kill left it.
+
+What is not here: batching and decoding (errata.trainers.target), and what a right answer is (errata.tasks).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from scipy.stats import binomtest
+
+from ..signatures.records import Attempt, Example
+from ..tasks import Task
+from ..trainers.target import Target
+from .rundir import Stage
+
+
+def attempts(task: Task, examples: Sequence[Example], target: Target) -> Iterator[tuple[Example, Attempt]]:
+    """The target's greedy answer to each example, judged, in the order in which batches finish."""
+    prompts = [task.prompt(example) for example in examples]
+    for index, completion in target.generate(prompts, max_new_tokens=task.max_new_tokens):
+        example = examples[index]
+        yield (
+            example,
+            Attempt(
+                example=example,
+                response=completion.text,
+                verdict=task.verdict(example, completion.text),
+                target=target.hash,
+                finish=completion.finish,
+            ),
+        )
+
+
+def evaluate(stage: Stage, task: Task, examples: Sequence[Example], open_target: Callable[[], Target]) -> list[Attempt]:
+    """Evaluate into a stage and finish it. The target is opened only when an answer is missing."""
+    if stage.done:
+        return stage.read("attempts.jsonl", Attempt)
+    unique = list({example.id: example for example in examples}.values())
+    rows = stage.collect("attempts.jsonl", unique, lambda e: e.id, lambda missing: attempts(task, missing, open_target()), Attempt)
+    stage.finish({"attempts.jsonl": rows}, **counts(rows))
+    return rows
+
+
+def counts(rows: Sequence[Attempt]) -> dict[str, int]:
+    """Items by outcome; `no_answer` and `cut` (at the token limit) are told apart from other wrong answers, `unjudged` is no outcome."""
+    judged = [row for row in rows if row.verdict.correct is not None]
+    wrong = [row for row in judged if not row.verdict.correct]
+    return {
+        "items": len(rows),
+        "right": len(judged) - len(wrong),
+        "wrong": len(wrong),
+        "no_answer": sum(row.verdict.extracted is None for row in wrong),
+        "cut": sum(row.finish == "length" for row in wrong),
+        "unjudged": len(rows) - len(judged),
+    }
+
+
+def accuracy(rows: Sequence[Attempt]) -> tuple[float, float, float]:
+    """(share right, low, high) over the judged rows, with the Wilson 95 % interval; (nan, 0, 1) when none is judged."""
+    count = counts(rows)
+    judged = count["items"] - count["unjudged"]
+    if not judged:
+        return float("nan"), 0.0, 1.0
+    interval = binomtest(count["right"], judged).proportion_ci(method="wilson")
+    return count["right"] / judged, float(interval.low), float(interval.high)
+
+
+def by_skill(rows: Sequence[Attempt]) -> dict[str, list[Attempt]]:
+    """Attempts by the skill of their example, skills in alphabetical order."""
+    groups: dict[str, list[Attempt]] = {}
+    for row in sorted(rows, key=lambda row: row.example.skill):
+        groups.setdefault(row.example.skill or "(all)", []).append(row)
+    return groups

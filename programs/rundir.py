@@ -1,0 +1,235 @@
+"""A run directory: stages whose rows are written as they finish, and whose manifest is written last.
+
+A stage is a folder. While it works, each finished row is appended to `<name>.part` under a key; when all are there, the rows are
+written to `<name>` in the order of the items, and then `manifest.json` with the hash of each file. A manifest means "stage done":
+a run that was killed reads it, continues with the rows that are missing, and ends with the same bytes as one that was not killed.
+One process at a time works on a run directory; the lock goes with the process.
+
+What is not here: what the stages do (errata.programs.cycle). Nothing with a time stamp or a duration is written into a stage.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from ..signatures.errors import RunError
+from ..signatures.records import Record
+from .config import FREE, CycleConfig
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Record)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk, a missing permission or a read-only file system into a RunError of one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RunError(f"the disk that holds {path} is full; free some space and give the same command again: it continues") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR):
+            raise RunError(f"{path} cannot be written ({error.strerror}); choose another --run") from error
+        raise
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: to a temporary name beside it, synced, then renamed."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def to_json(value: Any) -> bytes:
+    """Canonical indented JSON with a final newline."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode("utf-8", "surrogatepass")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Stage:
+    """One folder of a run. `done` once its manifest stands."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock = threading.Lock()
+
+    @property
+    def done(self) -> bool:
+        return (self.path / "manifest.json").exists()
+
+    def facts(self) -> dict[str, Any]:
+        """The facts that `finish` was given. Raises RunError when the manifest is damaged."""
+        return self._manifest()["facts"]
+
+    def read(self, name: str, record: type[R]) -> list[R]:
+        """The rows of a finished stage. Raises RunError when the file is not the one that the manifest names."""
+        path = self.path / name
+        wanted = self._manifest()["files"].get(name)
+        if wanted is None or not path.exists() or _sha256(path) != wanted:
+            raise RunError(f"{path} is not what its manifest says: it was changed or damaged; delete {self.path} to make the stage again")
+        # split on \n only: strings may hold U+2028 and its like
+        return [record.model_validate_json(line) for line in path.read_bytes().split(b"\n") if line]
+
+    def collect(
+        self,
+        name: str,
+        items: Sequence[T],
+        key: Callable[[T], str],
+        produce: Callable[[list[T]], Iterable[tuple[T, R]]],
+        record: type[R],
+    ) -> list[R]:
+        """One row an item, in the order of `items`: those of `<name>.part` are kept, `produce` makes the rest in any order.
+
+        Each row is appended as it comes, so that a kill loses only what was under way.
+        """
+        if self.done:
+            return self.read(name, record)
+        part = self.path / f"{name}.part"
+        rows = self._read_part(part, record)
+        missing = [item for item in items if key(item) not in rows]
+        if missing:
+            with disk_errors(part):
+                part.parent.mkdir(parents=True, exist_ok=True)
+                file = part.open("ab")
+            with file:
+                for item, row in produce(missing):
+                    line = json.dumps([key(item), row.model_dump(mode="json")]).encode() + b"\n"
+                    with self._lock, disk_errors(part):
+                        file.write(line)
+                        file.flush()
+                    rows[key(item)] = row
+        return [rows[key(item)] for item in items]
+
+    def finish(self, files: dict[str, Sequence[Record]], **facts: Any) -> None:
+        """Write the files, then the manifest, then drop the parts."""
+        hashes = {}
+        for name, rows in files.items():
+            data = b"".join(row.model_dump_json().encode("utf-8") + b"\n" for row in rows)
+            write_atomic(self.path / name, data)
+            hashes[name] = hashlib.sha256(data).hexdigest()
+        write_atomic(self.path / "manifest.json", to_json({"files": hashes, "facts": facts}))
+        for part in self.path.glob("*.part"):
+            part.unlink()
+
+    def _manifest(self) -> dict[str, Any]:
+        path = self.path / "manifest.json"
+        try:
+            manifest = json.loads(path.read_bytes())
+            return {"files": manifest["files"], "facts": manifest["facts"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path} is damaged; delete {self.path} to make the stage again") from error
+
+    def _read_part(self, part: Path, record: type[R]) -> dict[str, R]:
+        """Rows by key. A last line that a kill cut is dropped from the file, so that the next row starts on a line of its own."""
+        if not part.exists():
+            return {}
+        rows: dict[str, R] = {}
+        data = part.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        for number, line in enumerate(data[:whole].split(b"\n")[:-1], 1):
+            try:
+                name, value = json.loads(line)
+                rows[name] = record.model_validate(value)
+            except (ValueError, TypeError, ValidationError) as error:
+                raise RunError(f"{part} line {number} is damaged; delete that line (its row is made again) or the file") from error
+        if whole < len(data):
+            with disk_errors(part):
+                os.truncate(part, whole)
+        return rows
+
+
+class RunDir:
+    """A run directory under one lock, made for one config."""
+
+    def __init__(self, path: Path, config: CycleConfig):
+        """Open or make the run directory at `path`.
+
+        Raises RunError when another process holds it, when it was made with another config (fields in config.FREE may differ), when it
+        is no run directory but holds files, or when it cannot be written.
+        """
+        self.path = path
+        with disk_errors(path):
+            if path.is_dir() and not (path / "run.json").exists() and any(p.name != "lock" for p in path.iterdir()):
+                raise RunError(f"{path} holds files but no run.json: it is not a run directory; choose another --run")
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(path / "lock", timeout=0)
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise RunError(f"another process is working on {path}; wait for it, or choose another --run") from None
+        try:
+            self._check_config(config)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _check_config(self, config: CycleConfig) -> None:
+        path = self.path / "run.json"
+        mine = flatten(config.model_dump(mode="json"))
+        if path.exists():
+            try:
+                theirs = flatten(json.loads(path.read_bytes())["config"])
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise RunError(f"{path} is damaged; choose another --run") from error
+            for name in sorted(mine.keys() | theirs.keys()):
+                if not any(name == free or name.startswith(free + ".") for free in FREE) and mine.get(name) != theirs.get(name):
+                    raise RunError(
+                        f"{self.path} was made with {name} = {theirs.get(name)!r}, not {mine.get(name)!r}; "
+                        "give the same config to continue it, or choose another --run"
+                    )
+        else:
+            write_atomic(path, to_json({"config": config.model_dump(mode="json")}))
+
+    def stage(self, name: str) -> Stage:
+        return Stage(self.path / name)
+
+    def close(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> "RunDir":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_config(path: Path) -> CycleConfig:
+    """The config that a run directory was made with. Raises RunError when there is none."""
+    try:
+        return CycleConfig.model_validate(json.loads((path / "run.json").read_bytes())["config"])
+    except OSError as error:
+        raise RunError(f"{path} is not a run directory: it has no run.json; `errata cycle --run {path}` makes one") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}/run.json is damaged") from error
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one dict of dotted names."""
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for name, inner in value.items():
+        flat.update(flatten(inner, f"{prefix}.{name}" if prefix else name))
+    return flat

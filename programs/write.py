@@ -1,0 +1,70 @@
+"""The step from a diagnosis to a program that passes the checks: write, prove, and repair at most N times."""
+
+from collections.abc import Callable
+
+import dspy
+from dspy.utils.exceptions import AdapterParseError
+
+from ..sandbox import MODULES
+from ..signatures.records import Diagnosis, Failure, Rejection, SampleProgram, Taught
+from ..signatures.teach import CONTRACT, RepairProgram, WriteProgram
+from .diagnose import reference_text
+
+Prove = Callable[[SampleProgram], Rejection | None]
+"""Runs the checks; None when the program passes."""
+
+
+class Write(dspy.Module):
+    """Asks the instructor for a program, and again with the complaint while a check refuses it."""
+
+    def __init__(self, signature: type[dspy.Signature] = WriteProgram, repair: type[dspy.Signature] = RepairProgram, repairs: int = 2):
+        super().__init__()
+        self.write = dspy.Predict(signature)
+        self.repair = dspy.Predict(repair)
+        self.repairs = repairs
+
+    def forward(self, failure: Failure, diagnosis: Diagnosis, brief: str, prove: Prove) -> Taught:
+        """At most 1 + `repairs` calls."""
+        shown = {
+            "contract": CONTRACT.format(modules=", ".join(MODULES)),
+            "task": brief,
+            "failure_id": failure.id,
+            "question": failure.attempt.example.question,
+            "reference": reference_text(failure),
+            "response": failure.attempt.response or "(empty)",
+            "skill": diagnosis.skill,
+            "misconception": diagnosis.misconception,
+            "teach": diagnosis.teach,
+            "boundary": diagnosis.boundary,
+        }
+        refused: list[SampleProgram] = []
+        rejections: list[Rejection] = []
+        passed: SampleProgram | None = None
+        for attempt in range(self.repairs + 1):
+            try:
+                if attempt == 0:
+                    answer = self.write(**shown)
+                else:
+                    complaint = f"{rejections[-1].check}: {rejections[-1].reason}"
+                    answer = self.repair(**shown, rejected=refused[-1].source, complaint=complaint)
+            except AdapterParseError as error:
+                # kept with its text; a repair would be asked about nothing
+                rejections.append(Rejection(of=diagnosis.id, kind="diagnosis", check="readable", reason=str(error)[:2000]))
+                break
+            source = answer.program.code.strip() if answer.program else ""
+            if not source:
+                reason = (answer.refusal or "").strip() or "the instructor gave no program"
+                rejections.append(Rejection(of=diagnosis.id, kind="diagnosis", check="instructor", reason=reason))
+                break
+            program = SampleProgram(
+                diagnosis_id=diagnosis.id, source=source + "\n", anchors=(failure.id,), skill=diagnosis.skill, attempt=attempt
+            )
+            refusal = prove(program)
+            if refusal is None:
+                passed = program
+                break
+            refused.append(program)
+            rejections.append(refusal)
+        return Taught(
+            failure_id=failure.id, diagnosis=diagnosis, program=passed, refused=tuple(refused), rejections=tuple(rejections)
+        )
