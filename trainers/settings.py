@@ -1,0 +1,56 @@
+"""Settings of the target and of its training. Light: a command line may import this without loading torch.
+
+Says nothing of what a setting does inside the libraries; `target` and `sft` refuse values that cannot work.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TargetSettings(BaseModel):
+    """Which model is improved, and where it runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model: str = "tiny"
+    """`tiny` (shipped with Errata), a folder, or the hub id of a causal language model."""
+    adapter: str | None = None
+    """Folder of a PEFT adapter that was trained on `model`; None for the model alone."""
+    device: str = "auto"
+    """`auto` (CUDA where there is one, else CPU), `cpu`, `cuda`, `cuda:1`, `mps`."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the weights; `auto` is float32 on a CPU and the model's own elsewhere."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Prompts answered at once; None chooses by the model's size and halves when memory runs out."""
+    trust_remote_code: bool = False
+    """Whether Python code that comes with the model may run in this process."""
+
+
+class TrainSettings(BaseModel):
+    """How the target is fine-tuned."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    method: Literal["auto", "lora", "full"] = "auto"
+    """`full` changes all weights, `lora` trains an adapter; `auto` is full below 20 million parameters, LoRA above
+    or where the target already has an adapter, which is then trained on."""
+    epochs: float = Field(default=3.0, gt=0)
+    """Passes over the rows."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Highest learning rate of a linear schedule; None is 1e-3 for full and 2e-4 for LoRA."""
+    batch_size: int = Field(default=16, ge=1)
+    """Rows a step."""
+    max_length: int = Field(default=1024, ge=8)
+    """Tokens of prompt and completion together; longer rows are cut at the end and counted."""
+    max_lost_share: float = Field(default=0.05, ge=0, le=1)
+    """Training is refused when more than this share of the rows is cut or has no token left to learn."""
+    save_steps: int = Field(default=200, ge=1)
+    """Steps between two checkpoints, from which a killed training continues."""
+    lora: dict[str, Any] = {}
+    """Fields of peft.LoraConfig over the defaults r 16, lora_alpha 32, target_modules all-linear; not used when
+    the target's own adapter is trained on."""
+    sft: dict[str, Any] = {}
+    """Fields of trl.SFTConfig, handed through; they win over everything above."""
+    device: str = "auto"
+    """`auto` (CUDA where there is one, else CPU), `cpu` or `cuda`."""

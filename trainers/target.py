@@ -1,0 +1,453 @@
+"""The target: a local causal language model that answers prompts in batches.
+
+Loads `tiny`, a folder or a hub id with transformers, with an optional PEFT adapter; asks with its own chat template.
+Does NOT cover: servers (use a `dspy.LM` for those), encoder-decoder models, quantized loading, more than one device.
+"""
+
+import gc
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import transformers
+from jinja2.exceptions import TemplateError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessorList
+
+from ..signatures.errors import TargetError
+from ..signatures.records import Message, content_hash
+from .settings import TargetSettings
+
+TINY = Path(__file__).parent / "tiny"
+BASE_FILE = "base.json"
+"""Beside an adapter of Errata's: the hash of the weights that the adapter belongs to."""
+ROUND = 64
+"""New tokens before the unfinished rows of all batches are gathered into new ones, so that a few long answers do not
+hold up a batch of short ones."""
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "merges.txt", "vocab.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json",
+)  # fmt: skip
+# Fields that name a place or a library version and change no answer.
+_INCIDENTAL = {
+    "_name_or_path",
+    "name_or_path",
+    "transformers_version",
+    "base_model_name_or_path",
+    "peft_version",
+    "revision",
+}
+
+
+class Completion(NamedTuple):
+    """One answer."""
+
+    text: str
+    """Without the prompt and without special tokens."""
+    finish: str
+    """`stop`, or `length` when the token limit or the model's context cut it."""
+    tokens: int
+    """New tokens, the end token included."""
+
+
+class _Row(NamedTuple):
+    place: int
+    ids: list[int]
+    """The prompt and what was answered so far."""
+    new: int
+    """How many of `ids` were answered."""
+    seed: str
+
+
+# ---------------------------------------------------------------- where it lies, and which it is
+
+
+def folder_of(model: str) -> Path:
+    """Folder with the model's files; a hub id is fetched, or found in the hub's cache. Raises TargetError."""
+    folder = TINY if model == "tiny" else Path(model).expanduser()
+    if model != "tiny" and not folder.is_dir():
+        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith(".") or folder.exists():
+            raise TargetError(f"no model folder at {model}: give `tiny`, a folder with config.json, or a hub id")
+        folder = _fetch(model)
+    if not (folder / "config.json").is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise TargetError(
+                f"{model} holds an adapter, not a model: give its base as the model and this as the adapter"
+            )
+        raise TargetError(f"{model} has no config.json, so it is not a model that transformers can load")
+    if not _weight_files(folder):
+        raise TargetError(f"{model} has no weights (*.safetensors or *.bin) beside its config.json")
+    return folder
+
+
+def _fetch(model: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    def fetch(*patterns: str) -> Path:
+        try:
+            return Path(snapshot_download(model, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
+        except Exception as error:  # a hub error has many types: no such id, no right, no network, no space
+            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise TargetError(f"no folder named {model}, and the hub did not give it: {why}") from None
+
+    folder = fetch("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
+    return folder if _weight_files(folder) else fetch("*.bin")
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors")) or sorted(
+        p for p in folder.glob("*.bin") if "training_args" not in p.name
+    )
+
+
+def weights_hash(settings: TargetSettings) -> str:
+    """Content hash of weights, config, tokenizer, chat template and adapter: 16 hex digits, the same in any folder.
+
+    Reads files and loads no model. Raises TargetError.
+    """
+    folder = folder_of(settings.model)
+    files = [
+        *_weight_files(folder),
+        *(folder / name for name in ("config.json", *_TOKENIZER_FILES)),
+        *sorted(folder.glob("*.py")),
+    ]
+    parts: list[Any] = [[path.name, _file_hash(path)] for path in files if path.is_file()]
+    parts.append(_eos_of_files(folder))
+    if settings.adapter:
+        adapter = _adapter_folder(settings.adapter)
+        adapter_files = [adapter / "adapter_config.json", *sorted(adapter.glob("adapter_model.*"))]
+        parts.append([[path.name, _file_hash(path)] for path in adapter_files])
+    return content_hash(parts)
+
+
+def _file_hash(path: Path) -> str:
+    if path.suffix == ".json" and path.name != "tokenizer.json":
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return content_hash(
+            {k: v for k, v in value.items() if k not in _INCIDENTAL} if isinstance(value, dict) else value
+        )
+    blob = path.resolve()
+    # The hub's cache names large files by their SHA-256 already.
+    if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name):
+        return blob.name
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _eos_of_files(folder: Path) -> Any:
+    path = folder / "generation_config.json"
+    return json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.is_file() else None
+
+
+def _adapter_folder(adapter: str) -> Path:
+    folder = Path(adapter).expanduser()
+    if not (folder / "adapter_config.json").is_file() or not list(folder.glob("adapter_model.*")):
+        raise TargetError(
+            f"no PEFT adapter at {adapter}: a folder with adapter_config.json and adapter_model.safetensors is needed"
+        )
+    return folder
+
+
+# ---------------------------------------------------------------- loading
+
+
+def choose_device(device: str) -> torch.device:
+    """`auto` is CUDA where there is one, else CPU. Raises TargetError when the device named is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise TargetError(f"no such device: {device}; give auto, cpu, cuda, cuda:N or mps") from None
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise TargetError(
+            f"device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto"
+        )
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise TargetError("device mps was asked for and this machine has none: use cpu or auto")
+    return chosen
+
+
+def load_tokenizer(settings: TargetSettings) -> Any:
+    """The model's own tokenizer. Raises TargetError."""
+    transformers.logging.set_verbosity_error()
+    folder = folder_of(settings.model)
+    with _naming(settings.model):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
+
+
+def load_model(
+    settings: TargetSettings, device: torch.device, dtype: torch.dtype | str, trainable: bool = False
+) -> Any:
+    """The model with its adapter on `device`; with `trainable` an adapter stays a PeftModel. Raises TargetError.
+
+    A frozen float32 adapter is merged: the same numbers at the speed of the model alone. In narrower formats merging
+    would round the adapter away.
+    """
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    folder = folder_of(settings.model)
+    with _naming(settings.model):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, config=config, dtype=dtype, trust_remote_code=settings.trust_remote_code
+        )
+    if settings.adapter:
+        model = _with_adapter(model, settings, trainable)
+        if not trainable and model.dtype == torch.float32:
+            model = model.merge_and_unload()
+    model.to(device)  # type: ignore[arg-type]
+    return model
+
+
+def _with_adapter(model: Any, settings: TargetSettings, trainable: bool) -> Any:
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import safe_open
+
+    folder = _adapter_folder(settings.adapter or "")
+    refusal = f"the adapter at {settings.adapter} does not belong to {settings.model}: "
+    if (folder / BASE_FILE).is_file():
+        wanted = json.loads((folder / BASE_FILE).read_text())["base"]
+        if wanted != (got := weights_hash(settings.model_copy(update={"adapter": None}))):
+            raise TargetError(f"{refusal}it was trained on the weights {wanted}, and these are {got}")
+    try:
+        loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+    except (RuntimeError, ValueError) as error:
+        raise TargetError(f"{refusal}{_first_line(error)}") from None
+    file = folder / "adapter_model.safetensors"
+    if file.is_file():  # peft leaves out tensors that the model has no place for with a warning only
+        with safe_open(file, "pt") as tensors:
+            strange = set(tensors.keys()) ^ set(get_peft_model_state_dict(loaded))
+        if strange:
+            raise TargetError(f"{refusal}{len(strange)} tensors differ, e.g. {min(strange)}")
+    return loaded
+
+
+@contextmanager
+def _naming(model: str) -> Iterator[None]:
+    """Turns what transformers raises while it reads a model's files into a TargetError that names the model."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError):
+        raise TargetError(f"{model} does not fit in memory: use a smaller model or a narrower dtype") from None
+    except Exception as error:  # a damaged folder raises nearly anything
+        if "trust_remote_code" in str(error):
+            why = "runs Python code of its own: read it, then set trust_remote_code to true"
+        else:
+            why = f"cannot be loaded: {_first_line(error)}"
+        raise TargetError(f"{model} {why}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])[:300]}"
+
+
+# ---------------------------------------------------------------- prompts
+
+
+def render(tokenizer: Any, messages: Sequence[Message], generate: bool = True) -> str:
+    """The text of a conversation by the model's own chat template, with the opening of the answer when `generate`.
+
+    A template that refuses or drops the system role gets the system text at the head of the first user turn. Without a
+    template: the contents, with a blank line after each. Raises TargetError when the template refuses the conversation.
+    """
+    messages = list(messages)
+    if not tokenizer.chat_template:
+        return "".join(f"{message['content']}\n\n" for message in messages)
+    system = messages[0]["content"].strip() if messages and messages[0]["role"] == "system" else ""
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate)
+        if not system or system in text:
+            return text
+    except TemplateError as error:
+        if not system:
+            raise TargetError(f"the target's chat template refuses the conversation: {_first_line(error)}") from None
+    first, *rest = messages[1:] or [{"role": "user", "content": ""}]
+    return render(
+        tokenizer, [{"role": first["role"], "content": f"{system}\n\n{first['content']}".strip()}, *rest], generate
+    )
+
+
+def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of rendered texts. A chat template writes its own BOS; plain text gets the tokenizer's."""
+    if not texts:
+        return []
+    plain = not tokenizer.chat_template
+    ids = tokenizer(list(texts), add_special_tokens=plain, return_attention_mask=False)["input_ids"]
+    if plain and tokenizer.eos_token_id is not None:  # some tokenizers close every text; a prompt must stay open
+        ids = [row[:-1] if len(row) > 1 and row[-1] == tokenizer.eos_token_id else row for row in ids]
+    return ids
+
+
+def end_tokens(tokenizer: Any, config: Any, generation_config: Any) -> list[int]:
+    """Ids that end an answer: of the generation config, the config and the tokenizer, without repeats."""
+    found: list[int] = []
+    for ids in (
+        generation_config and generation_config.eos_token_id,
+        config.get_text_config().eos_token_id,
+        tokenizer.eos_token_id,
+    ):
+        found += ids if isinstance(ids, list) else [] if ids is None else [ids]
+    return list(dict.fromkeys(found))
+
+
+# ---------------------------------------------------------------- answers
+
+
+class Target:
+    """A loaded model. Use `Target.load`."""
+
+    def __init__(self, settings: TargetSettings, model: Any, tokenizer: Any, device: torch.device, hash: str):
+        self.settings = settings
+        self.model = model
+        self.tokenizer = tokenizer
+        self.device = str(device)
+        self.dtype = str(model.dtype).removeprefix("torch.")
+        self.parameters: int = sum(p.numel() for p in model.parameters())
+        self.hash = hash
+        """Content hash of all that decides the answers; keys every cache."""
+        self.context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        """Most tokens of prompt and answer together; None where the model names no limit."""
+        self._ends = end_tokens(tokenizer, model.config, model.generation_config)
+        self._batch_size = settings.batch_size or _batch_size(self.parameters, device.type)
+        # The model's own sampling defaults (temperature, penalties) would change what "greedy" means.
+        model.generation_config = GenerationConfig(
+            eos_token_id=self._ends or None,
+            pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (self._ends or [0])[0],
+            bos_token_id=tokenizer.bos_token_id,
+        )
+        model.eval()
+
+    @classmethod
+    def load(cls, settings: TargetSettings) -> "Target":
+        """Loads model, adapter and tokenizer. Raises TargetError: no such model, no weights, an adapter of another,
+        no such device, code of its own without trust."""
+        device = choose_device(settings.device)
+        dtype: Any = (
+            getattr(torch, settings.dtype)
+            if settings.dtype != "auto"
+            else torch.float32
+            if device.type == "cpu"
+            else "auto"
+        )
+        tokenizer = load_tokenizer(settings)
+        return cls(settings, load_model(settings, device, dtype), tokenizer, device, weights_hash(settings))
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """The text that the model is given for a conversation; see `render` of this module."""
+        return render(self.tokenizer, messages)
+
+    def generate(
+        self, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> Iterator[tuple[int, Completion]]:
+        """Yields (index of the prompt, completion) as they finish, in no fixed order. Greedy at temperature 0.
+
+        A sampled text depends on (weights, prompt, how often the prompt came before, seed), not on batch or order. A
+        prompt that fills the context alone gets an empty completion with finish `length`. Raises TargetError.
+        """
+        texts = [self.render(prompt) for prompt in prompts]
+        seen: Counter[str] = Counter()
+        rows = []
+        for index, (text, ids) in enumerate(zip(texts, encode(self.tokenizer, texts), strict=True)):
+            rows.append(_Row(index, ids or self._ends[:1], 0, content_hash([seed, text, seen[text]])))
+            seen[text] += 1
+        while rows:
+            # Longest first: if memory runs out, it does so at once.
+            rows.sort(key=lambda row: (-len(row.ids), row.place))
+            unfinished: list[_Row] = []
+            while rows:
+                batch, steps = self._next_batch(rows, max_new_tokens)
+                try:
+                    answers = self._step(batch, steps, temperature) if steps > 0 else [[] for _ in batch]
+                except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                    self._shrink(batch, error)
+                    continue
+                del rows[: len(batch)]
+                for row, answer in zip(batch, answers, strict=True):
+                    ids, new = row.ids + answer, row.new + len(answer)
+                    stopped = bool(answer) and answer[-1] in self._ends
+                    if stopped or steps <= 0 or new >= max_new_tokens or len(ids) >= (self.context or len(ids) + 1):
+                        yield row.place, self._completion(ids[len(ids) - new :], stopped)
+                    else:
+                        unfinished.append(_Row(row.place, ids, new, row.seed))
+            rows = unfinished
+
+    def _next_batch(self, rows: list[_Row], limit: int) -> tuple[list[_Row], int]:
+        """The next rows (longest first) and the new tokens to make, 0 when the first row can take no more."""
+        first = rows[0]
+        room = limit if self.context is None else self.context - len(first.ids)
+        if room <= 0 or limit <= first.new:
+            return [first], 0
+        batch = rows[: self._batch_size]
+        return batch, min(ROUND, room, *(limit - row.new for row in batch))
+
+    def _step(self, batch: list[_Row], steps: int, temperature: float) -> list[list[int]]:
+        """Up to `steps` new tokens for each row, cut after the first end token."""
+        width = max(len(row.ids) for row in batch)
+        pad = self.model.generation_config.pad_token_id
+        ids = torch.tensor([[pad] * (width - len(row.ids)) + row.ids for row in batch], device=self.device)  # (B, S)
+        mask = torch.tensor([[0] * (width - len(row.ids)) + [1] * len(row.ids) for row in batch], device=self.device)
+        noise = LogitsProcessorList([_gumbel(batch, temperature, self.device)] if temperature > 0 else [])
+        with torch.inference_mode():
+            out = self.model.generate(
+                input_ids=ids, attention_mask=mask, max_new_tokens=steps, do_sample=False, logits_processor=noise
+            )
+        return [self._cut(row) for row in out[:, width:].tolist()]
+
+    def _cut(self, ids: list[int]) -> list[int]:
+        end = next((i for i, token in enumerate(ids) if token in self._ends), None)
+        return ids if end is None else ids[: end + 1]
+
+    def _completion(self, ids: list[int], stopped: bool) -> Completion:
+        text = self.tokenizer.decode(
+            ids[:-1] if stopped else ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return Completion(text, "stop" if stopped else "length", len(ids))
+
+    def _shrink(self, batch: list[_Row], error: BaseException) -> None:
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
+            raise error
+        if len(batch) == 1:
+            raise TargetError(
+                f"memory ran out on a single prompt of {len(batch[0].ids)} tokens: use a smaller model or dtype"
+            ) from None
+        self._batch_size = len(batch) // 2
+        _free()
+
+    def close(self) -> None:
+        """Frees the model's memory; the target answers no more."""
+        self.model = None
+        _free()
+
+
+def _batch_size(parameters: int, device: str) -> int:
+    """Prompts at once: on a CPU wide batches pay for small models only; elsewhere start wide and halve when it must."""
+    if device == "cpu":
+        return 256 if parameters < 20e6 else 16 if parameters < 1e9 else 4
+    return 256 if parameters < 2e9 else 64
+
+
+def _gumbel(batch: list[_Row], temperature: float, device: str) -> Callable[[Any, Any], Any]:
+    """Sampling as the greedy choice over logits / temperature + Gumbel noise: each row has a generator of its own."""
+    generators = []
+    for row in batch:
+        key = int(content_hash([row.seed, row.new]), 16) >> 1
+        generators.append(torch.Generator(device).manual_seed(key))
+
+    def add_noise(input_ids: Any, scores: Any) -> Any:  # (B, S), (B, V) -> (B, V)
+        noise = torch.stack([torch.empty(scores.shape[1], device=device).exponential_(generator=g) for g in generators])
+        return scores.float() / temperature - noise.log()
+
+    return add_noise
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
