@@ -105,18 +105,20 @@ def _weight_files(folder: Path) -> list[Path]:
     )
 
 
+def companions(folder: Path) -> list[Path]:
+    """The files that make a model folder beside its weights: configs, tokenizer, chat template, code."""
+    named = (folder / name for name in ("config.json", "generation_config.json", *_TOKENIZER_FILES))
+    return [path for path in (*named, *sorted(folder.glob("*.py"))) if path.is_file()]
+
+
 def weights_hash(settings: TargetSettings) -> str:
     """Content hash of weights, config, tokenizer, chat template and adapter: 16 hex digits, the same in any folder.
 
     Reads files and loads no model. Raises TargetError.
     """
     folder = folder_of(settings.model)
-    files = [
-        *_weight_files(folder),
-        *(folder / name for name in ("config.json", *_TOKENIZER_FILES)),
-        *sorted(folder.glob("*.py")),
-    ]
-    parts: list[Any] = [[path.name, _file_hash(path)] for path in files if path.is_file()]
+    files = [path for path in (*_weight_files(folder), *companions(folder)) if path.name != "generation_config.json"]
+    parts: list[Any] = [[path.name, _file_hash(path)] for path in files]
     parts.append(_eos_of_files(folder))
     if settings.adapter:
         adapter = _adapter_folder(settings.adapter)
@@ -182,12 +184,12 @@ def load_tokenizer(settings: TargetSettings) -> Any:
 
 
 def load_model(
-    settings: TargetSettings, device: torch.device, dtype: torch.dtype | str, trainable: bool = False
+    settings: TargetSettings, device: torch.device, dtype: torch.dtype | str, trainable: bool = False, **more: Any
 ) -> Any:
     """The model with its adapter on `device`; with `trainable` an adapter stays a PeftModel. Raises TargetError.
 
     A frozen float32 adapter is merged: the same numbers at the speed of the model alone. In narrower formats merging
-    would round the adapter away.
+    would round the adapter away. `more` goes to from_pretrained.
     """
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -195,7 +197,7 @@ def load_model(
     with _naming(settings.model):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
         model = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, trust_remote_code=settings.trust_remote_code
+            folder, config=config, dtype=dtype, trust_remote_code=settings.trust_remote_code, **more
         )
     if settings.adapter:
         model = _with_adapter(model, settings, trainable)

@@ -1,0 +1,392 @@
+"""Fine-tunes a target on rows with TRL's SFTTrainer, in a child process.
+
+`train` is the whole face; `python -m errata.trainers.sft JOB.json PARENT_PID` is the child that it starts.
+What lies in the folder of a training:
+
+    manifest.json  written last: what was trained on what, with which library versions, and the report
+    weights/       a model folder (full) or an adapter folder (LoRA)
+    train.log      what the libraries said
+    job.json, checkpoints/   while it is under way; a killed training continues from here
+
+Does NOT cover: several GPUs, preference training, choosing the rows.
+"""
+
+import ctypes
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..signatures import errors
+from ..signatures.errors import ErrataError, TrainerError, UsageError
+from ..signatures.records import TrainReport, TrainRow, content_hash
+from .settings import TargetSettings, TrainSettings
+
+SMALL = 20_000_000
+"""Parameters below which `auto` changes all weights: an adapter would save nothing."""
+LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+_LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
+_COMPLETE = "complete.json"
+_RENDERED = "rows are rendered with the target's own tokenizer and chat template"
+_NOT_YOURS = {
+    "output_dir": "checkpoints lie in the training's folder",
+    "resume_from_checkpoint": "a killed training continues by itself",
+    "assistant_only_loss": "the loss is on the completion alone already",
+    "chat_template_path": _RENDERED,
+    "eos_token": _RENDERED,
+    "pad_token": _RENDERED,
+    "dataset_text_field": _RENDERED,
+    "dataset_kwargs": _RENDERED,
+}
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+def train(
+    rows: Sequence[TrainRow],
+    target: TargetSettings,
+    settings: TrainSettings,
+    out: Path,
+    seed: int = 0,
+    in_process: bool = False,
+    on_progress: Progress | None = None,
+) -> TrainReport:
+    """Trains `target` on `rows` and leaves weights and manifest in `out`; a finished training is not done again.
+
+    On a CPU the same rows, seed, settings and library versions give the same bytes, killed in between or not. `on_progress`
+    is given {"step", "steps", "loss", "epoch"}. `in_process` trains in this process: no seconds lost on imports, no memory
+    handed back. Raises TrainerError (refused, failed, or `out` holds another training), UsageError, TargetError.
+    """
+    from .rows import fingerprint
+    from .target import weights_hash
+
+    if not rows:
+        raise TrainerError("no rows to train on: the stages before kept none")
+    out = out.absolute()
+    base, data = weights_hash(target), fingerprint(rows)
+    key = content_hash([base, data, settings.model_dump(mode="json"), seed])
+    manifest = out / "manifest.json"
+    if manifest.is_file():
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        if found.get("key") != key:
+            raise TrainerError(f"{out} holds a finished training of other rows, weights, settings or seed: use another folder")
+        return TrainReport.model_validate(found["report"])
+    job = {
+        "key": key,
+        "base": base,
+        "data": data,
+        "rows": [row.model_dump(mode="json") for row in rows],
+        "target": target.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "seed": seed,
+        "out": str(out),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    if in_process:
+        report = _run(job, on_progress or (lambda _: None))
+    else:
+        _write(out / "job.json", json.dumps(job))
+        report = TrainReport.model_validate(_child(out, settings, on_progress or (lambda _: None)))
+    known = {"key": key, "base": base, "data": data, "settings": job["settings"], "seed": seed, "versions": report.versions}
+    _write(manifest, json.dumps(known | {"report": report.model_dump(mode="json")}, indent=2, sort_keys=True) + "\n")
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    (out / "job.json").unlink(missing_ok=True)
+    return report
+
+
+def check(settings: TrainSettings) -> None:
+    """Refuses names in `sft` and `lora` that are no fields, or that Errata sets itself. Imports TRL. Raises UsageError."""
+    from dataclasses import fields
+
+    from peft import LoraConfig
+    from trl import SFTConfig
+
+    for part, given, config in (("sft", settings.sft, SFTConfig), ("lora", settings.lora, LoraConfig)):
+        names = [field.name for field in fields(config) if field.init]
+        for name in given:
+            if name not in names:
+                near = get_close_matches(name, names, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise UsageError(f"{part}.{name} is not a field of {config.__name__}{hint}")
+            if part == "sft" and name in _NOT_YOURS:
+                raise UsageError(f"sft.{name} cannot be set: {_NOT_YOURS[name]}; leave it out")
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+# ---------------------------------------------------------------- the parent's side
+
+
+def _child(out: Path, settings: TrainSettings, on_progress: Progress) -> dict[str, Any]:
+    """Runs the job in `out` in a child process and gives its report. The child never outlives this call."""
+    log = out / "train.log"
+    env = os.environ | {"TOKENIZERS_PARALLELISM": "false"}
+    if settings.device.startswith("cuda:"):
+        env["CUDA_VISIBLE_DEVICES"] = settings.device.removeprefix("cuda:")
+    else:  # with several GPUs in sight, the trainer would want to use them all
+        env.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    # -P: a file named like a library in the user's folder must not be imported in its place.
+    command = [sys.executable, "-P", "-m", f"{__package__}.sft", str(out / "job.json"), str(os.getpid())]
+    with log.open("ab") as err:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, env=env, start_new_session=True
+        )
+    assert child.stdout is not None
+    last: dict[str, Any] = {}
+    try:
+        with child.stdout:
+            for line in child.stdout:
+                last = json.loads(line)
+                if "step" in last:
+                    on_progress(last)
+        child.wait()
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    if "report" in last:
+        return last["report"]
+    if "error" in last:
+        kind: type[ErrataError] = getattr(errors, last["kind"], TrainerError)
+        raise kind(last["error"] if kind is not TrainerError or last["told"] else f"training failed: {last['error']} (log: {log})")
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    how = f"was killed by signal {-child.returncode} (9 is often the system, out of memory)" if child.returncode < 0 else "ended"
+    raise TrainerError(f"the training process {how}: {lines[-1] if lines else 'it said nothing'} (log: {log})")
+
+
+# ---------------------------------------------------------------- the child's side
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The child: runs a job, writes one JSON object a line on stdout, the last with `report` or `error`."""
+    _die_with_parent(int(arguments[1]))
+    # Libraries print; only this module may write to the parent.
+    parent = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def tell(message: dict[str, Any]) -> None:
+        print(json.dumps(message), file=parent, flush=True)
+        if "report" not in message:
+            print(json.dumps(message), file=sys.stderr, flush=True)
+
+    try:
+        report = _run(json.loads(Path(arguments[0]).read_text(encoding="utf-8")), tell)
+    except ErrataError as error:
+        tell({"error": str(error), "kind": type(error).__name__, "told": True})
+        return error.exit_code
+    except Exception as error:
+        traceback.print_exc()
+        text = " ".join(str(error).split())
+        tell({"error": f"{type(error).__name__}: {text[:400]}", "kind": "TrainerError", "told": False})
+        return 1
+    tell({"report": report.model_dump(mode="json")})
+    return 0
+
+
+def _die_with_parent(parent: int) -> None:
+    """On Linux, has the kernel kill this process when the parent ends in whatever way."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before we asked
+        os._exit(1)
+
+
+def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
+    """Trains in this process and leaves `weights` in the job's folder."""
+    settings, target = TrainSettings.model_validate(job["settings"]), TargetSettings.model_validate(job["target"])
+    check(settings)
+    out = Path(job["out"])
+
+    import datasets
+    import torch
+    from transformers import AutoConfig, GenerationConfig, PrinterCallback, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from .rows import prepare
+    from .target import choose_device, end_tokens, folder_of, load_model, load_tokenizer, weights_hash
+
+    datasets.disable_progress_bars()
+    device = choose_device("cuda" if settings.device.startswith("cuda:") else settings.device)
+    folder, tokenizer = folder_of(target.model), load_tokenizer(target)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=target.trust_remote_code)
+    generation = GenerationConfig.from_pretrained(folder) if (folder / "generation_config.json").is_file() else None
+    ends = end_tokens(tokenizer, config, generation)
+    if tokenizer.pad_token is None and ends:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(ends[0])  # labels are set already, so it masks nothing
+
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    asked = settings.sft.get("max_length", settings.max_length)
+    limit = min((n for n in (asked, context) if n is not None), default=None)
+    prepared = prepare(
+        [TrainRow.model_validate(row) for row in job["rows"]],
+        tokenizer,
+        ends,
+        limit,
+        keep_end=settings.sft.get("truncation_mode") == "keep_end",
+        completion_only=settings.sft.get("completion_only_loss") is not False,
+    )
+    bad = max(prepared.rows_truncated, prepared.rows_lost)
+    if bad > settings.max_lost_share * prepared.rows_in or not prepared.rows_kept:
+        act = "raise max_length" if limit == asked else f"that is the target's whole context of {context} tokens: shorten the rows"
+        raise TrainerError(
+            f"{bad} of {prepared.rows_in} rows are longer than {limit} tokens and would be cut "
+            f"({prepared.rows_lost} with nothing left to learn), more than the share {settings.max_lost_share:g}: {act}"
+        )
+
+    method = settings.method
+    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    model = load_model(target, torch.device("cpu"), "auto", trainable=True, **settings.sft.get("model_init_kwargs") or {})
+    parameters = sum(p.numel() for p in model.parameters())
+    if method == "auto":
+        method = "full" if parameters < SMALL and not target.adapter else "lora"
+    if method == "full" and target.adapter:
+        raise TrainerError("method full cannot train on an adapter: use lora, or merge the adapter into the model first")
+    for parameter in model.parameters():  # what learns is float32: a narrower format would round small updates away
+        learns = parameter.requires_grad if target.adapter else method == "full"
+        parameter.data = parameter.data.to(torch.bfloat16 if half and not learns else torch.float32)
+    if parameters < SMALL and device.type == "cpu":
+        torch.set_num_threads(1)  # faster for small models, and the same bytes on machines of any number of cores
+
+    checkpoints = out / "checkpoints"
+    arguments = {
+        "output_dir": str(checkpoints),
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.learning_rate or (1e-3 if method == "full" else 2e-4),
+        "per_device_train_batch_size": settings.batch_size,
+        "max_length": limit,
+        "seed": job["seed"],
+        "warmup_steps": 0.05,
+        "save_strategy": "steps",
+        "save_steps": settings.save_steps,
+        "save_total_limit": 2,
+        # A window of the logged loss that spans a checkpoint would lose its first part in a continued training.
+        "logging_steps": math.gcd(settings.save_steps, 10),
+        "logging_first_step": True,
+        "use_cpu": device.type == "cpu",
+        "bf16": half,
+        "activation_checkpointing": device.type == "cuda" and parameters > 1e9,
+        "dataloader_pin_memory": device.type == "cuda",
+        "report_to": "none",
+        "disable_tqdm": True,
+    } | {name: value for name, value in settings.sft.items() if name not in ("max_length", "model_init_kwargs")}
+    if not arguments.get("packing"):
+        arguments["max_length"] = None  # cut and counted above
+    key = job["key"]
+
+    class Follow(TrainerCallback):
+        """Tells the parent, and seals each checkpoint once it is whole."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            control.should_log = control.should_log or state.global_step >= state.max_steps
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if logs and "loss" in logs:
+                tell({"step": state.global_step, "steps": state.max_steps, "loss": logs["loss"], "epoch": state.epoch})
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            _seal(checkpoints / f"checkpoint-{state.global_step}", key)
+
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(**arguments),
+        train_dataset=datasets.Dataset.from_dict(prepared.columns),
+        processing_class=tokenizer,
+        callbacks=[Follow()],
+        peft_config=_lora(settings, target) if method == "lora" and not target.adapter else None,
+    )
+    trainer.remove_callback(PrinterCallback)
+    last = _last_checkpoint(checkpoints, key)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+    weights = out / "weights"
+    base_alone = weights_hash(target.model_copy(update={"adapter": None}))
+    _save(trainer.model, method, folder, out, base_alone, getattr(config, "dtype", None))
+    trained = {"adapter": str(weights)} if method == "lora" else {"model": str(weights)}
+    return TrainReport(
+        base=job["base"],
+        weights=weights_hash(target.model_copy(update=trained)),
+        data=job["data"],
+        rows_in=prepared.rows_in,
+        rows_kept=prepared.rows_kept,
+        rows_truncated=prepared.rows_truncated,
+        steps=trainer.state.global_step,
+        loss_first=losses[0],
+        loss_last=losses[-1],
+        versions={name: version(name) for name in _LIBRARIES},
+    )
+
+
+def _lora(settings: TrainSettings, target: TargetSettings) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(**LORA | {"base_model_name_or_path": target.model} | settings.lora)
+
+
+def _seal(checkpoint: Path, key: str) -> None:
+    """Marks a checkpoint as whole and as this job's."""
+    sizes = {path.name: path.stat().st_size for path in checkpoint.iterdir() if path.is_file()}
+    _write(checkpoint / _COMPLETE, json.dumps({"key": key, "sizes": sizes}))
+
+
+def _last_checkpoint(folder: Path, key: str) -> Path | None:
+    """The newest whole checkpoint of this job. Others are removed: half-written, damaged, or of another job."""
+    whole: list[tuple[int, Path]] = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            seal = json.loads((path / _COMPLETE).read_text(encoding="utf-8"))
+            good = seal["key"] == key and all((path / name).stat().st_size == size for name, size in seal["sizes"].items())
+        except (OSError, ValueError):
+            good = False
+        if good:
+            whole.append((int(path.name.rpartition("-")[2]), path))
+        else:
+            shutil.rmtree(path)
+    return max(whole)[1] if whole else None
+
+
+def _save(model: Any, method: str, base: Path, out: Path, base_hash: str, dtype: Any) -> None:
+    """Writes `weights` in one move, with nothing in it that differs between equal trainings."""
+    from .target import BASE_FILE, companions
+
+    temporary, weights = out / "weights.tmp", out / "weights"
+    shutil.rmtree(temporary, ignore_errors=True)
+    if method == "lora":
+        model.save_pretrained(str(temporary))
+        (temporary / "README.md").unlink(missing_ok=True)
+        # peft keeps module names in sets, whose order changes from process to process.
+        path = temporary / "adapter_config.json"
+        config = {k: sorted(v) if isinstance(v, list) else v for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (temporary / BASE_FILE).write_text(json.dumps({"base": base_hash}) + "\n", encoding="utf-8")
+    else:
+        if dtype is not None:
+            model.to(dtype)
+        model.save_pretrained(str(temporary))
+        # All but the weights stays the base's own: the trainer changes pad tokens and defaults on the way.
+        for path in companions(base):
+            shutil.copyfile(path, temporary / path.name)
+    shutil.rmtree(weights, ignore_errors=True)
+    temporary.replace(weights)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
