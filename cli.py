@@ -1,6 +1,271 @@
+"""The command line: thin commands over errata.programs. Each is one part of the loop over the same run directory.
+
+Heavy imports stand inside the commands, so that `--help` is quick. Exit codes: 0 done, 1 an error that the message explains, 2 wrong
+usage, 130 interrupted. There are no classes here: `typer cli.py run` loads this file under a name that is no module's.
+"""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
-app = typer.Typer()
+
+app = typer.Typer(
+    name="errata",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Makes a small local language model better by studying what it gets wrong.",
+)
+
+Run = Annotated[Path | None, typer.Option("--run", help="Run directory; the same one continues. Default: runs/<task>-<strategy>-<config>.")]
+Config = Annotated[Path | None, typer.Option("--config", help="YAML config; flags win over it (docs/config.md).")]
+TaskName = Annotated[str | None, typer.Option("--task", help="sums, sums_plus or gsm8k:PATH.")]
+TargetName = Annotated[str | None, typer.Option("--target", help="tiny, a folder, or the hub id of a causal LM.")]
+Adapter = Annotated[str | None, typer.Option("--adapter", help="PEFT adapter on the target.")]
+Instructor = Annotated[str | None, typer.Option("--instructor", help="offline, or a model name as dspy.LM takes it.")]
+StrategyName = Annotated[str | None, typer.Option("--strategy", help="LearnFromError or LearnFromContrast.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of every draw.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Any config field, e.g. --set train.epochs=2. May be repeated.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+RunArgument = Annotated[Path, typer.Argument(help="Run directory.")]
+
+
 @app.callback()
-def main(): pass
+def main() -> None:
+    """Makes a small local language model better by studying what it gets wrong."""
+
+
 @app.command()
-def cycle(): print("x")
+def cycle(
+    run: Run = None,
+    config: Config = None,
+    task: TaskName = None,
+    target: TargetName = None,
+    adapter: Adapter = None,
+    instructor: Instructor = None,
+    strategy: StrategyName = None,
+    rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds, each from the weights accepted last.")] = None,
+    seed: Seed = None,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the whole loop: find errors, teach, train, and keep the new weights only when they are better."""
+    flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
+    flags |= {"generate.strategy": strategy, "rounds": rounds, "seed": seed}
+    with one_line_errors(), opened(config, flags, set_, run, quiet) as loop:
+        from errata.programs import report
+
+        loop.run()
+        result = report.write(loop.path)
+        folder = loop.path
+        emit(
+            as_json,
+            result | {"run": str(folder)},
+            f"{report.table(result)}\n\nreport: {folder}/report.html\nlineage: errata trace {folder} ID",
+        )
+
+
+@app.command()
+def evaluate(
+    run: Run = None,
+    config: Config = None,
+    task: TaskName = None,
+    target: TargetName = None,
+    adapter: Adapter = None,
+    split: Annotated[str, typer.Option("--split", help="train, dev or test.")] = "test",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Items; default: as the config says.")] = None,
+    seed: Seed = None,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a target on a task; continues where it was interrupted."""
+    flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "seed": seed, f"items.{split}": limit}
+    with one_line_errors():
+        if split not in ("train", "dev", "test"):
+            usage(f"there is no split {split!r}; choose train, dev or test")
+        with opened(config, flags, set_, run, quiet) as loop:
+            from errata.programs.evaluate import accuracy, by_skill, counts
+
+            rows = loop.scores(loop.task, split, loop.config.target)
+            shares = {name: (*accuracy(group), len(group)) for name, group in {"all": rows, **by_skill(rows)}.items()}
+            lines = [f"{loop.task.name} {split}, % right with 95 % interval"]
+            lines += [
+                f"  {name:34}{100 * share:6.1f} [{100 * low:.0f}, {100 * high:.0f}]  of {n}"
+                for name, (share, low, high, n) in shares.items()
+            ]
+            lines += [", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts(rows).items())]
+            document = counts(rows) | {
+                "skills": {name: dict(zip(("share", "low", "high", "items"), row, strict=True)) for name, row in shares.items()}
+            }
+            emit(as_json, document | {"run": str(loop.path)}, "\n".join(lines))
+
+
+@app.command()
+def generate(
+    run: Run = None,
+    config: Config = None,
+    task: TaskName = None,
+    target: TargetName = None,
+    adapter: Adapter = None,
+    instructor: Instructor = None,
+    strategy: StrategyName = None,
+    as_errors: Annotated[
+        bool, typer.Option("--as-errors", help="Take every train item as an error without an answer; no target runs.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Errors to analyse; default: as the config says, with --as-errors all.")
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option("--rows", min=1, help="Rows to draw; default: as the config says, with --as-errors 8 a program.")
+    ] = None,
+    seed: Seed = None,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """From errors to checked samples: diagnose, write programs, prove them, draw rows. Stops before training."""
+    flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
+    flags |= {"generate.strategy": strategy, "seed": seed, "generate.failures": limit, "generate.rows": rows}
+    if as_errors:
+        flags |= {"errors": "all", "items.train": limit}
+    nulls = ["items.train", "generate.failures"] if as_errors and limit is None else []
+    with one_line_errors(), opened(config, flags, set_, run, quiet, nulls) as loop:
+        from errata.programs.cycle import summary
+
+        loop.run(until="assemble")
+        result = summary(loop.path)
+        programs = result["programs"]
+        lines = [f"{result['failures']} errors: {programs['accepted']} programs accepted, {sum(programs['refused'].values())} refused"]
+        lines += [f"  refused by {check}: {count}" for check, count in programs["refused"].items()]
+        lines += [f"    {reason}: {count}" for reason, count in programs["reasons"].items()]
+        lines += [f"{result['samples']} samples: {result['run']}/round-1/assemble/samples.jsonl"]
+        emit(as_json, result, "\n".join(lines))
+
+
+@app.command()
+def train(
+    run: Run = None,
+    config: Config = None,
+    task: TaskName = None,
+    target: TargetName = None,
+    adapter: Adapter = None,
+    instructor: Instructor = None,
+    strategy: StrategyName = None,
+    seed: Seed = None,
+    set_: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run a round up to its training, without deciding on the weights."""
+    flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
+    with one_line_errors(), opened(config, flags | {"generate.strategy": strategy, "seed": seed}, set_, run, quiet) as loop:
+        loop.run(until="train")
+        typer.echo(f"weights: {loop.path}/round-*/train/weights; `errata cycle --run {loop.path}` decides on them")
+
+
+@app.command()
+def report(run: RunArgument, as_json: Json = False) -> None:
+    """Write a finished run's report again and print its table."""
+    with one_line_errors():
+        from errata.programs.report import table, write
+
+        result = write(run)
+        emit(as_json, result | {"run": str(run)}, f"{table(result)}\n\nreport: {run}/report.html")
+
+
+@app.command()
+def trace(
+    run: RunArgument, id_: Annotated[str, typer.Argument(metavar="ID", help="Id of a sample, program, error or item, or its beginning.")]
+) -> None:
+    """Print the way from a training row to the error behind it, or from an item to the rows of its skill."""
+    with one_line_errors():
+        from errata.programs.trace import Lineage
+
+        typer.echo(Lineage(run).trace(id_))
+
+
+@app.command()
+def doctor(
+    task: Annotated[str, typer.Option("--task", help="Task whose gold answers are checked.")] = "sums",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Items a split; default: all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that every gold answer of a task passes its own verdict, and that programs can be run here."""
+    with one_line_errors():
+        from errata.programs.doctor import examine
+
+        findings = examine(task, limit)
+        bad = [finding for finding in findings if not finding["ok"]]
+        lines = [f"{'ok    ' if finding['ok'] else 'FAILED'}  {finding['what']}: {finding['said']}" for finding in findings]
+        emit(as_json, {"ok": not bad, "findings": findings}, "\n".join(lines))
+        if bad:
+            raise typer.Exit(1)
+
+
+# ---- what the commands share
+
+
+@contextmanager
+def opened(
+    config: Path | None, flags: dict[str, Any], settings: list[str] | None, run: Path | None, quiet: bool, nulls: list[str] | None = None
+) -> Iterator[Any]:
+    """An open Cycle for the config with the flags over it; the run directory is locked meanwhile."""
+    from errata.programs import config as configs
+    from errata.programs.rundir import read_config
+    from errata.signatures.records import content_hash
+
+    # a run directory that exists brings its own config; what is given must agree with it
+    base = read_config(run) if run is not None and config is None and (run / "run.json").exists() else None
+    given = {name: value for name, value in flags.items() if value is not None} | dict.fromkeys(nulls or [])
+    given |= dict(configs.parse_override(text) for text in settings or [])
+    loaded = configs.load_config(config, given, base)
+    if run is None:
+        name = loaded.task.replace(":", "-").replace("/", "_")
+        run = Path("runs") / f"{name}-{loaded.generate.strategy}-{content_hash(loaded.model_dump(mode='json'))[:6]}"
+    from errata.programs.cycle import Cycle
+
+    say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
+    with Cycle(loaded, run, say) as loop:
+        say(f"run directory {run}; the same command continues it")
+        yield loop
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Print what the user can mend in one line and exit with its code; everything else keeps its traceback."""
+    from errata.signatures.errors import ErrataError
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    except ErrataError as error:
+        typer.echo(f"errata: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("errata: interrupted; what was done is kept, and the same command continues", err=True)
+        raise typer.Exit(130) from None
+
+
+def usage(message: str) -> None:
+    from errata.signatures.errors import UsageError
+
+    raise UsageError(message)
+
+
+def emit(as_json: bool, document: dict[str, Any], text: str) -> None:
+    """One JSON document, or the text, on stdout."""
+    typer.echo(json.dumps(document, indent=1, ensure_ascii=False) if as_json else text)
+
+
+if __name__ == "__main__":
+    app()
+elif __name__.endswith(".py") and "typer.cli" in sys.modules and sys.argv[2:3] not in (["run"], ["utils"], ["--help"], []):
+    # `typer cli.py cycle`: typer's own command line knows only `run` and `utils`; it has loaded this file and nothing else
+    app(args=sys.argv[2:], prog_name=f"typer {sys.argv[1]}")

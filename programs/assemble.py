@@ -45,9 +45,7 @@ def draws(seed: int, levels: Sequence[int], start: int, count: int) -> list[Draw
     return [(seed, index, level) for index, level in zip(range(start, start + count), islice(cycle(levels), start, None), strict=False)]
 
 
-def draw_rows(
-    sandbox: Sandbox, limits: Limits, program: SampleProgram, wanted: Sequence[Draw]
-) -> list[Sample]:
+def draw_rows(sandbox: Sandbox, limits: Limits, program: SampleProgram, wanted: Sequence[Draw]) -> list[Sample]:
     """The samples of the draws that did not fail. A program that breaks a limit here gives none."""
     drawn = run_program(sandbox, program.source, (), wanted, limits)
     return samples(program, wanted, drawn.rows) if drawn.rows else []

@@ -17,7 +17,7 @@ from datasketch import MinHash, MinHashLSH
 
 from ..sandbox import Limits, Sandbox
 from ..signatures.records import Attempt, Example, Failure, Rejection, Sample, SampleProgram
-from ..tasks import Task
+from ..tasks import Task, number
 from .contract import Draw, Drawn, run_program
 
 DRAWS: tuple[Draw, ...] = tuple((-1, index, 1 + index % 5) for index in range(200))
@@ -28,6 +28,7 @@ FAILED_SHARE = 0.05
 """Largest share of draws that may fail (a draw that found no sensible numbers, say)."""
 TELLING_SHARE = 0.1
 """Largest share of drawn rows on which `wrong` may give the right answer; such rows are dropped."""
+NUMBER = r"\d+(?:[.,/:]\d+)*"
 ALIKE = 0.6
 """Least likeness (difflib ratio over words) of the anchor's question to the error's own."""
 
@@ -67,8 +68,10 @@ def self_consistent(task: Task, row: dict[str, Any]) -> str | None:
     """The completion that would be trained on is judged right for the row's own answer."""
     example = Example(task=task.name, split="train", question=row["question"], answer=row["answer"])
     verdict = task.verdict(example, task.completion(row["solution"], row["answer"]))
-    if verdict.correct:
+    if verdict.correct and _mentions(row["solution"], row["answer"]):
         return None
+    if verdict.correct:
+        return f"the solution never comes to the answer {row['answer']!r}: {row['solution'][:200]!r}"
     return f"solution and answer do not agree: answer {row['answer']!r}, read from the solution {verdict.extracted!r} ({verdict.reason})"
 
 
@@ -134,9 +137,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 )
 
 
-def prove(
-    program: SampleProgram, failures: Sequence[Failure], task: Task, sandbox: Sandbox, limits: Limits
-) -> Rejection | None:
+def prove(program: SampleProgram, failures: Sequence[Failure], task: Task, sandbox: Sandbox, limits: Limits) -> Rejection | None:
     """Run a program twice and apply the model-free checks; the first complaint, or None when it passes all."""
     first = run_program(sandbox, program.source, program.anchors, DRAWS, limits)
     # a program that did not even run once is not run again
@@ -198,14 +199,14 @@ class Unseen:
         self._long: set[tuple[str, ...]] = set()
         self._short: dict[tuple[str, ...], set[int]] = defaultdict(set)
         self._sizes: dict[int, int] = {}
-        for number, example in enumerate(held_out):
+        for item, example in enumerate(held_out):
             words = _words(example.question)
             self._texts.add(" ".join(words))
             self._long.update(_grams(words, 13))
             grams = set(_grams(words, 8))
-            self._sizes[number] = len(grams)
+            self._sizes[item] = len(grams)
             for gram in grams:
-                self._short[gram].add(number)
+                self._short[gram].add(item)
 
     def __call__(self, sample: Sample) -> str | None:
         words = _words(sample.question)
@@ -213,8 +214,8 @@ class Unseen:
             return "it is the question of a held-out item"
         if not self._long.isdisjoint(_grams(words, 13)):
             return "it shares 13 words in a row with a held-out item"
-        hits = Counter(number for gram in set(_grams(words, 8)) for number in self._short.get(gram, ()))
-        if any(count >= self._coverage * self._sizes[number] for number, count in hits.items()):
+        hits = Counter(item for gram in set(_grams(words, 8)) for item in self._short.get(gram, ()))
+        if any(count >= self._coverage * self._sizes[item] for item, count in hits.items()):
             return "it covers most of a held-out item"
         return None
 
@@ -235,8 +236,8 @@ class Telling:
 
 def problem_shape(question: str, answer: str) -> tuple[str, tuple[str, ...], str]:
     """What makes a problem distinct: its wording without names and numbers, its numbers in any order, its answer."""
-    numbers = re.findall(r"\d[\d.,/:]*", question)
-    template = re.sub(r"\b[A-Z][a-z]+\b", "N", re.sub(r"\d[\d.,/:]*", "0", question))
+    numbers = re.findall(NUMBER, question)
+    template = re.sub(r"\b[A-Z][a-z]+\b", "N", re.sub(NUMBER, "0", question))
     return template, tuple(sorted(numbers)), answer
 
 
@@ -248,13 +249,21 @@ def _fifth(rows: Sequence[Any]) -> list[Any]:
     return list(rows[::-5])
 
 
+def _mentions(solution: str, answer: str) -> bool:
+    """Whether the number `answer` stands in the solution, in any form (1,200 or $1200.00)."""
+    if re.search(rf"(?<![\d.,]){re.escape(answer)}(?!\.?\d)", solution):
+        return True
+    wanted = number.read(answer)
+    return any(number.same(number.extract(word), wanted) for word in re.split(r"[\s=]+", solution))
+
+
 def _same(task: Task, answer: str, other: str) -> bool:
     example = Example(task=task.name, split="train", question="", answer=other)
     return bool(task.verdict(example, task.completion("", answer)).correct)
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\d+(?:[.,/:]\d+)*|\w+", text.lower())
+    return re.findall(NUMBER + r"|\w+", text.lower())
 
 
 def _grams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """The config of a cycle: one YAML file, flags over the file, the file over these defaults.
 
-The text under each field is its documentation: `errata cycle --help-config` and docs/config.md are drawn from it. Light: no torch, no dspy.
+The text under each field is its documentation: docs/config.md is drawn from it. Light: no torch, no dspy.
 """
 
 import difflib
@@ -21,12 +21,12 @@ class Settings(BaseModel):
 class Items(Settings):
     """How many items of each split are used."""
 
-    train: int = Field(1500, ge=1)
-    """Items of the train split that the target answers in each round, to mine its errors."""
-    dev: int = Field(600, ge=1)
-    """Items of the dev split that the gate decides on, and of each guard."""
-    test: int = Field(600, ge=0)
-    """Items of the test split, and of each guard's, that only the report reads; 0 leaves the test out."""
+    train: int | None = Field(default=1500, ge=1)
+    """Items of the train split that the target answers in each round, to mine its errors; None: all."""
+    dev: int | None = Field(default=600, ge=1)
+    """Items of the dev split that the gate decides on, and of each guard; None: all."""
+    test: int | None = Field(default=600, ge=0)
+    """Items of the test split, and of each guard's, that only the report reads; None: all, 0 leaves the test out."""
 
 
 class InstructorSettings(Settings):
@@ -38,9 +38,9 @@ class InstructorSettings(Settings):
     """Address of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`."""
     temperature: float | None = None
     """Sampling temperature; None leaves it to the provider."""
-    max_tokens: int = Field(8000, ge=1)
+    max_tokens: int = Field(default=8000, ge=1)
     """Most tokens of one answer."""
-    in_flight: int = Field(8, ge=1)
+    in_flight: int = Field(default=8, ge=1)
     """Calls under way at the same time."""
 
 
@@ -49,32 +49,32 @@ class GenerateSettings(Settings):
 
     strategy: str = "LearnFromError"
     """`LearnFromError` (each error alone) or `LearnFromContrast` (beside similar questions that the target solved)."""
-    failures: int = Field(120, ge=1)
-    """Most errors that the instructor analyses in a round, drawn at random from all that were found."""
-    contrasts: int = Field(3, ge=1)
+    failures: int | None = Field(default=120, ge=1)
+    """Most errors that the instructor analyses in a round, drawn at random from all that were found; None: all."""
+    contrasts: int = Field(default=3, ge=1)
     """Solved neighbours shown beside an error (LearnFromContrast only)."""
     reference: bool = True
     """Whether a diagnosis may see the reference solution."""
-    repairs: int = Field(2, ge=0)
+    repairs: int = Field(default=2, ge=0)
     """How often a refused program goes back to the instructor."""
-    rows: int = Field(1400, ge=1)
-    """Generated rows of a round's training set."""
+    rows: int | None = Field(default=None, ge=1)
+    """Generated rows of a round's training set; None: 1400, or 8 a program where `errors` is `all`."""
     levels: tuple[int, ...] = (2, 3, 3, 4)
     """Levels that rows are drawn at, in turn; 3 is as hard as the errors."""
-    probe: int = Field(8, ge=0)
+    probe: int = Field(default=8, ge=0)
     """Rows of each program that the target tries before training; 0 leaves the check `targeted` out."""
-    solved: float = Field(0.9, gt=0, le=1)
+    solved: float = Field(default=0.9, gt=0, le=1)
     """A program is refused as not targeted when the target solves at least this share of its probe."""
-    replay: float = Field(0.3, ge=0, lt=1)
+    replay: float = Field(default=0.3, ge=0, lt=1)
     """Share of the training set that replays items which the target already solves, in its own words."""
 
 
 class GateSettings(Settings):
     """When new weights are kept."""
 
-    alpha: float = Field(0.05, gt=0, le=1)
+    alpha: float = Field(default=0.05, gt=0, le=1)
     """Largest two-sided p-value of the exact McNemar test at which a gain on dev counts."""
-    margin: float = Field(0.02, ge=0, le=1)
+    margin: float = Field(default=0.02, ge=0, le=1)
     """Largest fall of a guard's accuracy (a share, 0.02 = 2 points) that is let pass."""
 
 
@@ -83,11 +83,11 @@ class SandboxSettings(Settings):
 
     backend: Literal["auto", "wasi", "linux"] = "auto"
     """`wasi` (any platform), `linux` (Landlock and seccomp), or the first that works."""
-    workers: int | None = Field(None, ge=1)
+    workers: int | None = Field(default=None, ge=1)
     """Worker processes; None: one a core."""
-    seconds: float = Field(10.0, gt=0)
+    seconds: float = Field(default=10.0, gt=0)
     """Wall-clock limit, seconds."""
-    memory_mb: int = Field(256, ge=16)
+    memory_mb: int = Field(default=256, ge=16)
     """Memory limit, MiB."""
 
 
@@ -98,7 +98,9 @@ class CycleConfig(Settings):
     """What is asked: `sums`, `sums_plus` or `gsm8k:PATH`."""
     guards: tuple[str, ...] | None = None
     """Tasks that must not get worse; None: the task's out-of-domain twin, where it has one."""
-    rounds: int = Field(1, ge=1)
+    errors: Literal["target", "all"] = "target"
+    """Where errors come from: the `target` answers train items, or `all` of them count as errors with an empty response."""
+    rounds: int = Field(default=1, ge=1)
     """Rounds of error analysis and training, each from the weights that were accepted last."""
     seed: int = 0
     """Seed of every draw: items, errors, rows, training."""
@@ -115,12 +117,12 @@ FREE = ("rounds", "target.device", "target.batch_size", "instructor.in_flight", 
 """Fields that may differ when a run is continued: they change no row."""
 
 
-def load_config(path: Path | None = None, overrides: dict[str, Any] | None = None) -> CycleConfig:
-    """Read the YAML file at `path` (None: defaults only) and lay `overrides` (dotted names to values) over it.
+def load_config(path: Path | None = None, overrides: dict[str, Any] | None = None, base: CycleConfig | None = None) -> CycleConfig:
+    """Read the YAML file at `path` (None: `base`, or the defaults) and lay `overrides` (dotted names to values) over it.
 
     Raises UsageError in one line for a missing file, broken YAML, an unknown field (with the near word) or a bad value.
     """
-    data: Any = {}
+    data: Any = base.model_dump(mode="json") if base else {}
     if path is not None:
         try:
             data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..sandbox import Limits, Sandbox
 from ..signatures.records import ProgramRun, Sample, SampleProgram
 
-HARNESS = '''
+HARNESS = """
 import json
 import random
 
@@ -51,7 +51,7 @@ def main(program, payload):
         yield _try(lambda: _problem(program, program.ANCHORS[name]))
     for seed, index, level in payload["draws"]:
         yield _try(lambda: _draw(program, seed, index, level))
-'''
+"""
 """Trusted text that runs beside the program in the sandbox: one row an anchor, then one a draw; {"error": ...} for one that fails."""
 
 Draw = tuple[int, int, int]

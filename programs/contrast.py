@@ -36,6 +36,4 @@ def contrast(failures: Sequence[Failure], solved: Sequence[Attempt], k: int, enc
     vectors = (encoder or WordEncoder()).encode(texts)
     search = NearestNeighbors(n_neighbors=min(k, len(solved)), metric="cosine").fit(vectors[len(failures) :])
     nearest = search.kneighbors(vectors[: len(failures)], return_distance=False)
-    return [
-        failure.model_copy(update={"contrasts": tuple(solved[i] for i in row)}) for failure, row in zip(failures, nearest, strict=True)
-    ]
+    return [failure.model_copy(update={"contrasts": tuple(solved[i] for i in row)}) for failure, row in zip(failures, nearest, strict=True)]

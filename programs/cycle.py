@@ -8,6 +8,7 @@ What is not here: what each step does (its module), and how a run is shown (erra
 
 import random
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
@@ -35,10 +36,10 @@ from .assemble import Assembly, assemble, draw_rows, draws, replay, train_rows
 from .checks import Distinct, Telling, Unseen, prove, targeted
 from .config import CycleConfig
 from .contrast import contrast
-from .evaluate import attempts, counts, evaluate
+from .evaluate import counts, evaluate
 from .gate import decide
 from .instructor import calling, instructed_by, open_instructor
-from .rundir import RunDir, Stage
+from .rundir import RunDir, Stage, to_json, write_atomic
 from .strategy import load_strategy
 
 STEPS = ("mine", "teach", "probe", "assemble", "train", "gate")
@@ -53,15 +54,17 @@ class Mined(NamedTuple):
 
 
 class Cycle:
-    """One run of the loop over an open run directory."""
+    """One run of the loop: `with Cycle(config, path) as loop: loop.run()`. The run directory is locked inside the `with`."""
 
-    def __init__(self, config: CycleConfig, run: RunDir, say: Callable[[str], None] | None = None):
+    run_dir: RunDir
+
+    def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | None = None):
         """`say` gets one line of progress at a time; None prints to stderr.
 
         Raises UsageError or TaskError for a task, guard or strategy that cannot be used, before anything is started.
         """
         self.config = config
-        self.run_dir = run
+        self.path = path
         self.say = say or (lambda line: print(line, file=sys.stderr, flush=True))
         self.task = load_task(config.task)
         twin = (self.task.twin,) if self.task.twin else ()
@@ -71,24 +74,32 @@ class Cycle:
         self._sandbox: Sandbox | None = None
         self._target: Any = None
 
+    def __enter__(self) -> "Cycle":
+        """Raises RunError when the run directory is another's, of another config, or not writable."""
+        self.run_dir = RunDir(self.path, self.config)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_target()
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
+        self.run_dir.close()
+
     # ---- the loop
 
     def run(self, until: str | None = None) -> None:
         """All rounds, then the test; or, with `until`, the first round that is not finished, up to that step."""
         if until not in (None, *STEPS):
             raise UsageError(f"there is no step {until!r}; choose one of {', '.join(STEPS)}")
-        try:
-            target = self.config.target
-            for number in range(1, self.config.rounds + 1):
-                if until and not self.decided(number):
-                    self.round(number, target, until)
-                    return
-                target = self.round(number, target)
-            if not until:
-                self.test(self.config.target)
-                self.test(target)
-        finally:
-            self.close()
+        target = self.config.target
+        for number in range(1, self.config.rounds + 1):
+            if until and not self.decided(number):
+                self.round(number, target, until)
+                return
+            target = self.round(number, target)
+        if not until:
+            self.finish(target)
 
     def round(self, number: int, target: TargetSettings, until: str | None = None) -> TargetSettings:
         """One round from `target`; the settings of the weights that the next one starts from."""
@@ -117,13 +128,17 @@ class Cycle:
         """The target's attempts at train items: failures to teach from, and what it solved. Unjudged attempts are neither."""
         stage = self.run_dir.stage(f"round-{number}/mine")
         examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + number)
-        rows = self._evaluate(stage, self.task, examples, target, f"round {number}: mine errors")
-        failures = [Failure(attempt=row) for row in rows if row.verdict.correct is False]
+        if self.config.errors == "all":
+            rows = stage.read("attempts.jsonl", Attempt) if stage.done else list(map(_unanswered, examples))
+            stage.finish({"attempts.jsonl": rows}, **counts(rows))
+        else:
+            rows = self._evaluate(stage, self.task, examples, target, f"round {number}: mine errors")
+        failures = list({row.id: row for row in (Failure(attempt=row) for row in rows if row.verdict.correct is False)}.values())
         solved = [row for row in rows if row.verdict.correct]
-        chosen = random.Random(f"failures:{self.config.seed}:{number}").sample(
-            failures, min(self.config.generate.failures, len(failures))
-        )
-        return Mined(chosen, solved)
+        most = self.config.generate.failures
+        if most is not None and most < len(failures):
+            failures = random.Random(f"failures:{self.config.seed}:{number}").sample(failures, most)
+        return Mined(failures, solved)
 
     def teach(self, number: int, mined: Mined) -> list[Taught]:
         """Diagnoses and programs for the failures, from the instructor."""
@@ -136,7 +151,7 @@ class Cycle:
         """Run the strategy on each failure, several calls in flight, each row written as it finishes."""
         if stage.done:
             return stage.read("taught.jsonl", Taught)
-        lm = open_instructor(self.config.instructor, self.run_dir.path / "answers")
+        lm = open_instructor(self.config.instructor, self.path / "answers")
 
         def one(failure: Failure) -> Taught:
             with calling(lm):
@@ -158,7 +173,7 @@ class Cycle:
         """Mass of each program of the library: the share of its probe rows that the target fails; refused ones are absent."""
         library = self.library(number)
         count = self.config.generate.probe
-        if not count:
+        if not count or self.config.errors == "all":
             return dict.fromkeys(library, 1.0)
         stage = self.run_dir.stage(f"round-{number}/probe")
         examples: dict[str, list[Example]] = {}
@@ -172,9 +187,9 @@ class Cycle:
         for attempt in tried:
             by_program[attempt.example.meta["program"]].append(attempt)
         masses = {}
-        for name, rows in by_program.items():
-            if rows and not targeted(library[name], rows, self.config.generate.solved):
-                masses[name] = sum(row.verdict.correct is False for row in rows) / len(rows)
+        for name, probe in by_program.items():
+            if probe and not targeted(library[name], probe, self.config.generate.solved):
+                masses[name] = sum(row.verdict.correct is False for row in probe) / len(probe)
         return masses
 
     def assemble(self, number: int, mined: Mined, masses: dict[str, float]) -> list[TrainRow]:
@@ -192,7 +207,8 @@ class Cycle:
         made = Assembly([], [])
         if masses:
             library = self.library(number)
-            made = assemble(library, masses, generate.rows, seed, generate.levels, checks, self.sandbox, self.limits)
+            total = generate.rows or (8 * len(masses) if self.config.errors == "all" else 1400)
+            made = assemble(library, masses, total, seed, generate.levels, checks, self.sandbox, self.limits)
         count = round(len(made.samples) * generate.replay / (1 - generate.replay))
         replayed = replay(mined.solved, count, seed)
         rows = train_rows(self.task, made.samples, replayed, seed) if made.samples else []
@@ -211,13 +227,13 @@ class Cycle:
 
         self._close_target()  # its memory is the child's
         self.say(f"round {number}: train on {len(rows)} rows")
-        report = train(rows, target, self.config.train, self.run_dir.path / f"round-{number}/train", seed=self.config.seed)
+        report = train(rows, target, self.config.train, self.path / f"round-{number}/train", seed=self.config.seed)
         self.say(f"round {number}: trained {report.steps} steps, loss {report.loss_first:.3f} -> {report.loss_last:.3f}")
         return report
 
     def candidate(self, number: int, target: TargetSettings) -> TargetSettings:
         """The settings of the weights that round `number` trained from `target`."""
-        weights = self.run_dir.path / f"round-{number}/train/weights"
+        weights = self.path / f"round-{number}/train/weights"
         if (weights / "adapter_config.json").exists():
             return target.model_copy(update={"adapter": str(weights)})
         return target.model_copy(update={"model": str(weights), "adapter": None})
@@ -258,11 +274,19 @@ class Cycle:
         stage = self.run_dir.stage(f"evaluate/{weights_hash(target)}/{name}")
         return self._evaluate(stage, task, examples, target, f"evaluate {name}")
 
-    def test(self, target: TargetSettings) -> None:
-        """The test split of the task and of each guard, which only the report reads."""
-        if self.config.items.test:
-            for task in (self.task, *self.guards):
-                self.scores(task, "test", target)
+    def finish(self, target: TargetSettings) -> None:
+        """Evaluate the test split of the task and of each guard, before and after, and write result.json for the report."""
+        from ..trainers.target import weights_hash
+
+        split = "test" if self.config.items.test else "dev"
+        done = []
+        for task in (self.task, *self.guards):
+            if task.examples(split, 1):
+                self.scores(task, split, self.config.target)
+                self.scores(task, split, target)
+                done.append([task.name, split])
+        result = {"before": weights_hash(self.config.target), "after": weights_hash(target), "rounds": self.config.rounds}
+        write_atomic(self.path / "result.json", to_json(result | {"evaluations": done}))
 
     def library(self, number: int) -> dict[str, SampleProgram]:
         """The programs that passed the checks in rounds 1 to `number`, by id."""
@@ -284,13 +308,6 @@ class Cycle:
         if self._sandbox is None:
             self._sandbox = open_sandbox(workers=self.config.sandbox.workers, backend=self.config.sandbox.backend)
         return self._sandbox
-
-    def close(self) -> None:
-        """End the sandbox's workers and free the target."""
-        self._close_target()
-        if self._sandbox is not None:
-            self._sandbox.close()
-            self._sandbox = None
 
     def _evaluate(self, stage: Stage, task: Task, examples: Sequence[Example], target: TargetSettings, title: str) -> list[Attempt]:
         if stage.done:
@@ -321,10 +338,9 @@ class Cycle:
             yield row
 
 
-def as_errors(task: Task, limit: int | None, seed: int = 0) -> list[Failure]:
-    """Train items taken as failures with an empty response: what `errata generate --as-errors` teaches from."""
-    verdict = Verdict(correct=False, extracted=None, reason="no answer")
-    return [Failure(attempt=Attempt(example=example, response="", verdict=verdict)) for example in task.examples("train", limit, seed=seed)]
+def _unanswered(example: Example) -> Attempt:
+    """An item taken as an error without an answer."""
+    return Attempt(example=example, response="", verdict=Verdict(correct=False, extracted=None, reason="no answer"))
 
 
 def tally(rows: Iterable[Taught]) -> dict[str, int]:
@@ -335,6 +351,23 @@ def tally(rows: Iterable[Taught]) -> dict[str, int]:
             last: Rejection = row.rejections[-1]
             refused[last.check] = refused.get(last.check, 0) + 1
     return dict(sorted(refused.items(), key=lambda item: -item[1]))
+
+
+def summary(path: Path, number: int = 1) -> dict[str, Any]:
+    """What `errata generate` prints: errors, programs accepted and refused (by check, and by the instructor's own reason), samples."""
+    taught = Stage(path / f"round-{number}/teach").read("taught.jsonl", Taught)
+    own = [row.rejections[-1].reason for row in taught if not row.program and row.rejections[-1].check == "instructor"]
+    return {
+        "run": str(path),
+        "failures": len(taught),
+        "programs": {
+            "accepted": sum(row.program is not None for row in taught),
+            "with_wrong": sum("def wrong(" in row.program.source for row in taught if row.program),
+            "refused": tally(taught),
+            "reasons": dict(Counter(reason.split(":")[0] for reason in own).most_common()),
+        },
+        "samples": Stage(path / f"round-{number}/assemble").facts()["samples"],
+    }
 
 
 def _example(task: Task, sample: Sample, program: str) -> Example:

@@ -65,6 +65,4 @@ class Write(dspy.Module):
                 break
             refused.append(program)
             rejections.append(refusal)
-        return Taught(
-            failure_id=failure.id, diagnosis=diagnosis, program=passed, refused=tuple(refused), rejections=tuple(rejections)
-        )
+        return Taught(failure_id=failure.id, diagnosis=diagnosis, program=passed, refused=tuple(refused), rejections=tuple(rejections))

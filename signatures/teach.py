@@ -10,7 +10,7 @@ from typing import Literal
 
 import dspy
 
-CONTRACT = '''\
+CONTRACT = """\
 Write one Python module. It may import only: {modules}.
 
 def draw(rng, level):      # rng: random.Random; level 1..5, 3 = as hard as the error. Returns a dict of JSON-able parameters of one new problem.
@@ -46,7 +46,7 @@ def wrong(name, bags, each, eaten):
     return str(bags * each + eaten)
 
 ANCHORS = {{"e1": {{"name": "Ann", "bags": 3, "each": 4, "eaten": 2}}}}
-'''
+"""
 """The contract of a sample program, as the instructor reads it; `{modules}` are the sandbox's modules."""
 
 

@@ -1,0 +1,281 @@
+"""What a run achieved: one document (report.json), a page (report.html, self-contained, no JavaScript) and a table for the terminal.
+
+Everything is read from the run directory; nothing is computed by a model here. All text of models is escaped. Comparisons are paired
+over the same items, with 95 % intervals (Wilson for shares, errata.programs.gate for differences).
+"""
+
+import html
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..signatures.errors import RunError
+from ..signatures.records import Attempt, Failure, GateDecision, Rejection, Sample, Taught
+from .cycle import tally
+from .evaluate import accuracy, by_skill, counts
+from .gate import paired
+from .rundir import Stage, read_config, to_json, write_atomic
+
+NOT_CHECKED = "agreed: no second model solved the rows independently of their programs"
+
+
+def compare(before: Sequence[Attempt], after: Sequence[Attempt]) -> dict[str, Any]:
+    """Before and after over the same items: all of them, and each skill."""
+
+    def one(old: Sequence[Attempt], new: Sequence[Attempt]) -> dict[str, Any]:
+        return {
+            "before": dict(zip(("share", "low", "high"), accuracy(old), strict=True)) | counts(old),
+            "after": dict(zip(("share", "low", "high"), accuracy(new), strict=True)) | counts(new),
+            "change": paired(old, new),
+        }
+
+    skills, later = by_skill(before), by_skill(after)
+    return one(before, after) | {"skills": {name: one(skills[name], later.get(name, [])) for name in skills}}
+
+
+def build(path: Path) -> dict[str, Any]:
+    """The report of a finished run, as one JSON-able document. Raises RunError for a run that has not come to its end."""
+    config = read_config(path)
+    try:
+        result = json.loads((path / "result.json").read_bytes())
+    except OSError as error:
+        raise RunError(f"{path} has not come to its end; `errata cycle --run {path}` continues it") from error
+    evaluations = {}
+    for task, split in result["evaluations"]:
+        name = f"{task}-{split}".replace("/", "_")
+        before, after = (Stage(path / "evaluate" / result[side] / name).read("attempts.jsonl", Attempt) for side in ("before", "after"))
+        evaluations[f"{task} {split}"] = compare(before, after)
+    rounds = [_round(path, number) for number in range(1, result["rounds"] + 1)]
+    return {
+        "config": config.model_dump(mode="json"),
+        "target": {"before": result["before"], "after": result["after"]},
+        "accepted": [row["number"] for row in rounds if row["decision"]["accepted"]],
+        "evaluations": evaluations,
+        "rounds": rounds,
+        "not_checked": [NOT_CHECKED],
+    }
+
+
+def _round(path: Path, number: int) -> dict[str, Any]:
+    folder = path / f"round-{number}"
+    taught = Stage(folder / "teach").read("taught.jsonl", Taught)
+    assembled = Stage(folder / "assemble")
+    rejections = assembled.read("rejections.jsonl", Rejection)
+    decision = Stage(folder / "gate").read("decision.jsonl", GateDecision)[0]
+    train = folder / "train" / "manifest.json"
+    skills = Counter(row.diagnosis.skill for row in taught if row.diagnosis and row.program)
+    return {
+        "number": number,
+        "mined": counts(Stage(folder / "mine").read("attempts.jsonl", Attempt)),
+        "failures": len(taught),
+        "programs": sum(row.program is not None for row in taught),
+        "programs_with_wrong": sum("def wrong(" in row.program.source for row in taught if row.program),
+        "refused": tally(taught),
+        "at_fault": [row.failure_id for row in taught if row.diagnosis and row.diagnosis.verdict != "error"],
+        "skills": dict(skills.most_common()),
+        "samples": assembled.facts()["samples"],
+        "replay": assembled.facts()["replay"],
+        "rows_refused": dict(Counter(row.check for row in rejections).most_common()),
+        "train": json.loads(train.read_bytes()).get("report") if train.exists() else None,
+        "decision": decision.model_dump(mode="json"),
+    }
+
+
+def write(path: Path) -> dict[str, Any]:
+    """Build the report and write report.json and report.html into the run directory."""
+    report = build(path)
+    write_atomic(path / "report.json", to_json(report))
+    write_atomic(path / "report.html", page(report, path).encode("utf-8", "replace"))
+    return report
+
+
+# ---- the terminal
+
+
+def table(report: dict[str, Any]) -> str:
+    """Before and after per skill with intervals, and what was accepted or rejected."""
+    lines = []
+    for name, evaluation in report["evaluations"].items():
+        items = evaluation["before"]["items"]
+        lines.append(f"{name} ({items} items), % right with 95 % interval")
+        lines.append(f"  {'':34}{'before':>20}{'after':>20}{'change':>22}")
+        rows = {"all": evaluation} | (evaluation["skills"] if len(evaluation["skills"]) > 1 else {})
+        for label, row in rows.items():
+            lines.append(f"  {label[:33]:34}{_share(row['before']):>20}{_share(row['after']):>20}{_change(row['change']):>22}")
+        for side in ("before", "after"):
+            lines.append(f"  {side}: {_outcomes(evaluation[side])}")
+        lines.append("")
+    lines += [_verdict(row) for row in report["rounds"]]
+    return "\n".join(lines)
+
+
+def _share(row: dict[str, Any]) -> str:
+    if row["items"] == row["unjudged"]:
+        return "-"
+    return f"{100 * row['share']:.1f} [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
+
+
+def _change(row: dict[str, Any]) -> str:
+    return f"{100 * row['difference']:+.1f} [{100 * row['low']:+.0f}, {100 * row['high']:+.0f}]" if row["pairs"] else "-"
+
+
+def _outcomes(row: dict[str, Any]) -> str:
+    return (
+        f"{row['right']} right, {row['wrong']} wrong (of these {row['no_answer']} without a readable answer, "
+        f"{row['cut']} cut at the token limit), {row['unjudged']} unjudged"
+    )
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    decision = row["decision"]
+    return (
+        f"round {row['number']}: {'accepted' if decision['accepted'] else 'rejected'} ({decision['reason']}): "
+        f"{row['failures']} errors, {row['programs']} programs, {row['samples']} rows + {row['replay']} replayed; "
+        f"{decision['task']} dev {100 * decision['before']:.1f} -> {100 * decision['after']:.1f}, "
+        f"{decision['fixed']} fixed, {decision['broken']} broken"
+    )
+
+
+# ---- the page
+
+STYLE = """
+:root{color-scheme:light dark;--ink:#1c1e21;--soft:#667;--line:#d8dae0;--old:#9aa3b2;--new:#1769aa;--good:#1a7f4b;--bad:#b3261e;--page:#fff}
+@media(prefers-color-scheme:dark){:root{--ink:#e8e9ec;--soft:#9aa;--line:#3a3d44;--old:#7b8494;--new:#6db3f2;--good:#5fc08d;--bad:#f2877f;--page:#17181b}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:60rem;margin:0 auto;padding:1.5rem}
+h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+th,td{text-align:right;padding:.25rem .5rem;border-bottom:1px solid var(--line)}th:first-child,td:first-child{text-align:left}
+.wide{overflow-x:auto}.good{color:var(--good)}.bad{color:var(--bad)}.soft{color:var(--soft)}.big{font-size:1.15rem}
+pre{overflow-x:auto;border:1px solid var(--line);padding:.8rem;font-size:12.5px}svg text{fill:var(--ink);font-size:12px}
+summary{cursor:pointer}dt{color:var(--soft)}dd{margin:0 0 .6rem}
+"""
+
+
+def page(report: dict[str, Any], path: Path) -> str:
+    """The report as one HTML page."""
+    parts = ["<h1>Errata: what this run achieved</h1>", _answer(report)]
+    for name, evaluation in report["evaluations"].items():
+        parts.append(f"<h2>{_text(name)}</h2>{_plot(evaluation)}{_skills(evaluation)}")
+        parts.append(f"<p class=soft>before: {_outcomes(evaluation['before'])}<br>after: {_outcomes(evaluation['after'])}</p>")
+    for row in report["rounds"]:
+        parts.append(_round_page(row, path))
+    parts.append("<h2>Not checked</h2>" + "".join(f"<p>{_text(line)}</p>" for line in report["not_checked"]))
+    parts.append(f"<h2>Config</h2><pre>{_text(json.dumps(report['config'], indent=1))}</pre>")
+    body = "\n".join(parts)
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f"<title>Errata report</title><style>{STYLE}</style><body>{body}</body></html>\n"
+    )
+
+
+def _answer(report: dict[str, Any]) -> str:
+    name, evaluation = next(iter(report["evaluations"].items()), ("", None))
+    if evaluation is None:
+        return "<p>Nothing was evaluated.</p>"
+    change = evaluation["change"]
+    if not report["accepted"]:
+        return "<p class=big>No round was accepted: the weights are the ones that the run began with.</p>"
+    sure = change["low"] > 0
+    word = "Better" if sure else "Worse" if change["high"] < 0 else "No sure difference"
+    return (
+        f"<p class='big {'good' if sure else ''}'>{word}: {_text(name)} "
+        f"{100 * change['before']:.1f} % &rarr; {100 * change['after']:.1f} %, "
+        f"{_change(change)} points, p = {change['p_value']:.2g}; {change['fixed']} items fixed, {change['broken']} broken.</p>"
+    )
+
+
+def _skills(evaluation: dict[str, Any]) -> str:
+    rows = {"all": evaluation} | evaluation["skills"]
+    lines = []
+    for label, row in rows.items():
+        change = row["change"]
+        tone = "good" if change["low"] > 0 else "bad" if change["high"] < 0 else ""
+        lines.append(
+            f"<tr><td>{_text(label)}<td>{row['before']['items']}<td>{_share(row['before'])}<td>{_share(row['after'])}"
+            f"<td class='{tone}'>{_change(change)}<td>{change['fixed']}<td>{change['broken']}"
+        )
+    head = "<tr><th>skill<th>items<th>before, %<th>after, %<th>change<th>fixed<th>broken"
+    return f"<div class=wide><table>{head}{''.join(lines)}</table></div>"
+
+
+def _plot(evaluation: dict[str, Any]) -> str:
+    """Accuracy per skill before (grey) and after (blue) with intervals, as SVG."""
+    rows = list(({"all": evaluation} | evaluation["skills"]).items())
+    left, width, step = 230, 480, 26
+    height = step * len(rows) + 30
+    out = [f"<svg viewBox='0 0 {left + width + 30} {height}' role=img aria-label='accuracy per skill, before and after'>"]
+    for tick in range(0, 101, 25):
+        x = left + width * tick / 100
+        out.append(
+            f"<line x1={x} x2={x} y1=0 y2={height - 24} stroke='var(--line)'/><text x={x} y={height - 8} text-anchor=middle>{tick} %</text>"
+        )
+    for number, (label, row) in enumerate(rows):
+        y = step * number + 12
+        out.append(f"<text x={left - 10} y={y + 4} text-anchor=end>{_text(label[:34])}</text>")
+        for side, colour, shift in (("before", "var(--old)", -4), ("after", "var(--new)", 4)):
+            point = row[side]
+            if point["items"] == point["unjudged"]:
+                continue
+            x, low, high = (left + width * point[name] for name in ("share", "low", "high"))
+            out.append(f"<line x1={low:.1f} x2={high:.1f} y1={y + shift} y2={y + shift} stroke='{colour}' stroke-width=2 />")
+            out.append(f"<circle cx={x:.1f} cy={y + shift} r=4 fill='{colour}'/>")
+    return "".join(out) + "</svg><p class=soft>grey: before, blue: after; bars are 95 % intervals</p>"
+
+
+def _round_page(row: dict[str, Any], path: Path) -> str:
+    decision, mined, train = row["decision"], row["mined"], row["train"]
+    tone = "good" if decision["accepted"] else "bad"
+    facts = {
+        "mined": _outcomes(mined),
+        "programs": f"{row['programs']} of {row['failures']} errors, {row['programs_with_wrong']} with the misconception as code",
+        "errors without a program": _tally(row["refused"]),
+        "items at fault": ", ".join(row["at_fault"]) or "none",
+        "diagnosed skills": _tally(row["skills"]),
+        "rows": f"{row['samples']} generated, {row['replay']} replayed",
+        "rows refused": _tally(row["rows_refused"]),
+        "training": f"{train['steps']} steps, loss {train['loss_first']:.3f} to {train['loss_last']:.3f}, "
+        f"{train['rows_kept']} of {train['rows_in']} rows kept, {train['rows_truncated']} cut"
+        if train
+        else "none",
+        "dev": f"{100 * decision['before']:.1f} to {100 * decision['after']:.1f} %, {decision['fixed']} fixed, "
+        f"{decision['broken']} broken, {decision['unjudged']} unjudged, p = {decision['p_value']:.2g}",
+    }
+    for guard in decision["guards"]:
+        facts[f"guard {guard['task']}"] = f"{100 * guard['before']:.1f} to {100 * guard['after']:.1f} %, change {_change(guard)}"
+    lines = "".join(f"<dt>{_text(name)}<dd>{_text(value)}" for name, value in facts.items())
+    head = f"<h2>Round {row['number']}: <span class={tone}>{'accepted' if decision['accepted'] else 'rejected'}</span></h2>"
+    return f"{head}<p>{_text(decision['reason'])}</p><dl>{lines}</dl>{_lessons(path, row['number'])}"
+
+
+def _lessons(path: Path, number: int, most: int = 12) -> str:
+    """Some errors of the round, each with its diagnosis, its program and the first row that was drawn from it."""
+    taught = Stage(path / f"round-{number}" / "teach").read("taught.jsonl", Taught)
+    attempts = Stage(path / f"round-{number}" / "mine").read("attempts.jsonl", Attempt)
+    samples: dict[str, Sample] = {}
+    for sample in Stage(path / f"round-{number}" / "assemble").read("samples.jsonl", Sample):
+        samples.setdefault(sample.program_id, sample)
+    by_failure = {Failure(attempt=row).id: row for row in attempts if row.verdict.correct is False}
+    out = []
+    for row in [row for row in taught if row.program and row.program.id in samples][:most]:
+        assert row.program and row.diagnosis
+        attempt, sample = by_failure[row.failure_id], samples[row.program.id]
+        out.append(
+            f"<details><summary>{_text(row.diagnosis.skill)}: {_text(row.diagnosis.misconception[:160])}</summary>"
+            f"<p><b>Error</b> <code>{row.failure_id}</code></p><pre>{_text(attempt.example.question)}\n\n"
+            f"answered: {_text(attempt.response)}\n\ngold: {_text(attempt.example.answer)}</pre><p>{_text(row.diagnosis.evidence)}</p>"
+            f"<p><b>Program</b> <code>{row.program.id}</code></p><pre>{_text(row.program.source)}</pre>"
+            f"<p><b>A row</b> <code>{sample.id}</code></p><pre>{_text(sample.question)}\n\n{_text(sample.solution)}\n\n"
+            f"answer: {_text(sample.answer)}"
+            f"{_text(chr(10) + 'the misconception answers: ' + sample.wrong) if sample.wrong is not None else ''}</pre></details>"
+        )
+    return f"<h3>From error to row, {len(out)} of {len(taught)}</h3>{''.join(out)}" if out else ""
+
+
+def _tally(tallied: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in tallied.items()) or "none"
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))

@@ -1,0 +1,170 @@
+"""The run directory: nothing that was done is lost, nothing half-written is taken for whole, one process at a time."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from errata.programs import rundir
+from errata.programs.config import load_config
+from errata.programs.rundir import RunDir, Stage
+from errata.signatures.errors import RunError, UsageError
+from errata.signatures.records import Rejection
+
+ITEMS = ["a", "b", "c", "d"]
+
+
+def row(item):
+    return Rejection(of=item, kind="sample", check="x", reason="line\u2028separator and \u0085 and \n newline")
+
+
+def collect(stage, produce):
+    return stage.collect("rows.jsonl", ITEMS, str, produce, Rejection)
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_after(count):
+    def produce(missing):
+        for number, item in enumerate(reversed(missing)):
+            if number == count:
+                raise Killed
+            yield item, row(item)
+
+    return produce
+
+
+def test_a_killed_stage_keeps_its_rows_and_ends_with_the_bytes_of_one_that_was_not_killed(tmp_path):
+    whole, broken = Stage(tmp_path / "whole"), Stage(tmp_path / "broken")
+    whole.finish({"rows.jsonl": collect(whole, lambda missing: ((item, row(item)) for item in missing))}, n=4)
+    with pytest.raises(Killed):
+        collect(broken, killed_after(2))
+    assert not broken.done
+    asked = []
+
+    def rest(missing):
+        asked.extend(missing)
+        return ((item, row(item)) for item in missing)
+
+    broken.finish({"rows.jsonl": collect(broken, rest)}, n=4)
+    assert asked == ["a", "b"]
+    for name in ("rows.jsonl", "manifest.json"):
+        assert (whole.path / name).read_bytes() == (broken.path / name).read_bytes()
+    assert sorted(path.name for path in broken.path.iterdir()) == ["manifest.json", "rows.jsonl"]
+    assert broken.read("rows.jsonl", Rejection) == [row(item) for item in ITEMS]
+
+
+def test_a_row_that_a_kill_cut_in_the_middle_is_made_again(tmp_path):
+    stage = Stage(tmp_path / "stage")
+    with pytest.raises(Killed):
+        collect(stage, killed_after(2))
+    part = stage.path / "rows.jsonl.part"
+    part.write_bytes(part.read_bytes()[:-10])
+    assert collect(stage, lambda missing: ((item, row(item)) for item in missing)) == [row(item) for item in ITEMS]
+
+
+def test_a_damaged_row_in_the_middle_is_named_and_the_others_are_kept(tmp_path):
+    stage = Stage(tmp_path / "stage")
+    with pytest.raises(Killed):
+        collect(stage, killed_after(3))
+    part = stage.path / "rows.jsonl.part"
+    lines = part.read_bytes().split(b"\n")
+    part.write_bytes(b"\n".join([lines[0], b'["c", {"of": 1', *lines[2:]]))
+    before = part.read_bytes()
+    with pytest.raises(RunError, match=r"rows\.jsonl\.part line 2 is damaged; delete that line"):
+        collect(stage, killed_after(0))
+    assert part.read_bytes() == before
+
+
+def test_a_finished_stage_with_a_flipped_byte_is_detected(tmp_path):
+    stage = Stage(tmp_path / "stage")
+    stage.finish({"rows.jsonl": [row("a")]})
+    path = stage.path / "rows.jsonl"
+    data = bytearray(path.read_bytes())
+    data[10] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(RunError, match=r"rows\.jsonl is not what its manifest says"):
+        stage.read("rows.jsonl", Rejection)
+
+
+def test_a_full_disk_is_told_in_one_line_and_the_run_continues(tmp_path, monkeypatch):
+    stage = Stage(tmp_path / "stage")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(rundir.os, "fsync", full)
+    with pytest.raises(RunError, match="disk that holds .* is full; free some space and give the same command again"):
+        stage.finish({"rows.jsonl": [row("a")]})
+    monkeypatch.undo()
+    assert not stage.done
+    assert list(stage.path.iterdir()) == []
+    stage.finish({"rows.jsonl": [row("a")]})
+    assert stage.done
+
+
+def test_a_second_process_is_refused_while_the_first_works(tmp_path):
+    code = f"from pathlib import Path\nfrom errata.programs.rundir import RunDir\nfrom errata.programs.config import load_config\nRunDir(Path({str(tmp_path / 'run')!r}), load_config())"
+    with RunDir(tmp_path / "run", load_config()):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "another process is working on" in done.stderr
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).returncode == 0
+
+
+def test_a_run_of_another_config_is_refused_with_the_field_that_differs(tmp_path):
+    with RunDir(tmp_path / "run", load_config()):
+        pass
+    with pytest.raises(RunError, match=r"was made with generate\.repairs = 2, not 1"):
+        RunDir(tmp_path / "run", load_config(overrides={"generate.repairs": 1}))
+    # what changes no row may change
+    with RunDir(tmp_path / "run", load_config(overrides={"rounds": 3, "target.device": "cpu", "sandbox.workers": 1})):
+        pass
+
+
+def test_a_folder_with_other_files_is_not_taken_for_a_run(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(RunError, match="holds files but no run.json"):
+        RunDir(tmp_path, load_config())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["thesis.tex"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(RunError, match="cannot be written"):
+        RunDir(tmp_path / "run", load_config())
+
+
+def test_a_file_in_the_way_of_the_run_directory_is_told_in_one_line(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        RunDir(tmp_path / "run", load_config())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("generate:\n  strategi: x", "there is no field `generate.strategi`; did you mean `generate.strategy`?"),
+        ("rounds: many", "rounds = 'many' is not usable"),
+        ("rounds: [", "not valid YAML"),
+        ("- a\n- b", "must be a mapping"),
+        ("items: {dev: 0}", "items.dev = 0 is not usable"),
+    ],
+)
+def test_a_wrong_config_is_told_in_one_line(tmp_path, text, said):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_config(path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("rounds: 2\nitems:\n  dev: 10\n  test: 20\n")
+    config = load_config(path, {"items.dev": 30})
+    assert (config.rounds, config.items.dev, config.items.test, config.items.train) == (2, 30, 20, 1500)
