@@ -1,4 +1,5 @@
-"""The trust border: runs untrusted Python under limits and hands back JSON rows. `open_sandbox()` is the door; see pool.py."""
+"""The trust border: runs untrusted Python under limits and hands back JSON rows. `open_sandbox()` is the door; see
+pool.py."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,8 +1,9 @@
 """The Linux backend's process: one CPython child for one program, behind rlimits, Landlock and seccomp.
 
-Started by pool.py. Reads one request (JSON, to the end of its standard input), puts up the walls, proves them, writes `R`, and only then
-touches the program; whatever follows the `R` on its standard output is the program's to forge. When a wall does not stand it writes `F`
-and why. Not covered: clocks, which are the machine's here, so a program that reads them is not repeatable.
+Started by pool.py. Reads one request (JSON, to the end of its standard input), puts up the walls, proves them, writes
+`R`, and only then touches the program; whatever follows the `R` on its standard output is the program's to forge. When
+a wall does not stand it writes `F` and why. Not covered: clocks, which are the machine's here, so a program that reads
+them is not repeatable.
 """
 
 import json
@@ -37,6 +38,9 @@ def main(arguments: list[str]) -> None:
         os.write(out, b"F" + str(error).encode())
         return
     sys.path.clear()
+    for name in [*sys.modules]:
+        if name.partition(".")[0].lstrip("_") in ("socket", "resource", "ctypes", "subprocess", "posixsubprocess"):
+            del sys.modules[name]  # so that the program meets the same ImportError as in the other backend
     os.write(out, b"R")
     answer = guest.run(text).encode()
     while answer:

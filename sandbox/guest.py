@@ -1,12 +1,13 @@
 """What runs inside the walls: loads one untrusted program, calls the host's harness on it, and hands back JSON text.
 
-The same file is baked into the WASI component (scripts/make_sandbox.py) and imported by the Linux child, so that both backends
-answer alike. It is plain stdlib, imports nothing of Errata, and is itself untrusted once the program runs: a program can reach and
-change everything here. The caps in this file only make an honest program's failure readable; what keeps a hostile one in is outside
-(the component's empty imports and the store's limits, or the kernel's), and the host believes nothing of what comes back.
+The same file is baked into the WASI component (scripts/make_sandbox.py) and imported by the Linux child, so that both
+backends answer alike. It is plain stdlib, imports nothing of Errata, and is itself untrusted once the program runs: a
+program can reach and change everything here. The caps in this file only make an honest program's failure readable; what
+keeps a hostile one in is outside (the component's empty imports and the store's limits, or the kernel's), and the host
+believes nothing of what comes back.
 
-Request (JSON): {"source", "harness", "payload", "rows", "output_bytes", "print_bytes"}. Answer (JSON, ASCII): {"outcome", "rows",
-"error", "tail"} with outcome `ok`, `error`, `memory` or `output`.
+Request (JSON): {"source", "harness", "payload", "rows", "output_bytes", "print_bytes"}. Answer (JSON, ASCII):
+{"outcome", "rows", "error", "tail"} with outcome `ok`, `error`, `memory` or `output`.
 """
 
 import builtins
@@ -19,27 +20,43 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from importlib.machinery import BuiltinImporter, FrozenImporter
 from typing import Any
 
-MODULES = tuple(
-    """abc argparse array ast base64 bisect calendar cmath collections contextlib copy csv dataclasses datetime decimal difflib enum
-    fractions functools gc graphlib hashlib heapq hmac html inspect io ipaddress itertools json keyword locale logging math numbers
-    operator os pathlib pprint queue random re reprlib secrets shlex statistics string struct sys textwrap threading time timeit
-    tokenize traceback types typing unicodedata urllib uuid warnings weakref zlib zoneinfo""".split()
-)
+MODULES = (
+    "abc", "argparse", "array", "ast", "base64", "bisect", "calendar", "cmath", "collections", "contextlib", "copy",
+    "csv", "dataclasses", "datetime", "decimal", "difflib", "enum", "fractions", "functools", "gc", "graphlib",
+    "hashlib", "heapq", "hmac", "html", "inspect", "io", "ipaddress", "itertools", "json", "keyword", "locale",
+    "logging", "math", "numbers", "operator", "os", "pathlib", "pprint", "queue", "random", "re", "reprlib",
+    "secrets", "shlex", "statistics", "string", "struct", "sys", "textwrap", "threading", "time", "timeit",
+    "tokenize", "traceback", "types", "typing", "unicodedata", "urllib", "uuid", "warnings", "weakref", "zlib",
+    "zoneinfo",
+)  # fmt: skip
 """The modules that a program may import: all of them work without files, processes or a network."""
 
-_INNER = """__future__ _pydatetime _pydecimal _strptime builtins codecs collections.abc colorsys configparser contextvars copyreg dis
-errno fnmatch getopt gettext glob html.entities html.parser importlib.abc importlib.machinery importlib.util linecache marshal
-opcode optparse os.path pickle platform sched selectors shutil stat string.templatelib stringprep sysconfig tempfile token trace
-urllib.parse xml.etree.ElementTree encodings.aliases encodings.ascii encodings.base64_codec encodings.cp1252 encodings.cp437
-encodings.hex_codec encodings.idna encodings.iso8859_1 encodings.iso8859_15 encodings.latin_1 encodings.punycode
-encodings.raw_unicode_escape encodings.rot_13 encodings.unicode_escape encodings.utf_16 encodings.utf_16_be encodings.utf_16_le
-encodings.utf_32 encodings.utf_32_be encodings.utf_32_le encodings.utf_7 encodings.utf_8 encodings.utf_8_sig encodings.zlib_codec
-re._parser statistics zipfile""".split()
+# Imported by those at run time, or submodules of them.
+_INNER = (
+    "__future__", "_pydatetime", "_pydecimal", "_strptime", "builtins", "codecs", "collections.abc", "colorsys",
+    "configparser", "contextvars", "copyreg", "dis", "errno", "fnmatch", "getopt", "gettext", "glob",
+    "html.entities", "html.parser", "importlib.abc", "importlib.machinery", "importlib.util", "linecache",
+    "marshal", "opcode", "optparse", "os.path", "pickle", "platform", "sched", "selectors", "shutil", "stat",
+    "string.templatelib", "stringprep", "sysconfig", "tempfile", "token", "trace", "urllib.parse",
+    "xml.etree.ElementTree", "encodings.aliases", "encodings.ascii", "encodings.base64_codec", "encodings.cp1252",
+    "encodings.cp437", "encodings.hex_codec", "encodings.idna", "encodings.iso8859_1", "encodings.iso8859_15",
+    "encodings.latin_1", "encodings.punycode", "encodings.raw_unicode_escape", "encodings.rot_13",
+    "encodings.unicode_escape", "encodings.utf_16", "encodings.utf_16_be", "encodings.utf_16_le",
+    "encodings.utf_32", "encodings.utf_32_be", "encodings.utf_32_le", "encodings.utf_7", "encodings.utf_8",
+    "encodings.utf_8_sig", "encodings.zlib_codec", "re._parser", "zipfile",
+)  # fmt: skip
 
 TAIL = 2000
 """Characters of what the program printed that are kept."""
+
+MESSAGE = 700
+"""Characters of an exception's message that are kept; the list of modules fits."""
+
+MADE_FROM = ""
+"""SHA-256 of this file, filled in when it is baked into the component."""
 
 SOURCE_NAME = "program.py"
 HARNESS_NAME = "harness.py"
@@ -84,19 +101,19 @@ class _Missing:
     """The last finder on sys.meta_path: says what can be imported instead."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if name.partition(".")[0] not in sys.builtin_module_names:
-            raise ImportError(f"no module {name!r} in the sandbox; a program may import: {', '.join(MODULES)}")
+        raise ModuleNotFoundError(f"no module {name!r} in the sandbox; a program may import: {', '.join(MODULES)}", name=name)
 
 
 def describe(error: BaseException) -> str:
-    """One line about an exception: its type, its message, and the program's line that it came from. Given to harnesses too."""
+    """One line about an exception: its type, its message, and the program's line that it came from. Given to harnesses
+    too."""
     try:
-        text = str(error).strip()[:300]
+        text = " ".join(str(error).split())[:MESSAGE]
     except BaseException:  # __str__ may be the program's own
         text = "(its message cannot be read)"
     where = ""
     if isinstance(error, SyntaxError) and error.filename == SOURCE_NAME:
-        text = str(error.msg)[:300]
+        text = str(error.msg)[:MESSAGE]
         where = f" (line {error.lineno}: {str(error.text or '').strip()[:200]})"
     else:
         line, name = _last_line(error)
@@ -111,7 +128,7 @@ _SOURCES: dict[str, tuple[str, ...]] = {}
 
 
 def _last_line(error: BaseException) -> tuple[int, str]:
-    """The deepest traceback line in the program, or in the harness when none is in the program; (0, "") when neither."""
+    """The deepest traceback line in the program, or in the harness when none is there; (0, "") when neither."""
     found = {SOURCE_NAME: 0, HARNESS_NAME: 0}
     trace = error.__traceback__
     while trace is not None:
@@ -138,12 +155,10 @@ def _module(name: str, filename: str, source: str, **names: Any) -> types.Module
 def _rows(request: dict[str, Any]) -> str:
     """The rows as JSON text, "[...]"."""
     encode = json.JSONEncoder(allow_nan=False).encode
-    # The harness is loaded first and with its own builtins, so that its names are bound before the program can patch anything.
+    # The harness is loaded first and with its own builtins: its names are bound before the program can patch anything.
     own = types.ModuleType("builtins")
     vars(own).update(vars(builtins))
-    main: Callable[[Any, Any], Any] = _module(
-        "harness", HARNESS_NAME, request["harness"], __builtins__=own, describe=describe
-    ).main  # type: ignore[attr-defined]
+    main: Callable[[Any, Any], Any] = _module("harness", HARNESS_NAME, request["harness"], __builtins__=own, describe=describe).main
     random.seed(0)
     program = _module("program", SOURCE_NAME, request["source"])
     texts: list[str] = []
@@ -167,13 +182,15 @@ def run(text: str) -> str:
     dumps = json.JSONEncoder().encode
     request = json.loads(text)
     prints = _Prints(request["print_bytes"])
-    sys.stdin = io.TextIOWrapper(io.BytesIO(b""), "utf-8")
-    sys.stdout = io.TextIOWrapper(prints, "utf-8", "replace", write_through=True)  # type: ignore[type-var]
-    sys.stderr = sys.stdout
+    raw: Any = prints  # unbuffered: TextIOWrapper's type wants a buffer, its code does not
+    nothing = io.TextIOWrapper(io.BytesIO(b""), "utf-8")
+    printed = io.TextIOWrapper(raw, "utf-8", "replace", write_through=True)
+    streams = {"stdin": nothing, "stdout": printed, "stderr": printed}
+    vars(sys).update(streams, **{f"__{name}__": stream for name, stream in streams.items()})
     sys.argv = [SOURCE_NAME]
     os.environ.clear()
     time.sleep = lambda seconds: None
-    sys.meta_path[:] = [sys.meta_path[0], sys.meta_path[1], _Missing()]  # builtin and frozen modules, then no others
+    sys.meta_path[:] = [BuiltinImporter, FrozenImporter, _Missing()]
     outcome, rows, error = "ok", "[]", ""
     try:
         rows = _rows(request)
@@ -187,4 +204,3 @@ def run(text: str) -> str:
         outcome, rows, error = "output", "[]", "it printed more than it may"
     head = dumps({"outcome": outcome, "error": error, "tail": prints.tail()})
     return f'{head[:-1]}, "rows": {rows}}}'
-

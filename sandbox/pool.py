@@ -1,24 +1,30 @@
 """Runs untrusted Python programs under limits and hands back JSON rows; nothing else of a program reaches the host.
 
     with open_sandbox() as sandbox:
-        run = sandbox.run("def double(x): return 2 * x", "def main(program, payload): yield program.double(payload)", 21)
-        assert run.outcome == "ok" and run.rows == (42,)
+        run = sandbox.run("def double(x): return 2 * x", "def main(program, payload): yield program.double(payload)",
+        21) assert run.outcome == "ok" and run.rows == (42,)
 
 `source` is untrusted. It is executed as a real module named `program`. `harness` is the host's own text; it defines
-`main(program, payload)`, a generator of JSON-able rows, runs in the same interpreter after the program has loaded, and finds a helper
-`describe(exception) -> str` there, one line with the program's line, for rows that it wants to fail one by one.
+`main(program, payload)`, a generator of JSON-able rows, runs in the same interpreter after the program has loaded, and
+finds a helper `describe(exception) -> str` there, one line with the program's line, for rows that it wants to fail one
+by one.
 
 Promises, each with an attack test in tests/test_sandbox*.py:
-- time, memory, rows, bytes of rows and bytes printed are bounded by `Limits`; whatever runs over ends with its own outcome,
-- a program reads and writes no file, starts no process, opens no socket, sends no signal, and sees nothing of the environment,
+- time, memory, rows, bytes of rows and bytes printed are bounded by `Limits`; whatever runs over ends with its own
+  outcome,
+- a program reads and writes no file, starts no process, opens no socket, sends no signal, and sees nothing of the
+  environment,
 - every program meets a fresh interpreter: nothing that one leaves behind reaches the next,
-- rows are checked on this side: JSON only, finite numbers, no lone surrogate, at most `DEPTH` deep. `rows` is empty unless all is well,
+- rows are checked on this side: JSON only, finite numbers, no lone surrogate, at most `DEPTH` deep. `rows` is empty
+  unless all is well,
 - no program can make `run` raise, hang, or answer for another program,
-- with the `wasi` backend, the same (source, harness, payload) gives the same bytes on every machine,
+- with the `wasi` backend, the same (source, harness, payload) gives the same bytes on every machine, and they are native
+  CPython's, except that functions of the C library (sin, cos, exp, cbrt ...) may differ from another library's in the
+  last bit,
 - workers end with their parent, however it ends.
 
-NOT covered: a program can forge its own rows (it shares the interpreter with the harness), so what the host wants kept secret, such as
-expected answers, must not be in the payload. Side channels, and faults in wasmtime or the kernel.
+NOT covered: a program can forge its own rows (it shares the interpreter with the harness), so what the host wants kept
+secret, such as expected answers, must not be in the payload. Side channels, and faults in wasmtime or the kernel.
 """
 
 import hashlib
@@ -73,6 +79,17 @@ class Limits:
     print_bytes: int = 1 << 20
     """What it may print on both streams together, bytes; the last 2,000 characters are kept in `stderr_tail`."""
 
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("seconds", 0.05, 3600),
+            ("memory_mb", 32, 4096),
+            ("output_bytes", 2, 256 << 20),
+            ("rows", 0, 10**7),
+            ("print_bytes", 0, 256 << 20),
+        ):
+            if not least <= getattr(self, name) <= most:
+                raise SandboxError(f"the limit {name} is {getattr(self, name)}: it must be from {least} to {most}")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -85,17 +102,26 @@ class Job:
 
 
 class _Runner(Protocol):
-    """One place where a program can run. Answers with a status byte (see worker.py) and the guest's text; `X` is a dead process."""
+    """One place where a program can run. Answers with a status byte (see worker.py) and the guest's text; `X` is a dead
+    process."""
 
     walls: str
 
     def ask(self, request: bytes, limits: Limits) -> bytes: ...
 
-    def kill(self) -> None: ...
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+
+    def end(self) -> None:
+        """Kill the process; from any thread."""
+
+    def drop(self) -> None:
+        """Kill the process and let go of its pipes; from the thread that uses it."""
 
 
 class Sandbox:
-    """A pool of places to run programs in. Thread-safe: `run` blocks, and as many threads run at once as there are workers.
+    """A pool of places to run programs in. Thread-safe: `run` blocks, and as many threads run at once as there are
+    workers.
 
     Made by `open_sandbox`; a context manager. Cannot be used after `close`, nor in a forked child (SandboxError).
     """
@@ -115,13 +141,14 @@ class Sandbox:
         self.walls: str = first.walls
         """The kernel's walls around a worker, e.g. `landlock,seccomp`; empty where there are none."""
         self._free.put(first)
-        self._finalizer = weakref.finalize(self, _kill_all, self._live)
+        weakref.finalize(self, _end_all, self._live)
 
     def run(self, source: str, harness: str, payload: Any = None, limits: Limits = Limits()) -> ProgramRun:
         """Run one program.
 
-        Outcomes: `ok`; `error` (it did not load, the harness raised, or a row is not JSON: `error` says what and on which line);
-        `timeout`; `memory`; `output` (too many or too long rows, or too much printed); `crash` (the interpreter was destroyed).
+        Outcomes: `ok`; `error` (it did not load, the harness raised, or a row is not JSON: `error` says what and on
+        which line); `timeout`; `memory`; `output` (too many or too long rows, or too much printed); `crash` (the
+        interpreter was destroyed).
 
         Raises:
             SandboxError: the sandbox is closed or cannot start a worker. Nothing that a program does raises.
@@ -146,6 +173,9 @@ class Sandbox:
             raise SandboxError("a sandbox cannot be used in a forked process: open another one there")
         runner = self._free.get()
         try:
+            if runner is not None and not runner.alive():  # killed from outside while it was idle
+                self._drop(runner)
+                runner = None
             if runner is None:
                 runner = self._new()
             started = time.monotonic()
@@ -169,7 +199,7 @@ class Sandbox:
             self._free.put(runner)
 
     def map(self, jobs: Iterable[Job]) -> Iterator[ProgramRun]:
-        """Run many programs at once, `workers` at a time; the runs come in the order of the jobs, which are read as needed."""
+        """Run many programs, `workers` at a time; the runs come in the order of the jobs, which are read as needed."""
         with ThreadPoolExecutor(self.workers) as threads:
             waiting: deque[Future[ProgramRun]] = deque()
             for job in jobs:
@@ -182,7 +212,16 @@ class Sandbox:
     def close(self) -> None:
         """End all workers; a program that is running ends with a SandboxError in its thread."""
         self._closed = True
-        self._finalizer()
+        for runner in tuple(self._live):
+            runner.end()
+        for _ in range(self._free.qsize()):
+            try:
+                idle = self._free.get_nowait()
+            except queue.Empty:
+                break
+            if idle is not None:
+                self._drop(idle)
+            self._free.put(None)
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -198,16 +237,16 @@ class Sandbox:
         return runner
 
     def _drop(self, runner: _Runner) -> None:
-        runner.kill()
+        runner.drop()
         self._live.discard(runner)
 
 
-def _kill_all(runners: set[_Runner]) -> None:
-    while runners:
-        runners.pop().kill()
+def _end_all(runners: set[_Runner]) -> None:
+    for runner in tuple(runners):
+        runner.drop()
 
 
-# What comes back is judged ------------------------------------------------------------------------------------------------------
+# What comes back is judged --------------------------------------------------------------------------------------------
 
 
 def _judge(answer: bytes, seconds: float, limits: Limits) -> ProgramRun:
@@ -215,6 +254,8 @@ def _judge(answer: bytes, seconds: float, limits: Limits) -> ProgramRun:
     status = answer[:1]
     if status in b"TK" and status:
         return ProgramRun(outcome="timeout", seconds=seconds, error=f"it ran longer than {limits.seconds:g} s")
+    if status == b"M":
+        return ProgramRun(outcome="memory", seconds=seconds, error=f"{limits.memory_mb} MiB do not hold the interpreter")
     if status == b"O":
         return ProgramRun(outcome="output", seconds=seconds, error=f"its answer takes more than {limits.output_bytes} bytes")
     if status != b"G":
@@ -224,10 +265,7 @@ def _judge(answer: bytes, seconds: float, limits: Limits) -> ProgramRun:
         frame = json.loads(answer[1:], parse_constant=_no_constant)
         outcome, error, tail, rows = (frame[name] for name in ("outcome", "error", "tail", "rows"))
         if not (
-            outcome in ("ok", "error", "memory", "output")
-            and isinstance(error, str)
-            and isinstance(tail, str)
-            and isinstance(rows, list)
+            outcome in ("ok", "error", "memory", "output") and isinstance(error, str) and isinstance(tail, str) and isinstance(rows, list)
         ):
             raise ValueError(outcome)
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -239,7 +277,7 @@ def _judge(answer: bytes, seconds: float, limits: Limits) -> ProgramRun:
         rows=tuple(rows) if outcome == "ok" else (),
         seconds=seconds,
         error=_clean(error, 1000),
-        stderr_tail=_clean(tail, 2000),
+        stderr_tail=_clean(tail[-2000:], 2000),
     )
 
 
@@ -278,27 +316,28 @@ def _no_constant(name: str) -> Any:
 
 
 def _clean(text: str, length: int) -> str:
-    return text[-length:].encode("utf-8", "replace").decode()
+    """The first `length` characters, fit to be printed: no lone surrogates, no terminal escapes."""
+    text = text[:length]
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
-# Where programs run -------------------------------------------------------------------------------------------------------------
+# Where programs run ---------------------------------------------------------------------------------------------------
 
 
 def _python(flags: list[str], paths: list[Path], module: str, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start `module.main(arguments)` of this package in a process group of its own, without the parent's __main__ or environment."""
-    script = (
-        f"import sys; sys.path[:0] = {[str(path) for path in paths]!r}; "
-        f"from {_HERE.name}.{module} import main; main({arguments!r})"
-    )
-    if "SYSTEMROOT" in os.environ:  # Windows starts nothing without it
-        environment = {"SYSTEMROOT": os.environ["SYSTEMROOT"], **environment}
+    """Start `module.main(arguments)` of this package in a process group of its own, without the parent's __main__ or
+    environment."""
+    script = f"import sys; sys.path[:0] = {[str(path) for path in paths]!r}; from {_HERE.name}.{module} import main; main({arguments!r})"
+    for name in ("SYSTEMROOT", "LD_LIBRARY_PATH"):  # what Python itself may need to start
+        if name in os.environ:
+            environment = {name: os.environ[name], **environment}
     return subprocess.Popen(
         [sys.executable, *flags, "-c", script],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment,
-        cwd=os.path.abspath(os.sep),
+        cwd=Path(sys.executable).anchor,
         start_new_session=True,
         bufsize=0,
     )
@@ -314,6 +353,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 pass
         process.kill()
     process.wait()
+
+
+def _drop(process: subprocess.Popen[bytes]) -> None:
+    _end(process)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def _read(pipe: IO[bytes], count: int) -> bytes:
@@ -356,10 +402,8 @@ class _Wasi:
         with _Deadline(self._process, _START_SECONDS):
             answer = self._receive(1000)
         if answer[:1] != b"R":
-            _end(self._process)
-            raise SandboxError(
-                f"the wasmtime worker did not start ({answer[1:].decode('utf-8', 'replace') or 'it ended'}): {_MEND}"
-            )
+            self.drop()
+            raise SandboxError(f"the wasmtime worker did not start ({answer[1:].decode('utf-8', 'replace') or 'it ended'}): {_MEND}")
         self.walls = answer[1:].decode()
 
     def ask(self, request: bytes, limits: Limits) -> bytes:
@@ -383,11 +427,14 @@ class _Wasi:
         answer = _read(self._process.stdout, length) if 0 < length <= most else b""
         return answer if answer and len(answer) == length else b"X"
 
-    def kill(self) -> None:
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def end(self) -> None:
         _end(self._process)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+
+    def drop(self) -> None:
+        _drop(self._process)
 
 
 class _Linux:
@@ -428,17 +475,21 @@ class _Linux:
                 return b"T"
             return b"C" + (f"signal {-code}" if code < 0 else f"exit status {code}").encode()
         finally:
-            self.kill()
+            self.drop()
 
-    def kill(self) -> None:
+    def alive(self) -> bool:
+        return True  # there is no process between two programs
+
+    def end(self) -> None:
         if self._process is not None:
             _end(self._process)
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
+
+    def drop(self) -> None:
+        if self._process is not None:
+            _drop(self._process)
 
 
-# The compiled component ---------------------------------------------------------------------------------------------------------
+# The compiled component -----------------------------------------------------------------------------------------------
 
 
 def _cache_folder() -> Path | None:
@@ -463,7 +514,8 @@ def _cache_folder() -> Path | None:
 
 
 def _key() -> str:
-    """Names what the compiled code depends on: wasmtime, platform, CPU, artifact, and worker.py, which holds the configuration."""
+    """Names what the compiled code depends on: wasmtime, platform, CPU, artifact, and worker.py, which holds the
+    configuration."""
     cpu = platform.processor()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -495,7 +547,8 @@ def _sound(compiled: Path) -> bool:
 
 
 class _Component:
-    """The compiled component on disk, compiled on first use (about 5 s) and kept for the next process where a cache can be."""
+    """The compiled component on disk, compiled on first use (about 5 s) and kept for the next process where a cache can
+    be."""
 
     def __init__(self, paths: list[Path]) -> None:
         self._paths = paths
@@ -512,11 +565,9 @@ class _Component:
         process = _python(["-I", "-S"], self._paths, "worker", ["compile", str(_HERE / "guest.wasm.xz"), str(self._file)], {})
         with _Deadline(process, 600):
             process.wait()
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
-            pipe.close()
+        _drop(process)
         if not _sound(self._file):
-            raise SandboxError(f"the sandbox's component cannot be compiled into {self._file.parent}: check that the disk has 60 MB free")
+            raise SandboxError(f"the sandbox's component cannot be compiled into {self._file.parent}: see that its disk has 60 MB free")
 
     def start(self) -> _Wasi:
         try:
@@ -537,9 +588,11 @@ def open_sandbox(
 
     Args:
         workers: how many programs run at once; one a core when None.
-        backend: `wasi` (CPython as a WASI component under wasmtime: Linux, macOS, Windows), `linux` (a walled-in process for each
+        backend: `wasi` (CPython as a WASI component under wasmtime: Linux, macOS, Windows), `linux` (a walled-in
+        process for each
             program: Linux 5.13 or newer on x86_64 or aarch64), or `auto`, the first of them that works.
-        programs_can_read_my_files_and_use_the_network: with this flag, and only when nothing better works, programs run behind
+        programs_can_read_my_files_and_use_the_network: with this flag, and only when nothing better works, programs run
+        behind
             rlimits alone. Its name is its risk.
 
     Raises:

@@ -1,8 +1,8 @@
 """Linux walls around the calling process, through ctypes: Landlock (no files), seccomp (few system calls), rlimits.
 
-For x86_64 and aarch64. Each function raises OSError when its layer did not take effect. Landlock binds the calling thread and what it
-starts afterwards, so it comes before any thread; seccomp binds all threads. Neither can be taken off again. Not covered: CPU side
-channels, and what was open or in memory before the walls went up.
+For x86_64 and aarch64. Each function raises OSError when its layer did not take effect. Landlock binds the calling
+thread and what it starts afterwards, so it comes before any thread; seccomp binds all threads. Neither can be taken off
+again. Not covered: CPU side channels, and what was open or in memory before the walls went up.
 """
 
 import ctypes
@@ -17,31 +17,33 @@ _LANDLOCK_VERSION = 1
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_TSYNC = 1, 1
 _ALLOW, _EPERM, _KILL = 0x7FFF0000, 0x00050001, 0x80000000
 
-# What an interpreter needs once everything is loaded: its own memory, time, signals handlers, and the pipes it already holds.
+# What an interpreter needs once everything is loaded: its own memory, time, signal handlers, the pipes it already holds.
 # Absent on purpose: open, stat, socket, clone, execve, kill, ptrace, prctl, ioctl and all else.
 _CALLS = {
     "x86_64": (
         0xC000003E,
         317,
         {
-            "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12,
-            "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "sched_yield": 24, "mremap": 25,
-            "madvise": 28, "nanosleep": 35, "getpid": 39, "exit": 60, "gettimeofday": 96, "getrusage": 98, "times": 100,
-            "getppid": 110, "sigaltstack": 131, "gettid": 186, "time": 201, "futex": 202, "sched_getaffinity": 204,
-            "restart_syscall": 219, "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230, "exit_group": 231,
-            "ppoll": 271, "set_robust_list": 273, "getrandom": 318, "membarrier": 324, "rseq": 334,
+            "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "mmap": 9, "mprotect": 10,
+            "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17,
+            "sched_yield": 24, "mremap": 25, "madvise": 28, "nanosleep": 35, "getpid": 39, "exit": 60,
+            "gettimeofday": 96, "getrusage": 98, "times": 100, "getppid": 110, "sigaltstack": 131, "gettid": 186,
+            "time": 201, "futex": 202, "sched_getaffinity": 204, "restart_syscall": 219, "clock_gettime": 228,
+            "clock_getres": 229, "clock_nanosleep": 230, "exit_group": 231, "ppoll": 271, "set_robust_list": 273,
+            "getrandom": 318, "membarrier": 324, "rseq": 334,
         },
     ),
     "aarch64": (
         0xC00000B7,
         277,
         {
-            "close": 57, "lseek": 62, "read": 63, "write": 64, "pread64": 67, "ppoll": 73, "fstat": 80, "exit": 93, "exit_group": 94,
-            "futex": 98, "set_robust_list": 99, "nanosleep": 101, "clock_gettime": 113, "clock_getres": 114, "clock_nanosleep": 115,
-            "sched_getaffinity": 123, "sched_yield": 124, "restart_syscall": 128, "sigaltstack": 132, "rt_sigaction": 134,
-            "rt_sigprocmask": 135, "rt_sigreturn": 139, "times": 153, "getrusage": 165, "gettimeofday": 169, "getpid": 172,
-            "getppid": 173, "gettid": 178, "brk": 214, "munmap": 215, "mremap": 216, "mmap": 222, "mprotect": 226, "madvise": 233,
-            "getrandom": 278, "membarrier": 283, "rseq": 293,
+            "close": 57, "lseek": 62, "read": 63, "write": 64, "pread64": 67, "ppoll": 73, "fstat": 80, "exit": 93,
+            "exit_group": 94, "futex": 98, "set_robust_list": 99, "nanosleep": 101, "clock_gettime": 113,
+            "clock_getres": 114, "clock_nanosleep": 115, "sched_getaffinity": 123, "sched_yield": 124,
+            "restart_syscall": 128, "sigaltstack": 132, "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn":
+            139, "times": 153, "getrusage": 165, "gettimeofday": 169, "getpid": 172, "getppid": 173, "gettid": 178,
+            "brk": 214, "munmap": 215, "mremap": 216, "mmap": 222, "mprotect": 226, "madvise": 233, "getrandom":
+            278, "membarrier": 283, "rseq": 293,
         },
     ),
 }  # fmt: skip
@@ -75,11 +77,10 @@ def die_with_parent() -> None:
 
 
 def deny_files() -> None:
-    """Landlock with an empty rule set: nothing can be opened, made, changed or run any more; on newer kernels no TCP port either."""
+    """Landlock with an empty rule set: nothing can be opened, made, changed or run any more; on newer kernels no TCP
+    port either."""
     libc = _libc()
-    abi = _check(
-        libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_LANDLOCK_VERSION)), "landlock"
-    )
+    abi = _check(libc.syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_LANDLOCK_VERSION)), "landlock")
     bits = {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)
     rules = struct.pack("Q", (1 << bits) - 1)
     if abi >= 4:
@@ -87,9 +88,7 @@ def deny_files() -> None:
     if abi >= 6:
         rules += struct.pack("Q", 0b11)  # abstract sockets and signals to the outside
     buffer = ctypes.create_string_buffer(rules, len(rules))
-    ruleset = _check(
-        libc.syscall(_LANDLOCK_CREATE_RULESET, buffer, ctypes.c_size_t(len(rules)), ctypes.c_uint32(0)), "landlock"
-    )
+    ruleset = _check(libc.syscall(_LANDLOCK_CREATE_RULESET, buffer, ctypes.c_size_t(len(rules)), ctypes.c_uint32(0)), "landlock")
     try:
         _no_new_privileges()
         _check(libc.syscall(_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0)), "landlock")
@@ -120,12 +119,13 @@ def deny_calls() -> None:
 
 
 def prove_walls() -> None:
-    """Raise OSError unless a file, a directory and a socket are now refused: a layer that silently does nothing is no layer."""
+    """Raise OSError unless a file, a directory and a socket are now refused: a layer that silently does nothing is no
+    layer."""
     import socket
 
     for name, attempt in (
         ("a file", lambda: os.open("/etc/hosts", os.O_RDONLY)),
-        ("a directory", lambda: os.listdir("/")),
+        ("a directory", lambda: os.listdir("/")),  # noqa: PTH208
         ("a socket", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)),
         ("a process", os.fork),
     ):
@@ -139,7 +139,8 @@ def prove_walls() -> None:
 
 
 def limit_resources(memory: int, seconds: int) -> None:
-    """rlimits: `memory` bytes of address space beyond what is mapped now, CPU `seconds`, no core file, no growing files."""
+    """rlimits: `memory` bytes of address space beyond what is mapped now, CPU `seconds`, no core file, no growing
+    files."""
     import resource
 
     pages = 0

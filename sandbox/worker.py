@@ -1,12 +1,14 @@
 """A worker process: CPython as a WASI component under wasmtime, a fresh instance for every program.
 
-Started by pool.py as `worker.main(["serve", COMPILED])` or `["compile", PACKED, COMPILED]`. Serving, it reads frames (4 bytes of length,
-then JSON) from its standard input and answers on its standard output with a frame whose first byte is a status:
-`R` ready, `F` failed to start, `G` the guest's own answer follows, `T` timeout, `O` answer too long, `C` the instance trapped.
+Started by pool.py as `worker.main(["serve", COMPILED])` or `["compile", PACKED, COMPILED]`. Serving, it reads frames (4
+bytes of length, then JSON) from its standard input and answers on its standard output with a frame whose first byte is
+a status: `R` ready, `F` failed to start, `G` the guest's own answer follows, `T` timeout, `M` not enough memory to
+start, `O` answer too long, `C` the instance trapped.
 
-The component may import clocks that tick by the millisecond at each look, random bytes that are the same in every run, an empty
-environment and no directory; any other import ends the instance. Hence the same program gives the same bytes on every machine.
-On Linux the process walls itself in with Landlock and seccomp after loading. It ends when its input ends or its parent is gone.
+The component may import clocks that tick by the millisecond at each look, random bytes that are the same in every run,
+an empty environment and no directory; any other import ends the instance. Hence the same program gives the same bytes
+on every machine. On Linux the process walls itself in with Landlock and seccomp after loading. It ends when its input
+ends or its parent is gone.
 """
 
 import hashlib
@@ -14,6 +16,7 @@ import json
 import lzma
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -35,11 +38,15 @@ def engine() -> wasmtime.Engine:
     config = wasmtime.Config()
     config.epoch_interruption = True
     config.max_wasm_stack = 2 << 20
+    # NaN's sign differs between CPUs, and math.copysign shows it.
+    config.cranelift_nan_canonicalization = True
+    config.wasm_relaxed_simd_deterministic = True
     return wasmtime.Engine(config)
 
 
 def compile_component(packed: Path, compiled: Path) -> None:
-    """Compile the shipped component (seconds, all cores) and write it beside its SHA-256, each under a temporary name first."""
+    """Compile the shipped component (seconds, all cores) and write it beside its SHA-256, each under a temporary name
+    first."""
     data = lzma.decompress(packed.read_bytes())
     if hashlib.sha256(data).hexdigest() != packed.with_name("guest.sha256").read_text().strip():
         raise ValueError(f"{packed} does not match its pinned hash; install errata again")
@@ -64,7 +71,10 @@ class _World:
         for interface, functions in (
             ("wasi:cli/environment", {"get-environment": lambda _: [], "get-arguments": lambda _: []}),
             ("wasi:clocks/monotonic-clock", {"now": lambda _: self._now(), "resolution": lambda _: 1_000_000}),
-            ("wasi:clocks/wall-clock", {"now": lambda _: self._wall(self._now()), "resolution": lambda _: self._wall(1_000_000)}),
+            (
+                "wasi:clocks/wall-clock",
+                {"now": lambda _: self._wall(self._now()), "resolution": lambda _: self._wall(1_000_000)},
+            ),
             ("wasi:random/random", {"get-random-bytes": self._random}),
             ("wasi:filesystem/preopens", {"get-directories": lambda _: []}),
         ):
@@ -81,8 +91,8 @@ class _World:
     @staticmethod
     def _wall(nanoseconds: int) -> Any:
         moment = wasm.Record()
-        moment.seconds = 1_767_225_600 + nanoseconds // 10**9  # 2026-01-01 UTC
-        moment.nanoseconds = nanoseconds % 10**9
+        seconds = 1_767_225_600 + nanoseconds // 10**9  # from 2026-01-01 UTC
+        vars(moment).update(seconds=seconds, nanoseconds=nanoseconds % 10**9)
         return moment
 
     def _random(self, _: Any, count: int) -> bytes:
@@ -113,10 +123,18 @@ class Runner:
         except (wasmtime.WasmtimeError, wasmtime.Trap, UnicodeDecodeError) as error:
             if time.monotonic() - started >= seconds:
                 return b"T"
-            return b"C" + str(error).strip().rpartition("\n")[2].strip().encode("utf-8", "replace")[-300:]
+            if "exceeds memory limits" in str(error):
+                return b"M"
+            return b"C" + _reason(str(error)).encode("utf-8", "replace")[:300]
         finally:
             store.close()
         return b"G" + answer if len(answer) <= output_bytes + SLACK else b"O"
+
+
+def _reason(trap: str) -> str:
+    last = trap.strip().rpartition("\n")[2].strip()
+    missing = re.search("unknown import: `([^`]*)`", last)
+    return f"it asked for {missing[1]}, which is not there" if missing else last
 
 
 def _read(count: int) -> bytes:
@@ -145,10 +163,22 @@ def _tick(engine: wasmtime.Engine, parent: int) -> None:
 
 def serve(compiled: str) -> None:
     parent = os.getppid()
+    if sys.platform == "win32":
+        import msvcrt
+
+        for stream in (0, 1):
+            msvcrt.setmode(stream, os.O_BINARY)
     try:
         runner = Runner(compiled)
         # Once before the walls: what wasmtime sets up at first use may need calls that are refused later.
-        probe = {"source": "", "harness": "def main(p, x): yield x", "payload": 1, "rows": 1, "output_bytes": 99, "print_bytes": 9}
+        probe = {
+            "source": "",
+            "harness": "def main(p, x): yield x",
+            "payload": 1,
+            "rows": 1,
+            "output_bytes": 99,
+            "print_bytes": 9,
+        }
         answer = runner.run(probe, 60, 256, 99)
         if not answer.startswith(b'G{"outcome": "ok"'):
             raise RuntimeError(f"the guest answered {answer[:300]!r}")
@@ -172,8 +202,8 @@ def serve(compiled: str) -> None:
     _write(b"R" + ",".join(walls).encode())
     while True:
         request = json.loads(_read(int.from_bytes(_read(4), "big")))
-        limits = [request.pop(name) for name in ("seconds", "memory_mb")]
-        _write(runner.run(request, *limits, request["output_bytes"]))
+        seconds, memory_mb = request.pop("seconds"), request.pop("memory_mb")
+        _write(runner.run(request, seconds, memory_mb, request["output_bytes"]))
 
 
 def main(arguments: list[str]) -> None:
