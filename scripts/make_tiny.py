@@ -1,0 +1,278 @@
+"""Makes the target `tiny` from nothing: `python scripts/make_tiny.py OUT`. Prints its time and its accuracy per skill.
+
+The corpus is drawn on the fly from the train split of `sums`: the strong skills often, the weak ones
+(`errata.tasks.sums.WEAK`) about once in two thousand rows each, a few `sums_plus` rows of strong skills, and drills of
+single sums. Loss is on the assistant's text. The same seed and library versions on the same kind of CPU give the same
+weights. It needs no GPU and no network.
+"""
+
+import argparse
+import json
+import random
+import time
+from pathlib import Path
+
+import torch
+from errata.signatures.records import Example
+from errata.tasks.sums import CHANGES, SKILLS, SUMS, SUMS_PLUS, WEAK, draw
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
+TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>' }}"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] + '<|end|>' }}{% endgeneration %}"
+    "{% else %}{{ message['content'] + '<|end|>' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+STRONG = [skill for skill in SKILLS if skill.name not in WEAK]
+RARE = [skill for skill in SKILLS if skill.name in WEAK]
+
+
+def row(rng: random.Random, rare: float, plus: float, drills: float) -> tuple[str, str]:
+    """One prompt and completion of the corpus, as text in the chat template's form."""
+    share = rng.random()
+    if share < drills:
+        question, solution = drill(rng)
+        example = Example(task="sums", split="train", question=question, answer=solution.rpartition(" ")[2], solution=solution)
+    elif share < drills + plus:
+        example = draw(rng.choice(STRONG), rng, "train", rng.choice(CHANGES))
+    elif share < drills + plus + rare * len(RARE):
+        example = draw(rng.choice(RARE), rng, "train")
+    else:
+        example = draw(rng.choice(STRONG), rng, "train")
+    prompt = f"<|user|>{SUMS.prompt(example)[0]['content']}<|end|><|assistant|>"
+    return prompt, SUMS.completion(example.solution, example.answer) + "<|end|>"
+
+
+def drill(rng: random.Random) -> tuple[str, str]:
+    """A single sum as a question, with its marked solution."""
+    sign = rng.choice("++---**/")
+    if sign == "+":
+        left, right = rng.randint(2, 99), rng.randint(2, 99)
+        result = left + right
+    elif sign == "-":
+        left = rng.randint(3, 120)
+        right = rng.randint(2, left - 1)
+        result = left - right
+    else:
+        left, right = rng.randint(2, 15), rng.randint(2, 12)
+        result = left * right
+        if sign == "/":
+            left, result = result, left
+    text = f"{left}{sign}{right}"
+    return f"What is {text}?", f"{text}=<<{text}={result}>>{result}\n#### {result}"
+
+
+def make_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE learned from the corpus, each digit a token of its own."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    rng = random.Random("tiny tokenizer")
+    # Each wording is met often enough to be merged, whatever its share of the corpus.
+    texts = ["".join(row(rng, 0.05, 0.2, 0.05)) for _ in range(6000)]
+    for mark in SPECIAL:
+        texts = [text.replace(mark, "\n") for text in texts]
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=SPECIAL,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<|pad|>",
+        eos_token="<|end|>",
+        additional_special_tokens=SPECIAL[2:],
+        model_max_length=512,
+        clean_up_tokenization_spaces=False,
+    )
+    fast.chat_template = TEMPLATE
+    return fast
+
+
+def make_model(tokenizer: PreTrainedTokenizerFast, hidden: int, layers: int) -> LlamaForCausalLM:
+    """Untrained Llama with tied embeddings."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=hidden * 8 // 3 // 8 * 8,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        use_cache=True,
+    )
+    return LlamaForCausalLM(config)
+
+
+def batches(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace):
+    """Endless (ids, labels) batches of shape (batch, tokens), rows of like length together; labels are -100 on prompt
+    and padding."""
+    rng = random.Random(f"tiny corpus {args.seed}")
+    while True:
+        rows = [row(rng, args.rare, args.plus, args.drills) for _ in range(args.batch * 32)]
+        yield from sorted_batches(tokenizer, rows, args.batch, rng)
+
+
+def sorted_batches(tokenizer, rows: list[tuple[str, str]], size: int, rng: random.Random):
+    prompts = tokenizer([prompt for prompt, _ in rows], add_special_tokens=False)["input_ids"]
+    answers = tokenizer([answer for _, answer in rows], add_special_tokens=False)["input_ids"]
+    pairs = sorted(zip(prompts, answers, strict=True), key=lambda pair: len(pair[0]) + len(pair[1]))
+    groups = [pairs[start : start + size] for start in range(0, len(pairs), size)]
+    rng.shuffle(groups)
+    for group in groups:
+        width = max(len(prompt) + len(answer) for prompt, answer in group)
+        ids = torch.zeros(len(group), width, dtype=torch.long)
+        labels = torch.full((len(group), width), -100)
+        for line, (prompt, answer) in enumerate(group):
+            end = len(prompt) + len(answer)
+            ids[line, :end] = torch.tensor(prompt + answer)
+            labels[line, len(prompt) : end] = torch.tensor(answer)
+        yield ids, labels
+
+
+def loss_of(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean cross entropy of the labelled tokens; logits are computed at those alone."""
+    # Padding is on the right, so causal attention never sees it and no mask is needed.
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    wanted = labels[:, 1:]
+    place = wanted != -100
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[place]), wanted[place])
+
+
+def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> None:
+    """Muon on the matrices, AdamW on the rest, both with a short warm-up and a cosine to zero."""
+    matrices = [p for n, p in model.model.layers.named_parameters() if p.ndim == 2]
+    rest = [p for p in model.parameters() if not any(p is m for m in matrices)]
+    optimizers = [
+        torch.optim.Muon(matrices, lr=args.lr, momentum=0.95, weight_decay=0.01),
+        torch.optim.AdamW(rest, lr=args.lr / 4, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+    peaks = [args.lr, args.lr / 4]
+    start, seen, total = time.monotonic(), 0, 0.0
+    stream = batches(tokenizer, args)
+    model.train()
+    for step in range(args.steps):
+        share = min(1.0, (step + 1) / 100) * 0.5 * (1 + torch.cos(torch.tensor(step / args.steps * torch.pi)).item())
+        for optimizer, peak in zip(optimizers, peaks, strict=True):
+            optimizer.param_groups[0]["lr"] = peak * share
+        ids, labels = next(stream)
+        loss = loss_of(model, ids, labels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        seen += ids.numel()
+        total += loss.item()
+        if (step + 1) % args.log == 0:
+            took = time.monotonic() - start
+            print(
+                f"step {step + 1}/{args.steps} loss {total / args.log:.4f} {seen / took:.0f} tokens/s {took:.0f} s",
+                flush=True,
+            )
+            total = 0.0
+            if args.out:
+                save(model, tokenizer, Path(args.out))
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+    model.generation_config.update(do_sample=False, max_new_tokens=SUMS.max_new_tokens)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+@torch.inference_mode()
+def answers(model, tokenizer, task, examples: list[Example], batch: int = 128) -> list[str]:
+    """Greedy responses, in the order of the examples."""
+    model.eval()
+    tokenizer.padding_side = "left"
+    prompts = [tokenizer.apply_chat_template(task.prompt(e), tokenize=False, add_generation_prompt=True) for e in examples]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    responses = [""] * len(prompts)
+    for start in range(0, len(order), batch):
+        part = order[start : start + batch]
+        inputs = tokenizer([prompts[i] for i in part], return_tensors="pt", padding=True, add_special_tokens=False)
+        out = model.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], do_sample=False, max_new_tokens=128)
+        texts = tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        for place, text in zip(part, texts, strict=True):
+            responses[place] = text
+    return responses
+
+
+def accuracy(model, tokenizer, task, examples: list[Example], key=lambda example: example.skill) -> dict[str, float]:
+    """Share right, in per cent, of each skill (or whatever `key` groups by)."""
+    right: dict[str, list[bool]] = {}
+    for example, response in zip(examples, answers(model, tokenizer, task, examples), strict=True):
+        right.setdefault(key(example), []).append(bool(task.verdict(example, response).correct))
+    return {name: 100 * sum(hits) / len(hits) for name, hits in right.items()}
+
+
+def report(out: Path, items: int) -> None:
+    """Prints the accuracy of the saved model per skill."""
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(out), AutoTokenizer.from_pretrained(out)
+    each = items * len(SKILLS)
+    sets = {
+        "sums dev": (SUMS, SUMS.examples("dev", each)),
+        "sums test": (SUMS, SUMS.examples("test", each)),
+        "sums_plus dev": (SUMS_PLUS, SUMS_PLUS.examples("dev", each)),
+    }
+    columns = {name: accuracy(model, tokenizer, task, examples) for name, (task, examples) in sets.items()}
+    print(f"{'skill':18}" + "".join(f"{name:>15}" for name in columns) + f"   ({items} items a skill, per cent)")
+    for skill in SKILLS:
+        weak = " weak" if skill.name in WEAK else ""
+        print(f"{skill.name:18}" + "".join(f"{column[skill.name]:15.1f}" for column in columns.values()) + weak)
+    for title, group in (("strong", STRONG), ("weak", RARE)):
+        means = [sum(column[skill.name] for skill in group) / len(group) for column in columns.values()]
+        print(f"{title:18}" + "".join(f"{mean:15.1f}" for mean in means))
+    task, examples = sets["sums_plus dev"]
+    by_change = accuracy(model, tokenizer, task, [e for e in examples if e.skill not in WEAK], lambda example: example.meta["change"])
+    print(
+        "sums_plus dev, strong skills by change:",
+        json.dumps({name: round(value, 1) for name, value in by_change.items()}),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", help="folder to write the model to")
+    parser.add_argument("--steps", type=int, default=4400)
+    parser.add_argument("--batch", type=int, default=64, help="rows a step")
+    parser.add_argument("--lr", type=float, default=0.02, help="peak learning rate of the matrices")
+    parser.add_argument("--hidden", type=int, default=96)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--vocabulary", type=int, default=640)
+    parser.add_argument("--rare", type=float, default=0.0005, help="share of each weak skill in the corpus")
+    parser.add_argument("--plus", type=float, default=0.04, help="share of sums_plus rows of strong skills")
+    parser.add_argument("--drills", type=float, default=0.14, help="share of single sums")
+    parser.add_argument("--items", type=int, default=30, help="items a skill in the final table")
+    parser.add_argument("--log", type=int, default=100, help="steps between two lines")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    start = time.monotonic()
+    torch.manual_seed(args.seed)
+    tokenizer = make_tokenizer(args.vocabulary)
+    model = make_model(tokenizer, args.hidden, args.layers)
+    print(f"{sum(p.numel() for p in model.parameters())} parameters, vocabulary {len(tokenizer)}", flush=True)
+    train(model, tokenizer, args)
+    save(model, tokenizer, Path(args.out))
+    print(f"trained in {time.monotonic() - start:.0f} s with {torch.get_num_threads()} threads")
+    report(Path(args.out), args.items)
+
+
+if __name__ == "__main__":
+    main()

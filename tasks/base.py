@@ -1,0 +1,55 @@
+"""What a task is: examples of each split, the prompt, the verdict, and the text to train on.
+
+A new task is one file with a class of this shape and a line in `load_task`. It does not cover running code: a code task
+is handed its runner.
+"""
+
+from typing import Protocol
+
+from ..signatures.records import Example, Message, Verdict
+
+SPLITS = ("train", "dev", "test")
+"""Errors are mined in train, the gate decides on dev, only reports read test."""
+
+
+class Task(Protocol):
+    """One task. Examples are the same for the same (split, limit, seed) on any machine."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str:
+        """What an answer is: "number"."""
+        ...
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens that a response may have."""
+        ...
+
+    @property
+    def brief(self) -> str:
+        """One paragraph that tells the instructor what is asked and in which form it is answered."""
+        ...
+
+    @property
+    def twin(self) -> str | None:
+        """Name of the task's out-of-domain twin, which guards it unless the config says otherwise; None where it has none."""
+        ...
+
+    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
+        """Items of a split, all of them or the first `limit`. Raises UsageError for an unknown split."""
+        ...
+
+    def prompt(self, example: Example) -> list[Message]:
+        """Chat messages to the target."""
+        ...
+
+    def verdict(self, example: Example, response: str) -> Verdict:
+        """What the task says of a response."""
+        ...
+
+    def completion(self, solution: str, answer: str) -> str:
+        """The assistant's text to train on: the worked solution, ending in the answer form."""
+        ...

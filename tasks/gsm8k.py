@@ -1,0 +1,94 @@
+"""The task `gsm8k:PATH`: grade school word problems from local files in GSM8K's form, `question` and `answer` ending in
+"#### 72".
+
+A folder holds train.jsonl and test.jsonl, and dev.jsonl if it has one of its own; without it, dev is every tenth or so
+train row, chosen by a hash of its question, and train is the rest. A lone file is all train. Rows with a field
+`extracted_answer` (GSM-Plus) take their gold from there, and their `type` as skill. It does not download anything.
+"""
+
+import hashlib
+import random
+from pathlib import Path
+
+from ..signatures.errors import TaskError, UsageError
+from ..signatures.records import Example, Message, Verdict
+from . import number
+from .base import SPLITS
+from .jsonl import read_jsonl
+
+
+class Gsm8k:
+    """GSM8K from a file or folder. A bad file raises TaskError when the task is made, not an hour later."""
+
+    name = "gsm8k"
+    kind = "number"
+    twin = None
+    max_new_tokens = 400
+    brief = (
+        "Grade school arithmetic word problems of two to eight steps. The response works through the steps, each with a "
+        'calculator mark such as "48/2=<<48/2=24>>24 clips", and its last line is "#### " and the answer, '
+        "a bare number without its unit."
+    )
+
+    def __init__(self, path: Path):
+        self.path = path
+        if path.is_dir():
+            files = {split: path / f"{split}.jsonl" for split in SPLITS}
+            rows = {split: self._read(file, split) for split, file in files.items() if file.exists()}
+            if not rows:
+                raise TaskError(f"{path}: holds neither train.jsonl nor test.jsonl; give a folder that does, or one JSONL file")
+            if "dev" not in rows and "train" in rows:
+                dev = [row for row in rows["train"] if _is_dev(row)]
+                rows["train"] = [row for row in rows["train"] if not _is_dev(row)]
+                rows["dev"] = [row.model_copy(update={"split": "dev"}) for row in dev]
+        else:
+            rows = {"train": self._read(path, "train")}
+        self._rows = rows
+
+    def _read(self, file: Path, split: str) -> list[Example]:
+        examples = []
+        for line, row in read_jsonl(file, ("question", "answer")):
+            text = row["answer"]
+            gold = str(row["extracted_answer"]) if "extracted_answer" in row else text.rpartition("####")[2]
+            gold = gold.strip()
+            if number.read(gold) is None:
+                raise TaskError(
+                    f"{file}, line {line}: no number can be read from the answer {gold[-40:]!r}; "
+                    'an answer ends in "#### " and one number, mend or delete the line'
+                )
+            examples.append(
+                Example(
+                    task=self.name,
+                    split=split,
+                    question=row["question"],
+                    answer=gold,
+                    solution=text if text.strip() != gold else "",
+                    skill=str(row.get("skill", row.get("type", ""))),
+                    meta={"line": line},
+                )
+            )
+        return examples
+
+    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
+        """Rows of a split, in the file's order for seed 0 and shuffled by any other; none for a split that the path
+        lacks."""
+        if split not in SPLITS:
+            raise UsageError(f"gsm8k has no split {split!r}: use one of {', '.join(SPLITS)}")
+        rows = list(self._rows.get(split, []))
+        if seed:
+            random.Random(f"gsm8k {split} {seed}").shuffle(rows)
+        return rows[:limit]
+
+    def prompt(self, example: Example) -> list[Message]:
+        """One user message: the question and the answer form."""
+        return number.prompt(example.question)
+
+    def verdict(self, example: Example, response: str) -> Verdict:
+        return number.verdict(example.answer, response)
+
+    def completion(self, solution: str, answer: str) -> str:
+        return number.completion(solution, answer)
+
+
+def _is_dev(example: Example) -> bool:
+    return hashlib.sha256(example.question.encode()).digest()[0] < 26

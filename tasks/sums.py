@@ -1,0 +1,567 @@
+"""Arithmetic word problems made from a seed: the task `sums` and its out-of-domain twin `sums_plus`.
+
+Each skill is a short chain of sums told in a few wordings. Reference solutions are in GSM8K's form, with calculator
+marks: "Ann has 3*4=<<3*4=12>>12 pens." and a last line "#### 12". Splits are disjoint by operands: the hash of a
+skill's operand tuple says which split a problem belongs to, in both tasks, so that no problem of dev or test is ever
+met in train with other names.
+
+Wordings are kept short between numbers and names (never 8 fixed words in a row, a test keeps it), so that two problems
+share long runs of words only when they are nearly the same problem.
+
+It does not cover fractions, units, or numbers with more than four digits.
+"""
+
+import hashlib
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..signatures.errors import UsageError
+from ..signatures.records import Example, Message, Verdict
+from . import number
+
+NAMES = [
+    "Ann",
+    "Ben",
+    "Cara",
+    "Dan",
+    "Eva",
+    "Finn",
+    "Gina",
+    "Hugo",
+    "Iris",
+    "Jack",
+    "Kate",
+    "Leo",
+    "Mia",
+    "Nora",
+    "Omar",
+    "Paul",
+    "Rosa",
+    "Sam",
+    "Tara",
+    "Uma",
+    "Vera",
+    "Will",
+    "Yara",
+    "Zoe",
+]
+OBJECTS = [
+    "apples",
+    "pens",
+    "books",
+    "cards",
+    "coins",
+    "shells",
+    "stamps",
+    "marbles",
+    "beads",
+    "cakes",
+    "eggs",
+    "plums",
+    "pears",
+    "rocks",
+    "toys",
+    "balls",
+    "nuts",
+    "buttons",
+    "lemons",
+    "cookies",
+    "stickers",
+    "crayons",
+    "ribbons",
+    "candles",
+]
+BOXES = ["boxes", "bags", "packs", "jars", "trays", "crates"]
+SPLITS = ("train", "dev", "test")
+SIZES = {"train": 1800, "dev": 540, "test": 1080}
+"""Items of a split when no limit is given; any limit can be asked for."""
+
+CHANGES = ("other wording", "larger numbers", "irrelevant sentence", "reversed question")
+"""What `sums_plus` does to a problem of `sums`; `meta["change"]` says which."""
+
+
+@dataclass(frozen=True)
+class Skill:
+    """One kind of problem.
+
+    Texts have slots: {A} {B} {C} names, {o} {q} objects, {box} {bag} containers, and the operands. In a step, "[t=n*k]"
+    is written out as a marked calculation and its result is named t; the last result is the answer.
+    """
+
+    name: str
+    operands: dict[str, tuple[int, int]]
+    """Lowest and highest value of each operand."""
+    wordings: tuple[str, ...]
+    steps: tuple[str, ...]
+    others: tuple[str, ...]
+    """Wordings of `sums_plus`."""
+    reverse: str
+    """`sums_plus`: a question that gives the result away as {r} and asks for an operand."""
+    reverse_steps: tuple[str, ...]
+    gives: str = "result"
+    """Name of the result that the reversed question gives as {r}."""
+
+
+TOGETHER = "How many {o} in all?"
+LEFT = "How many {o} does {A} have left?"
+DOLLARS = "How many dollars does {A} have left?"
+EACH = "How many {o} each?"
+
+SKILLS = (
+    Skill(
+        "total",
+        {"a": (2, 50), "b": (2, 40), "c": (2, 30)},
+        (
+            "{A} has {a} {o}, {B} has {b} {o} and {C} has {c} {o}. How many {o} in all?",
+            "{A} has {a} {o}. {B} gives {A} {b} {o} and {C} gives {A} {c} {o}. How many {o} does {A} have now?",
+            "{A} finds {a} {o}, then {b} {o} and then {c} {o}. How many {o} in all?",
+        ),
+        ("First there are [t=a+b] {o}.", "In all there are [t+c] {o}."),
+        (
+            "On one day {A} picked {a} {o}, on the next {b}, on the last {c}. What is the number of {o} picked?",
+            "There are {a} {o} on a table, {b} on a chair and {c} on the floor. Count the {o}.",
+        ),
+        "{A} has {a} {o}, {B} has {b} {o}, and {C} has some too. The three have {r} {o}. How many {o} does {C} have?",
+        ("First there are [t=a+b] {o}.", "{C} has [r-t] {o}."),
+    ),
+    Skill(
+        "left",
+        {"a": (20, 99), "b": (2, 40), "c": (2, 40)},
+        (
+            "{A} has {a} {o}. {A} gives {b} {o} to {B} and {c} {o} to {C}. " + LEFT,
+            "{A} has {a} {o}. {A} loses {b} {o} and sells {c} {o}. " + LEFT,
+            "{A} has {a} {o}. {B} takes {b} {o} and {C} takes {c} {o}. " + LEFT,
+        ),
+        ("First [t=a-b] {o} are left.", "Then [t-c] {o} are left."),
+        (
+            "Of the {a} {o} in a shop, {b} are sold and {c} broken. What number of {o} remains?",
+            "Out of {a} {o}, {A} ate {b} and {B} ate {c}. How many {o} were not eaten?",
+        ),
+        "{A} has some {o}. {A} gives {b} {o} to {B} and {c} {o} to {C}. {A} has {r} {o} left. How many {o} did {A} have?",
+        ("{A} gives [t=b+c] {o} away.", "{A} had [t+r] {o}."),
+    ),
+    Skill(
+        "packs_plus",
+        {"n": (2, 9), "k": (3, 12), "c": (2, 40)},
+        (
+            "{A} has {n} {box} of {k} {o}. {A} finds {c} {o} more. How many {o} does {A} have now?",
+            "{A} buys {n} {box} of {k} {o}. {B} gives {A} {c} {o}. How many {o} does {A} have now?",
+            "{A} has {c} {o}. {A} buys {n} {box} of {k} {o}. How many {o} does {A} have now?",
+        ),
+        ("The {box} hold [t=n*k] {o}.", "In all there are [t+c] {o}."),
+        (
+            "With {k} {o} in each of {n} {box}, and {c} loose, what is the number of {o}?",
+            "Beside {c} loose {o} stand {n} {box}, each with {k} {o}. Count the {o}.",
+        ),
+        "{A} has {n} {box} of {o}, all alike. {A} finds {c} {o} more and now has {r} {o}. How many {o} are in one?",
+        ("The {box} hold [t=r-c] {o}.", "One holds [t/n] {o}."),
+    ),
+    Skill(
+        "packs_minus",
+        {"n": (2, 9), "k": (3, 12), "c": (2, 40)},
+        (
+            "{A} has {n} {box} of {k} {o}. {A} gives {c} {o} to {B}. " + LEFT,
+            "{A} buys {n} {box} of {k} {o}. {A} loses {c} {o}. " + LEFT,
+            "{A} has {n} {box} of {k} {o}. {B} takes {c} {o}. " + LEFT,
+        ),
+        ("The {box} hold [t=n*k] {o}.", "Then [t-c] {o} are left."),
+        (
+            "A shop got {n} {box}, each with {k} {o}, and sold {c} {o}. What number of {o} remains?",
+            "With {k} {o} in each of {n} {box}, {A} ate {c}. How many {o} were not eaten?",
+        ),
+        "{A} has {n} {box} of {o}, all alike. {A} gives {c} {o} to {B} and has {r} {o} left. How many {o} were in one?",
+        ("The {box} hold [t=r+c] {o}.", "One holds [t/n] {o}."),
+    ),
+    Skill(
+        "change",
+        {"p": (20, 99), "n": (2, 9), "k": (2, 12)},
+        (
+            "{A} has ${p}. {A} buys {n} {o} for ${k} each. " + DOLLARS,
+            "{A} has ${p} and buys {n} {o}. They cost ${k} each. " + DOLLARS,
+            "{A} gets ${p} from {B}. {A} buys {n} {o} for ${k} each. " + DOLLARS,
+        ),
+        ("The {o} cost [t=n*k] dollars.", "{A} has [p-t] dollars left."),
+        (
+            "At ${k} for one, {A} paid for {n} {o} out of ${p}. What money remains?",
+            "From a purse with ${p}, {A} paid for {n} {o} at ${k}. What money is in the purse?",
+        ),
+        "{A} has ${p}. {A} buys {n} {o} and has ${r} left. How many dollars does one cost?",
+        ("The {o} cost [t=p-r] dollars.", "One costs [t/n] dollars."),
+    ),
+    Skill(
+        "sum_share",
+        {"a": (2, 50), "b": (2, 50), "m": (2, 9)},
+        (
+            "{A} has {a} {o} and {B} has {b} {o}. {m} friends share them. " + EACH,
+            "{A} has {a} {o}. {B} gives {A} {b} {o}. {m} friends share them. " + EACH,
+            "{A} finds {a} {o} and {B} finds {b} {o}. {m} friends share them. " + EACH,
+        ),
+        ("First there are [t=a+b] {o}.", "Each gets [t/m] {o}."),
+        (
+            "Into {m} equal heaps go {a} {o} from {A} and {b} from {B}. What is in one heap?",
+            "A class of {m} splits {a} {o} and then {b} more evenly. What number of {o} has one child?",
+        ),
+        "{A} has {a} {o} and {B} has some. {m} friends share them, {r} {o} each. How many {o} did {B} have?",
+        ("The friends get [t=m*r] {o}.", "{B} had [t-a] {o}."),
+    ),
+    Skill(
+        "packs_share",
+        {"n": (2, 9), "k": (3, 12), "m": (2, 9)},
+        (
+            "{A} has {n} {box} of {k} {o}. {m} friends share them. " + EACH,
+            "{A} buys {n} {box} of {k} {o}. {m} friends share them. " + EACH,
+            "{A} and {B} have {n} {box} of {k} {o}. {m} friends share them. " + EACH,
+        ),
+        ("The {box} hold [t=n*k] {o}.", "Each gets [t/m] {o}."),
+        (
+            "Into {m} equal heaps go all {o} of {n} {box} with {k} {o} each. What is in one heap?",
+            "A class of {m} splits {n} {box}, each with {k} {o}, evenly. What number of {o} has one child?",
+        ),
+        "{A} has {n} {box} of {o}, all alike. {m} friends share them, {r} {o} each. How many {o} were in one of the {box}?",
+        ("The friends get [t=m*r] {o}.", "One holds [t/n] {o}."),
+    ),
+    Skill(
+        "left_share",
+        {"a": (10, 99), "c": (2, 40), "m": (2, 9)},
+        (
+            "{A} has {a} {o}. {A} gives {c} {o} to {B}. {m} friends share the rest. " + EACH,
+            "{A} has {a} {o}. {A} loses {c} {o}. {m} friends share the rest. " + EACH,
+            "{A} has {a} {o}. {B} takes {c} {o}. {m} friends share the rest. " + EACH,
+        ),
+        ("First [t=a-c] {o} are left.", "Each gets [t/m] {o}."),
+        (
+            "Of {a} {o}, {c} are broken, the others go into {m} equal heaps. What is in one heap?",
+            "{A} ate {c} of {a} {o}, and a class of {m} split the others evenly. What number of {o} has one child?",
+        ),
+        "{A} has some {o}. {A} gives {c} {o} to {B} and {m} friends share the rest, {r} {o} each. How many {o} did {A} have?",
+        ("The friends get [t=m*r] {o}.", "{A} had [t+c] {o}."),
+    ),
+    Skill(
+        "more_total",
+        {"a": (2, 45), "b": (2, 40)},
+        (
+            "{A} has {a} {o}. {B} has {b} more {o} than {A}. " + TOGETHER,
+            "{A} finds {a} {o}. {B} finds {b} more {o} than {A}. " + TOGETHER,
+            "{A} buys {a} {o}. {B} buys {b} more {o} than {A}. " + TOGETHER,
+        ),
+        ("{B} has [t=a+b] {o}.", "Together they have [a+t] {o}."),
+        (
+            "{A} picked {a} {o}, and {B} beat that by {b}. What is the number of {o} picked?",
+            "A shop with {a} {o} and one with {b} {o} more mix them. Count the {o}.",
+        ),
+        "{B} has {b} more {o} than {A}. {B} has {r} {o}. " + TOGETHER,
+        ("{A} has [t=r-b] {o}.", "Together they have [r+t] {o}."),
+        "t",
+    ),
+    Skill(
+        "fewer_total",
+        {"a": (8, 60), "b": (2, 50)},
+        (
+            "{A} has {a} {o}. {B} has {b} fewer {o} than {A}. " + TOGETHER,
+            "{A} finds {a} {o}. {B} finds {b} fewer {o} than {A}. " + TOGETHER,
+            "{A} buys {a} {o}. {B} buys {b} fewer {o} than {A}. " + TOGETHER,
+        ),
+        ("{B} has [t=a-b] {o}.", "Together they have [a+t] {o}."),
+        (
+            "{A} picked {a} {o}, and {B} was {b} short of that. What number of {o} is that?",
+            "A shop with {a} {o} and one with {b} {o} less mix them. Count the {o}.",
+        ),
+        "{B} has {b} fewer {o} than {A}. {B} has {r} {o}. " + TOGETHER,
+        ("{A} has [t=r+b] {o}.", "Together they have [r+t] {o}."),
+        "t",
+    ),
+    Skill(
+        "times_total",
+        {"a": (3, 15), "k": (2, 6)},
+        (
+            "{A} has {a} {o}. {B} has {k} times as many {o} as {A}. " + TOGETHER,
+            "{A} finds {a} {o}. {B} finds {k} times as many {o} as {A}. " + TOGETHER,
+            "{A} buys {a} {o}. {B} buys {k} times as many {o} as {A}. " + TOGETHER,
+        ),
+        ("{B} has [t=k*a] {o}.", "Together they have [a+t] {o}."),
+        (
+            "{A} picked {a} {o}, and {B} picked that {k} times. What is the number of {o} picked?",
+            "A shop with {a} {o} and one with {k} times that mix them. Count the {o}.",
+        ),
+        "{B} has {k} times as many {o} as {A}. {B} has {r} {o}. " + TOGETHER,
+        ("{A} has [t=r/k] {o}.", "Together they have [r+t] {o}."),
+        "t",
+    ),
+    Skill(
+        "earn",
+        {"k": (3, 12), "n": (2, 9), "c": (2, 40)},
+        (
+            "{A} earns ${k} a day for {n} days and spends ${c}. " + DOLLARS,
+            "{A} earns ${k} a day. After {n} days {A} gives ${c} to {B}. " + DOLLARS,
+            "{A} works {n} days and earns ${k} a day. {B} takes ${c}. " + DOLLARS,
+        ),
+        ("{A} earns [t=n*k] dollars.", "{A} has [t-c] dollars left."),
+        (
+            "At ${k} for one day, {A} worked {n} days and paid ${c} for {o}. What money remains?",
+            "A purse got ${k} daily for {n} days, then {A} took ${c} out. What money is in the purse?",
+        ),
+        "{A} works {n} days and earns the same each day. {A} spends ${c} and has ${r} left. How many dollars a day?",
+        ("{A} earns [t=r+c] dollars.", "That is [t/n] dollars a day."),
+    ),
+    Skill(
+        "plus_packs",
+        {"a": (2, 30), "b": (2, 30), "n": (2, 9), "k": (3, 9)},
+        (
+            "{A} has {a} {o}. {B} gives {A} {b} {o}. {A} buys {n} {box} of {k} {o}. How many {o} does {A} have now?",
+            "{A} has {a} {o}. {A} finds {b} {o} more. {B} gives {A} {n} {box} of {k} {o}. How many {o} does {A} have now?",
+            "{A} has {a} {o}. {B} gives {A} {b} {o}. {A} finds {n} {box} of {k} {o}. How many {o} does {A} have now?",
+        ),
+        ("First there are [t=a+b] {o}.", "The {box} hold [u=n*k] {o}.", "In all there are [t+u] {o}."),
+        (
+            "With {k} {o} in each of {n} {box}, {a} loose and {b} on a table, what number of {o} is there?",
+            "Beside {a} loose {o} and {b} on a chair stand {n} {box}, each with {k} {o}. Count the {o}.",
+        ),
+        "{A} has {a} {o}. {B} gives {A} {b} {o}. {A} buys {n} {box} of {o}, all alike, and now has {r} {o}. How many {o} are in one?",
+        ("First there are [t=a+b] {o}.", "The {box} hold [u=r-t] {o}.", "One holds [u/n] {o}."),
+    ),
+    Skill(
+        "gift_change",
+        {"p": (10, 60), "c": (2, 30), "n": (2, 9), "k": (2, 9)},
+        (
+            "{A} has ${p} and gets ${c} from {B}. {A} buys {n} {o} for ${k} each. " + DOLLARS,
+            "{A} has ${p}. {B} gives {A} ${c}. {A} buys {n} {o} for ${k} each. " + DOLLARS,
+            "{A} has ${p} and finds ${c}. {A} buys {n} {o} for ${k} each. " + DOLLARS,
+        ),
+        ("First {A} has [t=p+c] dollars.", "The {o} cost [u=n*k] dollars.", "{A} has [t-u] dollars left."),
+        (
+            "At ${k} for one, {A} paid for {n} {o} out of ${p} and a gift of ${c}. What money remains?",
+            "From a purse with ${p}, and ${c} put in, {A} paid for {n} {o} at ${k}. What money is in the purse?",
+        ),
+        "{A} has ${p} and gets ${c} from {B}. {A} buys {n} {o} and has ${r} left. How many dollars does one cost?",
+        ("First {A} has [t=p+c] dollars.", "The {o} cost [u=t-r] dollars.", "One costs [u/n] dollars."),
+    ),
+    Skill(
+        "two_packs",
+        {"n": (2, 9), "k": (3, 9), "m": (2, 9), "j": (3, 9)},
+        (
+            "{A} has {n} {box} of {k} {o}. {A} buys {m} {bag} of {j} {o}. How many {o} does {A} have now?",
+            "{A} buys {n} {box} of {k} {o}. {B} gives {A} {m} {bag} of {j} {o}. How many {o} does {A} have now?",
+            "{A} has {n} {box} of {k} {o}. {A} finds {m} {bag} of {j} {o}. How many {o} does {A} have now?",
+        ),
+        ("The {box} hold [t=n*k] {o}.", "The {bag} hold [u=m*j] {o}.", "In all there are [t+u] {o}."),
+        (
+            "With {k} {o} in each of {n} {box}, and {j} in each of {m} {bag}, what is the number of {o}?",
+            "Beside {m} {bag}, each with {j} {o}, stand {n} {box}, each with {k} {o}. Count the {o}.",
+        ),
+        "{A} has {n} {box} of {k} {o} and {m} {bag} of {o}, all alike. {A} has {r} {o}. How many are in one of the {bag}?",
+        ("The {box} hold [t=n*k] {o}.", "The {bag} hold [u=r-t] {o}.", "One holds [u/m] {o}."),
+    ),
+    Skill(
+        "packs_left_share",
+        {"n": (2, 9), "k": (3, 12), "c": (2, 40), "m": (2, 9)},
+        (
+            "{A} has {n} {box} of {k} {o}. {A} gives {c} {o} to {B}. {m} friends share the rest. " + EACH,
+            "{A} buys {n} {box} of {k} {o}. {A} loses {c} {o}. {m} friends share the rest. " + EACH,
+            "{A} has {n} {box} of {k} {o}. {B} takes {c} {o}. {m} friends share the rest. " + EACH,
+        ),
+        ("The {box} hold [t=n*k] {o}.", "Then [u=t-c] {o} are left.", "Each gets [u/m] {o}."),
+        (
+            "Of the {o} in {n} {box} with {k} each, {c} are broken, the others go into {m} equal heaps. What is in one heap?",
+            "{A} ate {c} {o} out of {n} {box} with {k} each, and a class of {m} split the others evenly. What number of {o} has one child?",
+        ),
+        "{A} has {n} {box} of {o}, all alike. {A} gives {c} {o} to {B} and {m} friends share the rest, "
+        "{r} {o} each. How many {o} were in one?",
+        ("The friends get [t=m*r] {o}.", "The {box} hold [u=t+c] {o}.", "One holds [u/n] {o}."),
+    ),
+    Skill(
+        "fewer_share",
+        {"a": (8, 50), "b": (2, 40), "m": (2, 9)},
+        (
+            "{A} has {a} {o}. {B} has {b} fewer {o} than {A}. {m} friends share them. " + EACH,
+            "{A} finds {a} {o}. {B} finds {b} fewer {o} than {A}. {m} friends share them. " + EACH,
+            "{A} buys {a} {o}. {B} buys {b} fewer {o} than {A}. {m} friends share them. " + EACH,
+        ),
+        ("{B} has [t=a-b] {o}.", "Together they have [u=a+t] {o}.", "Each gets [u/m] {o}."),
+        (
+            "{A} picked {a} {o}, and {B} was {b} short of that. All go into {m} equal heaps. What is in one heap?",
+            "A class of {m} splits {a} {o} and then a heap {b} smaller evenly. What number of {o} has one child?",
+        ),
+        "{B} has {b} fewer {o} than {A}. {B} has {r} {o}. {m} friends share them. " + EACH,
+        ("{A} has [t=r+b] {o}.", "Together they have [u=r+t] {o}.", "Each gets [u/m] {o}."),
+        "t",
+    ),
+    Skill(
+        "change_two",
+        {"p": (40, 99), "n": (2, 6), "k": (2, 9), "m": (2, 6), "j": (2, 9)},
+        (
+            "{A} has ${p}. {A} buys {n} {o} for ${k} each and {m} {q} for ${j} each. " + DOLLARS,
+            "{A} has ${p} and buys {n} {o}. They cost ${k} each. {A} buys {m} {q} for ${j} each. " + DOLLARS,
+            "{A} gets ${p} from {B}. {A} buys {n} {o} for ${k} each and {m} {q} for ${j} each. " + DOLLARS,
+        ),
+        (
+            "The {o} cost [t=n*k] dollars.",
+            "{A} has [u=p-t] dollars left.",
+            "The {q} cost [v=m*j] dollars.",
+            "{A} has [u-v] dollars left.",
+        ),
+        (
+            "At ${k} for one, {A} paid for {n} {o}, and for {m} {q} at ${j}, out of ${p}. What money remains?",
+            "From a purse with ${p}, {A} paid for {n} {o} at ${k} and {m} {q} at ${j}. What money is in the purse?",
+        ),
+        "{A} has ${p}. {A} buys {n} {o} for ${k} each and {m} {q}, and has ${r} left. What does one of the {q} cost?",
+        (
+            "The {o} cost [t=n*k] dollars.",
+            "{A} had [u=p-t] dollars left.",
+            "The {q} cost [v=u-r] dollars.",
+            "One costs [v/m] dollars.",
+        ),
+    ),
+)
+
+WEAK = ("two_packs", "packs_left_share", "fewer_share", "change_two")
+"""Skills that are rare in the corpus of the target `tiny`: each joins pieces that the other skills drill."""
+
+ASIDES = (
+    "{D} is {z} years old.",
+    "{D} has {z} pets.",
+    "It rains for {z} hours.",
+    "{D} can sing.",
+    "{D} has a dog.",
+    "It is {z} o'clock.",
+)
+
+_MARK = re.compile(r"\[(?:(\w)=)?(\w+)([-+*/])(\w+)\]")
+_HIGHEST = 200
+"""No result of `sums` is above it."""
+
+
+def _results(steps: tuple[str, ...], values: dict[str, int], highest: int) -> dict[str, int] | None:
+    """Values with the results of the steps added, the last one as `r`; None when a result is not a whole number in
+    1..highest."""
+    values = dict(values)
+    for step in steps:
+        for name, left, sign, right in _MARK.findall(step):
+            result = _apply(values[left], sign, values[right])
+            if result is None or not 1 <= result <= highest:
+                return None
+            if name:
+                values[name] = result
+            values["result"] = result
+    return values
+
+
+def _apply(left: int, sign: str, right: int) -> int | None:
+    if sign == "/":
+        return left // right if left % right == 0 else None
+    return {"+": left + right, "-": left - right, "*": left * right}[sign]
+
+
+def _write(steps: tuple[str, ...], values: dict[str, int], slots: dict[str, str]) -> str:
+    """The worked solution, one marked calculation a line, ending in "#### answer"."""
+
+    def marked(match: re.Match[str]) -> str:
+        _, left, sign, right = match.groups()
+        sum_ = f"{values[left]}{sign}{values[right]}"
+        result = _apply(values[left], sign, values[right])
+        return f"{sum_}=<<{sum_}={result}>>{result}"
+
+    lines = [_MARK.sub(marked, step).format(**slots) for step in steps]
+    return "\n".join([*lines, f"#### {values['result']}"])
+
+
+def split_of(skill: str, operands: tuple[int, ...]) -> str:
+    """The one split that a skill's operand tuple may appear in: 8 of 10 in train, 1 in dev, 1 in test."""
+    digest = hashlib.sha256(f"{skill} {' '.join(map(str, operands))}".encode()).digest()
+    return {8: "dev", 9: "test"}.get(int.from_bytes(digest[:8], "big") % 10, "train")
+
+
+def draw(skill: Skill, rng: random.Random, split: str, change: str | None = None) -> Example:
+    """One new problem of a skill in a split; `change` is one of `CHANGES` for `sums_plus`, None for `sums`."""
+    highest = _HIGHEST if change != "larger numbers" else 1000
+    while True:
+        operands = {
+            name: rng.randint(high // 2 + 1, high * 2) if change == "larger numbers" else rng.randint(low, high)
+            for name, (low, high) in skill.operands.items()
+        }
+        if split_of(skill.name, tuple(operands.values())) == split:
+            values = _results(skill.steps, operands, highest)
+            if values is not None:
+                break
+    names = rng.sample(NAMES, 4)
+    objects = rng.sample(OBJECTS, 2)
+    boxes = rng.sample(BOXES, 2)
+    slots = dict(zip(("A", "B", "C", "D", "o", "q", "box", "bag"), [*names, *objects, *boxes], strict=True))
+    steps = skill.steps
+    text = rng.choice(skill.others if change == "other wording" else skill.wordings)
+    if change == "irrelevant sentence":
+        head, _, ask = text.rpartition(". ")
+        text = f"{head}. {rng.choice(ASIDES)} {ask}"
+    elif change == "reversed question":
+        text, steps = skill.reverse, skill.reverse_steps
+        known = {**operands, "r": values[skill.gives]}
+        values = _results(steps, known, highest) or {}
+    solution = _write(steps, values, slots)
+    shown = {name: str(value) for name, value in values.items()}
+    return Example(
+        task="sums_plus" if change else "sums",
+        split=split,
+        question=text.format(**slots, **shown, z=rng.randint(2, 9)),
+        answer=solution.rpartition("#### ")[2],
+        solution=solution,
+        skill=skill.name,
+        meta={"change": change} if change else {},
+    )
+
+
+class Sums:
+    """The task `sums`, or `sums_plus` when `changes` names what is done to each problem."""
+
+    kind = "number"
+    max_new_tokens = 128
+    brief = (
+        "Arithmetic word problems of two to four steps with whole numbers. The response works through the steps, each "
+        'with a calculator mark such as "Ann has 3*4=<<3*4=12>>12 pens.", and its last line is "#### " and the answer.'
+    )
+
+    def __init__(self, name: str = "sums", changes: tuple[str | None, ...] = (None,)):
+        self.name = name
+        self.changes = changes
+        self.twin = "sums_plus" if name == "sums" else None
+
+    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
+        """`limit` problems of a split, skills in turn; the first n are the same for any limit >= n.
+
+        Raises UsageError for a split that does not exist.
+        """
+        if split not in SPLITS:
+            raise UsageError(f"{self.name} has no split {split!r}: use one of {', '.join(SPLITS)}")
+        limit = SIZES[split] if limit is None else limit
+        rng = random.Random(f"{self.name} {split} {seed}")
+        found: dict[str, Example] = {}
+        for index in range(limit):
+            skill = SKILLS[index % len(SKILLS)]
+            change = self.changes[index // len(SKILLS) % len(self.changes)]
+            while (example := draw(skill, rng, split, change)).question in found:
+                pass
+            found[example.question] = example
+        return list(found.values())
+
+    def prompt(self, example: Example) -> list[Message]:
+        """One user message: the question and the answer form."""
+        return number.prompt(example.question)
+
+    def verdict(self, example: Example, response: str) -> Verdict:
+        return number.verdict(example.answer, response)
+
+    def completion(self, solution: str, answer: str) -> str:
+        return number.completion(solution, answer)
+
+
+def fixed_texts() -> Iterator[str]:
+    """Every wording of the two tasks with its slots in place, for the test of how long fixed wording runs."""
+    for skill in SKILLS:
+        yield from (*skill.wordings, *skill.others, skill.reverse)
+        for text in skill.wordings:
+            head, _, ask = text.rpartition(". ")
+            yield from (f"{head}. {aside} {ask}" for aside in ASIDES)
+
+
+SUMS = Sums()
+SUMS_PLUS = Sums("sums_plus", CHANGES)
