@@ -175,3 +175,19 @@ def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             names += _names(field.annotation, f"{prefix}{name}.")
     return names
+
+
+def describe(model: type[BaseModel] = CycleConfig, prefix: str = "") -> list[str]:
+    """Every field as a line of Markdown: name, default, documentation. `python -m errata.programs.config` writes docs/config.md from it."""
+    lines = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            lines += describe(field.annotation, f"{prefix}{name}.")
+        else:
+            default = yaml.safe_dump(field.get_default(), default_flow_style=True).removesuffix("...\n").strip()
+            lines.append(f"- `{prefix}{name}` ({default}): {' '.join((field.description or '').split())}")
+    return lines
+
+
+if __name__ == "__main__":
+    print("# Config\n\nOne YAML file; flags and `--set name=value` win over it. Each field with its default:\n\n" + "\n".join(describe()))

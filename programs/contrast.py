@@ -28,7 +28,7 @@ class WordEncoder:
         return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(masked)
 
 
-def contrast(failures: Sequence[Failure], solved: Sequence[Attempt], k: int, encoder: Encoder | None = None) -> list[Failure]:
+def with_contrasts(failures: Sequence[Failure], solved: Sequence[Attempt], k: int, encoder: Encoder | None = None) -> list[Failure]:
     """The failures, each with its (at most) k nearest solved attempts by cosine distance, nearest first."""
     if not failures or not solved:
         return list(failures)

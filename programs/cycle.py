@@ -35,7 +35,7 @@ from ..trainers.settings import TargetSettings
 from .assemble import Assembly, assemble, draw_rows, draws, replay, train_rows
 from .checks import Distinct, Telling, Unseen, prove, targeted
 from .config import CycleConfig
-from .contrast import contrast
+from .contrast import with_contrasts
 from .evaluate import counts, evaluate
 from .gate import decide
 from .instructor import calling, instructed_by, open_instructor
@@ -144,7 +144,7 @@ class Cycle:
         """Diagnoses and programs for the failures, from the instructor."""
         failures = mined.failures
         if self.strategy.contrasts:
-            failures = contrast(failures, mined.solved, self.strategy.contrasts)
+            failures = with_contrasts(failures, mined.solved, self.strategy.contrasts)
         return self.teach_failures(self.run_dir.stage(f"round-{number}/teach"), failures, f"round {number}: teach")
 
     def teach_failures(self, stage: Stage, failures: Sequence[Failure], title: str) -> list[Taught]:

@@ -1,0 +1,162 @@
+"""Strategies over a scripted instructor: what it is shown, what is asked again, and what is kept of answers that are no use."""
+
+import dspy
+import pytest
+from dspy.utils import DummyLM
+from errata.programs import LearnFromContrast, LearnFromError, Strategy, with_contrasts
+from errata.programs.config import GenerateSettings
+from errata.programs.diagnose import Diagnose
+from errata.programs.instructor import instructed_by
+from errata.programs.strategy import load_strategy
+from errata.programs.write import Write
+from errata.signatures.errors import UsageError
+from errata.signatures.records import Attempt, Example, Failure, Rejection, Verdict
+from errata.signatures.teach import DiagnoseError
+
+
+def attempt(question, answer, response, correct):
+    example = Example(task="sums", split="train", question=question, answer=answer, solution=f"worked {answer}")
+    return Attempt(example=example, response=response, verdict=Verdict(correct=correct, extracted=response, reason=""))
+
+
+FAILURE = Failure(attempt=attempt("Ann has 3 bags of 4 pens and loses 2.", "10", "14", False))
+SOLVED = [
+    attempt("Ann has 5 bags of 6 pens.", "30", "30 it is", True),
+    attempt("A train leaves at noon and arrives at five.", "5", "5", True),
+    attempt("Bob has 7 bags of 2 pens and loses 1.", "13", "13 it is", True),
+]
+DIAGNOSIS = {"verdict": "error", "skill": "loss after a product", "misconception": "adds", "evidence": "14", "teach": "vary the loss"}
+
+
+def program(text, refusal=""):
+    return {"refusal": refusal, "program": f"```python\n{text}\n```" if text else ""}
+
+
+def taught(strategy, answers, prove=lambda program: None, failure=FAILURE):
+    lm = DummyLM(answers)
+    with instructed_by(lm):
+        result = strategy(failure=failure, brief="sums", prove=prove)
+    return result, lm.history
+
+
+def shown(entry):
+    return entry["messages"][-1]["content"]
+
+
+def test_a_program_that_passes_is_kept_with_its_diagnosis_and_anchor():
+    result, calls = taught(LearnFromError(), [DIAGNOSIS, program("x = 1")])
+    assert result.program.source == "x = 1\n"
+    assert result.program.anchors == (FAILURE.id,)
+    assert result.program.diagnosis_id == result.diagnosis.id
+    assert result.diagnosis.skill == "loss after a product"
+    assert len(calls) == 2
+    assert FAILURE.id in shown(calls[1])
+    assert "worked 10" in shown(calls[0])
+
+
+def test_a_refused_program_goes_back_with_the_reason_at_most_n_times():
+    def prove(program):
+        return Rejection(of=program.id, kind="program", check="anchored", reason=f"it said {program.source.strip()}")
+
+    answers = [DIAGNOSIS, program("x = 1"), program("x = 2"), program("x = 3"), program("x = 4")]
+    result, calls = taught(LearnFromError(repairs=2), answers, prove)
+    assert result.program is None
+    assert [refused.source for refused in result.refused] == ["x = 1\n", "x = 2\n", "x = 3\n"]
+    assert [row.check for row in result.rejections] == ["anchored"] * 3
+    assert len(calls) == 4
+    assert "anchored: it said x = 1" in shown(calls[2])
+    assert "x = 2" in shown(calls[3])
+
+
+def test_a_repaired_program_that_passes_is_kept_and_the_refusal_too():
+    def prove(program):
+        return None if "2" in program.source else Rejection(of=program.id, kind="program", check="runs", reason="no")
+
+    result, _ = taught(LearnFromError(), [DIAGNOSIS, program("x = 1"), program("x = 2")], prove)
+    assert (result.program.source, result.program.attempt) == ("x = 2\n", 1)
+    assert len(result.rejections) == 1
+
+
+@pytest.mark.parametrize("verdict", ["reference_wrong", "ambiguous"])
+def test_an_item_that_is_itself_at_fault_teaches_nothing(verdict):
+    result, calls = taught(LearnFromError(), [DIAGNOSIS | {"verdict": verdict}])
+    assert result.program is None
+    assert [row.check for row in result.rejections] == [verdict]
+    assert len(calls) == 1
+
+
+def test_an_honest_refusal_is_kept_and_not_asked_again():
+    result, calls = taught(LearnFromError(), [DIAGNOSIS, program("", "facts cannot be computed")])
+    assert result.program is None
+    assert (result.rejections[0].check, result.rejections[0].reason) == ("instructor", "facts cannot be computed")
+    assert len(calls) == 2
+
+
+def test_an_answer_that_cannot_be_read_is_kept_with_its_text_and_buys_no_second_call():
+    result, calls = taught(LearnFromError(), [{"weather": "fine"}])
+    assert result.diagnosis is None
+    assert result.rejections[0].check == "readable"
+    assert "fine" in result.rejections[0].reason
+    assert len(calls) == 1
+
+
+def test_the_reference_can_be_hidden_from_the_diagnosis():
+    _, calls = taught(LearnFromError(reference=False), [DIAGNOSIS, program("x = 1")])
+    assert "worked 10" not in shown(calls[0])
+    assert "(hidden)" in shown(calls[0])
+
+
+def test_contrast_shows_the_nearest_solved_questions_and_keeps_the_boundary():
+    failure = with_contrasts([FAILURE], SOLVED, 2)[0]
+    assert [row.example.answer for row in failure.contrasts] == ["13", "30"]
+    strategy = LearnFromContrast(contrasts=2)
+    answers = [DIAGNOSIS | {"boundary": "products yes, losses no"}, program("x = 1")]
+    result, calls = taught(strategy, answers, failure=failure)
+    assert "13 it is" in shown(calls[0])
+    assert "A train leaves" not in shown(calls[0])
+    assert result.diagnosis.boundary == "products yes, losses no"
+    assert "products yes, losses no" in shown(calls[1])
+
+
+def test_contrast_works_with_fewer_solved_questions_than_asked_for_and_with_another_encoder():
+    class Length:
+        def encode(self, texts):
+            return [[len(text), 1] for text in texts]
+
+    assert with_contrasts([FAILURE], [], 3) == [FAILURE]
+    assert len(with_contrasts([FAILURE], SOLVED[:1], 3)[0].contrasts) == 1
+    assert len(with_contrasts([FAILURE], SOLVED, 2, Length())[0].contrasts) == 2
+
+
+def test_a_new_strategy_is_a_signature_handed_down():
+    class InAnalogies(DiagnoseError):
+        """Explain the error by an analogy."""
+
+    class Analogy(Strategy):
+        def __init__(self):
+            super().__init__(Diagnose(InAnalogies), Write())
+
+    result, calls = taught(Analogy(), [DIAGNOSIS, program("x = 1")])
+    assert result.diagnosis.strategy == "Analogy"
+    assert "Explain the error by an analogy." in calls[0]["messages"][0]["content"]
+
+
+def test_optimizers_find_every_predictor_and_state_is_plain_json(tmp_path):
+    strategy = LearnFromContrast()
+    assert {name for name, _ in strategy.named_predictors()} == {"diagnose.predict", "write.write", "write.repair"}
+    strategy.diagnose.predict.signature = strategy.diagnose.predict.signature.with_instructions("Other words.")
+    strategy.save(tmp_path / "state.json")
+    other = LearnFromContrast()
+    other.load(tmp_path / "state.json")
+    assert other.diagnose.predict.signature.instructions == "Other words."
+
+
+def test_an_unknown_strategy_is_a_usage_error():
+    with pytest.raises(UsageError, match="there is no strategy 'Learn'"):
+        load_strategy(GenerateSettings(strategy="Learn"))
+
+
+def test_instructed_by_is_undone():
+    with instructed_by(DummyLM([])):
+        pass
+    assert dspy.settings.lm is None
