@@ -6,6 +6,7 @@ Not covered: weights that know anything; for that, train one.
 from pathlib import Path
 
 import torch
+import transformers
 from errata.signatures.records import TrainRow
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
@@ -38,14 +39,15 @@ MISTRAL = (
     "{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
     "{% else %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}"
 )
-_SIZE = {
+_SIZE: dict[str, float] = {
     "hidden_size": 32,
     "intermediate_size": 64,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
-    "tie_word_embeddings": True,
+    "tie_word_embeddings": False,  # tied and random, a model repeats one token for ever
+    "initializer_range": 0.2,
 }
 _CORPUS = [
     "Tom has 12 apples and buys 7 more. How many apples does he have now? 19. 0 1 2 3 4 5 6 7 8 9 + - * / =",
@@ -54,8 +56,8 @@ _CORPUS = [
 ]
 
 
-def make(kind: str, folder: Path, seed: int = 0) -> Path:
-    """Saves a `llama`, `qwen2`, `mistral` or `plain` (a Llama without chat template) in `folder` and returns it."""
+def make(kind: str, folder: Path, seed: int = 0, **size: float) -> Path:
+    """Saves a `llama`, `qwen2`, `mistral` or `plain` (a Llama without template) in `folder`; `size` changes its config."""
     config_class, model_class, template, specials, names = {
         "llama": (
             LlamaConfig,
@@ -87,10 +89,11 @@ def make(kind: str, folder: Path, seed: int = 0) -> Path:
         for i, token in enumerate(specials)
         if token in ("<|end_of_text|>", "<|endoftext|>", "<|eot_id|>", "<|im_end|>", "</s>")
     ]
+    transformers.logging.disable_progress_bar()
     torch.manual_seed(seed)
     bos = specials.index(names["bos_token"]) if "bos_token" in names else None
     config = config_class(
-        vocab_size=len(tokenizer), bos_token_id=bos, eos_token_id=ends[-1], pad_token_id=None, **_SIZE
+        vocab_size=len(tokenizer), bos_token_id=bos, eos_token_id=ends[-1], pad_token_id=None, **_SIZE | size
     )
     model = model_class(config)
     # A real instruct model names several ends and asks for sampling.

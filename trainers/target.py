@@ -93,7 +93,7 @@ def _fetch(model: str) -> Path:
             return Path(snapshot_download(model, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
         except Exception as error:  # a hub error has many types: no such id, no right, no network, no space
             why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise TargetError(f"no folder named {model}, and the hub did not give it: {why}") from None
+            raise TargetError(f"no folder named {model}, and the hub did not give it ({why}): give a folder") from None
 
     folder = fetch("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
     return folder if _weight_files(folder) else fetch("*.bin")
@@ -118,12 +118,13 @@ def weights_hash(settings: TargetSettings) -> str:
     """
     folder = folder_of(settings.model)
     files = [path for path in (*_weight_files(folder), *companions(folder)) if path.name != "generation_config.json"]
-    parts: list[Any] = [[path.name, _file_hash(path)] for path in files]
-    parts.append(_eos_of_files(folder))
-    if settings.adapter:
-        adapter = _adapter_folder(settings.adapter)
-        adapter_files = [adapter / "adapter_config.json", *sorted(adapter.glob("adapter_model.*"))]
-        parts.append([[path.name, _file_hash(path)] for path in adapter_files])
+    with _naming(settings.model):
+        parts: list[Any] = [[path.name, _file_hash(path)] for path in files]
+        parts.append(_eos_of_files(folder))
+        if settings.adapter:
+            adapter = _adapter_folder(settings.adapter)
+            adapter_files = [adapter / "adapter_config.json", *sorted(adapter.glob("adapter_model.*"))]
+            parts.append([[path.name, _file_hash(path)] for path in adapter_files])
     return content_hash(parts)
 
 
@@ -196,14 +197,22 @@ def load_model(
     folder = folder_of(settings.model)
     with _naming(settings.model):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, trust_remote_code=settings.trust_remote_code, **more
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            trust_remote_code=settings.trust_remote_code,
+            output_loading_info=True,
+            **more,
         )
+        model, found = loaded
+        if missing := sorted(found["missing_keys"]):  # they would be random numbers
+            raise TargetError(f"{settings.model}: its weights lack {len(missing)} tensors that its config names, e.g. {missing[0]}")
     if settings.adapter:
         model = _with_adapter(model, settings, trainable)
         if not trainable and model.dtype == torch.float32:
             model = model.merge_and_unload()
-    model.to(device)  # type: ignore[arg-type]
+    model.to(device)
     return model
 
 
@@ -235,6 +244,8 @@ def _naming(model: str) -> Iterator[None]:
     """Turns what transformers raises while it reads a model's files into a TargetError that names the model."""
     try:
         yield
+    except TargetError:
+        raise
     except (torch.OutOfMemoryError, MemoryError):
         raise TargetError(f"{model} does not fit in memory: use a smaller model or a narrower dtype") from None
     except Exception as error:  # a damaged folder raises nearly anything

@@ -1,0 +1,238 @@
+"""The target: loading, its hash, its prompts, its answers."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import models
+import pytest
+import torch
+from errata.signatures.errors import TargetError
+from errata.trainers.settings import TargetSettings
+from errata.trainers.target import Target, encode, weights_hash
+
+KINDS = ("llama", "qwen2", "mistral", "plain")
+PROMPTS = [[{"role": "user", "content": f"Tom has {i} apples " + "and more apples " * (i % 5)}] for i in range(24)]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    return {kind: models.make(kind, root / kind) for kind in KINDS}
+
+
+def load(folder: Path, **more) -> Target:
+    return Target.load(TargetSettings(model=str(folder), **more))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_batch_size_gives_the_same_texts(folders, kind):
+    alone = dict(load(folders[kind], batch_size=1).generate(PROMPTS, max_new_tokens=80))
+    together = dict(load(folders[kind], batch_size=24).generate(PROMPTS, max_new_tokens=80))
+    assert alone == together
+    assert sorted(alone) == list(range(24))
+    assert len({completion.text for completion in alone.values()}) > 1
+
+
+def test_greedy_answers_are_those_of_plain_transformers(folders):
+    target = load(folders["llama"])
+    ids = target.tokenizer.apply_chat_template(PROMPTS[3], add_generation_prompt=True, return_tensors="pt")["input_ids"]
+    out = target.model.generate(ids, max_new_tokens=100, do_sample=False)[0, ids.shape[1] :]
+    ((_, completion),) = target.generate([PROMPTS[3]], max_new_tokens=100)
+    assert completion.text == target.tokenizer.decode(out, skip_special_tokens=True)
+    assert completion.tokens == len(out)
+
+
+def test_an_answer_is_cut_at_any_of_several_end_tokens(folders):
+    target = load(folders["llama"])
+    ((_, whole),) = target.generate([PROMPTS[0]], max_new_tokens=20)
+    assert (whole.finish, whole.tokens) == ("length", 20)
+    ids = encode(target.tokenizer, [target.render(PROMPTS[0])])[0]
+    out = target.model.generate(torch.tensor([ids]), max_new_tokens=20)[0, len(ids) :].tolist()
+    target.model.generation_config.eos_token_id = target._ends = [*target._ends, out[7]]
+    ((_, cut),) = target.generate([PROMPTS[0]], max_new_tokens=20)
+    assert (cut.finish, cut.tokens) == ("stop", out.index(out[7]) + 1)
+    assert cut.text == target.tokenizer.decode(out[: cut.tokens - 1], skip_special_tokens=True)
+
+
+def test_sampling_depends_on_the_seed_and_not_on_the_batch(folders):
+    def sample(batch_size: int, seed: int, prompts=PROMPTS) -> dict:
+        target = load(folders["qwen2"], batch_size=batch_size)
+        return dict(target.generate(prompts, max_new_tokens=70, temperature=1.0, seed=seed))
+
+    assert sample(24, 1) == sample(5, 1)
+    assert sample(24, 1)[3] == sample(24, 1, PROMPTS[3:])[0]
+    assert sample(24, 1) != sample(24, 2)
+    twice = sample(24, 1, [PROMPTS[0], PROMPTS[0]])
+    assert twice[0] != twice[1]
+
+
+def test_a_full_context_ends_an_answer_with_length_and_no_error(folders):
+    target = load(folders["plain"])
+    long = [{"role": "user", "content": "7 " * 240}]
+    longer = [{"role": "user", "content": "7 " * 400}]
+    answers = dict(target.generate([long, PROMPTS[0], longer], max_new_tokens=100))
+    assert target.context == 256
+    assert 0 < answers[0].tokens < 100
+    assert answers[0].finish == "length"
+    assert answers[1] == next(target.generate([PROMPTS[0]], max_new_tokens=100))[1]
+    assert answers[2] == ("", "length", 0)
+
+
+def test_memory_that_runs_out_halves_the_batch_and_loses_nothing(folders, monkeypatch):
+    target = load(folders["llama"], batch_size=24)
+    expected = dict(target.generate(PROMPTS, max_new_tokens=10))
+    generate = target.model.generate
+
+    def small(**inputs):
+        if len(inputs["input_ids"]) > 7:
+            raise MemoryError
+        return generate(**inputs)
+
+    monkeypatch.setattr(target.model, "generate", small)
+    assert dict(target.generate(PROMPTS, max_new_tokens=10)) == expected
+    monkeypatch.setattr(target.model, "generate", lambda **inputs: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(TargetError, match="memory ran out on a single prompt"):
+        list(target.generate(PROMPTS, max_new_tokens=10))
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "plain"])
+def test_a_prompt_starts_with_exactly_one_bos(folders, kind):
+    target = load(folders[kind])
+    (ids,) = encode(target.tokenizer, [target.render(PROMPTS[0])])
+    assert ids.count(target.tokenizer.bos_token_id) == 1
+    assert ids[0] == target.tokenizer.bos_token_id
+
+
+def test_a_template_without_system_role_gets_the_system_text_in_the_user_turn(folders):
+    conversation = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]
+    assert load(folders["mistral"]).render(conversation) == "<s>[INST] Be brief.\n\n2 + 2? [/INST]"
+    assert load(folders["qwen2"]).render(conversation).startswith("<|im_start|>system\nBe brief.<|im_end|>")
+    assert load(folders["plain"]).render(conversation) == "Be brief.\n\n2 + 2?\n\n"
+
+
+def test_a_template_that_drops_the_system_role_gets_its_text_too(folders):
+    target = load(folders["qwen2"])
+    target.tokenizer.chat_template = "{% for m in messages %}{% if m['role'] == 'user' %}<{{ m['content'] }}>{% endif %}{% endfor %}"
+    assert target.render([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]) == "<Be brief.\n\n2 + 2?>"
+
+
+def test_a_conversation_that_the_template_refuses_is_a_target_error(folders):
+    with pytest.raises(TargetError, match="must alternate"):
+        load(folders["mistral"]).render([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
+
+
+def test_the_hash_is_of_the_content_and_not_of_the_place(folders, tmp_path):
+    copy = shutil.copytree(folders["llama"], tmp_path / "elsewhere")
+    settings = TargetSettings(model=str(copy))
+    original = weights_hash(TargetSettings(model=str(folders["llama"])))
+    assert weights_hash(settings) == original == load(copy).hash
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"_name_or_path": "x", "transformers_version": "0"}))
+    assert weights_hash(settings) == original
+    (copy / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.1}))
+    assert weights_hash(settings) != original
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "chat_template.jinja"])
+def test_the_hash_changes_with_weights_tokenizer_and_template(folders, tmp_path, name):
+    copy = shutil.copytree(folders["llama"], tmp_path / "copy")
+    before = weights_hash(TargetSettings(model=str(copy)))
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[:-2] + b" " + content[-1:])
+    assert weights_hash(TargetSettings(model=str(copy))) != before
+
+
+def test_the_hubs_cache_is_hashed_by_its_names_with_the_same_result(folders, tmp_path):
+    import hashlib
+
+    snapshot = shutil.copytree(folders["llama"], tmp_path / "models--a--b/snapshots/rev")
+    before = weights_hash(TargetSettings(model=str(snapshot)))
+    weights = snapshot / "model.safetensors"
+    blob = tmp_path / "models--a--b/blobs" / hashlib.sha256(weights.read_bytes()).hexdigest()
+    blob.parent.mkdir()
+    weights.rename(blob)
+    weights.symlink_to(blob)
+    assert weights_hash(TargetSettings(model=str(snapshot))) == before
+
+
+def test_loading_and_asking_print_nothing(folders, capfd):
+    capfd.readouterr()
+    target = load(folders["llama"])
+    list(target.generate(PROMPTS[:2], max_new_tokens=4))
+    target.close()
+    assert capfd.readouterr() == ("", "")
+    assert (target.device, target.dtype) == ("cpu", "float32") or target.device == "cuda"
+
+
+def test_every_broken_model_is_refused_in_one_line(folders, tmp_path):
+    def broken(name: str, change) -> str:
+        folder = shutil.copytree(folders["llama"], tmp_path / name)
+        change(folder)
+        return str(folder)
+
+    def configure(**fields):
+        def change(folder: Path) -> None:
+            config = json.loads((folder / "config.json").read_text())
+            (folder / "config.json").write_text(json.dumps(config | fields))
+
+        return change
+
+    own_code = {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}}
+    cases = [
+        (str(tmp_path / "nowhere"), "no model folder at"),
+        ("./nowhere", "no model folder at"),
+        (broken("no-config", lambda f: (f / "config.json").unlink()), "has no config.json"),
+        (broken("no-weights", lambda f: (f / "model.safetensors").unlink()), "has no weights"),
+        (broken("cut", lambda f: os.truncate(f / "model.safetensors", 1000)), "cannot be loaded"),
+        (broken("bad-config", lambda f: (f / "config.json").write_text("{")), "cannot be loaded"),
+        (broken("no-tokenizer", lambda f: [p.unlink() for p in f.glob("tokenizer*")]), "cannot be loaded"),
+        (broken("unknown", configure(model_type="unheard")), "cannot be loaded.*unheard"),
+        (broken("own-code", configure(**own_code)), "trust_remote_code"),
+        (broken("other-shape", configure(hidden_size=64)), "cannot be loaded"),
+        (broken("a-layer-more", configure(num_hidden_layers=3)), "its weights lack 9 tensors"),
+    ]
+    for model, reason in cases:
+        with pytest.raises(TargetError, match=reason) as error:
+            Target.load(TargetSettings(model=model))
+        assert "\n" not in str(error.value)
+
+
+def test_a_hub_id_that_cannot_be_had_is_a_target_error(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(TargetError, match="nobody/no-such-model") as error:
+        Target.load(TargetSettings(model="nobody/no-such-model"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("device", "reason"), [("cuda:99", "CUDA devices"), ("toaster", "no such device")])
+def test_a_device_that_is_not_there_is_refused(folders, device, reason):
+    with pytest.raises(TargetError, match=reason):
+        load(folders["llama"], device=device)
+
+
+def test_an_adapter_is_refused_as_a_model_and_on_another_model(folders, tmp_path):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(folders["llama"])
+    get_peft_model(base, LoraConfig(r=4, target_modules="all-linear")).save_pretrained(str(tmp_path / "adapter"))
+    adapter = str(tmp_path / "adapter")
+    with pytest.raises(TargetError, match="holds an adapter, not a model"):
+        Target.load(TargetSettings(model=adapter))
+    with pytest.raises(TargetError, match="no PEFT adapter at"):
+        load(folders["llama"], adapter=str(folders["llama"]))
+    assert load(folders["llama"], adapter=adapter).hash != load(folders["llama"]).hash
+
+    wide = models.make("llama", tmp_path / "wide", hidden_size=64)
+    flat = models.make("llama", tmp_path / "flat", num_hidden_layers=1)
+    for other in (wide, flat):
+        with pytest.raises(TargetError, match="does not belong to"):
+            load(other, adapter=adapter)
+    # Of the same shape, only the base's hash can tell; Errata leaves it beside the adapters that it trains.
+    (tmp_path / "adapter/base.json").write_text(json.dumps({"base": weights_hash(TargetSettings(model=str(folders["llama"])))}))
+    load(folders["llama"], adapter=adapter)
+    twin = models.make("llama", tmp_path / "twin", seed=1)
+    with pytest.raises(TargetError, match="was trained on the weights"):
+        load(twin, adapter=adapter)
