@@ -1,0 +1,260 @@
+"""The loop on the embedded defaults, small: whole, killed at every boundary and in the middle of its work, and broken on purpose."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from errata.programs.config import load_config
+from errata.programs.rundir import RunDir
+
+ERRATA = [sys.executable, "-m", "errata.cli"]
+SMALL = {
+    "items.train": 150,
+    "items.dev": 40,
+    "items.test": 40,
+    "generate.failures": 8,
+    "generate.rows": 60,
+    "generate.probe": 2,
+    "train.epochs": 1,
+    "train.save_steps": 2,
+    "rounds": 2,
+    "gate.alpha": 1.0,
+    "gate.margin": 1.0,
+}
+FLAGS = [flag for name, value in SMALL.items() for flag in ("--set", f"{name}={value}")]
+VOLATILE = {"lock", "train.log", "job.json"}
+"""Files that may differ between two runs: they are no result."""
+
+
+def cycle(run, *flags, **kwargs):
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*ERRATA, "cycle", "--run", str(run), *FLAGS, *flags], capture_output=True, text=True, env=env, **kwargs)
+
+
+def files(run):
+    """Every result of a run: path inside it -> bytes."""
+    return {
+        str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file() and path.name not in VOLATILE
+    }
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """An uninterrupted run of two rounds."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    done = cycle(run)
+    assert done.returncode == 0, done.stderr
+    return run, done
+
+
+def test_a_cycle_ends_with_a_table_of_skills_and_the_place_of_its_report(finished):
+    run, done = finished
+    assert "sums test (40 items), % right with 95 % interval" in done.stdout
+    assert "sums_plus test (40 items)" in done.stdout
+    assert "round 1: accepted" in done.stdout or "round 1: rejected" in done.stdout
+    assert f"report: {run}/report.html" in done.stdout
+    assert (run / "report.html").stat().st_size > 5000
+
+
+def test_every_stage_left_its_rows_and_no_part(finished):
+    run, _ = finished
+    names = {str(path.relative_to(run)) for path in run.rglob("*.jsonl")}
+    for number in (1, 2):
+        for name in ("mine/attempts", "teach/taught", "probe/attempts", "assemble/samples", "assemble/rows", "gate/decision"):
+            assert f"round-{number}/{name}.jsonl" in names
+    assert not list(run.rglob("*.part"))
+    rows = [json.loads(line) for line in (run / "round-1/assemble/rows.jsonl").read_bytes().split(b"\n") if line]
+    assert len(rows) == round(60 / 0.7)
+    assert all(row["completion"][0]["content"].splitlines()[-1].startswith("#### ") for row in rows)
+
+
+def test_the_second_round_starts_from_what_the_first_left(finished):
+    run, _ = finished
+    decision = json.loads((run / "round-1/gate/decision.jsonl").read_bytes())
+    first, second = (json.loads((run / f"round-{n}/train/manifest.json").read_bytes())["report"] for n in (1, 2))
+    assert second["base"] == (first["weights"] if decision["accepted"] else first["base"])
+    assert second["weights"] not in (first["base"], first["weights"])
+
+
+def test_a_finished_run_is_not_run_again(finished):
+    run, done = finished
+    before = files(run)
+    again = cycle(run)
+    assert again.returncode == 0
+    assert again.stdout == done.stdout
+    assert files(run) == before
+
+
+def test_no_training_row_is_a_held_out_item(finished):
+    run, _ = finished
+    held = {json.loads(line)["example"]["question"] for path in run.glob("evaluate/*/*/attempts.jsonl") for line in path.open()}
+    drawn = {json.loads(line)["question"] for path in run.glob("round-*/assemble/samples.jsonl") for line in path.open()}
+    assert held and drawn
+    assert not held & drawn
+
+
+def watch_and_kill(run, seen):
+    """Start a cycle and SIGKILL its whole group once `seen()` is true. Returns whether it was killed before it ended."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [*ERRATA, "cycle", "--run", str(run), *FLAGS],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=env,
+    ) as process:
+        while process.poll() is None:
+            if seen():
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return True
+            time.sleep(0.002)
+    return False
+
+
+def lines(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@pytest.mark.slow  # about 12 starts of a process that loads torch
+@pytest.mark.timeout(1800)
+def test_a_run_killed_at_every_boundary_and_inside_generation_and_training_ends_with_the_same_bytes(finished, tmp_path):
+    whole, _ = finished
+    run = tmp_path / "killed"
+    boundaries = [
+        lambda: lines(run / "round-1/mine/attempts.jsonl.part") >= 10,
+        lambda: (run / "round-1/mine/manifest.json").exists(),
+        lambda: lines(run / "round-1/teach/taught.jsonl.part") >= 3,
+        lambda: (run / "round-1/teach/manifest.json").exists(),
+        lambda: (run / "round-1/probe/manifest.json").exists(),
+        lambda: (run / "round-1/assemble/manifest.json").exists(),
+        lambda: any((run / "round-1/train").glob("checkpoints/*")),
+        lambda: (run / "round-1/train/manifest.json").exists(),
+        lambda: any(run.glob("evaluate/*/sums-dev/manifest.json")),
+        lambda: (run / "round-1/gate/manifest.json").exists(),
+        lambda: (run / "round-2/teach/manifest.json").exists(),
+        lambda: (run / "round-2/train/manifest.json").exists(),
+        lambda: (run / "result.json").exists(),
+    ]
+    killed = [watch_and_kill(run, seen) for seen in boundaries]
+    # the last one may end in the instant between its result and the signal
+    assert all(killed[:-1])
+    done = cycle(run)
+    assert done.returncode == 0, done.stderr
+    mine, theirs = files(run), files(whole)
+    assert mine.keys() == theirs.keys()
+    different = [name for name in mine if mine[name] != theirs[name]]
+    assert different == []
+
+
+def test_an_interrupt_says_how_to_continue_and_leaves_a_usable_run(tmp_path):
+    run = tmp_path / "run"
+    process = subprocess.Popen([*ERRATA, "cycle", "--run", str(run), *FLAGS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while lines(run / "round-1/mine/attempts.jsonl.part") < 1 and not (run / "round-1/mine/manifest.json").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "errata: interrupted; what was done is kept, and the same command continues"
+    with RunDir(run, load_config(overrides=SMALL)):
+        pass
+
+
+def test_lineage_goes_from_a_row_to_its_error_and_from_an_item_to_rows_of_its_skill(finished):
+    run, _ = finished
+
+    def trace(name):
+        done = subprocess.run([*ERRATA, "trace", str(run), name], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    sample = json.loads((run / "round-1/assemble/samples.jsonl").open().readline())
+    told = trace(sample["id"])
+    taught = [json.loads(line) for line in (run / "round-1/teach/taught.jsonl").open()]
+    parent = next(row for row in taught if row["program"] and row["program"]["id"] == sample["program_id"])
+    assert f"sample {sample['id']}: round 1" in told
+    assert f"program {sample['program_id']}" in told
+    assert f"error {parent['failure_id']}" in told
+    assert parent["diagnosis"]["misconception"] in told
+    attempts = [json.loads(line) for line in (run / "round-1/mine/attempts.jsonl").open()]
+    error = next(row for row in attempts if row["example"]["id"] in told)
+    skill = error["example"]["skill"]
+    base = json.loads((run / "result.json").read_bytes())["before"]
+    items = [json.loads(line)["example"] for line in (run / "evaluate" / base / "sums-test/attempts.jsonl").open()]
+    item = next((row for row in items if row["skill"] == skill), None)
+    if item:
+        assert f"training rows come from errors of skill {skill!r}" in trace(item["id"][:12])
+
+
+def test_an_unknown_id_is_a_usage_error(finished):
+    done = subprocess.run([*ERRATA, "trace", str(finished[0]), "nosuchid"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "has no sample, program, error or evaluated item 'nosuchid'" in done.stderr
+
+
+def test_the_report_is_one_page_that_loads_nothing_and_escapes_what_models_wrote(finished):
+    run, _ = finished
+    html = (run / "report.html").read_text()
+    for forbidden in ("<script", "<link", "<img", "http://", "https://", "@import", "url("):
+        assert forbidden not in html
+    document = json.loads((run / "report.json").read_bytes())
+    assert [row["number"] for row in document["rounds"]] == [1, 2]
+    assert document["evaluations"]["sums test"]["before"]["items"] == 40
+    assert document["not_checked"]
+    done = subprocess.run([*ERRATA, "report", str(run), "--json"], capture_output=True, text=True)
+    assert json.loads(done.stdout)["evaluations"] == document["evaluations"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["--task", "sumz"], 2, "no task is called 'sumz': did you mean sums?"),
+        (["--task", "gsm8k:nowhere.jsonl"], 1, "nowhere.jsonl"),
+        (["--target", "no/such-model"], 1, "no/such-model"),
+        (["--strategy", "LearnFromErrors"], 2, "there is no strategy 'LearnFromErrors'"),
+        (["--set", "train.epoch=1"], 2, "did you mean `train.epochs`?"),
+        (["--set", "rounds"], 2, "--set takes name=value"),
+        (["--config", "nowhere.yaml"], 2, "nowhere.yaml cannot be read"),
+        (["--rounds", "0"], 2, "rounds = 0 is not usable"),
+    ],
+)
+def test_bad_input_is_one_line_with_its_exit_code(tmp_path, flags, code, said):
+    done = subprocess.run([*ERRATA, "cycle", "--run", "run", "-q", *flags], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_generate_from_a_file_of_questions_prints_one_document_and_leaves_samples(tmp_path):
+    data = tmp_path / "train.jsonl"
+    rows = [
+        {
+            "question": f"Ann has {n} bags with {n + 3} apples each. She eats {n - 1} apples. How many apples are left?",
+            "answer": f"Ann has {n}*{n + 3}=<<{n}*{n + 3}={n * (n + 3)}>>{n * (n + 3)} apples.\n"
+            f"Then {n * (n + 3)}-{n - 1}=<<{n * (n + 3)}-{n - 1}={n * (n + 3) - n + 1}>>{n * (n + 3) - n + 1} apples are left.\n"
+            f"#### {n * (n + 3) - n + 1}",
+        }
+        for n in range(12, 17)
+    ]
+    rows.append({"question": "How many legs has a spider?", "answer": "It has eight.\n#### 8"})
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["generate", "--task", f"gsm8k:{data}", "--as-errors", "--instructor", "offline", "--run", str(tmp_path / "run"), "--json"]
+    done = subprocess.run([*ERRATA, *command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["failures"] == 6
+    assert document["programs"]["accepted"] == 5
+    assert document["programs"]["refused"] == {"instructor": 1}
+    assert document["samples"] == 40
+    assert lines(tmp_path / "run/round-1/assemble/samples.jsonl") == 40
+    limited = [*command[:-3], "--run", str(tmp_path / "two"), "--limit", "2", "--json"]
+    assert json.loads(subprocess.run([*ERRATA, *limited], capture_output=True, text=True).stdout)["failures"] == 2
+    assert Path(tmp_path / "two/run.json").exists()
