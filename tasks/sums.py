@@ -21,59 +21,18 @@ from ..signatures.errors import UsageError
 from ..signatures.records import Example, Message, Verdict
 from . import number
 
-NAMES = [
-    "Ann",
-    "Ben",
-    "Cara",
-    "Dan",
-    "Eva",
-    "Finn",
-    "Gina",
-    "Hugo",
-    "Iris",
-    "Jack",
-    "Kate",
-    "Leo",
-    "Mia",
-    "Nora",
-    "Omar",
-    "Paul",
-    "Rosa",
-    "Sam",
-    "Tara",
-    "Uma",
-    "Vera",
-    "Will",
-    "Yara",
-    "Zoe",
-]
-OBJECTS = [
-    "apples",
-    "pens",
-    "books",
-    "cards",
-    "coins",
-    "shells",
-    "stamps",
-    "marbles",
-    "beads",
-    "cakes",
-    "eggs",
-    "plums",
-    "pears",
-    "rocks",
-    "toys",
-    "balls",
-    "nuts",
-    "buttons",
-    "lemons",
-    "cookies",
-    "stickers",
-    "crayons",
-    "ribbons",
+NAMES = (
+    "Ann", "Ben", "Cara", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jack", "Kate", "Leo", "Mia", "Nora",
+    "Omar", "Paul", "Rosa", "Sam", "Tara", "Uma", "Vera", "Will", "Yara", "Zoe",
+)  # fmt: skip
+OBJECTS = (
+    "apples", "pens", "books", "cards", "coins", "shells", "stamps", "marbles", "beads", "cakes", "eggs", "plums",
+    "pears", "rocks", "toys", "balls", "nuts", "buttons", "lemons", "cookies", "stickers", "crayons", "ribbons",
     "candles",
-]
-BOXES = ["boxes", "bags", "packs", "jars", "trays", "crates"]
+)  # fmt: skip
+BOXES = (
+    "boxes", "bags", "packs", "jars", "trays", "crates",
+)  # fmt: skip
 SPLITS = ("train", "dev", "test")
 SIZES = {"train": 1800, "dev": 540, "test": 1080}
 """Items of a split when no limit is given; any limit can be asked for."""
@@ -433,7 +392,7 @@ _HIGHEST = 200
 
 
 def _results(steps: tuple[str, ...], values: dict[str, int], highest: int) -> dict[str, int] | None:
-    """Values with the results of the steps added, the last one as `r`; None when a result is not a whole number in
+    """Values, the named results of the steps, and the last one as `result`; None when one is no whole number in
     1..highest."""
     values = dict(values)
     for step in steps:
@@ -495,8 +454,8 @@ def draw(skill: Skill, rng: random.Random, split: str, change: str | None = None
         text = f"{head}. {rng.choice(ASIDES)} {ask}"
     elif change == "reversed question":
         text, steps = skill.reverse, skill.reverse_steps
-        known = {**operands, "r": values[skill.gives]}
-        values = _results(steps, known, highest) or {}
+        values = _results(steps, {**operands, "r": values[skill.gives]}, highest)
+        assert values is not None, f"the reversed steps of {skill.name} do not lead back"
     solution = _write(steps, values, slots)
     shown = {name: str(value) for name, value in values.items()}
     return Example(
