@@ -8,12 +8,13 @@ What is not here: what each step does (its module), and how a run is shown (erra
 
 import random
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..sandbox import Limits, Sandbox, open_sandbox
 from ..signatures.errors import TaskError, UsageError
@@ -39,9 +40,10 @@ from .contrast import with_contrasts
 from .evaluate import counts, evaluate
 from .gate import decide
 from .instructor import calling, instructed_by, open_instructor
-from .rundir import RunDir, Stage, to_json, write_atomic
+from .rundir import RunDir, Stage, disk_errors, to_json, write_atomic
 from .strategy import load_strategy
 
+T = TypeVar("T")
 STEPS = ("mine", "teach", "probe", "assemble", "train", "gate")
 """Steps of a round, in order; `Cycle.run(until=...)` stops after one of them."""
 PROBE_SEED = -2
@@ -70,6 +72,10 @@ class Cycle:
         twin = (self.task.twin,) if self.task.twin else ()
         self.guards = [load_task(name) for name in (twin if config.guards is None else config.guards)]
         self.strategy = load_strategy(config.generate)
+        if config.train.sft or config.train.lora:
+            from ..trainers.sft import check
+
+            check(config.train)  # a wrong field is told now, not after the instructor was paid
         self.limits = Limits(seconds=config.sandbox.seconds, memory_mb=config.sandbox.memory_mb)
         self._sandbox: Sandbox | None = None
         self._target: Any = None
@@ -225,11 +231,12 @@ class Cycle:
         """Fine-tune the target on the rows in a child process, into round-<number>/train."""
         from ..trainers.sft import train
 
-        self._close_target()  # its memory is the child's
-        self.say(f"round {number}: train on {len(rows)} rows")
-        report = train(rows, target, self.config.train, self.path / f"round-{number}/train", seed=self.config.seed)
-        self.say(f"round {number}: trained {report.steps} steps, loss {report.loss_first:.3f} -> {report.loss_last:.3f}")
-        return report
+        out = self.path / f"round-{number}/train"
+        if not Stage(out).done:
+            self._close_target()  # its memory is the child's
+            self.say(f"round {number}: train on {len(rows)} rows")
+        with disk_errors(out):
+            return train(rows, target, self.config.train, out, seed=self.config.seed, on_progress=self._steps(f"round {number}: train"))
 
     def candidate(self, number: int, target: TargetSettings) -> TargetSettings:
         """The settings of the weights that round `number` trained from `target`."""
@@ -312,7 +319,7 @@ class Cycle:
     def _evaluate(self, stage: Stage, task: Task, examples: Sequence[Example], target: TargetSettings, title: str) -> list[Attempt]:
         if stage.done:
             return stage.read("attempts.jsonl", Attempt)
-        rows = evaluate(stage, task, examples, lambda: self._open(target))
+        rows = evaluate(stage, task, examples, lambda: self._open(target), lambda found, total: self._counted(title, found, total))
         count = counts(rows)
         extra = "".join(f", {count[name]} {name.replace('_', ' ')}" for name in ("no_answer", "cut", "unjudged") if count[name])
         self.say(f"{title}: {count['right']} of {count['items']} right{extra}")
@@ -331,11 +338,28 @@ class Cycle:
             self._target.close()
             self._target = None
 
-    def _counted(self, title: str, rows: Iterable[tuple[Any, Any]], total: int) -> Iterator[tuple[Any, Any]]:
+    def _steps(self, title: str) -> Callable[[dict[str, Any]], None]:
+        """Tells of a training's steps, a line every ten seconds and the last."""
+        said = time.monotonic()
+
+        def tell(progress: dict[str, Any]) -> None:
+            nonlocal said
+            if time.monotonic() - said >= 10 or progress["step"] == progress["steps"]:
+                said = time.monotonic()
+                self.say(f"{title}: step {progress['step']} of {progress['steps']}, loss {progress['loss']:.3f}")
+
+        return tell
+
+    def _counted(self, title: str, rows: Iterable[T], total: int) -> Iterator[T]:
+        """The same rows, with a line of progress every ten seconds."""
+        started = said = time.monotonic()
         for number, row in enumerate(rows, 1):
-            if number % 100 == 0:
-                self.say(f"{title}: {number} of {total}")
             yield row
+            now = time.monotonic()
+            if now - said >= 10 and number < total:
+                said = now
+                rate = number / (now - started)
+                self.say(f"{title}: {number} of {total}, {rate:.3g} a second, about {(total - number) / rate:.0f} s left")
 
 
 def _unanswered(example: Example) -> Attempt:

@@ -3,7 +3,7 @@
 What is not here: batching and decoding (errata.trainers.target), and what a right answer is (errata.tasks).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from scipy.stats import binomtest
 
@@ -30,12 +30,25 @@ def attempts(task: Task, examples: Sequence[Example], target: Target) -> Iterato
         )
 
 
-def evaluate(stage: Stage, task: Task, examples: Sequence[Example], open_target: Callable[[], Target]) -> list[Attempt]:
-    """Evaluate into a stage and finish it. The target is opened only when an answer is missing."""
+Rows = Iterable[tuple[Example, Attempt]]
+
+
+def evaluate(
+    stage: Stage,
+    task: Task,
+    examples: Sequence[Example],
+    open_target: Callable[[], Target],
+    watch: Callable[[Rows, int], Rows] = lambda rows, total: rows,
+) -> list[Attempt]:
+    """Evaluate into a stage and finish it. The target is opened only when an answer is missing; `watch` sees rows go by."""
     if stage.done:
         return stage.read("attempts.jsonl", Attempt)
     unique = list({example.id: example for example in examples}.values())
-    rows = stage.collect("attempts.jsonl", unique, lambda e: e.id, lambda missing: attempts(task, missing, open_target()), Attempt)
+
+    def produce(missing: list[Example]) -> Rows:
+        return watch(attempts(task, missing, open_target()), len(missing))
+
+    rows = stage.collect("attempts.jsonl", unique, lambda example: example.id, produce, Attempt)
     stage.finish({"attempts.jsonl": rows}, **counts(rows))
     return rows
 
