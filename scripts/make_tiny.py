@@ -13,10 +13,12 @@ import time
 from pathlib import Path
 
 import torch
-from errata.signatures.records import Example
-from errata.tasks.sums import CHANGES, SKILLS, SUMS, SUMS_PLUS, WEAK, draw
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from errata.signatures.records import Example
+from errata.tasks.sums import CHANGES, SKILLS, SUMS, SUMS_PLUS, WEAK, draw
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 TEMPLATE = (
@@ -186,8 +188,7 @@ def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: arg
                 flush=True,
             )
             total = 0.0
-            if args.out:
-                save(model, tokenizer, Path(args.out))
+            save(model, tokenizer, Path(args.out))  # a run that is stopped leaves what it has
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
@@ -264,6 +265,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     start = time.monotonic()
+    transformers_logging.disable_progress_bar()
     torch.manual_seed(args.seed)
     tokenizer = make_tokenizer(args.vocabulary)
     model = make_model(tokenizer, args.hidden, args.layers)
