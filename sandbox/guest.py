@@ -155,12 +155,14 @@ def _module(name: str, filename: str, source: str, **names: Any) -> types.Module
 def _rows(request: dict[str, Any]) -> str:
     """The rows as JSON text, "[...]"."""
     encode = json.JSONEncoder(allow_nan=False).encode
-    # The harness is loaded first and with its own builtins: its names are bound before the program can patch anything.
+    # The harness is loaded first, so that its names are bound before the program can patch anything; and the program gets
+    # builtins of its own to patch.
+    main: Callable[[Any, Any], Any] = vars(_module("harness", HARNESS_NAME, request["harness"], describe=describe))["main"]
     own = types.ModuleType("builtins")
     vars(own).update(vars(builtins))
-    main: Callable[[Any, Any], Any] = _module("harness", HARNESS_NAME, request["harness"], __builtins__=own, describe=describe).main
+    sys.modules["builtins"] = own
     random.seed(0)
-    program = _module("program", SOURCE_NAME, request["source"])
+    program = _module("program", SOURCE_NAME, request["source"], __builtins__=own)
     texts: list[str] = []
     size = 2
     for row in main(program, request["payload"]):

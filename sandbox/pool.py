@@ -1,8 +1,8 @@
 """Runs untrusted Python programs under limits and hands back JSON rows; nothing else of a program reaches the host.
 
     with open_sandbox() as sandbox:
-        run = sandbox.run("def double(x): return 2 * x", "def main(program, payload): yield program.double(payload)",
-        21) assert run.outcome == "ok" and run.rows == (42,)
+        run = sandbox.run("def double(x): return 2 * x", "def main(program, x): yield program.double(x)", 21)
+        assert run.outcome == "ok" and run.rows == (42,)
 
 `source` is untrusted. It is executed as a real module named `program`. `harness` is the host's own text; it defines
 `main(program, payload)`, a generator of JSON-able rows, runs in the same interpreter after the program has loaded, and

@@ -134,7 +134,9 @@ class Runner:
 def _reason(trap: str) -> str:
     last = trap.strip().rpartition("\n")[2].strip()
     missing = re.search("unknown import: `([^`]*)`", last)
-    return f"it asked for {missing[1]}, which is not there" if missing else last
+    if missing:
+        return f"it asked for {missing[1]}, which is not there"
+    return f"{last} (as a rule, memory or the stack ran out)" if "wasm trap" in last else last
 
 
 def _read(count: int) -> bytes:
