@@ -1,0 +1,113 @@
+"""The embedded instructor: an engine behind dspy.LM that answers the instructor's signatures by program analysis, with no model.
+
+It answers the signatures of errata.signatures.teach, told apart by the output fields that are asked for, in the form of DSPy's
+ChatAdapter or, when a JSON object is asked for, of JSONAdapter. Any other request raises InstructorError. Tokens are counted as
+words, and cost nothing. What is not here: the analysis itself (reading, diagnose, writing).
+"""
+
+import json
+import re
+
+import dspy
+from dspy.lm15 import Message, Request, Response, TextPart, Usage
+
+from ...signatures.errors import InstructorError
+from . import writing
+from .diagnose import boundary, diagnose
+from .reading import Unreadable
+
+_HEADER = re.compile(r"^\[\[ ## (\w+) ## \]\][ \t]*$", re.MULTILINE)
+
+
+class OfflineEngine:
+    """The engine contract of dspy.LM: one attempt, one candidate; holds no state."""
+
+    def complete(self, request: Request) -> Response:
+        """Raises InstructorError on a request that asks for something else than a diagnosis or a program."""
+        system = _text(request.system)
+        asked = _outputs(system)
+        given = _fields(request.messages[-1].text or "")
+        text = _written(_answer(given, asked), "JSON object" in system)
+        usage = Usage(input_tokens=len(system.split()) + sum(len((m.text or "").split()) for m in request.messages),
+                      output_tokens=len(text.split()))
+        return Response(id="offline", model=request.model, message=Message.assistant([TextPart(text)]), finish_reason="stop", usage=usage)
+
+
+class _AsyncEngine:
+    async def complete(self, request: Request) -> Response:
+        return OfflineEngine().complete(request)
+
+
+def offline_lm() -> dspy.LM:
+    """The offline instructor as a dspy.LM; deterministic, so nothing is cached."""
+    return dspy.LM("local/offline", engine=OfflineEngine(), async_engine=_AsyncEngine(), cache=False)
+
+
+def _text(system) -> str:
+    if system is None or isinstance(system, str):
+        return system or ""
+    return "\n".join(part.text for part in system if hasattr(part, "text"))
+
+
+def _outputs(system: str) -> list[str]:
+    """Names of the output fields that the adapter's system prompt lists."""
+    listed = system.partition("Your output fields are:")[2].partition("All interactions")[0]
+    return re.findall(r"^\d+\. `(\w+)`", listed, re.MULTILINE)
+
+
+def _fields(message: str) -> dict[str, str]:
+    """The input fields of the last user message."""
+    headers = list(_HEADER.finditer(message))
+    ends = [*(h.start() for h in headers[1:]), len(message)]
+    found = {h[1]: message[h.end() : end].strip() for h, end in zip(headers, ends, strict=True)}
+    if headers:
+        last = headers[-1][1]
+        found[last] = re.split(r"\n\s*Respond with (?:the corresponding output fields|a JSON object)", "\n" + found[last])[0].strip()
+    return found
+
+
+def _answer(given: dict[str, str], asked: list[str]) -> dict[str, str]:
+    wanted = {"question", "reference", "response"}
+    kind = "program" if "program" in asked else "diagnosis" if "misconception" in asked else ""
+    if not kind or not wanted <= given.keys():
+        missing = ", ".join(sorted(wanted - given.keys())) or "nothing"
+        raise InstructorError(
+            f"the offline instructor answers diagnoses and programs only; this request asks for {', '.join(asked) or 'no known field'} and "
+            f"lacks {missing}: name another instructor for it"
+        )
+    if given["response"] == "(empty)":
+        given = {**given, "response": ""}
+    found = _program(given) if kind == "program" else _diagnosis(given)
+    return {name: found.get(name, "") for name in asked}
+
+
+def _diagnosis(given: dict[str, str]) -> dict[str, str]:
+    found = diagnose(given["question"], given["reference"], given["response"])
+    return {
+        "reasoning": "Compared the computations of the response with those of the reference, step by step.",
+        "verdict": found.verdict,
+        "skill": found.skill,
+        "misconception": found.misconception,
+        "evidence": found.evidence,
+        "teach": found.teach,
+        "boundary": boundary(given["question"], given["reference"], given.get("solved", "")),
+    }
+
+
+def _program(given: dict[str, str]) -> dict[str, str]:
+    complaint = given.get("complaint", "")
+    said = {"reasoning": "Put parameters in place of the question's numbers and computed the chain again."}
+    if complaint and not (complaint.startswith("telling") and "def wrong(" in given.get("rejected", "")):
+        return {**said, "refusal": f"no more careful program is known: {complaint}", "program": ""}
+    try:
+        source = writing.write(given["question"], given["reference"], given["response"], given.get("failure_id", "error"),
+                               given.get("skill", ""), careful=bool(complaint))
+    except Unreadable as reason:
+        return {**said, "refusal": str(reason), "program": ""}
+    return {**said, "refusal": "", "program": f"```python\n{source}```"}
+
+
+def _written(answer: dict[str, str], as_json: bool) -> str:
+    if as_json:
+        return json.dumps(answer, ensure_ascii=False)
+    return "".join(f"[[ ## {name} ## ]]\n{value}\n\n" for name, value in answer.items()) + "[[ ## completed ## ]]"

@@ -1,0 +1,911 @@
+"""Reads a word problem: the numbers of its question, and its worked solution as a chain of steps over them.
+
+A literal of a step is the value of an earlier step, a number of the question, or a constant that a word of the question
+justifies ("twice", "week", "%"). Where a literal can be read in two ways that would differ under other numbers, or in none,
+`read` refuses with `Unreadable`: a program built on a guess would teach falsehoods.
+
+Solutions are read in the form of GSM8K: calculator marks `<<48/2=24>>`, plain `48 / 2 = 24`, and a last line `#### 24` or
+`A: 24`. Not covered: rounding, equations with unknowns, times of day, dates, and steps done in the head.
+"""
+
+import itertools
+import random
+import re
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+Node = tuple
+"""An expression: ("leaf", k), ("+" | "-" | "*" | "/", a, b), ("neg", a), ("pct", a); resolved leaves are ("q", i) for mention i of
+the question, ("s", j) for step j, and ("c", Fraction)."""
+
+
+class Unreadable(Exception):
+    """Why a problem cannot be read honestly; the message is a short stable reason, then particulars after a colon."""
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A number as it stands in a text."""
+
+    start: int
+    end: int
+    text: str
+    value: Fraction
+    style: str
+    """`digits`, `commas`, `decimal`, `word`, or `fraction` (never varied)."""
+    unit: str = ""
+    """`$`, `%`, or the next word in the singular; empty where there is none."""
+    fixed: str = ""
+    """Why it must not vary; empty where it may."""
+
+
+@dataclass
+class Step:
+    """One computation of a solution."""
+
+    node: Node
+    """Over ("leaf", k) while reading, over resolved leaves in a `Reading`."""
+    leaves: list[tuple[int, int, Fraction]]
+    """Start, end (in the whole text) and value of each literal."""
+    value: Fraction
+    start: int
+    """Where the computation stands in the text, from its first literal to the end of its result."""
+    end: int
+    result: tuple[int, int] | None
+    """Span of the result's number after the computation; None where it is not written."""
+    marked: bool
+    unit: str = ""
+    form: Node = ()
+    """The computation as written, over ("leaf", k)."""
+
+
+@dataclass
+class Reading:
+    """A question and its solution as a chain over the question's numbers."""
+
+    question: str
+    solution: str
+    answer: Fraction
+    mentions: list[Mention]
+    steps: list[Step]
+    final: int
+    """Index of the step that gives the answer."""
+    slots: list[tuple[int, int, Node]] = field(default_factory=list)
+    """Spans of the solution that hold a number, with what it is."""
+    bare: list[tuple[int, int]] = field(default_factory=list)
+    """Spans of lines of the solution whose words hold a number that nothing explains."""
+
+
+# ---------------------------------------------------------------------------------------------------------------- numbers
+
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
+_TENS = {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+_WORD_VALUE = {word: n for n, word in enumerate(WORDS)} | _TENS | {"twenty": 20}
+_SCALE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+_PARTS = {"half": 2, "halve": 2, "third": 3, "fourth": 4, "quarter": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
+          "ninth": 9, "tenth": 10, "twelfth": 12, "twentieth": 20}
+_ANY_WORD = "|".join(sorted(_WORD_VALUE, key=len, reverse=True))
+_NUMBER = re.compile(
+    r"(?P<mixed>(?<![\d./])\d+\s+\d+/\d+(?![\d/]))"
+    r"|(?P<frac>(?<![\d./])\d+\s?/\s?\d+(?![\d/]))"
+    r"|(?P<num>(?<![\d.])(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+))"
+    rf"|(?P<word>\b(?:{_ANY_WORD})(?:(?:[-\s]|\sand\s)(?:{_ANY_WORD}|hundred|thousand|million))*\b)",
+    re.IGNORECASE,
+)
+_PLAIN = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+")
+
+
+def number(text: str) -> Fraction:
+    """The value of digits with commas and a decimal point."""
+    return Fraction(text.replace(",", "").rstrip("."))
+
+
+def _word_value(text: str) -> Fraction:
+    total = current = 0
+    for word in re.split(r"[-\s]+", text.lower()):
+        if word in _SCALE:
+            current = max(current, 1) * _SCALE[word]
+            if word != "hundred":
+                total, current = total + current, 0
+        elif word != "and":
+            current += _WORD_VALUE[word]
+    return Fraction(total + current)
+
+
+def singular(word: str) -> str:
+    """The word in lower case, without the commonest plural endings."""
+    word = word.lower()
+    if word in ("feet", "children", "people", "men", "women", "mice"):
+        return {"feet": "foot", "children": "child", "people": "person", "men": "man", "women": "woman", "mice": "mouse"}[word]
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "xes", "sses")):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us")) else word
+
+
+_UNITS_IN = {("minute", "hour"), ("second", "minute"), ("hour", "day"), ("day", "week"), ("month", "year"), ("week", "year"),
+             ("day", "year"), ("day", "month"), ("week", "month"), ("inch", "foot"), ("foot", "yard"), ("ounce", "pound"),
+             ("foot", "mile"), ("cent", "dollar"), ("cup", "gallon"), ("quart", "gallon"), ("ounce", "cup"), ("cup", "quart"),
+             ("ounce", "gallon"), ("pint", "gallon"), ("gram", "kilogram"), ("meter", "kilometer"), ("centimeter", "meter"),
+             ("ml", "liter"), ("milliliter", "liter"), ("pound", "ton"), ("year", "decade"), ("year", "century"),
+             ("ounce", "quart"), ("ounce", "pint"), ("teaspoon", "tablespoon"), ("tablespoon", "cup"), ("cent", "quarter")}
+_CONVERSIONS = {60, 24, 7, 12, 52, 365, 30, 31, 4, 3, 16, 100, 1000, 5280, 36, 2000, 8, 2, 10, 128, 32, 25, 366, 28}
+_FACTS = re.compile(r"(?:leg|wheel|eye|side|arm|finger|toe|wing|tentacle|ear|tire|state|planet|continent|inning|half|"
+                    r"halve|corner|edge|face|season|string|hand|parent|grandparent|twin|dimension|suit|horn|"
+                    r"time zone|pointer|thumb|digit|oclock)")
+_NAMED = re.compile(r"\b(?:room|grade|level|chapter|route|highway|exit|section|phase|day|week|month|year|page|problem|"
+                    r"no\.|version|size|model|flight|bus|apartment|class|type|lane|street|round|unit|january|february|"
+                    r"march|april|may|june|july|august|september|october|november|december|under|age[sd]?|ages|between|"
+                    r"top|first|last|next|every|other|past|another|second|third|final|remaining|these|those|all|only|of the|"
+                    r"the|both|additional|extra|#)\s*#?$", re.IGNORECASE)
+_SOFT_NAMED = {"first", "last", "next", "every", "other", "past", "another", "remaining", "of the", "the", "additional", "extra",
+               "only", "under", "all", "final", "between"}
+
+
+_MEASURED = re.compile(r"-(?:ounce|oz|pound|page|mile|gallon|foot|inch|liter|minute|item|question|piece|mg|ml|gram|acre|meter|kilometer|cm|"
+                       r"square|cup|quart|point|slice|year-old|dollar|kg|lb|km|pint|yard|word|seat|feet)")
+
+
+def _fixed(text: str, m: Mention) -> str:
+    """Why the number at `m` must stay as it is; empty where it may vary."""
+    before, after = text[: m.start], text[m.end :]
+    word = m.style == "word"
+    if m.style == "fraction":
+        return "a fraction"
+    if m.value in (0, 1):
+        return "zero or one"
+    if re.match(r"\s*[-\s](?:million|billion|thousand|hundred|dozen and a half)|\s+and\s+(?:a|one)[-\s](?:half|third|quarter)", after):
+        return "part of a larger number"
+    if re.match(r"(?:st|nd|rd|th)\b", after):
+        return "an ordinal"
+    if re.match(r"\s?-\s?[A-Za-z]", after) and not (m.style in ("digits", "decimal") and _MEASURED.match(after)):
+        return "part of a compound"
+    if re.search(r"\bratio", text) and (re.match(r":\d", after) or re.search(r"\d:$", before)) and not re.match(r":\d+:", after):
+        return ""
+    if re.search(r"[A-Za-z_:/#-]$", before) or re.match(r"[:/]\s?\d|[A-Z]|-\d", after) or re.search(r"\d\s?[:–-]\s?$", before):
+        return "part of a name, a ratio or a range"
+    if re.match(r"\s?(?:a\.?m\b|p\.?m\b|o'?clock|A\.?M\b|P\.?M\b|noon|:\d)", after):
+        return "a time of day"
+    if m.unit != "$" and m.style == "digits" and 1700 <= m.value <= 2100 and re.search(
+            r"(?:\b(?:in|since|by|from|until|of|year|during|and|to|between)\s|,\s)$", before):
+        return "a year"
+    if m.unit != "$" and re.search(r"\bat\s$", before) and not re.match(r"\s?(?:%|percent|mile|mph|km|kilo|cent|word|page|foot|feet|"
+                                                                     r"meter|degree|dollar|a\b|per\b|each\b|bird|store|point)", after):
+        return "a time of day"
+    if re.search(r"\b(?:an)\s\$?$", before):
+        return "after an article"
+    named = _NAMED.search(before)
+    if named and m.unit not in ("$", "%"):
+        name = named.group(0).strip().lower()
+        if name not in _SOFT_NAMED or (word and name in ("of the", "the", "other", "all", "remaining", "only")):
+            return "a name"
+        if m.value <= 6 and name in ("other", "the", "of the", "all", "remaining"):
+            return "refers to things named before"
+    if m.unit not in ("$", "%") and _FACTS.fullmatch(m.unit):
+        return "a fact about the thing"
+    if m.unit == "$" and re.match(r"(?:\s|-)(?:bill|note|coin)s?\b", after):
+        return "a denomination"
+    if re.match(r"\s+of\s+(?:them|these|those|whom|us|which)\b", after) and word and m.value <= 4:
+        return "refers to things named before"
+    into = re.match(r"\s*(\w+)\s+(?:in|per|to|makes?|make up|equals?)\s+(?:(?:a|an|one|every|each|1)\s+)?(\w+)", after)
+    if into and m.value in _CONVERSIONS and (singular(into[1]), singular(into[2])) in _UNITS_IN and _conversion(
+            m.value, singular(into[1]), singular(into[2])):
+        return "a conversion"
+    back = re.search(r"(?:\b1|\bone|\bA|\ba|\bper|\bEach|\beach)\s+(\w+)\s+(?:is|has|=|equals|contains|weighs)\s+(?:equal to\s+)?$", before)
+    if back and (m.unit, singular(back[1])) in _UNITS_IN:
+        return "a conversion"
+    around = text[max(0, m.start - 60) : m.end + 60]
+    if m.unit in ("point", "") and re.search(r"touchdown|field goal|free throw|pointer|three-point|two-point", around):
+        return "a rule of a game"
+    if re.search(r"\b(?:buy|get|Buy|Get)\s(?:\w+\s)?$", before) and re.search(r"\bfree\b", after[:60]):
+        return "an offer"
+    if word and re.match(r"\s+\w+(?:\s\w+)?\s*[,:]\s(?:\w+\s)?[A-Z]\w+(?:,|\sand\s)", after):
+        return "a list follows"
+    if m.unit in ("person", "friend", "sister", "brother", "child", "kid", "son", "daughter", "cousin", "sibling", "student", "girl",
+                  "boy", "man", "woman", "neighbor", "classmate", "roommate", "employee") and m.value <= 6 and re.match(
+            r"\s+\w+\s*(?:,|:|named|called|\()", after) and re.search(r"[A-Z]\w+,? and [A-Z]\w+|[a-z] and [a-z]", after[:90]):
+        return "a list may follow"
+    return ""
+
+
+_CONVERSION_VALUES = {("minute", "hour"): {60}, ("second", "minute"): {60}, ("hour", "day"): {24}, ("day", "week"): {7},
+                      ("month", "year"): {12}, ("week", "year"): {52}, ("day", "year"): {365, 360, 366},
+                      ("day", "month"): {28, 30, 31}, ("week", "month"): {4}}
+
+
+def _conversion(value: Fraction, small: str, large: str) -> bool:
+    return value in _CONVERSION_VALUES.get((small, large), _CONVERSIONS)
+
+
+def mentions_of(text: str, fractions: bool = False) -> list[Mention]:
+    """The numbers of a question in order, each with its unit and the reason that keeps it fixed, if any.
+
+    With `fractions`, a fraction in digits counts as two numbers that may vary.
+    """
+    found: list[Mention] = []
+    for match in _NUMBER.finditer(text):
+        raw, start, end = match.group(0), match.start(), match.end()
+        after = text[end:]
+        if match["mixed"]:
+            whole, top, bottom = map(int, re.split(r"\s+|/", raw))
+            value, style = whole + Fraction(top, bottom or 1), "fraction"
+        elif match["frac"]:
+            top, bottom = map(int, re.split(r"\s?/\s?", raw))
+            value, style = Fraction(top, bottom or 1), "fraction"
+            if fractions and 0 < top < bottom <= 12 and not re.match(r"\s?/", after):
+                for part in _PLAIN.finditer(raw):
+                    why = "zero or one" if part[0] == "1" else ""
+                    found.append(Mention(start + part.start(), start + part.end(), part[0], number(part[0]), "digits", "/", why))
+                continue
+        elif match["num"]:
+            value = number(raw)
+            style = "commas" if "," in raw else "decimal" if "." in raw else "digits"
+        else:
+            value, style = _word_value(raw), "word"
+            part = re.match(r"[-\s](half|halves|third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth)s?\b", after)
+            if part and value < 10 and not re.match(r"[-\s](?:third|fourth|fifth|sixth)s?\s(?:grade|of\s[A-Z])", after):
+                end += part.end()
+                value, style = value / _PARTS[part[1].rstrip("s") if part[1] != "halves" else "half"], "fraction"
+                raw, after = text[start:end], text[end:]
+        scale = re.match(r"[-\s](hundred|thousand|million|billion)\b", after)
+        half = re.match(r"\s+and\s+(?:a|one)[-\s](half|quarter|third)", after)
+        if scale and style != "fraction":
+            value *= _SCALE[scale[1]]
+            style = "fraction"
+        elif half:
+            value, style = value + Fraction(1, _PARTS[half[1]]), "fraction"
+        money = re.search(r"\$\s?$", text[:start]) or re.match(r"\s?(?:\$|dollars?\b)", after)
+        percent = re.match(r"\s?(?:%|percent|per cent)", after)
+        noun = re.match(r"[-\s]*(?:(?:more|fewer|less|extra|additional|other|of\sthe|of\shis|of\sher|of\stheir)\s)*([A-Za-z]+)", after)
+        unit = "$" if money else "%" if percent else singular(noun[1]) if noun else ""
+        mention = Mention(start, end, raw, value, style, unit)
+        if style == "word" and (value > 20 or re.search(r"[\s-]", raw)):
+            mention = replace(mention, fixed="a long number word")
+        found.append(replace(mention, fixed=mention.fixed or _fixed(text, mention)))
+    return _fix_company(text, found)
+
+
+_ENUMERATED = {"kind", "type", "part", "sort", "group", "child", "sibling", "friend", "brother", "sister", "son", "daughter", "person", "of", "kid",
+               "different", "way", "section", "stage", "phase", "cousin", "people", "separate", "and", "who"}
+
+
+def _fix_company(text: str, found: list[Mention]) -> list[Mention]:
+    """Fixes numbers which the rest of the question speaks for: enumerated things, and numbers equal to a fixed one."""
+    listed = re.search(r"\b(?:second|third|fourth|first one|the first|the other|another one|1st|2nd)\b", text, re.IGNORECASE)
+    out = []
+    for i, m in enumerate(found):
+        why = m.fixed
+        if not why and listed and m.value <= 6 and m.style != "decimal" and (m.unit in _ENUMERATED or (
+                m.unit.isalpha() and re.search(rf"\b(?:first|second|third|fourth|last|other|another|final)\s(?:\w+\s)?{m.unit}", text, re.IGNORECASE))):
+            why = "things are enumerated"
+        if not why:
+            for k, other in enumerate(found):
+                if k != i and other.value == m.value and other.fixed:
+                    why = "another number is equal to it"
+        out.append(replace(m, fixed=why))
+    return out
+
+
+# -------------------------------------------------------------------------------------------------------------- constants
+
+_CONSTANTS = [
+    (r"\b(?:twice|doubl\w*|half|halv\w+|pairs?|couples?|both|round[- ]?trip|each way|back and forth|there and back|perimeter|"
+     r"biweekly|every other|either|twins?|duo)\b", ["2", "1/2", "0.5"]),
+    (r"\b(?:thirds?|tripl\w*|thrice|triangle)\b", ["3", "1/3"]),
+    (r"\b(?:two[- ]thirds)\b", ["2", "3"]),
+    (r"\b(?:quarters?|fourths?|quadrupl\w*|square)\b", ["4", "1/4", "0.25"]),
+    (r"\bquarters\b", ["25", "0.25"]), (r"\bdimes?\b", ["10", "0.1"]), (r"\bnickels?\b", ["5", "0.05"]), (r"\bpenn(?:y|ies)\b", ["0.01"]),
+    (r"\bfifths?\b", ["5", "0.2"]), (r"\bsixths?\b", ["6"]), (r"\bsevenths?\b", ["7"]), (r"\beighths?\b", ["8"]), (r"\bninths?\b", ["9"]),
+    (r"\btenths?\b", ["10", "0.1"]), (r"\btwentieths?\b", ["20"]),
+    (r"\bhalf\b.*(?:%|percent)|(?:%|percent).*\bhalf\b", ["50"]),
+    (r"\bdozens?\b", ["12"]), (r"\bhalf[- ](?:a[- ])?dozen\b", ["6"]),
+    (r"\b(?:weeks?|weekly|daily|every day|each day|per day|a day|days?)\b", ["7"]), (r"\bweekdays?|workweek|work(?:ing)? days?|school days?|"
+     r"school week|monday", ["5"]),
+    (r"\bweekends?\b", ["2"]), (r"\b(?:year|annual|yearly|years)\b", ["12", "52", "365", "4"]), (r"\bmonth(?:s|ly)?\b", ["12", "30", "4"]),
+    (r"\bleap\b", ["366"]), (r"\b(?:april|june|september|november)\b", ["30"]), (r"\bfebruary\b", ["28"]),
+    (r"\b(?:january|march|may|july|august|october|december)\b", ["31"]),
+    (r"\b(?:hours?|hourly|minutes?|mph|km/h)\b", ["60"]), (r"\bseconds?\b", ["60"]), (r"\bhours?\b.*\bseconds?\b|\bseconds?\b.*\bhours?\b", ["3600"]),
+    (r"\b(?:days?|daily)\b", ["24"]), (r"\bhalf (?:an|hour)", ["30"]), (r"\bquarter (?:of an )?hour", ["15"]),
+    (r"\b(?:feet|foot|inch(?:es)?)\b", ["12"]), (r"\byards?\b", ["3", "36"]), (r"\b(?:pounds?|ounces?)\b", ["16"]), (r"\btons?\b", ["2000"]),
+    (r"\bmiles?\b", ["5280"]), (r"\bgallons?\b", ["4", "16", "8", "128", "2"]), (r"\bquarts?\b", ["4", "2", "32"]),
+    (r"\bpints?\b", ["2", "8", "16"]), (r"\bcups?\b", ["8", "16"]), (r"\b(?:kilo\w+|km|kg)\b", ["1000"]), (r"\b(?:ml|milli\w+)\b", ["1000"]),
+    (r"\b(?:cm|centimeters?|meters?)\b", ["100"]), (r"\bmeters?\b", ["1000"]),
+    (r"%|\bpercent\w*|\bper cent", ["100", "1", "0.01"]), (r"\bcents?\b|¢", ["100", "0.01"]), (r"\bdecades?\b", ["10"]),
+    (r"\bcentur(?:y|ies)\b", ["100"]), (r"\bmillions?\b", ["1000000"]), (r"\bthousands?\b", ["1000"]), (r"\bhundreds?\b", ["100"]),
+    (r"\b(?:cows?|dogs?|cats?|horses?|goats?|sheep|lions?|cars?|tables?|pigs?|elephants?|rabbits?|deer|kangaroos?)\b.*\b(?:legs?|wheels?|feet|paws?"
+     r"|tires?)\b|\b(?:legs?|wheels?|feet|paws?|tires?)\b.*\b(?:cows?|dogs?|cats?|horses?|goats?|cars?|tables?|pigs?)\b", ["4"]),
+    (r"\b(?:chickens?|birds?|ducks?|bicycles?|bikes?|motorcycles?)\b.*\b(?:legs?|wheels?|feet|tires?)\b", ["2"]),
+    (r"\b(?:tricycles?)\b", ["3"]), (r"\bspiders?\b", ["8"]), (r"\binsects?|\bants?\b", ["6"]), (r"\b(?:shoes?|socks?|feet|eyes|hands)\b", ["2"]),
+    (r"\b(?:rectang\w+|field|garden|fence)\b", ["2"]), (r"\b(?:square|rectang\w+)\b", ["4"]), (r"\bpentagon\b", ["5"]),
+    (r"\bhexagon\b", ["6"]), (r"\bcubes?\b", ["6", "12", "8"]), (r"\btriplets?\b", ["3"]), (r"\bgross\b", ["144"]), (r"\bdegrees?\b", ["180", "360"]),
+    (r"\bsupplementary|triangle\b", ["180"]), (r"\bcomplementary\b", ["90"]),
+]
+
+
+_STRONG_WORDS = {
+    Fraction(2): r"\b(?:twice|doubl\w*|half|halv\w+|pairs?|couples?|both|round[- ]?trip|each way|weekends?|perimeter|twins?|biweekly)\b",
+    Fraction(3): r"\b(?:thirds?|tripl\w*|thrice|yards?|tricycles?)\b", Fraction(4): r"\b(?:quarters?|fourths?|quadrupl\w*|square|months?)\b",
+    Fraction(5): r"\b(?:fifths?|weekdays?|workweek|nickels?|school days?|work ?days?)\b", Fraction(7): r"\b(?:weeks?|weekly|daily|every day|sevenths?)\b",
+    Fraction(12): r"\b(?:dozens?|years?|annual|yearly|feet|foot|inch\w*)\b", Fraction(60): r"\b(?:hours?|minutes?|hourly|seconds?)\b",
+    Fraction(100): r"%|percent|cents?\b|\bmeters?|\bcm\b", Fraction(24): r"\b(?:days?|daily)\b.*\bhours?\b|\bhours?\b.*\b(?:days?|daily)\b",
+    Fraction(52): r"\b(?:year|annual|yearly)\b", Fraction(365): r"\b(?:year|annual|yearly)\b", Fraction(25): r"\bquarters\b|\bfourth\b.*%",
+    Fraction(10): r"\b(?:dimes?|tenths?|decades?)\b", Fraction(6): r"\b(?:sixths?|half[- ](?:a[- ])?dozen|hexagon|insects?|cubes?)\b",
+    Fraction(30): r"\bhalf (?:an|hour)|\bmonths?\b|\b(?:april|june|september|november)\b", Fraction(16): r"\bounces?\b.*\bpounds?\b|\bpounds?\b.*\bounces?\b",
+    Fraction(50): r"\bhalf\b.*(?:%|percent)|(?:%|percent).*\bhalf\b", Fraction(8): r"\beighths?\b|\bspiders?\b|\bgallons?\b.*\bpints?\b",
+}
+
+
+def weak(value: Fraction, question: str) -> bool:
+    """Whether a constant is so unlikely here that a number of the question which equals it is meant."""
+    words = _STRONG_WORDS.get(value)
+    return value > 1 and (words is None or not re.search(words, question, re.IGNORECASE | re.DOTALL))
+
+
+def constants_of(question: str, mentions: list[Mention]) -> set[Fraction]:
+    """The constants that words of the question justify."""
+    found = {Fraction(1)}
+    for pattern, values in _CONSTANTS:
+        if re.search(pattern, question, re.IGNORECASE | re.DOTALL):
+            found |= {Fraction(v) for v in values}
+    for m in mentions:
+        if m.style == "fraction":
+            rest = m.value % 1
+            found |= {m.value, Fraction(rest.denominator), Fraction(rest.numerator), 1 - rest, Fraction(rest.denominator - rest.numerator)}
+            if "%" in question or "percent" in question:
+                found.add(rest * 100)
+            parts = [int(p) for p in re.findall(r"\d+", m.text)]
+            found |= {Fraction(p) for p in parts}
+    names = set(re.findall(r"\b(?!(?:If|The|How|He|She|They|What|It|In|On|At|A|An|His|Her|For|There|Each|Then|When|After|All)\b)[A-Z][a-z]+",
+                           question))
+    if re.search(r"\b(?:average|mean|equally|evenly|share[sd]?|split|each|combined|they all|altogether|total)\b", question):
+        found |= {Fraction(n) for n in range(2, min(len(names), 5) + 1)}
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------- solution
+
+_MARK = re.compile(r"<<([^<>]*)>>")
+_OPERATORS = {"x": "*", "X": "*", "×": "*", "·": "*", "÷": "/", "–": "-", "−": "-", "—": "-"}
+_FINAL = re.compile(r"(?:####|^\s*A:)\s*\$?\s*(-?[\d.,/]+)\s*%?\s*$", re.MULTILINE)
+
+
+def parse(text: str, offset: int = 0) -> tuple[Node, list[tuple[int, int, Fraction]]] | None:
+    """Arithmetic text as a node over ("leaf", k) and its literals with spans (moved by `offset`); None where it is none."""
+    tokens: list[tuple[str, int]] = []
+    leaves: list[tuple[int, int, Fraction]] = []
+    i = 0
+    while i < len(text):
+        c = text[i]
+        literal = _PLAIN.match(text, i)
+        if literal:
+            leaves.append((offset + i, offset + literal.end(), number(literal.group(0))))
+            tokens.append(("leaf", len(leaves) - 1))
+            i = literal.end()
+            continue
+        c = _OPERATORS.get(c, c)
+        c = {"[": "(", "]": ")", "{": "(", "}": ")"}.get(c, c)
+        if c in "+-*/()%":
+            tokens.append((c, 0))
+        elif c not in " $,":
+            return None
+        i += 1
+    position = 0
+
+    def peek() -> str:
+        return tokens[position][0] if position < len(tokens) else ""
+
+    def atom() -> Node:
+        nonlocal position
+        kind, k = tokens[position] if position < len(tokens) else ("", 0)
+        position += 1
+        if kind == "leaf":
+            node: Node = ("leaf", k)
+        elif kind == "(":
+            node = total()
+            if peek() != ")":
+                raise ValueError
+            position += 1
+        elif kind == "-":
+            return ("neg", atom())
+        else:
+            raise ValueError
+        if peek() == "%":
+            position += 1
+            node = ("pct", node)
+        return node
+
+    def product() -> Node:
+        nonlocal position
+        node = atom()
+        while peek() in ("*", "/", "("):
+            op = peek()
+            if op == "(":
+                op = "*"
+            else:
+                position += 1
+            node = (op, node, atom())
+        return node
+
+    def total() -> Node:
+        nonlocal position
+        node = product()
+        while peek() in ("+", "-"):
+            op = peek()
+            position += 1
+            node = (op, node, product())
+        return node
+
+    try:
+        node = total()
+    except (ValueError, RecursionError):
+        return None
+    return (node, leaves) if position == len(tokens) and leaves else None
+
+
+def evaluate(node: Node, leaf) -> Fraction:
+    """Value of an expression; `leaf` maps a leaf node to its value. Raises ZeroDivisionError."""
+    kind = node[0]
+    if kind == "neg":
+        return -evaluate(node[1], leaf)
+    if kind == "pct":
+        return evaluate(node[1], leaf) / 100
+    if kind not in ("+", "-", "*", "/"):
+        return leaf(node)
+    a, b = evaluate(node[1], leaf), evaluate(node[2], leaf)
+    return a + b if kind == "+" else a - b if kind == "-" else a * b if kind == "*" else a / b
+
+
+def final_answer(text: str) -> Fraction | None:
+    """The number after the last `####` or `A:`; None where there is none."""
+    found = _FINAL.findall(text)
+    try:
+        return number(found[-1]) if found and "/" not in found[-1] else Fraction(found[-1]) if found else None
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def body(text: str) -> str:
+    """A solution without its last line of `####` or `A:`."""
+    return re.sub(r"\n?\s*(?:####|^A:)[^\n]*\s*$", "", text, flags=re.MULTILINE).rstrip()
+
+
+@dataclass
+class Slip:
+    """A computation of a text whose written result is not its value."""
+
+    text: str
+    value: Fraction
+    written: Fraction
+
+
+def steps_of(text: str, loose: bool = False) -> tuple[list[Step], list[Slip]]:
+    """The computations of a solution in order, and those that are false: of the marked ones, or `loose`, of all.
+
+    Loose steps have the value that is written, true or not, and marks that cannot be read are passed over.
+    """
+    steps: list[Step] = []
+    slips: list[Slip] = []
+    taken: list[tuple[int, int]] = []
+    for mark in _MARK.finditer(text):
+        left, _, right = mark[1].rpartition("=")
+        parsed = parse(left, mark.start(1)) if left else None
+        try:
+            written = number(right.strip().lstrip("$")) if not right.strip().startswith("-") else -number(right.strip()[1:])
+        except ValueError:
+            if loose:
+                continue
+            raise Unreadable(f"mark cannot be read: {mark[0]}") from None
+        before = text[: mark.start()]
+        result = re.match(r"\s*-?\$?\s*(" + _PLAIN.pattern + ")", text[mark.end() :])
+        span = None
+        end = mark.end()
+        if result and number(result[1]) == abs(written):
+            span = (mark.end() + result.start(1), mark.end() + result.end(1))
+            end = span[1]
+        if parsed is None or parsed[0][0] == "leaf":
+            equals = re.search(r"=\s*\$?\s*$", before)
+            spoken = _spoken(text, equals.start()) if equals else None
+            parsed = spoken or parsed
+            if parsed is None or parsed[0][0] == "leaf":
+                if parsed is not None and spoken is None and _repeats(steps, written):
+                    taken.append((mark.start(), end))
+                    continue
+                if loose:
+                    continue
+                raise Unreadable(f"step without a computation: {mark[0]}")
+        node, leaves = parsed
+        try:
+            value = evaluate(node, lambda n, found=leaves: found[n[1]][2])
+        except ZeroDivisionError:
+            if loose:
+                continue
+            raise Unreadable(f"division by zero: {mark[0]}") from None
+        if value != written:
+            slips.append(Slip(mark[1], value, written))
+        start = min(leaves[0][0], mark.start())
+        steps.append(Step(node, leaves, written if loose else value, start, end, span, True, _unit_after(text, end)))
+        taken.append((mark.start(), end))
+    for match in re.finditer(r"=\s*\$?\s*(-?(?:" + _PLAIN.pattern + "))", text):
+        end = match.end()
+        if any(a < end and match.start() < b for a, b in taken):
+            continue
+        if re.match(r"\s*[-+*/x×÷]\s*[\d($]", text[end:]):
+            continue
+        parsed = _spoken(text, match.start())
+        if parsed is None or parsed[0][0] == "leaf" or any(a <= parsed[1][0][0] < b for a, b in taken):
+            continue
+        node, leaves = parsed
+        try:
+            value = evaluate(node, lambda n, found=leaves: found[n[1]][2])
+        except ZeroDivisionError:
+            continue
+        written = number(match[1]) if match[1][0] != "-" else -number(match[1][1:])
+        if value != written and "%" in text[leaves[0][0] : end + 2]:
+            # "6 / 12 * 100% = 50%" counts in percents
+            bare = parse(text[leaves[0][0] : match.start()].replace("%", " "), leaves[0][0]) or _spoken(text, match.start(), percents=False)
+            if bare is not None and bare[0][0] != "leaf":
+                node, leaves = bare
+                value = evaluate(node, lambda n, found=leaves: found[n[1]][2])
+        if loose and value != written:
+            slips.append(Slip(" ".join(text[leaves[0][0] : end].split()), value, written))
+            value = written
+        if value == written:
+            steps.append(Step(node, leaves, value, leaves[0][0], end, match.span(1), False, _unit_after(text, end)))
+    steps.sort(key=lambda step: step.end)
+    slips.sort(key=lambda slip: text.find(slip.text))
+    return steps, slips
+
+
+def _repeats(steps: list[Step], value: Fraction) -> bool:
+    return any(step.value == value for step in steps)
+
+
+_TOKEN = re.compile(r"(?P<num>\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)|(?P<op>[-+*/×÷–−]|\bx\b|(?<=\d)x(?=\d))"
+                    r"|(?P<word>[A-Za-z'’]+)|(?P<skip>[\s$%])|(?P<paren>[()])|(?P<other>.)")
+
+
+def _spoken(text: str, equals: int, percents: bool = True) -> tuple[Node, list[tuple[int, int, Fraction]]] | None:
+    """The computation before the equals sign at `equals`, units and all ("7 stickers/page * 6 pages"); None where there is none."""
+    low = max(text.rfind("\n", 0, equals), text.rfind("=", 0, equals)) + 1
+    tokens = [m for m in _TOKEN.finditer(text, low, equals) if not m["skip"] or m[0] == "%"]
+    keep: list[tuple[int, int]] = []
+    want_number, words, depth, numbers = True, 0, 0, 0
+    start = None
+    for m in reversed(tokens):
+        if m["paren"]:
+            depth += 1 if m[0] == ")" else -1
+            if depth < 0:
+                break
+            keep.append(m.span())
+            if m[0] == "(":
+                start = m.start() if depth == 0 and not want_number else start
+        elif (want_number or (keep and text[keep[-1][0]] == "(" and keep[-1][0] == m.end() and depth == 0)) and m["num"]:
+            keep.append(m.span())
+            want_number, words, numbers = False, 0, numbers + 1
+            start = m.start() if depth == 0 else start
+        elif want_number and (m["word"] or (m["op"] == "/" and words)):
+            words += 1
+            if words > 4:
+                break
+        elif want_number and m[0] == "%":
+            keep.append(m.span())
+        elif not want_number and m["op"]:
+            keep.append(m.span())
+            want_number, words = True, 0
+        else:
+            break
+    if start is None or numbers < 2:
+        return None
+    blank = [" "] * (equals - start)
+    for a, b in keep:
+        if a >= start:
+            blank[a - start : b - start] = text[a:b]
+    return parse("".join(blank) if percents else "".join(blank).replace("%", " "), start)
+
+
+def _unit_after(text: str, end: int) -> str:
+    after = re.match(r"\s?(%|percent)|[-\s]*([A-Za-z]+)", text[end:])
+    if text[max(0, end - 25) : end].rfind("$") > text[max(0, end - 25) : end].rfind(" "):
+        return "$"
+    return "" if not after else "%" if after[1] else singular(after[2])
+
+
+# ------------------------------------------------------------------------------------------------------------- resolution
+
+def read(question: str, reference: str, fractions: bool = False) -> Reading:
+    """Question and reference solution as a chain; raises Unreadable with the reason."""
+    answer = final_answer(reference)
+    if answer is None:
+        raise Unreadable("no final answer")
+    text = body(reference)
+    steps, slips = steps_of(text)
+    if not steps:
+        raise Unreadable("no computation in the solution")
+    for slip in slips:
+        close = abs(slip.value - slip.written) <= abs(slip.value) / 50
+        raise Unreadable(f"{'intermediate not clean' if close else 'reference arithmetic is false'}: {slip.text}")
+    final = max((j for j, step in enumerate(steps) if step.value == answer), default=-1)
+    if final < 0:
+        raise Unreadable(f"final answer is not a step's result: {plain(answer)}")
+    if final != len(steps) - 1 and steps[-1].value != answer:
+        raise Unreadable("final answer is not the last step's result")
+    mentions = mentions_of(question, fractions)
+    reading = Reading(question, text, answer, mentions, steps, final)
+    _resolve(reading)
+    _slots(reading)
+    return reading
+
+
+def plain(value: Fraction) -> str:
+    """A number as digits, up to six decimals."""
+    return str(value.numerator) if value.denominator == 1 else f"{float(value):.6f}".rstrip("0").rstrip(".")
+
+
+def candidates(value: Fraction, mentions: list[Mention], values: list[Fraction], constants: set[Fraction],
+               faint: set[Fraction] = frozenset()) -> list[Node]:  # type: ignore[assignment]
+    """Every honest source of a literal: numbers of the question, earlier steps, justified constants; then percents' kin."""
+    found: list[Node] = []
+    for i, m in enumerate(mentions):
+        if m.value == value:
+            found.append(("c", value) if m.fixed else ("q", i))
+    found += [("s", j) for j, v in enumerate(values) if v == value]
+    if value in constants and not (found and value in faint):
+        found.append(("c", value))
+    if not found:
+        hundred: Node = ("c", Fraction(100))
+        one: Node = ("c", Fraction(1))
+        for i, m in enumerate(mentions):
+            node: Node = ("c", m.value) if m.fixed else ("q", i)
+            share: Node = ("/", node, hundred)
+            if m.unit == "%":
+                for kin, worth in ((share, m.value / 100), (("-", hundred, node), 100 - m.value), (("+", hundred, node), 100 + m.value),
+                                   (("-", one, share), 1 - m.value / 100), (("+", one, share), 1 + m.value / 100)):
+                    if worth == value:
+                        found.append(kin)
+            elif m.unit in ("cent", "¢") and m.value / 100 == value:
+                found.append(share)
+    unique: list[Node] = []
+    seen_q: set[tuple] = set()
+    for node in found:
+        # equal numbers of one unit are one quantity: the first mention stands for all
+        key = ("q", mentions[node[1]].value) if node[0] == "q" else node
+        if key not in seen_q:
+            seen_q.add(key)
+            unique.append(node)
+    return unique
+
+
+def leaves_of(node: Node):
+    """Every resolved leaf of an expression."""
+    if node[0] in ("q", "s", "c", "leaf"):
+        yield node
+    else:
+        for part in node[1:]:
+            yield from leaves_of(part)
+
+
+def substitute(node: Node, leaves: list[Node]) -> Node:
+    """The expression with its ("leaf", k) replaced by `leaves[k]`."""
+    if node[0] == "leaf":
+        return leaves[node[1]]
+    return (node[0], *(substitute(part, leaves) if isinstance(part, tuple) else part for part in node[1:]))
+
+
+def chain_values(nodes: list[Node], numbers: dict[int, Fraction]) -> list[Fraction]:
+    """Values of all steps for given values of the question's mentions. Raises ZeroDivisionError."""
+    values: list[Fraction] = []
+    for node in nodes:
+        values.append(evaluate(node, lambda n: n[1] if n[0] == "c" else numbers[n[1]] if n[0] == "q" else values[n[1]]))
+    return values
+
+
+def _resolve(reading: Reading) -> None:
+    constants = constants_of(reading.question, reading.mentions)
+    fractions = {v for m in reading.mentions if m.style == "fraction" for v in (Fraction((m.value % 1).denominator), Fraction((m.value % 1).numerator))}
+    faint = {v for v in constants if weak(v, reading.question) and v not in fractions}
+    steps = reading.steps
+    spoken = [value for step in steps for *_, value in step.leaves]
+    for v in {m.value for m in reading.mentions}:
+        alike = [m for m in reading.mentions if m.value == v]
+        if len({m.unit for m in alike}) > 1 and spoken.count(v) < len(alike):
+            # one of them may be told by the text's structure alone
+            reading.mentions = [replace(m, fixed=m.fixed or "another number is equal to it") if m.value == v else m for m in reading.mentions]
+    values = [step.value for step in steps]
+    calendar = {Fraction(v) for v in (7, 12, 24, 30, 31, 52, 60, 365)} & (constants - faint)
+    reading.mentions = [
+        replace(m, fixed="may be a constant") if not m.fixed and m.value in calendar and m.unit not in ("$", "%", "mph") and re.search(
+            r"month|week|dai?ly?|hour|year|minute|annual", reading.question[max(0, m.start - 30) : m.end + 40]) else m
+        for m in reading.mentions]
+    for m in reading.mentions:
+        # the number of things that a sum lists belongs to the text, not to the draw
+        if not m.fixed and m.unit not in ("$", "%") and 2 <= m.value <= 7 and any(_terms(s.node) == m.value for s in steps if m.value > 2):
+            reading.mentions = [replace(x, fixed="counts the terms of a sum") if x.value == m.value else x for x in reading.mentions]
+    for _ in range(2):
+        options: list[list[Node]] = []
+        for j, step in enumerate(steps):
+            average = {Fraction(_terms(s.node)) for s in steps[: j + 1] if _terms(s.node) > 1}
+            for _start, _end, value in step.leaves:
+                found = candidates(value, reading.mentions, values[:j], constants, faint)
+                if not found and value in average and re.search(r"\b(?:average|mean|equally|evenly)\b", reading.question):
+                    found = [("c", value)]
+                if not found:
+                    raise Unreadable(f"number not found in question: {plain(value)} in step {j + 1}")
+                options.append(found)
+        size = 1
+        for found in options:
+            size *= len(found)
+            if size > 3000:
+                raise Unreadable(f"ambiguous number: {size}+ readings")
+        readings = sorted((_unused(reading, choice), choice) for choice in _choices(options)) if size > 1 else [
+            (0, tuple(found[0] for found in options))]
+        best = [choice for score, choice in readings if score == readings[0][0]]
+        if _agree(reading, best):
+            _settle(reading, best[0])
+            return
+        clash = {m.value for m in reading.mentions if not m.fixed and m.value in constants - faint}
+        clash &= {value for step in steps for *_, value in step.leaves}
+        if not clash:
+            break
+        reading.mentions = [replace(m, fixed="may be a constant") if m.value in clash else m for m in reading.mentions]
+    unclear = next(found for found in options if len(found) > 1)
+    raise Unreadable(f"ambiguous number: {plain(_anchor_value(reading, unclear[0]))}")
+
+
+def _choices(options: list[list[Node]]):
+    return itertools.product(*options)
+
+
+def _anchor_value(reading: Reading, node: Node) -> Fraction:
+    return evaluate(node, lambda n: n[1] if n[0] == "c" else reading.mentions[n[1]].value if n[0] == "q" else reading.steps[n[1]].value)
+
+
+def _terms(node: Node) -> int:
+    return _terms(node[1]) + _terms(node[2]) if node[0] == "+" else 1
+
+
+def _nodes(reading: Reading, choice: tuple[Node, ...]) -> list[Node]:
+    nodes, k = [], 0
+    for step in reading.steps:
+        nodes.append(substitute(step.node, list(choice[k : k + len(step.leaves)])))
+        k += len(step.leaves)
+    return nodes
+
+
+def _unused(reading: Reading, choice: tuple[Node, ...]) -> int:
+    """How much of the problem a reading leaves aside: intermediates first, then numbers of the question."""
+    used = {leaf for node in choice for leaf in leaves_of(node)}
+    steps = sum(("s", j) not in used for j in range(len(reading.steps)) if j != reading.final)
+    numbers = {m.value for m in reading.mentions if not m.fixed} - {reading.mentions[i].value for kind, i in used if kind == "q"}
+    return 10 * steps + len(numbers)
+
+
+def _agree(reading: Reading, choices: list[tuple[Node, ...]]) -> bool:
+    """Whether all readings compute the same under other numbers."""
+    if len(choices) == 1:
+        return True
+    rng = random.Random(0)
+    programs = [_nodes(reading, choice) for choice in choices[:200]]
+    for _ in range(3):
+        by_value = {m.value: m.value * Fraction(rng.randint(50, 150), rng.randint(50, 99)) for m in reading.mentions}
+        numbers = {i: m.value if m.fixed else by_value[m.value] for i, m in enumerate(reading.mentions)}
+        try:
+            if len({tuple(chain_values(nodes, numbers)) for nodes in programs}) > 1:
+                return False
+        except ZeroDivisionError:
+            return False
+    return True
+
+
+def _settle(reading: Reading, choice: tuple[Node, ...]) -> None:
+    k = 0
+    for step, node in zip(reading.steps, _nodes(reading, choice), strict=True):
+        for start, end, _ in step.leaves:
+            reading.slots.append((start, end, choice[k]))
+            k += 1
+        step.form, step.node = step.node, node
+
+
+def used_mentions(reading: Reading) -> set[int]:
+    """Indices of the question's numbers that the chain uses."""
+    return {leaf[1] for step in reading.steps for leaf in leaves_of(step.node) if leaf[0] == "q"}
+
+
+# ------------------------------------------------------------------------------------------------------- the solution's words
+
+_RELATIONS = {"twic": 2, "doub": 2, "half": 2, "halv": 2, "both": 2, "trip": 3, "thri": 3, "thir": 3, "quad": 4, "quar": 4, "four": 4, "fift": 5,
+              "sixt": 6, "seve": 7, "eigh": 8, "nint": 9, "tent": 10, "doze": 12}
+_RELATION = re.compile(r"\b(?:twice|doubl\w*|half|halv\w*|both|tripl\w*|thrice|thirds?|quadrupl\w*|quarters?|fourths?|fifths?|sixths?|sevenths?|"
+                       r"eighths?|ninths?|tenths?|dozens?)\b", re.IGNORECASE)
+
+
+def _slots(reading: Reading) -> None:
+    """Explains every number in the solution's words, or marks its line as bare."""
+    text = reading.solution
+    known = {span[:2]: span[2] for span in reading.slots}
+    for j, step in enumerate(reading.steps):
+        if step.result:
+            known[step.result] = ("s", j)
+    for mark in _MARK.finditer(text):
+        right = mark.start(1) + mark[1].rfind("=") + 1
+        literal = _PLAIN.search(text, right, mark.end(1))
+        owner = next((j for j, s in enumerate(reading.steps) if s.marked and s.start <= right <= s.end), None)
+        if literal and owner is not None:
+            known[literal.span()] = ("s", owner)
+        elif literal and literal.span() not in known:
+            reading.bare.append(_line(text, mark.start()))
+    used = used_mentions(reading)
+    moving: dict[Fraction, list[Node]] = {}
+    for i in sorted(used):
+        moving.setdefault(reading.mentions[i].value, [("q", i)])
+    for j, step in enumerate(reading.steps):
+        moving.setdefault(step.value, []).append(("s", j))
+    for match in _NUMBER.finditer(text):
+        for start, end in _parts(text, match):
+            if (start, end) in known or any(a <= start and end <= b for a, b in known):
+                continue
+            if any(m.start() <= start < m.end() for m in _MARK.finditer(text)):
+                continue
+            node = _explain(reading, text, start, end, moving, known)
+            if node is None:
+                reading.bare.append(_line(text, start))
+            elif node[0] != "c":
+                known[(start, end)] = node
+    varying = {reading.mentions[i].value for i in used}
+    for match in _RELATION.finditer(text):
+        stem = match[0].lower()[:4]
+        if _RELATIONS[stem] in varying and not re.search(rf"\b{stem}", reading.question, re.IGNORECASE):
+            # the question says "three times" and the solution "triple": only the first would vary
+            reading.bare.append(_line(text, match.start()))
+    reading.slots = sorted((a, b, node) for (a, b), node in known.items())
+
+
+def _parts(text: str, match: re.Match) -> list[tuple[int, int]]:
+    if match["frac"] or match["mixed"]:
+        return [m.span() for m in _PLAIN.finditer(text, match.start(), match.end())]
+    return [match.span()]
+
+
+def _line(text: str, at: int) -> tuple[int, int]:
+    start = text.rfind("\n", 0, at) + 1
+    end = text.find("\n", at)
+    return start, len(text) if end < 0 else end
+
+
+def _explain(reading: Reading, text: str, start: int, end: int, moving: dict[Fraction, list[Node]], known: dict) -> Node | None:
+    """What a number in the solution's words is: a node, or None where that is not certain."""
+    raw = text[start:end]
+    try:
+        value = number(raw) if raw[0].isdigit() or raw[0] == "." else _word_value(raw)
+    except (ValueError, KeyError):
+        return None
+    low, high = _line(text, start)
+    following = min((s.end for s in reading.steps if s.end > start and s.end <= high), default=None)
+    if following is not None:
+        step = next(s for s in reading.steps if s.end == following)
+        same = [known[(a, b)] for a, b, v in step.leaves if v == value and (a, b) in known]
+        if same and all(n == same[0] for n in same) and raw[0] in "0123456789.":
+            return same[0]
+    sources = moving.get(value, [])
+    percent = re.match(r"\s?(?:%|percent)", text[end:])
+    if not sources and percent:
+        for j, step in enumerate(reading.steps):
+            if step.value * 100 == value:
+                sources = [("*", ("c", Fraction(100)), ("s", j))]
+        for i in used_mentions(reading):
+            m = reading.mentions[i]
+            if not sources and m.unit == "%" and 100 - m.value == value:
+                sources = [("-", ("c", Fraction(100)), ("q", i))]
+    earlier = [n for n in sources if n[0] != "s" or reading.steps[n[1]].end <= end]
+    if raw[0] not in "0123456789." and (value <= 2 or len(earlier) == 0):
+        # "the two of them", "one of each": words about the text, which does not vary
+        return ("c", value) if not sources else None
+    if len(earlier) == 1:
+        return earlier[0]
+    if not sources:
+        fixed = {m.value for m in reading.mentions} - {reading.mentions[i].value for i in used_mentions(reading)}
+        if value in fixed or value in constants_of(reading.question, reading.mentions):
+            return ("c", value)
+        return None
+    later = [n for n in sources if n not in earlier]
+    return later[0] if not earlier and len(later) == 1 else None
