@@ -391,6 +391,11 @@ def _related(reading: Reading, used: set[int]) -> set[int]:
     return kept
 
 
+def _may_vanish(node: Node) -> bool:
+    """Whether a divisor may be zero: parameters and constants are not."""
+    return any(leaf[0] == "s" for leaf in leaves_of(node)) or any(part[0] in ("-", "neg") for part in _subnodes(node))
+
+
 def _solve_lines(plan: Plan) -> list[str]:
     names = [p.name for p in plan.parameters]
     lines = []
@@ -404,17 +409,14 @@ def _solve_lines(plan: Plan) -> list[str]:
                 lines.append(f"step{j + 1} = {source(top, names)}")
             else:
                 t, b = source(top, names, 2), source(bottom, names, 2, True)
-                if bottom[0] != "c":
-                    lines.append(f"if {source(bottom, names)} == 0 or {t} % {b}:")
-                else:
-                    lines.append(f"if {t} % {b}:")
+                lines.append(f"if {source(bottom, names)} == 0 or {t} % {b}:" if _may_vanish(bottom) else f"if {t} % {b}:")
                 lines.append("    return None")
                 lines.append(f"step{j + 1} = {t} // {b}")
         else:
-            _top, bottom = ratio(node)
-            if bottom[0] != "c" and "-" in source(bottom, names):
-                lines.append(f"if {source(bottom, names)} == 0:")
-                lines.append("    return None")
+            for part in _subnodes(node):
+                if part[0] == "/" and _may_vanish(part[2]):
+                    lines.append(f"if {source(part[2], names)} == 0:")
+                    lines.append("    return None")
             lines.append(f"step{j + 1} = {source(node, names)}")
     return lines
 
