@@ -44,10 +44,8 @@ def build(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} has not come to its end; `errata cycle --run {path}` continues it") from error
     evaluations = {}
     for task, split in result["evaluations"]:
-        name = f"{task}-{split}".replace("/", "_")
-        before, after = (Stage(path / "evaluate" / result[side] / name).read("attempts.jsonl", Attempt) for side in ("before", "after"))
-        evaluations[f"{task} {split}"] = compare(before, after)
-    rounds = [_round(path, number) for number in range(1, result["rounds"] + 1)]
+        evaluations[f"{task} {split}"] = _compare_weights(path, task, split, result["before"], result["after"])
+    rounds = [_round(path, number, config.task) for number in range(1, result["rounds"] + 1)]
     return {
         "config": config.model_dump(mode="json"),
         "target": {"before": result["before"], "after": result["after"]},
@@ -58,13 +56,20 @@ def build(path: Path) -> dict[str, Any]:
     }
 
 
-def _round(path: Path, number: int) -> dict[str, Any]:
+def _compare_weights(path: Path, task: str, split: str, before: str, after: str) -> dict[str, Any]:
+    name = f"{task}-{split}".replace("/", "_")
+    old, new = (Stage(path / "evaluate" / weights / name).read("attempts.jsonl", Attempt) for weights in (before, after))
+    return compare(old, new)
+
+
+def _round(path: Path, number: int, task: str) -> dict[str, Any]:
     folder = path / f"round-{number}"
     taught = Stage(folder / "teach").read("taught.jsonl", Taught)
     assembled = Stage(folder / "assemble")
     rejections = assembled.read("rejections.jsonl", Rejection)
     decision = Stage(folder / "gate").read("decision.jsonl", GateDecision)[0]
-    train = folder / "train" / "manifest.json"
+    manifest = folder / "train" / "manifest.json"
+    train = json.loads(manifest.read_bytes())["report"] if manifest.exists() else None
     skills = Counter(row.diagnosis.skill for row in taught if row.diagnosis and row.program)
     return {
         "number": number,
@@ -78,7 +83,8 @@ def _round(path: Path, number: int) -> dict[str, Any]:
         "samples": assembled.facts()["samples"],
         "replay": assembled.facts()["replay"],
         "rows_refused": dict(Counter(row.check for row in rejections).most_common()),
-        "train": json.loads(train.read_bytes()).get("report") if train.exists() else None,
+        "train": train,
+        "dev": _compare_weights(path, task, "dev", train["base"], train["weights"]) if train else None,
         "decision": decision.model_dump(mode="json"),
     }
 
@@ -100,15 +106,23 @@ def table(report: dict[str, Any]) -> str:
     for name, evaluation in report["evaluations"].items():
         items = evaluation["before"]["items"]
         lines.append(f"{name} ({items} items), % right with 95 % interval")
-        lines.append(f"  {'':34}{'before':>20}{'after':>20}{'change':>22}")
-        rows = {"all": evaluation} | (evaluation["skills"] if len(evaluation["skills"]) > 1 else {})
-        for label, row in rows.items():
-            lines.append(f"  {label[:33]:34}{_share(row['before']):>20}{_share(row['after']):>20}{_change(row['change']):>22}")
+        lines += _table(evaluation)
         for side in ("before", "after"):
             lines.append(f"  {side}: {_outcomes(evaluation[side])}")
         lines.append("")
+    last = report["rounds"][-1]
+    if not report["accepted"] and last["dev"]:
+        lines.append("No round was accepted: before and after are the same weights. What the last training would have changed, on dev:")
+        lines += [*_table(last["dev"]), ""]
     lines += [_verdict(row) for row in report["rounds"]]
     return "\n".join(lines)
+
+
+def _table(evaluation: dict[str, Any]) -> list[str]:
+    lines = [f"  {'':34}{'before':>20}{'after':>20}{'change':>22}"]
+    for label, row in ({"all": evaluation} | (evaluation["skills"] if len(evaluation["skills"]) > 1 else {})).items():
+        lines.append(f"  {label[:33]:34}{_share(row['before']):>20}{_share(row['after']):>20}{_change(row['change']):>22}")
+    return lines
 
 
 def _share(row: dict[str, Any]) -> str:
@@ -246,7 +260,8 @@ def _round_page(row: dict[str, Any], path: Path) -> str:
         facts[f"guard {guard['task']}"] = f"{100 * guard['before']:.1f} to {100 * guard['after']:.1f} %, change {_change(guard)}"
     lines = "".join(f"<dt>{_text(name)}<dd>{_text(value)}" for name, value in facts.items())
     head = f"<h2>Round {row['number']}: <span class={tone}>{'accepted' if decision['accepted'] else 'rejected'}</span></h2>"
-    return f"{head}<p>{_text(decision['reason'])}</p><dl>{lines}</dl>{_lessons(path, row['number'])}"
+    dev = f"<details><summary>dev, before and after this round</summary>{_skills(row['dev'])}</details>" if row["dev"] else ""
+    return f"{head}<p>{_text(decision['reason'])}</p><dl>{lines}</dl>{dev}{_lessons(path, row['number'])}"
 
 
 def _lessons(path: Path, number: int, most: int = 12) -> str:
