@@ -22,6 +22,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: models.make(kind, root / kind) for kind in KINDS}
 
 
+@pytest.fixture(autouse=True)
+def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that these short answers are gathered into new batches several times, as long ones are."""
+    monkeypatch.setattr("errata.trainers.target.ROUND", 32)
+
+
 def load(folder: Path, **more) -> Target:
     return Target.load(TargetSettings(model=str(folder), **more))
 
@@ -121,6 +127,12 @@ def test_a_template_that_drops_the_system_role_gets_its_text_too(folders):
 def test_a_conversation_that_the_template_refuses_is_a_target_error(folders):
     with pytest.raises(TargetError, match="must alternate"):
         load(folders["mistral"]).render([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
+
+
+def test_a_template_that_writes_the_date_gives_the_same_prompt_on_any_day(folders):
+    target = load(folders["qwen2"])
+    target.tokenizer.chat_template = "{{ strftime_now('%d %B %Y') }} {{ messages[0]['content'] }}"
+    assert target.render([{"role": "user", "content": "2 + 2?"}]) == "26 July 2024 2 + 2?"
 
 
 def test_the_hash_is_of_the_content_and_not_of_the_place(folders, tmp_path):

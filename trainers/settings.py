@@ -52,5 +52,5 @@ class TrainSettings(BaseModel):
     the target's own adapter is trained on."""
     sft: dict[str, Any] = {}
     """Fields of trl.SFTConfig, handed through; they win over everything above."""
-    device: str = "auto"
-    """`auto` (CUDA where there is one, else CPU), `cpu` or `cuda`."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto` (CUDA where there is one, else CPU), `cpu`, `cuda` or `cuda:1`; one device."""

@@ -31,8 +31,6 @@ from ..signatures.errors import ErrataError, TrainerError, UsageError
 from ..signatures.records import TrainReport, TrainRow, content_hash
 from .settings import TargetSettings, TrainSettings
 
-SMALL = 20_000_000
-"""Parameters below which `auto` changes all weights: an adapter would save nothing."""
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 _COMPLETE = "complete.json"
@@ -138,10 +136,10 @@ def _child(out: Path, settings: TrainSettings, on_progress: Progress) -> dict[st
     """Runs the job in `out` in a child process and gives its report. The child never outlives this call."""
     log = out / "train.log"
     env = os.environ | {"TOKENIZERS_PARALLELISM": "false"}
-    if settings.device.startswith("cuda:"):
-        env["CUDA_VISIBLE_DEVICES"] = settings.device.removeprefix("cuda:")
-    else:  # with several GPUs in sight, the trainer would want to use them all
-        env.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    # With several GPUs in sight, the trainer would want to use them all.
+    index = int(settings.device.removeprefix("cuda:")) if settings.device.startswith("cuda:") else 0
+    visible = env["CUDA_VISIBLE_DEVICES"].split(",") if "CUDA_VISIBLE_DEVICES" in env else [str(n) for n in range(index + 1)]
+    env["CUDA_VISIBLE_DEVICES"] = visible[index] if index < len(visible) else ""
     # -P: a file named like a library in the user's folder must not be imported in its place.
     command = [sys.executable, "-P", "-m", f"{__package__}.sft", str(out / "job.json"), str(os.getpid())]
     with log.open("ab") as err:
@@ -221,7 +219,7 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
     from trl import SFTConfig, SFTTrainer
 
     from .rows import prepare
-    from .target import choose_device, end_tokens, folder_of, load_model, load_tokenizer, weights_hash
+    from .target import SMALL, choose_device, end_tokens, folder_of, load_model, load_tokenizer, one_thread_for_small, weights_hash
 
     datasets.disable_progress_bars()
     device = choose_device("cuda" if settings.device.startswith("cuda:") else settings.device)
@@ -262,8 +260,7 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
     for parameter in model.parameters():  # what learns is float32: a narrower format would round small updates away
         learns = parameter.requires_grad if target.adapter else method == "full"
         parameter.data = parameter.data.to(torch.bfloat16 if half and not learns else torch.float32)
-    if parameters < SMALL and device.type == "cpu":
-        torch.set_num_threads(1)  # faster for small models, and the same bytes on machines of any number of cores
+    one_thread_for_small(parameters, device)
 
     checkpoints = out / "checkpoints"
     arguments = {
