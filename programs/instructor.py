@@ -1,53 +1,355 @@
-"""Opens the instructor: any dspy.LM, or the embedded `offline`.
+"""Opens the instructor: any model that dspy.LM takes, hosted or behind an address of one's own, or the embedded `offline`.
 
-`calling` names the party that fails: a bad key, an unreachable server or an unknown model ends the run with one line, while an
-answer that cannot be read is the caller's to keep as a Rejection. Answers of a hosted instructor are kept in the run directory as
-they arrive (DSPy's disk cache, without unrestricted pickle), so that a continued run repeats no paid call.
+    with Ledger(run) as ledger:
+        lm = open_instructor(settings, ledger, "round-1/teach")
+        with instructed_by(lm):
+            strategy(...)
 
-What is not here: budgets and the ledger of tokens and cost.
+`Instructor` is a dspy.LM whose engine asks the ledger first, keeps each answer as it arrives, and sorts what goes wrong:
+- rate limits, server errors, lost connections, timeouts and replies that are no chat completion are tried again, with growing waits
+  that obey Retry-After, at most `Patience.attempts` times;
+- a refusal, an answer cut at the token limit and one that cannot be read are kept, and asked for again at most REASKS times with a note
+  of what was wrong (`Chat`); then `Unreadable` is raised, which is the caller's to keep as a Rejection;
+- a bad key, an unknown model, an unpaid bill or a server that stays silent ends the run with one line (InstructorError), as a reached
+  cap does (BudgetReached).
+
+What is not here: asynchronous calls, streaming and tools; a limit on the length of a whole answer in time (`timeout` is the longest
+silence). Providers that DSPy reaches through LiteLLM alone work, but LiteLLM hides their Retry-After and costs about 4 ms of CPU a call.
 """
 
+import os
+import random
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError, LMError
+from dspy import lm15
+from dspy.clients.call_result import usage_dict
+from dspy.clients.engines import LiteLLMEngine, LM15Engine
+from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError, LMConfigurationError, LMError
 
-from ..signatures.errors import InstructorError
+from ..signatures.errors import ErrataError, InstructorError, UsageError
+from ..signatures.records import Rejection
 from .config import InstructorSettings
-from .offline import offline_lm
+from .ledger import REASKS, Answer, Ledger, count_tokens, request_key, route, usd, usd_of_calls
 
-UNREADABLE = (AdapterParseError, ContextWindowExceededError)
-"""Failures of one answer, not of the instructor: kept with their text, the run goes on."""
+TIMEOUT = 600.0
+"""Longest silence of a server, seconds: models that think long send nothing meanwhile."""
+FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
+"""Codes of a 400 by which a provider refuses one question, not the way it was asked."""
+FATAL = (lm15.AuthError, lm15.BillingError, lm15.InvalidRequestError, lm15.ConfigurationError, lm15.CapabilityError)
+"""What no second attempt can mend."""
+
+_rollout: ContextVar[Any] = ContextVar("rollout", default=None)
+_answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
+_again: ContextVar[tuple[dict[str, str], ...]] = ContextVar("again", default=())
 
 
-def open_instructor(settings: InstructorSettings, answers: Path | None = None) -> dspy.LM:
-    """The instructor that `settings.model` names; `answers` is the folder where a hosted one's answers are kept."""
+class Patience(NamedTuple):
+    """How failed attempts are repeated."""
+
+    attempts: int = 6
+    first: float = 1.0
+    """Seconds before the second attempt; doubled each time, times a random factor of 0.5 to 1.5."""
+    most: float = 120.0
+    """Longest wait, seconds. A server that asks for more ends the run."""
+
+
+class Unreadable(AdapterParseError):
+    """An answer that stayed of no use. `check` says why: `readable`, `refused`, `truncated`, or `too_long` (the question)."""
+
+    def __init__(self, adapter_name: str, signature: Any, lm_response: str, message: str, check: str):
+        super().__init__(adapter_name, signature, lm_response, message)
+        self.check = check
+
+    def rejection(self, of: str) -> Rejection:
+        """For the records: the check, and the reason with the answer's text in it."""
+        return Rejection(of=of, kind="diagnosis", check=self.check, reason=str(self)[:2000])
+
+
+# ---- the engine
+
+
+class Engine:
+    """What stands between dspy.LM and the wire: `complete(Request) -> Response`, as DSPy asks of an engine. Thread-safe."""
+
+    def __init__(
+        self, settings: InstructorSettings, ledger: Ledger, stage: str, timeout: float = TIMEOUT, patience: Patience | None = None
+    ):
+        self.settings = settings
+        self.ledger = ledger
+        self.stage = stage
+        self.patience = patience or Patience()
+        self.wire = _wire(settings, timeout)
+        self.secrets = _secrets()
+        self._slots = threading.BoundedSemaphore(settings.in_flight)
+        self._lock = threading.Lock()
+        self._not_before = 0.0
+        self._over = threading.Event()
+        self._error: ErrataError | None = None
+
+    def __deepcopy__(self, memo: object) -> "Engine":
+        return self  # copies of a program share the one ledger
+
+    def complete(self, request: lm15.Request) -> lm15.Response:
+        """One answer, from the ledger or the server. Raises InstructorError or BudgetReached, and ContextLengthError for this one."""
+        if request.tools:
+            raise lm15.UnsupportedFeatureError("an instructor answers in text; it is given no tools", feature="tools")
+        key = request_key(request, _rollout.get())
+        with self.ledger.asking(key) as kept:
+            if kept is None:
+                answer = self._ask(request)
+                self.ledger.keep(self.stage, key, answer)
+            else:
+                answer = kept
+                self.ledger.reuse(self.stage, key)
+        _answer.set(answer)
+        usage = lm15.Usage() if kept else lm15.Usage(input_tokens=answer.tokens_in, output_tokens=answer.tokens_out)
+        finish: Any = answer.finish
+        return lm15.Response(None, request.model, lm15.Message.assistant(answer.text), finish_reason=finish, usage=usage)
+
+    def _ask(self, request: lm15.Request) -> Answer:
+        """Attempts until one is answered."""
+        for attempt in range(1, self.patience.attempts + 1):
+            try:
+                return self._attempt(request)
+            except lm15.ContextLengthError:
+                raise
+            except FATAL as error:
+                raise self._end(error, "check its name, key, address and settings") from None
+            except lm15.LM15Error as error:
+                asked = getattr(error, "retry_after", None)
+                if asked is not None and asked > self.patience.most:
+                    raise self._end(error, f"the server asks to wait {asked:.0f} s") from None
+                if attempt == self.patience.attempts:
+                    raise self._end(error, f"tried {attempt} times") from None
+                self._wait(attempt, asked)
+        raise AssertionError("unreachable")
+
+    def _attempt(self, request: lm15.Request) -> Answer:
+        with self._slots:
+            self._stop_if_over()
+            try:
+                with self.ledger.attempt(self.stage):
+                    return self._read(request, self._send(request))
+            except ErrataError as error:  # a reached cap, or a full disk
+                raise self._end(error) from None
+
+    def _send(self, request: lm15.Request) -> lm15.Response:
+        """One attempt. A provider that refuses the question has answered it."""
+        try:
+            return self.wire.complete(request)
+        except lm15.InvalidRequestError as error:
+            if error.provider_code in FILTERED:
+                message = lm15.Message.assistant([lm15.RefusalPart(error.message)])
+                return lm15.Response(None, request.model, message, "content_filter", lm15.Usage(input_tokens=0, output_tokens=0))
+            raise
+        except (TypeError, ValueError) as error:  # JSON of a shape that its reader did not expect
+            raise lm15.ProviderError(f"the reply is no chat completion: {error}") from None
+
+    def _read(self, request: lm15.Request, response: lm15.Response) -> Answer:
+        texts = [part.text for part in response.message.parts if isinstance(part, lm15.TextPart)]
+        refusal = "".join(part.text for part in response.message.parts if isinstance(part, lm15.RefusalPart))
+        text = self._clean("".join(texts))
+        usage = usage_dict(response, route(self.settings.model)[0])
+        reported = "prompt_tokens" in usage and "completion_tokens" in usage
+        if reported:
+            tokens_in, tokens_out = usage["prompt_tokens"], usage["completion_tokens"]
+        else:
+            tokens_in, tokens_out = count_tokens(_text(request)), count_tokens(text)
+        cost = usd(self.settings, response, request) if reported else None
+        return Answer(text, response.finish_reason, tokens_in, tokens_out, reported, cost, self._clean(refusal))
+
+    def _wait(self, attempt: int, asked: float | None) -> None:
+        """Growing waits with a random factor; what a server asks for holds for all calls, and is never cut short."""
+        own = min(self.patience.most, self.patience.first * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
+        if asked is not None:
+            with self._lock:
+                self._not_before = max(self._not_before, time.monotonic() + asked)
+            own *= 0.1  # spreads those who wait for the same moment
+        self._over.wait(max(0.0, self._not_before - time.monotonic()) + own)
+
+    def _stop_if_over(self) -> None:
+        while not self._over.is_set() and (rest := self._not_before - time.monotonic()) > 0:
+            self._over.wait(rest)
+        if self._error is not None:
+            raise self._error
+
+    def _end(self, error: Exception, advice: str = "") -> ErrataError:
+        """The error that ends the run, for this call and for all that have not been sent yet."""
+        with self._lock:
+            if self._error is None:
+                self._error = error if isinstance(error, ErrataError) else self._explained(error, advice)
+            self._over.set()
+            return self._error
+
+    def _explained(self, error: Exception, advice: str) -> InstructorError:
+        first = next(iter(self._clean(getattr(error, "message", "") or str(error)).splitlines()), "")
+        return InstructorError(
+            f"instructor {self.settings.model}: {first[:300] or type(error).__name__} ({advice}); "
+            "give the same command again to go on: nothing done is lost"
+        )
+
+    def _clean(self, text: str) -> str:
+        """Without the keys, which a server may repeat in what it says."""
+        for secret in self.secrets:
+            text = text.replace(secret, "(key)")
+        return text
+
+
+def _wire(settings: InstructorSettings, timeout: float) -> Any:
+    """DSPy's own engine where it speaks the provider's protocol, else LiteLLM's: one attempt a call, no retries, no cache."""
+    provider, _, native, env_key = route(settings.model)
+    prefix = settings.model.split("/", 1)[0].upper()
+    base = settings.api_base or os.environ.get(f"{prefix}_API_BASE") or os.environ.get(f"{prefix}_BASE_URL")
+    if not native or (base and provider.startswith("azure")):
+        # a server at an address of one's own may need no key, but the protocol wants one
+        own = {"api_base": base, "api_key": os.environ.get(f"{prefix}_API_KEY", "none")} if base else {}
+        return LiteLLMEngine(timeout=timeout, **own)
+    keyless = base is not None and env_key is not None and not os.environ.get(env_key)
+    config = lm15.RouterConfig(
+        base_urls={provider: base} if base else None,
+        api_keys={provider: "none"} if keyless else None,
+        timeouts=lm15.Timeouts(read=timeout, write=timeout, pool=timeout),
+        max_connections=settings.in_flight,
+    )
+    return LM15Engine(config)
+
+
+def _secrets() -> list[str]:
+    """Values of the environment that look like keys, longest first."""
+    names = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+    return sorted({value for name, value in os.environ.items() if name.endswith(names) and len(value) >= 8}, key=len, reverse=True)
+
+
+def _text(request: lm15.Request) -> str:
+    system = request.system if isinstance(request.system, str) else ""
+    return system + "".join(part.text for message in request.messages for part in message.parts if isinstance(part, lm15.TextPart))
+
+
+# ---- what DSPy sees
+
+
+class Instructor(dspy.LM):
+    """A dspy.LM over an `Engine`. Ask the same again on purpose with another `rollout_id`."""
+
+    def __init__(self, engine: Engine):
+        """Raises UsageError for settings that the model cannot take."""
+        settings = engine.settings
+        try:
+            super().__init__(
+                settings.model, temperature=settings.temperature, max_tokens=settings.max_tokens, engine=engine, cache=False, num_retries=0
+            )
+        except (LMConfigurationError, ValueError) as error:
+            raise UsageError(f"instructor {settings.model}: {' '.join(str(error).split())}") from error
+
+    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """As dspy.LM; raises InstructorError and BudgetReached as such."""
+        token = _rollout.set(kwargs.get("rollout_id", self.kwargs.get("rollout_id")))
+        try:
+            return super().__call__(prompt, messages=messages, **kwargs)
+        except LMError as error:
+            if isinstance(error.__cause__, ErrataError):
+                raise error.__cause__ from None
+            raise
+        finally:
+            _rollout.reset(token)
+
+
+class Chat(dspy.ChatAdapter):
+    """DSPy's chat format, where an answer that is no use is asked for again with a note of what was wrong."""
+
+    def __init__(self, reasks: int = REASKS):
+        super().__init__(use_json_adapter_fallback=False)
+        self.reasks = reasks
+
+    def format(self, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
+        return [*super().format(signature, demos, inputs), *_again.get()]
+
+    def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
+        """Raises Unreadable when `reasks` further calls have not mended it."""
+        notes: list[dict[str, str]] = []
+        for left in reversed(range(self.reasks + 1)):
+            token = _again.set(tuple(notes))
+            _answer.set(None)
+            values, check, problem = None, None, ""
+            try:
+                values = super().__call__(lm, dict(lm_kwargs), signature, demos, inputs)
+            except AdapterParseError as error:
+                check, problem = "readable", error.message
+            except ContextWindowExceededError as error:
+                raise Unreadable("Chat", signature, "", f"the question is too long for the model: {error}", check="too_long") from None
+            finally:
+                _again.reset(token)
+            answer = _answer.get()
+            said = ""
+            if answer is not None:
+                check, said = answer.fault or check, answer.refusal or answer.text
+            if check is None and values is not None:
+                return values
+            if not left:
+                break
+            notes += _note(check or "readable", said, list(signature.output_fields))
+        raise Unreadable("Chat", signature, said, problem or f"the answer was {check}", check=check or "readable")
+
+
+def _note(check: str, said: str, fields: list[str]) -> list[dict[str, str]]:
+    """The answer as it was (its beginning, where it is long) and what was wrong with it."""
+    headers = ", ".join(f"[[ ## {name} ## ]]" for name in fields)
+    wrong = {
+        "refused": "You declined. This is teaching material about the question above. If you can, answer it",
+        "truncated": "Your answer was cut at the limit of its length. Think and write less, and answer again",
+        "readable": "Your answer could not be read. Answer again",
+    }[check]
+    return [
+        {"role": "assistant", "content": said[:2000] or "(empty)"},
+        {"role": "user", "content": f"{wrong}, in full, each field under its own header: {headers}, then [[ ## completed ## ]]."},
+    ]
+
+
+# ---- opening and using
+
+
+def open_instructor(
+    settings: InstructorSettings,
+    ledger: Ledger | Path | None = None,
+    stage: str = "instructor",
+    timeout: float = TIMEOUT,
+    patience: Patience | None = None,
+) -> dspy.LM:
+    """The instructor that `settings.model` names. `ledger` keeps and counts its answers under `stage` (a path:
+    a ledger in that folder; None: one in memory).
+
+    Raises UsageError for settings that the model cannot take, and for a cap on cost where no price is known.
+    """
     if settings.model == "offline":
+        from .offline import offline_lm
+
         return offline_lm()
-    if answers is not None:
-        dspy.configure_cache(disk_cache_dir=str(answers), enable_memory_cache=False, restrict_pickle=True)
-    kwargs = {"api_base": settings.api_base, "temperature": settings.temperature}
-    return dspy.LM(settings.model, max_tokens=settings.max_tokens, num_retries=5, **{k: v for k, v in kwargs.items() if v is not None})
+    if not isinstance(ledger, Ledger):
+        ledger = Ledger(ledger)
+    if ledger.budget.max_cost is not None and usd_of_calls(settings, 1, 1, 1) is None:
+        raise UsageError(f"no price is known of instructor {settings.model}, so --max-cost cannot hold; give --max-calls or --max-tokens")
+    return Instructor(Engine(settings, ledger, stage, timeout, patience))
 
 
 @contextmanager
 def instructed_by(lm: dspy.LM) -> Iterator[None]:
-    """Everything inside calls `lm`, with one call a prediction: an unparsable answer does not buy a second one."""
-    with dspy.context(lm=lm, adapter=dspy.ChatAdapter(use_json_adapter_fallback=False)):
+    """Everything inside calls `lm`. Of an Instructor, an answer that is no use is asked for again; other LMs are asked once."""
+    with dspy.context(lm=lm, adapter=Chat(REASKS if isinstance(lm, Instructor) else 0)):
         yield
 
 
 @contextmanager
 def calling(lm: dspy.LM) -> Iterator[None]:
-    """Turn what ends the run (key, address, model, server) into an InstructorError of one line."""
+    """Turn what an LM other than an Instructor raises into an InstructorError of one line."""
     try:
         yield
-    except UNREADABLE:
-        raise
     except LMError as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InstructorError(
-            f"instructor {lm.model}: {first[:300]}; check its name, key and address, then give the same command again: nothing done is lost"
-        ) from error
+        raise InstructorError(f"instructor {lm.model}: {first[:300]}; check its name, key and address") from error

@@ -39,3 +39,9 @@ class TrainerError(ErrataError):
 
 class RunError(ErrataError):
     """The run directory cannot be used: another config, another process, a damaged or unwritable file."""
+
+
+class BudgetReached(ErrataError):
+    """A cap that the user set (calls, tokens, cost, time) is reached; what is done is kept."""
+
+    exit_code = 4

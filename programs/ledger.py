@@ -1,0 +1,389 @@
+"""What the instructor was asked, what it answered and what that cost: one append-only file in the run directory, and sums over it.
+
+Each line of `answers.jsonl` is one event: an answer (kept as it arrives, under the hash of the whole request), an attempt that failed,
+or an answer that was taken from the file instead of the server. The sums are those of the lines, so after a kill they are as right as
+the file. Caps are looked at before each attempt; what is under way when one is reached is finished and kept. `estimate` tells calls,
+tokens and cost before anything is spent, from the prompts that a strategy would send.
+
+What is not here: the calls themselves (errata.programs.instructor). Lines are flushed to the operating system, not to the disk: a killed
+process loses none, a power cut may lose the last ones. Prices are those that DSPy ships, in USD: subscriptions, discounts and hosted
+tools are not known to it.
+"""
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")  # otherwise the first price asked for fetches a list from the network
+
+import dspy
+from dspy.clients.costs import estimate_cost
+from dspy.clients.engines import LM15Engine
+from dspy.lm15 import Message, Request, Response, RouterConfig, UnknownModelError, UnsupportedFeatureError, Usage
+from dspy.utils import DummyLM
+
+from ..signatures.errors import BudgetReached, RunError
+from ..signatures.records import Failure, Rejection
+from .config import InstructorSettings
+from .rundir import disk_errors, to_json, write_atomic
+
+FILE = "answers.jsonl"
+REASKS = 1
+"""How often an answer that is no use (unreadable, refused, cut) is asked for again."""
+CHARACTERS = 3.5
+"""Characters a token; measured with cl100k on the instructor's prompts (3.6) and on programs of a strong model (3.4)."""
+
+
+def count_tokens(text: str) -> int:
+    """Tokens of a text, approximated by its length: within a tenth of cl100k on English and Python."""
+    return round(len(text) / CHARACTERS)
+
+
+# ---- the records
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of an instructor, as it is kept."""
+
+    text: str
+    finish: str
+    """`stop`, `length` (cut at the token limit), `content_filter`, or what else the provider says."""
+    tokens_in: int
+    tokens_out: int
+    reported: bool
+    """Whether the server counted the tokens; otherwise `count_tokens` did."""
+    usd: float | None
+    """None where no price is known."""
+    refusal: str = ""
+
+    @property
+    def fault(self) -> Literal["refused", "truncated"] | None:
+        """Why the answer is no use, whatever it says."""
+        if self.refusal or self.finish == "content_filter":
+            return "refused"
+        return "truncated" if self.finish == "length" else None
+
+
+@dataclass
+class Sums:
+    """What one stage asked for."""
+
+    calls: int = 0
+    """Answers that came from the server."""
+    failed: int = 0
+    """Attempts that failed, whether or not they were repeated."""
+    cached: int = 0
+    """Answers taken from the file."""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    approximated: int = 0
+    """Answers whose tokens the server did not count."""
+    usd: float | None = 0.0
+    """None: at least one answer has no known price."""
+
+    def __add__(self, other: "Sums") -> "Sums":
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Sums(**{name: value + getattr(other, name) for name, value in asdict(self).items() if name != "usd"}, usd=usd)
+
+    def document(self) -> dict[str, Any]:
+        """For JSON and tables: a cost that is not known is `unknown`, never 0."""
+        return asdict(self) | {"usd": "unknown" if self.usd is None else round(self.usd, 6)}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Caps on a run; None is no cap. Calls, tokens and cost count over all starts of the run, time from the making of this record."""
+
+    max_calls: int | None = None
+    """Attempts sent, those that failed among them."""
+    max_tokens: int | None = None
+    """Tokens in and out. Calls under way when the cap is reached are finished, and may pass it."""
+    max_cost: float | None = None
+    """USD; may be passed as max_tokens may."""
+    max_time: float | None = None
+    """Seconds."""
+    started: float = field(default_factory=time.monotonic)
+
+    def check(self, spent: Sums) -> None:
+        """Raises BudgetReached when a cap is reached."""
+        sent = spent.calls + spent.failed
+        tokens = spent.tokens_in + spent.tokens_out
+        reached = None
+        if self.max_calls is not None and sent >= self.max_calls:
+            reached = f"the cap of {self.max_calls} calls is reached ({sent} sent); give a higher --max-calls"
+        elif self.max_tokens is not None and tokens >= self.max_tokens:
+            reached = f"the cap of {self.max_tokens} tokens is reached ({tokens} used); give a higher --max-tokens"
+        elif self.max_cost is not None and spent.usd is not None and spent.usd >= self.max_cost:
+            reached = f"the cap of {self.max_cost:g} USD is reached ({spent.usd:.4f} spent); give a higher --max-cost"
+        elif self.max_time is not None and time.monotonic() - self.started >= self.max_time:
+            reached = f"the cap of {self.max_time:g} seconds is reached; give the same command again"
+        if reached:
+            raise BudgetReached(f"{reached} to go on: what is done is kept")
+
+
+# ---- the file
+
+
+class _Fold:
+    """The sums by stage and the answers by key, line by line."""
+
+    def __init__(self, path: Path | None):
+        """Raises RunError for a damaged line; a last line that a kill cut is left out."""
+        self.stages: dict[str, Sums] = defaultdict(Sums)
+        self.answers: dict[str, Answer] = {}
+        data = path.read_bytes() if path and path.exists() else b""
+        whole = data.rfind(b"\n") + 1
+        for number, line in enumerate(data[:whole].split(b"\n")[:-1], 1):
+            try:
+                self.add(json.loads(line))
+            except (ValueError, TypeError, KeyError) as error:
+                raise RunError(f"{path} line {number} is damaged; delete that line (its answer is asked for again)") from error
+        self.whole = whole
+
+    def add(self, line: dict[str, Any]) -> None:
+        sums = self.stages[line["stage"]]
+        if "failed" in line:
+            sums.failed += 1
+        elif "cached" in line:
+            sums.cached += 1
+        else:
+            answer = Answer(**line["answer"])
+            self.answers[line["key"]] = answer
+            usd = None if sums.usd is None or answer.usd is None else sums.usd + answer.usd
+            sums.calls += 1
+            sums.tokens_in += answer.tokens_in
+            sums.tokens_out += answer.tokens_out
+            sums.approximated += not answer.reported
+            sums.usd = usd
+
+    def document(self) -> dict[str, Any]:
+        """Sums by stage, and their total."""
+        total = sum(self.stages.values(), Sums())
+        return {"stages": {name: sums.document() for name, sums in self.stages.items()}, "total": total.document()}
+
+
+def read_ledger(run: Path) -> dict[str, Any]:
+    """The sums of a run directory, also of one that was killed; no stages where no instructor was called."""
+    return _Fold(run / FILE).document()
+
+
+class Ledger:
+    """The answers and sums of one run, for all stages and threads of a process; the run's lock keeps other processes out."""
+
+    def __init__(self, run: Path | None, budget: Budget | None = None):
+        """`run` is the run directory; None keeps all in memory.
+
+        Raises RunError when a line other than the last is damaged, or the file cannot be written.
+        """
+        self.path = (run or Path()) / FILE
+        self.budget = budget or Budget()
+        self._fold = _Fold(run and self.path)
+        self._lock = threading.RLock()
+        self._asking: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._under_way = 0
+        self._file = None
+        if run is not None:
+            with disk_errors(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("ab")
+                self._file.truncate(self._fold.whole)
+
+    @contextmanager
+    def asking(self, key: str) -> Iterator[Answer | None]:
+        """The answer that is kept under `key`. Where it is None the caller asks, and others who want the same wait meanwhile."""
+        with self._lock:
+            lock = self._asking[key]
+        with lock:
+            yield self._fold.answers.get(key)
+
+    @contextmanager
+    def attempt(self, stage: str) -> Iterator[None]:
+        """Around the sending of one request: BudgetReached instead of it when a cap is reached; an attempt that raises has failed.
+
+        One that does not must be given to `keep`.
+        """
+        with self._lock:
+            self.budget.check(sum(self._fold.stages.values(), Sums(calls=self._under_way)))
+            self._under_way += 1
+        try:
+            yield
+        except BaseException as error:
+            self._write({"stage": stage, "failed": type(error).__name__}, ended=True)
+            raise
+
+    def keep(self, stage: str, key: str, answer: Answer) -> None:
+        """Write the answer of an attempt."""
+        self._write({"stage": stage, "key": key, "answer": vars(answer)}, ended=True)
+
+    def reuse(self, stage: str, key: str) -> None:
+        """Count an answer that was taken from the file."""
+        self._write({"stage": stage, "cached": key})
+
+    def document(self) -> dict[str, Any]:
+        """Sums by stage, and their total."""
+        with self._lock:
+            return self._fold.document()
+
+    def close(self) -> None:
+        """Write ledger.json (for readers; the sums themselves are those of answers.jsonl) and close the file."""
+        if self._file is not None:
+            self._file.close()
+            write_atomic(self.path.with_name("ledger.json"), to_json(self.document()))
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, line: dict[str, Any], ended: bool = False) -> None:
+        """`ended`: an attempt is no longer under way; told in one step with the line, or a cap could seem reached too early."""
+        data = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+        with self._lock:
+            self._under_way -= ended
+            if self._file is not None:
+                with disk_errors(self.path):
+                    self._file.write(data)
+                    self._file.flush()
+            self._fold.add(line)
+
+
+# ---- prices
+
+
+class Route(NamedTuple):
+    """Where a model name leads."""
+
+    provider: str
+    name: str
+    """The model's name at the provider."""
+    native: bool
+    """Whether DSPy speaks the provider's protocol itself; otherwise LiteLLM does."""
+    env_key: str | None
+    """The variable that the key is read from, where one is needed and known."""
+
+
+@lru_cache
+def route(model: str) -> Route:
+    """The route of a model name as dspy.LM takes it; no network, no key."""
+    try:
+        resolved = LM15Engine(RouterConfig(env={})).resolve(model)
+        return Route(resolved.provider, resolved.model, True, resolved.env_key)
+    except (UnknownModelError, UnsupportedFeatureError):
+        provider, _, name = model.partition("/")
+        return Route(provider if name else "openai", name or provider, False, None)
+
+
+def usd(settings: InstructorSettings, response: Response, request: Request | None = None) -> float | None:
+    """What a response cost, or None: no price is known of a model that is not listed, nor of a server at an address of one's own."""
+    if settings.api_base is not None:
+        return None
+    provider, name, _, _ = route(settings.model)
+    return estimate_cost(response, provider=provider, requested_model=name, request=request)[0]
+
+
+def usd_of_calls(settings: InstructorSettings, calls: float, tokens_in: float, tokens_out: float) -> float | None:
+    """What so many calls cost that share these tokens; one by one, since long prompts have prices of their own."""
+    usage = Usage(input_tokens=round(tokens_in / max(1, calls)), output_tokens=round(tokens_out / max(1, calls)))
+    one = usd(settings, Response(None, route(settings.model).name, Message.assistant(""), finish_reason="stop", usage=usage))
+    return None if one is None else one * calls
+
+
+# ---- before anything is spent
+
+EXTRA = 0.2
+"""Share of the possible repairs that is expected. An assumption: of 30 programs of a strong model 29 passed at once."""
+WORDS = {"program": 1500, "text": 80}
+"""Tokens expected of an output field; measured on the recorded answers of a strong model: 1462 a program, 80 a misconception."""
+
+
+class Span(NamedTuple):
+    low: int
+    expected: int
+    high: int
+
+
+class Estimate(NamedTuple):
+    """What teaching from some failures will ask for. `high` is a bound: every repair and every re-ask is needed, every answer is as long
+    as it may be. Attempts that fail on the way (rate limits) are not in it."""
+
+    failures: int
+    calls: Span
+    tokens_in: Span
+    tokens_out: Span
+    usd: tuple[float, float, float] | None
+    """None where no price is known."""
+
+    def document(self) -> dict[str, Any]:
+        """For JSON and tables."""
+        spans = {name: getattr(self, name)._asdict() for name in ("calls", "tokens_in", "tokens_out")}
+        cost = "unknown" if self.usd is None else dict(zip(Span._fields, (round(value, 4) for value in self.usd), strict=True))
+        return {"failures": self.failures, **spans, "usd": cost}
+
+
+class _Rehearsal(dspy.ChatAdapter):
+    """Renders each prompt as a run would, counts it, and answers with a stand-in; nothing is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(use_json_adapter_fallback=False)
+        self.calls: list[tuple[int, int]] = []
+
+    def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
+        prompt = "".join(str(message["content"]) for message in self.format(signature, demos, inputs))
+        values, tokens_out = {}, 0
+        for name, field_ in signature.output_fields.items():
+            kind = field_.annotation
+            code = isinstance(kind, type) and issubclass(kind, dspy.Code)
+            tokens = WORDS["program" if code else "text"]
+            text = "x" * round(tokens * CHARACTERS)
+            values[name] = kind(code=text) if code else get_args(kind)[0] if get_origin(kind) is Literal else text
+            tokens_out += tokens
+        self.calls.append((count_tokens(prompt), tokens_out))
+        return [values]
+
+
+def estimate(strategy: Any, failures: Sequence[Failure], brief: str, settings: InstructorSettings, count: int | None = None) -> Estimate:
+    """Calls, tokens and cost of a strategy on `count` failures like `failures` (None: on these), without sending anything.
+
+    The strategy itself is run, once with a check that every program passes and once with one that none does; a strategy that branches
+    on what the instructor says is estimated on its first branch.
+    """
+    refusal = Rejection(of="", kind="program", check="anchored", reason="x" * 300)
+    kindly, strictly = _Rehearsal(), _Rehearsal()
+    for adapter, verdict in ((kindly, None), (strictly, refusal)):
+        with dspy.context(lm=DummyLM([]), adapter=adapter, disable_history=True):
+            for failure in failures:
+                strategy(failure=failure, brief=brief, prove=lambda program, verdict=verdict: verdict)
+    count = len(failures) if count is None else count
+    scale = count / max(1, len(failures))
+
+    def total(calls: list[tuple[int, int]]) -> tuple[float, float, float]:
+        return scale * len(calls), scale * sum(row[0] for row in calls), scale * sum(row[1] for row in calls)
+
+    few, many = total(kindly.calls), total(strictly.calls)
+    calls, inside, outside = (low + EXTRA * (high - low) for low, high in zip(few, many, strict=True))
+    most = many[0] * (1 + REASKS)
+    spans = (
+        Span(round(few[0]), round(calls), round(most)),
+        Span(round(0.9 * few[1]), round(inside), round((1 + REASKS) * (1.1 * many[1] + many[0] * WORDS["program"]))),
+        Span(round(0.5 * few[2]), round(outside), round(most * settings.max_tokens)),
+    )
+    costs = [usd_of_calls(settings, *row) for row in zip(*spans, strict=True)]
+    known = [cost for cost in costs if cost is not None]
+    return Estimate(count, *spans, usd=(known[0], known[1], known[2]) if len(known) == 3 else None)
+
+
+def request_key(request: Request, rollout: Any) -> str:
+    """Hash of everything that an answer depends on: model, messages, sampling settings, and the rollout id that tells askings apart."""
+    text = json.dumps([request, rollout], default=lambda part: {name: getattr(part, name) for name in part.__slots__}, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
