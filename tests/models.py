@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 import transformers
-from errata.signatures.records import TrainRow
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     GenerationConfig,
@@ -19,6 +18,8 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+
+from errata.signatures.records import TrainRow
 
 # Writes BOS itself, as Llama 3 does, while its tokenizer adds one to plain text too.
 LLAMA = (

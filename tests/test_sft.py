@@ -10,13 +10,14 @@ from pathlib import Path
 
 import models
 import pytest
+from safetensors.torch import load_file
+
 from errata.signatures.errors import TrainerError, UsageError
 from errata.signatures.records import TrainRow
 from errata.trainers.rows import IGNORED, fingerprint, prepare
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.sft import check, train
 from errata.trainers.target import Target, encode, load_tokenizer, weights_hash
-from safetensors.torch import load_file
 
 KINDS = ("llama", "qwen2", "mistral", "plain")
 ROWS = models.sums(48)
@@ -256,27 +257,43 @@ def test_a_failed_child_is_one_line_with_its_log(target, tmp_path):
     assert not (tmp_path / "manifest.json").exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_killed_full_training_leaves_no_child_and_continues_to_the_same_bytes(target, tmp_path):
-    whole = train(ROWS, target, QUICK, tmp_path / "whole", in_process=True)
-    out = tmp_path / "killed"
+@pytest.fixture(scope="module")
+def killed(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with `out`, a training whose parent was killed after a checkpoint, and the process's own `cwd`, `home` and `hub`."""
+    root = tmp_path_factory.mktemp("killed")
+    for name in ("cwd", "home", "hub"):
+        (root / name).mkdir()
+    settings = TargetSettings(model=str(folders["llama"])).model_dump_json(), QUICK.model_dump_json()
     script = (
-        "import sys; from pathlib import Path; from errata.trainers.settings import *; from errata.trainers.sft import train\n"
-        "import models\n"
-        f"train(models.sums(48), TargetSettings.model_validate_json({target.model_dump_json()!r}), "
-        f"TrainSettings.model_validate_json({QUICK.model_dump_json()!r}), Path({str(out)!r}))"
+        "import models; from pathlib import Path; from errata.trainers.settings import *; from errata.trainers.sft import train\n"
+        f"train(models.sums(48), TargetSettings.model_validate_json({settings[0]!r}), "
+        f"TrainSettings.model_validate_json({settings[1]!r}), Path({str(root / 'out')!r}))"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)})
-    _wait(lambda: list(out.glob("checkpoints/*/complete.json")))
+    places = {"PYTHONPATH": str(Path(__file__).parent), "HOME": str(root / "home"), "HF_HOME": str(root / "hub")}
+    with (root / "stdout").open("wb") as stdout:
+        parent = subprocess.Popen([sys.executable, "-c", script], cwd=root / "cwd", env=os.environ | places, stdout=stdout)
+    _wait(lambda: list((root / "out").glob("checkpoints/*/complete.json")))
     parent.send_signal(signal.SIGKILL)
     parent.wait()
+    return root
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_killed_full_training_leaves_no_child_and_continues_to_the_same_bytes(target, tmp_path, killed):
+    out = killed / "out"
     _wait(lambda: not _processes(out))
     assert not (out / "manifest.json").exists()
+    whole = train(ROWS, target, QUICK, tmp_path / "whole", in_process=True)
     steps: list[int] = []
     report = train(ROWS, target, QUICK, out, in_process=True, on_progress=lambda message: steps.append(message["step"]))
     assert report == whole
     assert min(steps, default=6) > 2
     assert files(out) == files(tmp_path / "whole")
+
+
+def test_training_writes_into_its_folder_alone_and_prints_nothing(killed):
+    assert [p for name in ("cwd", "hub", "home") for p in (killed / name).rglob("*") if p.is_file()] == []
+    assert (killed / "stdout").read_bytes() == b""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -325,21 +342,6 @@ def test_a_kill_between_the_last_step_and_the_manifest_costs_no_step(target, tmp
     assert train(ROWS, target, settings, tmp_path / "stopped", in_process=True, on_progress=lambda m: steps.append(m["step"])) == whole
     assert steps == []
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")
-
-
-def test_training_writes_into_its_folder_alone(target, tmp_path):
-    for name in ("cwd", "home", "hub"):
-        (tmp_path / name).mkdir()
-    script = (
-        "import sys; from pathlib import Path; from errata.trainers.settings import *; from errata.trainers.sft import train\n"
-        "import models\n"
-        f"train(models.sums(48), TargetSettings.model_validate_json({target.model_dump_json()!r}), "
-        f"TrainSettings(epochs=1), Path({str(tmp_path / 'out')!r}))"
-    )
-    places = {"PYTHONPATH": str(Path(__file__).parent), "HOME": str(tmp_path / "home"), "HF_HOME": str(tmp_path / "hub")}
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "cwd", env=os.environ | places, capture_output=True, check=True)
-    assert done.stdout == b""
-    assert [p for name in ("cwd", "hub", "home") for p in (tmp_path / name).rglob("*") if p.is_file()] == []
 
 
 def test_checkpoints_of_another_job_are_not_continued(target, tmp_path):

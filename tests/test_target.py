@@ -8,6 +8,7 @@ from pathlib import Path
 import models
 import pytest
 import torch
+
 from errata.signatures.errors import TargetError
 from errata.trainers.settings import TargetSettings
 from errata.trainers.target import Target, encode, weights_hash
@@ -132,7 +133,7 @@ def test_a_conversation_that_the_template_refuses_is_a_target_error(folders):
 def test_a_template_that_writes_the_date_gives_the_same_prompt_on_any_day(folders):
     target = load(folders["qwen2"])
     target.tokenizer.chat_template = "{{ strftime_now('%d %B %Y') }} {{ messages[0]['content'] }}"
-    assert target.render([{"role": "user", "content": "2 + 2?"}]) == "26 July 2024 2 + 2?"
+    assert target.render([{"role": "user", "content": "2 + 2?"}]) == "26 Jul 2024 2 + 2?"
 
 
 def test_the_hash_is_of_the_content_and_not_of_the_place(folders, tmp_path):

@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +36,8 @@ _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "merges.txt", "vocab.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
+# Some templates write the day; always the same one, so that a run continued tomorrow asks with the same prompts.
+_DATE = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}"
 # Fields that name a place or a library version and change no answer.
 _INCIDENTAL = {
     "_name_or_path",
@@ -293,7 +294,9 @@ def render(tokenizer: Any, messages: Sequence[Message], generate: bool = True) -
         return "".join(f"{message['content']}\n\n" for message in messages)
     system = messages[0]["content"].strip() if messages and messages[0]["role"] == "system" else ""
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate, strftime_now=_today)
+        text = tokenizer.apply_chat_template(
+            messages, chat_template=_DATE + tokenizer.get_chat_template(), tokenize=False, add_generation_prompt=generate
+        )
         if not system or system in text:
             return text
     except TemplateError as error:
@@ -303,11 +306,6 @@ def render(tokenizer: Any, messages: Sequence[Message], generate: bool = True) -
     return render(
         tokenizer, [{"role": first["role"], "content": f"{system}\n\n{first['content']}".strip()}, *rest], generate
     )
-
-
-def _today(format: str) -> str:
-    """The day for templates that write one: always the same, so that a run gives the same prompts on any day."""
-    return datetime(2024, 7, 26).strftime(format)
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
