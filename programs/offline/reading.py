@@ -84,6 +84,8 @@ _WORD_VALUE = {word: n for n, word in enumerate(WORDS)} | _TENS | {"twenty": 20}
 _SCALE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 _PARTS = {"half": 2, "halve": 2, "third": 3, "fourth": 4, "quarter": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
           "ninth": 9, "tenth": 10, "twelfth": 12, "twentieth": 20}
+_PART_WORDS = "third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth"
+_PART_AFTER = "of|as|that|the|more|less|fewer|his|her|their|its|what|longer|times"
 _ANY_WORD = "|".join(sorted(_WORD_VALUE, key=len, reverse=True))
 _NUMBER = re.compile(
     r"(?P<mixed>(?<![\d./])\d+\s+\d+/\d+(?![\d/]))"
@@ -133,7 +135,7 @@ _UNITS_IN = {("minute", "hour"), ("second", "minute"), ("hour", "day"), ("day", 
 _CONVERSIONS = {60, 24, 7, 12, 52, 365, 30, 31, 4, 3, 16, 100, 1000, 5280, 36, 2000, 8, 2, 10, 128, 32, 25, 366, 28}
 _FACTS = re.compile(r"(?:leg|wheel|eye|side|arm|finger|toe|wing|tentacle|ear|tire|state|planet|continent|inning|half|"
                     r"halve|corner|edge|face|season|string|hand|parent|grandparent|twin|dimension|suit|horn|"
-                    r"time zone|pointer|thumb|digit|oclock)")
+                    r"time zone|pointer|thumb|digit|oclock|vowel|consonant|letter|inning|strike)")
 _NAMED = re.compile(r"\b(?:room|grade|level|chapter|route|highway|exit|section|phase|day|week|month|year|page|problem|"
                     r"no\.|version|size|model|flight|bus|apartment|class|type|lane|street|round|unit|january|february|"
                     r"march|april|may|june|july|august|september|october|november|december|under|age[sd]?|ages|between|"
@@ -143,7 +145,7 @@ _SOFT_NAMED = {"first", "last", "next", "every", "other", "past", "another", "re
                "only", "under", "all", "final", "between"}
 
 
-_MEASURED = re.compile(r"-(?:ounce|oz|pound|page|mile|gallon|foot|inch|liter|minute|item|question|piece|mg|ml|gram|acre|meter|kilometer|cm|"
+_MEASURED = re.compile(r"-(?:hour|week|month|ounce|oz|pound|page|mile|gallon|foot|inch|liter|minute|item|question|piece|mg|ml|gram|acre|meter|kilometer|cm|"
                        r"square|cup|quart|point|slice|year-old|dollar|kg|lb|km|pint|yard|word|seat|feet)")
 
 
@@ -186,6 +188,9 @@ def _fixed(text: str, m: Mention) -> str:
         return "a fact about the thing"
     if m.unit == "$" and re.match(r"(?:\s|-)(?:bill|note|coin)s?\b", after):
         return "a denomination"
+    sentence = re.split(r"[.!?]\s|\(", before)[-1]
+    if re.match(r"\s*(?:Remember|Note|Recall|Hint|Assume|remember|note|Use)\b", sentence):
+        return "a fact told for the question"
     if re.match(r"\s+of\s+(?:them|these|those|whom|us|which)\b", after) and word and m.value <= 4:
         return "refers to things named before"
     into = re.match(r"\s*(\w+)\s+(?:in|per|to|makes?|make up|equals?)\s+(?:(?:a|an|one|every|each|1)\s+)?(\w+)", after)
@@ -243,6 +248,11 @@ def mentions_of(text: str, fractions: bool = False) -> list[Mention]:
             style = "commas" if "," in raw else "decimal" if "." in raw else "digits"
         else:
             value, style = _word_value(raw), "word"
+            whole = fractions and re.match(rf"[-\s]({_PART_WORDS})(s?)\b(?=\s+(?:{_PART_AFTER})\b)", after)
+            if whole and value < 5:
+                found.append(Mention(start, end, raw, value, "word", "/", "the top of a fraction"))
+                found.append(Mention(end + 1, end + whole.end(), text[end + 1 : end + whole.end()], Fraction(_PARTS[whole[1].lower()]), "part", "/"))
+                continue
             part = re.match(r"[-\s](half|halves|third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth)s?\b", after)
             if part and value < 10 and not re.match(r"[-\s](?:third|fourth|fifth|sixth)s?\s(?:grade|of\s[A-Z])", after):
                 end += part.end()
@@ -255,30 +265,39 @@ def mentions_of(text: str, fractions: bool = False) -> list[Mention]:
             style = "fraction"
         elif half:
             value, style = value + Fraction(1, _PARTS[half[1]]), "fraction"
-        money = re.search(r"\$\s?$", text[:start]) or re.match(r"\s?(?:\$|dollars?\b)", after)
+        money = re.search(r"\$\s?$", text[:start]) or re.match(r"\s?(?:\$(?!\s?\d)|dollars?\b)", after)
         percent = re.match(r"\s?(?:%|percent|per cent)", after)
-        noun = re.match(r"[-\s]*(?:(?:more|fewer|less|extra|additional|other|of\sthe|of\shis|of\sher|of\stheir)\s)*([A-Za-z]+)", after)
+        noun = re.match(r"[-\s]*(?:\$\d+[-\s])?(?:(?:more|fewer|less|extra|additional|other|of\sthe|of\shis|of\sher|of\stheir)\s)*([A-Za-z]+)", after)
         unit = "$" if money else "%" if percent else singular(noun[1]) if noun else ""
         mention = Mention(start, end, raw, value, style, unit)
         if style == "word" and (value > 20 or re.search(r"[\s-]", raw)):
             mention = replace(mention, fixed="a long number word")
         found.append(replace(mention, fixed=mention.fixed or _fixed(text, mention)))
+    if fractions:
+        for match in re.finditer(rf"\ba\s({_PART_WORDS})\b(?=\s+(?:{_PART_AFTER})\b)", text):
+            found.append(Mention(match.start(1), match.end(1), match[1], Fraction(_PARTS[match[1]]), "part", "/"))
+        found.sort(key=lambda m: m.start)
     return _fix_company(text, found)
 
 
+_ORDINALS = "first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth"
 _ENUMERATED = {"kind", "type", "part", "sort", "group", "child", "sibling", "friend", "brother", "sister", "son", "daughter", "person", "of", "kid",
                "different", "way", "section", "stage", "phase", "cousin", "people", "separate", "and", "who"}
 
 
 def _fix_company(text: str, found: list[Mention]) -> list[Mention]:
     """Fixes numbers which the rest of the question speaks for: enumerated things, and numbers equal to a fixed one."""
-    listed = re.search(r"\b(?:second|third|fourth|first one|the first|the other|another one|1st|2nd)\b", text, re.IGNORECASE)
+    listed = re.search(rf"\b(?:{_ORDINALS}|the other|another one|1st|2nd)\b", text, re.IGNORECASE)
+    ranks = {_ORDINALS.split("|").index(word.lower()) + 1 for word in re.findall(rf"\b({_ORDINALS})\b(?!\s(?:of|as|the|that))", text, re.IGNORECASE)}
+    ranks |= {int(n) for n in re.findall(r"\b(\d+)(?:st|nd|rd|th)\b", text)}
     out = []
     for i, m in enumerate(found):
         why = m.fixed
         if not why and listed and m.value <= 6 and m.style != "decimal" and (m.unit in _ENUMERATED or (
-                m.unit.isalpha() and re.search(rf"\b(?:first|second|third|fourth|last|other|another|final)\s(?:\w+\s)?{m.unit}", text, re.IGNORECASE))):
+                m.unit.isalpha() and re.search(rf"\b(?:{_ORDINALS}|last|other|another|final)\s(?:\w+\s)?{m.unit[:4]}", text, re.IGNORECASE))):
             why = "things are enumerated"
+        if not why and m.unit not in ("$", "%") and m.style != "decimal" and m.value > 2 and (m.value in ranks or m.value + 1 in ranks) and max(ranks) > 2:
+            why = "an ordinal counts up to it"
         if not why:
             for k, other in enumerate(found):
                 if k != i and other.value == m.value and other.fixed:
@@ -725,8 +744,10 @@ def _resolve(reading: Reading) -> None:
         options: list[list[Node]] = []
         for j, step in enumerate(steps):
             average = {Fraction(_terms(s.node)) for s in steps[: j + 1] if _terms(s.node) > 1}
-            for _start, _end, value in step.leaves:
-                found = candidates(value, reading.mentions, values[:j], constants, faint)
+            roles = _roles(step.node)
+            for k, (_start, _end, value) in enumerate(step.leaves):
+                found = _sift(candidates(value, reading.mentions, values[:j], constants, faint), roles.get(k, ""), value, reading.mentions)
+                found = found + [kin for kin in _complements(value, reading.mentions) if kin not in found]
                 if not found and value in average and re.search(r"\b(?:average|mean|equally|evenly)\b", reading.question):
                     found = [("c", value)]
                 if not found:
@@ -750,6 +771,41 @@ def _resolve(reading: Reading) -> None:
         reading.mentions = [replace(m, fixed="may be a constant") if m.value in clash else m for m in reading.mentions]
     unclear = next(found for found in options if len(found) > 1)
     raise Unreadable(f"ambiguous number: {plain(_anchor_value(reading, unclear[0]))}")
+
+
+_RELATIONAL = {Fraction(v) for v in (2, 3, 4, 5, 6, 8, 9, 10)}
+_MORE = re.compile(r"\s+(?:[a-z]+\s+){0,2}?(?:more|less|fewer|older|younger|taller|shorter|extra|additional|longer)\b(?!\s+times)")
+
+
+def _roles(node: Node, above: str = "") -> dict[int, str]:
+    """How each literal takes part: "+" when added or subtracted, "*" when it multiplies or divides."""
+    if node[0] == "leaf":
+        return {node[1]: above}
+    role = "+" if node[0] in ("+", "-") else "*" if node[0] in ("*", "/") else above
+    return {k: v for part in node[1:] for k, v in _roles(part, role).items()}
+
+
+def _sift(found: list[Node], role: str, value: Fraction, mentions: list[Mention]) -> list[Node]:
+    """Drops what the operation tells apart: "twice" never adds 2, and "2 more than" never multiplies by 2."""
+    if len(found) < 2:
+        return found
+    if role == "+" and value in _RELATIONAL:
+        return [node for node in found if node[0] != "c" or any(m.value == value and m.fixed for m in mentions)] or found
+    return found
+
+
+def _complements(value: Fraction, mentions: list[Mention]) -> list[Node]:
+    """What the rest of a varying fraction may be: the 2 of 2/3 where the question says 1/3."""
+    found: list[Node] = []
+    for top, bottom in itertools.pairwise(mentions):
+        if bottom.unit == "/" and not bottom.fixed and top.unit == "/" and bottom.value - top.value == value and value > 1:
+            over = mentions.index(bottom)
+            found.append(("-", ("q", over), ("c", top.value) if top.fixed else ("q", over - 1)))
+    for i, m in enumerate(mentions):
+        lone = m.style == "part" and not (i and mentions[i - 1].unit == "/" and mentions[i - 1].end + 1 == m.start)
+        if lone and not m.fixed and m.value - 1 == value and value > 1:
+            found.append(("-", ("q", i), ("c", Fraction(1))))
+    return found
 
 
 def _choices(options: list[list[Node]]):
@@ -851,10 +907,22 @@ def _slots(reading: Reading) -> None:
                 reading.bare.append(_line(text, start))
             elif node[0] != "c":
                 known[(start, end)] = node
+    for (start, end), node in known.items():
+        if node[0] != "c" and re.match(r"(?:st|nd|rd|th)\b", text[end:]):
+            reading.bare.append(_line(text, start))
+    tops = {(top.value, bottom.value) for top, bottom in itertools.pairwise(reading.mentions) if top.unit == bottom.unit == "/"}
+    slashed = {m.value for m in reading.mentions if m.unit == "/"}
+    for match in re.finditer(r"(\d+)\s?/\s?(\d+)", text):
+        pair = (Fraction(match[1]), Fraction(match[2]))
+        inside = any(a <= match.start() < b for m in _MARK.finditer(text) for a, b in [m.span()])
+        if slashed and pair[1] in slashed and pair not in tops and not inside and known.get(match.span(1), ("c",))[0] == "c":
+            # "the other 2/3": the 2 would stay while the 3 varies
+            reading.bare.append(_line(text, match.start()))
     varying = {reading.mentions[i].value for i in used}
     for match in _RELATION.finditer(text):
         stem = match[0].lower()[:4]
-        if _RELATIONS[stem] in varying and not re.search(rf"\b{stem}", reading.question, re.IGNORECASE):
+        parts = {reading.mentions[i].value for i in used if reading.mentions[i].style == "part"}
+        if _RELATIONS[stem] in parts or (_RELATIONS[stem] in varying and not re.search(rf"\b{stem}", reading.question, re.IGNORECASE)):
             # the question says "three times" and the solution "triple": only the first would vary
             reading.bare.append(_line(text, match.start()))
     reading.slots = sorted((a, b, node) for (a, b), node in known.items())
