@@ -77,6 +77,7 @@ def train(
         found = json.loads(manifest.read_text(encoding="utf-8"))
         if found.get("key") != key:
             raise TrainerError(f"{out} holds a finished training of other rows, weights, settings or seed: use another folder")
+        _tidy(out)  # a kill may have come between the manifest and this
         return TrainReport.model_validate(found["report"])
     job = {
         "key": key,
@@ -96,9 +97,14 @@ def train(
         report = TrainReport.model_validate(_child(out, settings, on_progress or (lambda _: None)))
     known = {"key": key, "base": base, "data": data, "settings": job["settings"], "seed": seed, "versions": report.versions}
     _write(manifest, json.dumps(known | {"report": report.model_dump(mode="json")}, indent=2, sort_keys=True) + "\n")
+    _tidy(out)
+    return report
+
+
+def _tidy(out: Path) -> None:
+    """Leaves of a finished training what others read."""
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     (out / "job.json").unlink(missing_ok=True)
-    return report
 
 
 def check(settings: TrainSettings) -> None:
