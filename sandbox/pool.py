@@ -18,13 +18,14 @@ Promises, each with an attack test in tests/test_sandbox*.py:
 - rows are checked on this side: JSON only, finite numbers, no lone surrogate, at most `DEPTH` deep. `rows` is empty
   unless all is well,
 - no program can make `run` raise, hang, or answer for another program,
-- with the `wasi` backend, the same (source, harness, payload) gives the same bytes on every machine, and they are native
-  CPython's, except that functions of the C library (sin, cos, exp, cbrt ...) may differ from another library's in the
-  last bit,
+- with the `wasi` backend, the same (source, harness, payload) gives the same bytes on every machine, and they are
+  native CPython's, except that functions of the C library (sin, cos, exp, cbrt ...) may differ from another library's
+  in the last bit,
 - workers end with their parent, however it ends.
 
 NOT covered: a program can forge its own rows (it shares the interpreter with the harness), so what the host wants kept
-secret, such as expected answers, must not be in the payload. Side channels, and faults in wasmtime or the kernel.
+secret, such as expected answers, must not be in the payload or the harness. Side channels, and faults in wasmtime or
+the kernel.
 """
 
 import hashlib

@@ -424,12 +424,15 @@ def test_foreign_code_cannot_be_loaded(sandbox):
 # The answer ---------------------------------------------------------------------------------------------------------
 
 FORGE = """
-import json
+import json, sys
 ROW, HEAD = {row}, {head}
-def forged(self, value, _one_shot=False):
-    return [HEAD if isinstance(value, dict) and "outcome" in value else ROW]
-json.JSONEncoder.iterencode = forged
-def f(): return [1]
+json.JSONEncoder.iterencode = lambda self, value, _one_shot=False: [HEAD]
+def f():
+    frame = sys._getframe()
+    while "texts" not in frame.f_locals:
+        frame = frame.f_back
+    frame.f_locals["texts"].append(ROW)
+    return "then"
 """
 GOOD = '{"outcome": "ok", "error": "", "tail": ""}'
 
@@ -441,7 +444,7 @@ def forge(sandbox: Sandbox, row: str = "[1]", head: str = GOOD, limits: Limits =
 
 
 def test_a_forged_answer_of_the_right_shape_gives_only_its_own_rows(sandbox):
-    assert forge(sandbox, '"mine"').rows == ("mine",)
+    assert forge(sandbox, '"mine"').rows == ("mine", "then")
 
 
 @pytest.mark.parametrize(
