@@ -61,6 +61,7 @@ SOURCE_BYTES = 1 << 20
 GRACE = 2.0
 """Seconds that a worker may overrun its own deadline before it is killed."""
 _START_SECONDS = 60.0
+_KEPT = 3
 _HERE = Path(__file__).resolve().parent
 _MEND = "reinstall it with `pip install --force-reinstall 'wasmtime>=50,<51'`"
 
@@ -569,6 +570,11 @@ class _Component:
         _drop(process)
         if not _sound(self._file):
             raise SandboxError(f"the sandbox's component cannot be compiled into {self._file.parent}: see that its disk has 60 MB free")
+
+        # Other versions' files, 42 MB each, beyond the newest few: nothing else would ever take them away.
+        for old in sorted(self._file.parent.glob("guest-*.cwasm"), key=lambda path: -path.stat().st_mtime)[_KEPT:]:
+            old.unlink(missing_ok=True)
+            old.with_suffix(".sha256").unlink(missing_ok=True)
 
     def start(self) -> _Wasi:
         try:

@@ -411,11 +411,19 @@ def test_the_cache_is_private_made_by_racing_processes_and_made_again_when_damag
     assert folder.stat().st_mode & 0o777 == 0o700 and compiled.stat().st_mode & 0o777 == 0o600
     assert sorted(path.suffix for path in folder.iterdir()) == [".cwasm", ".sha256"]
 
+    for age in range(1, 6):  # of other versions, only the newest stay
+        old = folder / f"guest-{age}.cwasm"
+        for path in (old, old.with_suffix(".sha256")):
+            path.write_text("old")
+            os.utime(path, (time.time() - 1000 * age,) * 2)
+
     whole = compiled.read_bytes()
     for damaged in (whole[: len(whole) // 2], whole[:5000] + bytes(100) + whole[5100:], b""):
         compiled.write_bytes(damaged)
         assert opened_with(tmp_path) == ["(3,)"]
         assert hashlib.sha256(compiled.read_bytes()).hexdigest() == compiled.with_suffix(".sha256").read_text()
+    assert sorted(path.stem for path in folder.iterdir() if path.suffix == ".cwasm") == sorted([compiled.stem, "guest-1", "guest-2"])
+    assert len(list(folder.iterdir())) == 6
 
 
 @pytest.mark.slow
