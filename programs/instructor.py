@@ -37,6 +37,7 @@ from ..signatures.errors import ErrataError, InstructorError, UsageError
 from ..signatures.records import Rejection
 from .config import InstructorSettings
 from .ledger import REASKS, Answer, Ledger, count_tokens, request_key, route, usd, usd_of_calls
+from .offline import offline_lm
 
 TIMEOUT = 600.0
 """Longest silence of a server, seconds: models that think long send nothing meanwhile."""
@@ -328,8 +329,6 @@ def open_instructor(
     Raises UsageError for settings that the model cannot take, and for a cap on cost where no price is known.
     """
     if settings.model == "offline":
-        from .offline import offline_lm
-
         return offline_lm()
     if not isinstance(ledger, Ledger):
         ledger = Ledger(ledger)

@@ -18,7 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
@@ -307,6 +307,10 @@ WORDS = {"program": 1500, "text": 80}
 """Tokens expected of an output field; measured on the recorded answers of a strong model: 1462 a program, 80 a misconception."""
 
 
+DOUBT = 0.1
+"""How far `count_tokens` may be off, as a share."""
+
+
 class Span(NamedTuple):
     low: int
     expected: int
@@ -332,58 +336,60 @@ class Estimate(NamedTuple):
 
 
 class _Rehearsal(dspy.ChatAdapter):
-    """Renders each prompt as a run would, counts it, and answers with a stand-in; nothing is sent."""
+    """Renders each prompt as a run would, counts it, and answers with stand-ins of the expected length times `scale`; nothing is sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, scale: float):
         super().__init__(use_json_adapter_fallback=False)
-        self.calls: list[tuple[int, int]] = []
+        self.scale = scale
+        self.calls = self.tokens_in = self.tokens_out = 0
 
     def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
-        prompt = "".join(str(message["content"]) for message in self.format(signature, demos, inputs))
-        values, tokens_out = {}, 0
-        for name, field_ in signature.output_fields.items():
-            kind = field_.annotation
+        values = {}
+        self.calls += 1
+        self.tokens_in += count_tokens("".join(str(message["content"]) for message in self.format(signature, demos, inputs)))
+        for name, output in signature.output_fields.items():
+            kind = output.annotation
             code = isinstance(kind, type) and issubclass(kind, dspy.Code)
-            tokens = WORDS["program" if code else "text"]
+            tokens = round(self.scale * WORDS["program" if code else "text"])
             text = "x" * round(tokens * CHARACTERS)
             values[name] = kind(code=text) if code else get_args(kind)[0] if get_origin(kind) is Literal else text
-            tokens_out += tokens
-        self.calls.append((count_tokens(prompt), tokens_out))
+            self.tokens_out += tokens
         return [values]
 
 
 def estimate(strategy: Any, failures: Sequence[Failure], brief: str, settings: InstructorSettings, count: int | None = None) -> Estimate:
     """Calls, tokens and cost of a strategy on `count` failures like `failures` (None: on these), without sending anything.
 
-    The strategy itself is run, once with a check that every program passes and once with one that none does; a strategy that branches
-    on what the instructor says is estimated on its first branch.
+    The strategy itself is run, with a check that every program passes and with one that none does; a strategy that branches on what the
+    instructor says is estimated on its first branch.
     """
+    count = len(failures) if count is None else count
+    share = count / max(1, len(failures))
     refusal = Rejection(of="", kind="program", check="anchored", reason="x" * 300)
-    kindly, strictly = _Rehearsal(), _Rehearsal()
-    for adapter, verdict in ((kindly, None), (strictly, refusal)):
+
+    def rehearse(scale: float, verdict: Rejection | None) -> tuple[float, float, float]:
+        adapter = _Rehearsal(scale)
         with dspy.context(lm=DummyLM([]), adapter=adapter, disable_history=True):
             for failure in failures:
-                strategy(failure=failure, brief=brief, prove=lambda program, verdict=verdict: verdict)
-    count = len(failures) if count is None else count
-    scale = count / max(1, len(failures))
+                strategy(failure=failure, brief=brief, prove=lambda program: verdict)
+        return share * adapter.calls, share * adapter.tokens_in, share * adapter.tokens_out
 
-    def total(calls: list[tuple[int, int]]) -> tuple[float, float, float]:
-        return scale * len(calls), scale * sum(row[0] for row in calls), scale * sum(row[1] for row in calls)
-
-    few, many = total(kindly.calls), total(strictly.calls)
-    calls, inside, outside = (low + EXTRA * (high - low) for low, high in zip(few, many, strict=True))
-    most = many[0] * (1 + REASKS)
-    spans = (
-        Span(round(few[0]), round(calls), round(most)),
-        Span(round(0.9 * few[1]), round(inside), round((1 + REASKS) * (1.1 * many[1] + many[0] * WORDS["program"]))),
-        Span(round(0.5 * few[2]), round(outside), round(most * settings.max_tokens)),
-    )
-    costs = [usd_of_calls(settings, *row) for row in zip(*spans, strict=True)]
-    known = [cost for cost in costs if cost is not None]
-    return Estimate(count, *spans, usd=(known[0], known[1], known[2]) if len(known) == 3 else None)
+    terse, kind, strict = rehearse(0.5, None), rehearse(1.0, None), rehearse(1.0, refusal)
+    calls, tokens_in, tokens_out = (few + EXTRA * (many - few) for few, many in zip(kind, strict, strict=True))
+    most = strict[0] * (1 + REASKS)
+    most_in = (1 + REASKS) * strict[1] + most * WORDS["program"]  # what is asked again brings the answer of no use along
+    rows = [
+        (terse[0], (1 - DOUBT) * terse[1], terse[2]),
+        (calls, tokens_in, tokens_out),
+        (most, (1 + DOUBT) * most_in, most * settings.max_tokens),
+    ]
+    costs = [cost for row in rows if (cost := usd_of_calls(settings, *row)) is not None]
+    usd_span = (costs[0], costs[1], costs[2]) if len(costs) == 3 else None
+    spans = [Span(*map(round, column)) for column in zip(*rows, strict=True)]
+    return Estimate(count, spans[0], spans[1], spans[2], usd_span)
 
 
 def request_key(request: Request, rollout: Any) -> str:
     """Hash of everything that an answer depends on: model, messages, sampling settings, and the rollout id that tells askings apart."""
-    text = json.dumps([request, rollout], default=lambda part: {name: getattr(part, name) for name in part.__slots__}, sort_keys=True)
+    text = json.dumps([request, rollout], default=lambda part: {each.name: getattr(part, each.name) for each in fields(part)})
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

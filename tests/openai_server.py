@@ -35,6 +35,8 @@ class Reply:
     """Close the connection after so many bytes of the whole reply; 0: before the first."""
     stall: float = 0.0
     """Seconds of silence in the middle of the body."""
+    usage: bool = True
+    """Whether tokens are reported."""
 
 
 @dataclass(frozen=True)
@@ -161,14 +163,15 @@ def completion(model: str, reply: Reply, tokens_in: int, tokens_out: int) -> byt
     message: dict[str, Any] = {"role": "assistant", "content": reply.text}
     if reply.refusal is not None:
         message["refusal"] = reply.refusal
-    body = {
+    body: dict[str, Any] = {
         "id": "chatcmpl-loopback",
         "object": "chat.completion",
         "created": 0,
         "model": model,
         "choices": [{"index": 0, "message": message, "finish_reason": reply.finish}],
-        "usage": {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out},
     }
+    if reply.usage:
+        body["usage"] = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
     return json.dumps(body).encode()
 
 
