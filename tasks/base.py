@@ -4,12 +4,21 @@ A new task is one file with a class of this shape and a line in `load_task`. It 
 is handed its runner.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
-from ..signatures.records import Example, Message, Verdict
+from ..signatures.records import Example, Message, ProgramRun, Verdict
 
 SPLITS = ("train", "dev", "test")
 """Errors are mined in train, the gate decides on dev, only reports read test."""
+
+
+class Runner(Protocol):
+    """Runs untrusted source apart from this process: `Sandbox.run` of errata.sandbox, or a call that goes there.
+
+    Raises SandboxError when the sandbox itself fails; nothing that a program does raises.
+    """
+
+    def __call__(self, source: str, harness: str, payload: Any, /) -> ProgramRun: ...
 
 
 class Task(Protocol):
@@ -20,7 +29,7 @@ class Task(Protocol):
 
     @property
     def kind(self) -> str:
-        """What an answer is: "number"."""
+        """What an answer is: "number", "choice", "code" or "text"."""
         ...
 
     @property

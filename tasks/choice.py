@@ -1,0 +1,291 @@
+"""Reads which option a response chose, and the verdict of tasks whose answer is one of several labelled options.
+
+In this order; the first that names exactly one option gives the answer:
+1. The last claim: "the answer is B", "Answer: (B)", "**B** is correct", "option D is the most suitable", "closest to B", "I choose C",
+   "\\boxed{A}", "#### A", and the same with the option's own words in place of its letter. A claim that is taken back ("C is not
+   correct") is none. A sentence that claims several ("A and C") says nothing, unless an option has these very words.
+2. A line that begins with a label ("B. ...", "(B)", "**B**", a lone "b"): the first line, the last when it is a lone label, or the only
+   label that leads a line. All options, said over, are no choice.
+3. The only label that stands before its own words, or in brackets ("a liverwort (B)"); else "B is correct" among the explanations.
+4. An option's words: quoted, or the only ones in the last or the first sentence, where they are not denied.
+
+A label wins over words that stand behind it ("A. <words of C>" is A: the letter is what was asked for). "None of the options" takes an
+earlier claim back, unless an option says so itself. It does not cover options in pictures, nor ranks or several right options.
+"""
+
+import re
+
+from ..signatures.records import Message, Verdict
+
+Choices = dict[str, str]
+"""{label: text}, in the order in which they are shown; labels are A, B, ... or 1, 2, ..."""
+
+_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "\u00a0": " ", "，": ",", "：": ":"})
+_MARKUP = re.compile(r"\*\*|__|`|\\(?:text|textbf|mathrm|mathbf)\s*(?=\{)|\\[()\[\]]|\$(?!\d)|</?\w+>")
+
+_IS = r"\b(?:is|are|was|be|being|seems?\s+to\s+be|appears?\s+to\s+be|remains)\b(?!\s+not\b)"
+_GOOD = (
+    r"(?:correct|right|best|suitable|appropriate|likely|closest|nearest|plausible|reasonable|fitting|accurate|logical|probable|relevant"
+    r"|applicable|consistent|favou?rable|preferred|final)"
+)
+_MARKER = re.compile(
+    rf"""(?ix)
+      \b(?:answer|choice|option|response|letter|solution|conclusion)\b
+          (?:\s+(?!is\b|are\b|not\b)\(?[\w'/,-]+\)?){{0,12}}? (?:\s*[:=]|\s+{_IS}) \s*[:=]?
+    | \b{_GOOD}\s+(?:answer|choice|option|statement|one)\b (?:\s+(?!is\b|not\b)[\w'/,-]+){{0,12}}? (?:\s*[:=]|\s+{_IS}) \s*[:=]?
+    | \b(?:the|my|final)\s+answer\s+(?=\(?[A-Z1-9]\b)
+    | \b(?:I|we)\s+(?:(?:would|will)\s+)?(?:choose|chose|pick|select|go\s+with|say|answer(?:\s+with)?)\b \s*:?
+    | \bclosest\s+to\b
+    | \\boxed\s*\{{ | \#\#\#\#
+    """
+)
+_FILL = re.compile(
+    r"(?i)(?:[\s:\"'({\[*.-]|\b(?:the|an?|most|likely|either|both|clearly|therefore|indeed|probably|best|correct|suitable|final|that"
+    r"|option|choice|answer|letter|statement)\b)*"
+)
+_TAKEN_BACK = re.compile(
+    r"(?i)\s*[\"')]*\s*,?\s*(?:(?:is|are|was|would\s+be|can\s*be|does|do|could\s+be)\s*(?:not|n't)|cannot|can't"
+    r"|is\s+(?:also\s+)?(?:incorrect|wrong))\b"
+)
+_NONE = re.compile(
+    r"(?i)\b(?:none|neither)\s+of\s+(?:the|these|those)\s+(?:(?:given|provided|other|above|listed|available|answer)\s+)*"
+    r"(?:options?|choices?|answers?|above)\b(?P<labels>[^.\n]{0,25})"
+)
+_JOIN = re.compile(r"(?i)[\s.):\"'\]]*(?:,\s*(?:and|or)?|\band\b|\bor\b|&|/)\s*(?:either\s+|also\s+)?(?:option\s+|choice\s+|answer\s+)?")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"(])|\n+")
+
+
+def read(response: str, choices: Choices) -> str | None:
+    """Label of the option that a response chose; None when it chose none, or several."""
+    reader = _Reader(_MARKUP.sub("", response.translate(_QUOTES)), choices)
+    found = reader.claimed() or reader.led() or reader.pointed() or reader.worded()
+    return found if found in choices else None
+
+
+class _Reader:
+    """One response. The readers give a label, "?" for several or none on purpose, or "" where nothing is said."""
+
+    def __init__(self, text: str, choices: Choices):
+        self.text = text
+        self.choices = choices
+        self._words = {label: _plain(words) for label, words in choices.items()}
+        labels = "|".join(map(re.escape, choices))
+        # A label ends at punctuation or a space; "A+", "C-reactive", "D = 3", "A's" are none.
+        self._label = re.compile(rf"\(?\s*(?<![\w'])(?P<label>{labels})(?![\w'+^]|-\w|\s*[+*^=<>×])\)?")
+        self._small = re.compile(rf"\(?\s*(?P<label>{labels.lower()})(?:\)|\.?\s*$)", re.MULTILINE)
+        self._lead = re.compile(rf"(?:(?:option|choice|answer)\s+)?\(?(?P<label>{labels})(?:\s*[).:\]-]|\s*$|,\s)", re.IGNORECASE)
+        option = r"(?:option|choice|answer|statement|situation|scenario)"
+        self._praise = re.compile(
+            rf"(?<![\w'])(?:(?P<noun>{option})\s+\(?)?(?P<open>\()?(?P<label>{labels})(?![\w'])(?P<close>\))?[\"']?(?P<words>[.):,]?[^.\n;]{{0,200}}?)"
+            rf"\s*,?\s*(?:\b(?:would|could|should|might)\s+be|\b(?:is|are|seems?\s+to\s+be|appears?\s+to\s+be|remains))\s+"
+            rf"(?:(?:therefore|thus|indeed|likely|clearly|also|probably)\s+)*"
+            rf"(?:(?:the|a)\s+(?:(?:more|most|only|single|one)\s+)*{_GOOD}(?:\s+\w+)?\s+(?:answer|choice|option|one|statement|response)"
+            rf"|the\s+(?:answer\b|only\s+(?:one|option|answer)|(?:correct|right|best)\s*(?:[.,;\n]|$))"
+            rf"|(?P<bare>(?:most\s+)?(?:correct|right)\s*(?:[.;\n]|$|because|since|as\b)))",
+            re.IGNORECASE,
+        )
+
+    def claimed(self) -> str:
+        """The last claim."""
+        found = [(match.end(), self._behind(match.end())) for match in _MARKER.finditer(self.text)]
+        found += self._stated() + self._praised(bare=False) + self._refused()
+        return next((label for _, label in sorted(found, reverse=True) if label), "")
+
+    def _behind(self, at: int) -> str:
+        """What stands behind a claim's marker: a label, an option's words, "?" for several, "" for neither."""
+        rest = self.text[at : at + 700]
+        for start in dict.fromkeys((0, len(rest) - len(rest.lstrip(" \n\t:\"'([{")), _FILL.match(rest).end())):  # type: ignore[union-attr]
+            tail = rest[start:]
+            match = self._label.match(tail) or self._small.match(tail)
+            if match and not self._is_article(match["label"], tail[match.end() :]):
+                label = self._known(match["label"])
+                if self._joined(label, tail[match.end() :]):
+                    return self._begun(tail) or "?"
+                if _TAKEN_BACK.match(tail[match.end() :]):
+                    return ""
+                return label
+            if begun := self._begun(tail):
+                return begun
+        return ""
+
+    @staticmethod
+    def _is_article(label: str, after: str) -> bool:
+        """Whether "A" or "I" is an English word here: a word in lower case follows that does not go on after a choice."""
+        if label not in ("A", "I") or not re.match(r"\s+[a-z]", after):
+            return False
+        return not re.match(r"\s+(?:because|since|as|is|for|due|with|which|and|or|but|in|on|by)\b", after)
+
+    def _known(self, label: str) -> str:
+        return label if label in self.choices else label.upper()
+
+    def _joined(self, label: str, after: str) -> bool:
+        """Whether another label is joined to this one: "A and C", "A. <words>\nor\nC."."""
+        body = after.lstrip(" \t.):,-\"'")
+        words = self.choices[label].strip()
+        if words and body.lower().startswith(words.lower()):
+            after = body[len(words) :]
+        join = _JOIN.match(after)
+        other = self._label.match(after[join.end() :]) if join else None
+        return bool(other and other["label"] != label and not self._is_article(other["label"], after[join.end() + other.end() :]))  # type: ignore[union-attr]
+
+    def _stated(self) -> list[tuple[int, str]]:
+        """Claims without a marker: "... is B. <the words of B>", "... would be (C)."."""
+        found = []
+        link = rf"(?:{_IS}|\b(?:was|were|to|with|as|of|about|approximately)\b)\s*:?\s*(?:likely\s+|option\s+)?"
+        for match in re.finditer(link, self.text):
+            tail = self.text[match.end() : match.end() + 700]
+            label = self._label.match(tail)
+            if label and not self._joined(label["label"], tail[label.end() :]):
+                after = tail[label.end() :]
+                own = self._owns(label["label"], after)
+                closed = match[0].split()[0].lower() in ("is", "be") and re.match(r"\s*(?:[.:]|\)\.)(?:\s|$)", after)
+                if own or closed:
+                    found.append((match.end(), label["label"]))
+        return found
+
+    def _praised(self, bare: bool) -> list[tuple[int, str]]:
+        """Claims whose label comes first: "B is the correct answer"; `bare` ones say less: "B is correct"."""
+        found = []
+        for match in self._praise.finditer(self.text):
+            if bool(match["bare"]) != bare:
+                continue
+            label, words = match["label"], match["words"]
+            if label not in self.choices or re.search(r"(?i)\bnot\b|n't\b|\bincorrect|\bnone\b|\bif\b|\bwhether\b|\bbut\b", words):
+                continue
+            if not match["noun"] and not match["open"] and self._is_article(label, words):
+                continue
+            if any(other["label"] != label for other in self._label.finditer(words)):
+                found.append((match.end(), "?" if re.match(r"\s*(?:,|and|or)\b", words) else ""))
+                continue
+            before = re.search(r"(?<![\w'])(\w)\)?,?\s*(?:and|or)\s+$", self.text[max(0, match.start() - 12) : match.start()])
+            found.append((match.end(), "?" if before and before[1] in self.choices else label))
+        return found
+
+    def _refused(self) -> list[tuple[int, str]]:
+        """"None of the options is correct", unless an option says so or it speaks of some of the options alone."""
+        found = []
+        for match in _NONE.finditer(self.text):
+            named = {label["label"] for label in self._label.finditer(match["labels"])}
+            plain = _plain(match[0])
+            option = any(words and (words in plain or (plain.startswith(words))) for words in self._words.values())
+            if not option and (not named or len(named) == len(self.choices)):
+                found.append((match.end(), "?"))
+        return found
+
+    def led(self) -> str:
+        """The label that leads the first line; else the only label that leads any line, or the last line's lone label."""
+        lines = [line.strip(" \t\"'*#>-") for line in self.text.split("\n") if line.strip()]
+        found = []
+        for line in lines:
+            match = self._lead.match(line) or self._small.fullmatch(line)
+            # a label in lower case stands alone or in brackets
+            if match and (match["label"] in self.choices or self._small.fullmatch(line)):
+                label = self._known(match["label"])
+                found.append("?" if self._joined(label, line[match.end("label") :]) else label)
+            else:
+                found.append("")
+        distinct = set(found) - {""}
+        if len(distinct) == len(self.choices) and not (found[-1] and len(lines[-1]) <= 4):
+            return "?"  # the options, said over
+        if found and found[0]:
+            return found[0]
+        if found and found[-1] and len(lines[-1]) <= 4:
+            return found[-1]
+        return distinct.pop() if len(distinct) == 1 else ""
+
+    def pointed(self) -> str:
+        """The only label that stands before its own words ("statement D. <words> is false"), the only one in brackets, or the last
+        "B is correct"."""
+        own = {match["label"] for match in self._label.finditer(self.text) if self._owns(match["label"], self.text[match.end() :][:700])}
+        bracketed = {match["label"] for match in self._label.finditer(self.text) if match[0].startswith("(") and match[0].endswith(")")}
+        for found in (own, bracketed):
+            if len(found) == 1:
+                return found.pop()
+        return next((label for _, label in sorted(self._praised(bare=True), reverse=True) if label), "")
+
+    def _owns(self, label: str, after: str) -> bool:
+        """Whether a label's own words stand behind it, set off ("A moss" is no label), and are not merely possible."""
+        words = self._words[label]
+        if not words or not re.match(r"\s*[.):,;\"'(\]-]|\s*\n", after):
+            return False
+        plain = _plain(after[: 2 * len(self.choices[label]) + 60])
+        return re.match(rf"{re.escape(words)}(?!\S)(?! (?:could|may|might)\b)", plain) is not None
+
+    def _begun(self, tail: str) -> str:
+        """The option whose words a text begins with, the longest; "" when there is none."""
+        plain = _plain(tail[:600])
+        fits = [(len(words), label) for label, words in self._words.items() if words and re.match(rf"{re.escape(words)}(?!\S)", plain)]
+        return max(fits)[1] if fits else ""
+
+    def worded(self) -> str:
+        """The option whose words are quoted, or stand alone in the last or the first sentence."""
+        pieces = {_plain(piece) for piece in re.findall(r'"([^"\n]{1,300})"', self.text)}
+        quoted = {label for label, words in self._words.items() if words in pieces}
+        if len(quoted) == 1:
+            return quoted.pop()
+        sentences = [sentence for sentence in _SENTENCE.split(self.text.strip()) if sentence.strip()]
+        for sentence in (sentences[-1], sentences[0]) if sentences else ():
+            named = self._named(sentence)
+            if len(named) == 1:
+                return named.pop()
+        return ""
+
+    def _named(self, sentence: str) -> set[str]:
+        """Options whose words a sentence holds and does not deny; words inside another option's count for the longer alone."""
+        plain = _plain(re.split(r"(?i)\b(?:rather than|instead of|as opposed to|unlike|while|whereas|although)\b", sentence)[0])
+        if len(plain.split()) > 60:
+            return set()
+        spans = [
+            (match.start(), match.end(), label)
+            for label, words in self._words.items()
+            if words
+            for match in re.finditer(rf"(?<!\S){re.escape(words)}(?!\S)", plain)
+            if not _in_sum(plain, match.start(), match.end())
+        ]
+        whole = [a for a in spans if not any(b[0] <= a[0] and a[1] <= b[1] and b[1] - b[0] > a[1] - a[0] for b in spans)]
+        denied = re.compile(r"(?:\b(?:not|never|neither|than|no|rather|without)|n't)(?: \w+){0,3} $")
+        after = re.compile(r" (?:\w+ )?(?:is|are|was|were|would|does|do|can|could) (?:\w+ )?(?:not|n't|incorrect|wrong)\b| (?:is|are)n't\b")
+        return {label for start, end, label in whole if not denied.search(plain[:start]) and not after.match(plain[end:])}
+
+
+def _in_sum(plain: str, start: int, end: int) -> bool:
+    """Whether a number in a text is an operand, or one that the text does not end in: only "... is 12" gives an answer."""
+    if not re.fullmatch(r"[\d.,$%-]+", plain[start:end]):
+        return False
+    given = re.search(r"(?:\b(?:is|be|was|equals?|of|to|approximately|about)|=) $", plain[:start])
+    return not given or re.match(r" [-+*/=^×<>]", plain[end:]) is not None
+
+
+def _plain(text: str) -> str:
+    """Lower case, single spaces, without quotes, commas and closing punctuation; numbers keep their points."""
+    text = re.sub(r"[\"'`,;:!?()\[\]{}]|\.(?=\s|$)", " ", text.translate(_QUOTES).lower())
+    return " ".join(text.split())
+
+
+def verdict(choices: Choices, gold: str, response: str) -> Verdict:
+    """`right`, `wrong`, or `no answer`; unjudged when the gold is none of the labels."""
+    given = read(response, choices)
+    if gold not in choices:
+        return Verdict(correct=None, extracted=given, reason=f"the gold answer {gold!r} is none of the options {', '.join(choices)}")
+    if given is None:
+        return Verdict(correct=False, extracted=None, reason="no answer")
+    return Verdict(correct=given == gold, extracted=given, reason="right" if given == gold else "wrong")
+
+
+def question(text: str, choices: Choices) -> str:
+    """The question with its options, one a line."""
+    return "\n".join([text.strip(), *(f"{label}. {words}" for label, words in choices.items())])
+
+
+def prompt(shown: str) -> list[Message]:
+    """One user message: the question with its options, and the answer form."""
+    return [{"role": "user", "content": f'{shown}\nThink it through; end with the line "Answer: " and the letter of the one right option.'}]
+
+
+def completion(solution: str, answer: str) -> str:
+    """The reasoning, and "Answer: B" as its last line; not doubled where it already ends so."""
+    tail = f"Answer: {answer}"
+    body = solution.rstrip()
+    if body.rpartition("\n")[2].strip() == tail:
+        return body
+    return f"{body}\n{tail}" if body else tail

@@ -1,0 +1,166 @@
+"""Tasks over rows that lie in a file, a folder or on the hub: the splits, their order, and one-line errors for bad rows.
+
+A path is a file (.jsonl, .json, .parquet), all of it train, or a folder with train, dev (or validation, val) and test files. Where there
+is train and no dev, about a tenth of train, chosen by a hash of the question, is dev. Without a path a task reads its data set from
+the hub through `datasets`, once, into that library's cache.
+
+It does not cover compressed files, or files larger than memory.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..signatures.errors import TaskError, UsageError
+from ..signatures.records import Example
+from .base import SPLITS
+from .jsonl import read_jsonl
+
+Row = dict[str, Any]
+ENDINGS = (".jsonl", ".json", ".parquet")
+_NAMES = {"train": ("train",), "dev": ("dev", "validation", "val", "valid"), "test": ("test",)}
+
+
+class RowTask:
+    """What tasks over rows have in common. A subclass names itself and says how a row becomes an example."""
+
+    name: str
+    kind: str
+    brief: str
+    max_new_tokens: int = 512
+    twin: str | None = None
+    hub: ClassVar[tuple[str, str | None, dict[str, str]] | None] = None
+    """(data set, config, {our split: its split}) on the hub; None where there is none."""
+
+    def __init__(self, path: Path | None = None):
+        rows: dict[str, list[Example]] = {}
+        for split, where, row in from_path(path) if path else self._from_hub():
+            rows.setdefault(split, []).append(self.read(row, split, where))
+        self._keep(rows)
+
+    def _keep(self, rows: dict[str, list[Example]]) -> None:
+        """Take the rows as the task's splits; without dev, a tenth of train becomes it when there is a test split too."""
+        if "train" in rows and "dev" not in rows and "test" in rows:
+            train = rows["train"]
+            rows["dev"] = [row.model_copy(update={"split": "dev"}) for row in train if share(row.question) < 0.1]
+            rows["train"] = [row for row in train if share(row.question) >= 0.1]
+        self._rows = {split: list({row.id: row for row in found}.values()) for split, found in rows.items()}
+
+    def _from_hub(self) -> Iterator[tuple[str, str, Row]]:
+        if self.hub is None:
+            raise UsageError(f"task {self.name} needs its data: write {self.name}:PATH, a JSONL file or a folder")
+        name, config, splits = self.hub
+        return from_hub(name, config, splits)
+
+    def read(self, row: Row, split: str, where: str) -> Example:
+        """The example that a row holds; `where` names it in errors. Raises TaskError."""
+        raise NotImplementedError
+
+    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
+        """Items of a split, in the data's order for seed 0 and shuffled by any other; none for a split that the data lack."""
+        if split not in SPLITS:
+            raise UsageError(f"{self.name} has no split {split!r}: use one of {', '.join(SPLITS)}")
+        rows = list(self._rows.get(split, []))
+        if seed:
+            random.Random(f"{self.name} {split} {seed}").shuffle(rows)
+        return rows[:limit]
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1 that depends on the text alone, evenly spread."""
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:6], "big") / 2**48
+
+
+def field(row: Row, name: str, where: str) -> str:
+    """A field's text. Raises TaskError when it is missing, empty, or neither text nor number."""
+    value = row.get(name)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        there = ", ".join(map(repr, row)) or "none"
+        what = "is missing" if name not in row else f"must be text that is not empty, it is {str(value)[:40]!r}"
+        raise TaskError(f"{where}: field {name!r} {what} (fields there: {there}); add it or delete the row")
+    return value
+
+
+def from_path(path: Path) -> Iterator[tuple[str, str, Row]]:
+    """(split, where, row) of every row under a path. Raises TaskError."""
+    if not path.is_dir():
+        yield from (("train", *found) for found in read_file(path))
+        return
+    files = [
+        (split, file)
+        for split in SPLITS
+        for name in _NAMES[split]
+        for ending in ENDINGS
+        if (file := path / f"{name}{ending}").is_file()
+    ]
+    if not files:
+        raise TaskError(f"{path}: holds no train, dev or test file ({', '.join(ENDINGS)}); give a folder that does, or one file")
+    for split, file in files:
+        yield from ((split, *found) for found in read_file(file))
+
+
+def read_file(path: Path) -> Iterable[tuple[str, Row]]:
+    """(where, row) of each row of a .jsonl, .json (a list of objects, or {"data": [...]}) or .parquet file. Raises TaskError."""
+    if path.suffix == ".parquet":
+        return _parquet(path)
+    if path.suffix == ".json":
+        return _json(path)
+    return [(f"{path}, line {line}", row) for line, row in read_jsonl(path, ())]
+
+
+def _parquet(path: Path) -> list[tuple[str, Row]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except FileNotFoundError:
+        raise TaskError(f"{path}: no such file; give the path of a parquet file") from None
+    except (OSError, pyarrow.ArrowException) as error:
+        raise TaskError(f"{path}: not a parquet file that can be read ({str(error).splitlines()[0][:100]}); write it again") from None
+    if not rows:
+        raise TaskError(f"{path}: holds no rows; give a file that does")
+    return [(f"{path}, row {number}", row) for number, row in enumerate(rows, start=1)]
+
+
+def _json(path: Path) -> list[tuple[str, Row]]:
+    data = read_json(path)
+    rows = data.get("data") if isinstance(data, dict) else data
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise TaskError(f"{path}: must hold a list of objects that is not empty; one JSON object a line goes into a .jsonl file")
+    return [(f"{path}, row {number}", row) for number, row in enumerate(rows, start=1)]
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises TaskError."""
+    try:
+        return json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
+    except FileNotFoundError:
+        raise TaskError(f"{path}: no such file; give the path of a JSON file") from None
+    except OSError as error:
+        raise TaskError(f"{path}: cannot be read ({error.strerror}); give a file that you may read") from None
+    except (ValueError, RecursionError) as error:
+        raise TaskError(f"{path}: not JSON ({str(error)[:100]}); mend the file") from None
+
+
+def from_hub(name: str, config: str | None, splits: dict[str, str]) -> Iterator[tuple[str, str, Row]]:
+    """(split, where, row) of a data set on the hub, {our split: its split}. Raises TaskError when it cannot be had."""
+    import datasets
+
+    shown = f"{name}[{config}]" if config else name
+    for ours, theirs in splits.items():
+        try:
+            rows = datasets.load_dataset(name, config, split=theirs)
+        except Exception as error:  # the hub's, the network's and the library's own errors have no base in common
+            why = " ".join(str(error).split())[:160]
+            raise TaskError(
+                f"data set {shown}, split {theirs!r}, cannot be loaded ({type(error).__name__}: {why}); "
+                "see name and network, or give the path of a local copy"
+            ) from None
+        for number, row in enumerate(rows, start=1):
+            yield ours, f"{shown} {theirs}, row {number}", dict(row)
