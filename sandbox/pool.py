@@ -333,16 +333,19 @@ def _python(flags: list[str], paths: list[Path], module: str, arguments: list[st
     for name in ("SYSTEMROOT", "LD_LIBRARY_PATH"):  # what Python itself may need to start
         if name in os.environ:
             environment = {name: os.environ[name], **environment}
-    return subprocess.Popen(
-        [sys.executable, *flags, "-c", script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        cwd=Path(sys.executable).anchor,
-        start_new_session=True,
-        bufsize=0,
-    )
+    try:
+        return subprocess.Popen(
+            [sys.executable, *flags, "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            cwd=Path(sys.executable).anchor,
+            start_new_session=True,
+            bufsize=0,
+        )
+    except OSError as error:
+        raise SandboxError(f"no process can be started for the sandbox ({error}): free some memory or processes") from error
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -394,6 +397,7 @@ class _Deadline:
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
+        self._timer.join()  # else it might strike during the next program
 
 
 class _Wasi:
@@ -565,9 +569,11 @@ class _Component:
 
     def _compile(self) -> None:
         process = _python(["-I", "-S"], self._paths, "worker", ["compile", str(_HERE / "guest.wasm.xz"), str(self._file)], {})
-        with _Deadline(process, 600):
-            process.wait()
-        _drop(process)
+        try:
+            with _Deadline(process, 600):
+                process.wait()
+        finally:
+            _drop(process)
         if not _sound(self._file):
             raise SandboxError(f"the sandbox's component cannot be compiled into {self._file.parent}: see that its disk has 60 MB free")
 

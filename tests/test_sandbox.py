@@ -327,6 +327,22 @@ def test_a_forked_child_is_told_to_open_its_own(wasi):
     os.close(read)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_that_ends_takes_no_worker_of_its_parent_with_it():
+    code = """
+import os, sys
+from errata.sandbox import open_sandbox
+box = open_sandbox(1, "wasi")
+pids = [runner._process.pid for runner in box._live]
+if os.fork() == 0:
+    sys.exit()
+os.wait()
+print(box.run("", "def main(p, x): yield x", 1).rows, [runner._process.pid for runner in box._live] == pids)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "(1,) True"
+
+
 def test_the_shipped_component_is_the_pinned_one():
     folder = Path(pool.__file__).parent
     data = lzma.decompress((folder / "guest.wasm.xz").read_bytes())
