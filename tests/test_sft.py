@@ -257,6 +257,24 @@ def test_a_failed_child_is_one_line_with_its_log(target, tmp_path):
     assert not (tmp_path / "manifest.json").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_child_that_the_system_kills_is_one_line(target, tmp_path):
+    def kill(_) -> None:
+        for process in _processes(tmp_path):
+            os.kill(process, signal.SIGKILL)
+
+    with pytest.raises(TrainerError, match=r"the training process was killed by signal 9 .*out of memory.* \(log: .*train\.log\)"):
+        train(ROWS, target, QUICK, tmp_path, on_progress=kill)
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_a_trainer_error(target, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainerError, match=r"training into .* failed: .*; free space or choose another folder") as error:
+        train(ROWS, target, QUICK, tmp_path / "file/out", in_process=True)
+    assert "\n" not in str(error.value)
+
+
 @pytest.fixture(scope="module")
 def killed(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with `out`, a training whose parent was killed after a checkpoint, and the process's own `cwd`, `home` and `hub`."""

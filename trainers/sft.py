@@ -89,14 +89,17 @@ def train(
         "seed": seed,
         "out": str(out),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    if in_process:
-        report = _run(job, on_progress or (lambda _: None))
-    else:
-        _write(out / "job.json", json.dumps(job))
-        report = TrainReport.model_validate(_child(out, settings, on_progress or (lambda _: None)))
-    known = {"key": key, "base": base, "data": data, "settings": job["settings"], "seed": seed, "versions": report.versions}
-    _write(manifest, json.dumps(known | {"report": report.model_dump(mode="json")}, indent=2, sort_keys=True) + "\n")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if in_process:
+            report = _run(job, on_progress or (lambda _: None))
+        else:
+            _write(out / "job.json", json.dumps(job))
+            report = TrainReport.model_validate(_child(out, settings, on_progress or (lambda _: None)))
+        known = {"key": key, "base": base, "data": data, "settings": job["settings"], "seed": seed, "versions": report.versions}
+        _write(manifest, json.dumps(known | {"report": report.model_dump(mode="json")}, indent=2, sort_keys=True) + "\n")
+    except OSError as error:
+        raise TrainerError(f"training into {out} failed: {error}; free space or choose another folder, then start it again") from None
     _tidy(out)
     return report
 
@@ -157,6 +160,8 @@ def _child(out: Path, settings: TrainSettings, on_progress: Progress) -> dict[st
     try:
         with child.stdout:
             for line in child.stdout:
+                if not line.endswith(b"\n"):
+                    break  # it was killed in the middle of a word
                 last = json.loads(line)
                 if "step" in last:
                     on_progress(last)

@@ -8,6 +8,7 @@ import gc
 import hashlib
 import json
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -239,7 +240,9 @@ def _with_adapter(model: Any, settings: TargetSettings, trainable: bool) -> Any:
         if wanted != (got := weights_hash(settings.model_copy(update={"adapter": None}))):
             raise TargetError(f"{refusal}it was trained on the weights {wanted}, and these are {got}")
     try:
-        loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of peft's use of transformers, nothing to act on here
+            loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
     except (RuntimeError, ValueError) as error:
         raise TargetError(f"{refusal}{_first_line(error)}") from None
     file = folder / "adapter_model.safetensors"
