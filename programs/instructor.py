@@ -9,7 +9,7 @@
 - rate limits, server errors, lost connections, timeouts and replies that are no chat completion are tried again, with growing waits
   that obey Retry-After, at most `Patience.attempts` times;
 - a refusal, an answer cut at the token limit and one that cannot be read are kept, and asked for again at most REASKS times with a note
-  of what was wrong (`Chat`); then `Unreadable` is raised, which is the caller's to keep as a Rejection;
+  of what was wrong (`Chat`); then `Unreadable` is raised, which is the caller's to keep (`rejection`);
 - a bad key, an unknown model, an unpaid bill or a server that stays silent ends the run with one line (InstructorError), as a reached
   cap does (BudgetReached).
 
@@ -68,9 +68,11 @@ class Unreadable(AdapterParseError):
         super().__init__(adapter_name, signature, lm_response, message)
         self.check = check
 
-    def rejection(self, of: str) -> Rejection:
-        """For the records: the check, and the reason with the answer's text in it."""
-        return Rejection(of=of, kind="diagnosis", check=self.check, reason=str(self)[:2000])
+
+def rejection(of: str, error: AdapterParseError) -> Rejection:
+    """What is kept of an answer that is no use: the check, and the reason with the answer's text in it."""
+    check = error.check if isinstance(error, Unreadable) else "readable"
+    return Rejection(of=of, kind="diagnosis", check=check, reason=str(error)[:2000])
 
 
 # ---- the engine

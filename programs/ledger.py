@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, BinaryIO, Literal, NamedTuple, get_args, get_origin
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")  # otherwise the first price asked for fetches a list from the network
 
@@ -181,22 +181,18 @@ class Ledger:
     """The answers and sums of one run, for all stages and threads of a process; the run's lock keeps other processes out."""
 
     def __init__(self, run: Path | None, budget: Budget | None = None):
-        """`run` is the run directory; None keeps all in memory.
-
-        Raises RunError when a line other than the last is damaged, or the file cannot be written.
-        """
-        self.path = (run or Path()) / FILE
+        """`run` is the run directory; None keeps all in memory. Raises RunError when a line other than the last is damaged."""
+        self.path = None if run is None else run / FILE
         self.budget = budget or Budget()
-        self._fold = _Fold(run and self.path)
+        self._file: BinaryIO | None = None
+        self._fold = _Fold(self.path)
         self._lock = threading.RLock()
         self._asking: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._under_way = 0
-        self._file = None
-        if run is not None:
-            with disk_errors(self.path):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("ab")
-                self._file.truncate(self._fold.whole)
+
+    def check_time(self) -> None:
+        """Raises BudgetReached when the cap on time is reached; for steps that ask no instructor."""
+        self.budget.check(Sums())
 
     @contextmanager
     def asking(self, key: str) -> Iterator[Answer | None]:
@@ -235,9 +231,10 @@ class Ledger:
             return self._fold.document()
 
     def close(self) -> None:
-        """Write ledger.json (for readers; the sums themselves are those of answers.jsonl) and close the file."""
-        if self._file is not None:
+        """Close the file and write ledger.json (for readers; the sums themselves are those of answers.jsonl)."""
+        if self._file is not None and self.path is not None:
             self._file.close()
+            self._file = None
             write_atomic(self.path.with_name("ledger.json"), to_json(self.document()))
 
     def __enter__(self) -> "Ledger":
@@ -251,11 +248,19 @@ class Ledger:
         data = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
         with self._lock:
             self._under_way -= ended
-            if self._file is not None:
+            if self.path is not None:
                 with disk_errors(self.path):
-                    self._file.write(data)
-                    self._file.flush()
+                    file = self._file or self._open(self.path)
+                    file.write(data)
+                    file.flush()
             self._fold.add(line)
+
+    def _open(self, path: Path) -> BinaryIO:
+        """At the first line, so that a run without calls has no file. A last line that a kill cut is dropped."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab")
+        self._file.truncate(self._fold.whole)
+        return self._file
 
 
 # ---- prices
@@ -286,6 +291,8 @@ def route(model: str) -> Route:
 
 def usd(settings: InstructorSettings, response: Response, request: Request | None = None) -> float | None:
     """What a response cost, or None: no price is known of a model that is not listed, nor of a server at an address of one's own."""
+    if settings.model == "offline":
+        return 0.0
     if settings.api_base is not None:
         return None
     provider, name, _, _ = route(settings.model)

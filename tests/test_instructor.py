@@ -23,7 +23,7 @@ from openai_server import OpenAIServer, Reply, fault
 
 from errata.programs import LearnFromContrast, LearnFromError
 from errata.programs.config import InstructorSettings
-from errata.programs.instructor import Patience, Unreadable, instructed_by, open_instructor
+from errata.programs.instructor import Patience, Unreadable, instructed_by, open_instructor, rejection
 from errata.programs.ledger import FILE, REASKS, Budget, Ledger, Sums, count_tokens, estimate, read_ledger, route
 from errata.signatures.errors import BudgetReached, InstructorError, RunError, UsageError
 from errata.signatures.records import Attempt, Example, Failure, Verdict
@@ -236,9 +236,9 @@ def test_an_answer_that_stays_of_no_use_is_kept_with_its_text(reply, check, text
         with pytest.raises(Unreadable) as caught:
             dspy.Predict("question -> answer")(question="sky?")
         assert len(server.seen) == total(ledger)["calls"] == 1 + REASKS
-    rejection = caught.value.rejection("parent")
-    assert (rejection.of, rejection.check) == ("parent", check)
-    assert text in rejection.reason
+    kept = rejection("parent", caught.value)
+    assert (kept.of, kept.check) == ("parent", check)
+    assert text in kept.reason
 
 
 def test_a_question_that_is_too_long_is_refused_alone():
@@ -347,6 +347,12 @@ def test_a_line_that_a_kill_cut_is_dropped_and_its_answer_asked_for_again(tmp_pa
             lm("a"), lm("b")
         assert [seen.last for seen in server.seen] == ["a", "b", "b"]
         assert read_ledger(tmp_path)["total"]["calls"] == 2
+
+
+def test_a_run_without_calls_has_no_file(tmp_path):
+    with Ledger(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_line_is_named(tmp_path):
