@@ -9,6 +9,7 @@ them is not repeatable.
 import json
 import math
 import os
+import platform
 import resource  # noqa: F401  (here and socket: what the walls need, loaded while files can be read)
 import socket  # noqa: F401
 import sys
@@ -38,6 +39,8 @@ def main(arguments: list[str]) -> None:
         os.write(out, b"F" + str(error).encode())
         return
     sys.path.clear()
+    sys.executable, sys.orig_argv = "", []  # paths and names of the host
+    vars(platform).update(_uname_cache=None)
     for name in [*sys.modules]:
         if name.partition(".")[0].lstrip("_") in ("socket", "resource", "ctypes", "subprocess", "posixsubprocess"):
             del sys.modules[name]  # so that the program meets the same ImportError as in the other backend

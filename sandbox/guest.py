@@ -30,7 +30,6 @@ MODULES = (
     "logging", "math", "numbers", "operator", "os", "pathlib", "pprint", "queue", "random", "re", "reprlib",
     "secrets", "shlex", "statistics", "string", "struct", "sys", "textwrap", "threading", "time", "timeit",
     "tokenize", "traceback", "types", "typing", "unicodedata", "urllib", "uuid", "warnings", "weakref", "zlib",
-    "zoneinfo",
 )  # fmt: skip
 """The modules that a program may import: all of them work without files, processes or a network."""
 
