@@ -188,7 +188,7 @@ def _fixed(text: str, m: Mention) -> str:
         return "a fact about the thing"
     if m.unit == "$" and re.match(r"(?:\s|-)(?:bill|note|coin)s?\b", after):
         return "a denomination"
-    sentence = re.split(r"[.!?]\s|\(", before)[-1]
+    sentence = re.split(r"[.!?)]\s|\(", before)[-1]
     if re.match(r"\s*(?:Remember|Note|Recall|Hint|Assume|remember|note|Use)\b", sentence):
         return "a fact told for the question"
     if re.match(r"\s+of\s+(?:them|these|those|whom|us|which)\b", after) and word and m.value <= 4:
@@ -761,6 +761,11 @@ def _resolve(reading: Reading) -> None:
         readings = sorted((_unused(reading, choice), choice) for choice in _choices(options)) if size > 1 else [
             (0, tuple(found[0] for found in options))]
         best = [choice for score, choice in readings if score == readings[0][0]]
+        if not _agree(reading, best) and len(best) <= 200:
+            # the words around the numbers may tell: "32 cups * $3" means the step that counts cups
+            hints = [hint for step in steps for hint in _hints(reading.solution, step)]
+            fits = [sum(bool(hint) and _noun(reading, node) == hint for hint, node in zip(hints, choice, strict=True)) for choice in best]
+            best = [choice for fit, choice in zip(fits, best, strict=True) if fit == max(fits)]
         if _agree(reading, best):
             _settle(reading, best[0])
             return
@@ -806,6 +811,24 @@ def _complements(value: Fraction, mentions: list[Mention]) -> list[Node]:
         if lone and not m.fixed and m.value - 1 == value and value > 1:
             found.append(("-", ("q", i), ("c", Fraction(1))))
     return found
+
+
+def _hints(text: str, step: Step) -> list[str]:
+    """For each literal of a step, the noun that follows it in the words; empty where there is none or it is not certain."""
+    low = text.rfind("\n", 0, step.start) + 1
+    found = []
+    for start, end, value in step.leaves:
+        spans = [(start, end)]
+        if step.marked:
+            spans = [m.span() for m in _PLAIN.finditer(text, low, step.end) if number(m[0]) == value and "<<" not in text[m.end() : m.end() + 3]]
+            spans = [span for span in spans if not any(m.start() <= span[0] < m.end() for m in _MARK.finditer(text))]
+        nouns = {singular(m[1]) for _, b in spans if (m := re.match(r"\s([A-Za-z]{3,})", text[b : b + 30]))}
+        found.append(nouns.pop() if len(nouns) == 1 else "")
+    return found
+
+
+def _noun(reading: Reading, node: Node) -> str:
+    return reading.mentions[node[1]].unit if node[0] == "q" else reading.steps[node[1]].unit if node[0] == "s" else ""
 
 
 def _choices(options: list[list[Node]]):

@@ -332,7 +332,8 @@ def _rules(plan: Plan, reach: int = 4) -> None:
                 add(f"{name} == 0", "nothing stays nothing")
             elif v == 1:
                 after = reading.solution[step.end : step.end + 20]
-                spoken = re.match(r"\s*[A-Za-z]", after) and step.unit != "$"
+                # "1 apple" fixes it; data that writes "1 apples" does not mind
+                spoken = re.match(r"\s*[A-Za-z]*[A-RT-Za-rt-z]\b", after) and step.unit != "$"
                 add(f"{name} == 1" if spoken else f"{name} >= 1", "one stays one" if spoken else "no less than one")
             else:
                 add(f"{name} >= 2", "no less than two")
@@ -399,7 +400,8 @@ _PEOPLE = {"friend", "sibling", "child", "brother", "sister", "person", "kid", "
 def _related(reading: Reading, used: set[int]) -> set[int]:
     """Used numbers which an unused number of the question depends on ("3 packs of 4, 12 in all"; "with 5 friends, all six"): they stay."""
     worth = {i: reading.mentions[i].value for i in used}
-    idle = [m for i, m in enumerate(reading.mentions) if i not in used and m.value not in worth.values()]
+    spoken = {value for step in reading.steps for *_, value in step.leaves} | set(worth.values())
+    idle = [m for i, m in enumerate(reading.mentions) if i not in used and m.value not in spoken]
     kept: set[int] = set()
     for m in idle:
         u = m.value
@@ -678,7 +680,7 @@ def _tune(plan: Plan) -> None:
             if not improved:
                 break
         thorough = _measure(plan, space, 1500)
-        if thorough[0] >= 0.012 and thorough[1] >= 58 and thorough[2] >= 10:
+        if thorough[0] >= 0.012 and thorough[1] >= 58 and thorough[2] >= (5 if thorough[1] >= 90 else 10):
             return
     if thorough[0] < 0.012:
         raise Unreadable(f"sensible draws are too rare: {100 * thorough[0]:.1f} %")

@@ -1,0 +1,276 @@
+"""The embedded instructor: what it reads, what it refuses, what its programs draw, and what it answers through dspy."""
+
+import json
+import os
+import random
+from fractions import Fraction
+from pathlib import Path
+
+import dspy
+import pytest
+
+from errata.programs.checks import DRAWS, prove
+from errata.programs.offline import offline_lm
+from errata.programs.offline.diagnose import boundary, diagnose
+from errata.programs.offline.reading import Unreadable, body, mentions_of, plain, read, steps_of
+from errata.programs.offline.writing import write
+from errata.sandbox import Limits, open_sandbox
+from errata.signatures.records import Attempt, Failure, SampleProgram
+from errata.signatures.teach import CONTRACT, DiagnoseContrast, DiagnoseError, RepairProgram, WriteProgram
+from errata.tasks import load_task, number
+
+STICKERS = (
+    "Mary had 89 stickers. She used 3 large stickers on the front page and 7 stickers each on 6 other pages of her journal. "
+    "How many stickers does Mary have remaining?",
+    "Mary added 7 stickers/page * 6 pages= <<7*6=42>>42 stickers.\nIn total she added 3 large stickers + 42 stickers = "
+    "<<3+42=45>>45 stickers.\nSo she now has 89 - 45 = <<89-45=44>>44 stickers left.\n#### 44",
+)
+DRIVERS = (
+    "A company has 200 employees. 60% of the employees drive to work and 15% walk. How many employees neither drive nor walk?",
+    "200*.60=<<200*.60=120>>120 drive.\n200*.15=<<200*.15=30>>30 walk.\nSo 200-120-30=<<200-120-30=50>>50 do neither.\n#### 50",
+)
+LEFT = (
+    "Ann has 12 apples and buys 2 bags of 5 apples. She eats 4. How many apples are left?",
+    "She buys 2*5=<<2*5=10>>10 apples.\nThen she has 12+10=<<12+10=22>>22.\nSo 22-4=<<22-4=18>>18 are left.\n#### 18",
+)
+
+
+def program(item: tuple[str, str], response: str = "") -> dict:
+    space: dict = {}
+    exec(write(*item, response, "e1", "a skill"), space)
+    return space
+
+
+def drawn(space: dict, count: int = 100) -> list[dict]:
+    return [space["draw"](random.Random(f"{i}"), 1 + i % 5) for i in range(count)]
+
+
+def test_a_chain_is_read_over_the_questions_numbers() -> None:
+    reading = read(*STICKERS)
+    assert [plain(step.value) for step in reading.steps] == ["42", "45", "44"]
+    assert reading.steps[1].node == ("+", ("q", 1), ("s", 0))
+    assert reading.answer == 44
+
+
+def test_plain_equations_count_as_steps() -> None:
+    reading = read("Tom has 40 pens and gets 17 more. How many?", "He has 40 pens + 17 pens = 57 pens.\n#### 57")
+    assert [step.value for step in reading.steps] == [57]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("He was born in 1987 and has 14 pens.", ["1987"]),
+        ("At 5 pm he sold 14 pens.", ["5"]),
+        ("The 3rd shop sold 14 pens.", ["3"]),
+        ("There are 60 minutes in an hour and 14 pens.", ["60"]),
+        ("A dog has 4 legs. He has 14 dogs.", ["4"]),
+        ("He has 1 pen and 14 cups.", ["1"]),
+        ("He pays with a $20 bill for 14 pens.", ["20"]),
+        ("His 8-year plan covers 14 pens.", ["8"]),
+        ("He lives in room 12 with 14 pens.", ["12"]),
+        ("(Remember there are 21 consonants.) He has 14 pens.", ["21"]),
+    ],
+)
+def test_years_times_ordinals_and_facts_do_not_vary(text: str, kept: list[str]) -> None:
+    assert [m.text for m in mentions_of(text) if m.fixed] == kept
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "reason"),
+    [
+        ("How many?", "There are many.\n#### 5", "no computation in the solution"),
+        ("He has 12 pens.", "12*3=<<12*3=36>>36\n", "no final answer"),
+        ("He has 12 pens and 30 cups. How many?", "12+30=<<12+30=43>>43\n#### 43", "reference arithmetic is false"),
+        ("He has 12 pens and 31 cups. How many?", "12+31+5=<<12+31+5=48>>48\n#### 48", "number not found in question"),
+        ("He has 10 pens for 3 kids. How many each?", "10/3=<<10/3=3.33>>3.33\n#### 3.33", "intermediate not clean"),
+        ("He has 12 pens and 31 cups. How many?", "12+31=<<12+31=43>>43\n#### 44", "final answer is not a step's result"),
+        (
+            "A shop has 4 rows of 8 cups and 16 rows of 2 bowls. It sells each cup for $3 and each bowl for $5. What does it get?",
+            "4*8=<<4*8=32>>32\n16*2=<<16*2=32>>32\n32*3=<<32*3=96>>96\n32*5=<<32*5=160>>160\n96+160=<<96+160=256>>256\n#### 256",
+            "ambiguous number",
+        ),
+        ("He counted one of each.", "1+1=<<1+1=2>>2\n#### 2", "no number may vary"),
+        ("He cuts 7 pies in half. How many?", "7*2=<<7*2=14>>14\n#### 14", "draws are too much alike"),
+    ],
+)
+def test_what_cannot_be_read_honestly_is_refused_with_a_stable_reason(question: str, reference: str, reason: str) -> None:
+    with pytest.raises(Unreadable) as refusal:
+        write(question, reference, "", "e1", "a skill")
+    assert str(refusal.value).partition(":")[0] == reason
+
+
+@pytest.mark.parametrize("item", [STICKERS, DRIVERS, LEFT])
+def test_the_anchor_rebuilds_the_question_and_the_gold_answer(item: tuple[str, str]) -> None:
+    space = program(item)
+    row = space["make"](**space["ANCHORS"]["e1"])
+    assert row["question"] == item[0]
+    assert row["answer"] == item[1].rpartition("#### ")[2]
+    assert row["solution"].split("\n")[-1] != f"#### {row['answer']}"
+
+
+@pytest.mark.parametrize("item", [STICKERS, DRIVERS, LEFT])
+def test_every_equation_of_a_drawn_solution_is_true_and_ends_in_the_answer(item: tuple[str, str]) -> None:
+    space = program(item)
+    for parameters in drawn(space):
+        row = space["make"](**parameters)
+        steps, slips = steps_of(row["solution"], loose=True)
+        assert not slips
+        assert plain(steps[-1].value) == row["answer"]
+
+
+def test_draws_differ_and_depend_on_the_generator_alone() -> None:
+    space = program(STICKERS)
+    rows = drawn(space, 200)
+    assert len({json.dumps(row) for row in rows}) >= 50
+    assert len({space["make"](**row)["answer"] for row in rows}) >= 20
+    assert rows == drawn(space, 200)
+
+
+def test_percents_stay_parts_of_a_hundred_and_people_stay_whole() -> None:
+    space = program(DRIVERS)
+    for row in drawn(space):
+        shares = [value for name, value in row.items() if name.startswith("percent")]
+        assert sum(shares) < 100
+        assert all(step.denominator == 1 and step > 0 for step in space["solve"](**row))
+
+
+def test_hours_of_a_day_stay_within_the_day() -> None:
+    space = program((
+        "Nia works 9 hours a day for $14 per hour. She works 8 days. How much does she earn?",
+        "She earns 9*14=<<9*14=126>>126 a day.\nIn all 126*8=<<126*8=1008>>1008.\n#### 1008",
+    ))
+    assert max(row["hour"] for row in drawn(space)) <= 12
+
+
+def test_equal_numbers_of_one_kind_vary_together() -> None:
+    space = program((
+        "Uki packs 20 cakes on Monday and 20 cakes on Friday at $13 each. How much are they worth?",
+        "She packs 20+20=<<20+20=40>>40 cakes.\nThey are worth 40*13=<<40*13=520>>520.\n#### 520",
+    ))
+    row = drawn(space, 1)[0]
+    assert space["make"](**row)["question"].count(f"{row['cake']} cakes") == 2
+
+
+def test_a_number_that_a_word_may_stand_for_stays() -> None:
+    question = "Ann has 12 pens for each of her 18 boxes and gives away 3 dozen. How many has she left?"
+    space = program((question, "She has 12*18=<<12*18=216>>216.\nShe gives 3*12=<<3*12=36>>36.\nShe has 216-36=<<216-36=180>>180.\n#### 180"))
+    for row in drawn(space, 20):
+        text = space["make"](**row)
+        give = int(text["question"].rpartition("away ")[2].split()[0]) * 12
+        boxes = int(text["question"].rpartition("her ")[2].split()[0])
+        assert int(text["answer"]) == 12 * boxes - give
+
+
+def test_an_unexplained_number_in_the_words_leaves_only_the_computation() -> None:
+    space = program((LEFT[0], LEFT[1].replace("Then she has", "With 99 reasons she has")))
+    assert "99" not in space["make"](**space["ANCHORS"]["e1"])["solution"]
+    assert "12+10 = <<12+10=22>>22" in space["make"](**space["ANCHORS"]["e1"])["solution"]
+
+
+WRONG = [
+    ("She buys 2*5=<<2*5=10>>10 apples.\nThen she has 12+10=<<12+10=22>>22.\nSo 22+4=<<22+4=26>>26 are left.\n#### 26", "wrong operation"),
+    ("She buys 2*5=<<2*5=10>>10 apples.\nThen she has 12+10=<<12+10=22>>22.\n#### 22", "step is missing"),
+    ("She buys 2*5=<<2*5=11>>11 apples.\n12+11=<<12+11=23>>23.\n23-4=<<23-4=19>>19\n#### 19", "slip of arithmetic"),
+    ("She buys 2*5=<<2*5=10>>10 apples.\n13+10=<<13+10=23>>23.\n23-4=<<23-4=19>>19\n#### 19", "copied wrong"),
+]
+
+
+@pytest.mark.parametrize(("response", "kind"), WRONG)
+def test_the_first_departure_is_named(response: str, kind: str) -> None:
+    found = diagnose(*LEFT, response)
+    assert found.verdict == "error"
+    assert kind in found.misconception
+    assert found.skill == "multiply, then add, then subtract"
+
+
+@pytest.mark.parametrize("response", [response for response, _ in WRONG] + ["It is 12 + 2 + 5 - 4 = 15.\n#### 15"])
+def test_wrong_gives_the_very_answer_of_the_model_and_never_the_right_one(response: str) -> None:
+    space = program(LEFT, response)
+    assert space["wrong"](**space["ANCHORS"]["e1"]) == plain(number.extract(response) or Fraction(0))
+    for row in drawn(space):
+        assert space["wrong"](**row) != space["make"](**row)["answer"]
+
+
+@pytest.mark.parametrize("response", ["", "I do not know", "#### 7"])
+def test_an_unexplained_answer_carries_no_wrong(response: str) -> None:
+    assert "wrong" not in program(LEFT, response)
+
+
+def test_a_false_reference_is_the_items_fault() -> None:
+    assert diagnose(LEFT[0], LEFT[1].replace("2*5=10>>10", "2*5=15>>15"), "#### 3").verdict == "reference_wrong"
+
+
+def test_missing_steps_and_missing_answers_are_told_apart() -> None:
+    assert "no answer" in diagnose(*LEFT, "").misconception
+    assert "No answer can be read" in diagnose(*LEFT, "Well, apples.").misconception
+    assert "without showing a step" in diagnose(*LEFT, "#### 9").misconception
+
+
+def test_the_boundary_names_the_operation_that_the_solved_lack() -> None:
+    solved = "Question: 3 and 4?\nResponse: 3+4=<<3+4=7>>7\n#### 7"
+    assert boundary(*LEFT, solved) == "It solves chains without a step to multiply or to subtract; this one needs it."
+
+
+ADAPTERS = [dspy.ChatAdapter(use_json_adapter_fallback=False), dspy.JSONAdapter()]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=["chat", "json"])
+def test_every_signature_of_the_instructor_is_answered(adapter: dspy.Adapter) -> None:
+    item = {"task": "sums", "question": LEFT[0], "reference": LEFT[1], "response": WRONG[0][0]}
+    told = {"contract": CONTRACT.format(modules="math"), "failure_id": "e1", "skill": "s", "misconception": "m", "teach": "t", "boundary": ""}
+    with dspy.context(lm=offline_lm(), adapter=adapter):
+        assert dspy.Predict(DiagnoseError)(**item).verdict == "error"
+        assert dspy.Predict(DiagnoseContrast)(**item, solved="(none)").boundary
+        written = dspy.Predict(WriteProgram)(**item, **told)
+        assert written.refusal == "" and "def wrong(" in written.program.code
+        source = written.program.code
+        repaired = dspy.Predict(RepairProgram)(**item, **told, rejected=source, complaint="telling: wrong() gives the right answer")
+        assert repaired.refusal == "" and "def wrong(" not in repaired.program.code
+        given_up = dspy.Predict(RepairProgram)(**item, **told, rejected=source, complaint="runs: timeout")
+        assert given_up.refusal.endswith("runs: timeout") and not given_up.program.code.strip()
+        refused = dspy.Predict(WriteProgram)(**{**item, "reference": "nothing\n#### 5"}, **told)
+        assert refused.refusal == "no computation in the solution"
+
+
+def test_a_request_of_another_kind_gets_one_line_that_says_so() -> None:
+    with dspy.context(lm=offline_lm(), adapter=ADAPTERS[0]), pytest.raises(Exception, match="answers diagnoses and programs only"):
+        dspy.Predict("city -> country")(city="Rome")
+
+
+def test_demos_before_the_request_do_not_change_the_answer() -> None:
+    predict = dspy.Predict(DiagnoseError)
+    item = {"task": "sums", "question": LEFT[0], "reference": LEFT[1], "response": WRONG[0][0]}
+    with dspy.context(lm=offline_lm(), adapter=ADAPTERS[0]):
+        plainly = predict(**item)
+        predict.demos = [dspy.Example(task="t", question="1 and 1?", reference="#### 2", response="3", verdict="error", skill="add",
+                                      misconception="m", evidence="e", teach="t")]
+        assert predict(**item).toDict() == plainly.toDict()
+
+
+def accepted(items: list[tuple[str, str]], task_name: str) -> float:
+    task = load_task(task_name)
+    passed = 0
+    with open_sandbox() as sandbox:
+        for example in items:
+            failure = Failure(attempt=Attempt(example=example, response="", verdict=number.verdict(example.answer, "")))
+            try:
+                source = write(example.question, f"{body(example.solution)}\n#### {example.answer}", "", failure.id, "s")
+            except Unreadable:
+                continue
+            passed += prove(SampleProgram(diagnosis_id="d", source=source, anchors=(failure.id,)), [failure], task, sandbox, Limits()) is None
+    return passed / len(items)
+
+
+def test_nearly_all_of_sums_becomes_programs_that_pass_the_checks() -> None:
+    assert len(DRAWS) == 200
+    assert accepted(load_task("sums").examples("train", 60), "sums") >= 0.9
+
+
+def test_most_of_gsm8k_becomes_programs_that_pass_the_checks() -> None:
+    data = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[1] / "../shared/data"))
+    file = data / "gsm8k" / "train.jsonl"
+    if not file.exists():
+        pytest.skip(f"{file} is absent; set ERRATA_SHARED_DATA to a folder with gsm8k/train.jsonl")
+    name = f"gsm8k:{file}"
+    assert accepted(load_task(name).examples("train", seed=3)[:80], name) >= 0.5
