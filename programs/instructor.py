@@ -106,8 +106,7 @@ class Engine:
         key = request_key(request, _rollout.get())
         with self.ledger.asking(key) as kept:
             if kept is None:
-                answer = self._ask(request)
-                self.ledger.keep(self.stage, key, answer)
+                answer = self._ask(request, key)
             else:
                 answer = kept
                 self.ledger.reuse(self.stage, key)
@@ -116,11 +115,11 @@ class Engine:
         finish: Any = answer.finish
         return lm15.Response(None, request.model, lm15.Message.assistant(answer.text), finish_reason=finish, usage=usage)
 
-    def _ask(self, request: lm15.Request) -> Answer:
-        """Attempts until one is answered."""
+    def _ask(self, request: lm15.Request, key: str) -> Answer:
+        """Attempts until one is answered, and kept."""
         for attempt in range(1, self.patience.attempts + 1):
             try:
-                return self._attempt(request)
+                return self._attempt(request, key)
             except lm15.ContextLengthError:
                 raise
             except FATAL as error:
@@ -134,12 +133,14 @@ class Engine:
                 self._wait(attempt, asked)
         raise AssertionError("unreachable")
 
-    def _attempt(self, request: lm15.Request) -> Answer:
+    def _attempt(self, request: lm15.Request, key: str) -> Answer:
         with self._slots:
             self._stop_if_over()
             try:
                 with self.ledger.attempt(self.stage):
-                    return self._read(request, self._send(request))
+                    answer = self._read(request, self._send(request))
+                self.ledger.keep(self.stage, key, answer)
+                return answer
             except ErrataError as error:  # a reached cap, or a full disk
                 raise self._end(error) from None
 

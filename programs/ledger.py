@@ -312,8 +312,6 @@ EXTRA = 0.2
 """Share of the possible repairs that is expected. An assumption: of 30 programs of a strong model 29 passed at once."""
 WORDS = {"program": 1500, "text": 80}
 """Tokens expected of an output field; measured on the recorded answers of a strong model: 1462 a program, 80 a misconception."""
-
-
 DOUBT = 0.1
 """How far `count_tokens` may be off, as a share."""
 

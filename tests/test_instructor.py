@@ -19,10 +19,11 @@ from pathlib import Path
 
 import dspy
 import pytest
+from dspy import lm15
 from openai_server import OpenAIServer, Reply, fault
 
-from errata.programs import LearnFromContrast, LearnFromError
-from errata.programs.config import InstructorSettings
+from errata.programs import Cycle, LearnFromContrast, LearnFromError
+from errata.programs.config import CycleConfig, InstructorSettings, Items
 from errata.programs.instructor import Patience, Unreadable, instructed_by, open_instructor, rejection
 from errata.programs.ledger import FILE, REASKS, Budget, Ledger, Sums, count_tokens, estimate, read_ledger, route
 from errata.signatures.errors import BudgetReached, InstructorError, RunError, UsageError
@@ -399,6 +400,33 @@ def test_a_kill_loses_no_answer_that_was_paid_for_but_those_in_flight(tmp_path):
             assert [lm(text) for text in questions] == [[f"answer to {text}"] for text in questions]
             assert (total(ledger)["calls"], total(ledger)["cached"]) == (60, kept)
         assert len(server.seen) - len(before) == 60 - kept
+
+
+def test_a_run_that_ended_on_a_fault_goes_on_and_ends_with_the_bytes_of_one_that_did_not(tmp_path):
+    offline = open_instructor(InstructorSettings())
+    broken = True
+
+    def script(body, number):
+        if broken and number > 9:
+            return fault(401)
+        request = lm15.request_from_openai_chat({"model": offline.model, "messages": body["messages"]})
+        return Reply(offline.engine.complete(request).text)
+
+    def teach(folder, instructor):
+        config = CycleConfig(errors="all", items=Items(train=8), instructor=instructor)
+        with Cycle(config, tmp_path / folder, say=lambda line: None) as cycle:
+            cycle.run(until="teach")
+        return (tmp_path / folder / "round-1/teach/taught.jsonl").read_bytes()
+
+    with OpenAIServer(script) as server:
+        settings = InstructorSettings(model="openai/loopback", api_base=server.url, in_flight=1)
+        with pytest.raises(InstructorError):
+            teach("served", settings)
+        broken, before = False, len(server.seen) - 1
+        assert teach("served", settings) == teach("offline", InstructorSettings())
+        asked = [json.dumps(seen.body) for seen in server.seen[:before] + server.seen[before + 1 :]]
+    assert before == 10
+    assert len(asked) == len(set(asked)) == 16
 
 
 # ---- caps
