@@ -41,11 +41,17 @@ def program_for(example, response: str) -> tuple[Failure, SampleProgram]:
 def page(found: list, counts: Counter, distinct: float, rows: int) -> str:
     """The markdown page: figures, refusals, ten programs with samples."""
     accepted = counts["accepted"]
-    lines = ["# GSM8K coverage of the offline instructor", "",
-             f"Made by `python scripts/gsm8k_coverage.py` on {rows} training rows of GSM8K, each taken as an error with an empty response.", "",
-             f"- programs that pass every model-free check: {accepted} of {rows} ({100 * accepted / rows:.1f} %)",
-             f"- of 200 draws of a program, the check `distinct` keeps {100 * distinct:.0f} % on the average",
-             "", "| refused because | rows |", "|---|---|"]
+    lines = [
+        "# GSM8K coverage of the offline instructor",
+        "",
+        f"Made by `python scripts/gsm8k_coverage.py` on {rows} training rows of GSM8K, each taken as an error with an empty response.",
+        "",
+        f"- programs that pass every model-free check: {accepted} of {rows} ({100 * accepted / rows:.1f} %)",
+        f"- of 200 draws of a program, the check `distinct` keeps {100 * distinct:.0f} % on the average",
+        "",
+        "| refused because | rows |",
+        "|---|---|",
+    ]
     lines += [f"| {reason} | {count} |" for reason, count in counts.most_common() if reason != "accepted"]
     lines += ["", "## Ten programs", ""]
     for program, drawn in found:
@@ -77,7 +83,9 @@ def recorded(path: Path, limit: int | None) -> None:
                 continue
             counts["programs"] += 1
             counts["with wrong"] += "def wrong(" in program.source
-    print(f"{counts['wrong responses']} recorded wrong responses: {counts['programs']} programs, {counts['with wrong']} of them carry wrong()")
+    print(
+        f"{counts['wrong responses']} recorded wrong responses: {counts['programs']} programs, {counts['with wrong']} of them carry wrong()"
+    )
 
 
 def main() -> None:

@@ -136,25 +136,31 @@ def test_percents_stay_parts_of_a_hundred_and_people_stay_whole() -> None:
 
 
 def test_hours_of_a_day_stay_within_the_day() -> None:
-    space = program((
-        "Nia works 9 hours a day for $14 per hour. She works 8 days. How much does she earn?",
-        "She earns 9*14=<<9*14=126>>126 a day.\nIn all 126*8=<<126*8=1008>>1008.\n#### 1008",
-    ))
+    space = program(
+        (
+            "Nia works 9 hours a day for $14 per hour. She works 8 days. How much does she earn?",
+            "She earns 9*14=<<9*14=126>>126 a day.\nIn all 126*8=<<126*8=1008>>1008.\n#### 1008",
+        )
+    )
     assert max(row["hour"] for row in drawn(space)) <= 12
 
 
 def test_equal_numbers_of_one_kind_vary_together() -> None:
-    space = program((
-        "Uki packs 20 cakes on Monday and 20 cakes on Friday at $13 each. How much are they worth?",
-        "She packs 20+20=<<20+20=40>>40 cakes.\nThey are worth 40*13=<<40*13=520>>520.\n#### 520",
-    ))
+    space = program(
+        (
+            "Uki packs 20 cakes on Monday and 20 cakes on Friday at $13 each. How much are they worth?",
+            "She packs 20+20=<<20+20=40>>40 cakes.\nThey are worth 40*13=<<40*13=520>>520.\n#### 520",
+        )
+    )
     row = drawn(space, 1)[0]
     assert space["make"](**row)["question"].count(f"{row['cake']} cakes") == 2
 
 
 def test_a_number_that_a_word_may_stand_for_stays() -> None:
     question = "Ann has 12 pens for each of her 18 boxes and gives away 3 dozen. How many has she left?"
-    space = program((question, "She has 12*18=<<12*18=216>>216.\nShe gives 3*12=<<3*12=36>>36.\nShe has 216-36=<<216-36=180>>180.\n#### 180"))
+    space = program(
+        (question, "She has 12*18=<<12*18=216>>216.\nShe gives 3*12=<<3*12=36>>36.\nShe has 216-36=<<216-36=180>>180.\n#### 180")
+    )
     for row in drawn(space, 20):
         text = space["make"](**row)
         give = int(text["question"].rpartition("away ")[2].split()[0]) * 12
@@ -218,7 +224,14 @@ ADAPTERS = [dspy.ChatAdapter(use_json_adapter_fallback=False), dspy.JSONAdapter(
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=["chat", "json"])
 def test_every_signature_of_the_instructor_is_answered(adapter: dspy.Adapter) -> None:
     item = {"task": "sums", "question": LEFT[0], "reference": LEFT[1], "response": WRONG[0][0]}
-    told = {"contract": CONTRACT.format(modules="math"), "failure_id": "e1", "skill": "s", "misconception": "m", "teach": "t", "boundary": ""}
+    told = {
+        "contract": CONTRACT.format(modules="math"),
+        "failure_id": "e1",
+        "skill": "s",
+        "misconception": "m",
+        "teach": "t",
+        "boundary": "",
+    }
     with dspy.context(lm=offline_lm(), adapter=adapter):
         assert dspy.Predict(DiagnoseError)(**item).verdict == "error"
         assert dspy.Predict(DiagnoseContrast)(**item, solved="(none)").boundary
@@ -243,8 +256,19 @@ def test_demos_before_the_request_do_not_change_the_answer() -> None:
     item = {"task": "sums", "question": LEFT[0], "reference": LEFT[1], "response": WRONG[0][0]}
     with dspy.context(lm=offline_lm(), adapter=ADAPTERS[0]):
         plainly = predict(**item)
-        predict.demos = [dspy.Example(task="t", question="1 and 1?", reference="#### 2", response="3", verdict="error", skill="add",
-                                      misconception="m", evidence="e", teach="t")]
+        predict.demos = [
+            dspy.Example(
+                task="t",
+                question="1 and 1?",
+                reference="#### 2",
+                response="3",
+                verdict="error",
+                skill="add",
+                misconception="m",
+                evidence="e",
+                teach="t",
+            )
+        ]
         assert predict(**item).toDict() == plainly.toDict()
 
 
@@ -258,7 +282,9 @@ def accepted(items: list[tuple[str, str]], task_name: str) -> float:
                 source = write(example.question, f"{body(example.solution)}\n#### {example.answer}", "", failure.id, "s")
             except Unreadable:
                 continue
-            passed += prove(SampleProgram(diagnosis_id="d", source=source, anchors=(failure.id,)), [failure], task, sandbox, Limits()) is None
+            passed += (
+                prove(SampleProgram(diagnosis_id="d", source=source, anchors=(failure.id,)), [failure], task, sandbox, Limits()) is None
+            )
     return passed / len(items)
 
 

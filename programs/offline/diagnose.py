@@ -5,6 +5,7 @@ operation on the right numbers, a step left out, another computation. What is no
 the response's computations.
 """
 
+import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -30,8 +31,12 @@ from .reading import (
 )
 
 _VERBS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
-_TOPICS = (("percent", r"%|percent"), ("ratio", r"\bratio\b"), ("average", r"\baverage\b|\bmean\b"),
-           ("fraction", r"\d/\d|\b(?:half|third|quarter|fourth|fifth)s?\b"))
+_TOPICS = (
+    ("percent", r"%|percent"),
+    ("ratio", r"\bratio\b"),
+    ("average", r"\baverage\b|\bmean\b"),
+    ("fraction", r"\d/\d|\b(?:half|third|quarter|fourth|fifth)s?\b"),
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,12 @@ def diagnose(question: str, reference: str, response: str) -> Finding:
         if abs(slip.value - slip.written) > abs(slip.value) / 50:
             text = f"The reference computes {slip.text}, but the result is {plain(slip.value)}."
             return Finding("reference_wrong", skill, text, slip.text, "Nothing: the item itself is at fault.")
-    if theirs and not any(step.value == final_answer(reference) for step in theirs) and all(step.marked for step in theirs) and not _told(reference):
+    if (
+        theirs
+        and not any(step.value == final_answer(reference) for step in theirs)
+        and all(step.marked for step in theirs)
+        and not _told(reference)
+    ):
         text = f"No step of the reference comes to its final answer {plain(final_answer(reference) or Fraction(0))}."
         return Finding("reference_wrong", skill, text, reference.strip().rsplit("\n", 1)[-1], "Nothing: the item itself is at fault.")
     if not response.strip() or response.strip() == "(empty)":
@@ -96,7 +106,8 @@ def diagnose(question: str, reference: str, response: str) -> Finding:
     if given is None:
         return Finding("error", skill, "No answer can be read: the response breaks off before a result.", _tail(response), teach)
     for slip in slips:
-        text = f"A slip of arithmetic: it takes {slip.text.rpartition('=')[0] or slip.text} to be {plain(slip.written)}; it is {plain(slip.value)}."
+        left = slip.text.rpartition("=")[0] or slip.text
+        text = f"A slip of arithmetic: it takes {left} to be {plain(slip.written)}; it is {plain(slip.value)}."
         return Finding("error", skill, text, slip.text, teach)
     if not mine:
         text = f"It answers {plain(given)} without showing a step, so only the result tells that the chain was not followed."
@@ -131,8 +142,11 @@ def _unguided(question: str, response: str, mine: list[Step], skill: str, teach:
             text = f"It uses {plain(strange[0])}, which neither the question nor an earlier step gives."
             return Finding("error", skill, text, written(step, response), teach)
     idle = [m.value for m in mentions_of(question) if not m.fixed and all(m.value != v for s in mine for *_, v in s.leaves)]
-    text = f"It leaves {', '.join(plain(v) for v in idle[:3])} of the question unused: a step is missing." if idle else (
-        "It combines the right numbers in the wrong order or with a wrong operation.")
+    text = (
+        f"It leaves {', '.join(plain(v) for v in idle[:3])} of the question unused: a step is missing."
+        if idle
+        else ("It combines the right numbers in the wrong order or with a wrong operation.")
+    )
     return Finding("error", skill, text, written(mine[-1], response), teach)
 
 
@@ -145,17 +159,23 @@ def _departure(question: str, response: str, mine: list[Step], theirs: list[Step
         leaves = Counter(v for *_, v in step.leaves)
         strange = [v for v in leaves if v not in known and v not in {s.value for s in mine[:j]}]
         if strange:
-            text = f"It uses {plain(strange[0])}, which neither the question nor an earlier step gives: a number was copied wrong or made up."
+            text = (
+                f"It uses {plain(strange[0])}, which neither the question nor an earlier step gives: a number was copied wrong or made up."
+            )
             return Finding("error", skill, text, written(step, response), teach)
         for ref in theirs:
             if Counter(v for *_, v in ref.leaves) == leaves and operations(ref.node) != operations(step.node):
-                text = (f"The wrong operation on the right numbers: it should {_say(ref.node)} where it chose to {_say(step.node)} "
-                        f"({', '.join(plain(v) for v in leaves)}).")
+                text = (
+                    f"The wrong operation on the right numbers: it should {_say(ref.node)} where it chose to {_say(step.node)} "
+                    f"({', '.join(plain(v) for v in leaves)})."
+                )
                 return Finding("error", skill, text, written(step, response), teach)
         missing = next((ref for ref in theirs if ref.value not in {s.value for s in mine}), None)
         if missing is not None:
-            text = (f"{_after(j)}: it should {_say(missing.node)} to get {plain(missing.value)}, and it chose to "
-                    f"{_say(step.node)} {' and '.join(plain(v) for v in list(leaves)[:3])} instead.")
+            text = (
+                f"{_after(j)}: it should {_say(missing.node)} to get {plain(missing.value)}, and it chose to "
+                f"{_say(step.node)} {' and '.join(plain(v) for v in list(leaves)[:3])} instead."
+            )
             return Finding("error", skill, text, written(step, response), teach)
     missing = next((ref for ref in theirs if ref.value not in {s.value for s in mine}), None)
     if missing is not None:
@@ -187,8 +207,8 @@ def boundary(question: str, reference: str, solved: str) -> str:
         return f"It solves chains without a step to {' or to '.join(_VERBS[op] for op in new)}; this one needs it."
     if len(theirs) > longest:
         return f"It solves chains of up to {longest} step{'s' * (longest != 1)}; this one has {len(theirs)}."
-    pairs = {(_say(a.node), _say(b.node)) for chain in chains for a, b in zip(chain, chain[1:], strict=False)}
-    fresh = [(a, b) for a, b in ((_say(x.node), _say(y.node)) for x, y in zip(theirs, theirs[1:], strict=False)) if (a, b) not in pairs]
+    pairs = {(_say(a.node), _say(b.node)) for chain in chains for a, b in itertools.pairwise(chain)}
+    fresh = [(a, b) for a, b in ((_say(x.node), _say(y.node)) for x, y in itertools.pairwise(theirs)) if (a, b) not in pairs]
     if fresh:
         return f"It solves each operation apart, but not to {fresh[0][0]} and then to {fresh[0][1]}, which this one needs."
     return f"Solved and failed questions ask for the same operations in up to {longest} steps: it knows the pieces and is not sure of them."
@@ -216,7 +236,9 @@ def misled(reading: Reading, response: str) -> list[Node] | None:
             mine = [n for n in found if n[0] == "s"] or [n for n in found if n == preferred.get(value)] or found
             leaves.append(mine[-1] if mine[0][0] == "s" else mine[0])
         node = substitute(step.node, leaves)
-        slip = step.value - evaluate(node, lambda n, values=values: n[1] if n[0] == "c" else reading.mentions[n[1]].value if n[0] == "q" else values[n[1]])
+        slip = step.value - evaluate(
+            node, lambda n, values=values: n[1] if n[0] == "c" else reading.mentions[n[1]].value if n[0] == "q" else values[n[1]]
+        )
         nodes.append(node if slip == 0 else ("+", node, ("c", slip)))
     needed = {last}
     for j in range(last, -1, -1):

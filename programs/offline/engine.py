@@ -28,8 +28,9 @@ class OfflineEngine:
         asked = _outputs(system)
         given = _fields(request.messages[-1].text or "")
         text = _written(_answer(given, asked), "JSON object" in system)
-        usage = Usage(input_tokens=len(system.split()) + sum(len((m.text or "").split()) for m in request.messages),
-                      output_tokens=len(text.split()))
+        usage = Usage(
+            input_tokens=len(system.split()) + sum(len((m.text or "").split()) for m in request.messages), output_tokens=len(text.split())
+        )
         return Response(id="offline", model=request.model, message=Message.assistant([TextPart(text)]), finish_reason="stop", usage=usage)
 
 
@@ -100,8 +101,14 @@ def _program(given: dict[str, str]) -> dict[str, str]:
     if complaint and not (complaint.startswith("telling") and "def wrong(" in given.get("rejected", "")):
         return {**said, "refusal": f"no more careful program is known: {complaint}", "program": ""}
     try:
-        source = writing.write(given["question"], given["reference"], given["response"], given.get("failure_id", "error"),
-                               given.get("skill", ""), careful=bool(complaint))
+        source = writing.write(
+            given["question"],
+            given["reference"],
+            given["response"],
+            given.get("failure_id", "error"),
+            given.get("skill", ""),
+            careful=bool(complaint),
+        )
     except Unreadable as reason:
         return {**said, "refusal": str(reason), "program": ""}
     return {**said, "refusal": "", "program": f"```python\n{source}```"}

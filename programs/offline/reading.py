@@ -78,12 +78,47 @@ class Reading:
 
 # ---------------------------------------------------------------------------------------------------------------- numbers
 
-WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
+WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+]
 _TENS = {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
 _WORD_VALUE = {word: n for n, word in enumerate(WORDS)} | _TENS | {"twenty": 20}
 _SCALE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
-_PARTS = {"half": 2, "halve": 2, "third": 3, "fourth": 4, "quarter": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
-          "ninth": 9, "tenth": 10, "twelfth": 12, "twentieth": 20}
+_PARTS = {
+    "half": 2,
+    "halve": 2,
+    "third": 3,
+    "fourth": 4,
+    "quarter": 4,
+    "fifth": 5,
+    "sixth": 6,
+    "seventh": 7,
+    "eighth": 8,
+    "ninth": 9,
+    "tenth": 10,
+    "twelfth": 12,
+    "twentieth": 20,
+}
 _PART_WORDS = "third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth"
 _PART_AFTER = "of|as|that|the|more|less|fewer|his|her|their|its|what|longer|times"
 _ANY_WORD = "|".join(sorted(_WORD_VALUE, key=len, reverse=True))
@@ -126,27 +161,80 @@ def singular(word: str) -> str:
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us")) else word
 
 
-_UNITS_IN = {("minute", "hour"), ("second", "minute"), ("hour", "day"), ("day", "week"), ("month", "year"), ("week", "year"),
-             ("day", "year"), ("day", "month"), ("week", "month"), ("inch", "foot"), ("foot", "yard"), ("ounce", "pound"),
-             ("foot", "mile"), ("cent", "dollar"), ("cup", "gallon"), ("quart", "gallon"), ("ounce", "cup"), ("cup", "quart"),
-             ("ounce", "gallon"), ("pint", "gallon"), ("gram", "kilogram"), ("meter", "kilometer"), ("centimeter", "meter"),
-             ("ml", "liter"), ("milliliter", "liter"), ("pound", "ton"), ("year", "decade"), ("year", "century"),
-             ("ounce", "quart"), ("ounce", "pint"), ("teaspoon", "tablespoon"), ("tablespoon", "cup"), ("cent", "quarter")}
+_UNITS_IN = {
+    ("minute", "hour"),
+    ("second", "minute"),
+    ("hour", "day"),
+    ("day", "week"),
+    ("month", "year"),
+    ("week", "year"),
+    ("day", "year"),
+    ("day", "month"),
+    ("week", "month"),
+    ("inch", "foot"),
+    ("foot", "yard"),
+    ("ounce", "pound"),
+    ("foot", "mile"),
+    ("cent", "dollar"),
+    ("cup", "gallon"),
+    ("quart", "gallon"),
+    ("ounce", "cup"),
+    ("cup", "quart"),
+    ("ounce", "gallon"),
+    ("pint", "gallon"),
+    ("gram", "kilogram"),
+    ("meter", "kilometer"),
+    ("centimeter", "meter"),
+    ("ml", "liter"),
+    ("milliliter", "liter"),
+    ("pound", "ton"),
+    ("year", "decade"),
+    ("year", "century"),
+    ("ounce", "quart"),
+    ("ounce", "pint"),
+    ("teaspoon", "tablespoon"),
+    ("tablespoon", "cup"),
+    ("cent", "quarter"),
+}
 _CONVERSIONS = {60, 24, 7, 12, 52, 365, 30, 31, 4, 3, 16, 100, 1000, 5280, 36, 2000, 8, 2, 10, 128, 32, 25, 366, 28}
-_FACTS = re.compile(r"(?:leg|wheel|eye|side|arm|finger|toe|wing|tentacle|ear|tire|state|planet|continent|inning|half|"
-                    r"halve|corner|edge|face|season|string|hand|parent|grandparent|twin|dimension|suit|horn|"
-                    r"time zone|pointer|thumb|digit|oclock|vowel|consonant|letter|inning|strike)")
-_NAMED = re.compile(r"\b(?:room|grade|level|chapter|route|highway|exit|section|phase|day|week|month|year|page|problem|"
-                    r"no\.|version|size|model|flight|bus|apartment|class|type|lane|street|round|unit|january|february|"
-                    r"march|april|may|june|july|august|september|october|november|december|under|age[sd]?|ages|between|"
-                    r"top|first|last|next|every|other|past|another|second|third|final|remaining|these|those|all|only|of the|"
-                    r"the|both|additional|extra|#)\s*#?$", re.IGNORECASE)
-_SOFT_NAMED = {"first", "last", "next", "every", "other", "past", "another", "remaining", "of the", "the", "additional", "extra",
-               "only", "under", "all", "final", "between"}
+_FACTS = re.compile(
+    r"(?:leg|wheel|eye|side|arm|finger|toe|wing|tentacle|ear|tire|state|planet|continent|inning|half|"
+    r"halve|corner|edge|face|season|string|hand|parent|grandparent|twin|dimension|suit|horn|"
+    r"time zone|pointer|thumb|digit|oclock|vowel|consonant|letter|inning|strike)"
+)
+_NAMED = re.compile(
+    r"\b(?:room|grade|level|chapter|route|highway|exit|section|phase|day|week|month|year|page|problem|"
+    r"no\.|version|size|model|flight|bus|apartment|class|type|lane|street|round|unit|january|february|"
+    r"march|april|may|june|july|august|september|october|november|december|under|age[sd]?|ages|between|"
+    r"top|first|last|next|every|other|past|another|second|third|final|remaining|these|those|all|only|of the|"
+    r"the|both|additional|extra|#)\s*#?$",
+    re.IGNORECASE,
+)
+_SOFT_NAMED = {
+    "first",
+    "last",
+    "next",
+    "every",
+    "other",
+    "past",
+    "another",
+    "remaining",
+    "of the",
+    "the",
+    "additional",
+    "extra",
+    "only",
+    "under",
+    "all",
+    "final",
+    "between",
+}
 
 
-_MEASURED = re.compile(r"-(?:hour|week|month|ounce|oz|pound|page|mile|gallon|foot|inch|liter|minute|item|question|piece|mg|ml|gram|acre|meter|kilometer|cm|"
-                       r"square|cup|quart|point|slice|year-old|dollar|kg|lb|km|pint|yard|word|seat|feet)")
+_MEASURED = re.compile(
+    r"-(?:hour|week|month|ounce|oz|pound|page|mile|gallon|foot|inch|liter|minute|item|question|piece|mg|ml|gram|acre|meter|kilometer|cm|"
+    r"square|cup|quart|point|slice|year-old|dollar|kg|lb|km|pint|yard|word|seat|feet)"
+)
 
 
 def _fixed(text: str, m: Mention) -> str:
@@ -169,11 +257,22 @@ def _fixed(text: str, m: Mention) -> str:
         return "part of a name, a ratio or a range"
     if re.match(r"\s?(?:a\.?m\b|p\.?m\b|o'?clock|A\.?M\b|P\.?M\b|noon|:\d)", after):
         return "a time of day"
-    if m.unit != "$" and m.style == "digits" and 1700 <= m.value <= 2100 and re.search(
-            r"(?:\b(?:in|since|by|from|until|of|year|during|and|to|between)\s|,\s)$", before):
+    if (
+        m.unit != "$"
+        and m.style == "digits"
+        and 1700 <= m.value <= 2100
+        and re.search(r"(?:\b(?:in|since|by|from|until|of|year|during|and|to|between)\s|,\s)$", before)
+    ):
         return "a year"
-    if m.unit != "$" and re.search(r"\bat\s$", before) and not re.match(r"\s?(?:%|percent|mile|mph|km|kilo|cent|word|page|foot|feet|"
-                                                                     r"meter|degree|dollar|a\b|per\b|each\b|bird|store|point)", after):
+    if (
+        m.unit != "$"
+        and re.search(r"\bat\s$", before)
+        and not re.match(
+            r"\s?(?:%|percent|mile|mph|km|kilo|cent|word|page|foot|feet|"
+            r"meter|degree|dollar|a\b|per\b|each\b|bird|store|point)",
+            after,
+        )
+    ):
         return "a time of day"
     if re.search(r"\b(?:an)\s\$?$", before):
         return "after an article"
@@ -194,8 +293,12 @@ def _fixed(text: str, m: Mention) -> str:
     if re.match(r"\s+of\s+(?:them|these|those|whom|us|which)\b", after) and word and m.value <= 4:
         return "refers to things named before"
     into = re.match(r"\s*(\w+)\s+(?:in|per|to|makes?|make up|equals?)\s+(?:(?:a|an|one|every|each|1)\s+)?(\w+)", after)
-    if into and m.value in _CONVERSIONS and (singular(into[1]), singular(into[2])) in _UNITS_IN and _conversion(
-            m.value, singular(into[1]), singular(into[2])):
+    if (
+        into
+        and m.value in _CONVERSIONS
+        and (singular(into[1]), singular(into[2])) in _UNITS_IN
+        and _conversion(m.value, singular(into[1]), singular(into[2]))
+    ):
         return "a conversion"
     back = re.search(r"(?:\b1|\bone|\bA|\ba|\bper|\bEach|\beach)\s+(\w+)\s+(?:is|has|=|equals|contains|weighs)\s+(?:equal to\s+)?$", before)
     if back and (m.unit, singular(back[1])) in _UNITS_IN:
@@ -207,16 +310,48 @@ def _fixed(text: str, m: Mention) -> str:
         return "an offer"
     if word and re.match(r"\s+\w+(?:\s\w+)?\s*[,:]\s(?:\w+\s)?[A-Z]\w+(?:,|\sand\s)", after):
         return "a list follows"
-    if m.unit in ("person", "friend", "sister", "brother", "child", "kid", "son", "daughter", "cousin", "sibling", "student", "girl",
-                  "boy", "man", "woman", "neighbor", "classmate", "roommate", "employee") and m.value <= 6 and re.match(
-            r"\s+\w+\s*(?:,|:|named|called|\()", after) and re.search(r"[A-Z]\w+,? and [A-Z]\w+|[a-z] and [a-z]", after[:90]):
+    if (
+        m.unit
+        in (
+            "person",
+            "friend",
+            "sister",
+            "brother",
+            "child",
+            "kid",
+            "son",
+            "daughter",
+            "cousin",
+            "sibling",
+            "student",
+            "girl",
+            "boy",
+            "man",
+            "woman",
+            "neighbor",
+            "classmate",
+            "roommate",
+            "employee",
+        )
+        and m.value <= 6
+        and re.match(r"\s+\w+\s*(?:,|:|named|called|\()", after)
+        and re.search(r"[A-Z]\w+,? and [A-Z]\w+|[a-z] and [a-z]", after[:90])
+    ):
         return "a list may follow"
     return ""
 
 
-_CONVERSION_VALUES = {("minute", "hour"): {60}, ("second", "minute"): {60}, ("hour", "day"): {24}, ("day", "week"): {7},
-                      ("month", "year"): {12}, ("week", "year"): {52}, ("day", "year"): {365, 360, 366},
-                      ("day", "month"): {28, 30, 31}, ("week", "month"): {4}}
+_CONVERSION_VALUES = {
+    ("minute", "hour"): {60},
+    ("second", "minute"): {60},
+    ("hour", "day"): {24},
+    ("day", "week"): {7},
+    ("month", "year"): {12},
+    ("week", "year"): {52},
+    ("day", "year"): {365, 360, 366},
+    ("day", "month"): {28, 30, 31},
+    ("week", "month"): {4},
+}
 
 
 def _conversion(value: Fraction, small: str, large: str) -> bool:
@@ -239,19 +374,21 @@ def mentions_of(text: str, fractions: bool = False) -> list[Mention]:
             top, bottom = map(int, re.split(r"\s?/\s?", raw))
             value, style = Fraction(top, bottom or 1), "fraction"
             if fractions and 0 < top < bottom <= 12 and not re.match(r"\s?/", after):
-                for part in _PLAIN.finditer(raw):
-                    why = "zero or one" if part[0] == "1" else ""
-                    found.append(Mention(start + part.start(), start + part.end(), part[0], number(part[0]), "digits", "/", why))
+                for piece in _PLAIN.finditer(raw):
+                    why = "zero or one" if piece[0] == "1" else ""
+                    found.append(Mention(start + piece.start(), start + piece.end(), piece[0], number(piece[0]), "digits", "/", why))
                 continue
         elif match["num"]:
             value = number(raw)
             style = "commas" if "," in raw else "decimal" if "." in raw else "digits"
         else:
             value, style = _word_value(raw), "word"
-            whole = fractions and re.match(rf"[-\s]({_PART_WORDS})(s?)\b(?=\s+(?:{_PART_AFTER})\b)", after)
-            if whole and value < 5:
+            spelled = re.match(rf"[-\s]({_PART_WORDS})(s?)\b(?=\s+(?:{_PART_AFTER})\b)", after)
+            if fractions and spelled and value < 5:
                 found.append(Mention(start, end, raw, value, "word", "/", "the top of a fraction"))
-                found.append(Mention(end + 1, end + whole.end(), text[end + 1 : end + whole.end()], Fraction(_PARTS[whole[1].lower()]), "part", "/"))
+                found.append(
+                    Mention(end + 1, end + spelled.end(), text[end + 1 : end + spelled.end()], Fraction(_PARTS[spelled[1].lower()]), "part", "/")
+                )
                 continue
             part = re.match(r"[-\s](half|halves|third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth)s?\b", after)
             if part and value < 10 and not re.match(r"[-\s](?:third|fourth|fifth|sixth)s?\s(?:grade|of\s[A-Z])", after):
@@ -267,7 +404,9 @@ def mentions_of(text: str, fractions: bool = False) -> list[Mention]:
             value, style = value + Fraction(1, _PARTS[half[1]]), "fraction"
         money = re.search(r"\$\s?$", text[:start]) or re.match(r"\s?(?:\$(?!\s?\d)|dollars?\b)", after)
         percent = re.match(r"\s?(?:%|percent|per cent)", after)
-        noun = re.match(r"[-\s]*(?:\$\d+[-\s])?(?:(?:more|fewer|less|extra|additional|other|of\sthe|of\shis|of\sher|of\stheir)\s)*([A-Za-z]+)", after)
+        noun = re.match(
+            r"[-\s]*(?:\$\d+[-\s])?(?:(?:more|fewer|less|extra|additional|other|of\sthe|of\shis|of\sher|of\stheir)\s)*([A-Za-z]+)", after
+        )
         unit = "$" if money else "%" if percent else singular(noun[1]) if noun else ""
         mention = Mention(start, end, raw, value, style, unit)
         if style == "word" and (value > 20 or re.search(r"[\s-]", raw)):
@@ -281,22 +420,68 @@ def mentions_of(text: str, fractions: bool = False) -> list[Mention]:
 
 
 _ORDINALS = "first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth"
-_ENUMERATED = {"kind", "type", "part", "sort", "group", "child", "sibling", "friend", "brother", "sister", "son", "daughter", "person", "of", "kid",
-               "different", "way", "section", "stage", "phase", "cousin", "people", "separate", "and", "who"}
+_ENUMERATED = {
+    "kind",
+    "type",
+    "part",
+    "sort",
+    "group",
+    "child",
+    "sibling",
+    "friend",
+    "brother",
+    "sister",
+    "son",
+    "daughter",
+    "person",
+    "of",
+    "kid",
+    "different",
+    "way",
+    "section",
+    "stage",
+    "phase",
+    "cousin",
+    "people",
+    "separate",
+    "and",
+    "who",
+}
 
 
 def _fix_company(text: str, found: list[Mention]) -> list[Mention]:
     """Fixes numbers which the rest of the question speaks for: enumerated things, and numbers equal to a fixed one."""
     listed = re.search(rf"\b(?:{_ORDINALS}|the other|another one|1st|2nd)\b", text, re.IGNORECASE)
-    ranks = {_ORDINALS.split("|").index(word.lower()) + 1 for word in re.findall(rf"\b({_ORDINALS})\b(?!\s(?:of|as|the|that))", text, re.IGNORECASE)}
+    ranks = {
+        _ORDINALS.split("|").index(word.lower()) + 1
+        for word in re.findall(rf"\b({_ORDINALS})\b(?!\s(?:of|as|the|that))", text, re.IGNORECASE)
+    }
     ranks |= {int(n) for n in re.findall(r"\b(\d+)(?:st|nd|rd|th)\b", text)}
     out = []
     for i, m in enumerate(found):
         why = m.fixed
-        if not why and listed and m.value <= 6 and m.style != "decimal" and (m.unit in _ENUMERATED or (
-                m.unit.isalpha() and re.search(rf"\b(?:{_ORDINALS}|last|other|another|final)\s(?:\w+\s)?{m.unit[:4]}", text, re.IGNORECASE))):
+        if (
+            not why
+            and listed
+            and m.value <= 6
+            and m.style != "decimal"
+            and (
+                m.unit in _ENUMERATED
+                or (
+                    m.unit.isalpha()
+                    and re.search(rf"\b(?:{_ORDINALS}|last|other|another|final)\s(?:\w+\s)?{m.unit[:4]}", text, re.IGNORECASE)
+                )
+            )
+        ):
             why = "things are enumerated"
-        if not why and m.unit not in ("$", "%") and m.style != "decimal" and m.value > 2 and (m.value in ranks or m.value + 1 in ranks) and max(ranks) > 2:
+        if (
+            not why
+            and m.unit not in ("$", "%")
+            and m.style != "decimal"
+            and m.value > 2
+            and (m.value in ranks or m.value + 1 in ranks)
+            and max(ranks) > 2
+        ):
             why = "an ordinal counts up to it"
         if not why:
             for k, other in enumerate(found):
@@ -309,49 +494,109 @@ def _fix_company(text: str, found: list[Mention]) -> list[Mention]:
 # -------------------------------------------------------------------------------------------------------------- constants
 
 _CONSTANTS = [
-    (r"\b(?:twice|doubl\w*|half|halv\w+|pairs?|couples?|both|round[- ]?trip|each way|back and forth|there and back|perimeter|"
-     r"biweekly|every other|either|twins?|duo)\b", ["2", "1/2", "0.5"]),
+    (
+        r"\b(?:twice|doubl\w*|half|halv\w+|pairs?|couples?|both|round[- ]?trip|each way|back and forth|there and back|perimeter|"
+        r"biweekly|every other|either|twins?|duo)\b",
+        ["2", "1/2", "0.5"],
+    ),
     (r"\b(?:thirds?|tripl\w*|thrice|triangle)\b", ["3", "1/3"]),
     (r"\b(?:two[- ]thirds)\b", ["2", "3"]),
     (r"\b(?:quarters?|fourths?|quadrupl\w*|square)\b", ["4", "1/4", "0.25"]),
-    (r"\bquarters\b", ["25", "0.25"]), (r"\bdimes?\b", ["10", "0.1"]), (r"\bnickels?\b", ["5", "0.05"]), (r"\bpenn(?:y|ies)\b", ["0.01"]),
-    (r"\bfifths?\b", ["5", "0.2"]), (r"\bsixths?\b", ["6"]), (r"\bsevenths?\b", ["7"]), (r"\beighths?\b", ["8"]), (r"\bninths?\b", ["9"]),
-    (r"\btenths?\b", ["10", "0.1"]), (r"\btwentieths?\b", ["20"]),
+    (r"\bquarters\b", ["25", "0.25"]),
+    (r"\bdimes?\b", ["10", "0.1"]),
+    (r"\bnickels?\b", ["5", "0.05"]),
+    (r"\bpenn(?:y|ies)\b", ["0.01"]),
+    (r"\bfifths?\b", ["5", "0.2"]),
+    (r"\bsixths?\b", ["6"]),
+    (r"\bsevenths?\b", ["7"]),
+    (r"\beighths?\b", ["8"]),
+    (r"\bninths?\b", ["9"]),
+    (r"\btenths?\b", ["10", "0.1"]),
+    (r"\btwentieths?\b", ["20"]),
     (r"\bhalf\b.*(?:%|percent)|(?:%|percent).*\bhalf\b", ["50"]),
-    (r"\bdozens?\b", ["12"]), (r"\bhalf[- ](?:a[- ])?dozen\b", ["6"]),
-    (r"\b(?:weeks?|weekly|daily|every day|each day|per day|a day|days?)\b", ["7"]), (r"\bweekdays?|workweek|work(?:ing)? days?|school days?|"
-     r"school week|monday", ["5"]),
-    (r"\bweekends?\b", ["2"]), (r"\b(?:year|annual|yearly|years)\b", ["12", "52", "365", "4"]), (r"\bmonth(?:s|ly)?\b", ["12", "30", "4"]),
-    (r"\bleap\b", ["366"]), (r"\b(?:april|june|september|november)\b", ["30"]), (r"\bfebruary\b", ["28"]),
+    (r"\bdozens?\b", ["12"]),
+    (r"\bhalf[- ](?:a[- ])?dozen\b", ["6"]),
+    (r"\b(?:weeks?|weekly|daily|every day|each day|per day|a day|days?)\b", ["7"]),
+    (
+        r"\bweekdays?|workweek|work(?:ing)? days?|school days?|"
+        r"school week|monday",
+        ["5"],
+    ),
+    (r"\bweekends?\b", ["2"]),
+    (r"\b(?:year|annual|yearly|years)\b", ["12", "52", "365", "4"]),
+    (r"\bmonth(?:s|ly)?\b", ["12", "30", "4"]),
+    (r"\bleap\b", ["366"]),
+    (r"\b(?:april|june|september|november)\b", ["30"]),
+    (r"\bfebruary\b", ["28"]),
     (r"\b(?:january|march|may|july|august|october|december)\b", ["31"]),
-    (r"\b(?:hours?|hourly|minutes?|mph|km/h)\b", ["60"]), (r"\bseconds?\b", ["60"]), (r"\bhours?\b.*\bseconds?\b|\bseconds?\b.*\bhours?\b", ["3600"]),
-    (r"\b(?:days?|daily)\b", ["24"]), (r"\bhalf (?:an|hour)", ["30"]), (r"\bquarter (?:of an )?hour", ["15"]),
-    (r"\b(?:feet|foot|inch(?:es)?)\b", ["12"]), (r"\byards?\b", ["3", "36"]), (r"\b(?:pounds?|ounces?)\b", ["16"]), (r"\btons?\b", ["2000"]),
-    (r"\bmiles?\b", ["5280"]), (r"\bgallons?\b", ["4", "16", "8", "128", "2"]), (r"\bquarts?\b", ["4", "2", "32"]),
-    (r"\bpints?\b", ["2", "8", "16"]), (r"\bcups?\b", ["8", "16"]), (r"\b(?:kilo\w+|km|kg)\b", ["1000"]), (r"\b(?:ml|milli\w+)\b", ["1000"]),
-    (r"\b(?:cm|centimeters?|meters?)\b", ["100"]), (r"\bmeters?\b", ["1000"]),
-    (r"%|\bpercent\w*|\bper cent", ["100", "1", "0.01"]), (r"\bcents?\b|¢", ["100", "0.01"]), (r"\bdecades?\b", ["10"]),
-    (r"\bcentur(?:y|ies)\b", ["100"]), (r"\bmillions?\b", ["1000000"]), (r"\bthousands?\b", ["1000"]), (r"\bhundreds?\b", ["100"]),
-    (r"\b(?:cows?|dogs?|cats?|horses?|goats?|sheep|lions?|cars?|tables?|pigs?|elephants?|rabbits?|deer|kangaroos?)\b.*\b(?:legs?|wheels?|feet|paws?"
-     r"|tires?)\b|\b(?:legs?|wheels?|feet|paws?|tires?)\b.*\b(?:cows?|dogs?|cats?|horses?|goats?|cars?|tables?|pigs?)\b", ["4"]),
+    (r"\b(?:hours?|hourly|minutes?|mph|km/h)\b", ["60"]),
+    (r"\bseconds?\b", ["60"]),
+    (r"\bhours?\b.*\bseconds?\b|\bseconds?\b.*\bhours?\b", ["3600"]),
+    (r"\b(?:days?|daily)\b", ["24"]),
+    (r"\bhalf (?:an|hour)", ["30"]),
+    (r"\bquarter (?:of an )?hour", ["15"]),
+    (r"\b(?:feet|foot|inch(?:es)?)\b", ["12"]),
+    (r"\byards?\b", ["3", "36"]),
+    (r"\b(?:pounds?|ounces?)\b", ["16"]),
+    (r"\btons?\b", ["2000"]),
+    (r"\bmiles?\b", ["5280"]),
+    (r"\bgallons?\b", ["4", "16", "8", "128", "2"]),
+    (r"\bquarts?\b", ["4", "2", "32"]),
+    (r"\bpints?\b", ["2", "8", "16"]),
+    (r"\bcups?\b", ["8", "16"]),
+    (r"\b(?:kilo\w+|km|kg)\b", ["1000"]),
+    (r"\b(?:ml|milli\w+)\b", ["1000"]),
+    (r"\b(?:cm|centimeters?|meters?)\b", ["100"]),
+    (r"\bmeters?\b", ["1000"]),
+    (r"%|\bpercent\w*|\bper cent", ["100", "1", "0.01"]),
+    (r"\bcents?\b|¢", ["100", "0.01"]),
+    (r"\bdecades?\b", ["10"]),
+    (r"\bcentur(?:y|ies)\b", ["100"]),
+    (r"\bmillions?\b", ["1000000"]),
+    (r"\bthousands?\b", ["1000"]),
+    (r"\bhundreds?\b", ["100"]),
+    (
+        r"\b(?:cows?|dogs?|cats?|horses?|goats?|sheep|lions?|cars?|tables?|pigs?|elephants?|rabbits?|deer|kangaroos?)\b.*\b(?:legs?|wheels?|feet|paws?"
+        r"|tires?)\b|\b(?:legs?|wheels?|feet|paws?|tires?)\b.*\b(?:cows?|dogs?|cats?|horses?|goats?|cars?|tables?|pigs?)\b",
+        ["4"],
+    ),
     (r"\b(?:chickens?|birds?|ducks?|bicycles?|bikes?|motorcycles?)\b.*\b(?:legs?|wheels?|feet|tires?)\b", ["2"]),
-    (r"\b(?:tricycles?)\b", ["3"]), (r"\bspiders?\b", ["8"]), (r"\binsects?|\bants?\b", ["6"]), (r"\b(?:shoes?|socks?|feet|eyes|hands)\b", ["2"]),
-    (r"\b(?:rectang\w+|field|garden|fence)\b", ["2"]), (r"\b(?:square|rectang\w+)\b", ["4"]), (r"\bpentagon\b", ["5"]),
-    (r"\bhexagon\b", ["6"]), (r"\bcubes?\b", ["6", "12", "8"]), (r"\btriplets?\b", ["3"]), (r"\bgross\b", ["144"]), (r"\bdegrees?\b", ["180", "360"]),
-    (r"\bsupplementary|triangle\b", ["180"]), (r"\bcomplementary\b", ["90"]),
+    (r"\b(?:tricycles?)\b", ["3"]),
+    (r"\bspiders?\b", ["8"]),
+    (r"\binsects?|\bants?\b", ["6"]),
+    (r"\b(?:shoes?|socks?|feet|eyes|hands)\b", ["2"]),
+    (r"\b(?:rectang\w+|field|garden|fence)\b", ["2"]),
+    (r"\b(?:square|rectang\w+)\b", ["4"]),
+    (r"\bpentagon\b", ["5"]),
+    (r"\bhexagon\b", ["6"]),
+    (r"\bcubes?\b", ["6", "12", "8"]),
+    (r"\btriplets?\b", ["3"]),
+    (r"\bgross\b", ["144"]),
+    (r"\bdegrees?\b", ["180", "360"]),
+    (r"\bsupplementary|triangle\b", ["180"]),
+    (r"\bcomplementary\b", ["90"]),
 ]
 
 
 _STRONG_WORDS = {
     Fraction(2): r"\b(?:twice|doubl\w*|half|halv\w+|pairs?|couples?|both|round[- ]?trip|each way|weekends?|perimeter|twins?|biweekly)\b",
-    Fraction(3): r"\b(?:thirds?|tripl\w*|thrice|yards?|tricycles?)\b", Fraction(4): r"\b(?:quarters?|fourths?|quadrupl\w*|square|months?)\b",
-    Fraction(5): r"\b(?:fifths?|weekdays?|workweek|nickels?|school days?|work ?days?)\b", Fraction(7): r"\b(?:weeks?|weekly|daily|every day|sevenths?)\b",
-    Fraction(12): r"\b(?:dozens?|years?|annual|yearly|feet|foot|inch\w*)\b", Fraction(60): r"\b(?:hours?|minutes?|hourly|seconds?)\b",
-    Fraction(100): r"%|percent|cents?\b|\bmeters?|\bcm\b", Fraction(24): r"\b(?:days?|daily)\b.*\bhours?\b|\bhours?\b.*\b(?:days?|daily)\b",
-    Fraction(52): r"\b(?:year|annual|yearly)\b", Fraction(365): r"\b(?:year|annual|yearly)\b", Fraction(25): r"\bquarters\b|\bfourth\b.*%",
-    Fraction(10): r"\b(?:dimes?|tenths?|decades?)\b", Fraction(6): r"\b(?:sixths?|half[- ](?:a[- ])?dozen|hexagon|insects?|cubes?)\b",
-    Fraction(30): r"\bhalf (?:an|hour)|\bmonths?\b|\b(?:april|june|september|november)\b", Fraction(16): r"\bounces?\b.*\bpounds?\b|\bpounds?\b.*\bounces?\b",
-    Fraction(50): r"\bhalf\b.*(?:%|percent)|(?:%|percent).*\bhalf\b", Fraction(8): r"\beighths?\b|\bspiders?\b|\bgallons?\b.*\bpints?\b",
+    Fraction(3): r"\b(?:thirds?|tripl\w*|thrice|yards?|tricycles?)\b",
+    Fraction(4): r"\b(?:quarters?|fourths?|quadrupl\w*|square|months?)\b",
+    Fraction(5): r"\b(?:fifths?|weekdays?|workweek|nickels?|school days?|work ?days?)\b",
+    Fraction(7): r"\b(?:weeks?|weekly|daily|every day|sevenths?)\b",
+    Fraction(12): r"\b(?:dozens?|years?|annual|yearly|feet|foot|inch\w*)\b",
+    Fraction(60): r"\b(?:hours?|minutes?|hourly|seconds?)\b",
+    Fraction(100): r"%|percent|cents?\b|\bmeters?|\bcm\b",
+    Fraction(24): r"\b(?:days?|daily)\b.*\bhours?\b|\bhours?\b.*\b(?:days?|daily)\b",
+    Fraction(52): r"\b(?:year|annual|yearly)\b",
+    Fraction(365): r"\b(?:year|annual|yearly)\b",
+    Fraction(25): r"\bquarters\b|\bfourth\b.*%",
+    Fraction(10): r"\b(?:dimes?|tenths?|decades?)\b",
+    Fraction(6): r"\b(?:sixths?|half[- ](?:a[- ])?dozen|hexagon|insects?|cubes?)\b",
+    Fraction(30): r"\bhalf (?:an|hour)|\bmonths?\b|\b(?:april|june|september|november)\b",
+    Fraction(16): r"\bounces?\b.*\bpounds?\b|\bpounds?\b.*\bounces?\b",
+    Fraction(50): r"\bhalf\b.*(?:%|percent)|(?:%|percent).*\bhalf\b",
+    Fraction(8): r"\beighths?\b|\bspiders?\b|\bgallons?\b.*\bpints?\b",
 }
 
 
@@ -375,8 +620,11 @@ def constants_of(question: str, mentions: list[Mention]) -> set[Fraction]:
                 found.add(rest * 100)
             parts = [int(p) for p in re.findall(r"\d+", m.text)]
             found |= {Fraction(p) for p in parts}
-    names = set(re.findall(r"\b(?!(?:If|The|How|He|She|They|What|It|In|On|At|A|An|His|Her|For|There|Each|Then|When|After|All)\b)[A-Z][a-z]+",
-                           question))
+    names = set(
+        re.findall(
+            r"\b(?!(?:If|The|How|He|She|They|What|It|In|On|At|A|An|His|Her|For|There|Each|Then|When|After|All)\b)[A-Z][a-z]+", question
+        )
+    )
     if re.search(r"\b(?:average|mean|equally|evenly|share[sd]?|split|each|combined|they all|altogether|total)\b", question):
         found |= {Fraction(n) for n in range(2, min(len(names), 5) + 1)}
     return found
@@ -580,8 +828,10 @@ def _repeats(steps: list[Step], value: Fraction) -> bool:
     return any(step.value == value for step in steps)
 
 
-_TOKEN = re.compile(r"(?P<num>\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)|(?P<op>[-+*/×÷–−]|\bx\b|(?<=\d)x(?=\d))"
-                    r"|(?P<word>[A-Za-z'’]+)|(?P<skip>[\s$%])|(?P<paren>[()])|(?P<other>.)")
+_TOKEN = re.compile(
+    r"(?P<num>\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)|(?P<op>[-+*/×÷–−]|\bx\b|(?<=\d)x(?=\d))"
+    r"|(?P<word>[A-Za-z'’]+)|(?P<skip>[\s$%])|(?P<paren>[()])|(?P<other>.)"
+)
 
 
 def _spoken(text: str, equals: int, percents: bool = True) -> tuple[Node, list[tuple[int, int, Fraction]]] | None:
@@ -632,6 +882,7 @@ def _unit_after(text: str, end: int) -> str:
 
 # ------------------------------------------------------------------------------------------------------------- resolution
 
+
 def read(question: str, reference: str, fractions: bool = False) -> Reading:
     """Question and reference solution as a chain; raises Unreadable with the reason."""
     answer = final_answer(reference)
@@ -661,8 +912,9 @@ def plain(value: Fraction) -> str:
     return str(value.numerator) if value.denominator == 1 else f"{float(value):.6f}".rstrip("0").rstrip(".")
 
 
-def candidates(value: Fraction, mentions: list[Mention], values: list[Fraction], constants: set[Fraction],
-               faint: set[Fraction] = frozenset()) -> list[Node]:  # type: ignore[assignment]
+def candidates(
+    value: Fraction, mentions: list[Mention], values: list[Fraction], constants: set[Fraction], faint: set[Fraction] = frozenset()
+) -> list[Node]:  # type: ignore[assignment]
     """Every honest source of a literal: numbers of the question, earlier steps, justified constants; then percents' kin."""
     found: list[Node] = []
     for i, m in enumerate(mentions):
@@ -678,8 +930,13 @@ def candidates(value: Fraction, mentions: list[Mention], values: list[Fraction],
             node: Node = ("c", m.value) if m.fixed else ("q", i)
             share: Node = ("/", node, hundred)
             if m.unit == "%":
-                for kin, worth in ((share, m.value / 100), (("-", hundred, node), 100 - m.value), (("+", hundred, node), 100 + m.value),
-                                   (("-", one, share), 1 - m.value / 100), (("+", one, share), 1 + m.value / 100)):
+                for kin, worth in (
+                    (share, m.value / 100),
+                    (("-", hundred, node), 100 - m.value),
+                    (("+", hundred, node), 100 + m.value),
+                    (("-", one, share), 1 - m.value / 100),
+                    (("+", one, share), 1 + m.value / 100),
+                ):
                     if worth == value:
                         found.append(kin)
             elif m.unit in ("cent", "¢") and m.value / 100 == value:
@@ -721,7 +978,12 @@ def chain_values(nodes: list[Node], numbers: dict[int, Fraction]) -> list[Fracti
 
 def _resolve(reading: Reading) -> None:
     constants = constants_of(reading.question, reading.mentions)
-    fractions = {v for m in reading.mentions if m.style == "fraction" for v in (Fraction((m.value % 1).denominator), Fraction((m.value % 1).numerator))}
+    fractions = {
+        v
+        for m in reading.mentions
+        if m.style == "fraction"
+        for v in (Fraction((m.value % 1).denominator), Fraction((m.value % 1).numerator))
+    }
     faint = {v for v in constants if weak(v, reading.question) and v not in fractions}
     steps = reading.steps
     spoken = [value for step in steps for *_, value in step.leaves]
@@ -729,24 +991,37 @@ def _resolve(reading: Reading) -> None:
         alike = [m for m in reading.mentions if m.value == v]
         if len({m.unit for m in alike}) > 1 and spoken.count(v) < len(alike):
             # one of them may be told by the text's structure alone
-            reading.mentions = [replace(m, fixed=m.fixed or "another number is equal to it") if m.value == v else m for m in reading.mentions]
+            reading.mentions = [
+                replace(m, fixed=m.fixed or "another number is equal to it") if m.value == v else m for m in reading.mentions
+            ]
     values = [step.value for step in steps]
     calendar = {Fraction(v) for v in (7, 12, 24, 30, 31, 52, 60, 365)} & (constants - faint)
     reading.mentions = [
-        replace(m, fixed="may be a constant") if not m.fixed and m.value in calendar and m.unit not in ("$", "%", "mph") and re.search(
-            r"month|week|dai?ly?|hour|year|minute|annual", reading.question[max(0, m.start - 30) : m.end + 40]) else m
-        for m in reading.mentions]
+        replace(m, fixed="may be a constant")
+        if not m.fixed
+        and m.value in calendar
+        and m.unit not in ("$", "%", "mph")
+        and re.search(r"month|week|dai?ly?|hour|year|minute|annual", reading.question[max(0, m.start - 30) : m.end + 40])
+        else m
+        for m in reading.mentions
+    ]
+    uses = [(value, _roles(step.node).get(k, "")) for step in steps for k, (_a, _b, value) in enumerate(step.leaves)]
     for m in reading.mentions:
         # the number of things that a sum lists belongs to the text, not to the draw
-        if not m.fixed and m.unit not in ("$", "%") and 2 <= m.value <= 7 and any(_terms(s.node) == m.value for s in steps if m.value > 2):
+        counted = not m.fixed and m.unit not in ("$", "%") and 3 <= m.value <= 7 and any(_terms(step.node) == m.value for step in steps)
+        if counted and all(role == "*" for value, role in uses if value == m.value):
             reading.mentions = [replace(x, fixed="counts the terms of a sum") if x.value == m.value else x for x in reading.mentions]
     for _ in range(2):
         options: list[list[Node]] = []
         for j, step in enumerate(steps):
             average = {Fraction(_terms(s.node)) for s in steps[: j + 1] if _terms(s.node) > 1}
             roles = _roles(step.node)
+            shares = {m.value for m in reading.mentions if m.unit == "%"} | {Fraction(100), Fraction(1, 100)}
+            percent = "%" in reading.solution[step.start : step.end] or len([v for *_, v in step.leaves if v in shares]) > 1
             for k, (_start, _end, value) in enumerate(step.leaves):
-                found = _sift(candidates(value, reading.mentions, values[:j], constants, faint), roles.get(k, ""), value, reading.mentions)
+                found = _sift(
+                    candidates(value, reading.mentions, values[:j], constants, faint), roles.get(k, ""), value, reading.mentions, percent
+                )
                 found = found + [kin for kin in _complements(value, reading.mentions) if kin not in found]
                 if not found and value in average and re.search(r"\b(?:average|mean|equally|evenly)\b", reading.question):
                     found = [("c", value)]
@@ -758,8 +1033,11 @@ def _resolve(reading: Reading) -> None:
             size *= len(found)
             if size > 3000:
                 raise Unreadable(f"ambiguous number: {size}+ readings")
-        readings = sorted((_unused(reading, choice), choice) for choice in _choices(options)) if size > 1 else [
-            (0, tuple(found[0] for found in options))]
+        readings = (
+            sorted((_unused(reading, choice), choice) for choice in _choices(options))
+            if size > 1
+            else [(0, tuple(found[0] for found in options))]
+        )
         best = [choice for score, choice in readings if score == readings[0][0]]
         if not _agree(reading, best) and len(best) <= 200:
             # the words around the numbers may tell: "32 cups * $3" means the step that counts cups
@@ -779,7 +1057,6 @@ def _resolve(reading: Reading) -> None:
 
 
 _RELATIONAL = {Fraction(v) for v in (2, 3, 4, 5, 6, 8, 9, 10)}
-_MORE = re.compile(r"\s+(?:[a-z]+\s+){0,2}?(?:more|less|fewer|older|younger|taller|shorter|extra|additional|longer)\b(?!\s+times)")
 
 
 def _roles(node: Node, above: str = "") -> dict[int, str]:
@@ -790,10 +1067,12 @@ def _roles(node: Node, above: str = "") -> dict[int, str]:
     return {k: v for part in node[1:] for k, v in _roles(part, role).items()}
 
 
-def _sift(found: list[Node], role: str, value: Fraction, mentions: list[Mention]) -> list[Node]:
-    """Drops what the operation tells apart: "twice" never adds 2, and "2 more than" never multiplies by 2."""
+def _sift(found: list[Node], role: str, value: Fraction, mentions: list[Mention], percent: bool) -> list[Node]:
+    """Drops what the operation tells apart: "twice" never adds 2, and 40 % is a bare 40 only where a hundred is near."""
     if len(found) < 2:
         return found
+    if not percent and any(node[0] in ("s", "c") for node in found):
+        found = [node for node in found if node[0] != "q" or mentions[node[1]].unit != "%"]
     if role == "+" and value in _RELATIONAL:
         return [node for node in found if node[0] != "c" or any(m.value == value and m.fixed for m in mentions)] or found
     return found
@@ -820,7 +1099,9 @@ def _hints(text: str, step: Step) -> list[str]:
     for start, end, value in step.leaves:
         spans = [(start, end)]
         if step.marked:
-            spans = [m.span() for m in _PLAIN.finditer(text, low, step.end) if number(m[0]) == value and "<<" not in text[m.end() : m.end() + 3]]
+            spans = [
+                m.span() for m in _PLAIN.finditer(text, low, step.end) if number(m[0]) == value and "<<" not in text[m.end() : m.end() + 3]
+            ]
             spans = [span for span in spans if not any(m.start() <= span[0] < m.end() for m in _MARK.finditer(text))]
         nouns = {singular(m[1]) for _, b in spans if (m := re.match(r"\s([A-Za-z]{3,})", text[b : b + 30]))}
         found.append(nouns.pop() if len(nouns) == 1 else "")
@@ -892,10 +1173,31 @@ def used_mentions(reading: Reading) -> set[int]:
 
 # ------------------------------------------------------------------------------------------------------- the solution's words
 
-_RELATIONS = {"twic": 2, "doub": 2, "half": 2, "halv": 2, "both": 2, "trip": 3, "thri": 3, "thir": 3, "quad": 4, "quar": 4, "four": 4, "fift": 5,
-              "sixt": 6, "seve": 7, "eigh": 8, "nint": 9, "tent": 10, "doze": 12}
-_RELATION = re.compile(r"\b(?:twice|doubl\w*|half|halv\w*|both|tripl\w*|thrice|thirds?|quadrupl\w*|quarters?|fourths?|fifths?|sixths?|sevenths?|"
-                       r"eighths?|ninths?|tenths?|dozens?)\b", re.IGNORECASE)
+_RELATIONS = {
+    "twic": 2,
+    "doub": 2,
+    "half": 2,
+    "halv": 2,
+    "both": 2,
+    "trip": 3,
+    "thri": 3,
+    "thir": 3,
+    "quad": 4,
+    "quar": 4,
+    "four": 4,
+    "fift": 5,
+    "sixt": 6,
+    "seve": 7,
+    "eigh": 8,
+    "nint": 9,
+    "tent": 10,
+    "doze": 12,
+}
+_RELATION = re.compile(
+    r"\b(?:twice|doubl\w*|half|halv\w*|both|tripl\w*|thrice|thirds?|quadrupl\w*|quarters?|fourths?|fifths?|sixths?|sevenths?|"
+    r"eighths?|ninths?|tenths?|dozens?)\b",
+    re.IGNORECASE,
+)
 
 
 def _slots(reading: Reading) -> None:
@@ -970,7 +1272,7 @@ def _explain(reading: Reading, text: str, start: int, end: int, moving: dict[Fra
         value = number(raw) if raw[0].isdigit() or raw[0] == "." else _word_value(raw)
     except (ValueError, KeyError):
         return None
-    low, high = _line(text, start)
+    _low, high = _line(text, start)
     following = min((s.end for s in reading.steps if s.end > start and s.end <= high), default=None)
     if following is not None:
         step = next(s for s in reading.steps if s.end == following)

@@ -64,8 +64,20 @@ class Plan:
 
 # ------------------------------------------------------------------------------------------------------------- parameters
 
-_CAPS = {"hour": (12, 24, 168), "day": (7, 30, 365), "week": (4, 52), "month": (12,), "minute": (60,), "second": (60,), "hr": (12, 24),
-         "min": (60,), "%": (95,), "inch": (96,), "person": (), "weekday": (5,)}
+_CAPS = {
+    "hour": (12, 24, 168),
+    "day": (7, 30, 365),
+    "week": (4, 52),
+    "month": (12,),
+    "minute": (60,),
+    "second": (60,),
+    "hr": (12, 24),
+    "min": (60,),
+    "%": (95,),
+    "inch": (96,),
+    "person": (),
+    "weekday": (5,),
+}
 _CLOSE = {"pound", "lb", "kg", "kilogram", "foot", "inch", "mph", "degree", "year", "hour", "hr", "month", "ton", "stone", "story", "floor"}
 _GRADED = re.compile(r"\b(?:quiz\w*|exams?|tests?|grades?|graded|scored?|scores|midterm|battery)\b", re.IGNORECASE)
 _AGES = re.compile(r"\b(?:years? old|years?-old|age[sd]?|older|younger|born|birthday|year younger)\b")
@@ -86,8 +98,13 @@ def _step(m: Mention) -> tuple[Fraction, Fraction]:
                 return Fraction(grain, 100), Fraction(0)
     if m.unit == "%":
         return Fraction(5 if v % 5 == 0 else 1), Fraction(0)
-    for size, grains in ((100000, (10000, 5000, 1000, 500)), (10000, (1000, 500, 100)), (1000, (100, 50, 20, 10)), (200, (50, 20, 10, 5)),
-                         (50, (10, 5, 2))):
+    for size, grains in (
+        (100000, (10000, 5000, 1000, 500)),
+        (10000, (1000, 500, 100)),
+        (1000, (100, 50, 20, 10)),
+        (200, (50, 20, 10, 5)),
+        (50, (10, 5, 2)),
+    ):
         if v >= size:
             for grain in grains:
                 if v % grain == 0:
@@ -143,10 +160,71 @@ def _parameters(reading: Reading) -> tuple[list[Parameter], dict[int, int]]:
     return found, of
 
 
-_PLAIN_WORDS = {"of", "in", "and", "more", "less", "fewer", "times", "on", "for", "to", "from", "at", "the", "a", "an", "is", "are", "per", "each",
-                "other", "or", "with", "by", "if", "as", "he", "she", "they", "it", "that", "but", "have", "has", "was", "were", "who", "how", "when",
-                "while", "than", "will", "then", "so", "level", "rng", "number", "show", "pick", "words", "math", "random", "cents", "grouped",
-                "solve", "draw", "make", "wrong", "sensible", "near", "close", "question", "solution", "answer"}
+_PLAIN_WORDS = {
+    "of",
+    "in",
+    "and",
+    "more",
+    "less",
+    "fewer",
+    "times",
+    "on",
+    "for",
+    "to",
+    "from",
+    "at",
+    "the",
+    "a",
+    "an",
+    "is",
+    "are",
+    "per",
+    "each",
+    "other",
+    "or",
+    "with",
+    "by",
+    "if",
+    "as",
+    "he",
+    "she",
+    "they",
+    "it",
+    "that",
+    "but",
+    "have",
+    "has",
+    "was",
+    "were",
+    "who",
+    "how",
+    "when",
+    "while",
+    "than",
+    "will",
+    "then",
+    "so",
+    "level",
+    "rng",
+    "number",
+    "show",
+    "pick",
+    "words",
+    "math",
+    "random",
+    "cents",
+    "grouped",
+    "solve",
+    "draw",
+    "make",
+    "wrong",
+    "sensible",
+    "near",
+    "close",
+    "question",
+    "solution",
+    "answer",
+}
 
 
 def _name(m: Mention, taken: set[str]) -> str:
@@ -186,8 +264,11 @@ def source(node: Node, names: list[str], above: int = 0, right: bool = False) ->
     kind = node[0]
     if kind == "c":
         value = node[1]
-        return (str(value.numerator) if value >= 0 or not above else f"({value.numerator})") if value.denominator == 1 else (
-            f"Fraction({value.numerator}, {value.denominator})")
+        return (
+            (str(value.numerator) if value >= 0 or not above else f"({value.numerator})")
+            if value.denominator == 1
+            else (f"Fraction({value.numerator}, {value.denominator})")
+        )
     if kind == "q":
         return names[node[1]]
     if kind == "s":
@@ -238,11 +319,16 @@ _CHOOSES = re.compile(
     r"\b(?:cheap\w*|expensive|better|best|worse|whichever|fast\w*|slow\w*|most|least|maximum|minimum|larg\w+|small\w+|bigg\w+|highest|lowest|"
     r"first to|sooner|later|winner|wins?|won|longer|shorter|oldest|youngest|tallest|heavi\w+|enough|exceed\w*|limit|up to|at least|at most|"
     r"capacity|fits?|over|above|beyond|after the first|if (?:they|he|she|you) (?:buys?|spends?|works?)|greater|difference|"
-    r"more than|less than|save[sd]?|profit|better deal)\b", re.IGNORECASE)
+    r"more than|less than|save[sd]?|profit|better deal)\b",
+    re.IGNORECASE,
+)
 
 
-_THRESHOLD = re.compile(r"\b(?:over|above|exceed\w*|more than|at least|less than|under|up to|first|limit of|maximum of|minimum of|beyond|after|"
-                        r"at most|no more than|least|below|reach\w*)\s\$?$", re.IGNORECASE)
+_THRESHOLD = re.compile(
+    r"\b(?:over|above|exceed\w*|more than|at least|less than|under|up to|first|limit of|maximum of|minimum of|beyond|after|"
+    r"at most|no more than|least|below|reach\w*)\s\$?$",
+    re.IGNORECASE,
+)
 
 
 def _subnodes(node: Node):
@@ -276,7 +362,9 @@ def _rules(plan: Plan, reach: int = 4) -> None:
             if a.value >= b.value or not (i in varying or j in varying):
                 continue
             between = reading.question[a.end : b.start] if i < j else ""
-            part = i < j and re.fullmatch(r"\s*(?:\w+\s+){0,2}(?:out\s+)?of\s+(?:the|his|her|their|these|those|its|my|all)?\s*(?:\w+\s+)?", between)
+            part = i < j and re.fullmatch(
+                r"\s*(?:\w+\s+){0,2}(?:out\s+)?of\s+(?:the|his|her|their|these|those|its|my|all)?\s*(?:\w+\s+)?", between
+            )
             if not part and not chooses and i in varying and j in varying and likes[a.unit] > 2:
                 continue
             if not part and (a.unit != b.unit or not a.unit or (a.style == "fraction" or b.style == "fraction")):
@@ -302,8 +390,11 @@ def _rules(plan: Plan, reach: int = 4) -> None:
     for i, p in enumerate(parameters):
         most = min(p.most or p.value * reach + 20, p.value * reach + 20)
         add(f"{plain(min(p.least, p.value))} <= {names[i]} <= {int(most)}", "numbers of a like size")
-    bounds = [m for k, m in enumerate(reading.mentions) if k not in varying and m.unit != "%" and m.style != "fraction" and _THRESHOLD.search(
-        reading.question[: m.start])]
+    bounds = [
+        m
+        for k, m in enumerate(reading.mentions)
+        if k not in varying and m.unit != "%" and m.style != "fraction" and _THRESHOLD.search(reading.question[: m.start])
+    ]
     for m in bounds:
         for j, step in enumerate(steps):
             if plan.nodes[j][0] != "c" and (step.unit == m.unit or not step.unit or m.unit == "$"):
@@ -379,6 +470,7 @@ def _rules(plan: Plan, reach: int = 4) -> None:
 
 # ---------------------------------------------------------------------------------------------------------------- plan
 
+
 def plan_of(reading: Reading) -> Plan:
     """Parameters, chain and rules of a program for this reading; raises Unreadable when sensible draws are too rare or too alike."""
     parameters, of = _parameters(reading)
@@ -386,15 +478,39 @@ def plan_of(reading: Reading) -> Plan:
         raise Unreadable("no number may vary")
     nodes = [_over(step.node, of, lambda i: reading.mentions[i].value) for step in reading.steps]
     whole = all(p.value.denominator == 1 and p.step.denominator == 1 for p in parameters) and all(
-        s.value.denominator == 1 for s in reading.steps)
+        s.value.denominator == 1 for s in reading.steps
+    )
     plan = Plan(reading, parameters, nodes, whole)
     _rules(plan)
     _tune(plan)
     return plan
 
 
-_PEOPLE = {"friend", "sibling", "child", "brother", "sister", "person", "kid", "student", "player", "member", "coworker", "cousin", "roommate",
-           "guest", "man", "woman", "boy", "girl", "son", "daughter", "neighbor", "colleague", "teammate"}
+_PEOPLE = {
+    "friend",
+    "sibling",
+    "child",
+    "brother",
+    "sister",
+    "person",
+    "kid",
+    "student",
+    "player",
+    "member",
+    "coworker",
+    "cousin",
+    "roommate",
+    "guest",
+    "man",
+    "woman",
+    "boy",
+    "girl",
+    "son",
+    "daughter",
+    "neighbor",
+    "colleague",
+    "teammate",
+}
 
 
 def _related(reading: Reading, used: set[int]) -> set[int]:
@@ -418,7 +534,11 @@ def _related(reading: Reading, used: set[int]) -> set[int]:
                 if a != b and u in (x * y, x - y):
                     kept |= {a, b}
         if u >= 7:
-            rest = [(k, other.value) for k, other in enumerate(reading.mentions) if other is not m and other.value < u and other.style != "fraction"][:10]
+            rest = [
+                (k, other.value)
+                for k, other in enumerate(reading.mentions)
+                if other is not m and other.value < u and other.style != "fraction"
+            ][:10]
             for size in range(2, len(rest) + 1):
                 for some in itertools.combinations(rest, size):
                     if sum(v for _, v in some) == u:
@@ -469,7 +589,13 @@ def chain_source(plan: Plan) -> str:
     out += ["    " + line for line in _solve_lines(plan)]
     out.append(f"    return {_steps_tuple(plan)}")
     out += ["", "", f"def sensible({names}):", '    """Whether the problem and every step of its solution make sense."""']
-    ranks = {"the order of like numbers": 0, "parts of a hundred": 0, "numbers of a like size": 0, "'a' stays 'a'": 0, "what is reduced stays reduced": 0}
+    ranks = {
+        "the order of like numbers": 0,
+        "parts of a hundred": 0,
+        "numbers of a like size": 0,
+        "'a' stays 'a'": 0,
+        "what is reduced stays reduced": 0,
+    }
     rules = sorted(plan.rules, key=lambda rule: ranks.get(rule[1], 1))
     early = [r for r in rules if ranks.get(r[1], 1) == 0]
     late = [r for r in rules if ranks.get(r[1], 1) == 1]
@@ -540,8 +666,9 @@ def _draw(plan: Plan, rng: random.Random, level: int) -> tuple:
             k = kit.pick(rng, level, int(quotient), 1, 1 if quotient < 2 else 2, 10**9, kit.NEAR, p.room)
             values[i] = int(evaluate(node, lambda n, k=k: n[1] if n[0] == "c" else k if n[1] == len(values) else values[n[1]]))
         else:
-            value, step, least, most, plus = (int(x) if x.denominator == 1 else float(x) for x in (
-                p.value - p.plus, p.step, p.least, p.most or Fraction(10**9), p.plus))
+            value, step, least, most, plus = (
+                int(x) if x.denominator == 1 else float(x) for x in (p.value - p.plus, p.step, p.least, p.most or Fraction(10**9), p.plus)
+            )
             spread = kit.CLOSE if p.close else kit.HUGE if p.huge else kit.WIDE if p.wide else kit.NEAR
             values[i] = kit.pick(rng, level, value, step, least, most, spread, p.room, plus)
     return tuple(values)
@@ -602,23 +729,30 @@ def _expand(plan: Plan, node: Node) -> Node:
 def _quotients(plan: Plan):
     """Ways to draw a number through the quotient that must come out whole: index, expression, quotient at the original."""
     fresh: Node = ("q", len(plan.parameters))
-    for j, step in enumerate(plan.nodes):
+    for _j, step in enumerate(plan.nodes):
         for node in _subnodes(step):
             if node[0] != "/" or (node[2][0] == "c" and node[2][1].denominator > 1):
                 continue
-            quotient = evaluate(node, lambda n: n[1] if n[0] == "c" else plan.parameters[n[1]].value if n[0] == "q" else plan.reading.steps[n[1]].value)
+            quotient = evaluate(
+                node, lambda n: n[1] if n[0] == "c" else plan.parameters[n[1]].value if n[0] == "q" else plan.reading.steps[n[1]].value
+            )
             if quotient.denominator > 1 or quotient < 1:
                 continue
             below = _parameters_in(plan, node[2])
             for i in _parameters_in(plan, node[1]) - below:
                 found = _isolate(plan, node[1], i, ("*", node[2], fresh))
                 expression = _expand(plan, found) if found else None
-                if expression and not any(part[0] == "/" for part in _subnodes(expression)) and all(
-                        n[0] != "c" or n[1].denominator == 1 for n in leaves_of(expression)):
+                if (
+                    expression
+                    and not any(part[0] == "/" for part in _subnodes(expression))
+                    and all(n[0] != "c" or n[1].denominator == 1 for n in leaves_of(expression))
+                ):
                     yield i, expression, quotient
 
 
-_PEOPLED = re.compile(r"\b(?:students?|class|classroom|child(?:ren)?|kids?|family|team|friends?|people|party|age|years?|hours?|weigh\w*)\b", re.IGNORECASE)
+_PEOPLED = re.compile(
+    r"\b(?:students?|class|classroom|child(?:ren)?|kids?|family|team|friends?|people|party|age|years?|hours?|weigh\w*)\b", re.IGNORECASE
+)
 
 
 def _tune(plan: Plan) -> None:
@@ -641,7 +775,11 @@ def _tune(plan: Plan) -> None:
     aged = bool(_AGES.search(plan.reading.question))
     for room, wide in ((1, False), (2, False), (4, False), (4, True), (7, True), (12, True)):
         if room == 12:
-            if len(plan.parameters) > 2 or _PEOPLED.search(plan.reading.question) or any(p.close or p.unit in ("%", "/") for p in plan.parameters):
+            if (
+                len(plan.parameters) > 2
+                or _PEOPLED.search(plan.reading.question)
+                or any(p.close or p.unit in ("%", "/") for p in plan.parameters)
+            ):
                 break
             _rules(plan, 7)
             load()
@@ -654,7 +792,11 @@ def _tune(plan: Plan) -> None:
         if plan.whole and (best[0] < 0.05 or best[1] < 60):
             for i, expression, quotient in _quotients(plan):
                 p = plan.parameters[i]
-                if p.via is not None or p.unit == "%" or any(plan.parameters[k].via is not None for k in _parameters_in(plan, expression) if k < len(plan.parameters)):
+                if (
+                    p.via is not None
+                    or p.unit == "%"
+                    or any(plan.parameters[k].via is not None for k in _parameters_in(plan, expression) if k < len(plan.parameters))
+                ):
                     continue
                 p.via = (expression, quotient)
                 result = _measure(plan, space)
@@ -689,14 +831,20 @@ def _tune(plan: Plan) -> None:
 
 # ------------------------------------------------------------------------------------------------------------------ emit
 
+
 def emit(plan: Plan, failure_id: str, skill: str) -> str:
     """Source of the whole program."""
     reading, parameters = plan.reading, plan.parameters
     names = [p.name for p in parameters]
     fields: dict[str, str] = {}
-    question = _template(reading.question, [
-        (m.start, m.end, _field(p.name, m.text, m.style, ("q", i), plan, fields))
-        for i, p in enumerate(parameters) for m in (reading.mentions[k] for k in p.mentions)])
+    question = _template(
+        reading.question,
+        [
+            (m.start, m.end, _field(p.name, m.text, m.style, ("q", i), plan, fields))
+            for i, p in enumerate(parameters)
+            for m in (reading.mentions[k] for k in p.mentions)
+        ],
+    )
     of = {k: i for i, p in enumerate(parameters) for k in p.mentions}
     slots = []
     for start, end, node in reading.slots:
@@ -708,13 +856,25 @@ def emit(plan: Plan, failure_id: str, skill: str) -> str:
         slots.append((start, end, _field(_slot_name(over, names), text, style, over, plan, fields)))
     solution = _solution(plan, slots, fields)
     answer = f"step{reading.final + 1}"
-    needs = [name for name in ("grouped", "cents", "words") if any((name + "(" if name != "words" else "WORDS[") in f for f in fields.values())]
-    fractions_needed = not plan.whole or plan.wrong is not None or any("show(" in f or "grouped(" in f or "Fraction(" in f for f in fields.values())
+    needs = [
+        name for name in ("grouped", "cents", "words") if any((name + "(" if name != "words" else "WORDS[") in f for f in fields.values())
+    ]
+    fractions_needed = (
+        not plan.whole
+        or plan.wrong is not None
+        or any("show(" in f or "grouped(" in f or "Fraction(" in f for f in fields.values())
+        or ("Fraction(" in chain_source(plan))
+    )
     head = ["import math"]
     if fractions_needed:
         head.append("from fractions import Fraction")
-    parts = [f'"""Practice for: {_one_line(skill)}. The numbers of one problem are drawn anew and its solution is computed again."""', "",
-             *head, "", f"NEAR = {kit.NEAR!r}"]
+    parts = [
+        f'"""Practice for: {_one_line(skill)}. The numbers of one problem are drawn anew and its solution is computed again."""',
+        "",
+        *head,
+        "",
+        f"NEAR = {kit.NEAR!r}",
+    ]
     if any(p.close for p in parameters):
         parts.append(f"CLOSE = {kit.CLOSE!r}")
     if any(p.huge and not p.close and p.via is None for p in parameters):
@@ -751,17 +911,31 @@ def emit(plan: Plan, failure_id: str, skill: str) -> str:
     parts += [f'        "{key}": {expression},' for key, expression in fields.items()]
     parts.append("    }")
     shown = "show" if not plan.whole else "str"
-    parts += ["    return {", '        "question": QUESTION.format(**shown),', '        "solution": SOLUTION.format(**shown),',
-              f'        "answer": {shown}({answer}),', "    }", ""]
+    parts += [
+        "    return {",
+        '        "question": QUESTION.format(**shown),',
+        '        "solution": SOLUTION.format(**shown),',
+        f'        "answer": {shown}({answer}),',
+        "    }",
+        "",
+    ]
     if plan.wrong is not None:
         parts += ["", f"def wrong({arguments}):"]
         parts += [f"    {n} = Fraction(str({n}))" for n in names]
         for j, node in enumerate(plan.wrong):
             parts.append(f"    step{j + 1} = {_safe(node, names)}")
-        parts += [f"    return show(step{len(plan.wrong)})", "", "", f"def tells({arguments}):",
-                  '    """Whether the misconception gives another answer here."""', "    try:",
-                  f"        return Fraction(wrong({arguments})) != solve({arguments})[{reading.final}]",
-                  "    except ZeroDivisionError:", "        return False", ""]
+        parts += [
+            f"    return show(step{len(plan.wrong)})",
+            "",
+            "",
+            f"def tells({arguments}):",
+            '    """Whether the misconception gives another answer here."""',
+            "    try:",
+            f"        return Fraction(wrong({arguments})) != solve({arguments})[{reading.final}]",
+            "    except ZeroDivisionError:",
+            "        return False",
+            "",
+        ]
     parts += ["", f"ANCHORS = {{{failure_id!r}: {anchor}}}", ""]
     return "\n".join(parts)
 
@@ -781,7 +955,9 @@ def _slot_name(node: Node, names: list[str]) -> str:
     if node[0] == "s":
         return f"step{node[1] + 1}"
     letters = {"/": "share", "-": "rest", "+": "raised", "*": "percent"}
-    return next(names[n[1]] if n[0] == "q" else f"step{n[1] + 1}" for n in leaves_of(node) if n[0] != "c") + "_" + letters.get(node[0], "kin")
+    return (
+        next(names[n[1]] if n[0] == "q" else f"step{n[1] + 1}" for n in leaves_of(node) if n[0] != "c") + "_" + letters.get(node[0], "kin")
+    )
 
 
 def _field(name: str, text: str, style: str, node: Node, plan: Plan, fields: dict[str, str]) -> str:
@@ -805,11 +981,16 @@ def _field(name: str, text: str, style: str, node: Node, plan: Plan, fields: dic
     if style == "word" and not (node[0] == "q" and (plan.parameters[node[1]].most or 99) <= 20):
         style = "digits"
     if style == "word":
-        key, shown = name + ("_Word" if text[0].isupper() else "_word"), f"WORDS[{expression}]" + (".capitalize()" if text[0].isupper() else "")
+        key, shown = (
+            name + ("_Word" if text[0].isupper() else "_word"),
+            f"WORDS[{expression}]" + (".capitalize()" if text[0].isupper() else ""),
+        )
     elif style == "decimal" and re.search(r"\.\d\d$", text) and plainly:
         key, shown = name + "_cents", f"cents({expression})" + (".lstrip('0')" if text[0] == "." else "")
     elif text[0] == "." and plainly:
         key, shown = name + "_point", f"show(str({expression})).lstrip('0')"
+    elif style == "commas" and "." in text:
+        key, shown = name + "_grouped", f'f"{{float({expression}):,.{len(text.rpartition(".")[2])}f}}"'
     elif style == "commas":
         key, shown = name + "_grouped", f'f"{{{expression}:,}}"' if exact else f"grouped({expression})"
     else:
@@ -894,7 +1075,9 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
     try:
         plan = plan_of(read(question, reference))
     except Unreadable as error:
-        if not re.search(r"\d\s?/\s?\d|thirds?\b|fourths?\b|quarters?\b|fifths?\b|sixths?\b|sevenths?\b|eighths?\b|ninths?\b|tenths?\b", question):
+        if not re.search(
+            r"\d\s?/\s?\d|thirds?\b|fourths?\b|quarters?\b|fifths?\b|sixths?\b|sevenths?\b|eighths?\b|ninths?\b|tenths?\b", question
+        ):
             raise
         try:
             plan = plan_of(read(question, reference, fractions=True))
@@ -922,5 +1105,6 @@ def _mislead(plan: Plan, response: str) -> None:
         return
     if any(leaf[0] == "q" for node in over for leaf in leaves_of(node)):
         plan.wrong = over
+
 
 __all__ = ["Plan", "emit", "plan_of", "write"]
