@@ -1,7 +1,7 @@
 """Makes the target `tiny` from nothing: `python scripts/make_tiny.py OUT`. Prints its time and its accuracy per skill.
 
-The corpus is drawn on the fly from the train split of `sums`: the strong skills often, the weak ones
-(`errata.tasks.sums.WEAK`) about once in two thousand rows each, a few `sums_plus` rows of strong skills, and drills of
+The corpus is drawn on the fly from the train split of `sums`: the common skills often, the rare ones
+(`errata.tasks.sums.RARE`) about once in two thousand rows each, a few `sums_plus` rows of common skills, and drills of
 single sums. Loss is on the assistant's text. The same seed and library versions on the same kind of CPU give the same
 weights. It needs no GPU and no network.
 """
@@ -10,6 +10,7 @@ import argparse
 import json
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from transformers.utils import logging as transformers_logging
 
 from errata.signatures.records import Example
-from errata.tasks.sums import CHANGES, SKILLS, SUMS, SUMS_PLUS, WEAK, draw
+from errata.tasks.sums import CHANGES, RARE, SKILLS, SUMS, SUMS_PLUS, WEAK, draw
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 TEMPLATE = (
@@ -30,8 +31,8 @@ TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-STRONG = [skill for skill in SKILLS if skill.name not in WEAK]
-RARE = [skill for skill in SKILLS if skill.name in WEAK]
+COMMON = [skill for skill in SKILLS if skill.name not in RARE]
+UNCOMMON = [skill for skill in SKILLS if skill.name in RARE]
 
 
 def row(rng: random.Random, rare: float, plus: float, drills: float) -> tuple[str, str]:
@@ -41,11 +42,11 @@ def row(rng: random.Random, rare: float, plus: float, drills: float) -> tuple[st
         question, solution = drill(rng)
         example = Example(task="sums", split="train", question=question, answer=solution.rpartition(" ")[2], solution=solution)
     elif share < drills + plus:
-        example = draw(rng.choice(STRONG), rng, "train", rng.choice(CHANGES))
-    elif share < drills + plus + rare * len(RARE):
-        example = draw(rng.choice(RARE), rng, "train")
+        example = draw(rng.choice(COMMON), rng, "train", rng.choice(CHANGES))
+    elif share < drills + plus + rare * len(UNCOMMON):
+        example = draw(rng.choice(UNCOMMON), rng, "train")
     else:
-        example = draw(rng.choice(STRONG), rng, "train")
+        example = draw(rng.choice(COMMON), rng, "train")
     prompt = f"<|user|>{SUMS.prompt(example)[0]['content']}<|end|><|assistant|>"
     return prompt, SUMS.completion(example.solution, example.answer) + "<|end|>"
 
@@ -121,10 +122,10 @@ def make_model(tokenizer: PreTrainedTokenizerFast, hidden: int, layers: int) -> 
     return LlamaForCausalLM(config)
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace):
+def batches(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace, seed: str):
     """Endless (ids, labels) batches of shape (batch, tokens), rows of like length together; labels are -100 on prompt
     and padding."""
-    rng = random.Random(f"tiny corpus {args.seed}")
+    rng = random.Random(f"tiny corpus {seed}")
     while True:
         rows = [row(rng, args.rare, args.plus, args.drills) for _ in range(args.batch * 32)]
         yield from sorted_batches(tokenizer, rows, args.batch, rng)
@@ -156,22 +157,28 @@ def loss_of(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor) ->
     return torch.nn.functional.cross_entropy(model.lm_head(hidden[place]), wanted[place])
 
 
-def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> None:
-    """Muon on the matrices, AdamW on the rest, both with a short warm-up and a cosine to zero."""
+def train(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    args: argparse.Namespace,
+    seed: str,
+    steps: int,
+    share: Callable[[int], float],
+) -> None:
+    """One leg: Muon on the matrices, AdamW on the rest; `share` gives each step's part of the peak learning rate."""
     matrices = [p for n, p in model.model.layers.named_parameters() if p.ndim == 2]
     rest = [p for p in model.parameters() if not any(p is m for m in matrices)]
-    optimizers = [
-        torch.optim.Muon(matrices, lr=args.lr, momentum=0.95, weight_decay=0.01),
-        torch.optim.AdamW(rest, lr=args.lr / 4, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
     peaks = [args.lr, args.lr / 4]
+    optimizers = [
+        torch.optim.Muon(matrices, lr=peaks[0], momentum=0.95, weight_decay=0.01),
+        torch.optim.AdamW(rest, lr=peaks[1], betas=(0.9, 0.98), weight_decay=0.0),
+    ]
     start, seen, total = time.monotonic(), 0, 0.0
-    stream = batches(tokenizer, args)
+    stream = batches(tokenizer, args, seed)
     model.train()
-    for step in range(args.steps):
-        share = min(1.0, (step + 1) / 100) * 0.5 * (1 + torch.cos(torch.tensor(step / args.steps * torch.pi)).item())
+    for step in range(steps):
         for optimizer, peak in zip(optimizers, peaks, strict=True):
-            optimizer.param_groups[0]["lr"] = peak * share
+            optimizer.param_groups[0]["lr"] = peak * share(step)
         ids, labels = next(stream)
         loss = loss_of(model, ids, labels)
         loss.backward()
@@ -184,11 +191,21 @@ def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: arg
         if (step + 1) % args.log == 0:
             took = time.monotonic() - start
             print(
-                f"step {step + 1}/{args.steps} loss {total / args.log:.4f} {seen / took:.0f} tokens/s {took:.0f} s",
+                f"step {step + 1}/{steps} loss {total / args.log:.4f} {seen / took:.0f} tokens/s {took:.0f} s",
                 flush=True,
             )
             total = 0.0
             save(model, tokenizer, Path(args.out))  # a run that is stopped leaves what it has
+
+
+def main_share(step: int, horizon: int) -> float:
+    """Warm-up over 100 steps, then a cosine that would reach zero at `horizon`."""
+    return min(1.0, (step + 1) / 100) * 0.5 * (1 + torch.cos(torch.tensor(step / horizon * torch.pi)).item())
+
+
+def last_share(step: int, steps: int, first: float) -> float:
+    """From `first` straight to zero, after 20 steps in which the fresh optimizers warm up."""
+    return first * min(1.0, (step + 1) / 20) * (1 - step / steps)
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
@@ -235,10 +252,12 @@ def report(out: Path, items: int) -> None:
     columns = {name: accuracy(model, tokenizer, task, examples) for name, (task, examples) in sets.items()}
     print(f"{'skill':18}" + "".join(f"{name:>15}" for name in columns) + f"   ({items} items a skill, per cent)")
     for skill in SKILLS:
-        weak = " weak" if skill.name in WEAK else ""
-        print(f"{skill.name:18}" + "".join(f"{column[skill.name]:15.1f}" for column in columns.values()) + weak)
-    for title, group in (("strong", STRONG), ("weak", RARE)):
-        means = [sum(column[skill.name] for skill in group) / len(group) for column in columns.values()]
+        mark = " weak" if skill.name in WEAK else ""
+        print(f"{skill.name:18}" + "".join(f"{column[skill.name]:15.1f}" for column in columns.values()) + mark)
+    weak = [skill.name for skill in SKILLS if skill.name in WEAK]
+    strong = [skill.name for skill in SKILLS if skill.name not in WEAK]
+    for title, group in (("strong", strong), ("weak", weak)):
+        means = [sum(column[name] for name in group) / len(group) for column in columns.values()]
         print(f"{title:18}" + "".join(f"{mean:15.1f}" for mean in means))
     task, examples = sets["sums_plus dev"]
     by_change = accuracy(model, tokenizer, task, [e for e in examples if e.skill not in WEAK], lambda example: example.meta["change"])
@@ -248,17 +267,25 @@ def report(out: Path, items: int) -> None:
     )
 
 
+def last_leg(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> None:
+    """Anneals: this is where most of the slips of arithmetic go."""
+    first = main_share(args.steps, args.horizon)
+    train(model, tokenizer, args, f"{args.seed} last", args.last, lambda step: last_share(step, args.last, first))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", help="folder to write the model to")
-    parser.add_argument("--steps", type=int, default=4400)
+    parser.add_argument("--steps", type=int, default=1900, help="steps of the first leg")
+    parser.add_argument("--horizon", type=int, default=4400, help="where the first leg's cosine would reach zero")
+    parser.add_argument("--last", type=int, default=1100, help="steps of the last leg, in which the rate falls to zero")
     parser.add_argument("--batch", type=int, default=64, help="rows a step")
     parser.add_argument("--lr", type=float, default=0.02, help="peak learning rate of the matrices")
     parser.add_argument("--hidden", type=int, default=96)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=640)
-    parser.add_argument("--rare", type=float, default=0.0005, help="share of each weak skill in the corpus")
-    parser.add_argument("--plus", type=float, default=0.04, help="share of sums_plus rows of strong skills")
+    parser.add_argument("--rare", type=float, default=0.0005, help="share of each rare skill in the corpus")
+    parser.add_argument("--plus", type=float, default=0.04, help="share of sums_plus rows of common skills")
     parser.add_argument("--drills", type=float, default=0.14, help="share of single sums")
     parser.add_argument("--items", type=int, default=30, help="items a skill in the final table")
     parser.add_argument("--log", type=int, default=100, help="steps between two lines")
@@ -270,7 +297,8 @@ def main() -> None:
     tokenizer = make_tokenizer(args.vocabulary)
     model = make_model(tokenizer, args.hidden, args.layers)
     print(f"{sum(p.numel() for p in model.parameters())} parameters, vocabulary {len(tokenizer)}", flush=True)
-    train(model, tokenizer, args)
+    train(model, tokenizer, args, f"{args.seed}", args.steps, lambda step: main_share(step, args.horizon))
+    last_leg(model, tokenizer, args)
     save(model, tokenizer, Path(args.out))
     print(f"trained in {time.monotonic() - start:.0f} s with {torch.get_num_threads()} threads")
     report(Path(args.out), args.items)

@@ -3,33 +3,78 @@ datasets)."""
 
 import difflib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..signatures.errors import UsageError
-from .base import Task
+from .base import Runner, Task
 from .doctor import Finding, doctor
 
-__all__ = ["Finding", "Task", "doctor", "load_task"]
+if TYPE_CHECKING:
+    from .table import TableSettings
+
+__all__ = ["Finding", "Runner", "Task", "doctor", "load_task"]
+
+KNOWN = (
+    "sums", "sums_plus", "gsm8k:PATH", "gsm_plus[:PATH]", "mmlu[:PATH]", "arc[:PATH]", "mbpp[:PATH]", "humaneval[:PATH]", "bbh:PATH",
+    "reasoning_gym:NAME", "jsonl:PATH", "parquet:PATH", "hf:NAME[CONFIG]",
+)  # fmt: skip
+"""How each task is written; a task whose path may be left out comes from the hub then."""
 
 
-def load_task(name: str) -> Task:
-    """The task called `sums`, `sums_plus` or `gsm8k:PATH` (a JSONL file, or a folder with train.jsonl, test.jsonl,
-    dev.jsonl).
+def load_task(name: str, table: "TableSettings | None" = None, runner: Runner | None = None) -> Task:
+    """The task called `name`, written as in KNOWN.
 
-    Raises UsageError for an unknown name, naming the nearest one, and TaskError for unusable data.
+    `table` says how the columns of jsonl:, parquet: and hf: are read; `runner` runs the answers of code tasks, e.g. `Sandbox.run`.
+    Raises UsageError for an unknown name, naming the nearest one, or a missing path or runner, and TaskError for unusable data.
     """
-    kind, _, path = name.partition(":")
-    if kind == "gsm8k":
-        if not path:
-            raise UsageError("task gsm8k needs its data: write gsm8k:PATH, a JSONL file or a folder with train.jsonl and test.jsonl")
-        from .gsm8k import Gsm8k
+    kind, colon, rest = name.partition(":")
+    path = Path(rest).expanduser() if rest else None
+    match kind:
+        case "sums" | "sums_plus" if not colon:
+            from .sums import SUMS, SUMS_PLUS
 
-        return Gsm8k(Path(path).expanduser())
-    from .sums import SUMS, SUMS_PLUS
+            return SUMS if kind == "sums" else SUMS_PLUS
+        case "gsm8k":
+            if path is None:
+                raise UsageError("task gsm8k needs its data: write gsm8k:PATH, a JSONL file or a folder with train.jsonl and test.jsonl")
+            from .gsm8k import Gsm8k
 
-    tasks: dict[str, Task] = {"sums": SUMS, "sums_plus": SUMS_PLUS}
-    if name in tasks:
-        return tasks[name]
-    known = [*tasks, "gsm8k:PATH"]
-    near = difflib.get_close_matches(kind.lower(), ["sums", "sums_plus", "gsm8k"], n=1, cutoff=0.5)
-    hint = f"did you mean {'gsm8k:PATH' if near == ['gsm8k'] else near[0]}? " if near else ""
-    raise UsageError(f"no task is called {name!r}: {hint}known tasks are {', '.join(known)}")
+            return Gsm8k(path)
+        case "gsm_plus":
+            from .gsm_plus import GsmPlus
+
+            return GsmPlus(path)
+        case "mmlu":
+            from .mmlu import Mmlu
+
+            return Mmlu(path)
+        case "arc":
+            from .arc import Arc
+
+            return Arc(path)
+        case "mbpp":
+            from .mbpp import Mbpp
+
+            return Mbpp(path, runner)
+        case "humaneval":
+            from .humaneval import HumanEval
+
+            return HumanEval(path, runner)
+        case "bbh":
+            from .bbh import Bbh
+
+            if path is None:
+                raise UsageError("task bbh needs its data: write bbh:PATH, the published folder of JSON files, one a subtask")
+            return Bbh(path)
+        case "reasoning_gym":
+            from .reasoning_gym import ReasoningGym
+
+            return ReasoningGym(rest)
+        case "jsonl" | "parquet" | "hf":
+            from .table import Table
+
+            return Table(name, table, runner)
+    names = [known.partition(":")[0].partition("[")[0] for known in KNOWN]
+    near = difflib.get_close_matches(kind.lower().replace("-", "_"), names, n=1, cutoff=0.5)
+    hint = f"did you mean {KNOWN[names.index(near[0])]}? " if near else ""
+    raise UsageError(f"no task is called {name!r}: {hint}known tasks are {', '.join(KNOWN)}")

@@ -162,7 +162,7 @@ class _Reader:
         return found
 
     def _refused(self) -> list[tuple[int, str]]:
-        """"None of the options is correct", unless an option says so or it speaks of some of the options alone."""
+        """The words "none of the options is correct", unless an option says so or it speaks of some of the options alone."""
         found = []
         for match in _NONE.finditer(self.text):
             named = {label["label"] for label in self._label.finditer(match["labels"])}
@@ -185,7 +185,7 @@ class _Reader:
             else:
                 found.append("")
         distinct = set(found) - {""}
-        if len(distinct) == len(self.choices) and not (found[-1] and len(lines[-1]) <= 4):
+        if [label for label in found if label] == list(self.choices):
             return "?"  # the options, said over
         if found and found[0]:
             return found[0]

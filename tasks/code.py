@@ -109,6 +109,7 @@ def encode(value, deep=0):
         if kind is range: return ['r', encode(value.start), encode(value.stop), encode(value.step)]
         if kind is fractions.Fraction: return ['F', encode(value.numerator), encode(value.denominator)]
         if kind is decimal.Decimal: return ['D', str(value)]
+        if kind is _type and value.__module__ == 'builtins': return ['T', value.__name__]
         if kind in _VIEWS: return ['s', *sorted(inner(value), key=_dumps)]
         if kind.__module__ == 'program' and _type(getattr(value, '__dict__', None)) is dict:
             return ['O', kind.__name__, *[inner(pair) for pair in dict.items(value.__dict__)]]
@@ -130,6 +131,7 @@ def decode(value):
     if tag == 'd': return {decode(key): decode(item) for key, item in rest}
     if tag == 'D': return decimal.Decimal(rest[0])
     if tag == '?': return Opaque(rest[0])
+    if tag == 'T': return getattr(builtins, rest[0]) if isinstance(getattr(builtins, rest[0]), type) else Opaque(rest[0])
     if tag == 'O':
         kind = getattr(_program, rest[0], None)
         if not isinstance(kind, type):
@@ -182,7 +184,7 @@ class _Again(BaseException): 'Enough was asked for one turn.'
 def main(program, payload):
     global _program
     _program = program
-    known, fresh, state = payload['known'], [], {'calls': 0, 'asserts': 0, 'last': None}
+    known, fresh, state = payload['known'], [], {'calls': 0, 'asserts': 0, 'last': None, 'thrown': None}
 
     def candidate(*args, **kwargs):
         try:
@@ -198,9 +200,13 @@ def main(program, payload):
             if 'raised' in row:
                 state['last'] = 'raised ' + row['error']
                 kind = getattr(builtins, row['raised'], Exception)
-                raise (kind if isinstance(kind, type) and issubclass(kind, Exception) else Exception)(row['error'])
+                state['thrown'] = (kind if isinstance(kind, type) and issubclass(kind, Exception) else Exception)(row['error'])
+                raise state['thrown']
             value = decode(row['value'])
-            state['last'] = 'it gave ' + (repr(value) if not hasattr(value, '__next__') else type(value).__name__)[:200]
+            try:
+                state['last'] = 'it gave ' + (repr(value) if not hasattr(value, '__next__') else type(value).__name__)[:200]
+            except ValueError:  # an integer of thousands of digits
+                state['last'] = 'it gave a huge number'
             return value
         if len(fresh) > MOST:
             raise _Again
@@ -229,7 +235,7 @@ def main(program, payload):
     except AssertionError as error:
         failed = str(error) or 'an assert'
     except Exception as error:
-        failed = describe(error)
+        failed = describe(error) if error is not state['thrown'] else ''
     yield {
         'kept': state['calls'] - len(fresh), 'calls': fresh, 'asked': state['calls'], 'asserts': state['asserts'],
         'failed': failed, 'unreadable': unreadable, 'last': state['last'],
@@ -249,13 +255,15 @@ class Item:
     """Name of the function that the test calls."""
     test: str
     """Python text that defines `check(candidate)`."""
+    setup: str = ""
+    """Python text that both test and answer find before them; empty where there is none."""
 
     @property
     def preamble(self) -> str:
-        """The prompt's imports and helpers: what stands before the entry point. A faulty one (some prompts import what is not there)
-        does not take the rest with it."""
+        """The set-up, and the prompt's imports and helpers: what stands before the entry point. A faulty one (some prompts import what
+        is not there) does not take the rest with it."""
         found = re.search(rf"^(?:async\s+)?(?:def|class)\s+{re.escape(self.entry)}\b", self.prompt, re.MULTILINE)
-        tree = parse(self.prompt[: found.start()] if found else "")
+        tree = parse(f"{self.setup}\n{self.prompt[: found.start()] if found else ''}")
         if tree is None or not tree.body:
             return ""
         handler = ast.ExceptHandler(type=ast.Name(id="Exception", ctx=ast.Load()), name=None, body=[ast.Pass()])
@@ -302,7 +310,7 @@ class Judge:
             row = seen.rows[0]
             if row["unreadable"] is not None:
                 return None, f"the item's test needs an object of type {row['unreadable']}, which the sandbox does not hand over"
-            if not row["asked"] or not row["asserts"]:
+            if not row["asked"] or (not row["asserts"] and not row["calls"] and row["failed"] is None):
                 return None, "the item's own test asks nothing of the function"
             if not row["calls"]:
                 return _outcome(row)
@@ -331,7 +339,7 @@ class Judge:
 def _outcome(row: dict[str, Any]) -> tuple[bool | None, str]:
     if row["failed"] is None:
         return True, "right"
-    return False, f"{row['failed'][: _SHOWN // 2]}: {row['last']}" if row["last"] else row["failed"]
+    return False, ": ".join(part for part in (row["failed"][: _SHOWN // 2], row["last"]) if part)
 
 
 def _well_formed(row: Any) -> bool:
@@ -463,7 +471,8 @@ def runner_or_refuse(name: str, runner: Runner | None) -> Runner:
 
 def item_of(example: Example) -> Item:
     """What an example of a code task asks for."""
-    return Item(example.meta.get("prompt", ""), example.meta["entry_point"], example.meta["test"])
+    meta = example.meta
+    return Item(meta.get("prompt", ""), meta["entry_point"], meta["test"], meta.get("setup", ""))
 
 
 def prompt(example: Example) -> list[Message]:
@@ -481,9 +490,3 @@ def completion(solution: str, answer: str) -> str:
     block = f"```python\n{answer.strip(chr(10))}\n```"
     prose = "" if solution.strip() == answer.strip() else solution.strip()
     return f"{prose}\n\n{block}" if prose else block
-
-
-def stub(example: Example) -> str:
-    """An answer that is surely wrong: it raises."""
-    return f"def {example.meta['entry_point']}(*args, **kwargs):\n    raise NotImplementedError\n"
-

@@ -1,6 +1,7 @@
 """Checks a task before a run: every gold answer passes its own verdict, and a wrong answer fails.
 
-It does not check that a gold answer is true.
+An item of a code task that comes without a gold answer is checked for a test that runs and that a function which only raises fails. It
+does not check that a gold answer is true.
 """
 
 from dataclasses import dataclass
@@ -30,15 +31,25 @@ def doctor(task: Task, limit: int | None = None) -> tuple[int, list[Finding]]:
 
 def _fault(task: Task, example: Example) -> str:
     right = {"bare answer": example.answer, "completion": task.completion(example.solution, example.answer)}
+    if task.kind == "code" and not example.answer:
+        right = {}
     for what, response in right.items():
         verdict = task.verdict(example, response)
         if not verdict.correct:
             return f"the {what} is judged {verdict.reason!r} (read {verdict.extracted!r}, gold {example.answer!r})"
-    # A digit put before the answer changes any number; an empty response is no answer.
-    for what, response in {
-        "a changed answer": f"#### 9{example.answer.lstrip('-+$ ')}",
-        "an empty response": "",
-    }.items():
-        if task.verdict(example, response).correct is not False:
-            return f"{what} is not judged wrong (gold {example.answer!r})"
+    for what, response in {"a changed answer": _changed(task.kind, example), "an empty response": ""}.items():
+        verdict = task.verdict(example, response)
+        if verdict.correct is not False:
+            return f"{what} is not judged wrong but {verdict.reason!r} (gold {example.answer!r})"
     return ""
+
+
+def _changed(kind: str, example: Example) -> str:
+    """A response that is surely wrong."""
+    if kind == "number":  # a digit put before the answer changes any number
+        return f"#### 9{example.answer.lstrip('-+$ ')}"
+    if kind == "choice":
+        return next((label for label in example.meta["choices"] if label != example.answer), "")
+    if kind == "code":
+        return f"def {example.meta['entry_point']}(*args, **kwargs):\n    raise NotImplementedError\n"
+    return "zqxj"

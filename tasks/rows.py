@@ -1,7 +1,7 @@
 """Tasks over rows that lie in a file, a folder or on the hub: the splits, their order, and one-line errors for bad rows.
 
-A path is a file (.jsonl, .json, .parquet), all of it train, or a folder with train, dev (or validation, val) and test files. Where there
-is train and no dev, about a tenth of train, chosen by a hash of the question, is dev. Without a path a task reads its data set from
+A path is a file (.jsonl, .json, .parquet), all of it train, or a folder with train, dev (or validation, val) and test files. Where a
+folder has train and no dev, about a tenth of train, chosen by a hash of the question, is dev. Without a path a task reads its data set from
 the hub through `datasets`, once, into that library's cache.
 
 It does not cover compressed files, or files larger than memory.
@@ -39,11 +39,11 @@ class RowTask:
         rows: dict[str, list[Example]] = {}
         for split, where, row in from_path(path) if path else self._from_hub():
             rows.setdefault(split, []).append(self.read(row, split, where))
-        self._keep(rows)
+        self._keep(rows, whole=path is not None and not path.is_dir())
 
-    def _keep(self, rows: dict[str, list[Example]]) -> None:
-        """Take the rows as the task's splits; without dev, a tenth of train becomes it when there is a test split too."""
-        if "train" in rows and "dev" not in rows and "test" in rows:
+    def _keep(self, rows: dict[str, list[Example]], whole: bool = False) -> None:
+        """Take the rows as the task's splits; without dev, a tenth of train becomes it, unless train is a `whole` file. No item twice."""
+        if "train" in rows and "dev" not in rows and not whole:
             train = rows["train"]
             rows["dev"] = [row.model_copy(update={"split": "dev"}) for row in train if share(row.question) < 0.1]
             rows["train"] = [row for row in train if share(row.question) >= 0.1]
@@ -92,11 +92,7 @@ def from_path(path: Path) -> Iterator[tuple[str, str, Row]]:
         yield from (("train", *found) for found in read_file(path))
         return
     files = [
-        (split, file)
-        for split in SPLITS
-        for name in _NAMES[split]
-        for ending in ENDINGS
-        if (file := path / f"{name}{ending}").is_file()
+        (split, file) for split in SPLITS for name in _NAMES[split] for ending in ENDINGS if (file := path / f"{name}{ending}").is_file()
     ]
     if not files:
         raise TaskError(f"{path}: holds no train, dev or test file ({', '.join(ENDINGS)}); give a folder that does, or one file")

@@ -374,8 +374,10 @@ SKILLS = (
     ),
 )
 
-WEAK = ("two_packs", "packs_left_share", "fewer_share", "change_two")
+RARE = ("two_packs", "packs_left_share", "fewer_share", "change_two")
 """Skills that are rare in the corpus of the target `tiny`: each joins pieces that the other skills drill."""
+WEAK = RARE[1:]
+"""Rare skills that `tiny` fails; it composes `two_packs` by itself."""
 
 ASIDES = (
     "{D} is {z} years old.",
