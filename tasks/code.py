@@ -281,6 +281,8 @@ class Judge:
 
     def verdict(self, item: Item, response: str) -> Verdict:
         """`right`; wrong with `no answer` (no code was found) or what failed; unjudged when the sandbox or the item's test fails."""
+        if not item.entry.isidentifier() or parse(item.test) is None:
+            return Verdict(correct=None, extracted=None, reason="the item's own test is not Python: mend or leave out the item")
         source = extract(item, response)
         if source is None:
             return Verdict(correct=False, extracted=None, reason="no answer")
@@ -291,10 +293,8 @@ class Judge:
         return Verdict(correct=correct, extracted=source, reason=" ".join(reason.split())[:_SHOWN])
 
     def judge(self, item: Item, source: str) -> tuple[bool | None, str]:
-        """(whether source passes the item's test, reason). Raises SandboxError."""
+        """(whether source passes the item's test, which must be Python, reason). Raises SandboxError."""
         test = instrumented(item)
-        if test is None:
-            return None, "the item's own test is not Python: mend or leave out the item"
         tree = parse(source)
         if not (item.prompt and source.startswith(item.prompt)) and "from __future__" not in source:
             source = item.preamble + source
@@ -385,11 +385,9 @@ class _Asserts(ast.NodeTransformer):
         return ast.Expr(value=call)
 
 
-def instrumented(item: Item) -> str | None:
-    """The preamble and the test, each assert a call that the harness answers; None when the test is not Python."""
-    tree = parse(item.test)
-    if tree is None:
-        return None
+def instrumented(item: Item) -> str:
+    """The preamble and the test, each assert a call that the harness answers. The test is Python."""
+    tree = ast.parse(item.test)
     return item.preamble + ast.unparse(ast.fix_missing_locations(_Asserts().visit(tree)))
 
 

@@ -1,0 +1,99 @@
+"""The task `gsm_plus` (from the hub) or `gsm_plus:PATH`: GSM8K's test questions, changed in eight ways (arXiv 2402.19255).
+
+Forms that are read: the hub's rows (`question`, `solution`, `answer`, `perturbation_type`) and rows with the gold in `extracted_answer`
+and the way of change in `type`. The way of change is the skill. Golds are messy, and read thus:
+- one number, with unit, sign of currency or percent, or as a fraction: "160 windows", "$18.50", "20 %", "3/2";
+- a decimal with two places or more may have been rounded ("33.33", "5.333"): an answer that has more places, or is a fraction, counts when
+  it rounds to the gold. "23" and "11.7" are exact, and "33" is not "33.33";
+- "None", where a change ("critical thinking") made the question unanswerable: right is a response that says so in place of a number.
+
+It has a test split from the hub, and no train split: train on `gsm8k`, and guard with this.
+"""
+
+import re
+from fractions import Fraction
+
+from ..signatures.errors import TaskError
+from ..signatures.records import Example, Message, Verdict
+from . import number
+from .rows import Row, RowTask, field
+
+UNANSWERABLE = "None"
+_CANNOT = re.compile(
+    r"(?i)\b(?:none|unanswerable|undetermined|undeterminable|indeterminate|unknown|not\s+(?:possible|enough|sufficient|specified|given|provided"
+    r"|determinable|known|solvable|stated|clear)|insufficient|cannot|can't|can\s+not|impossible|unable|missing|lacks?|n/?a|need\s+more)\b"
+)
+
+
+class GsmPlus(RowTask):
+    """GSM-Plus. A bad file raises TaskError when the task is made."""
+
+    name = "gsm_plus"
+    kind = "number"
+    max_new_tokens = 400
+    brief = (
+        "Grade school arithmetic word problems with changed numbers, added or irrelevant sentences, or the question turned round. The "
+        'response works through the steps; its last line is "#### " and the answer, a bare number, or "#### None" where the question '
+        "cannot be answered."
+    )
+    hub = ("qintongli/GSM-Plus", None, {"test": "test"})
+
+    def read(self, row: Row, split: str, where: str) -> Example:
+        published = "extracted_answer" not in row
+        gold = row.get("answer" if published else "extracted_answer")
+        gold = UNANSWERABLE if gold is None else str(gold).strip()
+        if gold.lower() in ("none", "n/a", "null"):
+            gold = UNANSWERABLE
+        elif number.read(gold) is None:
+            raise TaskError(f"{where}: no single number can be read from the answer {gold[-40:]!r}; mend or delete the row")
+        return Example(
+            task=self.name,
+            split=split,
+            question=field(row, "question", where),
+            answer=gold,
+            solution=str(row.get("solution" if published else "answer") or ""),
+            skill=str(row.get("perturbation_type" if published else "type") or ""),
+        )
+
+    def prompt(self, example: Example) -> list[Message]:
+        """One user message: the question and the answer form."""
+        ask = 'Show each step; end with the line "#### number", or "#### None" if the question cannot be answered.'
+        return [{"role": "user", "content": f"{example.question}\n{ask}"}]
+
+    def verdict(self, example: Example, response: str) -> Verdict:
+        """`right`, `wrong`, or `no answer`."""
+        refuses = refused(response)
+        if example.answer == UNANSWERABLE:
+            if refuses:
+                return Verdict(correct=True, extracted=UNANSWERABLE, reason="right")
+            given = number.extract(response)
+            shown = None if given is None else number.show(given)
+            return Verdict(correct=False, extracted=shown, reason="wrong" if shown else "no answer")
+        if refuses:
+            return Verdict(correct=False, extracted=UNANSWERABLE, reason="wrong")
+        verdict = number.verdict(example.answer, response)
+        given = number.extract(response)
+        if verdict.reason == "wrong" and given is not None and _rounds_to(given, example.answer):
+            return verdict.model_copy(update={"correct": True, "reason": "right"})
+        return verdict
+
+    def completion(self, solution: str, answer: str) -> str:
+        """The steps without the marks that stand in the middle of some published solutions, and "#### answer"."""
+        return number.completion(re.sub(r"\s*####\s*", " ", solution).strip(), answer)
+
+
+def refused(response: str) -> bool:
+    """Whether a response's last line says that there is no answer: "#### None", "it cannot be determined"."""
+    lines = [line for line in response.split("\n") if line.strip()]
+    if not lines:
+        return False
+    tail = lines[-1].rpartition("####")[2]
+    return _CANNOT.search(tail) is not None and number.extract(tail) is None
+
+
+def _rounds_to(given: Fraction, gold: str) -> bool:
+    """Whether a number with more places than a gold of two places or more rounds to it."""
+    places = len(gold_digits[1]) if (gold_digits := re.search(r"\d*\.(\d+)", gold)) else 0
+    unit = Fraction(1, 10**places)
+    expected = number.read(gold)
+    return places >= 2 and expected is not None and (given / unit).denominator != 1 and abs(given - expected) * 2 <= unit

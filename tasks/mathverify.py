@@ -1,0 +1,112 @@
+"""Judges mathematical answers (LaTeX, expressions, sets, intervals) with math-verify, in a child process with a time limit.
+
+The library's own limit uses a signal that works in a main thread alone, and its simplifications may run for ever; here a child that takes
+too long is killed, and the item is unjudged. An extra: `pip install "errata[math]"`. Answers are data: they are parsed, never run.
+"""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import threading
+
+from ..signatures.errors import UsageError
+from ..signatures.records import Verdict
+
+SECONDS = 10.0
+"""Limit for one answer, seconds."""
+_START_SECONDS = 120.0
+
+_CHILD = r"""
+import json, logging, sys
+from math_verify import parse, verify
+logging.disable(logging.CRITICAL)
+print(json.dumps("ready"), flush=True)
+for line in sys.stdin:
+    gold, response = json.loads(line)
+    try:
+        # A gold without marks, such as \frac{1}{2}, is LaTeX for the library only between dollar signs.
+        expected = parse(gold, parsing_timeout=None) if "$" in gold or "\\boxed" in gold else parse("$" + gold + "$", parsing_timeout=None)
+        given = parse(response, parsing_timeout=None)
+        answer = [bool(expected), str(given[0]) if given else None, bool(given) and verify(expected, given, timeout_seconds=None)]
+    except Exception as error:
+        answer = str(error) or type(error).__name__
+    print(json.dumps(answer), flush=True)
+"""
+
+
+class MathVerify:
+    """A child process that judges one answer after the other. Thread-safe; ends with this process."""
+
+    def __init__(self) -> None:
+        if importlib.util.find_spec("math_verify") is None:
+            raise UsageError('the verdict `math` needs its library: pip install "errata[math]"')
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[str] | None = None
+
+    def verdict(self, gold: str, response: str) -> Verdict:
+        """`right`, `wrong` or `no answer`; unjudged when the gold cannot be parsed, or the library fails or takes too long."""
+        with self._lock:
+            if self._child is None:
+                self._child = subprocess.Popen(
+                    [sys.executable, "-c", _CHILD],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                    encoding="utf-8",
+                )
+                self._read(_START_SECONDS)
+            answer = self._ask(json.dumps([gold, response]))
+        if answer is None:
+            return Verdict(correct=None, extracted=None, reason=f"math-verify took longer than {SECONDS:g} s or ended")
+        if isinstance(answer, str):
+            return Verdict(correct=None, extracted=None, reason=f"math-verify failed: {' '.join(answer.split())[:200]}")
+        readable, given, right = answer
+        if not readable:
+            return Verdict(correct=None, extracted=given, reason=f"the gold answer {gold!r} is no mathematics that can be read")
+        if given is None:
+            return Verdict(correct=False, extracted=None, reason="no answer")
+        return Verdict(correct=right, extracted=given, reason="right" if right else "wrong")
+
+    def _ask(self, line: str) -> list | str | None:
+        assert self._child is not None and self._child.stdin is not None
+        try:
+            self._child.stdin.write(line + "\n")
+            self._child.stdin.flush()
+        except OSError:
+            self._child.kill()
+        return self._read(SECONDS)
+
+    def _read(self, seconds: float) -> list | str | None:
+        """The child's next line; None when it takes too long or ends, and it is done away with then."""
+        child = self._child
+        assert child is not None and child.stdout is not None
+        timer = threading.Timer(seconds, child.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            line = child.stdout.readline()
+        finally:
+            timer.cancel()
+        if line:
+            return json.loads(line)
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe:
+                pipe.close()
+        self._child = None
+        return None
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            if self._child is not None:
+                self._child.kill()
+                self._read(0.1)
+
+    def __del__(self) -> None:
+        child = getattr(self, "_child", None)
+        if child is not None:
+            child.kill()

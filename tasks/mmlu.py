@@ -1,0 +1,89 @@
+"""The task `mmlu` (from the hub) or `mmlu:PATH`: four options over 57 subjects, the subject as skill.
+
+Forms that are read: rows with `question`, `A`..`D` and a letter in `answer`; the hub's, with a list `choices` and the right one's index in
+`answer`; and the published folder of CSV files without headers (`test/anatomy_test.csv`: question, four options, letter), where
+auxiliary_train is train, val is dev, and the published dev (five worked items a subject) is left out.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..signatures.errors import TaskError
+from ..signatures.records import Example, Message, Verdict
+from . import choice
+from .rows import Row, RowTask, field
+
+LABELS = "ABCD"
+_FOLDERS = {"train": "auxiliary_train", "dev": "val", "test": "test"}
+
+
+class ChoiceTask(RowTask):
+    """What tasks with labelled options have in common: the prompt, the verdict and the form of an answer."""
+
+    kind = "choice"
+    max_new_tokens = 512
+
+    def example(self, where: str, *, split: str, text: str, choices: choice.Choices, gold: str, skill: str = "") -> Example:
+        """An example with its options in `meta`. Raises TaskError when there are fewer than two, or the gold is none of them."""
+        if len(choices) < 2:
+            raise TaskError(f"{where}: holds {len(choices)} options; give at least two")
+        if gold not in choices:
+            raise TaskError(f"{where}: the answer {gold!r} is none of the options {', '.join(choices)}; mend or delete the row")
+        shown = choice.question(text, choices)
+        return Example(task=self.name, split=split, question=shown, answer=gold, skill=skill, meta={"choices": choices, "stem": text})
+
+    def prompt(self, example: Example) -> list[Message]:
+        """One user message: the question with its options, and the answer form."""
+        return choice.prompt(example.question)
+
+    def verdict(self, example: Example, response: str) -> Verdict:
+        return choice.verdict(example.meta["choices"], example.answer, response)
+
+    def completion(self, solution: str, answer: str) -> str:
+        return choice.completion(solution, answer)
+
+
+class Mmlu(ChoiceTask):
+    """MMLU. A bad file raises TaskError when the task is made."""
+
+    name = "mmlu"
+    brief = (
+        "Questions of knowledge and reasoning with four options, A to D, exactly one of them right. "
+        'The response reasons briefly; its last line is "Answer: " and the letter.'
+    )
+    hub = ("cais/mmlu", "all", {"train": "auxiliary_train", "dev": "validation", "test": "test"})
+
+    def __init__(self, path: Path | None = None):
+        if path and any((path / folder).is_dir() for folder in _FOLDERS.values()):
+            rows: dict[str, list[Example]] = {}
+            for split, where, row in _published(path):
+                rows.setdefault(split, []).append(self.read(row, split, where))
+            self._keep(rows)
+        else:
+            super().__init__(path)
+
+    def read(self, row: Row, split: str, where: str) -> Example:
+        if isinstance(row.get("choices"), list):
+            choices = dict(zip(LABELS, map(str, row["choices"]), strict=False))
+            index = row.get("answer")
+            if len(row["choices"]) != len(LABELS) or not isinstance(index, int) or not 0 <= index < len(LABELS):
+                raise TaskError(f"{where}: needs four `choices` and the index 0..3 of the right one in `answer`, not {index!r}")
+            gold = LABELS[index]
+        else:
+            choices = {label: field(row, label, where) for label in LABELS}
+            gold = field(row, "answer", where).strip().upper()
+        skill = str(row.get("subject") or "")
+        return self.example(where, split=split, text=field(row, "question", where), choices=choices, gold=gold, skill=skill)
+
+
+def _published(path: Path) -> Iterator[tuple[str, str, Row]]:
+    for split, folder in _FOLDERS.items():
+        for file in sorted((path / folder).glob("*.csv")):
+            subject = file.stem.removesuffix("_test").removesuffix("_val")
+            with file.open(encoding="utf-8", newline="") as lines:
+                for number, cells in enumerate(csv.reader(lines), start=1):
+                    if len(cells) != 6:
+                        raise TaskError(f"{file}, row {number}: {len(cells)} cells; a row is a question, four options and a letter")
+                    row = dict(zip(("question", *LABELS, "answer"), cells, strict=True))
+                    yield split, f"{file}, row {number}", row | {"subject": subject}

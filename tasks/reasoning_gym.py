@@ -1,0 +1,159 @@
+"""The task `reasoning_gym:NAME`: one of reasoning-gym's generators, scored by the library's own `score_answer`.
+
+`reasoning_gym:chain_sum,max_terms=3,max_digits=2` sets fields of the generator's config (numbers, true, false). Right is a full score;
+partial credit is wrong. An item's split follows from a hash of its question, and each split draws from seeds of its own, so no item of one
+split is ever drawn in another, at any seed; duplicates are left out. The library is an extra: `pip install "errata[reasoning-gym]"`.
+
+It does not cover composites of several generators, nor the library's curricula.
+"""
+
+import difflib
+import random
+import re
+from functools import cached_property, lru_cache
+from typing import Any
+
+from ..signatures.errors import UsageError
+from ..signatures.records import Example, Message, Verdict
+from .base import SPLITS
+from .rows import share
+
+SIZES = {"train": 1000, "dev": 300, "test": 300}
+"""Items of a split where no limit is given."""
+_BOUNDS = {"train": (0.0, 0.5), "dev": (0.5, 0.75), "test": (0.75, 1.0)}
+_TRIES = 40
+"""Draws for each item that is wanted, before a generator counts as exhausted."""
+_MOST = 2**31
+"""Seeds."""
+_SIZE = 100_000
+"""Items that a generator is told to have; some refuse more, all draw one at a time."""
+_TAGGED = re.compile(r"(?is)<answer>(.*?)(?:</answer>|\Z)")
+_MARKED = re.compile(r"(?i)(?:\banswer\b\s*(?:is\b)?\s*:|####|\banswer\s+is\b)[ \t]*")
+
+
+class ReasoningGym:
+    """A generator of reasoning-gym as a task. A wrong name or setting raises UsageError when the task is made."""
+
+    kind = "text"
+    max_new_tokens = 512
+    twin = None
+
+    def __init__(self, spec: str):
+        self._dataset_name, *settings = [part.strip() for part in spec.split(",")]
+        self.name = f"reasoning_gym:{spec}"
+        self._config = dict(map(_setting, settings))
+        self._open = lru_cache(maxsize=8)(self._make)
+        sample = self._open(0)[0]
+        self.brief = (
+            f'Procedural problems of the kind {self._dataset_name!r}. The response reasons, and its last line is "Answer: " and the answer '
+            f"alone. One such problem: {sample['question']!r}; its answer: {sample['answer']!r}."
+        )
+
+    @cached_property
+    def _library(self) -> Any:
+        try:
+            import reasoning_gym
+        except ImportError:
+            raise UsageError('task reasoning_gym needs its library: pip install "errata[reasoning-gym]"') from None
+        return reasoning_gym
+
+    def _make(self, seed: int) -> Any:
+        names = list(self._library.factory.DATASETS)
+        if self._dataset_name not in names:
+            near = difflib.get_close_matches(self._dataset_name, names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(names)[:8])}, ..."
+            raise UsageError(f"reasoning-gym has no generator {self._dataset_name!r}: {hint}")
+        try:
+            return self._library.create_dataset(self._dataset_name, seed=seed, size=_SIZE, **self._config)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise UsageError(f"reasoning-gym refuses {self.name}: {' '.join(str(error).split())[:200]}") from None
+
+    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
+        """`limit` items of a split; the first n are the same for any limit >= n. Fewer where the generator has no more.
+
+        Raises UsageError for a split that does not exist.
+        """
+        if split not in SPLITS:
+            raise UsageError(f"{self.name} has no split {split!r}: use one of {', '.join(SPLITS)}")
+        limit = SIZES[split] if limit is None else limit
+        low, high = _BOUNDS[split]
+        # Python's own Random turns the text into a seed; the library takes integers.
+        drawn = random.Random(f"{split} {seed}").randrange(_MOST)
+        dataset = self._open(drawn)
+        found: dict[str, Example] = {}
+        for index in range(min(limit * _TRIES, _SIZE)):
+            if len(found) >= limit:
+                break
+            entry = dataset[index]
+            question = str(entry["question"])
+            if low <= share(question) < high and question not in found:
+                found[question] = Example(
+                    task=self.name,
+                    split=split,
+                    question=question,
+                    answer=str(entry["answer"]),
+                    skill=self._dataset_name,
+                    meta={"seed": drawn, "index": index},
+                )
+        return list(found.values())
+
+    def prompt(self, example: Example) -> list[Message]:
+        """One user message: the problem and the answer form."""
+        return [{"role": "user", "content": f'{example.question}\nThink it through; end with the line "Answer: " and the answer alone.'}]
+
+    def verdict(self, example: Example, response: str) -> Verdict:
+        """`right`, `wrong`, or `no answer`; unjudged where the library's scorer fails on its own gold answer."""
+        found = _answers(response)
+        if not found:
+            return Verdict(correct=False, extracted=None, reason="no answer")
+        # The item is drawn again rather than kept: its metadata may hold what JSON does not.
+        dataset = self._open(example.meta["seed"])
+        entry = dataset[example.meta["index"]]
+        if str(entry["question"]) != example.question:
+            return Verdict(correct=None, extracted=found[0], reason="this version of reasoning-gym draws another item: evaluate anew")
+        try:
+            score = max(float(dataset.score_answer(answer=text, entry=entry)) for text in found)
+        except Exception as error:
+            return Verdict(correct=None, extracted=found[0], reason=f"the library's scorer failed: {' '.join(str(error).split())[:200]}")
+        right = score >= 1 - 1e-9
+        return Verdict(correct=right, extracted=found[0], reason="right" if right else "wrong")
+
+    def completion(self, solution: str, answer: str) -> str:
+        """The reasoning, and "Answer: X" at the end; not doubled where it already ends so."""
+        tail = f"Answer: {answer}"
+        body = solution.rstrip()
+        return body if body.endswith(tail) else f"{body}\n{tail}" if body else tail
+
+
+def _answers(response: str) -> list[str]:
+    """Readings of the answer, the likeliest first: its line and, as answers may be grids or text, all that follows the marker."""
+    tagged = _TAGGED.findall(response)
+    marks = list(_MARKED.finditer(response))
+    if tagged:
+        rest = tagged[-1]
+    elif marks:
+        rest = response[marks[-1].end() :]
+    else:
+        # without a marker only a bare answer is one
+        rest = response if len(response.split()) <= 12 or ("\n" in response.strip() and len(response) < 400) else ""
+    rest = rest.strip()
+    if not rest:
+        return []
+    line = rest.split("\n")[0].strip()
+    return list(dict.fromkeys(text for text in (line, line.rstrip("."), line.strip("*`$ ."), rest) if text))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip().isidentifier():
+        raise UsageError(f"a setting of a reasoning-gym task is name=value, e.g. reasoning_gym:chain_sum,max_terms=3, not {text!r}")
+    words = {"true": True, "false": False, "none": None}
+    value = value.strip()
+    if value.lower() in words:
+        return name.strip(), words[value.lower()]
+    for kind in (int, float):
+        try:
+            return name.strip(), kind(value)
+        except ValueError:
+            pass
+    return name.strip(), value

@@ -1,0 +1,329 @@
+"""The tasks `jsonl:PATH`, `parquet:PATH` and `hf:NAME[CONFIG]`: any rows, with a column mapping and a verdict named in the config.
+
+    task: jsonl:my/folder
+    table: {question: prompt, answer: target, skill: topic, verdict: number}
+
+A path is a file, all of it train, or a folder with train, dev and test files; the hub's splits are named under `splits`. Verdicts:
+`exact` (the marked or only answer equals the gold but for case, spaces and closing points), `contains` (the gold stands in the response as
+whole words), `regex` (what `pattern` finds last equals the gold), `number`, `choice`, `code`, `math` (math-verify, an extra), or
+`module:function`, a DSPy metric: called as f(example, prediction, None) with the row's columns, `question` and `answer` as fields of the
+first, `answer` and `response` of the second (plain objects with fields, not dspy's own classes), it returns a bool or a score.
+
+It does not cover rows whose answer is a list of several right ones, chats as questions, or images.
+"""
+
+import importlib
+import re
+import string
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ..signatures.errors import TaskError, UsageError
+from ..signatures.records import Example, Message, Verdict
+from . import choice, code, number
+from .base import SPLITS, Runner
+from .rows import Row, RowTask, field, from_hub, from_path
+
+KINDS = {"exact": "text", "contains": "text", "regex": "text", "math": "text", "number": "number", "choice": "choice", "code": "code"}
+"""The verdicts, and what an answer is for each; a DSPy metric's answers are text."""
+
+_LABELS = string.ascii_uppercase
+
+
+class TableSettings(BaseModel):
+    """How rows become questions, and how answers are judged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    question: str = "question"
+    """Column of the question, or a text with columns in braces, e.g. `{context}\\n\\n{question}`."""
+    answer: str = "answer"
+    """Column of the gold answer; for `choice` a label, the index from 0 of the right option, or its text."""
+    solution: str | None = None
+    """Column of a worked solution."""
+    skill: str | None = None
+    """Column of a subject or skill, for tables."""
+    choices: str | tuple[str, ...] | None = None
+    """For `choice`: the column with the options (a list, or {label: text}, or {"text": [...], "label": [...]}), or one column an option."""
+    test: str = "test"
+    """For `code`: column of the test, Python text that defines `check(candidate)`."""
+    entry_point: str = "entry_point"
+    """For `code`: column of the name of the function that the test calls."""
+    verdict: str = "exact"
+    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, or a DSPy metric `module:function`."""
+    pattern: str | None = None
+    """For `regex`: what finds the answer in a response; its first group is the answer, the last find counts."""
+    full_score: float = 1.0
+    """For a DSPy metric: the least score that is right."""
+    ask: str = ""
+    """Text behind each question that says in which form to answer; empty: that of the verdict."""
+    brief: str = ""
+    """One paragraph that tells the instructor what is asked and in which form it is answered; empty: that of the verdict."""
+    max_new_tokens: int = Field(default=512, ge=1)
+    """Tokens that a response may have."""
+    splits: dict[str, str] = {"train": "train", "test": "test"}
+    """For `hf`: the data set's split for each of `train`, `dev` and `test` that it has."""
+
+    @field_validator("verdict")
+    @classmethod
+    def _known_verdict(cls, value: str) -> str:
+        if value not in KINDS and not re.fullmatch(r"[\w.]+:[\w.]+", value):
+            raise ValueError(f"verdicts are {', '.join(KINDS)} and DSPy metrics as module:function")
+        return value
+
+    @field_validator("splits")
+    @classmethod
+    def _known_splits(cls, value: dict[str, str]) -> dict[str, str]:
+        if not value or not set(value) <= set(SPLITS):
+            raise ValueError(f"its keys must be some of {', '.join(SPLITS)}")
+        return value
+
+
+_ASK = {
+    "number": 'Show each step; end with the line "#### number".',
+    "choice": 'Think it through; end with the line "Answer: " and the letter of the one right option.',
+    "math": "Show each step; put the final answer in \\boxed{}.",
+}
+_BRIEF = {
+    "number": 'Questions whose answer is a number. The response works through the steps; its last line is "#### " and the number.',
+    "choice": 'Questions with labelled options, one of them right. The response reasons; its last line is "Answer: " and the letter.',
+    "code": "Python functions to be written, judged by tests that call them. The response holds the whole function in one ```python block.",
+    "math": "Mathematical questions. The response works through the steps; the final answer stands in \\boxed{}.",
+}
+_PLAIN_ASK = 'Think it through; end with the line "Answer: " and the answer alone.'
+_PLAIN_BRIEF = 'Questions with a short answer. The last line of a response is "Answer: " and the answer alone.'
+
+
+class Table(RowTask):
+    """Rows with a column mapping. A bad file or mapping raises TaskError when the task is made, bad settings UsageError."""
+
+    def __init__(self, name: str, settings: TableSettings | None = None, runner: Runner | None = None):
+        self.settings = settings = settings or TableSettings()
+        source, _, rest = name.partition(":")
+        if not rest:
+            raise UsageError(f"task {source} needs its data: write {source}:{'NAME' if source == 'hf' else 'PATH'}")
+        self.name = f"{source}:{Path(rest).stem if source != 'hf' else rest}"
+        self.kind = KINDS.get(settings.verdict, "text")
+        self.max_new_tokens = settings.max_new_tokens
+        self.brief = settings.brief or _BRIEF.get(settings.verdict, _PLAIN_BRIEF)
+        self._verdict = self._judge(runner)
+        rows: dict[str, list[Example]] = {}
+        for split, where, row in self._hub_rows(rest) if source == "hf" else from_path(Path(rest).expanduser()):
+            rows.setdefault(split, []).append(self.read(row, split, where))
+        self._keep(rows, whole=source != "hf" and not Path(rest).expanduser().is_dir())
+
+    def _hub_rows(self, rest: str) -> Any:
+        match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]+)\])?", rest)
+        if match is None:
+            raise UsageError(f"task hf:{rest} cannot be read: write hf:NAME or hf:NAME[CONFIG], e.g. hf:openai/gsm8k[main]")
+        return from_hub(match[1], match[2], self.settings.splits)
+
+    # Rows -----------------------------------------------------------------------------------------------------------------
+
+    def read(self, row: Row, split: str, where: str) -> Example:
+        settings = self.settings
+        if "{" in settings.question:
+            names = {name.partition(".")[0].partition("[")[0] for _, name, _, _ in string.Formatter().parse(settings.question) if name}
+            text = settings.question.format(**{name: field(row, name, where) for name in names})
+        else:
+            text = field(row, settings.question, where)
+        # what a metric may want of the row, as far as it is JSON
+        meta: dict[str, Any] = {"columns": {name: value for name, value in row.items() if isinstance(value, (str, int, float, bool, list))}}
+        if self.kind == "choice":
+            choices = self._choices(row, where)
+            answer, text, meta = _gold(row.get(settings.answer), choices, where), choice.question(text, choices), {"choices": choices}
+        elif self.kind == "code":
+            meta = {"entry_point": field(row, settings.entry_point, where), "test": field(row, settings.test, where), "prompt": ""}
+            if f"def {meta['entry_point']}" in text:
+                meta["prompt"] = text
+            answer = str(row.get(settings.answer) or "")
+        else:
+            answer = field(row, settings.answer, where).strip()
+        if self.kind == "number":
+            answer = answer.rpartition("####")[2].strip()
+            if number.read(answer) is None:
+                raise TaskError(f"{where}: no single number can be read from the answer {answer[-40:]!r}; mend or delete the row")
+        return Example(
+            task=self.name,
+            split=split,
+            question=text,
+            answer=answer,
+            solution=str(row.get(settings.solution) or "") if settings.solution else "",
+            skill=str(row.get(settings.skill) or "") if settings.skill else "",
+            meta=meta,
+        )
+
+    def _choices(self, row: Row, where: str) -> choice.Choices:
+        column = self.settings.choices
+        if column is None:
+            raise UsageError("the verdict `choice` needs table.choices: the column with the options, or one column an option")
+        if not isinstance(column, str):
+            return {label: field(row, name, where) for label, name in zip(_LABELS, column, strict=False)}
+        value = row.get(column)
+        if isinstance(value, dict) and isinstance(value.get("text"), list):
+            labels = value.get("label") or _LABELS
+            return {str(label): str(words) for label, words in zip(labels, value["text"], strict=False)}
+        if isinstance(value, dict):
+            return {str(label): str(words) for label, words in value.items() if words is not None}
+        if isinstance(value, list):
+            return dict(zip(_LABELS, map(str, value), strict=False))
+        raise TaskError(f"{where}: column {column!r} must hold the options as a list or an object, it is {str(value)[:40]!r}")
+
+    # Prompt and verdict ---------------------------------------------------------------------------------------------------
+
+    def prompt(self, example: Example) -> list[Message]:
+        """One user message: the question and the answer form."""
+        if self.kind == "code" and not self.settings.ask:
+            return code.prompt(example)
+        ask = self.settings.ask or _ASK.get(self.settings.verdict, _PLAIN_ASK)
+        return [{"role": "user", "content": f"{example.question}\n{ask}"}]
+
+    def verdict(self, example: Example, response: str) -> Verdict:
+        """`right`, `wrong`, `no answer`, or why it is unjudged."""
+        return self._verdict(example, response)
+
+    def completion(self, solution: str, answer: str) -> str:
+        """The solution, ending in the answer in the form that is asked for."""
+        match self.settings.verdict:
+            case "number":
+                return number.completion(solution, answer)
+            case "code":
+                return code.completion(solution, answer)
+            case "math":
+                tail = answer if "\\boxed" in answer else f"\\boxed{{{answer}}}"
+                return solution.rstrip() if tail in solution else f"{solution.rstrip()}\n{tail}".strip()
+            case "contains" | "regex":
+                return f"{solution.rstrip()}\n{answer}".strip() if not solution.rstrip().endswith(answer) else solution.rstrip()
+        return choice.completion(solution, answer)
+
+    def _judge(self, runner: Runner | None) -> Callable[[Example, str], Verdict]:
+        settings = self.settings
+        match settings.verdict:
+            case "number":
+                return lambda example, response: number.verdict(example.answer, response)
+            case "choice":
+                return lambda example, response: choice.verdict(example.meta["choices"], example.answer, response)
+            case "code":
+                judge = code.Judge(code.runner_or_refuse(self.name, runner))
+                return lambda example, response: judge.verdict(code.item_of(example), response)
+            case "math":
+                from .mathverify import MathVerify
+
+                child = MathVerify()
+                return lambda example, response: child.verdict(example.answer, response)
+            case "exact":
+                return lambda example, response: _equal(example.answer, said(response))
+            case "contains":
+                return lambda example, response: _contains(example.answer, response)
+            case "regex":
+                pattern = _pattern(settings.pattern)
+                return lambda example, response: _found(pattern, example.answer, response)
+        metric = _metric(settings.verdict)
+        return lambda example, response: _scored(metric, settings.full_score, example, response)
+
+
+def _gold(value: Any, choices: choice.Choices, where: str) -> str:
+    labels = list(choices)
+    if isinstance(value, int) and not isinstance(value, bool) and str(value) not in choices and 0 <= value < len(labels):
+        return labels[value]
+    text = str(value).strip()
+    for found in (text, text.upper(), *(label for label, words in choices.items() if words.strip() == text)):
+        if found in choices:
+            return found
+    if text.isdigit() and int(text) < len(labels):
+        return labels[int(text)]
+    raise TaskError(f"{where}: the answer {text[:40]!r} is none of the options {', '.join(labels)}; mend or delete the row")
+
+
+_SAID = re.compile(r"(?i)(?:\banswer\b\s*(?:is\b)?\s*:|####|\banswer\s+is\b)[ \t]*")
+
+
+def said(response: str) -> str | None:
+    """The answer of a response: the line behind the last "Answer:", "####" or "the answer is", else a response of one line."""
+    marks = list(_SAID.finditer(response))
+    if marks:
+        return response[marks[-1].end() :].strip().partition("\n")[0].strip() or None
+    lines = [line.strip() for line in response.split("\n") if line.strip()]
+    return lines[0] if len(lines) == 1 else None
+
+
+def _plain(text: str) -> str:
+    text = text.strip().strip("*`\"'").casefold()
+    return " ".join(text.rstrip(".!").split())
+
+
+def _equal(gold: str, given: str | None) -> Verdict:
+    if given is None:
+        return Verdict(correct=False, extracted=None, reason="no answer")
+    right = _plain(gold) == _plain(given)
+    return Verdict(correct=right, extracted=given, reason="right" if right else "wrong")
+
+
+def _contains(gold: str, response: str) -> Verdict:
+    if not response.strip():
+        return Verdict(correct=False, extracted=None, reason="no answer")
+    words = " ".join(gold.casefold().split())
+    right = re.search(rf"(?<!\w){re.escape(words)}(?!\w)", " ".join(response.casefold().split())) is not None
+    shown = gold if right else response.strip()[:200]
+    return Verdict(correct=right, extracted=shown, reason="right" if right else "wrong")
+
+
+def _pattern(text: str | None) -> re.Pattern[str]:
+    if not text:
+        raise UsageError("the verdict `regex` needs table.pattern: what finds the answer in a response, e.g. 'Result: (.*)'")
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UsageError(f"table.pattern {text!r} is no regular expression: {error}") from None
+
+
+def _found(pattern: re.Pattern[str], gold: str, response: str) -> Verdict:
+    finds = list(pattern.finditer(response))
+    given = finds[-1][1 if pattern.groups else 0] if finds else None
+    # a bare gold answer counts as found, so that references can be checked
+    return _equal(gold, given if given is not None else response if _plain(response) == _plain(gold) else None)
+
+
+class _Fields(dict):
+    """Fields by name and by key, as metrics for DSPy read them."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def _metric(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in function.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"the verdict {name!r} cannot be imported ({error}): is the module on PYTHONPATH, is the function's name right?"
+        ) from None
+    if not callable(found):
+        raise UsageError(f"the verdict {name!r} is a {type(found).__name__}, not a function f(example, prediction, trace)")
+    return found
+
+
+def _scored(metric: Callable[..., Any], full: float, example: Example, response: str) -> Verdict:
+    given = said(response) or response.strip()
+    if not given:
+        return Verdict(correct=False, extracted=None, reason="no answer")
+    columns = example.meta.get("columns", {})
+    gold = _Fields(columns | {"question": example.question, "answer": example.answer})
+    try:
+        score = metric(gold, _Fields(answer=given, response=response), None)
+        score = float(getattr(score, "score", score))
+    except Exception as error:
+        return Verdict(
+            correct=None, extracted=given, reason=f"the metric failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        )
+    right = score >= full
+    return Verdict(correct=right, extracted=given, reason="right" if right else "wrong")
