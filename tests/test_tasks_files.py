@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from errata.signatures.errors import TaskError
 from errata.signatures.records import Example, Verdict
 from errata.tasks import doctor, load_task, number

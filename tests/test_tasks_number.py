@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+
 from errata.tasks import number
 
 SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -4,6 +4,7 @@ import hashlib
 import re
 
 import pytest
+
 from errata.signatures.errors import UsageError
 from errata.tasks import doctor, load_task
 from errata.tasks.sums import BOXES, CHANGES, NAMES, OBJECTS, SKILLS, WEAK, fixed_texts

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+
 from errata.tasks import load_task
 from errata.tasks.sums import WEAK
 
