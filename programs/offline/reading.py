@@ -124,7 +124,7 @@ _PART_AFTER = "of|as|that|the|more|less|fewer|his|her|their|its|what|longer|time
 _ANY_WORD = "|".join(sorted(_WORD_VALUE, key=len, reverse=True))
 _NUMBER = re.compile(
     r"(?P<mixed>(?<![\d./])\d+\s+\d+/\d+(?![\d/]))"
-    r"|(?P<frac>(?<![\d./])\d+\s?/\s?\d+(?![\d/]))"
+    r"|(?P<frac>(?<![\d./])\d+\s?/\s?\d+(?![\d/]|\.\d))"
     r"|(?P<num>(?<![\d.])(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+))"
     rf"|(?P<word>\b(?:{_ANY_WORD})(?:(?:[-\s]|\sand\s)(?:{_ANY_WORD}|hundred|thousand|million))*\b)",
     re.IGNORECASE,
@@ -261,7 +261,10 @@ def _fixed(text: str, m: Mention) -> str:
         m.unit != "$"
         and m.style == "digits"
         and 1700 <= m.value <= 2100
-        and re.search(r"(?:\b(?:in|since|by|from|until|of|year|during|and|to|between)\s|,\s)$", before)
+        and (
+            re.search(r"(?:\b(?:in|since|by|from|until|of|year|during|and|to|between|after|before)\s|,\s)$", before, re.IGNORECASE)
+            or (m.value >= 1900 and not re.match(r"\s[a-z]+s\b", after))
+        )
     ):
         return "a year"
     if (
@@ -386,9 +389,8 @@ def mentions_of(text: str, fractions: bool = False) -> list[Mention]:
             spelled = re.match(rf"[-\s]({_PART_WORDS})(s?)\b(?=\s+(?:{_PART_AFTER})\b)", after)
             if fractions and spelled and value < 5:
                 found.append(Mention(start, end, raw, value, "word", "/", "the top of a fraction"))
-                found.append(
-                    Mention(end + 1, end + spelled.end(), text[end + 1 : end + spelled.end()], Fraction(_PARTS[spelled[1].lower()]), "part", "/")
-                )
+                close = end + spelled.end()
+                found.append(Mention(end + 1, close, text[end + 1 : close], Fraction(_PARTS[spelled[1].lower()]), "part", "/"))
                 continue
             part = re.match(r"[-\s](half|halves|third|fourth|quarter|fifth|sixth|seventh|eighth|ninth|tenth)s?\b", after)
             if part and value < 10 and not re.match(r"[-\s](?:third|fourth|fifth|sixth)s?\s(?:grade|of\s[A-Z])", after):
@@ -913,8 +915,12 @@ def plain(value: Fraction) -> str:
 
 
 def candidates(
-    value: Fraction, mentions: list[Mention], values: list[Fraction], constants: set[Fraction], faint: set[Fraction] = frozenset()
-) -> list[Node]:  # type: ignore[assignment]
+    value: Fraction,
+    mentions: list[Mention],
+    values: list[Fraction],
+    constants: set[Fraction],
+    faint: set[Fraction] | frozenset[Fraction] = frozenset(),
+) -> list[Node]:
     """Every honest source of a literal: numbers of the question, earlier steps, justified constants; then percents' kin."""
     found: list[Node] = []
     for i, m in enumerate(mentions):
@@ -1213,6 +1219,10 @@ def _slots(reading: Reading) -> None:
         owner = next((j for j, s in enumerate(reading.steps) if s.marked and s.start <= right <= s.end), None)
         if literal and owner is not None:
             known[literal.span()] = ("s", owner)
+            bare = _PLAIN.fullmatch(text, mark.start(1), right - 1)
+            if bare and bare.span() not in known and number(bare[0]) == reading.steps[owner].value:
+                # <<6=6>> after words that compute the 6
+                known[bare.span()] = ("s", owner)
         elif literal and literal.span() not in known:
             reading.bare.append(_line(text, mark.start()))
     used = used_mentions(reading)
@@ -1247,7 +1257,8 @@ def _slots(reading: Reading) -> None:
     for match in _RELATION.finditer(text):
         stem = match[0].lower()[:4]
         parts = {reading.mentions[i].value for i in used if reading.mentions[i].style == "part"}
-        if _RELATIONS[stem] in parts or (_RELATIONS[stem] in varying and not re.search(rf"\b{stem}", reading.question, re.IGNORECASE)):
+        percents = {reading.mentions[i].value for i in used if reading.mentions[i].unit == "%"}
+        if _RELATIONS[stem] in parts or Fraction(100, _RELATIONS[stem]) in percents or (_RELATIONS[stem] in varying and not re.search(rf"\b{stem}", reading.question, re.IGNORECASE)):
             # the question says "three times" and the solution "triple": only the first would vary
             reading.bare.append(_line(text, match.start()))
     reading.slots = sorted((a, b, node) for (a, b), node in known.items())
