@@ -174,6 +174,37 @@ def test_an_unexplained_number_in_the_words_leaves_only_the_computation() -> Non
     assert "12+10 = <<12+10=22>>22" in space["make"](**space["ANCHORS"]["e1"])["solution"]
 
 
+@pytest.mark.parametrize(
+    ("question", "reference", "lost"),
+    [
+        (
+            "A row is 39 feet long and a tree needs 1.5 feet. A tree costs $8. What does the row cost?",
+            "She needs 39/1.5 = <<39/1.5=26>>26 trees.\nSo 26*8 = <<26*8=208>>208.\n#### 208",
+            "/1.5 ",
+        ),
+        (
+            "A shop sells 120 cups on Monday and 36 cups on Friday for $4 each. What does it earn?",
+            "It sells 120 + 36 = <<156=156>>156 cups.\nIt earns 156*4 = <<156*4=624>>624.\n#### 624",
+            "<<156=156>>",
+        ),
+        (
+            "A firm of 840 people hires 25% more. How many are there now?",
+            "A quarter is 840*25/100 = <<840*25/100=210>>210.\nThere are 840+210 = <<840+210=1050>>1050.\n#### 1050",
+            "quarter",
+        ),
+        (
+            "Bea got four times as many votes as Al. Al got 18 votes and Cy got 13. How many votes are there?",
+            "Quadruple that number: 18*4 = <<18*4=72>>72.\nIn all 18+72+13 = <<18+72+13=103>>103.\n#### 103",
+            "Quadruple",
+        ),
+    ],
+)
+def test_words_and_marks_that_would_turn_false_do_not_stay(question: str, reference: str, lost: str) -> None:
+    space = program((question, reference))
+    rows = [space["make"](**row) for row in drawn(space, 40)]
+    assert not any(lost in row["solution"] for row in rows if row["question"] != question and "1.5 feet" not in row["question"])
+
+
 WRONG = [
     ("She buys 2*5=<<2*5=10>>10 apples.\nThen she has 12+10=<<12+10=22>>22.\nSo 22+4=<<22+4=26>>26 are left.\n#### 26", "wrong operation"),
     ("She buys 2*5=<<2*5=10>>10 apples.\nThen she has 12+10=<<12+10=22>>22.\n#### 22", "step is missing"),

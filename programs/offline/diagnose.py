@@ -15,6 +15,7 @@ from ...tasks import number as numbers
 from .reading import (
     Node,
     Reading,
+    Slip,
     Step,
     Unreadable,
     body,
@@ -86,7 +87,8 @@ def diagnose(question: str, reference: str, response: str) -> Finding:
     given = numbers.extract(response) if response else None
     mine, slips = _steps(response)
     hidden = final_answer(reference) is None
-    theirs, false = ([], []) if hidden else _steps(reference)
+    # only marked arithmetic can convict a reference: plain equations may hold unknowns or percents
+    theirs, false = ([], []) if hidden else _steps(reference, loose=False)
     skill = skill_of(question, theirs or mine) if theirs or mine else "multi-step word problem"
     teach = "Vary the numbers and how large they are; keep the wording and the order of the steps."
     for slip in false:
@@ -123,9 +125,9 @@ def _told(reference: str) -> bool:
     return answer is not None and any(numbers.read(found) == answer for found in re.findall(r"\d[\d,]*(?:\.\d+)?", text))
 
 
-def _steps(text: str):
+def _steps(text: str, loose: bool = True) -> tuple[list[Step], list[Slip]]:
     try:
-        return steps_of(body(text), loose=True)
+        return steps_of(body(text), loose)
     except Unreadable:
         return [], []
 
@@ -219,12 +221,10 @@ def misled(reading: Reading, response: str) -> list[Node] | None:
     given = numbers.extract(response)
     if given is None or given == reading.answer:
         return None
-    steps, slips = _steps(response)
-    said = {id(step): step.value for step in steps}
+    steps, _ = _steps(response)
     last = max((j for j, step in enumerate(steps) if step.value == given), default=-1)
     if last < 0:
         return None
-    del said, slips
     constants = constants_of(reading.question, reading.mentions)
     preferred = {value: node for *_, value, node in _preferences(reading)}
     nodes: list[Node] = []

@@ -1258,8 +1258,10 @@ def _slots(reading: Reading) -> None:
         stem = match[0].lower()[:4]
         parts = {reading.mentions[i].value for i in used if reading.mentions[i].style == "part"}
         percents = {reading.mentions[i].value for i in used if reading.mentions[i].unit == "%"}
-        if _RELATIONS[stem] in parts or Fraction(100, _RELATIONS[stem]) in percents or (_RELATIONS[stem] in varying and not re.search(rf"\b{stem}", reading.question, re.IGNORECASE)):
-            # the question says "three times" and the solution "triple": only the first would vary
+        worth = _RELATIONS[stem]
+        told = re.search(rf"\b{stem}", reading.question, re.IGNORECASE)
+        if worth in parts or Fraction(100, worth) in percents or (worth in varying and not told):
+            # the question says "three times" and the solution "triple", or 25 % and "a quarter": only the first would vary
             reading.bare.append(_line(text, match.start()))
     reading.slots = sorted((a, b, node) for (a, b), node in known.items())
 

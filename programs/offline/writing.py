@@ -24,6 +24,8 @@ from .reading import Mention, Node, Reading, Unreadable, chain_values, evaluate,
 
 TRIES = 400
 """Draws that an emitted program makes before it falls back on the original numbers."""
+CLIMBS = 250
+"""Grains that are tried at most while a program is tuned: about two seconds."""
 
 
 @dataclass
@@ -772,6 +774,7 @@ def _tune(plan: Plan) -> None:
     def score(result: tuple[float, int, int]) -> float:
         return result[1] + 0.5 * min(result[2], 40) + 40 * min(result[0], 0.2)
 
+    climbs = 0
     aged = bool(_AGES.search(plan.reading.question))
     for room, wide in ((1, False), (2, False), (4, False), (4, True), (7, True), (12, True)):
         if room == 12:
@@ -805,7 +808,7 @@ def _tune(plan: Plan) -> None:
                 else:
                     p.via = None
         for _ in range(3):
-            if best[0] >= 0.10 and best[1] >= 80:
+            if (best[0] >= 0.10 and best[1] >= 80) or climbs > CLIMBS:
                 break
             improved = False
             for p in plan.parameters:
@@ -815,6 +818,7 @@ def _tune(plan: Plan) -> None:
                 options = [d for d in range(1, min(v // 2, 120) + 1) if v % d == 0 and d != old]
                 for d in options if len(options) <= 10 else options[:5] + options[-5:]:
                     p.step = Fraction(d)
+                    climbs += 1
                     result = _measure(plan, space)
                     if score(result) > score(best) * 1.1 + 2:
                         best, old, improved = result, p.step, True
