@@ -21,6 +21,7 @@ _CUE = "Let's think step by step."
 _OPTION = re.compile(r"^[ \t]*\(([A-Z])\)[ \t]*(.*)$", re.MULTILINE)
 _SAID = re.compile(r"(?i)\b(?:answer|result|conclusion)\b[^\n:.]{0,40}?(?:\bis\b|:|=)\s*|\bsorted\s+(?:list|order)\b[^\n:]{0,20}:\s*")
 _PAIRS = (("yes", "no"), ("true", "false"), ("valid", "invalid"), ("plausible", "implausible"))
+_ONES = {word for pair in _PAIRS for word in pair}
 _BRACKETS = "()[]{}<>"
 
 
@@ -106,7 +107,10 @@ def _read(response: str, gold: str) -> str | None:
     """What a response answers, in the plain form of answers like `gold`; None when there is nothing of this kind."""
     said = [response[match.end() :] for match in _SAID.finditer(response)]
     lines = [line for line in response.split("\n") if line.strip()]
-    for text in [*(rest.lstrip().split("\n")[0] for rest in reversed(said)), *lines[-1:]]:
+    words = number.read(gold) is None and gold.lower() not in _ONES and gold.strip(" " + _BRACKETS)
+    # without "the answer is", words in a row are an answer only when nothing stands beside them
+    rest = lines[-1:] if len(lines) == 1 or not words else []
+    for text in [*(text.lstrip().split("\n")[0] for text in reversed(said)), *rest]:
         if found := _plain(text, gold):
             return found
     return None

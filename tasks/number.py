@@ -36,7 +36,7 @@ _REPLACED = (
 # A run of characters that may form a number. A minus counts where no operand stands before it (5-3 is no -3), a letter before
 # the digits makes them part of a name (x2).
 _RUN = re.compile(
-    r"(?P<minus>(?<![\w).%])-\s?(?=[$€£]|(?<=-)[\d.]))?(?:[$€£]\s?)?(?P<inner>(?<=[$€£ ])-)?"
+    r"(?P<minus>(?<![\w).%])(?<!\d )-\s?(?=[$€£]|(?<=-)[\d.]))?(?:[$€£]\s?)?(?P<inner>(?<=[$€£ ])-)?"
     r"(?P<body>(?<![\w.,:/])(?:\d+[ ]+(?=\d+/\d))?(?:\d|\.\d)[\d,.:/]*(?:[eE][+-]?\d+(?!\w))?)"
     r"(?P<power>\s?[×x*]\s?10\^\{?-?\d+\}?)?"
 )
@@ -52,6 +52,7 @@ _MARKER = re.compile(
     r"|\\boxed\s*(?=\{)",
     re.IGNORECASE | re.MULTILINE,
 )
+_UNDONE = re.compile(r"(?:\s+[a-z]+){0,3}\s+[-+*/×]\s+[$€£]?\d", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\n|[.;!?](?=\s|$)")
 
 
@@ -110,6 +111,9 @@ def extract(response: str) -> Fraction | None:
         return _value(runs[-1]) if runs else None
     tail = marked.rpartition("=")[2]
     run = _RUN.search(tail) or _RUN.search(marked)
+    if run and run.string is tail and _UNDONE.match(tail, run.end()):
+        # "the answer: milk = 30 gallons - 2 gallons" is worked out further down
+        run = list(_RUN.finditer(text))[-1]
     return _value(run) if run else None
 
 

@@ -25,8 +25,8 @@ _TRIES = 40
 """Draws for each item that is wanted, before a generator counts as exhausted."""
 _MOST = 2**31
 """Seeds."""
-_SIZE = 100_000
-"""Items that a generator is told to have; some refuse more, all draw one at a time."""
+_SIZE = 500
+"""Items that are drawn from one seed: the library's default; some generators refuse more, or make them all at once."""
 _TAGGED = re.compile(r"(?is)<answer>(.*?)(?:</answer>|\Z)")
 _MARKED = re.compile(r"(?i)(?:\banswer\b\s*(?:is\b)?\s*:|####|\banswer\s+is\b)[ \t]*")
 
@@ -42,7 +42,7 @@ class ReasoningGym:
         self._dataset_name, *settings = [part.strip() for part in spec.split(",")]
         self.name = f"reasoning_gym:{spec}"
         self._config = dict(map(_setting, settings))
-        self._open = lru_cache(maxsize=8)(self._make)
+        self._open = lru_cache(maxsize=16)(self._make)
         sample = self._open(0)[0]
         self.brief = (
             f'Procedural problems of the kind {self._dataset_name!r}. The response reasons, and its last line is "Answer: " and the answer '
@@ -77,25 +77,31 @@ class ReasoningGym:
             raise UsageError(f"{self.name} has no split {split!r}: use one of {', '.join(SPLITS)}")
         limit = SIZES[split] if limit is None else limit
         low, high = _BOUNDS[split]
-        # Python's own Random turns the text into a seed; the library takes integers.
-        drawn = random.Random(f"{split} {seed}").randrange(_MOST)
-        dataset = self._open(drawn)
+        # Python's own Random turns the text into seeds; the library takes integers.
+        seeds = random.Random(f"{split} {seed}")
+        drawn = 0
         found: dict[str, Example] = {}
-        for index in range(min(limit * _TRIES, _SIZE)):
+        for draw in range(limit * _TRIES):
             if len(found) >= limit:
                 break
-            entry = dataset[index]
-            question = str(entry["question"])
+            index = draw % _SIZE
+            if index == 0:
+                drawn = seeds.randrange(_MOST)
+            question, answer = self._drawn(drawn, index)
             if low <= share(question) < high and question not in found:
                 found[question] = Example(
                     task=self.name,
                     split=split,
                     question=question,
-                    answer=str(entry["answer"]),
+                    answer=answer,
                     skill=self._dataset_name,
                     meta={"seed": drawn, "index": index},
                 )
         return list(found.values())
+
+    def _drawn(self, seed: int, index: int) -> tuple[str, str]:
+        entry = self._open(seed)[index]
+        return str(entry["question"]), str(entry["answer"])
 
     def prompt(self, example: Example) -> list[Message]:
         """One user message: the problem and the answer form."""
@@ -103,7 +109,7 @@ class ReasoningGym:
 
     def verdict(self, example: Example, response: str) -> Verdict:
         """`right`, `wrong`, or `no answer`; unjudged where the library's scorer fails on its own gold answer."""
-        found = _answers(response)
+        found, marked = _answers(response)
         if not found:
             return Verdict(correct=False, extracted=None, reason="no answer")
         # The item is drawn again rather than kept: its metadata may hold what JSON does not.
@@ -116,6 +122,8 @@ class ReasoningGym:
         except Exception as error:
             return Verdict(correct=None, extracted=found[0], reason=f"the library's scorer failed: {' '.join(str(error).split())[:200]}")
         right = score >= 1 - 1e-9
+        if not right and not marked and len(response.split()) > 12:  # prose that never comes to an answer
+            return Verdict(correct=False, extracted=None, reason="no answer")
         return Verdict(correct=right, extracted=found[0], reason="right" if right else "wrong")
 
     def completion(self, solution: str, answer: str) -> str:
@@ -125,8 +133,9 @@ class ReasoningGym:
         return body if body.endswith(tail) else f"{body}\n{tail}" if body else tail
 
 
-def _answers(response: str) -> list[str]:
-    """Readings of the answer, the likeliest first: its line and, as answers may be grids or text, all that follows the marker."""
+def _answers(response: str) -> tuple[list[str], bool]:
+    """Readings of the answer, the likeliest first: its line and, as answers may be grids or text, all that follows the marker; and whether
+    there is a marker. Without one the whole response may be the answer."""
     tagged = _TAGGED.findall(response)
     marks = list(_MARKED.finditer(response))
     if tagged:
@@ -134,13 +143,11 @@ def _answers(response: str) -> list[str]:
     elif marks:
         rest = response[marks[-1].end() :]
     else:
-        # without a marker only a bare answer is one
-        rest = response if len(response.split()) <= 12 or ("\n" in response.strip() and len(response) < 400) else ""
+        rest = response
     rest = rest.strip()
-    if not rest:
-        return []
     line = rest.split("\n")[0].strip()
-    return list(dict.fromkeys(text for text in (line, line.rstrip("."), line.strip("*`$ ."), rest) if text))
+    texts = (line, line.rstrip("."), line.strip("*`$ ."), rest) if tagged or marks else (rest, rest.rstrip("."))
+    return list(dict.fromkeys(text for text in texts if text)), bool(tagged or marks)
 
 
 def _setting(text: str) -> tuple[str, Any]:
