@@ -139,7 +139,8 @@ def test_a_passing_fault_is_tried_again_and_counted(reply):
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
-def test_retry_after_is_obeyed(form):
+@pytest.mark.parametrize("model", ["openai/any", "mistral/any"])  # DSPy's own engine, LiteLLM's
+def test_retry_after_is_obeyed(model, form):
     due = []
 
     def script(body, number):
@@ -149,7 +150,7 @@ def test_retry_after_is_obeyed(form):
         return fault(429, Retry_After="1" if form == "seconds" else formatdate(due[0], usegmt=True))
 
     with OpenAIServer(script) as server:
-        assert opened(server)("hi") == ["fine"]
+        assert opened(server, model=model)("hi") == ["fine"]
         now = time.time() - time.monotonic()
     refused, answered = (seen.at for seen in server.seen)
     if form == "seconds":
