@@ -578,11 +578,12 @@ CANARY = "sk-canary-0123456789abcdef"
     ],
     ids=["401", "500", "text", "refusal", "html"],
 )
-def test_keys_reach_no_file_no_message_and_no_log(reply, tmp_path, monkeypatch, caplog, capfd):
-    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+@pytest.mark.parametrize("provider", ["openai", "mistral"])  # DSPy's own engine, LiteLLM's
+def test_keys_reach_no_file_no_message_and_no_log(provider, reply, tmp_path, monkeypatch, caplog, capfd):
+    monkeypatch.setenv(f"{provider.upper()}_API_KEY", CANARY)
     caplog.set_level(logging.DEBUG)
     with OpenAIServer(first(reply)) as server, Ledger(tmp_path) as ledger:
-        lm = opened(server, ledger)
+        lm = opened(server, ledger, model=f"{provider}/any")
         said = repr(lm) + repr(lm.history)
         with instructed_by(lm):
             try:
