@@ -154,6 +154,8 @@ def singular(word: str) -> str:
     word = word.lower()
     if word in ("feet", "children", "people", "men", "women", "mice"):
         return {"feet": "foot", "children": "child", "people": "person", "men": "man", "women": "woman", "mice": "mouse"}[word]
+    if word in ("cookies", "movies", "brownies", "calories", "smoothies", "selfies", "pies", "ties", "zombies", "hoodies"):
+        return word[:-1]
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
     if word.endswith(("ches", "shes", "xes", "sses")):
@@ -279,6 +281,11 @@ def _fixed(text: str, m: Mention) -> str:
         return "a time of day"
     if re.search(r"\b(?:an)\s\$?$", before):
         return "after an article"
+    if m.unit not in ("$", "%") and m.value <= 12 and (
+        (re.search(r"\bfrom\s$", before) and re.match(r"\s(?:to|until|till)\s\d", after))
+        or re.search(r"\bfrom\s\d+\s(?:to|until|till)\s$", before)
+    ):
+        return "part of a name, a ratio or a range"
     named = _NAMED.search(before)
     if named and m.unit not in ("$", "%"):
         name = named.group(0).strip().lower()
