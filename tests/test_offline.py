@@ -68,6 +68,8 @@ def test_plain_equations_count_as_steps() -> None:
         ("He has 1 pen and 14 cups.", ["1"]),
         ("He pays with a $20 bill for 14 pens.", ["20"]),
         ("His 8-year plan covers 14 pens.", ["8"]),
+        ("He cuts 2 pies, both into 14 slices.", ["2"]),
+        ("The shop is open from 9 to 5 and sells 14 pens.", ["9", "5"]),
         ("He lives in room 12 with 14 pens.", ["12"]),
         ("(Remember there are 21 consonants.) He has 14 pens.", ["21"]),
     ],

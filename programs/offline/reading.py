@@ -492,6 +492,8 @@ def _fix_company(text: str, found: list[Mention]) -> list[Mention]:
             and max(ranks) > 2
         ):
             why = "an ordinal counts up to it"
+        if not why and m.value == 2 and m.unit not in ("$", "%") and re.search(r"\b(?:both|neither|either)\b", text, re.IGNORECASE):
+            why = "the text speaks of both"
         if not why:
             for k, other in enumerate(found):
                 if k != i and other.value == m.value and other.fixed:
