@@ -281,9 +281,13 @@ def _fixed(text: str, m: Mention) -> str:
         return "a time of day"
     if re.search(r"\b(?:an)\s\$?$", before):
         return "after an article"
-    if m.unit not in ("$", "%") and m.value <= 12 and (
-        (re.search(r"\bfrom\s$", before) and re.match(r"\s(?:to|until|till)\s\d", after))
-        or re.search(r"\bfrom\s\d+\s(?:to|until|till)\s$", before)
+    if (
+        m.unit not in ("$", "%")
+        and m.value <= 12
+        and (
+            (re.search(r"\bfrom\s$", before) and re.match(r"\s(?:to|until|till)\s\d", after))
+            or re.search(r"\bfrom\s\d+\s(?:to|until|till)\s$", before)
+        )
     ):
         return "part of a name, a ratio or a range"
     named = _NAMED.search(before)
