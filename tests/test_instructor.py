@@ -265,8 +265,14 @@ def test_no_more_calls_are_in_flight_than_asked_for():
 
 
 def test_the_sums_equal_what_the_server_served_under_64_threads(tmp_path):
+    fell = set()
+
     def script(body, number):
-        return fault(500) if number % 7 == 3 else Reply("word " * (number % 13 + 1), delay=0.01)
+        question = body["messages"][-1]["content"]
+        if len(question) % 7 == 3 and question not in fell:
+            fell.add(question)
+            return fault(500)
+        return Reply("word " * (number % 13 + 1), delay=0.01)
 
     with OpenAIServer(script) as server:
         with Ledger(tmp_path) as ledger:
@@ -278,7 +284,7 @@ def test_the_sums_equal_what_the_server_served_under_64_threads(tmp_path):
         served = {"calls": server.served, "tokens_in": server.tokens_in, "tokens_out": server.tokens_out}
     assert served["calls"] == 600
     assert {name: document["total"][name] for name in served} == served
-    assert document["total"]["failed"] == len(server.seen) - 600
+    assert document["total"]["failed"] == len(server.seen) - 600 == len(fell) > 20
     assert document["stages"]["one"]["calls"] == document["stages"]["two"]["calls"] == 300
     assert document == read_ledger(tmp_path) == json.loads((tmp_path / "ledger.json").read_bytes())
 
