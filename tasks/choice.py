@@ -6,7 +6,8 @@ In this order; the first that names exactly one option gives the answer:
    correct") is none. A sentence that claims several ("A and C") says nothing, unless an option has these very words.
 2. A line that begins with a label ("B. ...", "(B)", "**B**", a lone "b"): the first line, the last when it is a lone label, or the only
    label that leads a line. All options, said over, are no choice.
-3. The only label that stands before its own words, or in brackets ("a liverwort (B)"); else "B is correct" among the explanations.
+3. The only label that stands before its own words, in brackets ("a liverwort (B)"), or at the end ("so, C."); else "B is correct" among the
+   explanations.
 4. An option's words: quoted, or the only ones in the last or the first sentence, where they are not denied.
 
 A label wins over words that stand behind it ("A. <words of C>" is A: the letter is what was asked for). "None of the options" takes an
@@ -35,12 +36,12 @@ _MARKER = re.compile(
     | \b{_GOOD}\s+(?:answer|choice|option|statement|one)\b (?:\s+(?!is\b|not\b)[\w'/,-]+){{0,12}}? (?:\s*[:=]|\s+{_IS}) \s*[:=]?
     | \b(?:the|my|final)\s+answer\s+(?=\(?[A-Z1-9]\b)
     | \b(?:I|we)\s+(?:(?:would|will)\s+)?(?:choose|chose|pick|select|go\s+with|say|answer(?:\s+with)?)\b \s*:?
-    | \bclosest\s+to\b
+    | \bclosest\s+to\b | \bnot\s+\(?[A-Z]\)?,?\s+but(?:\s+rather)?\b | \bchange\s+(?:it|my\s+answer)\s+to\b
     | \\boxed\s*\{{ | \#\#\#\#
     """
 )
 _FILL = re.compile(
-    r"(?i)(?:[\s:\"'({\[*.-]|\b(?:the|an?|most|likely|either|both|clearly|therefore|indeed|probably|best|correct|suitable|final|that"
+    r"(?i)(?:[\s:\"'({\[*.-]|\b(?:the|an?|most|likely|either|both|clearly|clear|obvious|simply|thus|therefore|indeed|probably|best|correct|suitable|final|that"
     r"|option|choice|answer|letter|statement)\b)*"
 )
 _TAKEN_BACK = re.compile(
@@ -71,9 +72,14 @@ class _Reader:
         self._words = {label: _plain(words) for label, words in choices.items()}
         labels = "|".join(map(re.escape, choices))
         # A label ends at punctuation or a space; "A+", "C-reactive", "D = 3", "A's" are none.
-        self._label = re.compile(rf"\(?\s*(?<![\w'])(?P<label>{labels})(?![\w'+^]|-\w|\s*[+*^=<>×])\)?")
-        self._small = re.compile(rf"\(?\s*(?P<label>{labels.lower()})(?:\)|\.?\s*$)", re.MULTILINE)
-        self._lead = re.compile(rf"(?:(?:option|choice|answer)\s+)?\(?(?P<label>{labels})(?:\s*[).:\]-]|\s*$|,\s)", re.IGNORECASE)
+        self._label = re.compile(rf"\(?\s*(?<!\w)(?<!\w')(?P<label>{labels})(?![\w+^]|'\w|-\w|\s*[+*^=<>×])\)?")
+        self._small = re.compile(rf"[(\[]?\s*(?P<label>{labels.lower()})(?:[)\]]|\.?\s*$)", re.MULTILINE)
+        self._lead = re.compile(rf"(?:(?:option|choice|answer)\s+)?[(\[]?(?P<label>{labels})(?:\s*[).:\]-]|\s*$|,\s)", re.IGNORECASE)
+        self._end = re.compile(
+            r"(?:^|\b(?:it's|it\s+is|so|hence|thus|therefore|with|to|be|choose|pick|say|ans(?:wer)?|option|choice|letter)\b|[,:>-])"
+            rf"[\s:,'\"(\[-]*(?P<label>{labels})[\s'\")\].!]*$",
+            re.IGNORECASE,
+        )
         option = r"(?:option|choice|answer|statement|situation|scenario)"
         self._praise = re.compile(
             rf"(?<![\w'])(?:(?P<noun>{option})\s+\(?)?(?P<open>\()?(?P<label>{labels})(?![\w'])(?P<close>\))?[\"']?(?P<words>[.):,]?[^.\n;]{{0,200}}?)"
@@ -194,13 +200,17 @@ class _Reader:
         return distinct.pop() if len(distinct) == 1 else ""
 
     def pointed(self) -> str:
-        """The only label that stands before its own words ("statement D. <words> is false"), the only one in brackets, or the last
-        "B is correct"."""
+        """The only label that stands before its own words ("statement D. <words> is false"), the only one in brackets, one that the text
+        ends in ("so, C."), or the last "B is correct"."""
         own = {match["label"] for match in self._label.finditer(self.text) if self._owns(match["label"], self.text[match.end() :][:700])}
         bracketed = {match["label"] for match in self._label.finditer(self.text) if match[0].startswith("(") and match[0].endswith(")")}
         for found in (own, bracketed):
             if len(found) == 1:
                 return found.pop()
+        last = _SENTENCE.split(self.text.strip())[-1]
+        end = self._end.search(last)
+        if end and end["label"] in self.choices and len(self._label.findall(last)) == 1:
+            return end["label"]
         return next((label for _, label in sorted(self._praised(bare=True), reverse=True) if label), "")
 
     def _owns(self, label: str, after: str) -> bool:
@@ -244,7 +254,10 @@ class _Reader:
         ]
         whole = [a for a in spans if not any(b[0] <= a[0] and a[1] <= b[1] and b[1] - b[0] > a[1] - a[0] for b in spans)]
         denied = re.compile(r"(?:\b(?:not|never|neither|than|no|rather|without)|n't)(?: \w+){0,3} $")
-        after = re.compile(r" (?:\w+ )?(?:is|are|was|were|would|does|do|can|could) (?:\w+ )?(?:not|n't|incorrect|wrong)\b| (?:is|are)n't\b")
+        after = re.compile(
+            r" (?:\w+ )?(?:is|are|was|were|would|does|do|can|could) (?:\w+ )?(?:not|n't|incorrect|wrong|excluded|out|eliminated)\b"
+            r"| (?:is|are)n't\b"
+        )
         return {label for start, end, label in whole if not denied.search(plain[:start]) and not after.match(plain[end:])}
 
 

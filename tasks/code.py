@@ -331,8 +331,9 @@ class Judge:
             kept = self._first.get((item.entry, test))
         if kept is None:
             kept = self._run(test, TEST, payload)
-            with self._lock:
-                self._first[item.entry, test] = kept
+            if kept.outcome == "ok":
+                with self._lock:
+                    self._first[item.entry, test] = kept
         return kept
 
 

@@ -64,6 +64,8 @@ class Mmlu(ChoiceTask):
             super().__init__(path)
 
     def read(self, row: Row, split: str, where: str) -> Example:
+        if isinstance(row.get("train"), dict):  # the hub's auxiliary_train wraps its rows
+            row = row["train"]
         if isinstance(row.get("choices"), list):
             choices = dict(zip(LABELS, map(str, row["choices"]), strict=False))
             index = row.get("answer")

@@ -4,6 +4,8 @@
 partial credit is wrong. An item's split follows from a hash of its question, and each split draws from seeds of its own, so no item of one
 split is ever drawn in another, at any seed; duplicates are left out. The library is an extra: `pip install "errata[reasoning-gym]"`.
 
+A few generators (graph_color, rubiks_cube) have a scorer and no gold answer: `answer` is empty there.
+
 It does not cover composites of several generators, nor the library's curricula.
 """
 
@@ -101,7 +103,7 @@ class ReasoningGym:
 
     def _drawn(self, seed: int, index: int) -> tuple[str, str]:
         entry = self._open(seed)[index]
-        return str(entry["question"]), str(entry["answer"])
+        return str(entry["question"]), "" if entry["answer"] is None else str(entry["answer"])
 
     def prompt(self, example: Example) -> list[Message]:
         """One user message: the problem and the answer form."""
@@ -118,13 +120,22 @@ class ReasoningGym:
         if str(entry["question"]) != example.question:
             return Verdict(correct=None, extracted=found[0], reason="this version of reasoning-gym draws another item: evaluate anew")
         try:
-            score = max(float(dataset.score_answer(answer=text, entry=entry)) for text in found)
+            score = max(self._score(dataset, text, entry) for text in found)
         except Exception as error:
             return Verdict(correct=None, extracted=found[0], reason=f"the library's scorer failed: {' '.join(str(error).split())[:200]}")
         right = score >= 1 - 1e-9
         if not right and not marked and len(response.split()) > 12:  # prose that never comes to an answer
             return Verdict(correct=False, extracted=None, reason="no answer")
         return Verdict(correct=right, extracted=found[0], reason="right" if right else "wrong")
+
+    @staticmethod
+    def _score(dataset: Any, text: str, entry: dict[str, Any]) -> float:
+        """The library's score, 0 to 1; 0 where its scorer fails on this answer (some parse it blindly) but not on the gold one."""
+        try:
+            return float(dataset.score_answer(answer=text, entry=entry))
+        except Exception:
+            dataset.score_answer(answer=entry["answer"], entry=entry)
+            return 0.0
 
     def completion(self, solution: str, answer: str) -> str:
         """The reasoning, and "Answer: X" at the end; not doubled where it already ends so."""

@@ -46,6 +46,17 @@ PLAIN = {"A": "moss", "B": "liverwort", "C": "fern", "D": "mushroom"}
         ("The answer is A. No, wait: the correct answer is D.", "D"),
         ("A. moss\nB. liverwort\nC. fern\nD. mushroom\n\nThe closest answer is D.", "D"),
         ("C. fern\n\nOption A is not correct because a moss has no veins. Option B is incorrect too.", "C"),
+        ("So, B.", "B"),
+        ("Hence, C", "C"),
+        ("I think it's D", "D"),
+        ("[D]", "D"),
+        ("The answer is 'C'", "C"),
+        ("The answer is clear: C.", "C"),
+        ("The correct answer is not A but C.", "C"),
+        ("The answer is A. On reflection, I would change it to C.", "C"),
+        ("As a moss is ruled out, it is a fern.", "C"),
+        ("I hope that it helps. Final Answer: The final answer is $\\boxed{C}$.", "C"),
+        ("Between B and C, the better choice is C.", "C"),
         ("None of the options fits well, but the closest answer is B.", "B"),
     ],
 )
@@ -68,6 +79,8 @@ def test_a_choice_is_read_from_free_text(response, label):
         "A. moss\nB. liverwort\nC. fern\nD. mushroom",
         "Vitamin C helps plants. Group B streptococci do not.",
         "A moss and a fern are plants.",
+        "Plants need vitamin C.",
+        "It is found on Mount A",
     ],
 )
 def test_no_choice_or_several_are_no_answer(response):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from errata.signatures.errors import TaskError, UsageError
-from errata.tasks import doctor, load_task
+from errata.tasks import doctor, load_task, number
 
 SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -264,6 +264,28 @@ def test_a_bbh_folder_without_its_files_is_refused(tmp_path):
     (tmp_path / "x.json").write_text('{"rows": []}')
     with pytest.raises(TaskError, match="must hold"):
         load_task(f"bbh:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("response", "value"),
+    [
+        ("So he has $72 left ($144 - $72).", 72),
+        ("The loss is -$72.", -72),
+        ("Calculate the answer:\n\nmilk = 30,000 gallons - 1,020 gallons\nmilk = 28,980 gallons\nSo it is 28,980 gallons.", 28980),
+        ("The answer is 3 + 4 = 7", 7),
+    ],
+)
+def test_a_number_in_a_sum_is_not_the_answer_but_its_result_is(response, value):
+    assert number.extract(response) == value
+
+
+def test_recorded_prose_is_read_as_by_eye():
+    file = SHARED / "recorded_mistral7b" / "gsm8k_right.jsonl"
+    if not file.exists():
+        pytest.skip(f"no {file}: set ERRATA_SHARED_DATA to the folder with the public data")
+    rows = [json.loads(line) for line in file.read_bytes().split(b"\n") if line]
+    wrong = [i for i, r in enumerate(rows) if not number.verdict(r["answer"].rpartition("####")[2].strip(), r["response"]).correct]
+    assert wrong == [618, 887, 906]  # the three whose last words give another answer, or none
 
 
 @pytest.mark.parametrize("name", ["gsm_plus", "mmlu", "arc_challenge"])
