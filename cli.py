@@ -1,7 +1,7 @@
 """The command line: thin commands over errata.programs. Each is one part of the loop over the same run directory.
 
 Heavy imports stand inside the commands, so that `--help` is quick. Exit codes: 0 done, 1 an error that the message explains, 2 wrong
-usage, 130 interrupted. There are no classes here: `typer cli.py run` loads this file under a name that is no module's.
+usage, 4 a cap is reached, 130 interrupted. There are no classes here: `typer cli.py run` loads this file under a name that is no module's.
 """
 
 import json
@@ -31,6 +31,11 @@ Instructor = Annotated[str | None, typer.Option("--instructor", help="offline, o
 StrategyName = Annotated[str | None, typer.Option("--strategy", help="LearnFromError or LearnFromContrast.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of every draw.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any config field, e.g. --set train.epochs=2. May be repeated.")]
+MaxCalls = Annotated[int | None, typer.Option("--max-calls", min=0, help="Stop (exit code 4) after so many calls to the instructor.")]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", min=0, help="Stop after so many tokens in and out of the instructor.")]
+MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, help="Stop after so many USD, where the price is known.")]
+MaxTime = Annotated[float | None, typer.Option("--max-time", min=0, help="Stop after so many seconds.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the first round's teaching would cost, and stop.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 RunArgument = Annotated[Path, typer.Argument(help="Run directory.")]
@@ -53,15 +58,23 @@ def cycle(
     rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds, each from the weights accepted last.")] = None,
     seed: Seed = None,
     set_: Set = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    max_time: MaxTime = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run the whole loop: find errors, teach, train, and keep the new weights only when they are better."""
     flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
-    flags |= {"generate.strategy": strategy, "rounds": rounds, "seed": seed}
+    flags |= {"generate.strategy": strategy, "rounds": rounds, "seed": seed, **caps(max_calls, max_tokens, max_cost, max_time)}
     with one_line_errors(), opened(config, flags, set_, run, quiet) as loop:
         from errata.programs import report
 
+        if dry_run:
+            foretell(loop, as_json)
+            return
         loop.run()
         result = report.write(loop.path)
         folder = loop.path
@@ -128,18 +141,27 @@ def generate(
     ] = None,
     seed: Seed = None,
     set_: Set = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    max_time: MaxTime = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """From errors to checked samples: diagnose, write programs, prove them, draw rows. Stops before training."""
     flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
     flags |= {"generate.strategy": strategy, "seed": seed, "generate.failures": limit, "generate.rows": rows}
+    flags |= caps(max_calls, max_tokens, max_cost, max_time)
     if as_errors:
         flags |= {"errors": "all", "items.train": limit}
     nulls = ["items.train", "generate.failures"] if as_errors and limit is None else []
     with one_line_errors(), opened(config, flags, set_, run, quiet, nulls) as loop:
         from errata.programs.cycle import summary
 
+        if dry_run:
+            foretell(loop, as_json)
+            return
         loop.run(until="assemble")
         result = summary(loop.path)
         programs = result["programs"]
@@ -228,7 +250,8 @@ def opened(
     loaded = configs.load_config(config, given, base)
     if run is None:
         name = loaded.task.replace(":", "-").replace("/", "_")
-        run = Path("runs") / f"{name}-{loaded.generate.strategy}-{content_hash(loaded.model_dump(mode='json'))[:6]}"
+        fixed = loaded.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
+        run = Path("runs") / f"{name}-{loaded.generate.strategy}-{content_hash(fixed)[:6]}"
     from errata.programs.cycle import Cycle
 
     say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
@@ -251,6 +274,21 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("errata: interrupted; what was done is kept, and the same command continues", err=True)
         raise typer.Exit(130) from None
+
+
+def caps(calls: int | None, tokens: int | None, cost: float | None, seconds: float | None) -> dict[str, Any]:
+    return {"budget.max_calls": calls, "budget.max_tokens": tokens, "budget.max_cost": cost, "budget.max_time": seconds}
+
+
+def foretell(loop: Any, as_json: bool) -> None:
+    """What --dry-run prints."""
+    config, result = loop.config, loop.estimate().document()
+    lines = [f"{result['failures']} errors at most, {config.generate.strategy} with {config.instructor.model}: low, expected, high"]
+    for name in ("calls", "tokens_in", "tokens_out"):
+        lines.append(f"  {name.replace('_', ' '):12}" + "".join(f"{result[name][side]:>14,}" for side in ("low", "expected", "high")))
+    cost = result["usd"]
+    lines.append(f"  {'USD':12}" + ("unknown" if cost == "unknown" else "".join(f"{value:>14.2f}" for value in cost.values())))
+    emit(as_json, result, "\n".join(lines))
 
 
 def usage(message: str) -> None:

@@ -24,6 +24,8 @@ _FACE = {
     "paired": "gate",
     "open_instructor": "instructor",
     "instructed_by": "instructor",
+    "Ledger": "ledger",
+    "Budget": "ledger",
     "SandboxInterpreter": "interpreter",
     "Lineage": "trace",
 }

@@ -38,10 +38,23 @@ class InstructorSettings(Settings):
     """Address of an OpenAI-compatible server, e.g. `http://localhost:8000/v1`."""
     temperature: float | None = None
     """Sampling temperature; None leaves it to the provider."""
-    max_tokens: int = Field(default=8000, ge=1)
-    """Most tokens of one answer."""
+    max_tokens: int = Field(default=16000, ge=1)
+    """Most tokens of one answer; OpenAI's reasoning models take no fewer than 16000."""
     in_flight: int = Field(default=8, ge=1)
     """Calls under way at the same time."""
+
+
+class BudgetSettings(Settings):
+    """Caps on a run, none by default. When one is reached the run ends with exit code 4, and what is done is kept."""
+
+    max_calls: int | None = Field(default=None, ge=0)
+    """Calls to the instructor over all starts of the run, those that failed among them."""
+    max_tokens: int | None = Field(default=None, ge=0)
+    """Tokens in and out of the instructor over all starts of the run; calls under way are finished."""
+    max_cost: float | None = Field(default=None, ge=0)
+    """USD over all starts of the run; refused for a model without a known price."""
+    max_time: float | None = Field(default=None, ge=0)
+    """Seconds from the start of the command."""
 
 
 class GenerateSettings(Settings):
@@ -107,13 +120,14 @@ class CycleConfig(Settings):
     items: Items = Items()
     target: TargetSettings = TargetSettings()
     instructor: InstructorSettings = InstructorSettings()
+    budget: BudgetSettings = BudgetSettings()
     generate: GenerateSettings = GenerateSettings()
     train: TrainSettings = TrainSettings()
     gate: GateSettings = GateSettings()
     sandbox: SandboxSettings = SandboxSettings()
 
 
-FREE = ("rounds", "target.device", "target.batch_size", "instructor.in_flight", "sandbox.workers")
+FREE = ("rounds", "budget", "target.device", "target.batch_size", "instructor.in_flight", "sandbox.workers")
 """Fields that may differ when a run is continued: they change no row."""
 
 

@@ -40,6 +40,7 @@ from .contrast import with_contrasts
 from .evaluate import counts, evaluate
 from .gate import decide
 from .instructor import calling, instructed_by, open_instructor
+from .ledger import Budget, Estimate, Ledger, estimate
 from .rundir import RunDir, Stage, disk_errors, to_json, write_atomic
 from .strategy import load_strategy
 
@@ -59,6 +60,7 @@ class Cycle:
     """One run of the loop: `with Cycle(config, path) as loop: loop.run()`. The run directory is locked inside the `with`."""
 
     run_dir: RunDir
+    ledger: Ledger
 
     def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | None = None):
         """`say` gets one line of progress at a time; None prints to stderr.
@@ -83,6 +85,11 @@ class Cycle:
     def __enter__(self) -> "Cycle":
         """Raises RunError when the run directory is another's, of another config, or not writable."""
         self.run_dir = RunDir(self.path, self.config)
+        try:
+            self.ledger = Ledger(self.path, Budget(**self.config.budget.model_dump()))
+        except BaseException:
+            self.run_dir.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,6 +97,7 @@ class Cycle:
         if self._sandbox is not None:
             self._sandbox.close()
             self._sandbox = None
+        self.ledger.close()
         self.run_dir.close()
 
     # ---- the loop
@@ -128,6 +136,22 @@ class Cycle:
         decision = self.gate(number, target)
         return self.candidate(number, target) if decision.accepted else target
 
+    def estimate(self) -> Estimate:
+        """Calls, tokens and cost of the first round's teaching, before anything is spent or run.
+
+        From the errors where they are mined, else from train items as if their solutions were wrong answers, at most as many as the
+        config lets be analysed.
+        """
+        most = self.config.generate.failures
+        if self.run_dir.stage("round-1/mine").done:
+            failures = self.mine(1, self.config.target).failures
+            return estimate(self.strategy, failures, self.task.brief, self.config.instructor)
+        examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + 1)
+        tried = [_unanswered(item).model_copy(update={"response": item.solution or item.answer}) for item in examples[:24]]
+        failures = [Failure(attempt=row, contrasts=tuple(tried[: self.strategy.contrasts])) for row in tried]
+        count = len(examples) if most is None else min(most, len(examples))
+        return estimate(self.strategy, failures, self.task.brief, self.config.instructor, count)
+
     # ---- the steps of a round
 
     def mine(self, number: int, target: TargetSettings) -> Mined:
@@ -157,7 +181,7 @@ class Cycle:
         """Run the strategy on each failure, several calls in flight, each row written as it finishes."""
         if stage.done:
             return stage.read("taught.jsonl", Taught)
-        lm = open_instructor(self.config.instructor, self.path / "answers")
+        lm = open_instructor(self.config.instructor, self.ledger, str(stage.path.relative_to(self.path)))
 
         def one(failure: Failure) -> Taught:
             with calling(lm):
@@ -233,6 +257,7 @@ class Cycle:
 
         out = self.path / f"round-{number}/train"
         if not Stage(out).done:
+            self.ledger.check_time()
             self._close_target()  # its memory is the child's
             self.say(f"round {number}: train on {len(rows)} rows")
         with disk_errors(out):
@@ -319,6 +344,7 @@ class Cycle:
     def _evaluate(self, stage: Stage, task: Task, examples: Sequence[Example], target: TargetSettings, title: str) -> list[Attempt]:
         if stage.done:
             return stage.read("attempts.jsonl", Attempt)
+        self.ledger.check_time()
         rows = evaluate(stage, task, examples, lambda: self._open(target), lambda found, total: self._counted(title, found, total))
         count = counts(rows)
         extra = "".join(f", {count[name]} {name.replace('_', ' ')}" for name in ("no_answer", "cut", "unjudged") if count[name])

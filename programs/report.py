@@ -16,6 +16,7 @@ from ..signatures.records import Attempt, Failure, GateDecision, Rejection, Samp
 from .cycle import tally
 from .evaluate import accuracy, by_skill, counts
 from .gate import paired
+from .ledger import read_ledger
 from .rundir import Stage, read_config, to_json, write_atomic
 
 NOT_CHECKED = "agreed: no second model solved the rows independently of their programs"
@@ -52,6 +53,7 @@ def build(path: Path) -> dict[str, Any]:
         "accepted": [row["number"] for row in rounds if row["decision"]["accepted"]],
         "evaluations": evaluations,
         "rounds": rounds,
+        "instructor": read_ledger(path),
         "not_checked": [NOT_CHECKED],
     }
 
@@ -115,6 +117,11 @@ def table(report: dict[str, Any]) -> str:
         lines.append("No round was accepted: before and after are the same weights. What the last training would have changed, on dev:")
         lines += [*_table(last["dev"]), ""]
     lines += [_verdict(row) for row in report["rounds"]]
+    spent = report["instructor"]["total"]
+    if spent["calls"] or spent["cached"]:
+        tokens = f"{spent['tokens_in']:,} tokens in, {spent['tokens_out']:,} out"
+        again = f"{spent['cached']} answers taken again from the run, {spent['failed']} attempts failed"
+        lines.append(f"instructor: {spent['calls']} calls, {tokens}, USD {spent['usd']}; {again}")
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ from ..signatures.records import Failure, Rejection, Taught
 from ..signatures.teach import DiagnoseContrast, DiagnoseError
 from .config import GenerateSettings
 from .diagnose import Diagnose
+from .instructor import rejection
 from .write import Prove, Write
 
 
@@ -29,8 +30,7 @@ class Strategy(dspy.Module):
         try:
             diagnosis = self.diagnose(failure=failure, brief=brief, strategy=type(self).__name__)
         except AdapterParseError as error:
-            refusal = Rejection(of=failure.id, kind="diagnosis", check="readable", reason=str(error)[:2000])
-            return Taught(failure_id=failure.id, diagnosis=None, program=None, rejections=(refusal,))
+            return Taught(failure_id=failure.id, diagnosis=None, program=None, rejections=(rejection(failure.id, error),))
         if diagnosis.verdict != "error":
             refusal = Rejection(of=diagnosis.id, kind="diagnosis", check=diagnosis.verdict, reason=diagnosis.misconception)
             return Taught(failure_id=failure.id, diagnosis=diagnosis, program=None, rejections=(refusal,))

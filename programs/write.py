@@ -9,6 +9,7 @@ from ..sandbox import MODULES
 from ..signatures.records import Diagnosis, Failure, Rejection, SampleProgram, Taught
 from ..signatures.teach import CONTRACT, RepairProgram, WriteProgram
 from .diagnose import reference_text
+from .instructor import rejection
 
 Prove = Callable[[SampleProgram], Rejection | None]
 """Runs the checks; None when the program passes."""
@@ -49,7 +50,7 @@ class Write(dspy.Module):
                     answer = self.repair(**shown, rejected=refused[-1].source, complaint=complaint)
             except AdapterParseError as error:
                 # kept with its text; a repair would be asked about nothing
-                rejections.append(Rejection(of=diagnosis.id, kind="diagnosis", check="readable", reason=str(error)[:2000]))
+                rejections.append(rejection(diagnosis.id, error))
                 break
             source = answer.program.code.strip() if answer.program else ""
             if not source:

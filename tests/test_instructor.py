@@ -21,7 +21,9 @@ import dspy
 import pytest
 from dspy import lm15
 from openai_server import OpenAIServer, Reply, fault
+from typer.testing import CliRunner
 
+from errata.cli import app
 from errata.programs import Cycle, LearnFromContrast, LearnFromError
 from errata.programs.config import CycleConfig, InstructorSettings, Items
 from errata.programs.instructor import Patience, Unreadable, instructed_by, open_instructor, rejection
@@ -511,6 +513,30 @@ def test_tokens_that_a_server_does_not_report_are_approximated_and_marked():
     with OpenAIServer(first(Reply("x" * 350, usage=False))) as server, Ledger(None) as ledger:
         opened(server, ledger)("y" * 700)
         assert (total(ledger)["tokens_in"], total(ledger)["tokens_out"], total(ledger)["approximated"]) == (200, 100, 1)
+
+
+def test_the_command_stops_at_a_cap_with_code_4_and_continues_under_a_higher_one(tmp_path, monkeypatch):
+    offline = open_instructor(InstructorSettings())
+    monkeypatch.chdir(tmp_path)
+
+    def script(body, number):
+        request = lm15.request_from_openai_chat({"model": offline.model, "messages": body["messages"]})
+        return Reply(offline.engine.complete(request).text)
+
+    with OpenAIServer(script) as server:
+        command = ["generate", "--as-errors", "--limit", "4", "--instructor", "openai/loopback", "--json"]
+        command += ["--set", f"instructor.api_base={server.url}"]
+        foretold = CliRunner().invoke(app, [*command, "--dry-run"])
+        assert foretold.exit_code == 0, foretold.stderr
+        assert json.loads(foretold.stdout)["calls"]["low"] == 8
+        assert not server.seen
+        stopped = CliRunner().invoke(app, [*command, "--max-calls", "5"])
+        assert stopped.exit_code == 4
+        assert stopped.stderr.splitlines()[-1].startswith("errata: the cap of 5 calls is reached (5 sent)")
+        done = CliRunner().invoke(app, [*command, "--max-calls", "8"])
+        assert done.exit_code == 0, done.stderr
+        assert len(server.seen) == 8
+        assert read_ledger(Path(json.loads(done.stdout)["run"]))["stages"]["round-1/teach"]["calls"] == 8
 
 
 # ---- before anything is spent
