@@ -51,14 +51,19 @@ _TAKEN_BACK = re.compile(
 _NONE = re.compile(
     r"(?i)\b(?:none|neither)\s+of\s+(?:the|these|those)\s+(?:(?:given|provided|other|above|listed|available|answer)\s+)*"
     r"(?:options?|choices?|answers?|above)\b(?P<labels>[^.\n]{0,25})"
+    r"|\b(?:answer|option)\s+is\s+not\s+(?:provided|listed|included|given|present|among|one\s+of)\b(?P<missing>)"
 )
+_LIST = re.compile(r"(?i)\b(?:answers|(?:correct|right|true)\s+\w+s)\s+are\s*:?\s*\n")
 _JOIN = re.compile(r"(?i)[\s.):\"'\]]*(?:,\s*(?:and|or)?|\band\b|\bor\b|&|/)\s*(?:either\s+|also\s+)?(?:option\s+|choice\s+|answer\s+)?")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"(])|\n+")
 
 
 def read(response: str, choices: Choices) -> str | None:
     """Label of the option that a response chose; None when it chose none, or several."""
-    reader = _Reader(_MARKUP.sub("", response.translate(_QUOTES)), choices)
+    text = _MARKUP.sub("", response.translate(_QUOTES))
+    # a model in a loop writes runs of blanks, on which the patterns would take quadratic time
+    text = re.sub(r"\n\s*\n", "\n\n", re.sub(r"[^\S\n]+", " ", text))
+    reader = _Reader(text, choices)
     found = reader.claimed() or reader.led() or reader.pointed() or reader.worded()
     return found if found in choices else None
 
@@ -94,7 +99,7 @@ class _Reader:
     def claimed(self) -> str:
         """The last claim."""
         found = [(match.end(), self._behind(match.end())) for match in _MARKER.finditer(self.text)]
-        found += self._stated() + self._praised(bare=False) + self._refused()
+        found += self._stated() + self._praised(bare=False) + self._refused() + self._listed()
         return next((label for _, label in sorted(found, reverse=True) if label), "")
 
     def _behind(self, at: int) -> str:
@@ -134,6 +139,22 @@ class _Reader:
         other = self._label.match(after[join.end() :]) if join else None
         return bool(other and other["label"] != label and not self._is_article(other["label"], after[join.end() + other.end() :]))  # type: ignore[union-attr]
 
+    def _listed(self) -> list[tuple[int, str]]:
+        """Several options, listed one a line behind "the correct answers are:"."""
+        found = []
+        for match in _LIST.finditer(self.text):
+            labels = set()
+            end = match.end()
+            for line in self.text[match.end() :].split("\n"):
+                lead = self._lead.match(line.strip())
+                if not lead and line.strip():
+                    break
+                labels |= {lead["label"]} if lead else set()
+                end += len(line) + 1
+            if len(labels) > 1:
+                found.append((end, "?"))
+        return found
+
     def _stated(self) -> list[tuple[int, str]]:
         """Claims without a marker: "... is B. <the words of B>", "... would be (C)."."""
         found = []
@@ -171,7 +192,7 @@ class _Reader:
         """The words "none of the options is correct", unless an option says so or it speaks of some of the options alone."""
         found = []
         for match in _NONE.finditer(self.text):
-            named = {label["label"] for label in self._label.finditer(match["labels"])}
+            named = {label["label"] for label in self._label.finditer(match["labels"] or "")}
             plain = _plain(match[0])
             option = any(words and (words in plain or (plain.startswith(words))) for words in self._words.values())
             if not option and (not named or len(named) == len(self.choices)):

@@ -80,6 +80,8 @@ def test_a_choice_is_read_from_free_text(response, label):
         "Vitamin C helps plants. Group B streptococci do not.",
         "A moss and a fern are plants.",
         "Plants need vitamin C.",
+        "B. liverwort is close, but the answer is not among the given choices. The correct answer is an alga.",
+        "The correct answers are:\nA. moss\nC. fern",
         "It is found on Mount A",
     ],
 )
@@ -112,6 +114,11 @@ def test_digits_and_five_options_are_labels_too():
     assert choice.read("The answer is 3.", {"1": "ice", "2": "steam", "3": "fog"}) == "3"
     assert choice.read("(E)", dict.fromkeys("ABCDE", "x")) == "E"
     assert choice.read("(E)", dict.fromkeys("ABCD", "x")) is None
+
+
+@pytest.mark.parametrize("loop", [" ", "\n", "the answer ", "A is A and ", "(A", '"a" '])
+def test_a_model_in_a_loop_is_read_in_the_end(loop):
+    assert choice.read("The answer is B.\n" + loop * 3000 + "\nFinal answer: C", PLAIN) == "C"
 
 
 def test_an_unlabelled_gold_is_unjudged():
