@@ -71,14 +71,14 @@ class GenerateSettings(Settings):
     repairs: int = Field(default=2, ge=0)
     """How often a refused program goes back to the instructor."""
     rows: int | None = Field(default=None, ge=1)
-    """Generated rows of a round's training set; None: 1400, or 8 a program where `errors` is `all`."""
+    """Generated rows of a round's training set; None: 1000, or 8 a program where `errors` is `all`."""
     levels: tuple[int, ...] = (2, 3, 3, 4)
     """Levels that rows are drawn at, in turn; 3 is as hard as the errors."""
     probe: int = Field(default=8, ge=0)
     """Rows of each program that the target tries before training; 0 leaves the check `targeted` out."""
     solved: float = Field(default=0.9, gt=0, le=1)
     """A program is refused as not targeted when the target solves at least this share of its probe."""
-    replay: float = Field(default=0.3, ge=0, lt=1)
+    replay: float = Field(default=0.5, ge=0, lt=1)
     """Share of the training set that replays items which the target already solves, in its own words."""
 
 

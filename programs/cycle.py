@@ -237,7 +237,7 @@ class Cycle:
         made = Assembly([], [])
         if masses:
             library = self.library(number)
-            total = generate.rows or (8 * len(masses) if self.config.errors == "all" else 1400)
+            total = generate.rows or (8 * len(masses) if self.config.errors == "all" else 1000)
             made = assemble(library, masses, total, seed, generate.levels, checks, self.sandbox, self.limits)
         count = round(len(made.samples) * generate.replay / (1 - generate.replay))
         replayed = replay(mined.solved, count, seed)

@@ -70,7 +70,7 @@ def test_every_stage_left_its_rows_and_no_part(finished):
             assert f"round-{number}/{name}.jsonl" in names
     assert not list(run.rglob("*.part"))
     rows = [json.loads(line) for line in (run / "round-1/assemble/rows.jsonl").read_bytes().split(b"\n") if line]
-    assert len(rows) == round(60 / 0.7)
+    assert len(rows) == 120
     assert all(row["completion"][0]["content"].splitlines()[-1].startswith("#### ") for row in rows)
 
 

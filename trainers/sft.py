@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
@@ -322,7 +322,14 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
     )
     trainer.remove_callback(PrinterCallback)
     last = _last_checkpoint(checkpoints, key)
+    share = settings.blend or (0.6 if method == "full" else 1.0)
+    # before the checkpoint is read: a continued training blends with the same weights
+    old = {} if share == 1 else {name: p.detach().cpu().clone() for name, p in _blended(trainer.model, method)}
     trainer.train(resume_from_checkpoint=str(last) if last else None)
+    with torch.no_grad():
+        for name, p in _blended(trainer.model, method):
+            if name in old:
+                p.copy_(torch.lerp(old[name].to(p.device), p, share))
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
     weights = out / "weights"
@@ -347,6 +354,11 @@ def _lora(settings: TrainSettings, target: TargetSettings) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(**LORA | {"base_model_name_or_path": target.model} | settings.lora)
+
+
+def _blended(model: Any, method: str) -> Iterator[tuple[str, Any]]:
+    """The parameters that `blend` moves back: all that learn, or the B matrices of an adapter, whose product with A they scale."""
+    return ((name, p) for name, p in model.named_parameters() if p.requires_grad and (method == "full" or "lora_B" in name))
 
 
 def _seal(checkpoint: Path, key: str) -> None:
