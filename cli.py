@@ -24,7 +24,7 @@ app = typer.Typer(
 
 Run = Annotated[Path | None, typer.Option("--run", help="Run directory; the same one continues. Default: runs/<task>-<strategy>-<config>.")]
 Config = Annotated[Path | None, typer.Option("--config", help="YAML config; flags win over it (docs/config.md).")]
-TaskName = Annotated[str | None, typer.Option("--task", help="sums, sums_plus or gsm8k:PATH.")]
+TaskName = Annotated[str | None, typer.Option("--task", help="What is asked, e.g. sums or gsm8k:PATH; an unknown name lists all.")]
 TargetName = Annotated[str | None, typer.Option("--target", help="tiny, a folder, or the hub id of a causal LM.")]
 Adapter = Annotated[str | None, typer.Option("--adapter", help="PEFT adapter on the target.")]
 Instructor = Annotated[str | None, typer.Option("--instructor", help="offline, or a model name as dspy.LM takes it.")]
@@ -240,7 +240,7 @@ def opened(
 ) -> Iterator[Any]:
     """An open Cycle for the config with the flags over it; the run directory is locked meanwhile."""
     from errata.programs import config as configs
-    from errata.programs.rundir import read_config
+    from errata.programs.rundir import read_config, slug
     from errata.signatures.records import content_hash
 
     # a run directory that exists brings its own config; what is given must agree with it
@@ -249,9 +249,8 @@ def opened(
     given |= dict(configs.parse_override(text) for text in settings or [])
     loaded = configs.load_config(config, given, base)
     if run is None:
-        name = loaded.task.replace(":", "-").replace("/", "_")
         fixed = loaded.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
-        run = Path("runs") / f"{name}-{loaded.generate.strategy}-{content_hash(fixed)[:6]}"
+        run = Path("runs") / f"{slug(loaded.task)}-{loaded.generate.strategy}-{content_hash(fixed)[:6]}"
     from errata.programs.cycle import Cycle
 
     say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))

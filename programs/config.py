@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..signatures.errors import UsageError
+from ..tasks.table import TableSettings
 from ..trainers.settings import TargetSettings, TrainSettings
 
 
@@ -108,7 +109,7 @@ class CycleConfig(Settings):
     """Everything a cycle depends on."""
 
     task: str = "sums"
-    """What is asked: `sums`, `sums_plus` or `gsm8k:PATH`."""
+    """What is asked; an unknown name lists all tasks."""
     guards: tuple[str, ...] | None = None
     """Tasks that must not get worse; None: the task's out-of-domain twin, where it has one."""
     errors: Literal["target", "all"] = "target"
@@ -117,6 +118,7 @@ class CycleConfig(Settings):
     """Rounds of error analysis and training, each from the weights that were accepted last."""
     seed: int = 0
     """Seed of every draw: items, errors, rows, training."""
+    table: TableSettings = TableSettings()
     items: Items = Items()
     target: TargetSettings = TargetSettings()
     instructor: InstructorSettings = InstructorSettings()

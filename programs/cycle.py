@@ -23,6 +23,7 @@ from ..signatures.records import (
     Example,
     Failure,
     GateDecision,
+    ProgramRun,
     Rejection,
     Sample,
     SampleProgram,
@@ -41,7 +42,7 @@ from .evaluate import counts, evaluate
 from .gate import decide
 from .instructor import calling, instructed_by, open_instructor
 from .ledger import Budget, Estimate, Ledger, estimate
-from .rundir import RunDir, Stage, disk_errors, to_json, write_atomic
+from .rundir import RunDir, Stage, disk_errors, slug, to_json, write_atomic
 from .strategy import load_strategy
 
 T = TypeVar("T")
@@ -70,9 +71,9 @@ class Cycle:
         self.config = config
         self.path = path
         self.say = say or (lambda line: print(line, file=sys.stderr, flush=True))
-        self.task = load_task(config.task)
+        self.task = load_task(config.task, config.table, self._judge)
         twin = (self.task.twin,) if self.task.twin else ()
-        self.guards = [load_task(name) for name in (twin if config.guards is None else config.guards)]
+        self.guards = [load_task(name, config.table, self._judge) for name in (twin if config.guards is None else config.guards)]
         self.strategy = load_strategy(config.generate)
         if config.train.sft or config.train.lora:
             from ..trainers.sft import check
@@ -106,6 +107,8 @@ class Cycle:
         """All rounds, then the test; or, with `until`, the first round that is not finished, up to that step."""
         if until not in (None, *STEPS):
             raise UsageError(f"there is no step {until!r}; choose one of {', '.join(STEPS)}")
+        if until != "mine" and self.task.kind in ("choice", "code"):
+            raise UsageError(f"programs for {self.task.kind} tasks are not written yet; `errata evaluate` measures {self.task.name}")
         target = self.config.target
         for number in range(1, self.config.rounds + 1):
             if until and not self.decided(number):
@@ -168,14 +171,13 @@ class Cycle:
         most = self.config.generate.failures
         if most is not None and most < len(failures):
             failures = random.Random(f"failures:{self.config.seed}:{number}").sample(failures, most)
+        if self.strategy.contrasts:
+            failures = with_contrasts(failures, solved, self.strategy.contrasts)
         return Mined(failures, solved)
 
     def teach(self, number: int, mined: Mined) -> list[Taught]:
         """Diagnoses and programs for the failures, from the instructor."""
-        failures = mined.failures
-        if self.strategy.contrasts:
-            failures = with_contrasts(failures, mined.solved, self.strategy.contrasts)
-        return self.teach_failures(self.run_dir.stage(f"round-{number}/teach"), failures, f"round {number}: teach")
+        return self.teach_failures(self.run_dir.stage(f"round-{number}/teach"), mined.failures, f"round {number}: teach")
 
     def teach_failures(self, stage: Stage, failures: Sequence[Failure], title: str) -> list[Taught]:
         """Run the strategy on each failure, several calls in flight, each row written as it finishes."""
@@ -240,7 +242,10 @@ class Cycle:
             total = generate.rows or (8 * len(masses) if self.config.errors == "all" else 1000)
             made = assemble(library, masses, total, seed, generate.levels, checks, self.sandbox, self.limits)
         count = round(len(made.samples) * generate.replay / (1 - generate.replay))
-        replayed = replay(mined.solved, count, seed)
+        # a contrast works on both sides of the boundary: half of its replay are the solved neighbours of the errors
+        near = {row.id: row for failure in mined.failures for row in failure.contrasts}
+        beside = count // 2 if near else 0
+        replayed = replay(list(near.values()), beside, seed) + replay(mined.solved, count - beside, seed)
         rows = train_rows(self.task, made.samples, replayed, seed) if made.samples else []
         stage.finish(
             {"samples.jsonl": made.samples, "rejections.jsonl": made.rejections, "rows.jsonl": rows},
@@ -302,7 +307,7 @@ class Cycle:
         examples = task.examples(split, limit, seed=self.config.seed)
         if not examples:
             raise TaskError(f"task {task.name} has no {split} items; give it a folder that holds {split}.jsonl")
-        name = f"{task.name}-{split}".replace("/", "_")
+        name = slug(f"{task.name}-{split}")
         stage = self.run_dir.stage(f"evaluate/{weights_hash(target)}/{name}")
         return self._evaluate(stage, task, examples, target, f"evaluate {name}")
 
@@ -334,6 +339,10 @@ class Cycle:
         for task in (self.task, *self.guards):
             for split, limit in (("dev", self.config.items.dev), ("test", self.config.items.test)):
                 yield from task.examples(split, limit, seed=self.config.seed)
+
+    def _judge(self, source: str, harness: str, payload: Any) -> ProgramRun:
+        """Runs the answers of code tasks."""
+        return self.sandbox.run(source, harness, payload, self.limits)
 
     @property
     def sandbox(self) -> Sandbox:

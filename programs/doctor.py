@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..sandbox import open_sandbox
+from ..sandbox import Sandbox, open_sandbox
 from ..signatures.errors import ErrataError
 from ..tasks import Task, doctor, load_task
 
@@ -12,8 +12,13 @@ HARNESS = "def main(program, payload):\n    yield program.answer()\n"
 
 def examine(task: str, limit: int | None = None) -> list[dict[str, Any]]:
     """One finding a check: {"what", "ok", "said"}. Raises UsageError or TaskError when the task cannot be opened at all."""
-    opened = load_task(task)
-    return [_gold(opened, limit), _sandbox(), _device()]
+    try:
+        sandbox = open_sandbox()
+    except ErrataError as error:
+        missing = {"what": "sandbox", "ok": False, "said": str(error)}
+        return [_gold(load_task(task), limit), missing, _device()]
+    with sandbox:
+        return [_gold(load_task(task, runner=sandbox.run), limit), _sandbox(sandbox), _device()]
 
 
 def _gold(task: Task, limit: int | None) -> dict[str, Any]:
@@ -25,14 +30,11 @@ def _gold(task: Task, limit: int | None) -> dict[str, Any]:
     return {"what": f"gold answers of {task.name}", "ok": not bad, "said": said}
 
 
-def _sandbox() -> dict[str, Any]:
-    try:
-        with open_sandbox(workers=1) as sandbox:
-            run = sandbox.run(PROBE, HARNESS, None)
-        ok = run.outcome == "ok" and run.rows == (42,)
-        return {"what": "sandbox", "ok": ok, "said": "runs programs" if ok else f"a trivial program ended with {run.outcome}: {run.error}"}
-    except ErrataError as error:
-        return {"what": "sandbox", "ok": False, "said": str(error)}
+def _sandbox(sandbox: Sandbox) -> dict[str, Any]:
+    run = sandbox.run(PROBE, HARNESS)
+    ok = run.outcome == "ok" and run.rows == (42,)
+    said = f"runs programs ({sandbox.backend})" if ok else f"a trivial program ended with {run.outcome}: {run.error}"
+    return {"what": "sandbox", "ok": ok, "said": said}
 
 
 def _device() -> dict[str, Any]:

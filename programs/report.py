@@ -17,7 +17,7 @@ from .cycle import tally
 from .evaluate import accuracy, by_skill, counts
 from .gate import paired
 from .ledger import read_ledger
-from .rundir import Stage, read_config, to_json, write_atomic
+from .rundir import Stage, read_config, slug, to_json, write_atomic
 
 NOT_CHECKED = "agreed: no second model solved the rows independently of their programs"
 
@@ -59,7 +59,7 @@ def build(path: Path) -> dict[str, Any]:
 
 
 def _compare_weights(path: Path, task: str, split: str, before: str, after: str) -> dict[str, Any]:
-    name = f"{task}-{split}".replace("/", "_")
+    name = slug(f"{task}-{split}")
     old, new = (Stage(path / "evaluate" / weights / name).read("attempts.jsonl", Attempt) for weights in (before, after))
     return compare(old, new)
 

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -213,6 +214,11 @@ class RunDir:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def slug(name: str) -> str:
+    """A task's name as the name of a folder."""
+    return re.sub(r"[^\w.-]+", "_", name)
 
 
 def read_config(path: Path) -> CycleConfig:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from errata.programs.checks import Distinct, Telling, Unseen, problem_shape, prove, targeted
 from errata.programs.contract import run_program
 from errata.sandbox import Limits, open_sandbox

@@ -97,7 +97,7 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_continues(tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(rundir.os, "fsync", full)
-    with pytest.raises(RunError, match="disk that holds .* is full; free some space and give the same command again"):
+    with pytest.raises(RunError, match=r"disk that holds .* is full; free some space and give the same command again"):
         stage.finish({"rows.jsonl": [row("a")]})
     monkeypatch.undo()
     assert not stage.done
@@ -107,7 +107,10 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_continues(tmp_path, monkeyp
 
 
 def test_a_second_process_is_refused_while_the_first_works(tmp_path):
-    code = f"from pathlib import Path\nfrom errata.programs.rundir import RunDir\nfrom errata.programs.config import load_config\nRunDir(Path({str(tmp_path / 'run')!r}), load_config())"
+    code = (
+        "from pathlib import Path\nfrom errata.programs.rundir import RunDir\nfrom errata.programs.config import load_config\n"
+        f"RunDir(Path({str(tmp_path / 'run')!r}), load_config())"
+    )
     with RunDir(tmp_path / "run", load_config()):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "another process is working on" in done.stderr
@@ -126,7 +129,7 @@ def test_a_run_of_another_config_is_refused_with_the_field_that_differs(tmp_path
 
 def test_a_folder_with_other_files_is_not_taken_for_a_run(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(RunError, match="holds files but no run.json"):
+    with pytest.raises(RunError, match="holds files but no run"):
         RunDir(tmp_path, load_config())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["thesis.tex"]
 

@@ -3,6 +3,7 @@
 import dspy
 import pytest
 from dspy.utils import DummyLM
+
 from errata.programs import LearnFromContrast, LearnFromError, Strategy, with_contrasts
 from errata.programs.config import GenerateSettings
 from errata.programs.diagnose import Diagnose
