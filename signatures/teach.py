@@ -13,8 +13,8 @@ import dspy
 CONTRACT = """\
 Write one Python module. It may import only: {modules}.
 
-def draw(rng, level):      # rng: random.Random; level 1..5, 3 = as hard as the error. Returns JSON-able parameters of one new problem, a dict.
-def make(**params):        # returns {{"question": str, "solution": str (worked steps), "answer": str (the number)}}. The answer is COMPUTED.
+def draw(rng, level):      # rng: random.Random; level 1..5, 3 = as hard as the error. Returns JSON-able parameters, a dict.
+def make(**params):        # returns {{"question": str, "solution": str (worked steps), "answer": str (the number)}}. The answer is COMPUTED
 def wrong(**params):       # optional: the answer (str) that the misconception gives for the same parameters
 ANCHORS = {{"<failure id>": {{...}}}}   # the parameters for which make() rebuilds the error's own question and gold answer
 
