@@ -1,0 +1,41 @@
+"""What the pages say is what the code does."""
+
+import re
+from pathlib import Path
+
+from errata.programs import Cycle, config
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_ci_runs_the_readmes_test_command_as_it_stands():
+    install, test = (block.strip() for block in blocks("bash")[:2])
+    assert install.endswith("errata cycle") and "\n" not in install
+    assert test in (ROOT / ".ci/run").read_text().splitlines()
+
+
+def test_the_readmes_code_runs(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(Cycle, "run", lambda loop: ran.append(loop))
+    monkeypatch.chdir(tmp_path)
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    (loop,) = ran
+    assert type(loop.strategy).__name__ == "Analogy"
+    assert loop.config.rounds == 2
+    assert (tmp_path / "runs/analogy/run.json").exists()
+
+
+def test_the_config_page_is_drawn_from_the_fields():
+    page = (ROOT / "docs/config.md").read_text(encoding="utf-8")
+    assert page.split("\n\n", 2)[2].strip() == "\n".join(config.describe())
+
+
+def test_every_field_of_the_config_is_documented():
+    for line in config.describe():
+        assert re.search(r"\): \S", line), line
