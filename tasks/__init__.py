@@ -21,12 +21,21 @@ KNOWN = (
 """How each task is written; a task whose path may be left out comes from the hub then."""
 
 
-def load_task(name: str, table: "TableSettings | None" = None, runner: Runner | None = None) -> Task:
+def load_task(name: str, table: "TableSettings | None" = None, runner: Runner | None = None, items: bool = True) -> Task:
     """The task called `name`, written as in KNOWN.
 
     `table` says how the columns of jsonl:, parquet: and hf: are read; `runner` runs the answers of code tasks, e.g. `Sandbox.run`.
+    Without `items` nothing is fetched from the hub, and gsm8k needs no path, until examples are asked for: the task judges, and reads
+    rows from elsewhere.
     Raises UsageError for an unknown name, naming the nearest one, or a missing path or runner, and TaskError for unusable data.
     """
+    task = _task(name, table, runner)
+    if items:
+        task.examples("train", 0)  # data that cannot be had are told of now, not an hour later
+    return task
+
+
+def _task(name: str, table: "TableSettings | None", runner: Runner | None) -> Task:
     kind, colon, rest = name.partition(":")
     path = Path(rest).expanduser() if rest else None
     match kind:
@@ -35,8 +44,6 @@ def load_task(name: str, table: "TableSettings | None" = None, runner: Runner | 
 
             return SUMS if kind == "sums" else SUMS_PLUS
         case "gsm8k":
-            if path is None:
-                raise UsageError("task gsm8k needs its data: write gsm8k:PATH, a JSONL file or a folder with train.jsonl and test.jsonl")
             from .gsm8k import Gsm8k
 
             return Gsm8k(path)

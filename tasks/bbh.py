@@ -14,7 +14,7 @@ from pathlib import Path
 from ..signatures.errors import TaskError
 from ..signatures.records import Example, Message, Verdict
 from . import choice, number
-from .rows import RowTask, field, read_json, share
+from .rows import Row, RowTask, field, read_json, share
 
 SHOTS = 3
 _CUE = "Let's think step by step."
@@ -66,17 +66,11 @@ class Bbh(RowTask):
         found = data.get("examples") if isinstance(data, dict) else None
         if not isinstance(found, list) or not found or not all(isinstance(row, dict) for row in found):
             raise TaskError(f'{file}: must hold {{"examples": [{{"input", "target"}}]}}; mend it or take it out of the folder')
-        return [
-            Example(
-                task=self.name,
-                split="train",
-                question=field(row, "input", where),
-                answer=field(row, "target", where).strip(),
-                skill=file.stem,
-            )
-            for index, row in enumerate(found, start=1)
-            for where in [f"{file}, example {index}"]
-        ]
+        return [self.read(row | {"skill": file.stem}, "train", f"{file}, example {index}") for index, row in enumerate(found, start=1)]
+
+    def read(self, row: Row, split: str, where: str) -> Example:
+        question, answer = field(row, "input", where), field(row, "target", where).strip()
+        return Example(task=self.name, split=split, question=question, answer=answer, skill=str(row.get("skill", "")))
 
     def prompt(self, example: Example) -> list[Message]:
         """One user message: the worked examples, and the question in their form."""

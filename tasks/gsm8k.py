@@ -1,5 +1,5 @@
 """The task `gsm8k:PATH`: grade school word problems from local files in GSM8K's form, `question` and `answer` ending in
-"#### 72".
+"#### 72" (or "A: 72", as OpenAI's recordings end).
 
 A folder holds train.jsonl and test.jsonl, and dev.jsonl if it has one of its own; without it, dev is every tenth or so
 train row, chosen by a hash of its question, and train is the rest. A lone file is all train. Rows with a field
@@ -8,6 +8,7 @@ train row, chosen by a hash of its question, and train is the rest. A lone file 
 
 import hashlib
 import random
+import re
 from pathlib import Path
 
 from ..signatures.errors import TaskError, UsageError
@@ -15,10 +16,14 @@ from ..signatures.records import Example, Message, Verdict
 from . import number
 from .base import SPLITS
 from .jsonl import read_jsonl
+from .rows import Row, field
+
+_GOLD = re.compile(r"(?:####|(?:^|\n)A:)([^\n#]*)\s*\Z")
 
 
 class Gsm8k:
-    """GSM8K from a file or folder. A bad file raises TaskError when the task is made, not an hour later."""
+    """GSM8K from a file or folder. A bad file raises TaskError when the task is made, not an hour later. Without a path it reads rows
+    and judges, and has no items."""
 
     name = "gsm8k"
     kind = "number"
@@ -30,9 +35,11 @@ class Gsm8k:
         "a bare number without its unit."
     )
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | None = None):
         self.path = path
-        if path.is_dir():
+        if path is None:
+            rows = {}
+        elif path.is_dir():
             files = {split: path / f"{split}.jsonl" for split in SPLITS}
             rows = {split: self._read(file, split) for split, file in files.items() if file.exists()}
             if not rows:
@@ -46,34 +53,36 @@ class Gsm8k:
         self._rows = rows
 
     def _read(self, file: Path, split: str) -> list[Example]:
-        examples = []
-        for line, row in read_jsonl(file, ("question", "answer")):
-            text = row["answer"]
-            gold = str(row["extracted_answer"]) if "extracted_answer" in row else text.rpartition("####")[2]
-            gold = gold.strip()
-            if number.read(gold) is None:
-                raise TaskError(
-                    f"{file}, line {line}: no number can be read from the answer {gold[-40:]!r}; "
-                    'an answer ends in "#### " and one number, mend or delete the line'
-                )
-            examples.append(
-                Example(
-                    task=self.name,
-                    split=split,
-                    question=row["question"],
-                    answer=gold,
-                    solution=text if text.strip() != gold else "",
-                    skill=str(row.get("skill", row.get("type", ""))),
-                    meta={"line": line},
-                )
+        rows = read_jsonl(file, ("question", "answer"))
+        return [self.read(row, split, f"{file}, line {line}").model_copy(update={"meta": {"line": line}}) for line, row in rows]
+
+    def read(self, row: Row, split: str, where: str) -> Example:
+        """The example that a row holds; `where` names it in errors. Raises TaskError."""
+        question, text = field(row, "question", where), field(row, "answer", where)
+        marked = _GOLD.search(text)
+        gold = str(row["extracted_answer"]) if "extracted_answer" in row else marked[1] if marked else text
+        gold = gold.strip()
+        if number.read(gold) is None:
+            raise TaskError(
+                f"{where}: no number can be read from the answer {gold[-40:]!r}; "
+                'an answer ends in "#### " and one number, mend or delete the line'
             )
-        return examples
+        return Example(
+            task=self.name,
+            split=split,
+            question=question,
+            answer=gold,
+            solution=text if text.strip() != gold else "",
+            skill=str(row.get("skill", row.get("type", ""))),
+        )
 
     def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
         """Rows of a split, in the file's order for seed 0 and shuffled by any other; none for a split that the path
         lacks."""
         if split not in SPLITS:
             raise UsageError(f"gsm8k has no split {split!r}: use one of {', '.join(SPLITS)}")
+        if self.path is None:
+            raise UsageError("task gsm8k needs its data: write gsm8k:PATH, a JSONL file or a folder with train.jsonl and test.jsonl")
         rows = list(self._rows.get(split, []))
         if seed:
             random.Random(f"gsm8k {split} {seed}").shuffle(rows)

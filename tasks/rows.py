@@ -2,7 +2,7 @@
 
 A path is a file (.jsonl, .json, .parquet), all of it train, or a folder with train, dev (or validation, val) and test files. Where a
 folder has train and no dev, about a tenth of train, chosen by a hash of the question, is dev. Without a path a task reads its data set from
-the hub through `datasets`, once, into that library's cache.
+the hub through `datasets`, once, into that library's cache, when items are first asked for.
 
 It does not cover compressed files, or files larger than memory.
 """
@@ -35,11 +35,17 @@ class RowTask:
     hub: ClassVar[tuple[str, str | None, dict[str, str]] | None] = None
     """(data set, config, {our split: its split}) on the hub; None where there is none."""
 
+    _rows: dict[str, list[Example]] | None = None
+
     def __init__(self, path: Path | None = None):
+        if path:
+            self._load(from_path(path), whole=not path.is_dir())
+
+    def _load(self, found: Iterable[tuple[str, str, Row]], whole: bool = False) -> None:
         rows: dict[str, list[Example]] = {}
-        for split, where, row in from_path(path) if path else self._from_hub():
+        for split, where, row in found:
             rows.setdefault(split, []).append(self.read(row, split, where))
-        self._keep(rows, whole=path is not None and not path.is_dir())
+        self._keep(rows, whole)
 
     def _keep(self, rows: dict[str, list[Example]], whole: bool = False) -> None:
         """Take the rows as the task's splits; without dev, a tenth of train becomes it, unless train is a `whole` file. No item twice."""
@@ -63,7 +69,9 @@ class RowTask:
         """Items of a split, in the data's order for seed 0 and shuffled by any other; none for a split that the data lack."""
         if split not in SPLITS:
             raise UsageError(f"{self.name} has no split {split!r}: use one of {', '.join(SPLITS)}")
-        rows = list(self._rows.get(split, []))
+        if self._rows is None:
+            self._load(self._from_hub())
+        rows = list((self._rows or {}).get(split, []))
         if seed:
             random.Random(f"{self.name} {split} {seed}").shuffle(rows)
         return rows[:limit]
