@@ -202,7 +202,13 @@ _CONVERSIONS = {60, 24, 7, 12, 52, 365, 30, 31, 4, 3, 16, 100, 1000, 5280, 36, 2
 _FACTS = re.compile(
     r"(?:leg|wheel|eye|side|arm|finger|toe|wing|tentacle|ear|tire|state|planet|continent|inning|half|"
     r"halve|corner|edge|face|season|string|hand|parent|grandparent|twin|dimension|suit|horn|"
-    r"time zone|pointer|thumb|digit|oclock|vowel|consonant|letter|inning|strike)"
+    r"time zone|live|pointer|thumb|digit|oclock|vowel|consonant|letter|inning|strike)"
+)
+_WORLD = re.compile(
+    r"\b(?:flags?|Taipei|Eiffel|Everest|Kilimanjaro|Empire State|Statue of|Burj|Great Wall|Titanic|Earth|Mars|Jupiter|Saturn|Venus|Mercury|"
+    r"Neptune|[Ss]olar [Ss]ystem|Nile|Bible|Constitution|alphabet|piano|deck of|card deck|marathon|Olympic\w*|light[- ]?years?|"
+    r"speed of (?:light|sound)|[Ss]afe amount|recommended daily|freez\w+ point|boil\w* point|chess\w*|United States|"
+    r"Great Lakes|Beatles|Harry Potter)\b"
 )
 _NAMED = re.compile(
     r"\b(?:room|grade|level|chapter|route|highway|exit|section|phase|day|week|month|year|page|problem|"
@@ -299,6 +305,11 @@ def _fixed(text: str, m: Mention) -> str:
             return "refers to things named before"
     if m.unit not in ("$", "%") and _FACTS.fullmatch(m.unit):
         return "a fact about the thing"
+    around = re.split(r"[.!?]\s", before)[-1] + re.split(r"[.!?]\s", text[m.start :] + " ")[0]
+    if m.unit not in ("$", "%") and _WORLD.search(around):
+        return "a fact about the world"
+    if re.match(r"\sweeks?\b", after) and m.value in (4, 52) and re.search(r"\bmonth|\byear", text):
+        return "a conversion"
     if m.unit == "$" and re.match(r"(?:\s|-)(?:bill|note|coin)s?\b", after):
         return "a denomination"
     sentence = re.split(r"[.!?)]\s|\(", before)[-1]
@@ -322,6 +333,8 @@ def _fixed(text: str, m: Mention) -> str:
         return "a rule of a game"
     if re.search(r"\b(?:buy|get|Buy|Get)\s(?:\w+\s)?$", before) and re.search(r"\bfree\b", after[:60]):
         return "an offer"
+    if 2 <= m.value <= 8 and m.unit not in ("$", "%") and m.value in _listed(re.split(r"[.!?]\s", after)[0]):
+        return "a list follows"
     if word and re.match(r"\s+\w+(?:\s\w+)?\s*[,:]\s(?:\w+\s)?[A-Z]\w+(?:,|\sand\s)", after):
         return "a list follows"
     if (
@@ -353,6 +366,12 @@ def _fixed(text: str, m: Mention) -> str:
     ):
         return "a list may follow"
     return ""
+
+
+def _listed(text: str) -> set[int]:
+    """How many things the lists of a text name: 3 for "purple, yellow, and green"."""
+    lists = re.findall(r"\b[A-Za-z]+(?:,\s(?:[A-Za-z]+\s){0,2}[A-Za-z]+)+,?\sand\s[A-Za-z]+", text)
+    return {len(re.findall(r",\s(?!and\b)", found)) + 2 for found in lists}
 
 
 _CONVERSION_VALUES = {
@@ -918,8 +937,76 @@ def read(question: str, reference: str, fractions: bool = False) -> Reading:
     mentions = mentions_of(question, fractions)
     reading = Reading(question, text, answer, mentions, steps, final)
     _resolve(reading)
+    _doubt(reading)
     _slots(reading)
     return reading
+
+
+_TIMES = {"twice": Fraction(2), "half": Fraction(1, 2), "double": Fraction(2), "triple": Fraction(3), "thrice": Fraction(3)}
+_COMPARED = re.compile(
+    rf"\b(?P<a>[A-Z][a-z]+|who)(?:'s|’s)?\s(?:\w+\s){{1,3}}?\$?(?P<k>\d+|{_ANY_WORD}|twice|half|double|triple|thrice)\s(?P<how>[^.?!,;]{{0,40}}?)"
+    r"\b(?:as|than)\s(?P<b>[A-Z][a-z]+)\b"
+)
+_COMPARED_KINDS = re.compile(
+    rf"\b(?P<k>\d+|{_ANY_WORD}|twice|half|thrice)\s(?P<how>(?:times\s)?as\s(?:many|much)\s)(?P<a>[a-z]+)\sas\s(?:there\sare\s)?(?P<b>[a-z]{{3,}}s)\b"
+)
+_RATIONED = re.compile(
+    r"\b(?:twice|half|doubl\w+)\s(?:as\s(?:many|much)|the\s(?:amount|number|distance|price|cost|size|length))", re.IGNORECASE
+)
+
+
+def _doubt(reading: Reading) -> None:
+    """Raises Unreadable where the solution seems to follow another question: a comparison computed backwards, or fewer doublings than
+    the question tells of."""
+    question = reading.question
+    relations: list[tuple[str, str, str, Fraction]] = []
+    for match in (*_COMPARED.finditer(question), *_COMPARED_KINDS.finditer(question)):
+        word, how = match["k"].lower(), match["how"]
+        shares = re.search(r"%|percent|times", how)
+        k = _TIMES.get(word) or (number(word) if word.isdigit() else _word_value(word))
+        a = match["a"]
+        if a == "who":
+            names = re.findall(r"\b[A-Z][a-z]+\b", question[: match.start()])
+            a = names[-1] if names else ""
+        if word in _TIMES or re.match(r"times\s", how):
+            relations.append((a, match["b"], "*", k))
+        elif re.search(r"\b(?:more|older|taller|longer|heavier|higher|bigger|farther|further)\s", how) and not shares:
+            relations.append((a, match["b"], "+", k))
+        elif re.search(r"\b(?:fewer|less|younger|shorter|lighter|lower|smaller)\s", how) and not shares:
+            relations.append((a, match["b"], "-", k))
+    for a, b, op, k in relations:
+        for who, away in ((a, True), (b, False)):
+            for n in _given(reading, who):
+                if n == k:
+                    continue
+                right = {"*": n / k if away else n * k, "+": n - k if away else n + k, "-": n + k if away else n - k}[op]
+                wrong = {"*": n * k if away else n / k, "+": n + k if away else n - k, "-": n - k if away else n + k}[op]
+                results = {step.value for step in reading.steps if n in [v for *_, v in step.leaves]}
+                if wrong in results and right not in results:
+                    raise Unreadable(f"a comparison is computed backwards: {a} and {b}")
+    told = len(_RATIONED.findall(question))
+    worth = {Fraction(2), Fraction(1, 2), Fraction(50), Fraction(3), Fraction(3, 2)}
+    if told > 1 and told > sum(v in worth for step in reading.steps for *_, v in step.leaves):
+        raise Unreadable("fewer doublings than the question tells of")
+
+
+def _given(reading: Reading, who: str) -> list[Fraction]:
+    """What the question plainly gives to a name ("Ann has 5"), or says to be there of a kind ("15 apples")."""
+    if who[:1].isupper():
+        verbs = "has|had|is|was|have|weighs|ate|sold|bought|made|ran|scored|read|got|owns"
+        plainly = re.finditer(rf"\b{who}\s(?:\w+\s){{0,2}}?(?:{verbs})\s(?:only\s)?\$?", reading.question)
+        starts = {match.end() for match in plainly}
+        found = [m for m in reading.mentions if m.start in starts]
+    else:
+        found = [m for m in reading.mentions if m.unit == singular(who)]
+    return [
+        m.value
+        for m in found
+        if m.unit not in ("%", "time", "more", "less", "fewer")
+        and not re.match(
+            r"\s(?:\w+\s){0,3}?(?:more|less|fewer|times|older|younger|taller|longer|shorter|as|than)\b", reading.question[m.end :]
+        )
+    ]
 
 
 def plain(value: Fraction) -> str:
@@ -1036,12 +1123,15 @@ def _resolve(reading: Reading) -> None:
             average = {Fraction(_terms(s.node)) for s in steps[: j + 1] if _terms(s.node) > 1}
             roles = _roles(step.node)
             shares = {m.value for m in reading.mentions if m.unit == "%"} | {Fraction(100), Fraction(1, 100)}
+            hundreds = _hundreds(step.node, [v for *_, v in step.leaves], shares)
             percent = "%" in reading.solution[step.start : step.end] or len([v for *_, v in step.leaves if v in shares]) > 1
             for k, (_start, _end, value) in enumerate(step.leaves):
                 found = _sift(
                     candidates(value, reading.mentions, values[:j], constants, faint), roles.get(k, ""), value, reading.mentions, percent
                 )
                 found = found + [kin for kin in _complements(value, reading.mentions) if kin not in found]
+                if k in hundreds and value in constants:
+                    found = [("c", value)]
                 if not found and value in average and re.search(r"\b(?:average|mean|equally|evenly)\b", reading.question):
                     found = [("c", value)]
                 if not found:
@@ -1084,6 +1174,16 @@ def _roles(node: Node, above: str = "") -> dict[int, str]:
         return {node[1]: above}
     role = "+" if node[0] in ("+", "-") else "*" if node[0] in ("*", "/") else above
     return {k: v for part in node[1:] for k, v in _roles(part, role).items()}
+
+
+def _hundreds(node: Node, values: list[Fraction], percents: set[Fraction]) -> set[int]:
+    """The literals 100 that a percent is divided by: nothing but the hundred of "percent"."""
+    if node[0] == "leaf":
+        return set()
+    mine = set()
+    if node[0] == "/" and node[1][0] == node[2][0] == "leaf" and values[node[2][1]] == 100 and values[node[1][1]] in percents:
+        mine = {node[2][1]}
+    return mine.union(*(_hundreds(part, values, percents) for part in node[1:] if isinstance(part, tuple)))
 
 
 def _sift(found: list[Node], role: str, value: Fraction, mentions: list[Mention], percent: bool) -> list[Node]:
@@ -1255,6 +1355,7 @@ def _slots(reading: Reading) -> None:
                 reading.bare.append(_line(text, start))
             elif node[0] != "c":
                 known[(start, end)] = node
+    _refuse_equations_in_words(reading, known)
     for (start, end), node in known.items():
         if node[0] != "c" and re.match(r"(?:st|nd|rd|th)\b", text[end:]):
             reading.bare.append(_line(text, start))
@@ -1277,6 +1378,23 @@ def _slots(reading: Reading) -> None:
             # the question says "three times" and the solution "triple", or 25 % and "a quarter": only the first would vary
             reading.bare.append(_line(text, match.start()))
     reading.slots = sorted((a, b, node) for (a, b), node in known.items())
+
+
+def _refuse_equations_in_words(reading: Reading, known: dict) -> None:
+    """Raises Unreadable where the words equate a varying number with one that no step computes ("1/2 a cup = 4 ounces")."""
+    text = reading.solution
+    for match in re.finditer(r"=\s*\$?\s*(" + _PLAIN.pattern + ")", text):
+        if any(m.start() <= match.start() < m.end() for m in _MARK.finditer(text)) or known.get(match.span(1), ("c",))[0] == "s":
+            continue
+        low = max(text.rfind("\n", 0, match.start()), text.rfind(". ", 0, match.start()), text.rfind("=", 0, match.start())) + 1
+        if any(node[0] != "c" and low <= a and b <= match.start() for (a, b), node in known.items()):
+            raise Unreadable(f"equation in the words: {' '.join(text[low : match.end()].split())}")
+
+
+_COMPANY = re.compile(
+    r"(?:friends?|people|persons?|boys|girls|kids|children|men|women|brothers|sisters|siblings|students|players|teams|girlfriends|"
+    r"workers|of|together|days|years|months|weeks|houses|groups|teachers|families|classes|schools|countries|types|kinds|animals|items)"
+)
 
 
 def _parts(text: str, match: re.Match) -> list[tuple[int, int]]:
@@ -1306,6 +1424,15 @@ def _explain(reading: Reading, text: str, start: int, end: int, moving: dict[Fra
         if same and all(n == same[0] for n in same) and raw[0] in "0123456789.":
             return same[0]
     sources = moving.get(value, [])
+    company = re.match(r"\s([A-Za-z]+)", text[end:])
+    if (
+        sources
+        and company
+        and _COMPANY.fullmatch(company[1])
+        and re.search(r"\b(?:the|these|those|all|them|of|between|among)\s$", text[:start], re.IGNORECASE)
+        and not any(n[0] == "q" and reading.mentions[n[1]].unit == singular(company[1]) for n in sources)
+    ):
+        return None  # "the three friends" are counted by the text, whatever else is three
     percent = re.match(r"\s?(?:%|percent)", text[end:])
     if not sources and percent:
         for j, step in enumerate(reading.steps):

@@ -60,8 +60,9 @@ class Plan:
     """Whether all values are whole numbers, so that the chain is computed in int."""
     rules: list[tuple[str, str]] = field(default_factory=list)
     """Python conditions over parameters and steps that a draw must meet, and what for."""
-    units: dict[int, Fraction] = field(default_factory=dict)
     wrong: "list[Node] | None" = None
+    strict: bool = False
+    """Whether all that was less stays less, or only where the text says so."""
 
 
 # ------------------------------------------------------------------------------------------------------------- parameters
@@ -81,6 +82,18 @@ _CAPS = {
     "weekday": (5,),
 }
 _CLOSE = {"pound", "lb", "kg", "kilogram", "foot", "inch", "mph", "degree", "year", "hour", "hr", "month", "ton", "stone", "story", "floor"}
+_STAY_CLOSE = ("year", "pound", "kg", "lb", "mph", "degree")
+_GROWN = re.compile(r"\b(?:tall|taller|height|jump\w*|inches long|temperatures?|thermometer)\b", re.IGNORECASE)
+_PARENTS = re.compile(
+    r"\b(?:mother|father|mom|dad|parents?|grand\w+|son|daughter|uncle|aunt|husband|wife|married|gave birth)\b", re.IGNORECASE
+)
+_FEATS = re.compile(
+    r"\b(?:ran|runs?|running|jog\w*|walk\w*|sw[aiu]m\w*|hik\w*|bik\w*|cycl\w*|paddl\w*|row(?:s|ed|ing)|sprint\w*)\b", re.IGNORECASE
+)
+_DISTANCES = ("mile", "kilometer", "km", "meter", "foot", "yard", "mph", "lap", "step")
+_DAILY = re.compile(r"\stimes\s(?:a|per|each|every)\s(?:day|night)\b|\stimes\sdaily\b")
+_COINS = (("nickel", 5), ("dime", 10), ("quarters", 25))
+_SPEED = re.compile(r"\s?(?:mph|km/h|kmph|kph|(?:miles?|kilometers?|km)\s(?:per|an)\shour)\b")
 _GRADED = re.compile(r"\b(?:quiz\w*|exams?|tests?|grades?|graded|scored?|scores|midterm|battery)\b", re.IGNORECASE)
 _AGES = re.compile(r"\b(?:years? old|years?-old|age[sd]?|older|younger|born|birthday|year younger)\b")
 
@@ -155,6 +168,10 @@ def _parameters(reading: Reading) -> tuple[list[Parameter], dict[int, int]]:
         elif re.search(r"\bratio", reading.question) and (reading.question[m.end :][:1] == ":" or reading.question[: m.start][-1:] == ":"):
             most = max(Fraction(12), m.value)
         close = m.unit in _CLOSE or aged or bool(re.search(r"\b(?:weigh\w*|tall|height|temperature|speed|taller)\b", reading.question))
+        if any(_SPEED.match(reading.question, reading.mentions[k].end) for k in mine):
+            close, most = True, m.value + max(Fraction(3), m.value // 5)
+        if any(_DAILY.match(reading.question, reading.mentions[k].end) for k in mine):
+            most = m.value + 2
         name = _name(m, taken)
         for k in mine:
             of[k] = len(found)
@@ -367,7 +384,7 @@ def _rules(plan: Plan, reach: int = 4) -> None:
             part = i < j and re.fullmatch(
                 r"\s*(?:\w+\s+){0,2}(?:out\s+)?of\s+(?:the|his|her|their|these|those|its|my|all)?\s*(?:\w+\s+)?", between
             )
-            if not part and not chooses and i in varying and j in varying and likes[a.unit] > 2:
+            if not part and not chooses and not plan.strict and i in varying and j in varying and likes[a.unit] > 2:
                 continue
             if not part and (a.unit != b.unit or not a.unit or (a.style == "fraction" or b.style == "fraction")):
                 continue
@@ -376,6 +393,12 @@ def _rules(plan: Plan, reach: int = 4) -> None:
             if (left, right) not in seen:
                 seen.add((left, right))
                 add(f"{left} < {right}", "the order of like numbers")
+    if plan.strict:
+        _keep_order(plan, add)
+    for top, bottom in _evenly(plan):
+        add(f"{source(top, names, 2)} % {source(bottom, names, 2, True)} == 0", "whole numbers stay whole")
+    for whole, i in _shares(plan):
+        add(f"{source(whole, names, 2)} * {names[i]} % 100 == 0", "whole numbers stay whole")
     for i, p in enumerate(parameters):
         for k in p.mentions:
             if reading.mentions[k].style != "word" and re.search(r"\ba\s\$?$", reading.question[: reading.mentions[k].start]):
@@ -389,9 +412,25 @@ def _rules(plan: Plan, reach: int = 4) -> None:
                 add(f"{left} < {right}", "the order of like numbers")
             if math.gcd(int(a.value), int(b.value)) == 1:
                 add(f"math.gcd({left}, {right}) == 1", "what is reduced stays reduced")
+    ratios = [k for k, m in enumerate(reading.mentions) if reading.question[m.end :][:1] == ":" or reading.question[: m.start][-1:] == ":"]
+    for i in ratios if re.search(r"\bratio", reading.question) else ():
+        for j in ratios:
+            if reading.mentions[i].value < reading.mentions[j].value and (i in varying or j in varying):
+                left = names[varying[i]] if i in varying else plain(reading.mentions[i].value)
+                right = names[varying[j]] if j in varying else plain(reading.mentions[j].value)
+                add(f"{left} < {right}", "the order of like numbers")
+    grown = bool(_GROWN.search(reading.question))
     for i, p in enumerate(parameters):
         most = min(p.most or p.value * reach + 20, p.value * reach + 20)
+        if p.unit not in ("%", "/", "$") and (grown or p.unit in _STAY_CLOSE):
+            add(f"{int(p.value * Fraction(3, 5))} <= {names[i]} <= {int(p.value * Fraction(3, 2)) + 2}", "numbers of a like size")
         add(f"{plain(min(p.least, p.value))} <= {names[i]} <= {int(most)}", "numbers of a like size")
+    coin = next((value for name, value in _COINS if re.search(rf"\b{name}", reading.question)), 1)
+    for i, p in enumerate(parameters):
+        if p.unit == "cent" and coin > 1 and p.value % coin == 0:
+            add(f"{names[i]} % {coin} == 0", "whole numbers stay whole")
+        if p.unit in ("hour", "day") and _FEATS.search(reading.question):
+            add(f"{names[i]} <= {int(p.value * Fraction(3, 2)) + 1}", "numbers of a like size")
     bounds = [
         m
         for k, m in enumerate(reading.mentions)
@@ -442,10 +481,16 @@ def _rules(plan: Plan, reach: int = 4) -> None:
         cap = next((c for c in _CAPS.get(step.unit, ()) if v <= c), None) if step.unit != "%" else (100 if v <= 100 else None)
         if aged and v <= 100:
             cap = min(cap or 100, 100)
+            if v >= 18 and _PARENTS.search(reading.question):
+                add(f"18 <= {name} <= {int(max(v * Fraction(4, 3), v + 8))}", "parents are grown up")
         if graded and j == reading.final and v <= 100:
             cap = min(cap or 100, 100)
         if asks_percent and j == reading.final and v <= 100:
             cap = min(cap or 100, 100)
+        if step.unit == "year" and v >= 40:
+            cap = min(cap or v * 5 // 4, v * 5 // 4)
+        if plan.nodes[j][0] == "/" and v.denominator == 1 and _FEATS.search(reading.question) and step.unit in _DISTANCES:
+            cap = min(cap or v + v // 4 + 1, v + v // 4 + 1)
         if cap is not None:
             add(f"{name} <= {cap}", "within what the unit allows")
         else:
@@ -470,22 +515,90 @@ def _rules(plan: Plan, reach: int = 4) -> None:
                     add(f"step{j + 1} < step{k + 1}", "what is chosen stays chosen")
 
 
+def _keep_order(plan: Plan, add) -> None:
+    """Results of one unit keep their order among themselves and with the numbers of the question; parts fit in what is left over."""
+    reading, names = plan.reading, [p.name for p in plan.parameters]
+    units = [reading.mentions[p.mentions[0]].unit for p in plan.parameters]
+    things = [(names[i], p.value, units[i], False) for i, p in enumerate(plan.parameters)]
+    things += [
+        (f"step{j + 1}", step.value, step.unit, True) for j, step in enumerate(reading.steps) if plan.nodes[j][0] != "c" and step.unit
+    ]
+    for left, a, unit, told in things:
+        for right, b, other, told_too in things:
+            if a < b and unit == other and (told or told_too) and unit not in ("", "%", "/", "time"):
+                add(f"{left} < {right}", "what was less stays less")
+    for j, node in enumerate(plan.nodes):
+        # a share of a number leaves a rest, and another part of that number cannot be more than the rest
+        whole = next((n[1] for n in leaves_of(node) if n[0] == "q"), None)
+        if node[0] not in ("*", "/") or whole is None or any(n[0] == "s" for n in leaves_of(node)):
+            continue
+        total, share = plan.parameters[whole].value, reading.steps[j].value
+        if share < total and sum(n[0] == "q" for n in leaves_of(node)) == 1:
+            for i, p in enumerate(plan.parameters):
+                if i != whole and p.value <= total - share and p.unit not in ("$", "%", "/", "time"):
+                    add(f"{names[i]} <= {names[whole]} - step{j + 1}", "parts fit in the rest")
+
+
+def _at_original(plan: Plan, node: Node) -> Fraction:
+    return evaluate(node, lambda n: n[1] if n[0] == "c" else plan.parameters[n[1]].value if n[0] == "q" else plan.reading.steps[n[1]].value)
+
+
+def _shares(plan: Plan):
+    """Numbers of things, with each percent that is taken of them in a sum or a difference of percents: people stay whole there too."""
+    percents = {i for i, p in enumerate(plan.parameters) if p.unit == "%"}
+    for node in plan.nodes if len(percents) > 1 else ():
+        for part in _subnodes(node):
+            for whole, share in ((part[1], part[2]), (part[2], part[1])) if part[0] == "*" else ():
+                inside = percents & _parameters_in(plan, share)
+                if len(inside) < 2 or percents & _parameters_in(plan, whole) or whole[0] not in ("q", "s"):
+                    continue
+                unit = plan.reading.steps[whole[1]].unit if whole[0] == "s" else plan.parameters[whole[1]].unit
+                for i in inside if unit != "$" else ():
+                    if (_at_original(plan, whole) * plan.parameters[i].value / 100).denominator == 1:
+                        yield whole, i
+
+
+def _evenly(plan: Plan):
+    """Products of two numbers of which just one is a multiple of the divisor: the one that the divisor shares out."""
+
+    for node in plan.nodes if plan.whole else ():
+        for part in _subnodes(node):
+            if part[0] != "/" or not _parameters_in(plan, part[2]) or any(n[0] == "/" for n in _subnodes(_expand(plan, part[2]))):
+                continue
+            top = plan.nodes[part[1][1]] if part[1][0] == "s" else part[1]
+            if top[0] != "*" or top[1][0] not in ("q", "s") or top[2][0] not in ("q", "s"):
+                continue
+            even = [factor for factor in top[1:] if _at_original(plan, factor) % _at_original(plan, part[2]) == 0]
+            if len(even) == 1:
+                yield even[0], part[2]
+
+
 # ---------------------------------------------------------------------------------------------------------------- plan
 
 
 def plan_of(reading: Reading) -> Plan:
-    """Parameters, chain and rules of a program for this reading; raises Unreadable when sensible draws are too rare or too alike."""
-    parameters, of = _parameters(reading)
-    if not parameters:
-        raise Unreadable("no number may vary")
-    nodes = [_over(step.node, of, lambda i: reading.mentions[i].value) for step in reading.steps]
-    whole = all(p.value.denominator == 1 and p.step.denominator == 1 for p in parameters) and all(
-        s.value.denominator == 1 for s in reading.steps
-    )
-    plan = Plan(reading, parameters, nodes, whole)
-    _rules(plan)
-    _tune(plan)
-    return plan
+    """Parameters, chain and rules of a program for this reading; raises Unreadable when sensible draws are too rare or too alike.
+
+    The strictest rules are tried first: the nearer a draw is to the original in all its proportions, the surer it makes sense.
+    """
+    for strict in (True, False):
+        parameters, of = _parameters(reading)
+        if not parameters:
+            raise Unreadable("no number may vary")
+        nodes = [_over(step.node, of, lambda i: reading.mentions[i].value) for step in reading.steps]
+        whole = all(p.value.denominator == 1 and p.step.denominator == 1 for p in parameters) and all(
+            s.value.denominator == 1 for s in reading.steps
+        )
+        plan = Plan(reading, parameters, nodes, whole, strict=strict)
+        _rules(plan, 2 if strict else 4)
+        try:
+            _tune(plan)
+        except Unreadable:
+            if not strict:
+                raise
+            continue
+        return plan
+    raise AssertionError
 
 
 _PEOPLE = {
@@ -521,6 +634,13 @@ def _related(reading: Reading, used: set[int]) -> set[int]:
     spoken = {value for step in reading.steps for *_, value in step.leaves} | set(worth.values())
     idle = [m for i, m in enumerate(reading.mentions) if i not in used and m.value not in spoken]
     kept: set[int] = set()
+    for i in used:
+        # "the average of all 14 men and women": 8 men and 6 women were told of, and no step adds them
+        if not re.search(r"\b(?:all|the|these|those|of|total(?:s|ed)?)\s$", reading.question[: reading.mentions[i].start]):
+            continue
+        for a, b in itertools.combinations([k for k in used if k < i], 2):
+            if worth[a] + worth[b] == worth[i] > 4 and not any(step.value == worth[i] for step in reading.steps):
+                kept |= {i, a, b}
     for m in idle:
         u = m.value
         for a in used:
@@ -684,13 +804,14 @@ def _order(plan: Plan) -> list[int]:
 def _measure(plan: Plan, check: dict, tries: int = 60) -> tuple[float, int, int]:
     """Least share of sensible draws over the levels; distinct problems and answers among at most 40 of them a level."""
     worst, problems, answers = 1.0, set(), set()
+    original = tuple(float(p.value) for p in plan.parameters)
     for level in (1, 2, 3, 4, 5):
         rng = random.Random(level)
         good = made = 0
         while made < tries and good < 40:
             made += 1
             values = _draw(plan, rng, level)
-            if check["sensible"](*values):
+            if values != original and check["sensible"](*values):
                 good += 1
                 answer = check["solve"](*values)[plan.reading.final]
                 problems.add((tuple(sorted(values)), answer))
@@ -776,7 +897,8 @@ def _tune(plan: Plan) -> None:
 
     climbs = 0
     aged = bool(_AGES.search(plan.reading.question))
-    for room, wide in ((1, False), (2, False), (4, False), (4, True), (7, True), (12, True)):
+    grown = bool(_GROWN.search(plan.reading.question))
+    for room, wide in ((1, False), (2, False), (4, False), (4, True), (7, True), (12, True))[: 4 if plan.strict else 6]:
         if room == 12:
             if (
                 len(plan.parameters) > 2
@@ -787,7 +909,7 @@ def _tune(plan: Plan) -> None:
             _rules(plan, 7)
             load()
         for p in plan.parameters:
-            p.close = p.close and not (room >= 4 and not aged and p.unit not in ("year", "pound", "kg", "lb", "mph", "degree"))
+            p.close = p.close and not (room >= 4 and not aged and p.unit not in _STAY_CLOSE and not grown)
             p.room = max(p.room, room if p.value < 60 and (not p.close or room < 4) else min(room, 2))
             p.wide = wide and not p.close and p.unit not in ("%", "/")
             p.huge = room == 12
@@ -902,7 +1024,8 @@ def emit(plan: Plan, failure_id: str, skill: str) -> str:
     anchor = "{" + ", ".join(f'"{p.name}": {plain(p.value)}' for p in parameters) + "}"
     parts += ["", "def draw(rng, level):", f"    for _ in range({TRIES}):"]
     parts += [f"        {parameters[i].name} = {pick_source(parameters[i], names)}" for i in _order(plan)]
-    condition = f"sensible({arguments})"
+    original = ", ".join(plain(p.value) for p in parameters) + ("," if len(parameters) == 1 else "")
+    condition = f"({arguments}{',' if len(parameters) == 1 else ''}) != ({original}) and sensible({arguments})"
     if plan.wrong is not None:
         condition += f" and tells({arguments})"
     parts += [f"        if {condition}:", f"            return {keywords}", f"    return {anchor}  # the original", "", ""]
