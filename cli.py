@@ -121,6 +121,38 @@ def evaluate(
             emit(as_json, document | {"run": str(loop.path)}, "\n".join(lines))
 
 
+@app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON lines, lm-evaluation-harness samples, or logs of inspect.")],
+    run: Run = None,
+    config: Config = None,
+    task: TaskName = None,
+    field: Annotated[
+        list[str] | None, typer.Option("--field", help="NAME=FIELD: the file's field for response, question, answer, ... May be repeated.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Take the answers of this model alone.")] = None,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take answers that a model has already given, judge them, and let `errata generate` and `errata cycle` go on from there."""
+    with one_line_errors():
+        from errata.programs import recorded
+
+        fields = dict(recorded.parse_field(text) for text in field or [])
+        loop = prepared(config, {"task": task, "errors": "recorded"}, set_, run, quiet)
+        answers = recorded.load(files, loop.task, recorded.source_of(loop.config.task), fields, model)
+        with loop:
+            result = recorded.take(answers, loop.task, loop.run_dir.stage("round-1/mine"), loop.path) | {"run": str(loop.path)}
+        lines = [
+            f"{one['file']}: {one['answers']} answers ({', '.join(one['forms'])}), {one['left_out']} left out" for one in result["files"]
+        ]
+        names = ("items", "right", "wrong", "no_answer", "cut", "unjudged", "held_out")
+        lines += [", ".join(f"{result[name]} {name.replace('_', ' ')}" for name in names)]
+        lines += [f"  unjudged: {reason}: {count}" for reason, count in result["unjudged_reasons"].items()]
+        emit(as_json, result, "\n".join([*lines, f"attempts: {result['attempts']}; next: errata generate --run {loop.path}"]))
+
+
 @app.command()
 def generate(
     run: Run = None,
@@ -239,6 +271,15 @@ def opened(
     config: Path | None, flags: dict[str, Any], settings: list[str] | None, run: Path | None, quiet: bool, nulls: list[str] | None = None
 ) -> Iterator[Any]:
     """An open Cycle for the config with the flags over it; the run directory is locked meanwhile."""
+    with prepared(config, flags, settings, run, quiet, nulls) as loop:
+        loop.say(f"run directory {loop.path}; the same command continues it")
+        yield loop
+
+
+def prepared(
+    config: Path | None, flags: dict[str, Any], settings: list[str] | None, run: Path | None, quiet: bool, nulls: list[str] | None = None
+) -> Any:
+    """A Cycle for the config with the flags over it, not yet open: nothing is written."""
     from errata.programs import config as configs
     from errata.programs.rundir import read_config, slug
     from errata.signatures.records import content_hash
@@ -254,9 +295,7 @@ def opened(
     from errata.programs.cycle import Cycle
 
     say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
-    with Cycle(loaded, run, say) as loop:
-        say(f"run directory {run}; the same command continues it")
-        yield loop
+    return Cycle(loaded, run, say)
 
 
 @contextmanager

@@ -112,8 +112,9 @@ class CycleConfig(Settings):
     """What is asked; an unknown name lists all tasks."""
     guards: tuple[str, ...] | None = None
     """Tasks that must not get worse; None: the task's out-of-domain twin, where it has one."""
-    errors: Literal["target", "all"] = "target"
-    """Where errors come from: the `target` answers train items, or `all` of them count as errors with an empty response."""
+    errors: Literal["target", "all", "recorded"] = "target"
+    """Where errors come from: the `target` answers train items; `all` of them count as errors with an empty response; or answers that
+    were `recorded` elsewhere and taken in by `errata import` are round 1's."""
     rounds: int = Field(default=1, ge=1)
     """Rounds of error analysis and training, each from the weights that were accepted last."""
     seed: int = 0
@@ -129,6 +130,10 @@ class CycleConfig(Settings):
     sandbox: SandboxSettings = SandboxSettings()
 
 
+IMPORTED = ("task", "table", "errors")
+"""What `errata import` settles; the rest of the config is open until the teaching begins."""
+TRAINED = ("target", "train", "gate")
+"""What is still open after the teaching of recorded answers, until a target is measured or trained."""
 FREE = ("rounds", "budget", "target.device", "target.batch_size", "instructor.in_flight", "sandbox.workers")
 """Fields that may differ when a run is continued: they change no row."""
 

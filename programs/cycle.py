@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..sandbox import Limits, Sandbox, open_sandbox
-from ..signatures.errors import TaskError, UsageError
+from ..signatures.errors import ErrataError, TaskError, UsageError
 from ..signatures.records import (
     Attempt,
     Example,
@@ -71,7 +71,7 @@ class Cycle:
         self.config = config
         self.path = path
         self.say = say or (lambda line: print(line, file=sys.stderr, flush=True))
-        self.task = load_task(config.task, config.table, self._judge)
+        self.task = load_task(config.task, config.table, self._judge, items=config.errors != "recorded")
         twin = (self.task.twin,) if self.task.twin else ()
         self.guards = [load_task(name, config.table, self._judge) for name in (twin if config.guards is None else config.guards)]
         self.strategy = load_strategy(config.generate)
@@ -107,8 +107,12 @@ class Cycle:
         """All rounds, then the test; or, with `until`, the first round that is not finished, up to that step."""
         if until not in (None, *STEPS):
             raise UsageError(f"there is no step {until!r}; choose one of {', '.join(STEPS)}")
-        if until != "mine" and self.task.kind in ("choice", "code"):
+        recorded = self.config.errors == "recorded"
+        # the embedded instructor says of each recorded error that it cannot read it
+        if until != "mine" and self.task.kind in ("choice", "code") and not (recorded and self.config.instructor.model == "offline"):
             raise UsageError(f"programs for {self.task.kind} tasks are not written yet; `errata evaluate` measures {self.task.name}")
+        if recorded and until in (None, "train", "gate"):
+            self._check_held_out()
         target = self.config.target
         for number in range(1, self.config.rounds + 1):
             if until and not self.decided(number):
@@ -146,7 +150,7 @@ class Cycle:
         config lets be analysed.
         """
         most = self.config.generate.failures
-        if self.run_dir.stage("round-1/mine").done:
+        if self.run_dir.stage("round-1/mine").done or self.config.errors == "recorded":
             failures = self.mine(1, self.config.target).failures
             return estimate(self.strategy, failures, self.task.brief, self.config.instructor)
         examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + 1)
@@ -160,12 +164,19 @@ class Cycle:
     def mine(self, number: int, target: TargetSettings) -> Mined:
         """The target's attempts at train items: failures to teach from, and what it solved. Unjudged attempts are neither."""
         stage = self.run_dir.stage(f"round-{number}/mine")
-        examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + number)
-        if self.config.errors == "all":
-            rows = stage.read("attempts.jsonl", Attempt) if stage.done else list(map(_unanswered, examples))
-            stage.finish({"attempts.jsonl": rows}, **counts(rows))
+        if self.config.errors == "recorded" and number == 1:
+            if not stage.done:
+                raise UsageError(
+                    f"{self.path} holds no recorded answers yet: errata import FILE --task {self.config.task} --run {self.path}"
+                )
+            rows = [row for row in stage.read("attempts.jsonl", Attempt) if row.example.split == "train"]
         else:
-            rows = self._evaluate(stage, self.task, examples, target, f"round {number}: mine errors")
+            examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + number)
+            if self.config.errors == "all":
+                rows = stage.read("attempts.jsonl", Attempt) if stage.done else list(map(_unanswered, examples))
+                stage.finish({"attempts.jsonl": rows}, **counts(rows))
+            else:
+                rows = self._evaluate(stage, self.task, examples, target, f"round {number}: mine errors")
         failures = list({row.id: row for row in (Failure(attempt=row) for row in rows if row.verdict.correct is False)}.values())
         solved = [row for row in rows if row.verdict.correct]
         most = self.config.generate.failures
@@ -205,7 +216,7 @@ class Cycle:
         """Mass of each program of the library: the share of its probe rows that the target fails; refused ones are absent."""
         library = self.library(number)
         count = self.config.generate.probe
-        if not count or self.config.errors == "all":
+        if not count or self.config.errors != "target":
             return dict.fromkeys(library, 1.0)
         stage = self.run_dir.stage(f"round-{number}/probe")
         examples: dict[str, list[Example]] = {}
@@ -231,13 +242,16 @@ class Cycle:
             return stage.read("rows.jsonl", TrainRow)
         generate = self.config.generate
         seed = self.config.seed * 1000 + number
-        checks = (
-            ("telling", Telling(self.task)),
-            ("distinct", Distinct()),
-            ("unseen", Unseen(self.held_out())),
-        )
         made = Assembly([], [])
+        held_out = 0
         if masses:
+            others = list(self.held_out())
+            held_out = len(others)
+            checks = (
+                ("telling", Telling(self.task)),
+                ("distinct", Distinct()),
+                ("unseen", Unseen(others)),
+            )
             library = self.library(number)
             total = generate.rows or (8 * len(masses) if self.config.errors == "all" else 1000)
             made = assemble(library, masses, total, seed, generate.levels, checks, self.sandbox, self.limits)
@@ -252,6 +266,7 @@ class Cycle:
             samples=len(made.samples),
             replay=len(replayed) if rows else 0,
             refused=len(made.rejections),
+            held_out=held_out,
         )
         self.say(f"round {number}: assemble {len(made.samples)} samples of {len(masses)} programs, {len(replayed)} replayed")
         return rows
@@ -335,7 +350,14 @@ class Cycle:
         return programs
 
     def held_out(self) -> Iterator[Example]:
-        """Every dev, test and guard item that a training row must not overlap."""
+        """Every dev, test and guard item that a training row must not overlap; none where recorded answers came without the task's data."""
+        try:
+            self.task.examples("dev", 0)
+        except ErrataError as error:
+            if self.config.errors != "recorded":
+                raise
+            self.say(f"rows are checked against no dev or test items ({error}); they cannot be trained on")
+            return
         for task in (self.task, *self.guards):
             for split, limit in (("dev", self.config.items.dev), ("test", self.config.items.test)):
                 yield from task.examples(split, limit, seed=self.config.seed)
@@ -343,6 +365,19 @@ class Cycle:
     def _judge(self, source: str, harness: str, payload: Any) -> ProgramRun:
         """Runs the answers of code tasks."""
         return self.sandbox.run(source, harness, payload, self.limits)
+
+    def _check_held_out(self) -> None:
+        """Recorded answers can be taught without the task's data, not trained on."""
+        again = f"import the answers into another --run with the task's data, e.g. --task {self.task.name.partition(':')[0]}:FOLDER"
+        try:
+            known = self.task.examples("dev", 1)
+        except ErrataError as error:
+            raise UsageError(f"nothing can be trained here, {error}; {again}") from None
+        if not known:
+            raise UsageError(f"nothing can be trained here, {self.config.task} has no dev items for the gate to decide on; {again}")
+        stage = self.run_dir.stage("round-1/assemble")
+        if stage.done and stage.facts()["samples"] and not stage.facts()["held_out"]:
+            raise UsageError(f"nothing can be trained here, the rows were drawn without dev and test items to keep away from; {again}")
 
     @property
     def sandbox(self) -> Sandbox:

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from ..signatures.errors import RunError
 from ..signatures.records import Record
-from .config import FREE, CycleConfig
+from .config import FREE, IMPORTED, TRAINED, CycleConfig
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
@@ -194,14 +194,19 @@ class RunDir:
                 theirs = flatten(json.loads(path.read_bytes())["config"])
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise RunError(f"{path} is damaged; choose another --run") from error
+            free: tuple[str, ...] = FREE
+            if config.errors == "recorded" and not any((self.path / name).exists() for name in ("round-1/train", "evaluate")):
+                taught = (self.path / "round-1/teach").exists()
+                free += TRAINED if taught else tuple(set(CycleConfig.model_fields) - set(IMPORTED))
             for name in sorted(mine.keys() | theirs.keys()):
-                if not any(name == free or name.startswith(free + ".") for free in FREE) and mine.get(name) != theirs.get(name):
+                if not any(name == open_ or name.startswith(open_ + ".") for open_ in free) and mine.get(name) != theirs.get(name):
                     raise RunError(
                         f"{self.path} was made with {name} = {theirs.get(name)!r}, not {mine.get(name)!r}; "
                         "give the same config to continue it, or choose another --run"
                     )
-        else:
-            write_atomic(path, to_json({"config": config.model_dump(mode="json")}))
+            if free == FREE or mine == theirs:
+                return
+        write_atomic(path, to_json({"config": config.model_dump(mode="json")}))
 
     def stage(self, name: str) -> Stage:
         return Stage(self.path / name)

@@ -89,7 +89,7 @@ def test_every_package_of_the_tree_is_packaged():
     assert set(config["packages"]) == wanted == set(config["package-dir"])
 
 
-COMMANDS = ("cycle", "evaluate", "generate", "train", "report", "trace", "doctor")
+COMMANDS = ("cycle", "evaluate", "import", "generate", "train", "report", "trace", "doctor")
 
 
 def test_help_of_every_command_loads_nothing_heavy():
@@ -106,7 +106,7 @@ def test_help_of_every_command_loads_nothing_heavy():
 def test_every_command_of_the_command_line_is_tested_for_its_help():
     import errata.cli
 
-    assert sorted(COMMANDS) == sorted(command.callback.__name__ for command in errata.cli.app.registered_commands)
+    assert sorted(COMMANDS) == sorted(command.name or command.callback.__name__ for command in errata.cli.app.registered_commands)
 
 
 WAYS = {
