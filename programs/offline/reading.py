@@ -211,7 +211,8 @@ _WORLD = re.compile(
     r"Great Lakes|Beatles|Harry Potter)\b"
 )
 _NAMED = re.compile(
-    r"\b(?:room|grade|level|chapter|route|highway|exit|section|phase|day|week|month|year|page|problem|"
+    r"\b(?:house|building|lot|lap|player|person|team|group|truck|train|movie|game|shop|store|station|gate|pool|tank|shelf|drawer|track|zone|"
+    r"district|site|room|grade|level|chapter|route|highway|exit|section|phase|day|week|month|year|page|problem|"
     r"no\.|version|size|model|flight|bus|apartment|class|type|lane|street|round|unit|january|february|"
     r"march|april|may|june|july|august|september|october|november|december|under|age[sd]?|ages|between|"
     r"top|first|last|next|every|other|past|another|second|third|final|remaining|these|those|all|only|of the|"
@@ -616,7 +617,7 @@ _STRONG_WORDS = {
     Fraction(2): r"\b(?:twice|doubl\w*|half|halv\w+|pairs?|couples?|both|round[- ]?trip|each way|weekends?|perimeter|twins?|biweekly)\b",
     Fraction(3): r"\b(?:thirds?|tripl\w*|thrice|yards?|tricycles?)\b",
     Fraction(4): r"\b(?:quarters?|fourths?|quadrupl\w*|square|months?)\b",
-    Fraction(5): r"\b(?:fifths?|weekdays?|workweek|nickels?|school days?|work ?days?)\b",
+    Fraction(5): r"\b(?:fifths?|weekdays?|workweek|nickels?|school days?|work ?days?|monday\s(?:to|through|until)\sfriday)\b",
     Fraction(7): r"\b(?:weeks?|weekly|daily|every day|sevenths?)\b",
     Fraction(12): r"\b(?:dozens?|years?|annual|yearly|feet|foot|inch\w*)\b",
     Fraction(60): r"\b(?:hours?|minutes?|hourly|seconds?)\b",
@@ -634,8 +635,25 @@ _STRONG_WORDS = {
 }
 
 
+_LIMBS = re.compile(
+    r"\b(?:legs?|wheels?|feet|paws?|tires?|sides?|eyes?|ears?|hands?|shoes?|socks?|gloves?|corners?|antennae)\b", re.IGNORECASE
+)
+
+
+def _names(question: str) -> set[str]:
+    """Words of a question that look like names of people."""
+    common = "If|The|How|He|She|They|What|It|In|On|At|A|An|His|Her|For|There|Each|Then|When|After|All"
+    return set(re.findall(rf"\b(?!(?:{common})\b)[A-Z][a-z]+", question))
+
+
 def weak(value: Fraction, question: str) -> bool:
     """Whether a constant is so unlikely here that a number of the question which equals it is meant."""
+    if value in (2, 3, 4, 6, 8) and _LIMBS.search(question):
+        return False
+    if value in (2, 4) and re.search(r"\b(?:rectang\w*|fenc\w+|frame\w*|border\w*|perimeter)\b", question, re.IGNORECASE):
+        return False
+    if value == len(_names(question)) and re.search(r"\b(?:average|mean|equally|evenly|shar\w+|split|divid\w+|each)\b", question):
+        return False
     words = _STRONG_WORDS.get(value)
     return value > 1 and (words is None or not re.search(words, question, re.IGNORECASE | re.DOTALL))
 
@@ -654,11 +672,7 @@ def constants_of(question: str, mentions: list[Mention]) -> set[Fraction]:
                 found.add(rest * 100)
             parts = [int(p) for p in re.findall(r"\d+", m.text)]
             found |= {Fraction(p) for p in parts}
-    names = set(
-        re.findall(
-            r"\b(?!(?:If|The|How|He|She|They|What|It|In|On|At|A|An|His|Her|For|There|Each|Then|When|After|All)\b)[A-Z][a-z]+", question
-        )
-    )
+    names = _names(question)
     if re.search(r"\b(?:average|mean|equally|evenly|share[sd]?|split|each|combined|they all|altogether|total)\b", question):
         found |= {Fraction(n) for n in range(2, min(len(names), 5) + 1)}
     return found
@@ -984,10 +998,22 @@ def _doubt(reading: Reading) -> None:
                 results = {step.value for step in reading.steps if n in [v for *_, v in step.leaves]}
                 if wrong in results and right not in results:
                     raise Unreadable(f"a comparison is computed backwards: {a} and {b}")
+    for i, m in enumerate(reading.mentions):
+        sides = {side for step in reading.steps for side in _sides(step.node, ("q", i))} if m.unit == "time" else set()
+        if len(sides) > 1:
+            raise Unreadable("a ratio both multiplies and divides")
     told = len(_RATIONED.findall(question))
     worth = {Fraction(2), Fraction(1, 2), Fraction(50), Fraction(3), Fraction(3, 2)}
     if told > 1 and told > sum(v in worth for step in reading.steps for *_, v in step.leaves):
         raise Unreadable("fewer doublings than the question tells of")
+
+
+def _sides(node: Node, leaf: Node) -> set[str]:
+    """Whether a leaf multiplies ("*") or divides ("/") in an expression."""
+    if node[0] not in ("+", "-", "*", "/", "neg", "pct"):
+        return set()
+    mine = {node[0] if node[0] == "*" or node[2] == leaf else "*"} if node[0] in ("*", "/") and leaf in node[1:] else set()
+    return mine.union(*(_sides(part, leaf) for part in node[1:]))
 
 
 def _given(reading: Reading, who: str) -> list[Fraction]:
@@ -1111,6 +1137,19 @@ def _resolve(reading: Reading) -> None:
         else m
         for m in reading.mentions
     ]
+    for v in {m.value for m in reading.mentions if not m.fixed and m.unit not in ("$", "%")}:
+        alike = sum(m.value == v and not m.fixed for m in reading.mentions)
+        words = len(re.findall(_MULTIPLES[v], reading.question, re.IGNORECASE)) if v in _MULTIPLES else 0
+        told = [
+            hint
+            for step in steps
+            for hint, (*_, value) in zip(_hints(reading.solution, step), step.leaves, strict=True)
+            if value in (v, 1 / v)
+        ]
+        nouns = {m.unit for m in reading.mentions if m.value == v}
+        if (words and len(told) < alike + words) or (2 <= v <= 5 and alike == 1 and len(told) > 1 and not set(told) <= nouns):
+            # "twice" and "two friends", or two lattes and a pair of unnumbered croissants: which of them a 2 is cannot be told
+            reading.mentions = [replace(x, fixed=x.fixed or "may be a constant") if x.value == v else x for x in reading.mentions]
     uses = [(value, _roles(step.node).get(k, "")) for step in steps for k, (_a, _b, value) in enumerate(step.leaves)]
     for m in reading.mentions:
         # the number of things that a sum lists belongs to the text, not to the draw
@@ -1132,6 +1171,8 @@ def _resolve(reading: Reading) -> None:
                 found = found + [kin for kin in _complements(value, reading.mentions) if kin not in found]
                 if k in hundreds and value in constants:
                     found = [("c", value)]
+                if k in _unit_fractions(step.node, [v for *_, v in step.leaves]):
+                    found = [n for n in found if n[0] != "q" or reading.mentions[n[1]].unit == "/"] or [("c", value)]
                 if not found and value in average and re.search(r"\b(?:average|mean|equally|evenly)\b", reading.question):
                     found = [("c", value)]
                 if not found:
@@ -1165,6 +1206,11 @@ def _resolve(reading: Reading) -> None:
     raise Unreadable(f"ambiguous number: {plain(_anchor_value(reading, unclear[0]))}")
 
 
+_MULTIPLES = {
+    Fraction(2): r"\b(?:twice|doubl\w+|half|halves|both|round[- ]?trip)\b",
+    Fraction(3): r"\b(?:thrice|tripl\w+|thirds?)\b",
+    Fraction(4): r"\b(?:quadrupl\w+|quarters?|fourths?)\b",
+}
 _RELATIONAL = {Fraction(v) for v in (2, 3, 4, 5, 6, 8, 9, 10)}
 
 
@@ -1184,6 +1230,16 @@ def _hundreds(node: Node, values: list[Fraction], percents: set[Fraction]) -> se
     if node[0] == "/" and node[1][0] == node[2][0] == "leaf" and values[node[2][1]] == 100 and values[node[1][1]] in percents:
         mine = {node[2][1]}
     return mine.union(*(_hundreds(part, values, percents) for part in node[1:] if isinstance(part, tuple)))
+
+
+def _unit_fractions(node: Node, values: list[Fraction]) -> set[int]:
+    """The literals below a written 1: the 2 of "1/2 * 40 * 20" is a half, whatever else is two."""
+    if node[0] == "leaf":
+        return set()
+    mine = set()
+    if node[0] == "/" and node[1][0] == node[2][0] == "leaf" and values[node[1][1]] == 1:
+        mine = {node[2][1]}
+    return mine.union(*(_unit_fractions(part, values) for part in node[1:] if isinstance(part, tuple)))
 
 
 def _sift(found: list[Node], role: str, value: Fraction, mentions: list[Mention], percent: bool) -> list[Node]:
@@ -1217,6 +1273,9 @@ def _hints(text: str, step: Step) -> list[str]:
     found = []
     for start, end, value in step.leaves:
         spans = [(start, end)]
+        if [v for *_, v in step.leaves].count(value) > 1:
+            found.append("")  # which of the two a noun speaks of cannot be told
+            continue
         if step.marked:
             spans = [
                 m.span() for m in _PLAIN.finditer(text, low, step.end) if number(m[0]) == value and "<<" not in text[m.end() : m.end() + 3]
