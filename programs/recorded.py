@@ -68,6 +68,9 @@ class Answer(NamedTuple):
     fault: str = "no response was recorded"
     """Why there is no response."""
     example: Example | None = None
+    """The example itself, of rows of Errata's own."""
+    target: str = ""
+    """Hash of the weights that answered, where Errata recorded it."""
     picked: tuple[int, int] | None = None
     """(index of the option with the highest likelihood, options), where options were scored."""
 
@@ -149,7 +152,8 @@ def _judged(rows: Sequence[tuple[Example, Answer]], missing: Iterable[int], task
             verdict = Verdict(correct=None, extracted=None, reason=answer.fault)
         else:
             verdict = task.verdict(example, answer.response)
-        return index, Attempt(example=example, response=answer.response or "", verdict=verdict, finish=answer.finish)
+        said = answer.response or ""
+        return index, Attempt(example=example, response=said, verdict=verdict, target=answer.target, finish=answer.finish)
 
     if task.kind != "code":
         yield from map(judge, missing)
@@ -239,7 +243,9 @@ class _Items:
         if self._known:
             same = self._questions().get(_key(example.question), [])
             split = next((other.split for other in same if other.split != "train"), split)
-        meta = example.meta | {"recorded": answer.where} | ({"model": answer.model} if answer.model else {})
+        meta = example.meta
+        if answer.example is None:
+            meta = meta | {"recorded": answer.where} | ({"model": answer.model} if answer.model else {})
         return example.model_copy(update={"split": split, "meta": meta})
 
     def _questions(self) -> dict[str, list[Example]]:
@@ -349,7 +355,7 @@ def _attempt(row: Row, where: str) -> Answer:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         raise TaskError(f"{where}: not an attempt of Errata's ({name}: {first['msg']}); mend or delete the line") from None
-    return Answer(where, "errata", {}, attempt.response, attempt.finish, example=attempt.example)
+    return Answer(where, "errata", {}, attempt.response, attempt.finish, example=attempt.example, target=attempt.target)
 
 
 def _harness(row: Row, where: str, counted: bool) -> Iterator[Answer]:
