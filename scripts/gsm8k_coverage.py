@@ -38,8 +38,8 @@ def program_for(example, response: str) -> tuple[Failure, SampleProgram]:
     return failure, SampleProgram(diagnosis_id="coverage", source=source, anchors=(failure.id,), skill=skill)
 
 
-def page(found: list, counts: Counter, distinct: float, rows: int) -> str:
-    """The markdown page: figures, refusals, ten programs with samples."""
+def page(found: list, counts: Counter, distinct: float, rows: int, read: str) -> str:
+    """The markdown page: figures, refusals, what was read by eye (kept from the page as it stands), ten programs with samples."""
     accepted = counts["accepted"]
     lines = [
         "# GSM8K coverage of the offline instructor",
@@ -53,7 +53,7 @@ def page(found: list, counts: Counter, distinct: float, rows: int) -> str:
         "|---|---|",
     ]
     lines += [f"| {reason} | {count} |" for reason, count in counts.most_common() if reason != "accepted"]
-    lines += ["", "## Ten programs", ""]
+    lines += ["", *([read.rstrip(), ""] if read else []), "## Ten programs", ""]
     for program, drawn in found:
         lines += [f"### {program.skill}", "", "```python", program.source.strip(), "```", ""]
         for row, level in drawn:
@@ -134,7 +134,9 @@ def main() -> None:
     print(f"distinct keeps {100 * share:.0f} % of 200 draws on the average")
     if args.page:
         args.page.parent.mkdir(parents=True, exist_ok=True)
-        args.page.write_text(page(shown, counts, share, len(examples)), encoding="utf-8")
+        old = args.page.read_text(encoding="utf-8") if args.page.exists() else ""
+        read = re.search(r"^## Read by eye\n.*?(?=^## Ten programs)", old, re.MULTILINE | re.DOTALL)
+        args.page.write_text(page(shown, counts, share, len(examples), read[0] if read else ""), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -305,6 +305,109 @@ def test_demos_before_the_request_do_not_change_the_answer() -> None:
         assert predict(**item).toDict() == plainly.toDict()
 
 
+def chain(question: str, reference: str) -> dict:
+    return program((question, reference))
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("The United States flag has 50 stars. He has 14 pens.", ["50"]),
+        ("A cat has 9 lives. He has 14 pens.", ["9"]),
+        ("In a 90-minute soccer game he rested 14 minutes.", ["90"]),
+        ("He saves for 4 weeks of the month and has 14 pens.", ["4"]),
+        ("He paints 14 pens in 3 groups, purple, yellow, and green.", ["3"]),
+        ("There are 12 pens in house 2 and 14 cups.", ["2"]),
+    ],
+)
+def test_what_the_world_or_the_text_itself_tells_does_not_vary(text: str, kept: list[str]) -> None:
+    assert [m.text for m in mentions_of(text) if m.fixed] == kept
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "reason"),
+    [
+        (
+            "Kate's hair is half as long as Emily's hair. Emily's hair is 6 inches longer than Logan's hair. If Logan hair is 20 inches, "
+            "how many inches is Kate's hair?",
+            "Emily's hair is 20-6 = <<20-6=14>>14 inches long.\nKate's hair 14/2= <<14/2=7>>7 inches long.\n#### 7",
+            "a comparison is computed backwards",
+        ),
+        (
+            "There are four times as many apples as oranges in a basket with 15 apples. How many oranges are there?",
+            "There are 15*4=<<15*4=60>>60 oranges.\n#### 60",
+            "a comparison is computed backwards",
+        ),
+        (
+            "Tim is 5 years less than twice John's age. If Tim is 79, how old is John?",
+            "That is 79-5=<<79-5=74>>74.\nJohn is 74/2=<<74/2=37>>37.\n#### 37",
+            "a comparison is computed backwards",
+        ),
+        (
+            "Rick drove twice the distance of Al, who drove half the distance of Bo. Bo drove 40 miles, and Cy twice the amount of Rick.",
+            "Al drove 40/2=<<40/2=20>>20.\nRick drove 20*2=<<20*2=40>>40.\nTogether 40+40=<<40+40=80>>80.\n#### 80",
+            "fewer doublings",
+        ),
+        (
+            "His cones are $5 each and his expenses are 80% of sales. How many cones bring a profit of $200?",
+            "Sales are 200*5=<<200*5=1000>>1000.\nThat is 1000/5=<<1000/5=200>>200 cones.\n#### 200",
+            "a percent is not used",
+        ),
+    ],
+)
+def test_a_reference_that_does_not_follow_the_question_is_refused(question: str, reference: str, reason: str) -> None:
+    with pytest.raises(Unreadable) as refusal:
+        read(question, reference, fractions=True)
+    assert str(refusal.value).startswith(reason)
+
+
+def test_what_was_less_stays_less_and_parts_fit_in_the_rest() -> None:
+    space = chain(
+        "There are 28 gnomes in a yard. Three-fourths of them have red hats, and the rest have blue hats. Half the gnomes have big noses. "
+        "If 6 gnomes with blue hats have big noses, how many gnomes with red hats have small noses?",
+        "Half is 28 / 2 = <<28/2=14>>14 gnomes.\nThree-quarters are 28 * 3 / 4 = <<28*3/4=21>>21 gnomes.\n"
+        "So 14 - 6 = <<14-6=8>>8 gnomes are red with big noses.\nThus 21 - 8 = <<21-8=13>>13 gnomes.\n#### 13",
+    )
+    for row in drawn(space):
+        total, blue = row["gnome"], row["gnome_2"]
+        assert blue <= total / 4
+
+
+def test_a_large_puzzle_stays_dearer_than_a_small_one() -> None:
+    space = chain(
+        "A large puzzle costs $15. A small puzzle and a large puzzle together cost $23. How much are 1 large and 3 small ones?",
+        "A small puzzle costs $23 - $15 = $<<23-15=8>>8.\n3 small puzzles cost $8 x 3 = $<<8*3=24>>24.\n"
+        "So all cost $24 + $15 = $<<24+15=39>>39.\n#### 39",
+    )
+    for row in drawn(space):
+        steps = space["solve"](**row)
+        assert steps[0] < row["dollars"]
+
+
+def test_the_hundred_of_a_percent_is_no_result() -> None:
+    space = chain(
+        "Alicia has 20 gumballs. Pedro has 80 gumballs. They put them in a bowl, and Pedro takes out 40% of them. How many does he take?",
+        "In the bowl are 20 + 80 = <<20+80=100>>100 gumballs.\nPedro takes out 40/100 * 100 gumballs = <<40/100*100=40>>40.\n#### 40",
+    )
+    for row in drawn(space):
+        total, taken = space["solve"](**row)
+        assert taken * 100 == total * row["percent"]
+
+
+def test_legs_of_an_animal_are_no_number_of_the_question() -> None:
+    reading = read(
+        "At the pet shop, there were 3 birds, 5 dogs, 4 snakes, and 1 spider for sale. How many legs were there in total?",
+        "The birds have 3 * 2 = <<3*2=6>>6 legs.\nThe 5 dogs have 5 * 4 = <<5*4=20>>20 legs.\nA spider has 8 legs.\n"
+        "In all 6+20+8=<<6+20+8=34>>34.\n#### 34",
+    )
+    assert reading.steps[1].node == ("*", ("q", 1), ("c", Fraction(4)))
+
+
+def test_drawn_numbers_are_never_the_original_ones() -> None:
+    space = program(LEFT)
+    assert space["ANCHORS"]["e1"] not in drawn(space)
+
+
 def accepted(items: list[tuple[str, str]], task_name: str) -> float:
     task = load_task(task_name)
     passed = 0

@@ -330,6 +330,10 @@ def _fixed(text: str, m: Mention) -> str:
     if back and (m.unit, singular(back[1])) in _UNITS_IN:
         return "a conversion"
     around = text[max(0, m.start - 60) : m.end + 60]
+    if m.unit == "point" and m.value <= 3 and re.search(r"basketball", text):
+        return "a rule of a game"
+    if re.match(r"[-\s]minute[-\s](?:soccer|football|basketball|hockey|rugby)", after):
+        return "a rule of a game"
     if m.unit in ("point", "") and re.search(r"touchdown|field goal|free throw|pointer|three-point|two-point", around):
         return "a rule of a game"
     if re.search(r"\b(?:buy|get|Buy|Get)\s(?:\w+\s)?$", before) and re.search(r"\bfree\b", after[:60]):
@@ -370,7 +374,8 @@ def _fixed(text: str, m: Mention) -> str:
 
 
 def _listed(text: str) -> set[int]:
-    """How many things the lists of a text name: 3 for "purple, yellow, and green"."""
+    """How many things the lists of a text name: 3 for "groups: purple, yellow, and green"."""
+    text = re.sub(r"^\s*[A-Za-z]+\s*[,:]", "", text)
     lists = re.findall(r"\b[A-Za-z]+(?:,\s(?:[A-Za-z]+\s){0,2}[A-Za-z]+)+,?\sand\s[A-Za-z]+", text)
     return {len(re.findall(r",\s(?!and\b)", found)) + 2 for found in lists}
 
@@ -969,6 +974,12 @@ _RATIONED = re.compile(
 )
 
 
+_COMPARED_MULTIPLE = re.compile(
+    rf"\b(?P<a>[A-Z][a-z]+)(?:'s|’s)?\s(?:\w+\s){{1,3}}?\$?(?P<k>\d+|{_ANY_WORD})\s(?:\w+\s){{0,2}}?(?P<how>less|fewer|more|younger|older)\s"
+    rf"(?:\w+\s){{0,2}}?than\s(?:\w+\s){{0,2}}?(?:twice|half|thrice|double|(?:\d+|{_ANY_WORD})\stimes)\b"
+)
+
+
 def _doubt(reading: Reading) -> None:
     """Raises Unreadable where the solution seems to follow another question: a comparison computed backwards, or fewer doublings than
     the question tells of."""
@@ -988,8 +999,12 @@ def _doubt(reading: Reading) -> None:
             relations.append((a, match["b"], "+", k))
         elif re.search(r"\b(?:fewer|less|younger|shorter|lighter|lower|smaller)\s", how) and not shares:
             relations.append((a, match["b"], "-", k))
+    for match in _COMPARED_MULTIPLE.finditer(question):
+        word = match["k"].lower()
+        k = number(word) if word.isdigit() else _word_value(word)
+        relations.append((match["a"], "", "+" if match["how"] in ("more", "older") else "-", k))
     for a, b, op, k in relations:
-        for who, away in ((a, True), (b, False)):
+        for who, away in ((a, True), (b, False)) if b else ((a, True),):
             for n in _given(reading, who):
                 if n == k:
                     continue
@@ -999,21 +1014,33 @@ def _doubt(reading: Reading) -> None:
                 if wrong in results and right not in results:
                     raise Unreadable(f"a comparison is computed backwards: {a} and {b}")
     for i, m in enumerate(reading.mentions):
-        sides = {side for step in reading.steps for side in _sides(step.node, ("q", i))} if m.unit == "time" else set()
-        if len(sides) > 1:
+        roles = {side for step in reading.steps for side in sides(step.node, ("q", i))} if m.unit == "time" else set()
+        if len(roles) > 1:
             raise Unreadable("a ratio both multiplies and divides")
+    percents = {m.value for m in reading.mentions if m.unit == "%"}
+    used = {value for step in reading.steps for *_, value in step.leaves}
+    for v in percents:
+        share = v / 100
+        if not used & {v, share, 100 - v, 1 - share, 100 + v, 1 + share, 1 / share if share else v} and not _fractions_told(v, used):
+            raise Unreadable(f"a percent is not used: {plain(v)}")
     told = len(_RATIONED.findall(question))
     worth = {Fraction(2), Fraction(1, 2), Fraction(50), Fraction(3), Fraction(3, 2)}
     if told > 1 and told > sum(v in worth for step in reading.steps for *_, v in step.leaves):
         raise Unreadable("fewer doublings than the question tells of")
 
 
-def _sides(node: Node, leaf: Node) -> set[str]:
+def _fractions_told(percent: Fraction, used: set[Fraction]) -> bool:
+    """Whether a percent is written as a fraction: 25 % as 1/4."""
+    share = percent / 100
+    return share.denominator in used and (share.numerator == 1 or share.numerator in used)
+
+
+def sides(node: Node, leaf: Node) -> set[str]:
     """Whether a leaf multiplies ("*") or divides ("/") in an expression."""
     if node[0] not in ("+", "-", "*", "/", "neg", "pct"):
         return set()
     mine = {node[0] if node[0] == "*" or node[2] == leaf else "*"} if node[0] in ("*", "/") and leaf in node[1:] else set()
-    return mine.union(*(_sides(part, leaf) for part in node[1:]))
+    return mine.union(*(sides(part, leaf) for part in node[1:]))
 
 
 def _given(reading: Reading, who: str) -> list[Fraction]:
@@ -1138,8 +1165,9 @@ def _resolve(reading: Reading) -> None:
         for m in reading.mentions
     ]
     for v in {m.value for m in reading.mentions if not m.fixed and m.unit not in ("$", "%")}:
-        alike = sum(m.value == v and not m.fixed for m in reading.mentions)
+        count = sum(m.value == v and not m.fixed for m in reading.mentions)
         words = len(re.findall(_MULTIPLES[v], reading.question, re.IGNORECASE)) if v in _MULTIPLES else 0
+        words += v in (2, 3, 4, 6, 8) and v in constants and bool(_LIMBS.search(reading.question))
         told = [
             hint
             for step in steps
@@ -1147,7 +1175,7 @@ def _resolve(reading: Reading) -> None:
             if value in (v, 1 / v)
         ]
         nouns = {m.unit for m in reading.mentions if m.value == v}
-        if (words and len(told) < alike + words) or (2 <= v <= 5 and alike == 1 and len(told) > 1 and not set(told) <= nouns):
+        if (words and len(told) < count + words) or (2 <= v <= 5 and count == 1 and len(told) > 1 and not set(told) <= nouns):
             # "twice" and "two friends", or two lattes and a pair of unnumbered croissants: which of them a 2 is cannot be told
             reading.mentions = [replace(x, fixed=x.fixed or "may be a constant") if x.value == v else x for x in reading.mentions]
     uses = [(value, _roles(step.node).get(k, "")) for step in steps for k, (_a, _b, value) in enumerate(step.leaves)]
@@ -1210,6 +1238,8 @@ _MULTIPLES = {
     Fraction(2): r"\b(?:twice|doubl\w+|half|halves|both|round[- ]?trip)\b",
     Fraction(3): r"\b(?:thrice|tripl\w+|thirds?)\b",
     Fraction(4): r"\b(?:quadrupl\w+|quarters?|fourths?)\b",
+    Fraction(5): r"\b(?:weekdays?|workweek|nickels?|fifths?|monday\s(?:to|through|until)\sfriday)\b",
+    Fraction(12): r"\bdozens?\b",
 }
 _RELATIONAL = {Fraction(v) for v in (2, 3, 4, 5, 6, 8, 9, 10)}
 
@@ -1446,7 +1476,8 @@ def _refuse_equations_in_words(reading: Reading, known: dict) -> None:
         if any(m.start() <= match.start() < m.end() for m in _MARK.finditer(text)) or known.get(match.span(1), ("c",))[0] == "s":
             continue
         low = max(text.rfind("\n", 0, match.start()), text.rfind(". ", 0, match.start()), text.rfind("=", 0, match.start())) + 1
-        if any(node[0] != "c" and low <= a and b <= match.start() for (a, b), node in known.items()):
+        varies = any(not m.fixed and m.value == number(match[1]) for m in reading.mentions) and re.search(r"\d", text[low : match.start()])
+        if varies or any(node[0] != "c" and low <= a and b <= match.start() for (a, b), node in known.items()):
             raise Unreadable(f"equation in the words: {' '.join(text[low : match.end()].split())}")
 
 

@@ -20,7 +20,7 @@ from fractions import Fraction
 from ...tasks import number as numbers
 from . import kit
 from .diagnose import misled
-from .reading import Mention, Node, Reading, Unreadable, chain_values, evaluate, leaves_of, plain, read, used_mentions
+from .reading import Mention, Node, Reading, Unreadable, chain_values, evaluate, leaves_of, plain, read, sides, used_mentions
 
 TRIES = 400
 """Draws that an emitted program makes before it falls back on the original numbers."""
@@ -169,7 +169,7 @@ def _parameters(reading: Reading) -> tuple[list[Parameter], dict[int, int]]:
             most = max(Fraction(12), m.value)
         close = m.unit in _CLOSE or aged or bool(re.search(r"\b(?:weigh\w*|tall|height|temperature|speed|taller)\b", reading.question))
         if any(_SPEED.match(reading.question, reading.mentions[k].end) for k in mine):
-            close, most = True, m.value + max(Fraction(3), m.value // 5)
+            close, most = True, m.value + max(3, int(m.value / 5))
         if any(_DAILY.match(reading.question, reading.mentions[k].end) for k in mine):
             most = m.value + 2
         name = _name(m, taken)
@@ -395,6 +395,7 @@ def _rules(plan: Plan, reach: int = 4) -> None:
                 add(f"{left} < {right}", "the order of like numbers")
     if plan.strict:
         _keep_order(plan, add)
+    _fit_the_rest(plan, add)
     for top, bottom in _evenly(plan):
         add(f"{source(top, names, 2)} % {source(bottom, names, 2, True)} == 0", "whole numbers stay whole")
     for whole, i in _shares(plan):
@@ -488,9 +489,9 @@ def _rules(plan: Plan, reach: int = 4) -> None:
         if asks_percent and j == reading.final and v <= 100:
             cap = min(cap or 100, 100)
         if step.unit == "year" and v >= 40:
-            cap = min(cap or v * 5 // 4, v * 5 // 4)
+            cap = min(cap or 10**9, int(v * 5 / 4))
         if plan.nodes[j][0] == "/" and v.denominator == 1 and _FEATS.search(reading.question) and step.unit in _DISTANCES:
-            cap = min(cap or v + v // 4 + 1, v + v // 4 + 1)
+            cap = min(cap or 10**9, int(v * 5 / 4) + 1)
         if cap is not None:
             add(f"{name} <= {cap}", "within what the unit allows")
         else:
@@ -516,7 +517,7 @@ def _rules(plan: Plan, reach: int = 4) -> None:
 
 
 def _keep_order(plan: Plan, add) -> None:
-    """Results of one unit keep their order among themselves and with the numbers of the question; parts fit in what is left over."""
+    """Results of one unit keep their order among themselves and with the numbers of the question."""
     reading, names = plan.reading, [p.name for p in plan.parameters]
     units = [reading.mentions[p.mentions[0]].unit for p in plan.parameters]
     things = [(names[i], p.value, units[i], False) for i, p in enumerate(plan.parameters)]
@@ -527,8 +528,12 @@ def _keep_order(plan: Plan, add) -> None:
         for right, b, other, told_too in things:
             if a < b and unit == other and (told or told_too) and unit not in ("", "%", "/", "time"):
                 add(f"{left} < {right}", "what was less stays less")
+
+
+def _fit_the_rest(plan: Plan, add) -> None:
+    """A share of a number leaves a rest, and another part of that number cannot be more than the rest."""
+    reading, names = plan.reading, [p.name for p in plan.parameters]
     for j, node in enumerate(plan.nodes):
-        # a share of a number leaves a rest, and another part of that number cannot be more than the rest
         whole = next((n[1] for n in leaves_of(node) if n[0] == "q"), None)
         if node[0] not in ("*", "/") or whole is None or any(n[0] == "s" for n in leaves_of(node)):
             continue
@@ -556,6 +561,24 @@ def _shares(plan: Plan):
                 for i in inside if unit != "$" else ():
                     if (_at_original(plan, whole) * plan.parameters[i].value / 100).denominator == 1:
                         yield whole, i
+
+
+def _refuse_idle(plan: Plan) -> None:
+    """Raises Unreadable where a number multiplies and then divides away again: the steps then meant something else that is equal to it."""
+    values = {i: p.value for i, p in enumerate(plan.parameters)}
+    final = plan.reading.final
+    for i, p in enumerate(plan.parameters):
+        roles = {side for node in plan.nodes for side in sides(node, ("q", i))}
+        if len(p.mentions) > 1 or len(roles) < 2:
+            continue
+        try:
+            if all(
+                chain_values(plan.nodes, values | {i: p.value * factor})[final] == plan.reading.answer
+                for factor in (Fraction(9, 7), Fraction(11, 5))
+            ):
+                raise Unreadable(f"the answer does not hang on a number: {plain(p.value)}")
+        except ZeroDivisionError:
+            continue
 
 
 def _evenly(plan: Plan):
@@ -590,6 +613,7 @@ def plan_of(reading: Reading) -> Plan:
             s.value.denominator == 1 for s in reading.steps
         )
         plan = Plan(reading, parameters, nodes, whole, strict=strict)
+        _refuse_idle(plan)
         _rules(plan, 2 if strict else 4)
         try:
             _tune(plan)
