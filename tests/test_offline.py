@@ -403,6 +403,17 @@ def test_legs_of_an_animal_are_no_number_of_the_question() -> None:
     assert reading.steps[1].node == ("*", ("q", 1), ("c", Fraction(4)))
 
 
+def test_words_about_a_fixed_number_do_not_follow_a_result_that_equals_it() -> None:
+    space = chain(
+        "Penelope has 5 M&M candies for every 3 Starbursts candies. If she has 25 M&M candies, how many Starbursts candies does she have?",
+        "Let 5 M&M candies be a unit.\n5 M&M candies make one unit so 25 make 25/5 = <<25/5=5>>5 units.\n"
+        "She has 5*3 = <<5*3=15>>15 Starbursts candies.\n#### 15",
+    )
+    for row in drawn(space, 20):
+        text = space["make"](**row)["solution"]
+        assert "Let" not in text and "5 M&M candies make one unit" in text
+
+
 def test_drawn_numbers_are_never_the_original_ones() -> None:
     space = program(LEFT)
     assert space["ANCHORS"]["e1"] not in drawn(space)

@@ -1523,6 +1523,8 @@ def _explain(reading: Reading, text: str, start: int, end: int, moving: dict[Fra
         and not any(n[0] == "q" and reading.mentions[n[1]].unit == singular(company[1]) for n in sources)
     ):
         return None  # "the three friends" are counted by the text, whatever else is three
+    if sources and all(n[0] == "s" for n in sources) and any(m.fixed and m.value == value for m in reading.mentions):
+        return None  # a number of the question that stays, or a result that is equal to it
     percent = re.match(r"\s?(?:%|percent)", text[end:])
     if not sources and percent:
         for j, step in enumerate(reading.steps):

@@ -421,10 +421,11 @@ def _rules(plan: Plan, reach: int = 4) -> None:
                 right = names[varying[j]] if j in varying else plain(reading.mentions[j].value)
                 add(f"{left} < {right}", "the order of like numbers")
     grown = bool(_GROWN.search(reading.question))
+    reach_up = Fraction(6, 5) if re.search(r"temperature", reading.question) else Fraction(3, 2)
     for i, p in enumerate(parameters):
         most = min(p.most or p.value * reach + 20, p.value * reach + 20)
         if p.unit not in ("%", "/", "$") and (grown or p.unit in _STAY_CLOSE):
-            add(f"{int(p.value * Fraction(3, 5))} <= {names[i]} <= {int(p.value * Fraction(3, 2)) + 2}", "numbers of a like size")
+            add(f"{int(p.value * Fraction(3, 5))} <= {names[i]} <= {int(p.value * reach_up) + 2}", "numbers of a like size")
         add(f"{plain(min(p.least, p.value))} <= {names[i]} <= {int(most)}", "numbers of a like size")
     coin = next((value for name, value in _COINS if re.search(rf"\b{name}", reading.question)), 1)
     for i, p in enumerate(parameters):
