@@ -139,6 +139,8 @@ def import_(
     with one_line_errors():
         from errata.programs import recorded
 
+        if task is None and config is None and not (run and (run / "run.json").exists()):
+            usage("say what the answers answer, e.g. --task gsm8k, or --task gsm8k:PATH where the gold is in the task's own data")
         fields = dict(recorded.parse_field(text) for text in field or [])
         loop = prepared(config, {"task": task, "errors": "recorded"}, set_, run, quiet)
         answers = recorded.load(files, loop.task, recorded.source_of(loop.config.task), fields, model)

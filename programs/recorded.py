@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from ..signatures.errors import RunError, TaskError, UsageError
 from ..signatures.records import Attempt, Example, Verdict, content_hash
@@ -110,7 +111,12 @@ def load(
                 skipped += 1
                 continue
             kept += 1
-            example = items.example(answer)
+            try:
+                example = items.example(answer)
+                example.model_dump_json()
+                (answer.response or "").encode()
+            except (ValidationError, PydanticSerializationError, UnicodeEncodeError):
+                raise TaskError(f"{answer.where}: a text holds half a character (a lone surrogate); mend or leave out the row") from None
             rows.append((example, _spoken(answer, example)))
         digest = _sha256(path)
         files.append({"file": str(path), "sha256": digest, "forms": dict(forms), "answers": kept, "left_out": skipped})
@@ -185,7 +191,7 @@ class _Items:
     def __init__(self, task: Task, source: Path | None):
         self._task = task
         self._source = source
-        self._known = source is not None or not isinstance(task, ReadsRows)
+        self._known = source is not None or not isinstance(task, ReadsRows) or task.name.startswith("hf:")
         self._by_question: dict[str, list[Example]] | None = None
         self._by_id: dict[str, Example] | None = None
 

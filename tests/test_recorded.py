@@ -221,6 +221,8 @@ def test_a_question_of_several_items_does_not_join_alone(tmp_path):
         (b'{"question": "?", "answer": "7"}', "line 2: no response"),
         (b'{"question": "?", "response": "7"}', "line 2: field 'answer' is missing"),
         (b'{"question": "?", "answer": "seven", "response": "7"}', "line 2: no number can be read"),
+        (b'{"question": "?", "answer": "7", "response": "\\ud800"}', "line 2: a text holds half a character"),
+        (b'{"question": "\\ud800", "answer": "7", "response": "7"}', "line 2: a text holds half a character"),
         (b'{"question": "?", "answer": "7", "response": {"text": "7"}}', "line 2: field 'response' must be text"),
         (b'{"question": "?", "answer": "7", "output": "7", "completion": "8"}', "line 2: 'completion' and 'output' may both"),
         (b'{"question": "\xff", "answer": "7", "response": "7"}', "line 2: byte 15 is not UTF-8"),
@@ -237,6 +239,15 @@ def test_a_bad_line_in_the_middle_is_told_with_its_number_and_nothing_is_written
     assert said in done.stderr.replace("b'", "'")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_what_the_answers_answer_must_be_said(tmp_path):
+    file = jsonl(tmp_path / "a.jsonl", {"question": PENS, "answer": "7", "response": "7"})
+    for flags, said in [([], "--task gsm8k"), (["--task", "gsm8k", "--field", "response"], "--field takes NAME=FIELD")]:
+        done = CliRunner().invoke(app, ["import", str(file), "--run", str(tmp_path / "run"), *flags])
+        assert done.exit_code == 2
+        assert said in done.stderr
+        assert not (tmp_path / "run").exists()
 
 
 def test_files_of_no_known_form_are_one_line(tmp_path):
@@ -434,22 +445,27 @@ def test_what_was_taught_without_the_tasks_data_is_not_trained_on(tmp_path):
     assert "import the answers into another --run" in done.stderr
 
 
+def begin(stage: Path) -> None:
+    stage.mkdir(parents=True)
+    (stage / "rows.part").write_text("a row")
+
+
 def test_the_target_is_open_until_it_trains_the_task_never(tmp_path):
     folder = gsm8k(tmp_path / "data")
     base = {"task": f"gsm8k:{folder}", "errors": "recorded"}
     with Cycle(load_config(None, base), tmp_path / "run"):
-        pass
+        begin(tmp_path / "run/round-1/mine")
     with Cycle(load_config(None, base | {"generate.rows": 9, "target.model": "other"}), tmp_path / "run"):
         pass
     assert json.loads((tmp_path / "run/run.json").read_bytes())["config"]["target"]["model"] == "other"
     with pytest.raises(RunError, match="was made with task"), Cycle(load_config(None, base | {"task": "sums"}), tmp_path / "run"):
         pass
-    (tmp_path / "run/round-1/teach").mkdir(parents=True)
+    begin(tmp_path / "run/round-1/teach")
     with pytest.raises(RunError, match=r"generate\.rows = 9"), Cycle(load_config(None, base | {"generate.rows": 8}), tmp_path / "run"):
         pass
     with Cycle(load_config(None, base | {"generate.rows": 9, "target.model": "third"}), tmp_path / "run"):
         pass
-    (tmp_path / "run/round-1/train").mkdir(parents=True)
+    begin(tmp_path / "run/round-1/train")
     with pytest.raises(RunError, match=r"target\.model = 'third'"), Cycle(load_config(None, base | {"generate.rows": 9}), tmp_path / "run"):
         pass
 
