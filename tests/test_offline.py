@@ -414,6 +414,16 @@ def test_words_about_a_fixed_number_do_not_follow_a_result_that_equals_it() -> N
         assert "Let" not in text and "5 M&M candies make one unit" in text
 
 
+def test_numbers_that_the_text_multiplies_stay_together() -> None:
+    with pytest.raises(Unreadable):
+        chain(
+            "Edna made 150 cookies so her 15 neighbors could get 10 cookies each. The last one told her that only 8 cookies were left. "
+            "If all but Sarah took the right number, how many did Sarah take?",
+            "So 15-1-1 = <<15-1-1=13>>13 neighbors took 10 cookies each.\nThat is 13*10 = <<13*10=130>>130 cookies.\n"
+            "In all 150-8 = <<150-8=142>>142 were taken.\nSo Sarah took 142-130 = <<142-130=12>>12.\n#### 12",
+        )
+
+
 def test_drawn_numbers_are_never_the_original_ones() -> None:
     space = program(LEFT)
     assert space["ANCHORS"]["e1"] not in drawn(space)

@@ -469,6 +469,8 @@ def _rules(plan: Plan, reach: int = 4) -> None:
                 # "1 apple" fixes it; data that writes "1 apples" does not mind
                 spoken = re.match(r"\s*[A-Za-z]*[A-RT-Za-rt-z]\b", after) and step.unit != "$"
                 add(f"{name} == 1" if spoken else f"{name} >= 1", "one stays one" if spoken else "no less than one")
+            elif step.unit in ("pound", "lb", "kg", "kilogram"):
+                add(f"{name} >= {max(2, int(v / 2))}", "weights stay near")
             else:
                 add(f"{name} >= 2", "no less than two")
         else:
@@ -665,6 +667,18 @@ def _related(reading: Reading, used: set[int]) -> set[int]:
             continue
         for a, b in itertools.combinations([k for k in used if k < i], 2):
             if worth[a] + worth[b] == worth[i] > 4 and not any(step.value == worth[i] for step in reading.steps):
+                kept |= {i, a, b}
+    for a, b in itertools.combinations(used, 2):
+        # "150 cookies, so that her 15 neighbors get 10 each": no step multiplies what the text says is equal
+        for i in used - {a, b}:
+            first, last = sorted((reading.mentions[a].start, reading.mentions[b].start, reading.mentions[i].start))[::2]
+            near = not re.search(r"[.!?]\s", reading.question[first:last])
+            if (
+                worth[a] * worth[b] == worth[i]
+                and min(worth[a], worth[b]) >= 3
+                and near
+                and all(s.value != worth[i] for s in reading.steps)
+            ):
                 kept |= {i, a, b}
     for m in idle:
         u = m.value
