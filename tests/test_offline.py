@@ -349,6 +349,11 @@ def test_what_the_world_or_the_text_itself_tells_does_not_vary(text: str, kept: 
             "fewer doublings",
         ),
         (
+            "Her house is a 20-mile round trip from school. The supermarket is 10 miles farther away. How far is the supermarket?",
+            "It is 10 + 10 = <<10+10=20>>20 miles away.\n#### 20",
+            "a number is added to itself",
+        ),
+        (
             "His cones are $5 each and his expenses are 80% of sales. How many cones bring a profit of $200?",
             "Sales are 200*5=<<200*5=1000>>1000.\nThat is 1000/5=<<1000/5=200>>200 cones.\n#### 200",
             "a percent is not used",

@@ -297,6 +297,8 @@ def _fixed(text: str, m: Mention) -> str:
         )
     ):
         return "part of a name, a ratio or a range"
+    if m.value == 5 and m.unit == "day" and re.search(r"\bweek(?:end|day)s?\b|\bschool\b|Saturday|Sunday", text):
+        return "the days of a working week"
     named = _NAMED.search(before)
     if named and m.unit not in ("$", "%"):
         name = named.group(0).strip().lower()
@@ -980,6 +982,9 @@ _COMPARED_MULTIPLE = re.compile(
 )
 
 
+_REPEATED = re.compile(r"\b(?:each|both|same|returns?|returned|back|again|twice|double|apiece|every)\b(?!\smorning)", re.IGNORECASE)
+
+
 def _doubt(reading: Reading) -> None:
     """Raises Unreadable where the solution seems to follow another question: a comparison computed backwards, or fewer doublings than
     the question tells of."""
@@ -1017,6 +1022,11 @@ def _doubt(reading: Reading) -> None:
         roles = {side for step in reading.steps for side in sides(step.node, ("q", i))} if m.unit == "time" else set()
         if len(roles) > 1:
             raise Unreadable("a ratio both multiplies and divides")
+    for step in reading.steps:
+        node = step.node
+        single = node[0] == "+" and node[1] == node[2] and node[1][0] == "q"
+        if single and sum(m.value == step.value / 2 for m in reading.mentions) == 1 and not _REPEATED.search(question):
+            raise Unreadable(f"a number is added to itself: {plain(step.value / 2)}")
     percents = {m.value for m in reading.mentions if m.unit == "%"}
     used = {value for step in reading.steps for *_, value in step.leaves}
     for v in percents:

@@ -396,6 +396,9 @@ def _rules(plan: Plan, reach: int = 4) -> None:
     if plan.strict:
         _keep_order(plan, add)
     _fit_the_rest(plan, add)
+    if re.search(r"\btriangle\b", reading.question) and re.search(r"\bperimeter\b", reading.question):
+        longest = max(range(len(parameters)), key=lambda i: parameters[i].value)
+        add(f"2 * step{reading.final + 1} < {names[longest]}", "no side is longer than the others together")
     for top, bottom in _evenly(plan):
         add(f"{source(top, names, 2)} % {source(bottom, names, 2, True)} == 0", "whole numbers stay whole")
     for whole, i in _shares(plan):
