@@ -1,10 +1,12 @@
 """The command line: thin commands over errata.programs. Each is one part of the loop over the same run directory.
 
 Heavy imports stand inside the commands, so that `--help` is quick. Exit codes: 0 done, 1 an error that the message explains, 2 wrong
-usage, 4 a cap is reached, 130 interrupted. There are no classes here: `typer cli.py run` loads this file under a name that is no module's.
+usage, 4 a cap is reached, 130 interrupted, 143 terminated. There are no classes here: `typer cli.py run` loads this file under a name
+that is no module's.
 """
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -105,20 +107,15 @@ def evaluate(
         if split not in ("train", "dev", "test"):
             usage(f"there is no split {split!r}; choose train, dev or test")
         with opened(config, flags, set_, run, quiet) as loop:
-            from errata.programs.evaluate import accuracy, by_skill, counts
+            from errata.programs.evaluate import by_skill, counts, share
+            from errata.programs.report import percent
 
             rows = loop.scores(loop.task, split, loop.config.target)
-            shares = {name: (*accuracy(group), len(group)) for name, group in {"all": rows, **by_skill(rows)}.items()}
+            shares = {name: share(group) for name, group in {"all": rows, **by_skill(rows)}.items()}
             lines = [f"{loop.task.name} {split}, % right with 95 % interval"]
-            lines += [
-                f"  {name:34}{100 * share:6.1f} [{100 * low:.0f}, {100 * high:.0f}]  of {n}"
-                for name, (share, low, high, n) in shares.items()
-            ]
+            lines += [f"  {name:34}{percent(row):>20}  of {row['items']}" for name, row in shares.items()]
             lines += [", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts(rows).items())]
-            document = counts(rows) | {
-                "skills": {name: dict(zip(("share", "low", "high", "items"), row, strict=True)) for name, row in shares.items()}
-            }
-            emit(as_json, document | {"run": str(loop.path)}, "\n".join(lines))
+            emit(as_json, counts(rows) | {"skills": shares, "run": str(loop.path)}, "\n".join(lines))
 
 
 @app.command("import")
@@ -223,7 +220,9 @@ def train(
     flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
     with one_line_errors(), opened(config, flags | {"generate.strategy": strategy, "seed": seed}, set_, run, quiet) as loop:
         loop.run(until="train")
-        typer.echo(f"weights: {loop.path}/round-*/train/weights; `errata cycle --run {loop.path}` decides on them")
+        trained = sorted(loop.path.glob("round-*/train/weights"))
+        said = f"weights: {trained[-1]}" if trained else "no program was left to train on"
+        typer.echo(f"{said}; `errata cycle --run {loop.path}` decides")
 
 
 @app.command()
@@ -311,9 +310,13 @@ def one_line_errors() -> Iterator[None]:
     except ErrataError as error:
         typer.echo(f"errata: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != 143:
+            raise
         typer.echo("errata: interrupted; what was done is kept, and the same command continues", err=True)
-        raise typer.Exit(130) from None
+        sys.stdout.flush()
+        # not sys.exit: it would wait for calls to a server that may be silent
+        os._exit(130 if isinstance(stop, KeyboardInterrupt) else 143)
 
 
 def caps(calls: int | None, tokens: int | None, cost: float | None, seconds: float | None) -> dict[str, Any]:

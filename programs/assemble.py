@@ -87,7 +87,7 @@ def assemble(
                     kept.append(sample)
                     got += 1
             used[name] += len(wanted)
-            if got < count:
+            if not got:
                 del live[name]
         if len(kept) >= total or not live:
             break

@@ -152,6 +152,8 @@ def prove(program: SampleProgram, failures: Sequence[Failure], task: Task, sandb
 
 def targeted(program: SampleProgram, probe: Sequence[Attempt], solved: float) -> Rejection | None:
     """Refuse a program when the target already solves at least the share `solved` of its probe rows."""
+    if not probe:
+        return Rejection(of=program.id, kind="program", check="runs", reason="no row could be drawn for the probe")
     judged = [row for row in probe if row.verdict.correct is not None]
     right = sum(bool(row.verdict.correct) for row in judged)
     if not judged or right < solved * len(judged):

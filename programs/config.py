@@ -5,7 +5,7 @@ The text under each field is its documentation: docs/config.md is drawn from it.
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -73,7 +73,7 @@ class GenerateSettings(Settings):
     """How often a refused program goes back to the instructor."""
     rows: int | None = Field(default=None, ge=1)
     """Generated rows of a round's training set; None: 1000, or 8 a program where `errors` is `all`."""
-    levels: tuple[int, ...] = (2, 3, 3, 4)
+    levels: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(default=(2, 3, 3, 4), min_length=1)
     """Levels that rows are drawn at, in turn; 3 is as hard as the errors."""
     probe: int = Field(default=8, ge=0)
     """Rows of each program that the target tries before training; 0 leaves the check `targeted` out."""
@@ -99,9 +99,9 @@ class SandboxSettings(Settings):
     """`wasi` (any platform), `linux` (Landlock and seccomp), or the first that works."""
     workers: int | None = Field(default=None, ge=1)
     """Worker processes; None: one a core."""
-    seconds: float = Field(default=10.0, gt=0)
+    seconds: float = Field(default=10.0, ge=0.05, le=3600)
     """Wall-clock limit, seconds."""
-    memory_mb: int = Field(default=256, ge=16)
+    memory_mb: int = Field(default=256, ge=32, le=4096)
     """Memory limit, MiB."""
 
 
@@ -134,7 +134,7 @@ IMPORTED = ("task", "table", "errors")
 """What `errata import` settles; the rest of the config is open until the teaching begins."""
 TRAINED = ("target", "train", "gate")
 """What is still open after the teaching of recorded answers, until a target is measured or trained."""
-FREE = ("rounds", "budget", "target.device", "target.batch_size", "instructor.in_flight", "sandbox.workers")
+FREE = ("rounds", "budget", "target.batch_size", "instructor.in_flight", "sandbox.workers")
 """Fields that may differ when a run is continued: they change no row."""
 
 

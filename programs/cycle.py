@@ -8,6 +8,7 @@ What is not here: what each step does (its module), and how a run is shown (erra
 
 import random
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,6 +58,13 @@ class Mined(NamedTuple):
     solved: list[Attempt]
 
 
+class Probed(NamedTuple):
+    masses: dict[str, float]
+    """Program id -> the share of its probe rows that the target fails."""
+    rejections: list[Rejection]
+    """Of programs that have nothing to teach."""
+
+
 class Cycle:
     """One run of the loop: `with Cycle(config, path) as loop: loop.run()`. The run directory is locked inside the `with`."""
 
@@ -74,6 +82,9 @@ class Cycle:
         self.task = load_task(config.task, config.table, self._judge, items=config.errors != "recorded")
         twin = (self.task.twin,) if self.task.twin else ()
         self.guards = [load_task(name, config.table, self._judge) for name in (twin if config.guards is None else config.guards)]
+        names = [task.name for task in (self.task, *self.guards)]
+        if len(set(names)) < len(names):
+            raise UsageError(f"task and guards are {', '.join(names)}: two of one name cannot be told apart; leave one out")
         self.strategy = load_strategy(config.generate)
         if config.train.sft or config.train.lora:
             from ..trainers.sft import check
@@ -81,6 +92,7 @@ class Cycle:
             check(config.train)  # a wrong field is told now, not after the instructor was paid
         self.limits = Limits(seconds=config.sandbox.seconds, memory_mb=config.sandbox.memory_mb)
         self._sandbox: Sandbox | None = None
+        self._opening = threading.Lock()
         self._target: Any = None
 
     def __enter__(self) -> "Cycle":
@@ -111,8 +123,12 @@ class Cycle:
         # the embedded instructor says of each recorded error that it cannot read it
         if until != "mine" and self.task.kind in ("choice", "code") and not (recorded and self.config.instructor.model == "offline"):
             raise UsageError(f"programs for {self.task.kind} tasks are not written yet; `errata evaluate` measures {self.task.name}")
-        if recorded and until in (None, "train", "gate"):
-            self._check_held_out()
+        if until in (None, "train", "gate"):
+            if recorded:
+                self._check_held_out()
+            for task in (self.task, *self.guards):
+                if not task.examples("dev", 1):
+                    raise TaskError(f"task {task.name} has no dev items for the gate to decide on; give it a folder that holds dev.jsonl")
         target = self.config.target
         for number in range(1, self.config.rounds + 1):
             if until and not self.decided(number):
@@ -130,10 +146,10 @@ class Cycle:
         taught = self.teach(number, mined)
         if until == "teach":
             return target
-        masses = self.probe(number, target, taught)
+        probed = self.probe(number, target, taught)
         if until == "probe":
             return target
-        rows = self.assemble(number, mined, masses)
+        rows = self.assemble(number, mined, probed)
         if until == "assemble":
             return target
         if rows:
@@ -171,9 +187,9 @@ class Cycle:
                 )
             rows = [row for row in stage.read("attempts.jsonl", Attempt) if row.example.split == "train"]
         else:
-            examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + number)
-            if self.config.errors == "all":
-                rows = stage.read("attempts.jsonl", Attempt) if stage.done else list(map(_unanswered, examples))
+            examples = [] if stage.done else self._train_items(number)
+            if self.config.errors == "all" and not stage.done:
+                rows = list(map(_unanswered, examples))
                 stage.finish({"attempts.jsonl": rows}, **counts(rows))
             else:
                 rows = self._evaluate(stage, self.task, examples, target, f"round {number}: mine errors")
@@ -185,6 +201,15 @@ class Cycle:
         if self.strategy.contrasts:
             failures = with_contrasts(failures, solved, self.strategy.contrasts)
         return Mined(failures, solved)
+
+    def _train_items(self, number: int) -> list[Example]:
+        """Train items of a round, without those whose question is also a dev, test or guard item."""
+        held_out = {example.question for example in self.held_out()}
+        examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + number)
+        kept = [example for example in examples if example.question not in held_out]
+        if len(kept) < len(examples):
+            self.say(f"round {number}: {len(examples) - len(kept)} train items are left out: they are dev, test or guard items too")
+        return kept
 
     def teach(self, number: int, mined: Mined) -> list[Taught]:
         """Diagnoses and programs for the failures, from the instructor."""
@@ -212,30 +237,35 @@ class Cycle:
         self.say(f"{title}: {len(rows)} failures, {len(kept)} programs passed, {len(rows) - len(kept)} refused")
         return rows
 
-    def probe(self, number: int, target: TargetSettings, taught: Sequence[Taught]) -> dict[str, float]:
-        """Mass of each program of the library: the share of its probe rows that the target fails; refused ones are absent."""
+    def probe(self, number: int, target: TargetSettings, taught: Sequence[Taught]) -> Probed:
+        """Let the target try a few rows of each program of the library."""
         library = self.library(number)
         count = self.config.generate.probe
         if not count or self.config.errors != "target":
-            return dict.fromkeys(library, 1.0)
+            return Probed(dict.fromkeys(library, 1.0), [])
         stage = self.run_dir.stage(f"round-{number}/probe")
         examples: dict[str, list[Example]] = {}
         if not stage.done:
-            for name, program in library.items():
-                rows = draw_rows(self.sandbox, self.limits, program, draws(PROBE_SEED, self.config.generate.levels, 0, count))
+            for place, (name, program) in enumerate(library.items()):
+                # each from another index: programs of one kind would draw the same rows, of which only one is asked
+                wanted = draws(PROBE_SEED, self.config.generate.levels, place * count, count)
+                rows = draw_rows(self.sandbox, self.limits, program, wanted)
                 examples[name] = [_example(self.task, row, program.id) for row in rows]
         flat = [example for rows in examples.values() for example in rows]
         tried = self._evaluate(stage, self.task, flat, target, f"round {number}: probe {len(library)} programs")
         by_program: dict[str, list[Attempt]] = {name: [] for name in library}
         for attempt in tried:
             by_program[attempt.example.meta["program"]].append(attempt)
-        masses = {}
+        probed = Probed({}, [])
         for name, probe in by_program.items():
-            if probe and not targeted(library[name], probe, self.config.generate.solved):
-                masses[name] = sum(row.verdict.correct is False for row in probe) / len(probe)
-        return masses
+            refusal = targeted(library[name], probe, self.config.generate.solved)
+            if refusal:
+                probed.rejections.append(refusal)
+            else:
+                probed.masses[name] = sum(row.verdict.correct is False for row in probe) / len(probe)
+        return probed
 
-    def assemble(self, number: int, mined: Mined, masses: dict[str, float]) -> list[TrainRow]:
+    def assemble(self, number: int, mined: Mined, probed: Probed) -> list[TrainRow]:
         """The training rows of a round; none when no program is left to draw from."""
         stage = self.run_dir.stage(f"round-{number}/assemble")
         if stage.done:
@@ -244,6 +274,7 @@ class Cycle:
         seed = self.config.seed * 1000 + number
         made = Assembly([], [])
         held_out = 0
+        masses = probed.masses
         if masses:
             others = list(self.held_out())
             held_out = len(others)
@@ -262,7 +293,7 @@ class Cycle:
         replayed = replay(list(near.values()), beside, seed) + replay(mined.solved, count - beside, seed)
         rows = train_rows(self.task, made.samples, replayed, seed) if made.samples else []
         stage.finish(
-            {"samples.jsonl": made.samples, "rejections.jsonl": made.rejections, "rows.jsonl": rows},
+            {"samples.jsonl": made.samples, "rejections.jsonl": [*probed.rejections, *made.rejections], "rows.jsonl": rows},
             samples=len(made.samples),
             replay=len(replayed) if rows else 0,
             refused=len(made.rejections),
@@ -300,10 +331,10 @@ class Cycle:
             decision = decision.model_copy(update={"reason": "no program was left to train on"})
         else:
             after = self.candidate(number, target)
-            pairs = {}
-            for task in (self.task, *self.guards):
-                pairs[task.name] = (self.scores(task, "dev", target), self.scores(task, "dev", after))
-            main = pairs.pop(self.task.name)
+            tasks = (self.task, *self.guards)
+            old, new = ([self.scores(task, "dev", settings) for task in tasks] for settings in (target, after))
+            main, *sides = zip(old, new, strict=True)
+            pairs = {guard.name: side for guard, side in zip(self.guards, sides, strict=True)}
             decision = decide(self.task.name, *main, pairs, self.config.gate)
         stage.finish({"decision.jsonl": [decision]}, accepted=decision.accepted)
         self.say(f"round {number}: {'accepted' if decision.accepted else 'rejected'}: {decision.reason}")
@@ -318,8 +349,7 @@ class Cycle:
         """The target's attempts at a held-out split, kept by the hash of its weights."""
         from ..trainers.target import weights_hash
 
-        limit = self.config.items.test if split == "test" else self.config.items.dev
-        examples = task.examples(split, limit, seed=self.config.seed)
+        examples = task.examples(split, getattr(self.config.items, split), seed=self.config.seed)
         if not examples:
             raise TaskError(f"task {task.name} has no {split} items; give it a folder that holds {split}.jsonl")
         name = slug(f"{task.name}-{split}")
@@ -330,15 +360,17 @@ class Cycle:
         """Evaluate the test split of the task and of each guard, before and after, and write result.json for the report."""
         from ..trainers.target import weights_hash
 
-        split = "test" if self.config.items.test else "dev"
         done = []
         for task in (self.task, *self.guards):
-            if task.examples(split, 1):
-                self.scores(task, split, self.config.target)
-                self.scores(task, split, target)
-                done.append([task.name, split])
+            tested = self.config.items.test != 0 and task.examples("test", 1)
+            if not tested:
+                self.say(f"{task.name} is reported on dev, which the gate has seen: it has no test items here")
+            done.append((task, "test" if tested else "dev"))
+        for settings in dict.fromkeys((self.config.target, target)):
+            for task, split in done:
+                self.scores(task, split, settings)
         result = {"before": weights_hash(self.config.target), "after": weights_hash(target), "rounds": self.config.rounds}
-        write_atomic(self.path / "result.json", to_json(result | {"evaluations": done}))
+        write_atomic(self.path / "result.json", to_json(result | {"evaluations": [[task.name, split] for task, split in done]}))
 
     def library(self, number: int) -> dict[str, SampleProgram]:
         """The programs that passed the checks in rounds 1 to `number`, by id."""
@@ -359,8 +391,10 @@ class Cycle:
             self.say(f"rows are checked against no dev or test items ({error}); they cannot be trained on")
             return
         for task in (self.task, *self.guards):
-            for split, limit in (("dev", self.config.items.dev), ("test", self.config.items.test)):
-                yield from task.examples(split, limit, seed=self.config.seed)
+            for split in ("dev", "test"):
+                # those that are measured, and where there are more of them the others too
+                for limit in {getattr(self.config.items, split), None}:
+                    yield from task.examples(split, limit, seed=self.config.seed)
 
     def _judge(self, source: str, harness: str, payload: Any) -> ProgramRun:
         """Runs the answers of code tasks."""
@@ -381,9 +415,10 @@ class Cycle:
 
     @property
     def sandbox(self) -> Sandbox:
-        if self._sandbox is None:
-            self._sandbox = open_sandbox(workers=self.config.sandbox.workers, backend=self.config.sandbox.backend)
-        return self._sandbox
+        with self._opening:  # several calls in flight ask for it at once
+            if self._sandbox is None:
+                self._sandbox = open_sandbox(workers=self.config.sandbox.workers, backend=self.config.sandbox.backend)
+            return self._sandbox
 
     def _evaluate(self, stage: Stage, task: Task, examples: Sequence[Example], target: TargetSettings, title: str) -> list[Attempt]:
         if stage.done:
@@ -425,6 +460,7 @@ class Cycle:
         started = said = time.monotonic()
         for number, row in enumerate(rows, 1):
             yield row
+            self.ledger.check_time()
             now = time.monotonic()
             if now - said >= 10 and number < total:
                 said = now
@@ -477,10 +513,15 @@ def _example(task: Task, sample: Sample, program: str) -> Example:
 
 def _in_flight(work: Callable[[Any], Any], items: Sequence[Any], width: int) -> Iterator[tuple[Any, Any]]:
     """(item, work(item)) as they finish, `width` at a time. DSPy's context goes with each call. An error stops what has not begun."""
-    with ThreadPoolExecutor(max_workers=width) as pool:
-        waiting = {pool.submit(copy_context().run, work, item): item for item in items}
-        try:
-            for future in as_completed(waiting):
-                yield waiting[future], future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    pool, wait = ThreadPoolExecutor(max_workers=width), True
+    waiting = {pool.submit(copy_context().run, work, item): item for item in items}
+    try:
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
+    except Exception:
+        raise
+    except BaseException:
+        wait = False  # interrupted: a server that is silent must not hold the user up
+        raise
+    finally:
+        pool.shutdown(wait=wait, cancel_futures=True)

@@ -4,6 +4,7 @@ What is not here: batching and decoding (errata.trainers.target), and what a rig
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from scipy.stats import binomtest
 
@@ -75,6 +76,12 @@ def accuracy(rows: Sequence[Attempt]) -> tuple[float, float, float]:
         return float("nan"), 0.0, 1.0
     interval = binomtest(count["right"], judged).proportion_ci(method="wilson")
     return count["right"] / judged, float(interval.low), float(interval.high)
+
+
+def share(rows: Sequence[Attempt]) -> dict[str, Any]:
+    """`accuracy` and `counts` as one JSON-able dict; share is None when nothing is judged."""
+    right, low, high = accuracy(rows)
+    return {"share": None if right != right else right, "low": low, "high": high} | counts(rows)
 
 
 def by_skill(rows: Sequence[Attempt]) -> dict[str, list[Attempt]]:

@@ -20,8 +20,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")  # otherwise the first price asked for fetches a list from the network
 
@@ -34,7 +35,7 @@ from dspy.utils import DummyLM
 from ..signatures.errors import BudgetReached, RunError
 from ..signatures.records import Failure, Rejection
 from .config import InstructorSettings
-from .rundir import disk_errors, to_json, write_atomic
+from .rundir import append, disk_errors, to_json, write_atomic
 
 FILE = "answers.jsonl"
 REASKS = 1
@@ -184,7 +185,7 @@ class Ledger:
         """`run` is the run directory; None keeps all in memory. Raises RunError when a line other than the last is damaged."""
         self.path = None if run is None else run / FILE
         self.budget = budget or Budget()
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._fold = _Fold(self.path)
         self._lock = threading.RLock()
         self._asking: dict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -251,14 +252,13 @@ class Ledger:
             if self.path is not None:
                 with disk_errors(self.path):
                     file = self._file or self._open(self.path)
-                    file.write(data)
-                    file.flush()
+                    append(file, data)
             self._fold.add(line)
 
-    def _open(self, path: Path) -> BinaryIO:
+    def _open(self, path: Path) -> FileIO:
         """At the first line, so that a run without calls has no file. A last line that a kill cut is dropped."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         self._file.truncate(self._fold.whole)
         return self._file
 

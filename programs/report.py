@@ -14,10 +14,10 @@ from typing import Any
 from ..signatures.errors import RunError
 from ..signatures.records import Attempt, Failure, GateDecision, Rejection, Sample, Taught
 from .cycle import tally
-from .evaluate import accuracy, by_skill, counts
+from .evaluate import by_skill, counts, share
 from .gate import paired
 from .ledger import read_ledger
-from .rundir import Stage, read_config, slug, to_json, write_atomic
+from .rundir import Stage, read_config, read_json, slug, to_json, write_atomic
 
 NOT_CHECKED = "agreed: no second model solved the rows independently of their programs"
 
@@ -27,8 +27,8 @@ def compare(before: Sequence[Attempt], after: Sequence[Attempt]) -> dict[str, An
 
     def one(old: Sequence[Attempt], new: Sequence[Attempt]) -> dict[str, Any]:
         return {
-            "before": dict(zip(("share", "low", "high"), accuracy(old), strict=True)) | counts(old),
-            "after": dict(zip(("share", "low", "high"), accuracy(new), strict=True)) | counts(new),
+            "before": share(old),
+            "after": share(new),
             "change": paired(old, new),
         }
 
@@ -39,14 +39,13 @@ def compare(before: Sequence[Attempt], after: Sequence[Attempt]) -> dict[str, An
 def build(path: Path) -> dict[str, Any]:
     """The report of a finished run, as one JSON-able document. Raises RunError for a run that has not come to its end."""
     config = read_config(path)
-    try:
-        result = json.loads((path / "result.json").read_bytes())
-    except OSError as error:
-        raise RunError(f"{path} has not come to its end; `errata cycle --run {path}` continues it") from error
+    if not (path / "result.json").exists():
+        raise RunError(f"{path} has not come to its end; `errata cycle --run {path}` continues it")
+    result = read_json(path / "result.json")
     evaluations = {}
     for task, split in result["evaluations"]:
         evaluations[f"{task} {split}"] = _compare_weights(path, task, split, result["before"], result["after"])
-    rounds = [_round(path, number, config.task) for number in range(1, result["rounds"] + 1)]
+    rounds = [_round(path, number) for number in range(1, result["rounds"] + 1)]
     return {
         "config": config.model_dump(mode="json"),
         "target": {"before": result["before"], "after": result["after"]},
@@ -64,14 +63,15 @@ def _compare_weights(path: Path, task: str, split: str, before: str, after: str)
     return compare(old, new)
 
 
-def _round(path: Path, number: int, task: str) -> dict[str, Any]:
+def _round(path: Path, number: int) -> dict[str, Any]:
     folder = path / f"round-{number}"
     taught = Stage(folder / "teach").read("taught.jsonl", Taught)
     assembled = Stage(folder / "assemble")
     rejections = assembled.read("rejections.jsonl", Rejection)
     decision = Stage(folder / "gate").read("decision.jsonl", GateDecision)[0]
     manifest = folder / "train" / "manifest.json"
-    train = json.loads(manifest.read_bytes())["report"] if manifest.exists() else None
+    train = read_json(manifest)["report"] if manifest.exists() else None
+    nothing_to_teach = sum(row.kind == "program" for row in rejections)
     skills = Counter(row.diagnosis.skill for row in taught if row.diagnosis and row.program)
     return {
         "number": number,
@@ -84,9 +84,10 @@ def _round(path: Path, number: int, task: str) -> dict[str, Any]:
         "skills": dict(skills.most_common()),
         "samples": assembled.facts()["samples"],
         "replay": assembled.facts()["replay"],
-        "rows_refused": dict(Counter(row.check for row in rejections).most_common()),
+        "programs_refused_by_probe": nothing_to_teach,
+        "rows_refused": dict(Counter(row.check for row in rejections if row.kind == "sample").most_common()),
         "train": train,
-        "dev": _compare_weights(path, task, "dev", train["base"], train["weights"]) if train else None,
+        "dev": _compare_weights(path, decision.task, "dev", train["base"], train["weights"]) if train else None,
         "decision": decision.model_dump(mode="json"),
     }
 
@@ -128,11 +129,11 @@ def table(report: dict[str, Any]) -> str:
 def _table(evaluation: dict[str, Any]) -> list[str]:
     lines = [f"  {'':34}{'before':>20}{'after':>20}{'change':>22}"]
     for label, row in ({"all": evaluation} | (evaluation["skills"] if len(evaluation["skills"]) > 1 else {})).items():
-        lines.append(f"  {label[:33]:34}{_share(row['before']):>20}{_share(row['after']):>20}{_change(row['change']):>22}")
+        lines.append(f"  {label[:33]:34}{percent(row['before']):>20}{percent(row['after']):>20}{_change(row['change']):>22}")
     return lines
 
 
-def _share(row: dict[str, Any]) -> str:
+def percent(row: dict[str, Any]) -> str:
     if row["items"] == row["unjudged"]:
         return "-"
     return f"{100 * row['share']:.1f} [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
@@ -214,7 +215,7 @@ def _skills(evaluation: dict[str, Any]) -> str:
         change = row["change"]
         tone = "good" if change["low"] > 0 else "bad" if change["high"] < 0 else ""
         lines.append(
-            f"<tr><td>{_text(label)}<td>{row['before']['items']}<td>{_share(row['before'])}<td>{_share(row['after'])}"
+            f"<tr><td>{_text(label)}<td>{row['before']['items']}<td>{percent(row['before'])}<td>{percent(row['after'])}"
             f"<td class='{tone}'>{_change(change)}<td>{change['fixed']}<td>{change['broken']}"
         )
     head = "<tr><th>skill<th>items<th>before, %<th>after, %<th>change<th>fixed<th>broken"
@@ -255,6 +256,7 @@ def _round_page(row: dict[str, Any], path: Path) -> str:
         "items at fault": ", ".join(row["at_fault"]) or "none",
         "diagnosed skills": _tally(row["skills"]),
         "rows": f"{row['samples']} generated, {row['replay']} replayed",
+        "programs with nothing left to teach": row["programs_refused_by_probe"],
         "rows refused": _tally(row["rows_refused"]),
         "training": f"{train['steps']} steps, loss {train['loss_first']:.3f} to {train['loss_last']:.3f}, "
         f"{train['rows_kept']} of {train['rows_in']} rows kept, {train['rows_truncated']} cut"

@@ -16,6 +16,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,6 +63,23 @@ def write_atomic(path: Path, data: bytes) -> None:
 def to_json(value: Any) -> bytes:
     """Canonical indented JSON with a final newline."""
     return (json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode("utf-8", "surrogatepass")
+
+
+def append(file: RawIOBase, line: bytes) -> None:
+    """Write all of `line` to an unbuffered file: nothing stays behind that a later close would try again."""
+    rest = memoryview(line)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+
+
+def read_json(path: Path) -> Any:
+    """A JSON document of a run directory. Raises RunError when it is missing or damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing; give the same `errata cycle --run` again to make it") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged; delete it, or its folder, and give the same `errata cycle --run` again") from error
 
 
 def _sha256(path: Path) -> str:
@@ -113,13 +131,12 @@ class Stage:
         if missing:
             with disk_errors(part):
                 part.parent.mkdir(parents=True, exist_ok=True)
-                file = part.open("ab")
+                file = part.open("ab", buffering=0)
             with file:
                 for item, row in produce(missing):
                     line = json.dumps([key(item), row.model_dump(mode="json")]).encode() + b"\n"
                     with self._lock, disk_errors(part):
-                        file.write(line)
-                        file.flush()
+                        append(file, line)
                     rows[key(item)] = row
         return [rows[key(item)] for item in items]
 
@@ -136,10 +153,10 @@ class Stage:
 
     def _manifest(self) -> dict[str, Any]:
         path = self.path / "manifest.json"
+        manifest = read_json(path)
         try:
-            manifest = json.loads(path.read_bytes())
             return {"files": manifest["files"], "facts": manifest["facts"]}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise RunError(f"{path} is damaged; delete {self.path} to make the stage again") from error
 
     def _read_part(self, part: Path, record: type[R]) -> dict[str, R]:
@@ -172,7 +189,7 @@ class RunDir:
         """
         self.path = path
         with disk_errors(path):
-            if path.is_dir() and not (path / "run.json").exists() and any(p.name != "lock" for p in path.iterdir()):
+            if path.is_dir() and not (path / "run.json").exists() and any(p.name not in ("lock", "run.json.tmp") for p in path.iterdir()):
                 raise RunError(f"{path} holds files but no run.json: it is not a run directory; choose another --run")
             path.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(path / "lock", timeout=0)
@@ -188,12 +205,12 @@ class RunDir:
 
     def _check_config(self, config: CycleConfig) -> None:
         path = self.path / "run.json"
-        mine = flatten(config.model_dump(mode="json"))
-        if path.exists():
-            try:
-                theirs = flatten(json.loads(path.read_bytes())["config"])
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise RunError(f"{path} is damaged; choose another --run") from error
+        # caps belong to one command, not to the run
+        document = to_json({"config": config.model_dump(mode="json", exclude={"budget"})})
+        # where nothing was done yet, another config is no other run
+        begun = any(file.is_file() and file.stat().st_size for file in self.path.glob("*/**/*"))
+        if path.exists() and begun:
+            mine, theirs = (flatten(known.model_dump(mode="json")) for known in (config, read_config(self.path)))
             free: tuple[str, ...] = FREE
             if config.errors == "recorded" and not any((self.path / name).exists() for name in ("round-1/train", "evaluate")):
                 taught = (self.path / "round-1/teach").exists()
@@ -204,9 +221,8 @@ class RunDir:
                         f"{self.path} was made with {name} = {theirs.get(name)!r}, not {mine.get(name)!r}; "
                         "give the same config to continue it, or choose another --run"
                     )
-            if free == FREE or mine == theirs:
-                return
-        write_atomic(path, to_json({"config": config.model_dump(mode="json")}))
+        if not path.exists() or path.read_bytes() != document:
+            write_atomic(path, document)
 
     def stage(self, name: str) -> Stage:
         return Stage(self.path / name)

@@ -3,14 +3,13 @@
 Reads the run directory only. What is not here: why a row changed an answer; rows of the item's skill are shown, not proven causes.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..signatures.errors import UsageError
 from ..signatures.records import Attempt, Failure, Sample, Taught, TrainRow
-from .rundir import Stage, read_config
+from .rundir import Stage, read_config, read_json
 
 
 class Lineage:
@@ -20,7 +19,7 @@ class Lineage:
         """Raises RunError when `path` is no run directory or a stage is damaged."""
         read_config(path)
         self.path = path
-        self.rounds: list[Path] = sorted(path.glob("round-*"), key=lambda folder: int(folder.name.split("-")[1]))
+        self.rounds: list[Path] = sorted(path.glob("round-[0-9]*"), key=lambda folder: int(folder.name.split("-")[1]))
         self.samples: dict[str, tuple[int, Sample]] = {}
         self.taught: dict[str, Taught] = {}
         self.failures: dict[str, Attempt] = {}
@@ -84,7 +83,7 @@ class Lineage:
     def _error(self, name: str) -> str:
         attempt = self.failures.get(name)
         if attempt is None:
-            return f"error {name}: a train item that was taken as an error without an answer"
+            return f"error {name}: its item is not among the attempts of this run"
         example = attempt.example
         return "\n".join(
             [
@@ -111,7 +110,7 @@ class Lineage:
         for folder in self.rounds:
             manifest = folder / "train" / "manifest.json"
             if manifest.exists():
-                report = json.loads(manifest.read_bytes())["report"]
+                report = read_json(manifest)["report"]
                 for name in (report["base"], report["weights"]):
                     order.setdefault(name, len(order))
         return order
@@ -129,7 +128,8 @@ class Lineage:
             lines.append(_block("answered", row.response))
         if len(attempts) > 1:
             old, new = attempts[0][1].verdict.correct, attempts[-1][1].verdict.correct
-            word = {(False, True): "fixed", (True, False): "broken"}.get((bool(old), bool(new)), "unchanged")
+            known = "unchanged" if None not in (old, new) else "unjudged on a side"
+            word = "fixed" if (old, new) == (False, True) else "broken" if (old, new) == (True, False) else known
             lines.append(f"  {word} between the first and the last of these")
         lines.append(self._rows_of_skill(example.skill))
         return "\n".join(lines)

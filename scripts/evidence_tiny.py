@@ -13,6 +13,8 @@ import json
 import statistics
 from pathlib import Path
 
+from scipy.stats import t, ttest_rel
+
 from errata.programs.assemble import replay, train_rows
 from errata.programs.config import load_config
 from errata.programs.cycle import Cycle
@@ -20,11 +22,12 @@ from errata.programs.evaluate import by_skill
 from errata.signatures.records import Sample
 from errata.trainers.settings import TargetSettings
 from errata.trainers.sft import train
-from scipy.stats import t, ttest_rel
 
 ARMS = ("before", "LearnFromError", "LearnFromContrast", "uniform")
 WEAK = 0.6
 """A skill is weak when the target solves less than this share of its items before; strong otherwise."""
+ITEMS = 2000
+"""Test items of each task, a seed."""
 PAGE = Path(__file__).parents[1] / "docs/evidence/tiny_sums.md"
 
 
@@ -39,7 +42,7 @@ def measure(loop: Cycle, target: TargetSettings) -> dict[str, dict[str, float]]:
 
 def teach(work: Path, seed: int, strategy: str) -> tuple[Cycle, TargetSettings]:
     """One round with a strategy, up to the trained weights."""
-    config = load_config(overrides={"seed": seed, "generate.strategy": strategy, "items.test": 2000})
+    config = load_config(overrides={"seed": seed, "generate.strategy": strategy, "items.test": ITEMS})
     loop = Cycle(config, work / f"{strategy}-{seed}")
     with loop:
         loop.run(until="train")
@@ -95,8 +98,9 @@ def page(results: list[dict], command: str) -> str:
         "# Teaching `tiny` from its errors",
         "",
         f"Made by `{command}`: one round on `sums`, {seeds} seeds, each with its own training items, errors, rows and test items "
-        "(2,000 of `sums`, 2,000 of `sums_plus`). Percent right, mean over seeds ± half the 95 % interval (Student's t). A skill is weak "
-        f"when `tiny` solves less than {100 * WEAK:.0f} % of its items before. All arms have the same number of rows and steps: "
+        f"({ITEMS} of `sums`, {ITEMS} of `sums_plus`). Percent right, mean over seeds ± half the 95 % interval (Student's t). "
+        f"A skill is weak when `tiny` solves less than {100 * WEAK:.0f} % of its items before. "
+        "All arms have the same number of rows and steps: "
         + "; ".join(
             f"{name} {', '.join(str(r['rows'][name]['samples']) for r in results)} rows + "
             f"{', '.join(str(r['rows'][name]['replay']) for r in results)} replayed"

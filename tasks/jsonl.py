@@ -41,6 +41,8 @@ def _row(path: Path, number: int, line: bytes, fields: tuple[str, ...]) -> dict[
         # A plain ValueError is an integer of thousands of digits.
         what = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply or a number too long"
         raise TaskError(f"{where}: not JSON ({what}); each line must be one JSON object, mend or delete this one") from None
+    if rb"\ud" in line.lower() and not _writable(row):
+        raise TaskError(f"{where}: half of a surrogate pair (\\ud800 and its like) is no text; mend or delete this line")
     if not isinstance(row, dict):
         raise TaskError(f"{where}: {type(row).__name__} instead of an object; each line must be one JSON object")
     for field in fields:
@@ -50,3 +52,12 @@ def _row(path: Path, number: int, line: bytes, fields: tuple[str, ...]) -> dict[
         if not isinstance(row[field], str) or not row[field].strip():
             raise TaskError(f"{where}: field {field!r} must be text that is not empty, it is {json.dumps(row[field])[:40]}")
     return row
+
+
+def _writable(value: Any) -> bool:
+    """Whether the value can be written as UTF-8 again."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -12,6 +12,7 @@ import pytest
 
 from errata.programs.config import load_config
 from errata.programs.rundir import RunDir
+from errata.tasks import load_task
 
 ERRATA = [sys.executable, "-m", "errata.cli"]
 SMALL = {
@@ -94,9 +95,10 @@ def test_a_finished_run_is_not_run_again(finished):
 def test_no_training_row_is_a_held_out_item(finished):
     run, _ = finished
     held = {json.loads(line)["example"]["question"] for path in run.glob("evaluate/*/*/attempts.jsonl") for line in path.open()}
-    drawn = {json.loads(line)["question"] for path in run.glob("round-*/assemble/samples.jsonl") for line in path.open()}
-    assert held and drawn
-    assert not held & drawn
+    rows = [json.loads(line) for path in run.glob("round-*/assemble/rows.jsonl") for line in path.open()]
+    assert held and rows
+    asked = [message["content"] for row in rows for message in row["prompt"]]
+    assert not [question for question in held if any(question in text for text in asked)]
 
 
 def watch_and_kill(run, seen):
@@ -188,9 +190,8 @@ def test_lineage_goes_from_a_row_to_its_error_and_from_an_item_to_rows_of_its_sk
     skill = error["example"]["skill"]
     base = json.loads((run / "result.json").read_bytes())["before"]
     items = [json.loads(line)["example"] for line in (run / "evaluate" / base / "sums-test/attempts.jsonl").open()]
-    item = next((row for row in items if row["skill"] == skill), None)
-    if item:
-        assert f"training rows come from errors of skill {skill!r}" in trace(item["id"][:12])
+    item = next(row for row in items if row["skill"] == skill)
+    assert f"training rows come from errors of skill {skill!r}" in trace(item["id"][:12])
 
 
 def test_an_unknown_id_is_a_usage_error(finished):
@@ -212,9 +213,50 @@ def test_the_report_is_one_page_that_loads_nothing_and_escapes_what_models_wrote
     assert json.loads(done.stdout)["evaluations"] == document["evaluations"]
 
 
+@pytest.fixture(scope="module")
+def gsm8k(tmp_path_factory):
+    """A folder in GSM8K's form, of problems that `tiny` knows."""
+    folder = tmp_path_factory.mktemp("gsm8k")
+    for split, count in (("train", 120), ("dev", 30), ("test", 30)):
+        rows = [
+            {"question": e.question, "answer": e.solution if "####" in e.solution else f"{e.solution}\n#### {e.answer}"}
+            for e in load_task("sums").examples(split, count)
+        ]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_a_cycle_on_gsm8k_comes_to_its_end_and_its_report(gsm8k, tmp_path):
+    done = cycle(tmp_path / "run", "--task", f"gsm8k:{gsm8k}", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    assert "gsm8k test (30 items)" in done.stdout
+    assert (tmp_path / "run/report.html").exists()
+
+
+def test_a_train_item_that_is_also_a_dev_item_is_left_out(gsm8k, tmp_path):
+    folder = tmp_path / "overlap"
+    folder.mkdir()
+    for split in ("dev", "test"):
+        (folder / f"{split}.jsonl").write_bytes((gsm8k / f"{split}.jsonl").read_bytes())
+    (folder / "train.jsonl").write_bytes((gsm8k / "train.jsonl").read_bytes() + (gsm8k / "dev.jsonl").read_bytes())
+    command = ["generate", "--task", f"gsm8k:{folder}", "--as-errors", "--run", str(tmp_path / "run"), "--json"]
+    done = subprocess.run([*ERRATA, *command], capture_output=True, text=True)
+    assert json.loads(done.stdout)["failures"] == 120
+    assert "30 train items are left out" in done.stderr
+
+
+def test_missing_dev_items_are_told_before_anything_is_done(gsm8k, tmp_path):
+    done = cycle(tmp_path / "run", "--task", f"gsm8k:{gsm8k / 'train.jsonl'}")
+    assert done.returncode == 1
+    assert "has no dev items for the gate to decide on" in done.stderr
+    assert not (tmp_path / "run/round-1").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
     [
+        (["--set", "guards=[sums_plus, sums]"], 2, "two of one name cannot be told apart"),
+        (["--set", "generate.levels=[]"], 2, "generate.levels"),
         (["--task", "sumz"], 2, "no task is called 'sumz': did you mean sums?"),
         (["--task", "gsm8k:nowhere.jsonl"], 1, "nowhere.jsonl"),
         (["--target", "no/such-model"], 1, "no/such-model"),

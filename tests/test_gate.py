@@ -49,6 +49,12 @@ def test_a_guard_that_falls_beyond_the_margin_refuses_the_gain():
     assert decide("t", *better, {"guard": fallen}, GateSettings(margin=0.05)).accepted
 
 
+def test_a_guard_that_was_not_judged_refuses_the_gain():
+    decision = decide("t", rows("w" * 40), rows("r" * 40), {"guard": (rows("uu"), rows("rr"))}, GateSettings())
+    assert not decision.accepted
+    assert "guard guard has no item that was judged both before and after" in decision.reason
+
+
 def test_unjudged_items_are_left_out_and_counted_not_wrong():
     before, after = rows("wwwu" + "r" * 6), rows("rrrr" + "r" * 5 + "u")
     told = paired(before, after)

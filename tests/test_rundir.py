@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from errata.programs import rundir
 from errata.programs.config import load_config
-from errata.programs.rundir import RunDir, Stage
+from errata.programs.rundir import RunDir, Stage, read_config
 from errata.signatures.errors import RunError, UsageError
 from errata.signatures.records import Rejection
 
@@ -118,13 +119,30 @@ def test_a_second_process_is_refused_while_the_first_works(tmp_path):
 
 
 def test_a_run_of_another_config_is_refused_with_the_field_that_differs(tmp_path):
-    with RunDir(tmp_path / "run", load_config()):
-        pass
+    with RunDir(tmp_path / "run", load_config()) as run:
+        run.stage("round-1/mine").finish({"rows.jsonl": [row("a")]})
     with pytest.raises(RunError, match=r"was made with generate\.repairs = 2, not 1"):
         RunDir(tmp_path / "run", load_config(overrides={"generate.repairs": 1}))
     # what changes no row may change
-    with RunDir(tmp_path / "run", load_config(overrides={"rounds": 3, "target.device": "cpu", "sandbox.workers": 1})):
+    with RunDir(tmp_path / "run", load_config(overrides={"rounds": 3, "budget.max_calls": 5, "sandbox.workers": 1})):
         pass
+
+
+def test_a_run_in_which_nothing_was_done_takes_another_config(tmp_path):
+    with RunDir(tmp_path / "run", load_config(overrides={"target.model": "no/such"})):
+        pass
+    with RunDir(tmp_path / "run", load_config()):
+        assert read_config(tmp_path / "run").target.model == "tiny"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_rows_that_a_full_disk_does_not_take_are_told_in_one_line(tmp_path):
+    with (
+        pytest.raises(RunError, match="is full; free some space"),
+        rundir.disk_errors(tmp_path),
+        Path("/dev/full").open("ab", buffering=0) as file,
+    ):
+        rundir.append(file, b"row")
 
 
 def test_a_folder_with_other_files_is_not_taken_for_a_run(tmp_path):
