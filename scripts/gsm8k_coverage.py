@@ -4,7 +4,7 @@
 
 Each row is taken as an error with an empty response: the instructor writes a program, and the model-free checks of errata.programs.checks
 judge it in the sandbox, as they do in a cycle. Prints the share that passes, refusals by reason, and the share of drawn rows that the
-check `distinct` keeps. Takes about three minutes for 1000 rows on one core. With --recorded FILE (GSM8K's published example model
+check `distinct` keeps. Takes about four minutes for 1000 rows on one core. With --recorded FILE (GSM8K's published example model
 solutions) it also says how many programs for real wrong responses carry `wrong`.
 """
 
