@@ -85,22 +85,14 @@ def make(kind: str, folder: Path, seed: int = 0, **size: float) -> Path:
     }[kind]
     tokenizer = _tokenizer(kind, specials, names)
     tokenizer.chat_template = template
-    ends = [
-        i
-        for i, token in enumerate(specials)
-        if token in ("<|end_of_text|>", "<|endoftext|>", "<|eot_id|>", "<|im_end|>", "</s>")
-    ]
+    ends = [i for i, token in enumerate(specials) if token in ("<|end_of_text|>", "<|endoftext|>", "<|eot_id|>", "<|im_end|>", "</s>")]
     transformers.logging.disable_progress_bar()
     torch.manual_seed(seed)
     bos = specials.index(names["bos_token"]) if "bos_token" in names else None
-    config = config_class(
-        vocab_size=len(tokenizer), bos_token_id=bos, eos_token_id=ends[-1], pad_token_id=None, **_SIZE | size
-    )
+    config = config_class(vocab_size=len(tokenizer), bos_token_id=bos, eos_token_id=ends[-1], pad_token_id=None, **_SIZE | size)
     model = model_class(config)
     # A real instruct model names several ends and asks for sampling.
-    model.generation_config = GenerationConfig(
-        bos_token_id=bos, eos_token_id=ends, do_sample=True, temperature=0.6, top_p=0.9
-    )
+    model.generation_config = GenerationConfig(bos_token_id=bos, eos_token_id=ends, do_sample=True, temperature=0.6, top_p=0.9)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -121,9 +113,7 @@ def _tokenizer(kind: str, specials: list[str], names: dict[str, str]) -> PreTrai
     )
     if "bos_token" in names:
         bos = names["bos_token"]
-        inner.post_processor = processors.TemplateProcessing(
-            single=f"{bos} $A", special_tokens=[(bos, specials.index(bos))]
-        )
+        inner.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, specials.index(bos))])
     return PreTrainedTokenizerFast(tokenizer_object=inner, **names)
 
 
@@ -132,9 +122,7 @@ def sums(count: int, start: int = 0) -> list[TrainRow]:
     return [
         TrainRow(
             prompt=({"role": "user", "content": f"Tom has {i % 17} apples and buys {i % 13} more. How many?"},),
-            completion=(
-                {"role": "assistant", "content": f"{i % 17} + {i % 13} = {i % 17 + i % 13}\n#### {i % 17 + i % 13}"},
-            ),
+            completion=({"role": "assistant", "content": f"{i % 17} + {i % 13} = {i % 17 + i % 13}\n#### {i % 17 + i % 13}"},),
             source=f"row{i}",
         )
         for i in range(start, start + count)

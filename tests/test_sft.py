@@ -81,8 +81,7 @@ def test_the_rows_are_those_that_trl_would_make(folders, kind, tmp_path):
 def test_a_template_that_writes_no_end_token_still_teaches_to_stop(folders):
     tokenizer = load_tokenizer(TargetSettings(model=str(folders["llama"])))
     tokenizer.chat_template = (
-        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
-        "{% if add_generation_prompt %}assistant: {% endif %}"
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
     )
     labels = prepare(ROWS[:1], tokenizer, [tokenizer.eos_token_id], None).columns["labels"][0]
     assert tokenizer.decode([n for n in labels if n != IGNORED]).endswith("\n#### 0\n<|eot_id|>")

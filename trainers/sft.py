@@ -152,9 +152,7 @@ def _child(out: Path, settings: TrainSettings, on_progress: Progress) -> dict[st
     # -P: a file named like a library in the user's folder must not be imported in its place.
     command = [sys.executable, "-P", "-m", f"{__package__}.sft", str(out / "job.json"), str(os.getpid())]
     with log.open("ab") as err:
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, env=env, start_new_session=True
-        )
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, env=env, start_new_session=True)
     assert child.stdout is not None
     last: dict[str, Any] = {}
     try:

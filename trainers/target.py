@@ -82,9 +82,7 @@ def folder_of(model: str) -> Path:
         folder = _fetch(model)
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
-            raise TargetError(
-                f"{model} holds an adapter, not a model: give its base as the model and this as the adapter"
-            )
+            raise TargetError(f"{model} holds an adapter, not a model: give its base as the model and this as the adapter")
         raise TargetError(f"{model} has no config.json, so it is not a model that transformers can load")
     if not _weight_files(folder):
         raise TargetError(f"{model} has no weights (*.safetensors or *.bin) beside its config.json")
@@ -106,9 +104,7 @@ def _fetch(model: str) -> Path:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors")) or sorted(
-        p for p in folder.glob("*.bin") if "training_args" not in p.name
-    )
+    return sorted(folder.glob("*.safetensors")) or sorted(p for p in folder.glob("*.bin") if "training_args" not in p.name)
 
 
 def companions(folder: Path) -> list[Path]:
@@ -137,9 +133,7 @@ def weights_hash(settings: TargetSettings) -> str:
 def _file_hash(path: Path) -> str:
     if path.suffix == ".json" and path.name != "tokenizer.json":
         value = json.loads(path.read_text(encoding="utf-8"))
-        return content_hash(
-            {k: v for k, v in value.items() if k not in _INCIDENTAL} if isinstance(value, dict) else value
-        )
+        return content_hash({k: v for k, v in value.items() if k not in _INCIDENTAL} if isinstance(value, dict) else value)
     blob = path.resolve()
     # The hub's cache names large files by their SHA-256 already.
     if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name):
@@ -163,9 +157,7 @@ def _eos_of_files(folder: Path) -> Any:
 def _adapter_folder(adapter: str) -> Path:
     folder = Path(adapter).expanduser()
     if not (folder / "adapter_config.json").is_file() or not list(folder.glob("adapter_model.*")):
-        raise TargetError(
-            f"no PEFT adapter at {adapter}: a folder with adapter_config.json and adapter_model.safetensors is needed"
-        )
+        raise TargetError(f"no PEFT adapter at {adapter}: a folder with adapter_config.json and adapter_model.safetensors is needed")
     return folder
 
 
@@ -181,9 +173,7 @@ def choose_device(device: str) -> torch.device:
     except RuntimeError:
         raise TargetError(f"no such device: {device}; give auto, cpu, cuda, cuda:N or mps") from None
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise TargetError(
-            f"device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto"
-        )
+        raise TargetError(f"device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto")
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise TargetError("device mps was asked for and this machine has none: use cpu or auto")
     return chosen
@@ -197,9 +187,7 @@ def load_tokenizer(settings: TargetSettings) -> Any:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
 
 
-def load_model(
-    settings: TargetSettings, device: torch.device, dtype: torch.dtype | str, trainable: bool = False, **more: Any
-) -> Any:
+def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtype | str, trainable: bool = False, **more: Any) -> Any:
     """The model with its adapter on `device`; with `trainable` an adapter stays a PeftModel. Raises TargetError.
 
     A frozen float32 adapter is merged: the same numbers at the speed of the model alone. In narrower formats merging
@@ -306,9 +294,7 @@ def render(tokenizer: Any, messages: Sequence[Message], generate: bool = True) -
         if not system:
             raise TargetError(f"the target's chat template refuses the conversation: {_first_line(error)}") from None
     first, *rest = messages[1:] or [{"role": "user", "content": ""}]
-    return render(
-        tokenizer, [{"role": first["role"], "content": f"{system}\n\n{first['content']}".strip()}, *rest], generate
-    )
+    return render(tokenizer, [{"role": first["role"], "content": f"{system}\n\n{first['content']}".strip()}, *rest], generate)
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
@@ -367,13 +353,7 @@ class Target:
         """Loads model, adapter and tokenizer. Raises TargetError: no such model, no weights, an adapter of another,
         no such device, code of its own without trust."""
         device = choose_device(settings.device)
-        dtype: Any = (
-            getattr(torch, settings.dtype)
-            if settings.dtype != "auto"
-            else torch.float32
-            if device.type == "cpu"
-            else "auto"
-        )
+        dtype: Any = getattr(torch, settings.dtype) if settings.dtype != "auto" else torch.float32 if device.type == "cpu" else "auto"
         tokenizer = load_tokenizer(settings)
         return cls(settings, load_model(settings, device, dtype), tokenizer, device, weights_hash(settings))
 
@@ -433,9 +413,7 @@ class Target:
         mask = torch.tensor([[0] * (width - len(row.ids)) + [1] * len(row.ids) for row in batch], device=self.device)
         noise = LogitsProcessorList([_gumbel(batch, temperature, self.device)] if temperature > 0 else [])
         with torch.inference_mode():
-            out = self.model.generate(
-                input_ids=ids, attention_mask=mask, max_new_tokens=steps, do_sample=False, logits_processor=noise
-            )
+            out = self.model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=steps, do_sample=False, logits_processor=noise)
         return [self._cut(row) for row in out[:, width:].tolist()]
 
     def _cut(self, ids: list[int]) -> list[int]:
@@ -443,18 +421,14 @@ class Target:
         return ids if end is None else ids[: end + 1]
 
     def _completion(self, ids: list[int], stopped: bool) -> Completion:
-        text = self.tokenizer.decode(
-            ids[:-1] if stopped else ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        text = self.tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return Completion(text, "stop" if stopped else "length", len(ids))
 
     def _shrink(self, batch: list[_Row], error: BaseException) -> None:
         if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
             raise error
         if len(batch) == 1:
-            raise TargetError(
-                f"memory ran out on a single prompt of {len(batch[0].ids)} tokens: use a smaller model or dtype"
-            ) from None
+            raise TargetError(f"memory ran out on a single prompt of {len(batch[0].ids)} tokens: use a smaller model or dtype") from None
         self._batch_size = len(batch) // 2
         _free()
 
