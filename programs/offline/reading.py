@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from .kit import WORDS
+
 Node = tuple
 """An expression: ("leaf", k), ("+" | "-" | "*" | "/", a, b), ("neg", a), ("pct", a); resolved leaves are ("q", i) for mention i of
 the question, ("s", j) for step j, and ("c", Fraction)."""
@@ -78,29 +80,6 @@ class Reading:
 
 # ---------------------------------------------------------------------------------------------------------------- numbers
 
-WORDS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-    "twenty",
-]
 _TENS = {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
 _WORD_VALUE = {word: n for n, word in enumerate(WORDS)} | _TENS | {"twenty": 20}
 _SCALE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
