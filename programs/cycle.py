@@ -143,10 +143,10 @@ class Cycle:
         mined = self.mine(number, target)
         if until == "mine":
             return target
-        taught = self.teach(number, mined)
+        self.teach(number, mined)
         if until == "teach":
             return target
-        probed = self.probe(number, target, taught)
+        probed = self.probe(number, target)
         if until == "probe":
             return target
         rows = self.assemble(number, mined, probed)
@@ -237,7 +237,7 @@ class Cycle:
         self.say(f"{title}: {len(rows)} failures, {len(kept)} programs passed, {len(rows) - len(kept)} refused")
         return rows
 
-    def probe(self, number: int, target: TargetSettings, taught: Sequence[Taught]) -> Probed:
+    def probe(self, number: int, target: TargetSettings) -> Probed:
         """Let the target try a few rows of each program of the library."""
         library = self.library(number)
         count = self.config.generate.probe
