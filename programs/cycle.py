@@ -12,12 +12,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextvars import copy_context
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..sandbox import Limits, Sandbox, open_sandbox
+from ..signatures.calls import in_flight
 from ..signatures.errors import ErrataError, TaskError, UsageError
 from ..signatures.records import (
     Attempt,
@@ -230,7 +229,7 @@ class Cycle:
                 )
 
         with instructed_by(lm):
-            produce = lambda missing: self._counted(title, _in_flight(one, missing, self.config.instructor.in_flight), len(missing))  # noqa: E731
+            produce = lambda missing: self._counted(title, in_flight(one, missing, self.config.instructor.in_flight), len(missing))  # noqa: E731
             rows = stage.collect("taught.jsonl", failures, lambda failure: failure.id, produce, Taught)
         kept = [row for row in rows if row.program]
         stage.finish({"taught.jsonl": rows}, failures=len(rows), programs=len(kept))
@@ -509,19 +508,3 @@ def _example(task: Task, sample: Sample, program: str) -> Example:
         solution=sample.solution,
         meta={"program": program},
     )
-
-
-def _in_flight(work: Callable[[Any], Any], items: Sequence[Any], width: int) -> Iterator[tuple[Any, Any]]:
-    """(item, work(item)) as they finish, `width` at a time. DSPy's context goes with each call. An error stops what has not begun."""
-    pool, wait = ThreadPoolExecutor(max_workers=width), True
-    waiting = {pool.submit(copy_context().run, work, item): item for item in items}
-    try:
-        for future in as_completed(waiting):
-            yield waiting[future], future.result()
-    except Exception:
-        raise
-    except BaseException:
-        wait = False  # interrupted: a server that is silent must not hold the user up
-        raise
-    finally:
-        pool.shutdown(wait=wait, cancel_futures=True)

@@ -18,15 +18,12 @@ silence). Providers that DSPy reaches through LiteLLM alone work, but each call 
 """
 
 import os
-import random
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import dspy
 from dspy import lm15
@@ -34,14 +31,13 @@ from dspy.clients.call_result import usage_dict
 from dspy.clients.engines import LiteLLMEngine, LM15Engine
 from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError, LMConfigurationError, LMError
 
+from ..signatures.calls import TIMEOUT, Pace, Patience, asked_wait, known_keys, without_keys
 from ..signatures.errors import ErrataError, InstructorError, UsageError
 from ..signatures.records import Rejection
 from .config import InstructorSettings
 from .ledger import REASKS, Answer, Ledger, count_tokens, request_key, route, usd, usd_of_calls
 from .offline import offline_lm
 
-TIMEOUT = 600.0
-"""Longest silence of a server, seconds: models that think long send nothing meanwhile."""
 FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
 """Codes of a 400 by which a provider refuses one question, not the way it was asked."""
 FATAL = (lm15.AuthError, lm15.BillingError, lm15.InvalidRequestError, lm15.ConfigurationError, lm15.CapabilityError)
@@ -50,16 +46,6 @@ FATAL = (lm15.AuthError, lm15.BillingError, lm15.InvalidRequestError, lm15.Confi
 _rollout: ContextVar[Any] = ContextVar("rollout", default=None)
 _answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
 _again: ContextVar[tuple[dict[str, str], ...]] = ContextVar("again", default=())
-
-
-class Patience(NamedTuple):
-    """How failed attempts are repeated."""
-
-    attempts: int = 6
-    first: float = 1.0
-    """Seconds before the second attempt; doubled each time, times a random factor of 0.5 to 1.5."""
-    most: float = 120.0
-    """Longest wait, seconds. A server that asks for more ends the run."""
 
 
 class Unreadable(AdapterParseError):
@@ -90,12 +76,9 @@ class Engine:
         self.stage = stage
         self.patience = patience or Patience()
         self.wire = _wire(settings, timeout)
-        self.secrets = _secrets()
+        self.keys = known_keys()
         self._slots = threading.BoundedSemaphore(settings.in_flight)
-        self._lock = threading.Lock()
-        self._not_before = 0.0
-        self._over = threading.Event()
-        self._error: ErrataError | None = None
+        self._pace = Pace(self.patience)
 
     def __deepcopy__(self, memo: object) -> "Engine":
         return self  # copies of a program share the one ledger
@@ -131,12 +114,12 @@ class Engine:
                     raise self._end(error, f"the server asks to wait {asked:.0f} s") from None
                 if attempt == self.patience.attempts:
                     raise self._end(error, f"tried {attempt} times") from None
-                self._wait(attempt, asked)
+                self._pace.wait(attempt, asked)
         raise AssertionError("unreachable")
 
     def _attempt(self, request: lm15.Request, key: str) -> Answer:
         with self._slots:
-            self._stop_if_over()
+            self._pace.ready()
             try:
                 with self.ledger.attempt(self.stage):
                     answer = self._read(request, self._send(request))
@@ -170,28 +153,9 @@ class Engine:
         cost = usd(self.settings, response, request) if reported else None
         return Answer(text, response.finish_reason, tokens_in, tokens_out, reported, cost, self._clean(refusal))
 
-    def _wait(self, attempt: int, asked: float | None) -> None:
-        """Growing waits with a random factor; what a server asks for holds for all calls, and is never cut short."""
-        own = min(self.patience.most, self.patience.first * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
-        if asked is not None:
-            with self._lock:
-                self._not_before = max(self._not_before, time.monotonic() + asked)
-            own *= 0.1  # spreads those who wait for the same moment
-        self._over.wait(max(0.0, self._not_before - time.monotonic()) + own)
-
-    def _stop_if_over(self) -> None:
-        while not self._over.is_set() and (rest := self._not_before - time.monotonic()) > 0:
-            self._over.wait(rest)
-        if self._error is not None:
-            raise self._error
-
     def _end(self, error: Exception, advice: str = "") -> ErrataError:
         """The error that ends the run, for this call and for all that have not been sent yet."""
-        with self._lock:
-            if self._error is None:
-                self._error = error if isinstance(error, ErrataError) else self._explained(error, advice)
-            self._over.set()
-            return self._error
+        return self._pace.end(error if isinstance(error, ErrataError) else self._explained(error, advice))
 
     def _explained(self, error: Exception, advice: str) -> InstructorError:
         first = next(iter(self._clean(getattr(error, "message", "") or str(error)).splitlines()), "")
@@ -201,10 +165,7 @@ class Engine:
         )
 
     def _clean(self, text: str) -> str:
-        """Without the keys, which a server may repeat in what it says."""
-        for secret in self.secrets:
-            text = text.replace(secret, "(key)")
-        return text
+        return without_keys(text, self.keys)
 
 
 def _wire(settings: InstructorSettings, timeout: float) -> Any:
@@ -234,18 +195,9 @@ def _asked_wait(error: lm15.LM15Error) -> float | None:
     while below is not None:
         said = getattr(getattr(below, "response", None), "headers", {}).get("retry-after")
         if said:
-            try:
-                return float(said) if said.strip().isdecimal() else max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
-            except ValueError:
-                return None
+            return asked_wait(said)
         below = below.__cause__ or below.__context__
     return None
-
-
-def _secrets() -> list[str]:
-    """Values of the environment that look like keys, longest first."""
-    names = ("KEY", "TOKEN", "SECRET", "PASSWORD")
-    return sorted({value for name, value in os.environ.items() if name.endswith(names) and len(value) >= 8}, key=len, reverse=True)
 
 
 def _text(request: lm15.Request) -> str:
