@@ -98,15 +98,17 @@ def evaluate(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Items; default: as the config says.")] = None,
     seed: Seed = None,
     set_: Set = None,
+    max_time: MaxTime = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure a target on a task; continues where it was interrupted."""
     flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "seed": seed, f"items.{split}": limit}
+    flags |= {"budget.max_time": max_time}
     with one_line_errors():
         if split not in ("train", "dev", "test"):
             usage(f"there is no split {split!r}; choose train, dev or test")
-        with opened(config, flags, set_, run, quiet) as loop:
+        with opened(config, flags, set_, run, quiet, "mine") as loop:
             from errata.programs.evaluate import by_skill, counts, share
             from errata.programs.report import percent
 
@@ -187,19 +189,19 @@ def generate(
     if as_errors:
         flags |= {"errors": "all", "items.train": limit}
     nulls = ["items.train", "generate.failures"] if as_errors and limit is None else []
-    with one_line_errors(), opened(config, flags, set_, run, quiet, nulls) as loop:
+    with one_line_errors(), opened(config, flags, set_, run, quiet, "assemble", nulls) as loop:
         from errata.programs.cycle import summary
 
         if dry_run:
             foretell(loop, as_json)
             return
-        loop.run(until="assemble")
-        result = summary(loop.path)
+        result = summary(loop.path, loop.run(until="assemble"))
         programs = result["programs"]
-        lines = [f"{result['failures']} errors: {programs['accepted']} programs accepted, {sum(programs['refused'].values())} refused"]
+        refused = sum(programs["refused"].values())
+        lines = [f"round {result['round']}, {result['failures']} errors: {programs['accepted']} programs accepted, {refused} refused"]
         lines += [f"  refused by {check}: {count}" for check, count in programs["refused"].items()]
         lines += [f"    {reason}: {count}" for reason, count in programs["reasons"].items()]
-        lines += [f"{result['samples']} samples: {result['run']}/round-1/assemble/samples.jsonl"]
+        lines += [f"{result['samples']} samples: {result['run']}/round-{result['round']}/assemble/samples.jsonl"]
         emit(as_json, result, "\n".join(lines))
 
 
@@ -214,15 +216,30 @@ def train(
     strategy: StrategyName = None,
     seed: Seed = None,
     set_: Set = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    max_time: MaxTime = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a round up to its training, without deciding on the weights."""
     flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
-    with one_line_errors(), opened(config, flags | {"generate.strategy": strategy, "seed": seed}, set_, run, quiet) as loop:
-        loop.run(until="train")
-        trained = sorted(loop.path.glob("round-*/train/weights"))
-        said = f"weights: {trained[-1]}" if trained else "no program was left to train on"
-        typer.echo(f"{said}; `errata cycle --run {loop.path}` decides")
+    flags |= {"generate.strategy": strategy, "seed": seed, **caps(max_calls, max_tokens, max_cost, max_time)}
+    with one_line_errors(), opened(config, flags, set_, run, quiet, "train") as loop:
+        from errata.programs.cycle import trained
+
+        if dry_run:
+            foretell(loop, as_json)
+            return
+        result = trained(loop.path, loop.run(until="train"))
+        report = result["report"]
+        text = f"round {result['round']}: no program was left to train on"
+        if report:
+            text = f"round {result['round']}: trained on {report['rows_kept']} rows in {report['steps']} steps, loss "
+            text += f"{report['loss_first']:.3f} -> {report['loss_last']:.3f}\nweights: {result['weights']}"
+        emit(as_json, result, text if result["decided"] else f"{text}\n`errata cycle --run {loop.path}` decides on them")
 
 
 @app.command()
@@ -237,26 +254,33 @@ def report(run: RunArgument, as_json: Json = False) -> None:
 
 @app.command()
 def trace(
-    run: RunArgument, id_: Annotated[str, typer.Argument(metavar="ID", help="Id of a sample, program, error or item, or its beginning.")]
+    run: RunArgument,
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Id of a sample, program, error or item, or its beginning.")],
+    as_json: Json = False,
 ) -> None:
     """Print the way from a training row to the error behind it, or from an item to the rows of its skill."""
     with one_line_errors():
-        from errata.programs.trace import Lineage
+        from errata.programs.trace import Lineage, told
 
-        typer.echo(Lineage(run).trace(id_))
+        document = Lineage(run).trace(id_)
+        emit(as_json, document, told(document))
 
 
 @app.command()
 def doctor(
-    task: Annotated[str, typer.Option("--task", help="Task whose gold answers are checked.")] = "sums",
+    config: Config = None,
+    task: TaskName = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Items a split; default: all.")] = None,
+    set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """Check that every gold answer of a task passes its own verdict, and that programs can be run here."""
     with one_line_errors():
+        from errata.programs.config import load_config
         from errata.programs.doctor import examine
 
-        findings = examine(task, limit)
+        loaded = load_config(config, given({"task": task}, set_))
+        findings = examine(loaded.task, limit, loaded.table)
         bad = [finding for finding in findings if not finding["ok"]]
         lines = [f"{'ok    ' if finding['ok'] else 'FAILED'}  {finding['what']}: {finding['said']}" for finding in findings]
         emit(as_json, {"ok": not bad, "findings": findings}, "\n".join(lines))
@@ -269,10 +293,18 @@ def doctor(
 
 @contextmanager
 def opened(
-    config: Path | None, flags: dict[str, Any], settings: list[str] | None, run: Path | None, quiet: bool, nulls: list[str] | None = None
+    config: Path | None,
+    flags: dict[str, Any],
+    settings: list[str] | None,
+    run: Path | None,
+    quiet: bool,
+    until: str | None = None,
+    nulls: list[str] | None = None,
 ) -> Iterator[Any]:
-    """An open Cycle for the config with the flags over it; the run directory is locked meanwhile."""
-    with prepared(config, flags, settings, run, quiet, nulls) as loop:
+    """An open Cycle for the config with the flags over it, that can run up to the step `until`; the run directory is locked meanwhile."""
+    loop = prepared(config, flags, settings, run, quiet, nulls)
+    loop.check(until)
+    with loop:
         loop.say(f"run directory {loop.path}; the same command continues it")
         yield loop
 
@@ -281,15 +313,13 @@ def prepared(
     config: Path | None, flags: dict[str, Any], settings: list[str] | None, run: Path | None, quiet: bool, nulls: list[str] | None = None
 ) -> Any:
     """A Cycle for the config with the flags over it, not yet open: nothing is written."""
-    from errata.programs import config as configs
+    from errata.programs.config import load_config
     from errata.programs.rundir import read_config, slug
     from errata.signatures.records import content_hash
 
     # a run directory that exists brings its own config; what is given must agree with it
     base = read_config(run) if run is not None and config is None and (run / "run.json").exists() else None
-    given = {name: value for name, value in flags.items() if value is not None} | dict.fromkeys(nulls or [])
-    given |= dict(configs.parse_override(text) for text in settings or [])
-    loaded = configs.load_config(config, given, base)
+    loaded = load_config(config, dict.fromkeys(nulls or []) | given(flags, settings), base)
     if run is None:
         fixed = loaded.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
         run = Path("runs") / f"{slug(loaded.task)}-{loaded.generate.strategy}-{content_hash(fixed)[:6]}"
@@ -297,6 +327,13 @@ def prepared(
 
     say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
     return Cycle(loaded, run, say)
+
+
+def given(flags: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
+    """The fields of the config that flags and --set name; --set wins."""
+    from errata.programs.config import parse_override
+
+    return {name: value for name, value in flags.items() if value is not None} | dict(map(parse_override, settings or []))
 
 
 @contextmanager

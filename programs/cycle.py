@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -42,7 +43,7 @@ from .evaluate import counts, evaluate
 from .gate import decide
 from .instructor import calling, instructed_by, open_instructor
 from .ledger import Budget, Estimate, Ledger, estimate
-from .rundir import RunDir, Stage, disk_errors, slug, to_json, write_atomic
+from .rundir import RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
 from .strategy import load_strategy
 
 T = TypeVar("T")
@@ -114,8 +115,8 @@ class Cycle:
 
     # ---- the loop
 
-    def run(self, until: str | None = None) -> None:
-        """All rounds, then the test; or, with `until`, the first round that is not finished, up to that step."""
+    def check(self, until: str | None = None) -> None:
+        """Raise what `run(until)` would refuse, before the run directory is opened and anything is written."""
         if until not in (None, *STEPS):
             raise UsageError(f"there is no step {until!r}; choose one of {', '.join(STEPS)}")
         recorded = self.config.errors == "recorded"
@@ -128,14 +129,22 @@ class Cycle:
             for task in (self.task, *self.guards):
                 if not task.examples("dev", 1):
                     raise TaskError(f"task {task.name} has no dev items for the gate to decide on; give it a folder that holds dev.jsonl")
+
+    def run(self, until: str | None = None) -> int:
+        """All rounds, then the test; or, with `until`, the first round that is not finished, up to that step.
+
+        Returns the number of the round that it came to. Raises as `check` does.
+        """
+        self.check(until)
         target = self.config.target
         for number in range(1, self.config.rounds + 1):
             if until and not self.decided(number):
                 self.round(number, target, until)
-                return
+                return number
             target = self.round(number, target)
         if not until:
             self.finish(target)
+        return self.config.rounds
 
     def round(self, number: int, target: TargetSettings, until: str | None = None) -> TargetSettings:
         """One round from `target`; the settings of the weights that the next one starts from."""
@@ -145,10 +154,11 @@ class Cycle:
         self.teach(number, mined)
         if until == "teach":
             return target
-        probed = self.probe(number, target)
+        library = self.library(number)
+        probed = self.probe(number, target, library)
         if until == "probe":
             return target
-        rows = self.assemble(number, mined, probed)
+        rows = self.assemble(number, mined, library, probed)
         if until == "assemble":
             return target
         if rows:
@@ -203,7 +213,7 @@ class Cycle:
 
     def _train_items(self, number: int) -> list[Example]:
         """Train items of a round, without those whose question is also a dev, test or guard item."""
-        held_out = {example.question for example in self.held_out()}
+        held_out = {example.question for example in self.held_out}
         examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + number)
         kept = [example for example in examples if example.question not in held_out]
         if len(kept) < len(examples):
@@ -236,9 +246,8 @@ class Cycle:
         self.say(f"{title}: {len(rows)} failures, {len(kept)} programs passed, {len(rows) - len(kept)} refused")
         return rows
 
-    def probe(self, number: int, target: TargetSettings) -> Probed:
+    def probe(self, number: int, target: TargetSettings, library: Mapping[str, SampleProgram]) -> Probed:
         """Let the target try a few rows of each program of the library."""
-        library = self.library(number)
         count = self.config.generate.probe
         if not count or self.config.errors != "target":
             return Probed(dict.fromkeys(library, 1.0), [])
@@ -264,7 +273,7 @@ class Cycle:
                 probed.masses[name] = sum(row.verdict.correct is False for row in probe) / len(probe)
         return probed
 
-    def assemble(self, number: int, mined: Mined, probed: Probed) -> list[TrainRow]:
+    def assemble(self, number: int, mined: Mined, library: Mapping[str, SampleProgram], probed: Probed) -> list[TrainRow]:
         """The training rows of a round; none when no program is left to draw from."""
         stage = self.run_dir.stage(f"round-{number}/assemble")
         if stage.done:
@@ -275,14 +284,13 @@ class Cycle:
         held_out = 0
         masses = probed.masses
         if masses:
-            others = list(self.held_out())
+            others = self.held_out
             held_out = len(others)
             checks = (
                 ("telling", Telling(self.task)),
                 ("distinct", Distinct()),
                 ("unseen", Unseen(others)),
             )
-            library = self.library(number)
             total = generate.rows or (8 * len(masses) if self.config.errors == "all" else 1000)
             made = assemble(library, masses, total, seed, generate.levels, checks, self.sandbox, self.limits)
         count = round(len(made.samples) * generate.replay / (1 - generate.replay))
@@ -380,20 +388,24 @@ class Cycle:
                     programs[row.program.id] = row.program
         return programs
 
-    def held_out(self) -> Iterator[Example]:
-        """Every dev, test and guard item that a training row must not overlap; none where recorded answers came without the task's data."""
+    @cached_property
+    def held_out(self) -> list[Example]:
+        """Every dev, test and guard item that a training row must not overlap, one of each question; none where recorded answers came
+        without the task's data."""
         try:
             self.task.examples("dev", 0)
         except ErrataError as error:
             if self.config.errors != "recorded":
                 raise
             self.say(f"rows are checked against no dev or test items ({error}); they cannot be trained on")
-            return
+            return []
+        questions: dict[str, Example] = {}
         for task in (self.task, *self.guards):
             for split in ("dev", "test"):
                 # those that are measured, and where there are more of them the others too
-                for limit in {getattr(self.config.items, split), None}:
-                    yield from task.examples(split, limit, seed=self.config.seed)
+                for limit in (getattr(self.config.items, split), None):
+                    questions |= {example.question: example for example in task.examples(split, limit, seed=self.config.seed)}
+        return list(questions.values())
 
     def _judge(self, source: str, harness: str, payload: Any) -> ProgramRun:
         """Runs the answers of code tasks."""
@@ -408,7 +420,7 @@ class Cycle:
             raise UsageError(f"nothing can be trained here, {error}; {again}") from None
         if not known:
             raise UsageError(f"nothing can be trained here, {self.config.task} has no dev items for the gate to decide on; {again}")
-        stage = self.run_dir.stage("round-1/assemble")
+        stage = Stage(self.path / "round-1/assemble")
         if stage.done and stage.facts()["samples"] and not stage.facts()["held_out"]:
             raise UsageError(f"nothing can be trained here, the rows were drawn without dev and test items to keep away from; {again}")
 
@@ -482,12 +494,13 @@ def tally(rows: Iterable[Taught]) -> dict[str, int]:
     return dict(sorted(refused.items(), key=lambda item: -item[1]))
 
 
-def summary(path: Path, number: int = 1) -> dict[str, Any]:
-    """What `errata generate` prints: errors, programs accepted and refused (by check, and by the instructor's own reason), samples."""
+def summary(path: Path, number: int) -> dict[str, Any]:
+    """What `errata generate` prints of a round: errors, programs accepted and refused by check, the instructor's own reasons, samples."""
     taught = Stage(path / f"round-{number}/teach").read("taught.jsonl", Taught)
     own = [row.rejections[-1].reason for row in taught if not row.program and row.rejections[-1].check == "instructor"]
     return {
         "run": str(path),
+        "round": number,
         "failures": len(taught),
         "programs": {
             "accepted": sum(row.program is not None for row in taught),
@@ -497,6 +510,16 @@ def summary(path: Path, number: int = 1) -> dict[str, Any]:
         },
         "samples": Stage(path / f"round-{number}/assemble").facts()["samples"],
     }
+
+
+def trained(path: Path, number: int) -> dict[str, Any]:
+    """What `errata train` prints of a round: where its weights lie and the training's report (None when there was nothing to train on), and
+    whether the gate has decided on them."""
+    folder = path / f"round-{number}/train"
+    done = Stage(folder).done
+    report = read_json(folder / "manifest.json")["report"] if done else None
+    weights = str(folder / "weights") if done else None
+    return {"run": str(path), "round": number, "weights": weights, "report": report, "decided": Stage(path / f"round-{number}/gate").done}
 
 
 def _example(task: Task, sample: Sample, program: str) -> Example:

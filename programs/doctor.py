@@ -5,20 +5,21 @@ from typing import Any
 from ..sandbox import Sandbox, open_sandbox
 from ..signatures.errors import ErrataError
 from ..tasks import Task, doctor, load_task
+from ..tasks.table import TableSettings
 
 PROBE = "def answer():\n    return 6 * 7\n"
 HARNESS = "def main(program, payload):\n    yield program.answer()\n"
 
 
-def examine(task: str, limit: int | None = None) -> list[dict[str, Any]]:
+def examine(task: str, limit: int | None = None, table: TableSettings | None = None) -> list[dict[str, Any]]:
     """One finding a check: {"what", "ok", "said"}. Raises UsageError or TaskError when the task cannot be opened at all."""
     try:
         sandbox = open_sandbox()
     except ErrataError as error:
         missing = {"what": "sandbox", "ok": False, "said": str(error)}
-        return [_gold(load_task(task), limit), missing, _device()]
+        return [_gold(load_task(task, table), limit), missing, _device()]
     with sandbox:
-        return [_gold(load_task(task, runner=sandbox.run), limit), _sandbox(sandbox), _device()]
+        return [_gold(load_task(task, table, sandbox.run), limit), _sandbox(sandbox), _device()]
 
 
 def _gold(task: Task, limit: int | None) -> dict[str, Any]:

@@ -4,8 +4,10 @@ Reads the run directory only. What is not here: why a row changed an answer; row
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ..signatures.errors import UsageError
 from ..signatures.records import Attempt, Failure, Sample, Taught, TrainRow
@@ -33,69 +35,68 @@ class Lineage:
             for sample in _rows(folder / "assemble", "samples.jsonl", Sample):
                 self.samples[sample.id] = (number, sample)
 
-    def trace(self, wanted: str) -> str:
-        """The way of a sample, program, or item whose id begins with `wanted`. Raises UsageError when there is none, or several."""
-        finders: list[tuple[dict[str, object], Callable[[str], str]]] = [
-            (dict(self.samples), self._sample),
-            (dict(self.taught), self._program),
-            (dict(self.failures), lambda name: self._error(name)),
-            (dict(self._items()), self._item),
+    def trace(self, wanted: str) -> dict[str, Any]:
+        """The way of a sample, program, error or item whose id begins with `wanted`, as one JSON-able document; `told` puts it in words.
+
+        Raises UsageError when there is none, or several.
+        """
+        finders: list[tuple[Iterable[str], Callable[[str], dict[str, Any]]]] = [
+            (self.samples, self._sample),
+            (self.taught, self._program),
+            (self.failures, self._error),
+            (self.items, self._item),
         ]
-        for known, show in finders:
+        for known, document in finders:
             found = [name for name in known if name.startswith(wanted)]
             if len(found) == 1:
-                return show(found[0])
+                return document(found[0])
             if found:
                 raise UsageError(f"{wanted!r} begins {len(found)} ids, e.g. {found[0]} and {found[1]}; give more of it")
         raise UsageError(
             f"{self.path} has no sample, program, error or evaluated item {wanted!r}; ids stand in its .jsonl files and its report"
         )
 
-    def _sample(self, name: str) -> str:
+    def _sample(self, name: str) -> dict[str, Any]:
         number, sample = self.samples[name]
-        lines = [
-            f"sample {name}: round {number}, seed {sample.seed}, index {sample.index}, level {sample.level}",
-            _block("question", sample.question),
-            _block("solution", sample.solution),
-            f"  answer: {sample.answer}" + (f" (the misconception answers {sample.wrong})" if sample.wrong is not None else ""),
-        ]
-        used = [row for row in _rows(self.path / f"round-{number}/assemble", "rows.jsonl", TrainRow) if row.source == name]
-        lines.append(f"  trained on in round {number}: {'yes' if used else 'no'}")
-        return "\n".join(lines) + "\n" + self._program(sample.program_id)
+        used = any(row.source == name for row in _rows(self.path / f"round-{number}/assemble", "rows.jsonl", TrainRow))
+        document = {"kind": "sample", "id": name, "round": number, "sample": sample.model_dump(mode="json"), "trained_on": used}
+        return document | {"program": self._program(sample.program_id)}
 
-    def _program(self, name: str) -> str:
+    def _program(self, name: str) -> dict[str, Any]:
         taught = self.taught.get(name)
         if taught is None or taught.program is None or taught.diagnosis is None:
-            return f"program {name}: not of this run"
-        diagnosis = taught.diagnosis
-        lines = [
-            f"program {name}: {'first writing' if not taught.program.attempt else f'repair {taught.program.attempt}'}, "
-            f"{len(taught.program.source.splitlines())} lines",
-            f"diagnosis {diagnosis.id} ({diagnosis.strategy})",
-            f"  skill: {diagnosis.skill}",
-            f"  misconception: {diagnosis.misconception}",
-            f"  evidence: {diagnosis.evidence}",
-        ]
-        if diagnosis.boundary:
-            lines.append(f"  boundary: {diagnosis.boundary}")
-        return "\n".join(lines) + "\n" + "\n".join(self._error(failure) for failure in diagnosis.failure_ids)
+            return {"kind": "program", "id": name, "program": None, "diagnosis": None, "errors": []}
+        return {
+            "kind": "program",
+            "id": name,
+            "program": taught.program.model_dump(mode="json"),
+            "diagnosis": taught.diagnosis.model_dump(mode="json"),
+            "errors": [self._error(failure) for failure in taught.diagnosis.failure_ids],
+        }
 
-    def _error(self, name: str) -> str:
+    def _error(self, name: str) -> dict[str, Any]:
         attempt = self.failures.get(name)
-        if attempt is None:
-            return f"error {name}: its item is not among the attempts of this run"
-        example = attempt.example
-        return "\n".join(
-            [
-                f"error {name}: item {example.id} of {example.task} {example.split}"
-                + (f", skill {example.skill}" if example.skill else ""),
-                _block("question", example.question),
-                _block("the target answered", attempt.response),
-                f"  read as: {attempt.verdict.extracted} ({attempt.verdict.reason}); gold answer: {example.answer}",
-            ]
-        )
+        return {"kind": "error", "id": name, "attempt": attempt.model_dump(mode="json") if attempt else None}
 
-    def _items(self) -> dict[str, list[tuple[str, Attempt]]]:
+    def _item(self, name: str) -> dict[str, Any]:
+        attempts = self.items[name]
+        example = attempts[0][1].example
+        change = None
+        if len(attempts) > 1:
+            old, new = attempts[0][1].verdict.correct, attempts[-1][1].verdict.correct
+            known = "unchanged" if None not in (old, new) else "unjudged on a side"
+            change = "fixed" if (old, new) == (False, True) else "broken" if (old, new) == (True, False) else known
+        return {
+            "kind": "item",
+            "id": name,
+            "item": example.model_dump(mode="json"),
+            "attempts": [{"weights": weights, "attempt": row.model_dump(mode="json")} for weights, row in attempts],
+            "change": change,
+            "rows_of_skill": self._rows_of_skill(example.skill),
+        }
+
+    @cached_property
+    def items(self) -> dict[str, list[tuple[str, Attempt]]]:
         """Evaluated dev and test items, each with (weights, attempt) in the order before, after."""
         order = self._weights()
         items: dict[str, list[tuple[str, Attempt]]] = {}
@@ -115,40 +116,94 @@ class Lineage:
                     order.setdefault(name, len(order))
         return order
 
-    def _item(self, name: str) -> str:
-        attempts = self._items()[name]
-        example = attempts[0][1].example
-        lines = [
-            f"item {name} of {example.task} {example.split}" + (f", skill {example.skill}" if example.skill else ""),
-            _block("question", example.question),
-            f"  gold answer: {example.answer}",
-        ]
-        for weights, row in attempts:
-            lines.append(f"  weights {weights}: {row.verdict.reason}, read as {row.verdict.extracted}")
-            lines.append(_block("answered", row.response))
-        if len(attempts) > 1:
-            old, new = attempts[0][1].verdict.correct, attempts[-1][1].verdict.correct
-            known = "unchanged" if None not in (old, new) else "unjudged on a side"
-            word = "fixed" if (old, new) == (False, True) else "broken" if (old, new) == (True, False) else known
-            lines.append(f"  {word} between the first and the last of these")
-        lines.append(self._rows_of_skill(example.skill))
-        return "\n".join(lines)
-
-    def _rows_of_skill(self, skill: str, most: int = 5) -> str:
-        """Training rows whose error has the item's skill."""
+    def _rows_of_skill(self, skill: str, most: int = 5) -> dict[str, Any]:
+        """Training rows whose error has the item's skill: how many, the first `most`, and the commonest misconceptions behind them."""
         rows = []
         for number, sample in self.samples.values():
             taught = self.taught.get(sample.program_id)
             attempt = self.failures.get(taught.failure_id) if taught else None
             if taught and taught.diagnosis and attempt and attempt.example.skill == skill:
                 rows.append((number, sample, taught.diagnosis.misconception))
-        if not rows:
-            return f"no training row comes from an error of skill {skill!r}"
         told = Counter(misconception for _, _, misconception in rows).most_common(3)
-        lines = [f"{len(rows)} training rows come from errors of skill {skill!r}, for example"]
-        lines += [f"  sample {sample.id} (round {number}): {sample.question} -> {sample.answer}" for number, sample, _ in rows[:most]]
-        lines += [f"  misconception behind {count} of them: {text}" for text, count in told]
-        return "\n".join(lines)
+        return {
+            "rows": len(rows),
+            "samples": [{"round": number, "sample": sample.model_dump(mode="json")} for number, sample, _ in rows[:most]],
+            "misconceptions": [{"misconception": text, "rows": count} for text, count in told],
+        }
+
+
+# ---- in words
+
+
+def told(document: dict[str, Any]) -> str:
+    """What `Lineage.trace` found, for the terminal."""
+    words = {"sample": _told_sample, "program": _told_program, "error": _told_error, "item": _told_item}
+    return words[document["kind"]](document)
+
+
+def _told_sample(document: dict[str, Any]) -> str:
+    sample = document["sample"]
+    lines = [
+        f"sample {document['id']}: round {document['round']}, seed {sample['seed']}, index {sample['index']}, level {sample['level']}",
+        _block("question", sample["question"]),
+        _block("solution", sample["solution"]),
+        f"  answer: {sample['answer']}" + (f" (the misconception answers {sample['wrong']})" if sample["wrong"] is not None else ""),
+        f"  trained on in round {document['round']}: {'yes' if document['trained_on'] else 'no'}",
+        _told_program(document["program"]),
+    ]
+    return "\n".join(lines)
+
+
+def _told_program(document: dict[str, Any]) -> str:
+    program, diagnosis = document["program"], document["diagnosis"]
+    if program is None:
+        return f"program {document['id']}: not of this run"
+    writing = f"repair {program['attempt']}" if program["attempt"] else "first writing"
+    lines = [
+        f"program {document['id']}: {writing}, {len(program['source'].splitlines())} lines",
+        f"diagnosis {diagnosis['id']} ({diagnosis['strategy']})",
+        *(f"  {name}: {diagnosis[name]}" for name in ("skill", "misconception", "evidence")),
+    ]
+    if diagnosis["boundary"]:
+        lines.append(f"  boundary: {diagnosis['boundary']}")
+    return "\n".join([*lines, *map(_told_error, document["errors"])])
+
+
+def _told_error(document: dict[str, Any]) -> str:
+    attempt = document["attempt"]
+    if attempt is None:
+        return f"error {document['id']}: its item is not among the attempts of this run"
+    example, verdict = attempt["example"], attempt["verdict"]
+    lines = [
+        f"error {document['id']}: item {example['id']} of {_place(example)}",
+        _block("question", example["question"]),
+        _block("the target answered", attempt["response"]),
+        f"  read as: {verdict['extracted']} ({verdict['reason']}); gold answer: {example['answer']}",
+    ]
+    return "\n".join(lines)
+
+
+def _told_item(document: dict[str, Any]) -> str:
+    item, skill = document["item"], document["rows_of_skill"]
+    lines = [f"item {document['id']} of {_place(item)}", _block("question", item["question"]), f"  gold answer: {item['answer']}"]
+    for one in document["attempts"]:
+        verdict = one["attempt"]["verdict"]
+        lines.append(f"  weights {one['weights']}: {verdict['reason']}, read as {verdict['extracted']}")
+        lines.append(_block("answered", one["attempt"]["response"]))
+    if document["change"]:
+        lines.append(f"  {document['change']} between the first and the last of these")
+    if not skill["rows"]:
+        return "\n".join([*lines, f"no training row comes from an error of skill {item['skill']!r}"])
+    lines.append(f"{skill['rows']} training rows come from errors of skill {item['skill']!r}, for example")
+    for one in skill["samples"]:
+        sample = one["sample"]
+        lines.append(f"  sample {sample['id']} (round {one['round']}): {sample['question']} -> {sample['answer']}")
+    lines += [f"  misconception behind {one['rows']} of them: {one['misconception']}" for one in skill["misconceptions"]]
+    return "\n".join(lines)
+
+
+def _place(example: dict[str, Any]) -> str:
+    return f"{example['task']} {example['split']}" + (f", skill {example['skill']}" if example["skill"] else "")
 
 
 def _rows(folder: Path, name: str, record: type) -> Iterator:

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from errata.cli import app
 from errata.programs.config import load_config
 from errata.programs.rundir import RunDir
 from errata.tasks import load_task
@@ -194,6 +196,44 @@ def test_lineage_goes_from_a_row_to_its_error_and_from_an_item_to_rows_of_its_sk
     assert f"training rows come from errors of skill {skill!r}" in trace(item["id"][:12])
 
 
+def said(*args):
+    """The JSON document of a command in this process."""
+    done = CliRunner().invoke(app, [*map(str, args), "--json", *(["-q"] if args[0] in ("generate", "train") else [])])
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_commands_that_stop_early_tell_of_the_round_that_they_worked_on(finished):
+    run, _ = finished
+    taught = [json.loads(line) for line in (run / "round-2/teach/taught.jsonl").open()]
+    made = said("generate", "--run", run)
+    assert made["round"] == 2
+    assert made["failures"] == len(taught)
+    assert made["programs"]["accepted"] == sum(row["program"] is not None for row in taught)
+    trained = said("train", "--run", run)
+    assert (trained["round"], trained["weights"], trained["decided"]) == (2, str(run / "round-2/train/weights"), True)
+    assert trained["report"]["rows_kept"] == 120
+
+
+def test_lineage_as_a_document_holds_the_records_themselves(finished):
+    run, _ = finished
+    sample = json.loads((run / "round-2/assemble/samples.jsonl").open().readline())
+    document = said("trace", run, sample["id"])
+    assert (document["kind"], document["round"], document["trained_on"]) == ("sample", 2, True)
+    assert document["sample"] == sample
+    taught = [json.loads(line) for path in run.glob("round-*/teach/taught.jsonl") for line in path.open()]
+    parent = next(row for row in taught if row["program"] and row["program"]["id"] == sample["program_id"])
+    assert document["program"]["diagnosis"] == parent["diagnosis"]
+    (error,) = document["program"]["errors"]
+    assert error["id"] == parent["failure_id"]
+    assert said("trace", run, error["id"]) == error
+    base = json.loads((run / "result.json").read_bytes())["before"]
+    item = json.loads((run / "evaluate" / base / "sums-test/attempts.jsonl").open().readline())
+    shown = said("trace", run, item["example"]["id"])
+    assert (shown["kind"], shown["item"]) == ("item", item["example"])
+    assert shown["attempts"][0] == {"weights": base, "attempt": item}
+
+
 def test_an_unknown_id_is_a_usage_error(finished):
     done = subprocess.run([*ERRATA, "trace", str(finished[0]), "nosuchid"], capture_output=True, text=True)
     assert done.returncode == 2
@@ -249,7 +289,7 @@ def test_missing_dev_items_are_told_before_anything_is_done(gsm8k, tmp_path):
     done = cycle(tmp_path / "run", "--task", f"gsm8k:{gsm8k / 'train.jsonl'}")
     assert done.returncode == 1
     assert "has no dev items for the gate to decide on" in done.stderr
-    assert not (tmp_path / "run/round-1").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
