@@ -9,7 +9,7 @@ What is not here: running the target (the cycle does), and the text of a row (th
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import cycle, islice
+from itertools import cycle, islice, zip_longest
 from typing import NamedTuple
 
 from ..sandbox import Limits, Sandbox
@@ -20,6 +20,8 @@ from .contract import Draw, run_program, samples
 RowCheck = Callable[[Sample], str | None]
 PASSES = 4
 """How often the budget that programs could not fill is handed to the others."""
+REPEATS = 4
+"""Most copies of one solved item in a training set: more would drill the few lucky answers of a target that solves almost nothing."""
 
 
 class Assembly(NamedTuple):
@@ -104,17 +106,18 @@ def first_refusal(sample: Sample, checks: Sequence[tuple[str, RowCheck]]) -> Rej
 
 
 def replay(solved: Sequence[Attempt], count: int, seed: int) -> list[Attempt]:
-    """`count` solved attempts at random, evenly over skills; they repeat when there are fewer than `count`."""
+    """`count` solved attempts at random, evenly over skills; where there are fewer they repeat, none more than REPEATS times."""
     rng = random.Random(f"replay:{seed}")
     groups: dict[str, list[Attempt]] = {}
     for attempt in sorted(solved, key=lambda row: row.example.id):
         groups.setdefault(attempt.example.skill, []).append(attempt)
-    turns = [_forever(groups[skill], rng) for skill in sorted(groups)]
-    return [next(turn) for turn in islice(cycle(turns), count)] if turns else []
+    turns = [_in_turn(groups[skill], rng) for skill in sorted(groups)]
+    drawn = (row for round_ in zip_longest(*turns) for row in round_ if row is not None)
+    return list(islice(drawn, count))
 
 
-def _forever(rows: list[Attempt], rng: random.Random) -> Iterator[Attempt]:
-    while True:
+def _in_turn(rows: list[Attempt], rng: random.Random) -> Iterator[Attempt]:
+    for _ in range(REPEATS):
         yield from rng.sample(rows, len(rows))
 
 

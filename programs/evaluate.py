@@ -3,32 +3,53 @@
 What is not here: batching and decoding (errata.trainers.target), and what a right answer is (errata.tasks).
 """
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from scipy.stats import binomtest
 
 from ..signatures.records import Attempt, Example
 from ..tasks import Task
-from ..trainers.target import Target
+from ..trainers.target import Completion, Target
 from .rundir import Stage
+
+T = TypeVar("T")
+R = TypeVar("R")
+WIDTH = max(8, os.cpu_count() or 1)
+"""Code answers under way in the sandbox at the same time."""
 
 
 def attempts(task: Task, examples: Sequence[Example], target: Target) -> Iterator[tuple[Example, Attempt]]:
     """The target's greedy answer to each example, judged, in the order in which batches finish."""
     prompts = [task.prompt(example) for example in examples]
-    for index, completion in target.generate(prompts, max_new_tokens=task.max_new_tokens):
-        example = examples[index]
-        yield (
-            example,
-            Attempt(
-                example=example,
-                response=completion.text,
-                verdict=task.verdict(example, completion.text),
-                target=target.hash,
-                finish=completion.finish,
-            ),
-        )
+
+    def judge(answer: tuple[int, Completion]) -> tuple[Example, Attempt]:
+        example, completion = examples[answer[0]], answer[1]
+        verdict = task.verdict(example, completion.text)
+        return example, Attempt(example=example, response=completion.text, verdict=verdict, target=target.hash, finish=completion.finish)
+
+    return judged(task, judge, target.generate(prompts, max_new_tokens=task.max_new_tokens))
+
+
+def judged(task: Task, judge: Callable[[T], R], answers: Iterable[T]) -> Iterator[R]:
+    """judge(answer) of each answer, in their order. Those of code tasks run in the sandbox, WIDTH at a time, while further ones come in."""
+    if task.kind != "code":
+        yield from map(judge, answers)
+        return
+    pool = ThreadPoolExecutor(max_workers=WIDTH)
+    waiting: deque[Future[R]] = deque()
+    try:
+        for answer in answers:
+            waiting.append(pool.submit(judge, answer))
+            while waiting and waiting[0].done():
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt nobody waits for what was queued
 
 
 Rows = Iterable[tuple[Example, Attempt]]

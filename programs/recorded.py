@@ -26,7 +26,6 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -37,7 +36,7 @@ from ..signatures.errors import RunError, TaskError, UsageError
 from ..signatures.records import Attempt, Example, Verdict, content_hash
 from ..tasks import Task
 from ..tasks.rows import Row, from_path, read_json
-from .evaluate import counts
+from .evaluate import counts, judged
 from .rundir import Stage, write_atomic
 
 RESPONSES = (
@@ -50,8 +49,6 @@ IDS = ("id", "task_id", "question_id", "doc_id")
 CUT = ("length", "max_tokens", "model_length")
 """What logs call a response that the token limit cut."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-WIDTH = 8
-"""Code answers under way in the sandbox at the same time."""
 
 
 class Answer(NamedTuple):
@@ -161,11 +158,7 @@ def _judged(rows: Sequence[tuple[Example, Answer]], missing: Iterable[int], task
         said = answer.response or ""
         return index, Attempt(example=example, response=said, verdict=verdict, target=answer.target, finish=answer.finish)
 
-    if task.kind != "code":
-        yield from map(judge, missing)
-        return
-    with ThreadPoolExecutor(max_workers=WIDTH) as pool:
-        yield from pool.map(judge, missing)
+    return judged(task, judge, missing)
 
 
 def parse_field(text: str) -> tuple[str, str]:

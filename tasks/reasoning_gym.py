@@ -4,19 +4,26 @@
 partial credit is wrong. An item's split follows from a hash of its question, and each split draws from seeds of its own, so no item of one
 split is ever drawn in another, at any seed; duplicates are left out. The library is an extra: `pip install "errata[reasoning-gym]"`.
 
-A few generators (graph_color, rubiks_cube) have a scorer and no gold answer: `answer` is empty there.
+A few generators (graph_color, rubiks_cube) have a scorer and no gold answer: `answer` is empty there. The library gives no worked
+solutions; items that ask for the value of a written expression (chain_sum, basic_arithmetic) get one here, a step an operation, in GSM8K's
+form. A problem that no generator drew (a program's row) is scored by its gold answer alone, as far as the scorer needs no more.
 
 It does not cover composites of several generators, nor the library's curricula.
 """
 
+import ast
 import difflib
+import operator
 import random
 import re
+from collections.abc import Callable
+from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import Any
 
 from ..signatures.errors import UsageError
 from ..signatures.records import Example, Message, Verdict
+from . import number
 from .base import SPLITS
 from .rows import share
 
@@ -96,6 +103,7 @@ class ReasoningGym:
                     split=split,
                     question=question,
                     answer=answer,
+                    solution=worked(question, answer),
                     skill=self._dataset_name,
                     meta={"seed": drawn, "index": index},
                 )
@@ -114,9 +122,7 @@ class ReasoningGym:
         found, marked = _answers(response)
         if not found:
             return Verdict(correct=False, extracted=None, reason="no answer")
-        # The item is drawn again rather than kept: its metadata may hold what JSON does not.
-        dataset = self._open(example.meta["seed"])
-        entry = dataset[example.meta["index"]]
+        dataset, entry = self._entry(example)
         if str(entry["question"]) != example.question:
             return Verdict(correct=None, extracted=found[0], reason="this version of reasoning-gym draws another item: evaluate anew")
         try:
@@ -127,6 +133,13 @@ class ReasoningGym:
         if not right and not marked and len(response.split()) > 12:  # prose that never comes to an answer
             return Verdict(correct=False, extracted=None, reason="no answer")
         return Verdict(correct=right, extracted=found[0], reason="right" if right else "wrong")
+
+    def _entry(self, example: Example) -> tuple[Any, dict[str, Any]]:
+        """A generator and the item as the library gives it: drawn again rather than kept, as its metadata may hold what JSON does not."""
+        if "seed" not in example.meta:
+            return self._open(0), {"question": example.question, "answer": example.answer, "metadata": {}}
+        dataset = self._open(example.meta["seed"])
+        return dataset, dataset[example.meta["index"]]
 
     @staticmethod
     def _score(dataset: Any, text: str, entry: dict[str, Any]) -> float:
@@ -142,6 +155,47 @@ class ReasoningGym:
         tail = f"Answer: {answer}"
         body = solution.rstrip()
         return body if body.endswith(tail) else f"{body}\n{tail}" if body else tail
+
+
+_EXPRESSION = re.compile(r"[-(\d][-+*/().\d ]*[)\d]")
+_OPERATIONS: dict[type[ast.operator], tuple[str, Callable[[Fraction, Fraction], Fraction]]] = {
+    ast.Add: ("+", operator.add),
+    ast.Sub: ("-", operator.sub),
+    ast.Mult: ("*", operator.mul),
+    ast.Div: ("/", operator.truediv),
+}
+
+
+def worked(question: str, answer: str) -> str:
+    """The steps to the value of the expression that a question holds, "4 - 1 = <<4-1=3>>3" a line; empty unless there is exactly one
+    expression, each of its values is a number of finitely many decimals, and its own is the answer."""
+    found = [text for text in _EXPRESSION.findall(question) if re.search(r"\d\s*[-+*/]", text)]
+    lines: list[str] = []
+
+    def value(node: ast.expr) -> Fraction:
+        match node:
+            case ast.BinOp():
+                left, right = value(node.left), value(node.right)
+                sign, compute = _OPERATIONS[type(node.op)]
+                result = compute(left, right)
+                a, b, c = number.show(left), number.show(right), number.show(result)
+                if "/" in c:
+                    raise ValueError(c)
+                b = f"({b})" if right < 0 else b
+                lines.append(f"{a} {sign} {b} = <<{a}{sign}{b}={c}>>{c}")
+                return result
+            case ast.UnaryOp(op=ast.USub()):
+                return -value(node.operand)
+            case ast.Constant(value=int() | float() as literal):
+                return Fraction(str(literal))
+        raise ValueError(ast.dump(node))
+
+    try:
+        expression = ast.parse(found[0], mode="eval").body if len(found) == 1 else None
+        right = expression is not None and number.same(value(expression), number.read(answer))
+    except (SyntaxError, ValueError, KeyError, ZeroDivisionError):
+        return ""
+    return "\n".join(lines) if right else ""
 
 
 def _answers(response: str) -> tuple[list[str], bool]:

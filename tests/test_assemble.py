@@ -84,6 +84,11 @@ def test_replay_is_even_over_skills_and_in_the_targets_own_words():
     assert Counter(row.example.skill for row in rows) == {"common": 10, "rare": 10}
     assert len({row.id for row in rows if row.example.skill == "common"}) == 10
     assert replay([], 5, 0) == []
+    # one lucky answer does not fill the half of a training set that is replayed
+    assert Counter(row.example.skill for row in replay([solved("common", n) for n in range(50)] + [solved("rare", 0)], 40, 0)) == {
+        "common": 36,
+        "rare": 4,
+    }
     trained = train_rows(TASK, [], rows, 0)
     assert {row.completion[0]["content"] for row in trained} == {"own words\n#### 1"}
     assert {row.source for row in trained} == {row.id for row in rows}

@@ -5,8 +5,11 @@ import sys
 
 import pytest
 
+from errata.programs import Cycle, load_config, report
 from errata.signatures.errors import UsageError
+from errata.signatures.records import Example
 from errata.tasks import doctor, load_task
+from errata.tasks.reasoning_gym import worked
 
 
 def test_without_the_library_one_line_says_how_to_get_it():
@@ -90,3 +93,43 @@ def test_wrong_names_and_settings_are_one_line(library, spec, words):
         load_task(f"reasoning_gym:{spec}")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "steps"),
+    [
+        ("Calculate 4 + 3 - 12 =", "-5", "4 + 3 = <<4+3=7>>7\n7 - 12 = <<7-12=-5>>-5"),
+        (
+            "Calculate -5 * (3 - 4.5) / 3.",
+            "2.5",
+            "3 - 4.5 = <<3-4.5=-1.5>>-1.5\n-5 * (-1.5) = <<-5*(-1.5)=7.5>>7.5\n7.5 / 3 = <<7.5/3=2.5>>2.5",
+        ),
+        ("Calculate 4 + 3.", "8", ""),
+        ("Calculate 1 / 3 * 3.", "1", ""),  # no decimal is exact
+        ("Calculate 2 ** 3.", "8", ""),
+        ("Calculate 9 / 0.", "0", ""),
+        ("Compare 1 + 2 and 2 + 1.", "3", ""),
+    ],
+)
+def test_a_written_expression_is_worked_out_step_by_step(question, answer, steps):
+    assert worked(question, answer) == steps
+
+
+def test_a_problem_that_no_generator_drew_is_scored_by_its_gold_answer(library):
+    task = load_task("reasoning_gym:chain_sum")
+    row = Example(task=task.name, split="train", question="Calculate 4 - 9 =", answer="-5")
+    assert task.verdict(row, task.completion("4 - 9 = -5", "-5")).reason == "right"
+    assert task.verdict(row, "Answer: 5").reason == "wrong"
+
+
+@pytest.mark.slow
+def test_a_round_on_chain_sum_teaches_tiny_and_its_report_says_so(library, tmp_path):
+    settings = {"task": "reasoning_gym:chain_sum,max_terms=3,max_digits=1", "items.train": 200, "items.dev": 150, "items.test": 60}
+    settings |= {"generate.failures": 40, "generate.rows": 400, "generate.probe": 4, "train.blend": 1.0, "train.epochs": 4}
+    with Cycle(load_config(overrides=settings), tmp_path / "run", say=lambda line: None) as loop:
+        loop.run()
+    result = report.write(tmp_path / "run")
+    assert result["rounds"][0]["programs"] == 40
+    (dev,) = [result["rounds"][0]["decision"]]
+    assert dev["accepted"] and dev["after"] > dev["before"] + 0.05, dev["reason"]
+    assert not (tmp_path / "run/report.html").read_text().count("Nothing was evaluated")

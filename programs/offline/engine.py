@@ -12,7 +12,7 @@ import dspy
 from dspy.lm15 import Message, Request, Response, TextPart, Usage
 
 from ...signatures.errors import InstructorError
-from . import writing
+from . import chains, writing
 from .diagnose import boundary, diagnose
 from .reading import Unreadable
 
@@ -100,13 +100,14 @@ def _program(given: dict[str, str]) -> dict[str, str]:
     said = {"reasoning": "Put parameters in place of the question's numbers and computed the chain again."}
     if complaint and not (complaint.startswith("telling") and "def wrong(" in given.get("rejected", "")):
         return {**said, "refusal": f"no more careful program is known: {complaint}", "program": ""}
+    failure_id, skill = given.get("failure_id", "error"), given.get("skill", "")
     try:
-        source = writing.write(
+        source = chains.write(given["question"], given["reference"], failure_id, skill) or writing.write(
             given["question"],
             given["reference"],
             given["response"],
-            given.get("failure_id", "error"),
-            given.get("skill", ""),
+            failure_id,
+            skill,
             careful=bool(complaint),
         )
     except Unreadable as reason:
