@@ -1,9 +1,9 @@
 """Makes the target `tiny` from nothing: `python scripts/make_tiny.py OUT`. Prints its time and its accuracy per skill.
 
 The corpus is drawn on the fly from the train split of `sums`: the common skills often, the rare ones
-(`errata.tasks.sums.RARE`) about once in two thousand rows each, a few `sums_plus` rows of common skills, and drills of
-single sums. Loss is on the assistant's text. The same seed and library versions on the same kind of CPU give the same
-weights. It needs no GPU and no network.
+(`errata.tasks.sums.WEAK`) about once in two thousand rows each and not at all in the last leg, a few `sums_plus` rows of
+common skills, and drills of single sums. Loss is on the assistant's text. The same seed and library versions on the
+same kind of CPU give the same weights. It needs no GPU and no network.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from transformers.utils import logging as transformers_logging
 
 from errata.signatures.records import Example
-from errata.tasks.sums import CHANGES, RARE, SKILLS, SUMS, SUMS_PLUS, WEAK, draw
+from errata.tasks.sums import CHANGES, SKILLS, SUMS, SUMS_PLUS, WEAK, draw
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 TEMPLATE = (
@@ -31,8 +31,8 @@ TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-COMMON = [skill for skill in SKILLS if skill.name not in RARE]
-UNCOMMON = [skill for skill in SKILLS if skill.name in RARE]
+COMMON = [skill for skill in SKILLS if skill.name not in WEAK]
+UNCOMMON = [skill for skill in SKILLS if skill.name in WEAK]
 
 
 def row(rng: random.Random, rare: float, plus: float, drills: float) -> tuple[str, str]:
@@ -122,12 +122,12 @@ def make_model(tokenizer: PreTrainedTokenizerFast, hidden: int, layers: int) -> 
     return LlamaForCausalLM(config)
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace, seed: str):
+def batches(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace, seed: str, rare: float):
     """Endless (ids, labels) batches of shape (batch, tokens), rows of like length together; labels are -100 on prompt
-    and padding."""
+    and padding. `rare` is the share of each rare skill."""
     rng = random.Random(f"tiny corpus {seed}")
     while True:
-        rows = [row(rng, args.rare, args.plus, args.drills) for _ in range(args.batch * 32)]
+        rows = [row(rng, rare, args.plus, args.drills) for _ in range(args.batch * 32)]
         yield from sorted_batches(tokenizer, rows, args.batch, rng)
 
 
@@ -163,9 +163,11 @@ def train(
     args: argparse.Namespace,
     seed: str,
     steps: int,
+    rare: float,
     share: Callable[[int], float],
 ) -> None:
-    """One leg: Muon on the matrices, AdamW on the rest; `share` gives each step's part of the peak learning rate."""
+    """One leg: Muon on the matrices, AdamW on the rest; `share` gives each step's part of the peak learning rate, `rare` the share
+    of each rare skill."""
     matrices = [p for n, p in model.model.layers.named_parameters() if p.ndim == 2]
     rest = [p for p in model.parameters() if not any(p is m for m in matrices)]
     peaks = [args.lr, args.lr / 4]
@@ -174,7 +176,7 @@ def train(
         torch.optim.AdamW(rest, lr=peaks[1], betas=(0.9, 0.98), weight_decay=0.0),
     ]
     start, seen, total = time.monotonic(), 0, 0.0
-    stream = batches(tokenizer, args, seed)
+    stream = batches(tokenizer, args, seed, rare)
     model.train()
     for step in range(steps):
         for optimizer, peak in zip(optimizers, peaks, strict=True):
@@ -267,10 +269,13 @@ def report(out: Path, items: int) -> None:
     )
 
 
-def last_leg(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> None:
-    """Anneals: this is where most of the slips of arithmetic go."""
+def make(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> None:
+    """Three legs, each with fresh optimizers. The second anneals: most slips of arithmetic go there. The third starts again at a
+    middling rate and anneals without any rare row: more slips go, and the rare skills stay unlearnt."""
+    train(model, tokenizer, args, f"{args.seed}", args.steps, args.rare, lambda step: main_share(step, args.horizon))
     first = main_share(args.steps, args.horizon)
-    train(model, tokenizer, args, f"{args.seed} last", args.last, lambda step: last_share(step, args.last, first))
+    train(model, tokenizer, args, f"{args.seed} last", args.last, args.rare, lambda step: last_share(step, args.last, first))
+    train(model, tokenizer, args, f"{args.seed} polish", args.polish, 0.0, lambda step: last_share(step, args.polish, args.warmth))
 
 
 def main() -> None:
@@ -278,13 +283,15 @@ def main() -> None:
     parser.add_argument("out", help="folder to write the model to")
     parser.add_argument("--steps", type=int, default=1900, help="steps of the first leg")
     parser.add_argument("--horizon", type=int, default=4400, help="where the first leg's cosine would reach zero")
-    parser.add_argument("--last", type=int, default=1100, help="steps of the last leg, in which the rate falls to zero")
+    parser.add_argument("--last", type=int, default=1100, help="steps of the second leg, in which the rate falls to zero")
+    parser.add_argument("--polish", type=int, default=1200, help="steps of the third leg, without rare rows")
+    parser.add_argument("--warmth", type=float, default=0.35, help="where the third leg starts, as a part of --lr")
     parser.add_argument("--batch", type=int, default=64, help="rows a step")
     parser.add_argument("--lr", type=float, default=0.02, help="peak learning rate of the matrices")
     parser.add_argument("--hidden", type=int, default=96)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=640)
-    parser.add_argument("--rare", type=float, default=0.0005, help="share of each rare skill in the corpus")
+    parser.add_argument("--rare", type=float, default=0.0005, help="share of each rare skill in the first two legs")
     parser.add_argument("--plus", type=float, default=0.04, help="share of sums_plus rows of common skills")
     parser.add_argument("--drills", type=float, default=0.14, help="share of single sums")
     parser.add_argument("--items", type=int, default=30, help="items a skill in the final table")
@@ -297,8 +304,7 @@ def main() -> None:
     tokenizer = make_tokenizer(args.vocabulary)
     model = make_model(tokenizer, args.hidden, args.layers)
     print(f"{sum(p.numel() for p in model.parameters())} parameters, vocabulary {len(tokenizer)}", flush=True)
-    train(model, tokenizer, args, f"{args.seed}", args.steps, lambda step: main_share(step, args.horizon))
-    last_leg(model, tokenizer, args)
+    make(model, tokenizer, args)
     save(model, tokenizer, Path(args.out))
     print(f"trained in {time.monotonic() - start:.0f} s with {torch.get_num_threads()} threads")
     report(Path(args.out), args.items)

@@ -374,10 +374,8 @@ SKILLS = (
     ),
 )
 
-RARE = ("two_packs", "packs_left_share", "fewer_share", "change_two")
-"""Skills that are rare in the corpus of the target `tiny`: each joins pieces that the other skills drill."""
-WEAK = RARE[1:]
-"""Rare skills that `tiny` fails; it composes `two_packs` by itself."""
+WEAK = ("two_packs", "packs_left_share", "fewer_share", "change_two")
+"""Skills that are rare in the corpus of the target `tiny` and that it fails: each joins pieces that the other skills drill."""
 
 ASIDES = (
     "{D} is {z} years old.",

@@ -49,7 +49,7 @@ class TrainSettings(BaseModel):
     """Steps between two checkpoints, from which a killed training continues."""
     blend: float | None = Field(default=None, gt=0, le=1)
     """How far the saved weights go from the old ones towards the trained ones (of an adapter: its B matrices); less
-    forgets less (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). None is 0.6 for full and 1 for LoRA."""
+    forgets less (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). None is 0.8 for full and 1 for LoRA."""
     lora: dict[str, Any] = {}
     """Fields of peft.LoraConfig over the defaults r 16, lora_alpha 32, target_modules all-linear; not used when
     the target's own adapter is trained on."""

@@ -320,7 +320,7 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
     )
     trainer.remove_callback(PrinterCallback)
     last = _last_checkpoint(checkpoints, key)
-    share = settings.blend or (0.6 if method == "full" else 1.0)
+    share = settings.blend or (0.8 if method == "full" else 1.0)
     # before the checkpoint is read: a continued training blends with the same weights
     old = {} if share == 1 else {name: p.detach().cpu().clone() for name, p in _blended(trainer.model, method)}
     trainer.train(resume_from_checkpoint=str(last) if last else None)
