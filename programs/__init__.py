@@ -28,6 +28,13 @@ _FACE = {
     "Budget": "ledger",
     "SandboxInterpreter": "interpreter",
     "Lineage": "trace",
+    "Plain": "module",
+    "answers": "module",
+    "metric": "module",
+    "mine_module": "module",
+    "trainset": "module",
+    "target_lm": ".trainers.provider",
+    "weights_of": ".trainers.provider",
 }
 __all__ = sorted(_FACE)
 

@@ -196,7 +196,7 @@ class Cycle:
                 )
             rows = [row for row in stage.read("attempts.jsonl", Attempt) if row.example.split == "train"]
         else:
-            examples = [] if stage.done else self._train_items(number)
+            examples = [] if stage.done else self.train_items(number)
             if self.config.errors == "all" and not stage.done:
                 rows = list(map(_unanswered, examples))
                 stage.finish({"attempts.jsonl": rows}, **counts(rows))
@@ -211,7 +211,7 @@ class Cycle:
             failures = with_contrasts(failures, solved, self.strategy.contrasts)
         return Mined(failures, solved)
 
-    def _train_items(self, number: int) -> list[Example]:
+    def train_items(self, number: int) -> list[Example]:
         """Train items of a round, without those whose question is also a dev, test or guard item."""
         held_out = {example.question for example in self.held_out}
         examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + number)
@@ -323,10 +323,9 @@ class Cycle:
 
     def candidate(self, number: int, target: TargetSettings) -> TargetSettings:
         """The settings of the weights that round `number` trained from `target`."""
-        weights = self.path / f"round-{number}/train/weights"
-        if (weights / "adapter_config.json").exists():
-            return target.model_copy(update={"adapter": str(weights)})
-        return target.model_copy(update={"model": str(weights), "adapter": None})
+        from ..trainers.sft import trained
+
+        return trained(target, self.path / f"round-{number}/train")
 
     def gate(self, number: int, target: TargetSettings) -> GateDecision:
         """Compare the candidate with the weights that it came from, on dev and on each guard's dev."""

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import dspy
+
 from errata.programs import Cycle, config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,15 +22,19 @@ def test_ci_runs_the_readmes_test_command_as_it_stands():
 
 
 def test_the_readmes_code_runs(tmp_path, monkeypatch):
-    ran = []
+    ran, tuned = [], []
     monkeypatch.setattr(Cycle, "run", lambda loop: ran.append(loop))
+    monkeypatch.setattr(dspy.BootstrapFinetune, "compile", lambda finetune, student, trainset: tuned.append((student, trainset)))
     monkeypatch.chdir(tmp_path)
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    exec(compile("\n".join(blocks("python")), "README.md", "exec"), {"__name__": "readme"})
     (loop,) = ran
     assert type(loop.strategy).__name__ == "Analogy"
     assert loop.config.rounds == 2
     assert (tmp_path / "runs/analogy/run.json").exists()
+    assert (tmp_path / "runs/program/round-1/mine/manifest.json").exists()
+    ((program, data),) = tuned
+    assert program.lm.provider.finetunable
+    assert len(data) == 200
 
 
 def test_the_config_page_is_drawn_from_the_fields():

@@ -19,6 +19,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
@@ -57,12 +58,14 @@ def train(
     seed: int = 0,
     in_process: bool = False,
     on_progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> TrainReport:
     """Trains `target` on `rows` and leaves weights and manifest in `out`; a finished training is not done again.
 
     On a CPU the same rows, seed, settings and library versions give the same bytes, killed in between or not. `on_progress`
     is given {"step", "steps", "loss", "epoch"}. `in_process` trains in this process: no seconds lost on imports, no memory
-    handed back. Raises TrainerError (refused, failed, or `out` holds another training), UsageError, TargetError.
+    handed back. `stop`, set from another thread, ends the training process; started again it continues from its last checkpoint.
+    Raises TrainerError (refused, failed, stopped, or `out` holds another training), UsageError, TargetError.
     """
     from .rows import fingerprint
     from .target import weights_hash
@@ -95,7 +98,7 @@ def train(
             report = _run(job, on_progress or (lambda _: None))
         else:
             _write(out / "job.json", json.dumps(job))
-            report = TrainReport.model_validate(_child(out, settings, on_progress or (lambda _: None)))
+            report = TrainReport.model_validate(_child(out, settings, on_progress or (lambda _: None), stop))
         known = {"key": key, "base": base, "data": data, "settings": job["settings"], "seed": seed, "versions": report.versions}
         _write(manifest, json.dumps(known | {"report": report.model_dump(mode="json")}, indent=2, sort_keys=True) + "\n")
     except OSError as error:
@@ -108,6 +111,14 @@ def _tidy(out: Path) -> None:
     """Leaves of a finished training what others read."""
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     (out / "job.json").unlink(missing_ok=True)
+
+
+def trained(target: TargetSettings, out: Path) -> TargetSettings:
+    """The settings of the weights that a finished training of `target` left in `out`."""
+    weights = out / "weights"
+    if (weights / "adapter_config.json").exists():
+        return target.model_copy(update={"adapter": str(weights)})
+    return target.model_copy(update={"model": str(weights), "adapter": None})
 
 
 def check(settings: TrainSettings) -> None:
@@ -141,7 +152,7 @@ def _write(path: Path, text: str) -> None:
 # ---------------------------------------------------------------- the parent's side
 
 
-def _child(out: Path, settings: TrainSettings, on_progress: Progress) -> dict[str, Any]:
+def _child(out: Path, settings: TrainSettings, on_progress: Progress, stop: threading.Event | None) -> dict[str, Any]:
     """Runs the job in `out` in a child process and gives its report. The child never outlives this call."""
     log = out / "train.log"
     env = os.environ | {"TOKENIZERS_PARALLELISM": "false"}
@@ -154,6 +165,8 @@ def _child(out: Path, settings: TrainSettings, on_progress: Progress) -> dict[st
     with log.open("ab") as err:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, env=env, start_new_session=True)
     assert child.stdout is not None
+    if stop is not None:
+        threading.Thread(target=_kill_when, args=(stop, child), daemon=True).start()
     last: dict[str, Any] = {}
     try:
         with child.stdout:
@@ -173,9 +186,18 @@ def _child(out: Path, settings: TrainSettings, on_progress: Progress) -> dict[st
     if "error" in last:
         kind: type[ErrataError] = getattr(errors, last["kind"], TrainerError)
         raise kind(last["error"] if kind is not TrainerError or last["told"] else f"training failed: {last['error']} (log: {log})")
+    if stop is not None and stop.is_set():
+        raise TrainerError(f"training into {out} was stopped: start it again to continue from its last checkpoint")
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     how = f"was killed by signal {-child.returncode} (9 is often the system, out of memory)" if child.returncode < 0 else "ended"
     raise TrainerError(f"the training process {how}: {lines[-1] if lines else 'it said nothing'} (log: {log})")
+
+
+def _kill_when(stop: threading.Event, child: "subprocess.Popen[bytes]") -> None:
+    while child.poll() is None:
+        if stop.wait(0.2):
+            child.kill()
+            return
 
 
 # ---------------------------------------------------------------- the child's side
