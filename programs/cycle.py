@@ -97,7 +97,7 @@ class Cycle:
 
     def __enter__(self) -> "Cycle":
         """Raises RunError when the run directory is another's, of another config, or not writable."""
-        self.run_dir = RunDir(self.path, self.config)
+        self.run_dir = RunDir(self.path, self.config, self._data())
         try:
             self.ledger = Ledger(self.path, Budget(**self.config.budget.model_dump()))
         except BaseException:
@@ -404,7 +404,11 @@ class Cycle:
                 # those that are measured, and where there are more of them the others too
                 for limit in (getattr(self.config.items, split), None):
                     questions |= {example.question: example for example in task.examples(split, limit, seed=self.config.seed)}
+        self.run_dir.check(self.config, self._data())  # of recorded answers, a data set on the hub is first read here
         return list(questions.values())
+
+    def _data(self) -> list[tuple[str, Mapping[str, str]]]:
+        return [(task.name, task.data) for task in (self.task, *self.guards)]
 
     def _judge(self, source: str, harness: str, payload: Any) -> ProgramRun:
         """Runs the answers of code tasks."""

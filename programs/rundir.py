@@ -14,7 +14,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import RawIOBase
 from pathlib import Path
@@ -27,6 +27,8 @@ from ..signatures.errors import RunError
 from ..signatures.records import Record
 from .config import FREE, IMPORTED, TRAINED, CycleConfig
 
+Data = Sequence[tuple[str, Mapping[str, str]]]
+"""Tasks by name, and what each was read from: a file or split -> a hash of it."""
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 
@@ -181,11 +183,11 @@ class Stage:
 class RunDir:
     """A run directory under one lock, made for one config."""
 
-    def __init__(self, path: Path, config: CycleConfig):
-        """Open or make the run directory at `path`.
+    def __init__(self, path: Path, config: CycleConfig, data: Data = ()):
+        """Open or make the run directory at `path`; `data` are the tasks and what each was read from.
 
-        Raises RunError when another process holds it, when it was made with another config (fields in config.FREE may differ), when it
-        is no run directory but holds files, or when it cannot be written.
+        Raises RunError when another process holds it, when it was made with another config (fields in config.FREE may differ) or other
+        data, when it is no run directory but holds files, or when it cannot be written.
         """
         self.path = path
         with disk_errors(path):
@@ -198,31 +200,49 @@ class RunDir:
             except Timeout:
                 raise RunError(f"another process is working on {path}; wait for it, or choose another --run") from None
         try:
-            self._check_config(config)
+            self.check(config, data)
         except BaseException:
             self._lock.release()
             raise
 
-    def _check_config(self, config: CycleConfig) -> None:
+    def check(self, config: CycleConfig, data: Data = ()) -> None:
+        """Raise RunError where config or data are not those of the run; write down what is new in them."""
         path = self.path / "run.json"
-        # caps belong to one command, not to the run
-        document = to_json({"config": config.model_dump(mode="json", exclude={"budget"})})
         # where nothing was done yet, another config is no other run
         begun = any(file.is_file() and file.stat().st_size for file in self.path.glob("*/**/*"))
         if path.exists() and begun:
-            mine, theirs = (flatten(known.model_dump(mode="json")) for known in (config, read_config(self.path)))
+            known = _read_data(path)
+            data = [(task, read or dict(known).get(task, {})) for task, read in data]
+            mine, theirs = (flatten(one.model_dump(mode="json")) for one in (config, read_config(self.path)))
             free: tuple[str, ...] = FREE
             if config.errors == "recorded" and not any((self.path / name).exists() for name in ("round-1/train", "evaluate")):
                 taught = (self.path / "round-1/teach").exists()
                 free += TRAINED if taught else tuple(set(CycleConfig.model_fields) - set(IMPORTED))
+            if known and known == data:
+                free += ("task", "guards")  # the same data, perhaps at another place
             for name in sorted(mine.keys() | theirs.keys()):
                 if not any(name == open_ or name.startswith(open_ + ".") for open_ in free) and mine.get(name) != theirs.get(name):
                     raise RunError(
                         f"{self.path} was made with {name} = {theirs.get(name)!r}, not {mine.get(name)!r}; "
                         "give the same config to continue it, or choose another --run"
                     )
+            self._refuse_other_data(dict(known), data)
+        # caps belong to one command, not to the run
+        settled = config.model_dump(mode="json", exclude={"budget"})
+        document = to_json({"config": settled, "data": [{"task": name, "read": dict(read)} for name, read in data]})
         if not path.exists() or path.read_bytes() != document:
             write_atomic(path, document)
+
+    def _refuse_other_data(self, known: Mapping[str, Mapping[str, str]], data: Data) -> None:
+        for task, new in data:
+            old = known.get(task) or new
+            changed = [f"{name} {_change(old, new, name)}" for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+            if changed:
+                more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+                raise RunError(
+                    f"the data of task {task} are not those that {self.path} was begun with: {', '.join(changed[:3])}{more}; "
+                    "put them back to continue it, or choose another --run"
+                )
 
     def stage(self, name: str) -> Stage:
         return Stage(self.path / name)
@@ -235,6 +255,18 @@ class RunDir:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _change(old: Mapping[str, str], new: Mapping[str, str], name: str) -> str:
+    return "is new" if name not in old else "is gone" if name not in new else "has changed"
+
+
+def _read_data(path: Path) -> list[tuple[str, Mapping[str, str]]]:
+    """The data in a run.json; none in one of before data were kept there."""
+    try:
+        return [(one["task"], one["read"]) for one in read_json(path).get("data", [])]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged") from error
 
 
 def slug(name: str) -> str:

@@ -4,6 +4,7 @@ A new task is one file with a class of this shape and a line in `load_task`. It 
 is handed its runner.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ..signatures.records import Example, Message, ProgramRun, Verdict
@@ -45,6 +46,13 @@ class Task(Protocol):
     @property
     def twin(self) -> str | None:
         """Name of the task's out-of-domain twin, which guards it unless the config says otherwise; None where it has none."""
+        ...
+
+    @property
+    def data(self) -> Mapping[str, str]:
+        """What the items were read from (a file below the path that was given, a split on the hub, a library's version) -> a hash of it.
+
+        Empty where the task makes its items itself, or has not read them yet."""
         ...
 
     def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:

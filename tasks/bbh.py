@@ -14,7 +14,7 @@ from pathlib import Path
 from ..signatures.errors import TaskError
 from ..signatures.records import Example, Message, Verdict
 from . import choice, number
-from .rows import Row, RowTask, field, read_json, share
+from .rows import Row, RowTask, field, file_hashes, read_json, share
 
 SHOTS = 3
 _CUE = "Let's think step by step."
@@ -42,13 +42,13 @@ class Bbh(RowTask):
         if not files:
             raise TaskError(f"{path}: holds no JSON files; give the published folder, one file a subtask")
         cots = next((place for place in (path / "cot-prompts", path.parent / "cot-prompts") if place.is_dir()), None)
+        prompts = {file.stem: shown for file in files if cots and (shown := cots / f"{file.stem}.txt").is_file()}
         self._shots: dict[str, str] = {}
         rows: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
         for file in files:
             examples = self._read_file(file)
-            shown = cots / f"{file.stem}.txt" if cots else None
-            if shown and shown.is_file():
-                text = shown.read_text(encoding="utf-8")
+            if file.stem in prompts:
+                text = prompts[file.stem].read_text(encoding="utf-8")
                 self._shots[file.stem] = text.partition("-----\n")[2].strip() or text.strip()
                 examples = [row for row in examples if row.question not in text]
             else:
@@ -60,6 +60,7 @@ class Bbh(RowTask):
                 split = "train" if part < 0.5 else "dev" if part < 0.7 else "test"
                 rows[split].append(row.model_copy(update={"split": split}))
         self._keep(rows)
+        self.data = file_hashes(path, [*files, *prompts.values()])
 
     def _read_file(self, file: Path) -> list[Example]:
         data = read_json(file)

@@ -16,7 +16,7 @@ from ..signatures.records import Example, Message, Verdict
 from . import number
 from .base import SPLITS
 from .jsonl import read_jsonl
-from .rows import Row, field
+from .rows import Row, field, file_hashes
 
 _GOLD = re.compile(r"(?:####|(?:^|\n)A:)([^\n#]*)\s*\Z")
 
@@ -37,11 +37,12 @@ class Gsm8k:
 
     def __init__(self, path: Path | None = None):
         self.path = path
+        files: dict[str, Path] = {}
         if path is None:
             rows = {}
         elif path.is_dir():
-            files = {split: path / f"{split}.jsonl" for split in SPLITS}
-            rows = {split: self._read(file, split) for split, file in files.items() if file.exists()}
+            files = {split: file for split in SPLITS if (file := path / f"{split}.jsonl").exists()}
+            rows = {split: self._read(file, split) for split, file in files.items()}
             if not rows:
                 raise TaskError(f"{path}: holds neither train.jsonl nor test.jsonl; give a folder that does, or one JSONL file")
             if "dev" not in rows and "train" in rows:
@@ -49,8 +50,10 @@ class Gsm8k:
                 rows["train"] = [row for row in rows["train"] if not _is_dev(row)]
                 rows["dev"] = [row.model_copy(update={"split": "dev"}) for row in dev]
         else:
+            files = {"train": path}
             rows = {"train": self._read(path, "train")}
         self._rows = rows
+        self.data = file_hashes(path, files.values()) if path else {}
 
     def _read(self, file: Path, split: str) -> list[Example]:
         rows = read_jsonl(file, ("question", "answer"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..signatures.errors import TaskError
 from ..signatures.records import Example, Message, Verdict
 from . import choice
-from .rows import Row, RowTask, field
+from .rows import Row, RowTask, field, file_hashes
 
 LABELS = "ABCD"
 _FOLDERS = {"train": "auxiliary_train", "dev": "val", "test": "test"}
@@ -60,6 +60,7 @@ class Mmlu(ChoiceTask):
             for split, where, row in _published(path):
                 rows.setdefault(split, []).append(self.read(row, split, where))
             self._keep(rows)
+            self.data = file_hashes(path, _published_files(path))
         else:
             super().__init__(path)
 
@@ -79,9 +80,14 @@ class Mmlu(ChoiceTask):
         return self.example(where, split=split, text=field(row, "question", where), choices=choices, gold=gold, skill=skill)
 
 
+def _published_files(path: Path, *folders: str) -> list[Path]:
+    """The CSV files of some of the folders, by default of all."""
+    return [file for folder in folders or _FOLDERS.values() for file in sorted((path / folder).glob("*.csv"))]
+
+
 def _published(path: Path) -> Iterator[tuple[str, str, Row]]:
     for split, folder in _FOLDERS.items():
-        for file in sorted((path / folder).glob("*.csv")):
+        for file in _published_files(path, folder):
             subject = file.stem.removesuffix("_test").removesuffix("_val")
             with file.open(encoding="utf-8", newline="") as lines:
                 for number, cells in enumerate(csv.reader(lines), start=1):

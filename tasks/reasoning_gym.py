@@ -51,6 +51,7 @@ class ReasoningGym:
         self._dataset_name, *settings = [part.strip() for part in spec.split(",")]
         self.name = f"reasoning_gym:{spec}"
         self._config = dict(map(_setting, settings))
+        self.data = {"reasoning-gym": str(self._library.__version__)}
         self._open = lru_cache(maxsize=16)(self._make)
         sample = self._open(0)[0]
         self.brief = (

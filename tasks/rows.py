@@ -9,9 +9,11 @@ It does not cover compressed files, or files larger than memory.
 
 import hashlib
 import json
+import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from ..signatures.errors import TaskError, UsageError
@@ -35,11 +37,15 @@ class RowTask:
     hub: ClassVar[tuple[str, str | None, dict[str, str]] | None] = None
     """(data set, config, {our split: its split}) on the hub; None where there is none."""
 
+    data: Mapping[str, str] = MappingProxyType({})
+    """See errata.tasks.base.Task."""
+
     _rows: dict[str, list[Example]] | None = None
 
     def __init__(self, path: Path | None = None):
         if path:
             self._load(from_path(path), whole=not path.is_dir())
+            self.data = file_hashes(path, [file for _, file in files_under(path)])
 
     def _load(self, found: Iterable[tuple[str, str, Row]], whole: bool = False) -> None:
         rows: dict[str, list[Example]] = {}
@@ -71,6 +77,7 @@ class RowTask:
             raise UsageError(f"{self.name} has no split {split!r}: use one of {', '.join(SPLITS)}")
         if self._rows is None:
             self._load(self._from_hub())
+            self.data = row_hashes(self._rows or {})
         rows = list((self._rows or {}).get(split, []))
         if seed:
             random.Random(f"{self.name} {split} {seed}").shuffle(rows)
@@ -96,16 +103,41 @@ def field(row: Row, name: str, where: str) -> str:
 
 def from_path(path: Path) -> Iterator[tuple[str, str, Row]]:
     """(split, where, row) of every row under a path. Raises TaskError."""
-    if not path.is_dir():
-        yield from (("train", *found) for found in read_file(path))
-        return
-    files = [
-        (split, file) for split in SPLITS for name in _NAMES[split] for ending in ENDINGS if (file := path / f"{name}{ending}").is_file()
-    ]
+    files = files_under(path)
     if not files:
         raise TaskError(f"{path}: holds no train, dev or test file ({', '.join(ENDINGS)}); give a folder that does, or one file")
     for split, file in files:
         yield from ((split, *found) for found in read_file(file))
+
+
+def files_under(path: Path) -> list[tuple[str, Path]]:
+    """(split, file) of a folder's files, or of a lone file, which is all train."""
+    if not path.is_dir():
+        return [("train", path)]
+    found = [(split, path / f"{name}{ending}") for split in SPLITS for name in _NAMES[split] for ending in ENDINGS]
+    return [(split, file) for split, file in found if file.is_file()]
+
+
+def file_hashes(path: Path, files: Iterable[Path]) -> dict[str, str]:
+    """{name of a file, seen from the folder `path` or from that of the file `path`: SHA-256 of its bytes}."""
+    place = path if path.is_dir() else path.parent
+    hashes = {}
+    for file in files:
+        with file.open("rb") as opened:
+            hashes[Path(os.path.relpath(file, place)).as_posix()] = hashlib.file_digest(opened, "sha256").hexdigest()
+    return hashes
+
+
+def row_hashes(rows: dict[str, list[Example]]) -> dict[str, str]:
+    """{split on the hub: SHA-256 of its items}. A revision of the data set that changes no item changes none of them."""
+    hashes = {}
+    for split, examples in rows.items():
+        sha = hashlib.sha256()
+        for row in examples:
+            text = json.dumps([row.question, row.answer, row.solution, row.skill, row.meta], sort_keys=True, default=str)
+            sha.update(text.encode() + b"\n")
+        hashes[f"{split} (hub)"] = sha.hexdigest()
+    return hashes
 
 
 def read_file(path: Path) -> Iterable[tuple[str, Row]]:

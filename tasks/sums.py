@@ -483,6 +483,7 @@ class Sums:
         self.name = name
         self.changes = changes
         self.twin = "sums_plus" if name == "sums" else None
+        self.data: dict[str, str] = {}
 
     def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
         """`limit` problems of a split, skills in turn; the first n are the same for any limit >= n.

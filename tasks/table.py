@@ -25,7 +25,7 @@ from ..signatures.errors import TaskError, UsageError
 from ..signatures.records import Example, Message, Verdict
 from . import choice, code, number
 from .base import SPLITS, Runner
-from .rows import Row, RowTask, field, from_hub, from_path
+from .rows import Row, RowTask, field, file_hashes, files_under, from_hub, from_path, row_hashes
 
 KINDS = {"exact": "text", "contains": "text", "regex": "text", "math": "text", "number": "number", "choice": "choice", "code": "code"}
 """The verdicts, and what an answer is for each; a DSPy metric's answers are text."""
@@ -111,9 +111,11 @@ class Table(RowTask):
         self.brief = settings.brief or _BRIEF.get(settings.verdict, _PLAIN_BRIEF)
         self._verdict = self._judge(runner)
         rows: dict[str, list[Example]] = {}
-        for split, where, row in self._hub_rows(rest) if source == "hf" else from_path(Path(rest).expanduser()):
+        path = Path(rest).expanduser()
+        for split, where, row in self._hub_rows(rest) if source == "hf" else from_path(path):
             rows.setdefault(split, []).append(self.read(row, split, where))
-        self._keep(rows, whole=source != "hf" and not Path(rest).expanduser().is_dir())
+        self._keep(rows, whole=source != "hf" and not path.is_dir())
+        self.data = row_hashes(self._rows or {}) if source == "hf" else file_hashes(path, [file for _, file in files_under(path)])
 
     def _hub_rows(self, rest: str) -> Any:
         match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]+)\])?", rest)

@@ -128,6 +128,57 @@ def test_a_run_of_another_config_is_refused_with_the_field_that_differs(tmp_path
         pass
 
 
+OLD = {"train.jsonl": "a1", "dev.jsonl": "b2"}
+
+
+def begun(path, task="gsm8k:here", *data):
+    """A run over `data` in which something was done."""
+    with RunDir(path, load_config(overrides={"task": task}), data) as run:
+        run.stage("round-1/mine").finish({"rows.jsonl": [row("a")]})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        (OLD | {"train.jsonl": "a2"}, "train.jsonl has changed; put them back"),
+        ({"train.jsonl": "a1"}, "dev.jsonl is gone"),
+        (OLD | {"test.jsonl": "c3"}, "test.jsonl is new"),
+    ],
+)
+def test_a_run_whose_data_changed_is_refused_with_the_files_that_changed(tmp_path, new, said):
+    path = begun(tmp_path / "run", "gsm8k:here", ("gsm8k", OLD), ("guard", {}))
+    before = (path / "run.json").read_bytes()
+    config = load_config(overrides={"task": "gsm8k:here"})
+    with pytest.raises(RunError, match="the data of task gsm8k are not those that") as caught:
+        RunDir(path, config, [("gsm8k", new), ("guard", {})])
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert (path / "run.json").read_bytes() == before
+    with RunDir(path, config, [("gsm8k", OLD), ("guard", {})]):
+        assert (path / "run.json").read_bytes() == before
+
+
+def test_a_run_goes_on_where_its_data_moved_and_nowhere_else(tmp_path):
+    path = begun(tmp_path / "run", "gsm8k:here", ("gsm8k", OLD))
+    moved = load_config(overrides={"task": "gsm8k:there"})
+    for other in ([("gsm8k", OLD | {"train.jsonl": "a2"})], [("gsm_plus", OLD)], [("gsm8k", OLD), ("guard", OLD)], []):
+        with pytest.raises(RunError, match="was made with task = 'gsm8k:here', not 'gsm8k:there'"):
+            RunDir(path, moved, other)
+    with RunDir(path, moved, [("gsm8k", OLD)]):
+        assert read_config(path).task == "gsm8k:there"
+
+
+def test_data_that_are_read_later_are_kept_from_then_on(tmp_path):
+    path = begun(tmp_path / "run", "mmlu", ("mmlu", {}))
+    config = load_config(overrides={"task": "mmlu"})
+    with RunDir(path, config, [("mmlu", {})]) as run:
+        run.check(config, [("mmlu", OLD)])
+    with RunDir(path, config, [("mmlu", {})]):
+        pass
+    with pytest.raises(RunError, match=r"train\.jsonl has changed"):
+        RunDir(path, config, [("mmlu", OLD | {"train.jsonl": "a2"})])
+
+
 def test_a_run_in_which_nothing_was_done_takes_another_config(tmp_path):
     with RunDir(tmp_path / "run", load_config(overrides={"target.model": "no/such"})):
         pass

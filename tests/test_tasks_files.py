@@ -1,6 +1,8 @@
 """The task `gsm8k:PATH` and its files, good and bad."""
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ GOOD = [{"question": f"What is {n} + 1?", "answer": f"{n}+1=<<{n}+1={n + 1}>>{n 
 
 
 def write(path: Path, rows: list[dict]) -> Path:
+    path.parent.mkdir(exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8", newline="\n")
     return path
 
@@ -44,6 +47,23 @@ def test_a_folder_with_dev_keeps_all_of_train(tmp_path):
     write(tmp_path / "dev.jsonl", GOOD[:7])
     task = load_task(f"gsm8k:{tmp_path}")
     assert (len(task.examples("train")), len(task.examples("dev")), len(task.examples("test"))) == (200, 7, 0)
+
+
+def test_what_was_read_is_named_from_its_folder_and_told_by_its_content(tmp_path):
+    write(tmp_path / "a/train.jsonl", GOOD)
+    write(tmp_path / "a/test.jsonl", GOOD[:5])
+    write(tmp_path / "a/notes.jsonl", GOOD)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    here, there = (load_task(f"gsm8k:{tmp_path / name}").data for name in "ab")
+    assert here == there
+    assert here["test.jsonl"] == hashlib.sha256((tmp_path / "a/test.jsonl").read_bytes()).hexdigest()
+    assert sorted(here) == ["test.jsonl", "train.jsonl"]
+    assert load_task(f"jsonl:{tmp_path / 'a'}").data == here
+    assert load_task(f"gsm8k:{tmp_path / 'a/train.jsonl'}").data == {"train.jsonl": here["train.jsonl"]}
+    write(tmp_path / "b/train.jsonl", [GOOD[0] | {"answer": "#### 7"}, *GOOD[1:]])
+    changed = load_task(f"gsm8k:{tmp_path / 'b'}").data
+    assert changed["test.jsonl"] == here["test.jsonl"] and changed["train.jsonl"] != here["train.jsonl"]
+    assert load_task("sums").data == {}
 
 
 def test_line_separators_inside_strings_and_a_byte_order_mark_are_harmless(tmp_path):

@@ -33,6 +33,7 @@ def test_mmlu_is_read_in_its_three_forms(tmp_path):
     for (example,) in forms:
         assert (example.answer, example.skill) == ("A", "chemistry")
         assert example.question == "What is ice?\nA. water\nB. iron\nC. salt\nD. sand"
+    assert list(load_task(f"mmlu:{tmp_path / 'csv'}").data) == ["test/chemistry_test.csv"]
 
 
 def test_parquet_files_are_read_as_jsonl_is(tmp_path):
@@ -251,6 +252,7 @@ def test_bbh_takes_its_worked_examples_from_cot_prompts_where_they_lie(tmp_path)
         asked = [row for split in ("train", "dev", "test") for row in task.examples(split)]
         assert {row.question for row in asked} == {text for text, _ in rows} - {"3 + 1 ="}
         assert task.prompt(asked[0])[0]["content"].startswith("Add.\n\nQ: 3 + 1 =")
+        assert sorted(Path(name).name for name in task.data) == ["sums.json", "sums.txt"]
 
 
 def test_bbh_does_not_read_the_next_question_that_a_model_asks_itself(tmp_path):

@@ -210,6 +210,10 @@ def test_hub_names_are_taken_apart_and_their_splits_mapped(monkeypatch):
     assert [task.examples(split)[0].question for split in ("train", "dev", "test")] == ["train[:90%] q", "train[90%:] q", "test q"]
     load_task("hf:plain", TableSettings(splits={"test": "validation"}))
     assert asked[-1] == ("plain", None, "validation")
+    assert sorted(task.data) == ["dev (hub)", "test (hub)", "train (hub)"]
+    assert load_task("hf:some/gsm8k[main]", settings).data == task.data
+    other = load_task("hf:some/gsm8k[main]", settings.model_copy(update={"splits": {"train": "train", "test": "test"}}))
+    assert other.data["test (hub)"] == task.data["test (hub)"] and other.data["train (hub)"] != task.data["train (hub)"]
     with pytest.raises(UsageError, match="NAME"):
         load_task("hf:a[b")
 
