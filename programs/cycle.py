@@ -11,14 +11,14 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..sandbox import Limits, Sandbox, open_sandbox
 from ..signatures.calls import in_flight
-from ..signatures.errors import ErrataError, TaskError, UsageError
+from ..signatures.errors import BudgetReached, ErrataError, TaskError, UsageError
 from ..signatures.records import (
     Attempt,
     Example,
@@ -469,12 +469,15 @@ class Cycle:
 
         return tell
 
-    def _counted(self, title: str, rows: Iterable[T], total: int) -> Iterator[T]:
-        """The same rows, with a line of progress every ten seconds."""
+    def _counted(self, title: str, rows: Generator[T], total: int) -> Generator[T]:
+        """The same rows, with a line of progress every ten seconds, until the cap on time is reached."""
         started = said = time.monotonic()
         for number, row in enumerate(rows, 1):
             yield row
-            self.ledger.check_time()
+            try:
+                self.ledger.check_time()
+            except BudgetReached as reached:
+                rows.throw(reached)  # what is under way is finished, what has not begun is dropped
             now = time.monotonic()
             if now - said >= 10 and number < total:
                 said = now

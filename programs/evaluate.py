@@ -5,7 +5,7 @@ What is not here: batching and decoding (errata.trainers.target), and what a rig
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ WIDTH = max(8, os.cpu_count() or 1)
 """Code answers under way in the sandbox at the same time."""
 
 
-def attempts(task: Task, examples: Sequence[Example], target: Target) -> Iterator[tuple[Example, Attempt]]:
+def attempts(task: Task, examples: Sequence[Example], target: Target) -> Generator[tuple[Example, Attempt]]:
     """The target's greedy answer to each example, judged, in the order in which batches finish."""
     prompts = [task.prompt(example) for example in examples]
 
@@ -34,7 +34,7 @@ def attempts(task: Task, examples: Sequence[Example], target: Target) -> Iterato
     return judged(task, judge, target.generate(prompts, max_new_tokens=task.max_new_tokens))
 
 
-def judged(task: Task, judge: Callable[[T], R], answers: Iterable[T]) -> Iterator[R]:
+def judged(task: Task, judge: Callable[[T], R], answers: Iterable[T]) -> Generator[R]:
     """judge(answer) of each answer, in their order. Those of code tasks run in the sandbox, WIDTH at a time, while further ones come in."""
     if task.kind != "code":
         yield from map(judge, answers)
@@ -52,7 +52,7 @@ def judged(task: Task, judge: Callable[[T], R], answers: Iterable[T]) -> Iterato
         pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt nobody waits for what was queued
 
 
-Rows = Iterable[tuple[Example, Attempt]]
+Rows = Generator[tuple[Example, Attempt]]
 
 
 def evaluate(

@@ -187,6 +187,8 @@ class Ledger:
         self.budget = budget or Budget()
         self._file: FileIO | None = None
         self._fold = _Fold(self.path)
+        self._whole: int | None = self._fold.whole
+        """Bytes that the file keeps when it is first opened; None once it was."""
         self._lock = threading.RLock()
         self._asking: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._under_way = 0
@@ -256,10 +258,13 @@ class Ledger:
             self._fold.add(line)
 
     def _open(self, path: Path) -> FileIO:
-        """At the first line, so that a run without calls has no file. A last line that a kill cut is dropped."""
+        """At the first line, so that a run without calls has no file. A last line that a kill cut is dropped. A call that was under way
+        when the ledger was closed opens it again."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
-        self._file.truncate(self._fold.whole)
+        if self._whole is not None:
+            self._file.truncate(self._whole)
+            self._whole = None
         return self._file
 
 

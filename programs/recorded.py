@@ -25,7 +25,7 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -148,7 +148,7 @@ def take(recorded: Recorded, task: Task, stage: Stage, folder: Path) -> dict[str
     return document | {"unjudged_reasons": dict(reasons.most_common())}
 
 
-def _judged(rows: Sequence[tuple[Example, Answer]], missing: Iterable[int], task: Task) -> Iterator[tuple[int, Attempt]]:
+def _judged(rows: Sequence[tuple[Example, Answer]], missing: Iterable[int], task: Task) -> Generator[tuple[int, Attempt]]:
     def judge(index: int) -> tuple[int, Attempt]:
         example, answer = rows[index]
         if answer.response is None:

@@ -14,8 +14,8 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, TypeVar
@@ -118,7 +118,7 @@ class Stage:
         name: str,
         items: Sequence[T],
         key: Callable[[T], str],
-        produce: Callable[[list[T]], Iterable[tuple[T, R]]],
+        produce: Callable[[list[T]], Generator[tuple[T, R]]],
         record: type[R],
     ) -> list[R]:
         """One row an item, in the order of `items`: those of `<name>.part` are kept, `produce` makes the rest in any order.
@@ -134,8 +134,8 @@ class Stage:
             with disk_errors(part):
                 part.parent.mkdir(parents=True, exist_ok=True)
                 file = part.open("ab", buffering=0)
-            with file:
-                for item, row in produce(missing):
+            with file, closing(produce(missing)) as produced:
+                for item, row in produced:
                     line = json.dumps([key(item), row.model_dump(mode="json")]).encode() + b"\n"
                     with self._lock, disk_errors(part):
                         append(file, line)

@@ -8,7 +8,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from email.utils import parsedate_to_datetime
@@ -68,8 +68,11 @@ class Pace:
             return self._error
 
 
-def in_flight(work: Callable[[T], R], items: Sequence[T], width: int) -> Iterator[tuple[T, R]]:
-    """(item, work(item)) as they finish, `width` at a time, each in a copy of the caller's context. An error stops what has not begun."""
+def in_flight(work: Callable[[T], R], items: Sequence[T], width: int) -> Generator[tuple[T, R]]:
+    """(item, work(item)) as they finish, `width` at a time, each in a copy of the caller's context.
+
+    An error, of `work` or thrown in, stops what has not begun and waits for what is under way; an interrupt or `close` does not wait.
+    """
     pool, wait = ThreadPoolExecutor(max_workers=width), True
     waiting = {pool.submit(copy_context().run, work, item): item for item in items}
     try:

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,27 @@ def test_a_run_killed_at_every_boundary_and_inside_generation_and_training_ends_
     assert mine.keys() == theirs.keys()
     different = [name for name in mine if mine[name] != theirs[name]]
     assert different == []
+
+
+def test_the_sandbox_is_opened_once_however_many_threads_ask_for_it_at_once(tmp_path, monkeypatch):
+    from errata.programs import cycle as module
+
+    opened = []
+
+    class Slow:
+        def __init__(self, **_):
+            opened.append(self)
+            time.sleep(0.05)
+
+        def close(self):
+            opened.remove(self)
+
+    monkeypatch.setattr(module, "open_sandbox", Slow)
+    with module.Cycle(load_config(), tmp_path / "run", say=lambda line: None) as loop, ThreadPoolExecutor(16) as pool:
+        ready = threading.Barrier(16)
+        found = list(pool.map(lambda _: (ready.wait(), loop.sandbox)[1], range(16)))
+        assert opened == [found[0]] == list(set(found))
+    assert opened == []
 
 
 def test_an_interrupt_says_how_to_continue_and_leaves_a_usable_run(tmp_path):

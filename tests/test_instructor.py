@@ -27,9 +27,9 @@ from errata.cli import app
 from errata.programs import Cycle, LearnFromContrast, LearnFromError
 from errata.programs.config import CycleConfig, InstructorSettings, Items
 from errata.programs.instructor import Patience, Unreadable, instructed_by, open_instructor, rejection
-from errata.programs.ledger import FILE, REASKS, Budget, Ledger, Sums, count_tokens, estimate, read_ledger, route
+from errata.programs.ledger import FILE, REASKS, Answer, Budget, Ledger, Sums, count_tokens, estimate, read_ledger, route
 from errata.signatures.errors import BudgetReached, InstructorError, RunError, UsageError
-from errata.signatures.records import Attempt, Example, Failure, Verdict
+from errata.signatures.records import Attempt, Example, Failure, Taught, Verdict
 
 FAST = Patience(attempts=4, first=0.01, most=5.0)
 GOOD = Reply("[[ ## answer ## ]]\nblue\n\n[[ ## completed ## ]]")
@@ -359,6 +359,14 @@ def test_a_line_that_a_kill_cut_is_dropped_and_its_answer_asked_for_again(tmp_pa
         assert read_ledger(tmp_path)["total"]["calls"] == 2
 
 
+def test_an_answer_that_comes_after_the_end_is_kept_beside_the_others(tmp_path):
+    kept = Answer("text", "stop", 1, 1, True, None)
+    with Ledger(tmp_path) as ledger:
+        ledger.keep("teach", "one", kept)
+    ledger.keep("teach", "two", kept)
+    assert read_ledger(tmp_path)["total"]["calls"] == 2
+
+
 def test_a_run_without_calls_has_no_file(tmp_path):
     with Ledger(tmp_path):
         pass
@@ -537,6 +545,60 @@ def test_the_command_stops_at_a_cap_with_code_4_and_continues_under_a_higher_one
         assert done.exit_code == 0, done.stderr
         assert len(server.seen) == 8
         assert read_ledger(Path(json.loads(done.stdout)["run"]))["stages"]["round-1/teach"]["calls"] == 8
+
+
+def test_a_cap_inside_a_stage_keeps_its_rows_and_ends_its_calls_and_the_rest_is_done_later(tmp_path):
+    config = CycleConfig(errors="all", items=Items(train=30), instructor=InstructorSettings(in_flight=2))
+    asked = []
+
+    def begin(folder, most):
+        """Teach until `most` rows are written, when the time is over."""
+        loop = Cycle(config, tmp_path / folder, say=lambda line: None)
+        part = tmp_path / folder / "round-1/teach/taught.jsonl.part"
+
+        def strategy(failure, brief, prove):
+            asked.append(failure.id)
+            while (written := part.read_bytes().count(b"\n")) < min(len(asked) - 2, most):  # the two under way; others are written soon
+                time.sleep(0.001)
+            if written >= most:
+                loop.ledger.budget = Budget(max_time=60, started=time.monotonic() - 61)
+            return Taught(failure_id=failure.id, diagnosis=None, program=None)
+
+        loop.strategy = strategy
+        strategy.contrasts = 0
+        with loop:
+            loop.run(until="teach")
+        return (tmp_path / folder / "round-1/teach/taught.jsonl").read_bytes()
+
+    whole = begin("whole", 99)
+    asked.clear()
+    with pytest.raises(BudgetReached, match="60 seconds is reached") as caught:
+        begin("capped", 9)
+    assert caught.value.exit_code == 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    kept = {json.loads(line)[0] for line in (tmp_path / "capped/round-1/teach/taught.jsonl.part").open()}
+    assert len(kept) >= 9
+    asked.clear()
+    assert begin("capped", 99) == whole
+    assert not kept & set(asked)
+
+
+def test_an_interrupt_does_not_wait_for_a_server_that_is_silent(tmp_path):
+    heard = threading.Event()
+
+    def script(body, number):
+        heard.set()
+        return Reply("late", delay=3600)
+
+    with OpenAIServer(script) as server:
+        command = ["generate", "--as-errors", "--limit", "4", "--instructor", "openai/loopback", "--run", str(tmp_path / "run")]
+        command += ["--set", f"instructor.api_base={server.url}"]
+        with subprocess.Popen([sys.executable, "-m", "errata.cli", *command], stderr=subprocess.PIPE, text=True) as process:
+            assert heard.wait(120)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)  # the server would hold it for an hour
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "errata: interrupted; what was done is kept, and the same command continues"
 
 
 # ---- before anything is spent
