@@ -9,7 +9,7 @@ The task judges; a DSPy metric judges through a task whose verdict it is (`jsonl
 What is not here: the LM itself and its training (errata.trainers.provider), answers of a bare target (errata.programs.evaluate).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -109,7 +109,7 @@ def answers(
     inputs: Callable[[Task, Example], dict[str, Any]] = as_question,
     response: Callable[[dspy.Prediction], str] = as_response,
     threads: int = 16,
-) -> Iterator[tuple[Example, Attempt]]:
+) -> Generator[tuple[Example, Attempt]]:
     """What the module answers to each example, judged, as they finish; `lm` serves predictors without one of their own.
 
     A response that the adapter cannot read is a wrong answer. An item on which the module raises is unjudged; the `FAULTS + 1`st raises
