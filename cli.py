@@ -267,6 +267,34 @@ def trace(
 
 
 @app.command()
+def prompt(
+    strategy: Annotated[str, typer.Argument(help="LearnFromError or LearnFromContrast.")] = "LearnFromError",
+    task: TaskName = None,
+    failure: Annotated[str | None, typer.Option("--failure", help="Id of an error or item, or its beginning.")] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Run whose errors and answers are shown; default: a train item.")] = None,
+    config: Config = None,
+    adapter: Annotated[str, typer.Option("--adapter", help="chat (what Errata sends), json or xml.")] = "chat",
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Print what an instructor would be sent for one error, with its tokens; nothing is sent."""
+    with one_line_errors():
+        if run is not None and not (run / "run.json").exists():
+            usage(f"{run} is not a run directory: it has no run.json; leave --run out to see the prompt for a train item")
+        loop = prepared(config, {"task": task, "generate.strategy": strategy}, set_, run, quiet=True)
+        from errata.programs import prompt as prompts
+
+        if run is None:
+            found = prompts.unanswered(loop.task.examples("train", loop.config.items.train, seed=loop.config.seed + 1))
+        else:
+            found = prompts.recorded_failures(run, loop.strategy.contrasts)
+        shown = prompts.choose(found, failure)
+        calls = prompts.prompts(loop.strategy, shown, loop.task.brief, adapter)
+        document = {"strategy": strategy, "failure": shown.failure.id, "adapter": adapter, "calls": [call._asdict() for call in calls]}
+        emit(as_json, document, "\n\n".join([f"error {shown.failure.id}", *map(prompts.text, calls)]))
+
+
+@app.command()
 def doctor(
     config: Config = None,
     task: TaskName = None,

@@ -9,7 +9,8 @@ from ..signatures.teach import DiagnoseError
 def reference_text(failure: Failure) -> str:
     """The reference solution and answer as the instructor reads them."""
     example = failure.attempt.example
-    return f"{example.solution}\n#### {example.answer}".strip()
+    last = f"#### {example.answer}"
+    return example.solution if example.solution.endswith(last) else f"{example.solution}\n{last}".strip()
 
 
 def solved_text(contrasts: tuple[Attempt, ...]) -> str:

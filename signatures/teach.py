@@ -14,16 +14,21 @@ CONTRACT = """\
 Write one Python module. It may import only: {modules}.
 
 def draw(rng, level):      # rng: random.Random; level 1..5, 3 = as hard as the error. Returns JSON-able parameters, a dict.
-def make(**params):        # returns {{"question": str, "solution": str (worked steps), "answer": str (the number)}}. The answer is COMPUTED
-def wrong(**params):       # optional: the answer (str) that the misconception gives for the same parameters
+def make(**params):        # returns {{"question": str, "solution": str, "answer": str (the number)}}. The answer is COMPUTED; the solution
+                           # works it out in the form that the task describes, without the last line, which the host adds
+def wrong(**params):       # optional: the answer (str) that the misconception gives for the same parameters; None where it gives none
 ANCHORS = {{"<failure id>": {{...}}}}   # the parameters for which make() rebuilds the error's own question and gold answer
 
 What is checked, by running it:
 - make(**ANCHORS[id]) gives the gold answer of that error, and a question that is recognisably the same problem.
 - wrong(**ANCHORS[id]), when given, is the very answer that the model gave; on drawn problems it differs from the right one.
-- draw() depends on rng and level alone, and 200 draws give at least 50 distinct problems: vary numbers, wording and what is asked.
-- Problems are sensible: whole people, no negative counts, answers that come out clean where the error's own does.
+- Each solution comes to its answer.
+- draw() depends on rng and level alone, and 200 draws give at least 50 distinct problems: vary numbers, wording and what is asked. All of
+  them together take a few seconds at most.
 - Each row is built alone: no state is kept between calls, nothing is read or written outside the module.
+
+What you must see to: problems are sensible (whole people, no negative counts, answers that come out clean where the error's own does),
+and each has one answer.
 
 Example, for the error "Ann has 3 bags of 4 apples and eats 2. How many are left?" answered with 14:
 
@@ -57,14 +62,16 @@ class DiagnoseError(dspy.Signature):
     say so instead of inventing an error."""
 
     task: str = dspy.InputField(desc="what the model is asked to do, and the form of its answers")
-    question: str = dspy.InputField()
+    question: str = dspy.InputField(desc="what the model was asked")
     reference: str = dspy.InputField(desc="the reference solution and answer, or `(hidden)`")
-    response: str = dspy.InputField(desc="what the model answered; it was judged wrong")
+    response: str = dspy.InputField(desc="what the model answered; it was judged wrong. `(empty)`: it was not asked; say what is hard here")
 
-    verdict: Literal["error", "reference_wrong", "ambiguous"] = dspy.OutputField()
-    skill: str = dspy.OutputField(desc="the skill that is missing, two to eight words, the same words for the same skill")
+    evidence: str = dspy.OutputField(desc="the words of the response where it first departs, and what should stand there")
+    verdict: Literal["error", "reference_wrong", "ambiguous"] = dspy.OutputField(
+        desc="`error`: the response is wrong; `reference_wrong`: the reference is; `ambiguous`: there is more than one fair answer"
+    )
     misconception: str = dspy.OutputField(desc="one to three sentences")
-    evidence: str = dspy.OutputField(desc="the words of the response that show it")
+    skill: str = dspy.OutputField(desc="the skill that is missing, two to eight words, the same words for the same skill")
     teach: str = dspy.OutputField(desc="what practice problems must vary, and what they must keep, to teach the skill")
 
 
@@ -82,16 +89,16 @@ class WriteProgram(dspy.Signature):
     """Write a sample-generation program which makes practice problems that teach the missing skill. The program proves itself:
     it must rebuild the error's own problem and gold answer from parameters. Follow the contract exactly."""
 
-    contract: str = dspy.InputField()
+    contract: str = dspy.InputField(desc="what the program must be, with an example")
     task: str = dspy.InputField(desc="what the model is asked to do, and the form of its answers")
     failure_id: str = dspy.InputField(desc="the key of the error in ANCHORS")
-    question: str = dspy.InputField()
+    question: str = dspy.InputField(desc="what the model was asked")
     reference: str = dspy.InputField(desc="the reference solution and answer")
-    response: str = dspy.InputField(desc="what the model answered")
-    skill: str = dspy.InputField()
-    misconception: str = dspy.InputField()
-    teach: str = dspy.InputField()
-    boundary: str = dspy.InputField(desc="what the model can and cannot do; may be empty. Levels run from the one side to the other")
+    response: str = dspy.InputField(desc="what the model answered; `(empty)`: it was not asked, write no wrong()")
+    skill: str = dspy.InputField(desc="what the model lacks")
+    misconception: str = dspy.InputField(desc="what it believes instead")
+    teach: str = dspy.InputField(desc="what the problems must vary, and what they must keep")
+    boundary: str = dspy.InputField(desc="what the model can do and what it cannot; may be empty. Levels run from the one to the other")
 
     refusal: str = dspy.OutputField(desc="empty, or the reason why no honest program can be written")
     program: dspy.Code["python"] = dspy.OutputField(desc="the whole module in one fenced block")
