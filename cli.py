@@ -30,6 +30,7 @@ TaskName = Annotated[str | None, typer.Option("--task", help="What is asked, e.g
 TargetName = Annotated[str | None, typer.Option("--target", help="tiny, a folder, or the hub id of a causal LM.")]
 Adapter = Annotated[str | None, typer.Option("--adapter", help="PEFT adapter on the target.")]
 Instructor = Annotated[str | None, typer.Option("--instructor", help="offline, or a model name as dspy.LM takes it.")]
+State = Annotated[str | None, typer.Option("--strategy-state", help="JSON of an optimized strategy, as errata optimize writes it.")]
 StrategyName = Annotated[str | None, typer.Option("--strategy", help="LearnFromError or LearnFromContrast.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of every draw.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any config field, e.g. --set train.epochs=2. May be repeated.")]
@@ -57,6 +58,7 @@ def cycle(
     adapter: Adapter = None,
     instructor: Instructor = None,
     strategy: StrategyName = None,
+    state: State = None,
     rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds, each from the weights accepted last.")] = None,
     seed: Seed = None,
     set_: Set = None,
@@ -70,7 +72,13 @@ def cycle(
 ) -> None:
     """Run the whole loop: find errors, teach, train, and keep the new weights only when they are better."""
     flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
-    flags |= {"generate.strategy": strategy, "rounds": rounds, "seed": seed, **caps(max_calls, max_tokens, max_cost, max_time)}
+    flags |= {
+        "generate.strategy": strategy,
+        "generate.state": state,
+        "rounds": rounds,
+        "seed": seed,
+        **caps(max_calls, max_tokens, max_cost, max_time),
+    }
     with one_line_errors(), opened(config, flags, set_, run, quiet) as loop:
         from errata.programs import report
 
@@ -163,6 +171,7 @@ def generate(
     adapter: Adapter = None,
     instructor: Instructor = None,
     strategy: StrategyName = None,
+    state: State = None,
     as_errors: Annotated[
         bool, typer.Option("--as-errors", help="Take every train item as an error without an answer; no target runs.")
     ] = False,
@@ -184,7 +193,13 @@ def generate(
 ) -> None:
     """From errors to checked samples: diagnose, write programs, prove them, draw rows. Stops before training."""
     flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
-    flags |= {"generate.strategy": strategy, "seed": seed, "generate.failures": limit, "generate.rows": rows}
+    flags |= {
+        "generate.strategy": strategy,
+        "generate.state": state,
+        "seed": seed,
+        "generate.failures": limit,
+        "generate.rows": rows,
+    }
     flags |= caps(max_calls, max_tokens, max_cost, max_time)
     if as_errors:
         flags |= {"errors": "all", "items.train": limit}
@@ -214,6 +229,7 @@ def train(
     adapter: Adapter = None,
     instructor: Instructor = None,
     strategy: StrategyName = None,
+    state: State = None,
     seed: Seed = None,
     set_: Set = None,
     max_calls: MaxCalls = None,
@@ -226,7 +242,12 @@ def train(
 ) -> None:
     """Run a round up to its training, without deciding on the weights."""
     flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
-    flags |= {"generate.strategy": strategy, "seed": seed, **caps(max_calls, max_tokens, max_cost, max_time)}
+    flags |= {
+        "generate.strategy": strategy,
+        "generate.state": state,
+        "seed": seed,
+        **caps(max_calls, max_tokens, max_cost, max_time),
+    }
     with one_line_errors(), opened(config, flags, set_, run, quiet, "train") as loop:
         from errata.programs.cycle import trained
 
@@ -272,6 +293,7 @@ def prompt(
     task: TaskName = None,
     failure: Annotated[str | None, typer.Option("--failure", help="Id of an error or item, or its beginning.")] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run whose errors and answers are shown; default: a train item.")] = None,
+    state: State = None,
     config: Config = None,
     adapter: Annotated[str, typer.Option("--adapter", help="chat (what Errata sends), json or xml.")] = "chat",
     set_: Set = None,
@@ -281,7 +303,7 @@ def prompt(
     with one_line_errors():
         if run is not None and not (run / "run.json").exists():
             usage(f"{run} is not a run directory: it has no run.json; leave --run out to see the prompt for a train item")
-        loop = prepared(config, {"task": task, "generate.strategy": strategy}, set_, run, quiet=True)
+        loop = prepared(config, {"task": task, "generate.strategy": strategy, "generate.state": state}, set_, run, quiet=True)
         from errata.programs import prompt as prompts
 
         if run is None:
@@ -349,6 +371,9 @@ def prepared(
     base = read_config(run) if run is not None and config is None and (run / "run.json").exists() else None
     loaded = load_config(config, dict.fromkeys(nulls or []) | given(flags, settings), base)
     if run is None:
+        from errata.programs.strategy import pinned
+
+        loaded = pinned(loaded)
         fixed = loaded.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
         run = Path("runs") / f"{slug(loaded.task)}-{loaded.generate.strategy}-{content_hash(fixed)[:6]}"
     from errata.programs.cycle import Cycle
