@@ -118,13 +118,11 @@ def evaluate(
             usage(f"there is no split {split!r}; choose train, dev or test")
         with opened(config, flags, set_, run, quiet, "mine") as loop:
             from errata.programs.evaluate import by_skill, counts, share
-            from errata.programs.report import percent
+            from errata.programs.report import measured, outcomes
 
             rows = loop.scores(loop.task, split, loop.config.target)
             shares = {name: share(group) for name, group in {"all": rows, **by_skill(rows)}.items()}
-            lines = [f"{loop.task.name} {split}, % right with 95 % interval"]
-            lines += [f"  {name:34}{percent(row):>20}  of {row['items']}" for name, row in shares.items()]
-            lines += [", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts(rows).items())]
+            lines = [f"{loop.task.name} {split}, with 95 % interval", *measured(shares), f"{len(rows)} items: {outcomes(counts(rows))}"]
             emit(as_json, counts(rows) | {"skills": shares, "run": str(loop.path)}, "\n".join(lines))
 
 
@@ -145,6 +143,7 @@ def import_(
     """Take answers that a model has already given, judge them, and let `errata generate` and `errata cycle` go on from there."""
     with one_line_errors():
         from errata.programs import recorded
+        from errata.programs.report import outcomes
 
         if task is None and config is None and not (run and (run / "run.json").exists()):
             usage("say what the answers answer, e.g. --task gsm8k, or --task gsm8k:PATH where the gold is in the task's own data")
@@ -156,8 +155,7 @@ def import_(
         lines = [
             f"{one['file']}: {one['answers']} answers ({', '.join(one['forms'])}), {one['left_out']} left out" for one in result["files"]
         ]
-        names = ("items", "right", "wrong", "no_answer", "cut", "unjudged", "held_out")
-        lines += [", ".join(f"{result[name]} {name.replace('_', ' ')}" for name in names)]
+        lines += [f"{result['items']} answers: {outcomes(result)}; {result['held_out']} of them to dev or test items"]
         lines += [f"  unjudged: {reason}: {count}" for reason, count in result["unjudged_reasons"].items()]
         emit(as_json, result, "\n".join([*lines, f"attempts: {result['attempts']}; next: errata generate --run {loop.path}"]))
 

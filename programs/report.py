@@ -111,7 +111,7 @@ def table(report: dict[str, Any]) -> str:
         lines.append(f"{name} ({items} items), % right with 95 % interval")
         lines += _table(evaluation)
         for side in ("before", "after"):
-            lines.append(f"  {side}: {_outcomes(evaluation[side])}")
+            lines.append(f"  {side}: {outcomes(evaluation[side])}")
         lines.append("")
     last = report["rounds"][-1]
     if not report["accepted"] and last["dev"]:
@@ -127,10 +127,24 @@ def table(report: dict[str, Any]) -> str:
 
 
 def _table(evaluation: dict[str, Any]) -> list[str]:
-    lines = [f"  {'':34}{'before':>20}{'after':>20}{'change':>22}"]
+    lines = [f"  {'':24}{'before':>18}{'after':>18}{'change':>20}{'no answer':>13}{'cut':>13}"]
     for label, row in ({"all": evaluation} | (evaluation["skills"] if len(evaluation["skills"]) > 1 else {})).items():
-        lines.append(f"  {label[:33]:34}{percent(row['before']):>20}{percent(row['after']):>20}{_change(row['change']):>22}")
+        told = "".join(f"{_before_after(row, name):>13}" for name in ("no_answer", "cut"))
+        lines.append(f"  {label[:23]:24}{percent(row['before']):>18}{percent(row['after']):>18}{_change(row['change']):>20}{told}")
     return lines
+
+
+def measured(shares: dict[str, dict[str, Any]]) -> list[str]:
+    """Lines of a table of one evaluation: its rows by name, as `errata.programs.evaluate.share` gives them."""
+    names = ("items", "no_answer", "cut", "unjudged")
+    lines = [f"  {'':34}{'% right':>18}" + "".join(f"{name.replace('_', ' '):>11}" for name in names)]
+    for label, row in shares.items():
+        lines.append(f"  {label[:33]:34}{percent(row):>18}" + "".join(f"{row[name]:>11}" for name in names))
+    return lines
+
+
+def _before_after(row: dict[str, Any], name: str) -> str:
+    return f"{row['before'][name]} -> {row['after'][name]}"
 
 
 def percent(row: dict[str, Any]) -> str:
@@ -143,7 +157,8 @@ def _change(row: dict[str, Any]) -> str:
     return f"{100 * row['difference']:+.1f} [{100 * row['low']:+.0f}, {100 * row['high']:+.0f}]" if row["pairs"] else "-"
 
 
-def _outcomes(row: dict[str, Any]) -> str:
+def outcomes(row: dict[str, Any]) -> str:
+    """Counts as `errata.programs.evaluate.counts` gives them, in words."""
     return (
         f"{row['right']} right, {row['wrong']} wrong (of these {row['no_answer']} without a readable answer, "
         f"{row['cut']} cut at the token limit), {row['unjudged']} unjudged"
@@ -179,7 +194,7 @@ def page(report: dict[str, Any], path: Path) -> str:
     parts = ["<h1>Errata: what this run achieved</h1>", _answer(report)]
     for name, evaluation in report["evaluations"].items():
         parts.append(f"<h2>{_text(name)}</h2>{_plot(evaluation)}{_skills(evaluation)}")
-        parts.append(f"<p class=soft>before: {_outcomes(evaluation['before'])}<br>after: {_outcomes(evaluation['after'])}</p>")
+        parts.append(f"<p class=soft>before: {outcomes(evaluation['before'])}<br>after: {outcomes(evaluation['after'])}</p>")
     for row in report["rounds"]:
         parts.append(_round_page(row, path))
     parts.append("<h2>Not checked</h2>" + "".join(f"<p>{_text(line)}</p>" for line in report["not_checked"]))
@@ -217,8 +232,9 @@ def _skills(evaluation: dict[str, Any]) -> str:
         lines.append(
             f"<tr><td>{_text(label)}<td>{row['before']['items']}<td>{percent(row['before'])}<td>{percent(row['after'])}"
             f"<td class='{tone}'>{_change(change)}<td>{change['fixed']}<td>{change['broken']}"
+            f"<td>{_text(_before_after(row, 'no_answer'))}<td>{_text(_before_after(row, 'cut'))}"
         )
-    head = "<tr><th>skill<th>items<th>before, %<th>after, %<th>change<th>fixed<th>broken"
+    head = "<tr><th>skill<th>items<th>before, %<th>after, %<th>change<th>fixed<th>broken<th>no answer<th>cut"
     return f"<div class=wide><table>{head}{''.join(lines)}</table></div>"
 
 
@@ -250,7 +266,7 @@ def _round_page(row: dict[str, Any], path: Path) -> str:
     decision, mined, train = row["decision"], row["mined"], row["train"]
     tone = "good" if decision["accepted"] else "bad"
     facts = {
-        "mined": _outcomes(mined),
+        "mined": outcomes(mined),
         "programs": f"{row['programs']} of {row['failures']} errors, {row['programs_with_wrong']} with the misconception as code",
         "errors without a program": _tally(row["refused"]),
         "items at fault": ", ".join(row["at_fault"]) or "none",

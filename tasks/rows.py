@@ -196,7 +196,7 @@ def from_hub(name: str, config: str | None, splits: dict[str, str]) -> Iterator[
             why = " ".join(str(error).split())[:160]
             raise TaskError(
                 f"data set {shown}, split {theirs!r}, cannot be loaded ({type(error).__name__}: {why}); "
-                "see name and network, or give the path of a local copy"
+                "see its name, its splits (table.splits) and the network, or give the path of a local copy"
             ) from None
         for number, row in enumerate(rows, start=1):
             yield ours, f"{shown} {theirs}, row {number}", dict(row)

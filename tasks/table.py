@@ -6,13 +6,15 @@
 A path is a file, all of it train, or a folder with train, dev and test files; the hub's splits are named under `splits`. Verdicts:
 `exact` (the marked or only answer equals the gold but for case, spaces and closing points), `contains` (the gold stands in the response as
 whole words), `regex` (what `pattern` finds last equals the gold), `number`, `choice`, `code`, `math` (math-verify, an extra), or
-`module:function`, a DSPy metric: called as f(example, prediction, None) with the row's columns, `question` and `answer` as fields of the
-first, `answer` and `response` of the second (plain objects with fields, not dspy's own classes), it returns a bool or a score.
+`module:function`, a DSPy metric of two to five arguments (example, prediction, and None for the rest): the row's columns, `question` and
+`answer` are fields of the first, `answer` and `response` of the second (plain objects with fields, not dspy's own classes); it returns a
+bool or a score.
 
 It does not cover rows whose answer is a list of several right ones, chats as questions, or images.
 """
 
 import importlib
+import inspect
 import re
 import string
 from collections.abc import Callable
@@ -299,7 +301,8 @@ class _Fields(dict):
             raise AttributeError(name) from None
 
 
-def _metric(name: str) -> Callable[..., Any]:
+def _metric(name: str) -> Callable[[Any, Any], Any]:
+    """The metric as a function of example and prediction."""
     module, _, function = name.partition(":")
     try:
         found: Any = importlib.import_module(module)
@@ -311,17 +314,23 @@ def _metric(name: str) -> Callable[..., Any]:
         ) from None
     if not callable(found):
         raise UsageError(f"the verdict {name!r} is a {type(found).__name__}, not a function f(example, prediction, trace)")
-    return found
+    for rest in ((None,), (), (None,) * 3):  # DSPy's optimizers hand on a trace, its Evaluate nothing, GEPA three things
+        try:
+            inspect.signature(found).bind(None, None, *rest)
+        except (TypeError, ValueError):
+            continue
+        return lambda gold, given, rest=rest: found(gold, given, *rest)
+    raise UsageError(f"the verdict {name!r} cannot be called as f(example, prediction, trace); mend its arguments")
 
 
-def _scored(metric: Callable[..., Any], full: float, example: Example, response: str) -> Verdict:
+def _scored(metric: Callable[[Any, Any], Any], full: float, example: Example, response: str) -> Verdict:
     given = said(response) or response.strip()
     if not given:
         return Verdict(correct=False, extracted=None, reason="no answer")
     columns = example.meta.get("columns", {})
     gold = _Fields(columns | {"question": example.question, "answer": example.answer})
     try:
-        score = metric(gold, _Fields(answer=given, response=response), None)
+        score = metric(gold, _Fields(answer=given, response=response))
         score = float(getattr(score, "score", score))
     except Exception as error:
         return Verdict(

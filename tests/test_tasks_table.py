@@ -6,6 +6,7 @@ import signal
 import sys
 import types
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
@@ -124,6 +125,9 @@ def metrics(monkeypatch):
 
     module.near = lambda *args: close(*args) <= 1
     module.close, module.exact, module.number = close, exact, 5
+    module.pair = lambda example, prediction: example.answer == prediction.answer
+    module.gepa = lambda gold, prediction, trace, name, steps: SimpleNamespace(score=gold.answer == prediction.answer, feedback="because")
+    module.lone = lambda example: True
     monkeypatch.setitem(sys.modules, "my_metrics", module)
 
 
@@ -142,13 +146,20 @@ def test_a_dspy_metric_judges_with_the_rows_columns(tmp_path, metrics):
     assert task.verdict(example, "Answer: 15").correct is False
 
 
+@pytest.mark.parametrize("name", ["my_metrics:pair", "my_metrics:gepa"])
+def test_metrics_for_evaluate_and_for_gepa_judge_alike(tmp_path, metrics, name):
+    task, example = one(tmp_path, {"question": "q", "answer": "10"}, verdict=name)
+    assert task.verdict(example, "Answer: 10").reason == "right"
+    assert task.verdict(example, "Answer: 11").reason == "wrong"
+
+
 def test_a_metric_of_dspy_itself_runs(tmp_path):
     task, example = one(tmp_path, {"question": "q", "answer": "The Rome"}, verdict="dspy.evaluate:answer_exact_match")
     assert task.verdict(example, "Answer: rome").correct is True
     assert task.verdict(example, "Answer: Milan").correct is False
 
 
-@pytest.mark.parametrize("name", ["my_metrics:absent", "absent_module:f", "my_metrics:number"])
+@pytest.mark.parametrize("name", ["my_metrics:absent", "absent_module:f", "my_metrics:number", "my_metrics:lone"])
 def test_a_metric_that_is_not_there_is_one_line(tmp_path, metrics, name):
     with pytest.raises(UsageError) as caught:
         one(tmp_path, {"question": "q", "answer": "a"}, verdict=name)
