@@ -319,8 +319,10 @@ def _metric(name: str) -> Callable[[Any, Any], Any]:
             inspect.signature(found).bind(None, None, *rest)
         except (TypeError, ValueError):
             continue
-        return lambda gold, given, rest=rest: found(gold, given, *rest)
-    raise UsageError(f"the verdict {name!r} cannot be called as f(example, prediction, trace); mend its arguments")
+        break
+    else:
+        raise UsageError(f"the verdict {name!r} cannot be called as f(example, prediction, trace); mend its arguments")
+    return lambda gold, given: found(gold, given, *rest)
 
 
 def _scored(metric: Callable[[Any, Any], Any], full: float, example: Example, response: str) -> Verdict:
