@@ -29,8 +29,10 @@ Config = Annotated[Path | None, typer.Option("--config", help="YAML config; flag
 TaskName = Annotated[str | None, typer.Option("--task", help="What is asked, e.g. sums or gsm8k:PATH; an unknown name lists all.")]
 TargetName = Annotated[str | None, typer.Option("--target", help="tiny, a folder, or the hub id of a causal LM.")]
 Adapter = Annotated[str | None, typer.Option("--adapter", help="PEFT adapter on the target.")]
+Served = Annotated[
+    str | None, typer.Option("--served", metavar="URL", help="OpenAI-compatible server that answers for the target; cycle wants vLLM.")
+]
 Instructor = Annotated[str | None, typer.Option("--instructor", help="offline, or a model name as dspy.LM takes it.")]
-State = Annotated[str | None, typer.Option("--strategy-state", help="JSON of an optimized strategy, as errata optimize writes it.")]
 StrategyName = Annotated[str | None, typer.Option("--strategy", help="LearnFromError or LearnFromContrast.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of every draw.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any config field, e.g. --set train.epochs=2. May be repeated.")]
@@ -56,9 +58,9 @@ def cycle(
     task: TaskName = None,
     target: TargetName = None,
     adapter: Adapter = None,
+    served: Served = None,
     instructor: Instructor = None,
     strategy: StrategyName = None,
-    state: State = None,
     rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds, each from the weights accepted last.")] = None,
     seed: Seed = None,
     set_: Set = None,
@@ -71,14 +73,8 @@ def cycle(
     quiet: Quiet = False,
 ) -> None:
     """Run the whole loop: find errors, teach, train, and keep the new weights only when they are better."""
-    flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
-    flags |= {
-        "generate.strategy": strategy,
-        "generate.state": state,
-        "rounds": rounds,
-        "seed": seed,
-        **caps(max_calls, max_tokens, max_cost, max_time),
-    }
+    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "instructor.model": instructor}
+    flags |= {"generate.strategy": strategy, "rounds": rounds, "seed": seed, **caps(max_calls, max_tokens, max_cost, max_time)}
     with one_line_errors(), opened(config, flags, set_, run, quiet) as loop:
         from errata.programs import report
 
@@ -102,6 +98,7 @@ def evaluate(
     task: TaskName = None,
     target: TargetName = None,
     adapter: Adapter = None,
+    served: Served = None,
     split: Annotated[str, typer.Option("--split", help="train, dev or test.")] = "test",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Items; default: as the config says.")] = None,
     seed: Seed = None,
@@ -111,7 +108,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a target on a task; continues where it was interrupted."""
-    flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "seed": seed, f"items.{split}": limit}
+    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "seed": seed, f"items.{split}": limit}
     flags |= {"budget.max_time": max_time}
     with one_line_errors():
         if split not in ("train", "dev", "test"):
@@ -167,9 +164,9 @@ def generate(
     task: TaskName = None,
     target: TargetName = None,
     adapter: Adapter = None,
+    served: Served = None,
     instructor: Instructor = None,
     strategy: StrategyName = None,
-    state: State = None,
     as_errors: Annotated[
         bool, typer.Option("--as-errors", help="Take every train item as an error without an answer; no target runs.")
     ] = False,
@@ -190,14 +187,8 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """From errors to checked samples: diagnose, write programs, prove them, draw rows. Stops before training."""
-    flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
-    flags |= {
-        "generate.strategy": strategy,
-        "generate.state": state,
-        "seed": seed,
-        "generate.failures": limit,
-        "generate.rows": rows,
-    }
+    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "instructor.model": instructor}
+    flags |= {"generate.strategy": strategy, "seed": seed, "generate.failures": limit, "generate.rows": rows}
     flags |= caps(max_calls, max_tokens, max_cost, max_time)
     if as_errors:
         flags |= {"errors": "all", "items.train": limit}
@@ -225,9 +216,9 @@ def train(
     task: TaskName = None,
     target: TargetName = None,
     adapter: Adapter = None,
+    served: Served = None,
     instructor: Instructor = None,
     strategy: StrategyName = None,
-    state: State = None,
     seed: Seed = None,
     set_: Set = None,
     max_calls: MaxCalls = None,
@@ -239,13 +230,8 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Run a round up to its training, without deciding on the weights."""
-    flags: dict[str, Any] = {"task": task, "target.model": target, "target.adapter": adapter, "instructor.model": instructor}
-    flags |= {
-        "generate.strategy": strategy,
-        "generate.state": state,
-        "seed": seed,
-        **caps(max_calls, max_tokens, max_cost, max_time),
-    }
+    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "instructor.model": instructor}
+    flags |= {"generate.strategy": strategy, "seed": seed, **caps(max_calls, max_tokens, max_cost, max_time)}
     with one_line_errors(), opened(config, flags, set_, run, quiet, "train") as loop:
         from errata.programs.cycle import trained
 
@@ -291,7 +277,6 @@ def prompt(
     task: TaskName = None,
     failure: Annotated[str | None, typer.Option("--failure", help="Id of an error or item, or its beginning.")] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run whose errors and answers are shown; default: a train item.")] = None,
-    state: State = None,
     config: Config = None,
     adapter: Annotated[str, typer.Option("--adapter", help="chat (what Errata sends), json or xml.")] = "chat",
     set_: Set = None,
@@ -301,7 +286,7 @@ def prompt(
     with one_line_errors():
         if run is not None and not (run / "run.json").exists():
             usage(f"{run} is not a run directory: it has no run.json; leave --run out to see the prompt for a train item")
-        loop = prepared(config, {"task": task, "generate.strategy": strategy, "generate.state": state}, set_, run, quiet=True)
+        loop = prepared(config, {"task": task, "generate.strategy": strategy}, set_, run, quiet=True)
         from errata.programs import prompt as prompts
 
         if run is None:
@@ -369,9 +354,6 @@ def prepared(
     base = read_config(run) if run is not None and config is None and (run / "run.json").exists() else None
     loaded = load_config(config, dict.fromkeys(nulls or []) | given(flags, settings), base)
     if run is None:
-        from errata.programs.strategy import pinned
-
-        loaded = pinned(loaded)
         fixed = loaded.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
         run = Path("runs") / f"{slug(loaded.task)}-{loaded.generate.strategy}-{content_hash(fixed)[:6]}"
     from errata.programs.cycle import Cycle
@@ -405,6 +387,10 @@ def one_line_errors() -> Iterator[None]:
         sys.stdout.flush()
         # not sys.exit: it would wait for calls to a server that may be silent
         os._exit(130 if isinstance(stop, KeyboardInterrupt) else 143)
+
+
+def of_target(model: str | None, adapter: str | None, served: str | None) -> dict[str, Any]:
+    return {"target.model": model, "target.adapter": adapter, "target.api_base": served}
 
 
 def caps(calls: int | None, tokens: int | None, cost: float | None, seconds: float | None) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from ..signatures.records import (
     Verdict,
 )
 from ..tasks import Task, load_task
+from ..trainers import open_target
 from ..trainers.settings import TargetSettings
 from .assemble import Assembly, assemble, draw_rows, draws, replay, train_rows
 from .checks import Distinct, Telling, Unseen, prove, targeted
@@ -44,7 +45,7 @@ from .gate import decide
 from .instructor import calling, instructed_by, open_instructor
 from .ledger import Budget, Estimate, Ledger, estimate
 from .rundir import RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
-from .strategy import load_strategy, pinned
+from .strategy import load_strategy
 
 T = TypeVar("T")
 STEPS = ("mine", "teach", "probe", "assemble", "train", "gate")
@@ -76,7 +77,7 @@ class Cycle:
 
         Raises UsageError or TaskError for a task, guard or strategy that cannot be used, before anything is started.
         """
-        self.config = config = pinned(config)
+        self.config = config
         self.path = path
         self.say = say or (lambda line: print(line, file=sys.stderr, flush=True))
         self.task = load_task(config.task, config.table, self._judge, items=config.errors != "recorded")
@@ -86,6 +87,8 @@ class Cycle:
         if len(set(names)) < len(names):
             raise UsageError(f"task and guards are {', '.join(names)}: two of one name cannot be told apart; leave one out")
         self.strategy = load_strategy(config.generate)
+        if config.target.api_base and config.train.method == "full":
+            raise UsageError("a served target is trained with LoRA, as its server is given adapters, not weights: set train.method to lora")
         if config.train.sft or config.train.lora:
             from ..trainers.sft import check
 
@@ -129,6 +132,11 @@ class Cycle:
             for task in (self.task, *self.guards):
                 if not task.examples("dev", 1):
                     raise TaskError(f"task {task.name} has no dev items for the gate to decide on; give it a folder that holds dev.jsonl")
+            if self.config.target.api_base and not self.config.target.model:
+                raise UsageError(
+                    "training needs the weights that the server has on this machine too: name their folder or hub id with --target; "
+                    "`errata evaluate` and `errata generate` go without"
+                )
 
     def run(self, until: str | None = None) -> int:
         """All rounds, then the test; or, with `until`, the first round that is not finished, up to that step.
@@ -136,6 +144,8 @@ class Cycle:
         Returns the number of the round that it came to. Raises as `check` does.
         """
         self.check(until)
+        if self.config.target.api_base and until in (None, "gate") and not self.decided(self.config.rounds):
+            self._open(self.config.target).require_loading()
         target = self.config.target
         for number in range(1, self.config.rounds + 1):
             if until and not self.decided(number):
@@ -314,12 +324,13 @@ class Cycle:
         from ..trainers.sft import train
 
         out = self.path / f"round-{number}/train"
+        settings = self.config.train.model_copy(update={"method": "lora"}) if target.api_base else self.config.train
         if not Stage(out).done:
             self.ledger.check_time()
             self._close_target()  # its memory is the child's
             self.say(f"round {number}: train on {len(rows)} rows")
         with disk_errors(out):
-            return train(rows, target, self.config.train, out, seed=self.config.seed, on_progress=self._steps(f"round {number}: train"))
+            return train(rows, target, settings, out, seed=self.config.seed, on_progress=self._steps(f"round {number}: train"))
 
     def candidate(self, number: int, target: TargetSettings) -> TargetSettings:
         """The settings of the weights that round `number` trained from `target`."""
@@ -445,11 +456,14 @@ class Cycle:
         return rows
 
     def _open(self, settings: TargetSettings) -> Any:
-        from ..trainers.target import Target
-
         if self._target is None or self._target.settings != settings:
             self._close_target()
-            self._target = Target.load(settings)
+            self._target = open_target(settings)
+            if settings.api_base and not settings.model:
+                self.say(
+                    f"{self._target.name} at {settings.api_base} is known by its name alone: when the server is given other weights, "
+                    "choose another --run"
+                )
         return self._target
 
     def _close_target(self) -> None:

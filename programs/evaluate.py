@@ -1,6 +1,6 @@
 """Evaluates a target on a task: one attempt an item, written as it finishes, continued where a kill left it.
 
-What is not here: batching and decoding (errata.trainers.target), and what a right answer is (errata.tasks).
+What is not here: batching, decoding and servers (errata.trainers), and what a right answer is (errata.tasks).
 """
 
 import os
@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 
 from ..signatures.records import Attempt, Example
 from ..tasks import Task
+from ..trainers.served import ServedTarget
 from ..trainers.target import Completion, Target
 from .rundir import Stage
 
@@ -22,7 +23,7 @@ WIDTH = max(8, os.cpu_count() or 1)
 """Code answers under way in the sandbox at the same time."""
 
 
-def attempts(task: Task, examples: Sequence[Example], target: Target) -> Generator[tuple[Example, Attempt]]:
+def attempts(task: Task, examples: Sequence[Example], target: Target | ServedTarget) -> Generator[tuple[Example, Attempt]]:
     """The target's greedy answer to each example, judged, in the order in which batches finish."""
     prompts = [task.prompt(example) for example in examples]
 
@@ -59,7 +60,7 @@ def evaluate(
     stage: Stage,
     task: Task,
     examples: Sequence[Example],
-    open_target: Callable[[], Target],
+    open_target: Callable[[], Target | ServedTarget],
     watch: Callable[[Rows, int], Rows] = lambda rows, total: rows,
 ) -> list[Attempt]:
     """Evaluate into a stage and finish it. The target is opened only when an answer is missing; `watch` sees rows go by."""

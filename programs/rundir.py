@@ -220,6 +220,8 @@ class RunDir:
                 free += TRAINED if taught else tuple(set(CycleConfig.model_fields) - set(IMPORTED))
             if known and known == data:
                 free += ("task", "guards")  # the same data, perhaps at another place
+            if config.target.model and mine["target.api_base"] and theirs.get("target.api_base"):
+                free += ("target.api_base",)  # a server may move; it is known which weights it has
             for name in sorted(mine.keys() | theirs.keys()):
                 if not any(name == open_ or name.startswith(open_ + ".") for open_ in free) and mine.get(name) != theirs.get(name):
                     raise RunError(

@@ -4,7 +4,8 @@
         dspy.LM("openai/any", api_base=server.url, api_key="any")
 
 One asyncio loop in a thread (or, for benchmarks, `python tests/openai_server.py SECONDS` as a process of its own, which prints its
-address). It keeps what it saw and what it served, with its own clock. Not covered: streaming, TLS, and every path but /chat/completions.
+address). It keeps what it saw and what it served, with its own clock. Every path is answered by the script; vllm_server.py knows more of
+them. Not covered: streaming, TLS.
 """
 
 import asyncio
@@ -120,22 +121,25 @@ class OpenAIServer:
         """One request and its reply; False when the connection is over."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-        body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))))
+        body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))) or b"{}")
         number = len(self.seen)
         self.seen.append(Seen(time.monotonic(), head[0].split()[1], headers.get("authorization", ""), body))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            reply = self.script(body, number)
+            reply = await self.reply(self.seen[number], number)
             if reply.delay:
                 await asyncio.sleep(reply.delay)
             return await self._send(writer, body, reply)
         finally:
             self.in_flight -= 1
 
+    async def reply(self, request: Seen, number: int) -> Reply:
+        return self.script(request.body, number)
+
     async def _send(self, writer: asyncio.StreamWriter, body: dict[str, Any], reply: Reply) -> bool:
-        tokens_in, tokens_out = sum(count(message["content"]) for message in body["messages"]), count(reply.text or "")
-        data = reply.body if reply.body is not None else completion(body["model"], reply, tokens_in, tokens_out)
+        tokens_in, tokens_out = sum(count(message["content"]) for message in body.get("messages", [])), count(reply.text or "")
+        data = reply.body if reply.body is not None else completion(body.get("model", ""), reply, tokens_in, tokens_out)
         headers = {"Content-Type": reply.content_type, "Content-Length": str(len(data))} | reply.headers
         lines = [f"HTTP/1.1 {reply.status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]
         whole = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + data

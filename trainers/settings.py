@@ -5,7 +5,7 @@ Says nothing of what a setting does inside the libraries; `target` and `sft` ref
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class TargetSettings(BaseModel):
@@ -14,7 +14,8 @@ class TargetSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: str = "tiny"
-    """`tiny` (shipped with Errata), a folder, or the hub id of a causal language model."""
+    """`tiny` (shipped with Errata), a folder, or the hub id of a causal language model. With `api_base`, the same weights on this
+    machine, which training needs; empty, as it then is by default, only the server has them."""
     adapter: str | None = None
     """Folder of a PEFT adapter that was trained on `model`; None for the model alone."""
     device: str = "auto"
@@ -22,9 +23,23 @@ class TargetSettings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of the weights; `auto` is float32 on a CPU and the model's own elsewhere."""
     batch_size: int | None = Field(default=None, ge=1)
-    """Prompts answered at once; None chooses by the model's size and halves when memory runs out."""
+    """Prompts answered at once; None chooses by the model's size and halves when memory runs out; of a server, 64."""
     trust_remote_code: bool = False
     """Whether Python code that comes with the model may run in this process."""
+    api_base: str | None = Field(default=None, pattern=r"^https?://")
+    """Address of an OpenAI-compatible server that answers for the target, e.g. `http://localhost:8000/v1`. It is trained here, with
+    LoRA; a cycle needs vLLM, into which each round's adapter is loaded under a new name."""
+    served_name: str | None = None
+    """The target's name at the server; None: as `model` is written, or the only one that is served. Needed where `model` is empty."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the server's key; where it is not set, no key is sent."""
+    server_paths: tuple[tuple[str, str], ...] = ()
+    """Folders of this machine and where the server sees them, e.g. `[[/home/me/runs, /runs]]` for a server in a container."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unknown_weights(cls, data: Any) -> Any:
+        return {"model": "", **data} if isinstance(data, dict) and data.get("api_base") else data
 
 
 class TrainSettings(BaseModel):

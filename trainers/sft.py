@@ -70,6 +70,7 @@ def train(
     from .rows import fingerprint
     from .target import weights_hash
 
+    target = target.model_copy(update={"api_base": None})  # wherever it is served, it is trained here
     if not rows:
         raise TrainerError("no rows to train on: the stages before kept none")
     out = out.absolute()

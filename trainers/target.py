@@ -1,7 +1,7 @@
 """The target: a local causal language model that answers prompts in batches.
 
 Loads `tiny`, a folder or a hub id with transformers, with an optional PEFT adapter; asks with its own chat template.
-Does NOT cover: servers (use a `dspy.LM` for those), encoder-decoder models, quantized loading, more than one device.
+Does NOT cover: servers (errata.trainers.served), encoder-decoder models, quantized loading, more than one device.
 """
 
 import gc
@@ -75,6 +75,8 @@ class _Row(NamedTuple):
 
 def folder_of(model: str) -> Path:
     """Folder with the model's files; a hub id is fetched, or found in the hub's cache. Raises TargetError."""
+    if not model:
+        raise TargetError("the target's weights are not on this machine: name their folder or hub id with --target")
     folder = TINY if model == "tiny" else Path(model).expanduser()
     if model != "tiny" and not folder.is_dir():
         if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith(".") or folder.exists():
@@ -116,15 +118,20 @@ def companions(folder: Path) -> list[Path]:
 def weights_hash(settings: TargetSettings) -> str:
     """Content hash of weights, config, tokenizer, chat template and adapter: 16 hex digits, the same in any folder.
 
+    Weights that only a server has are known by its address and their name there: the hash stays when the server is given others.
     Reads files and loads no model. Raises TargetError.
     """
-    folder = folder_of(settings.model)
-    files = [path for path in (*_weight_files(folder), *companions(folder)) if path.name != "generation_config.json"]
     with _naming(settings.model):
-        parts: list[Any] = [[path.name, _file_hash(path)] for path in files]
-        parts.append(_eos_of_files(folder))
+        parts: list[Any] = []
+        if settings.api_base and not settings.model:
+            parts += ["served", settings.api_base, settings.served_name]
+        else:
+            folder = folder_of(settings.model)
+            files = [path for path in (*_weight_files(folder), *companions(folder)) if path.name != "generation_config.json"]
+            parts += [[path.name, _file_hash(path)] for path in files]
+            parts.append(_eos_of_files(folder))
         if settings.adapter:
-            adapter = _adapter_folder(settings.adapter)
+            adapter = adapter_folder(settings.adapter)
             adapter_files = [adapter / "adapter_config.json", *sorted(adapter.glob("adapter_model.*"))]
             parts.append([[path.name, _file_hash(path)] for path in adapter_files])
     return content_hash(parts)
@@ -154,7 +161,8 @@ def _eos_of_files(folder: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.is_file() else None
 
 
-def _adapter_folder(adapter: str) -> Path:
+def adapter_folder(adapter: str) -> Path:
+    """The folder of a PEFT adapter. Raises TargetError."""
     folder = Path(adapter).expanduser()
     if not (folder / "adapter_config.json").is_file() or not list(folder.glob("adapter_model.*")):
         raise TargetError(f"no PEFT adapter at {adapter}: a folder with adapter_config.json and adapter_model.safetensors is needed")
@@ -221,12 +229,9 @@ def _with_adapter(model: Any, settings: TargetSettings, trainable: bool) -> Any:
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors import safe_open
 
-    folder = _adapter_folder(settings.adapter or "")
-    refusal = f"the adapter at {settings.adapter} does not belong to {settings.model}: "
-    if (folder / BASE_FILE).is_file():
-        wanted = json.loads((folder / BASE_FILE).read_text())["base"]
-        if wanted != (got := weights_hash(settings.model_copy(update={"adapter": None}))):
-            raise TargetError(f"{refusal}it was trained on the weights {wanted}, and these are {got}")
+    folder = adapter_folder(settings.adapter or "")
+    refusal = _strange_adapter(settings)
+    check_base(settings)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of peft's use of transformers, nothing to act on here
@@ -240,6 +245,19 @@ def _with_adapter(model: Any, settings: TargetSettings, trainable: bool) -> Any:
         if strange:
             raise TargetError(f"{refusal}{len(strange)} tensors differ, e.g. {min(strange)}")
     return loaded
+
+
+def check_base(settings: TargetSettings) -> None:
+    """Raises TargetError when the adapter says that it was trained on other weights than the model's."""
+    file = adapter_folder(settings.adapter or "") / BASE_FILE
+    if file.is_file():
+        wanted = json.loads(file.read_text(encoding="utf-8"))["base"]
+        if wanted != (got := weights_hash(settings.model_copy(update={"adapter": None}))):
+            raise TargetError(f"{_strange_adapter(settings)}it was trained on the weights {wanted}, and these are {got}")
+
+
+def _strange_adapter(settings: TargetSettings) -> str:
+    return f"the adapter at {settings.adapter} does not belong to {settings.model}: "
 
 
 @contextmanager

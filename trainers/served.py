@@ -1,0 +1,281 @@
+"""A target behind an OpenAI-compatible server. It answers chat completions; adapters are loaded into it by vLLM's API.
+
+    VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm serve Qwen/Qwen2.5-0.5B-Instruct --enable-lora
+
+An adapter is loaded under a name made of the hash of its weights, so that no name ever stands for two sets of weights, and unloaded
+again on close. Rate limits, server errors, lost connections and replies that are no chat completion are tried again; everything else
+that the server refuses ends the calls with one line.
+
+Does NOT cover: proof that the server has the weights that `target.model` names, prompts (the server's own chat template renders them),
+loading adapters into servers other than vLLM, streaming.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from ..signatures.calls import TIMEOUT, Pace, Patience, asked_wait, in_flight, known_keys, without_keys
+from ..signatures.errors import TargetError
+from ..signatures.records import Message, content_hash
+from .settings import TargetSettings
+from .target import Completion, adapter_folder, check_base, weights_hash
+
+T = TypeVar("T")
+
+IN_FLIGHT = 64
+"""Questions under way at once by default: enough to keep a server's batches full."""
+PLAIN = {"repetition_penalty": 1.0, "top_k": -1}
+"""Sampling fields of vLLM and SGLang beside OpenAI's. Both would else take the model's own defaults (generation_config.json), and a
+repetition penalty changes the greedy answer too."""
+PASSING = (408, 409, 425, 429)
+"""Status codes below 500 that pass by themselves."""
+TOO_LONG = re.compile(r"context.?(length|size|window)|maximum model length", re.IGNORECASE)
+LOADING = "vLLM loads adapters when it is started with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"
+
+
+class _Passing(Exception):
+    """A failure that another attempt may mend; `asked` is the wait in seconds that the server wants."""
+
+    def __init__(self, message: str, asked: float | None = None):
+        super().__init__(message)
+        self.asked = asked
+
+
+class _Refused(Exception):
+    """The server's final word on one request."""
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status = status
+
+
+class ServedTarget:
+    """A model of a server. Use `ServedTarget.connect`. It answers as `Target` does."""
+
+    def __init__(self, settings: TargetSettings, patience: Patience | None = None, timeout: float = TIMEOUT):
+        self.settings = settings
+        self.address = (settings.api_base or "").rstrip("/")
+        self.hash = weights_hash(settings)
+        """Content hash of all that is known to decide the answers; keys every cache."""
+        self.name = ""
+        """What the server calls these weights."""
+        key = os.environ.get(settings.api_key_env, "").strip()
+        self._keys = sorted({*known_keys(), *([key] if key else [])}, key=len, reverse=True)
+        self._pace = Pace(patience or Patience())
+        self._width = settings.batch_size or IN_FLIGHT
+        self._fields: dict[str, Any] = {}
+        self._loaded = False
+        self._client = httpx.Client(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=timeout,
+            limits=httpx.Limits(max_connections=self._width, max_keepalive_connections=self._width),
+        )
+
+    @classmethod
+    def connect(cls, settings: TargetSettings, patience: Patience | None = None, timeout: float = TIMEOUT) -> "ServedTarget":
+        """Finds the model at the server, and loads the adapter there where it has one.
+
+        `timeout` is the longest silence, seconds. Raises TargetError: no server, a wrong key, no such model, an adapter that the
+        server does not load, or that belongs to other weights.
+        """
+        served = cls(settings, patience, timeout)
+        try:
+            cards = served._listed()
+            served.name = served._own_name(cards)
+            if any(card.get("owned_by") in ("vllm", "sglang") for card in cards):
+                served._fields = PLAIN
+            if settings.adapter:
+                if settings.model:
+                    check_base(settings)
+                served.name = f"errata-{served.hash}"
+                if served.name not in [card["id"] for card in cards]:
+                    served._load()
+        except BaseException:
+            served.close()
+            raise
+        return served
+
+    def generate(
+        self, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+    ) -> Iterator[tuple[int, Completion]]:
+        """Yields (index of the prompt, completion) as they arrive, in no fixed order. Greedy at temperature 0.
+
+        Each prompt is asked with a seed made of (prompt, how often it came before, seed). A prompt that fills the context alone
+        gets an empty completion with finish `length`. Raises TargetError.
+        """
+        seen: Counter[str] = Counter()
+        questions: list[tuple[int, dict[str, Any]]] = []
+        for index, prompt in enumerate(prompts):
+            text = content_hash(list(prompt))
+            own_seed = int(content_hash([seed, text, seen[text]]), 16) >> 33  # 31 bits: servers read a signed integer
+            seen[text] += 1
+            body = {"model": self.name, "messages": list(prompt), "max_tokens": max_new_tokens, "temperature": temperature}
+            questions.append((index, body | {"top_p": 1.0, "seed": own_seed} | self._fields))
+        with closing(in_flight(lambda question: self._answer(question[1]), questions, self._width)) as answers:
+            for (index, _), completion in answers:
+                yield index, completion
+
+    def require_loading(self) -> None:
+        """Raises TargetError when the server has no door for adapters, so that nothing is trained for it in vain."""
+        try:
+            self._call("POST", "/load_lora_adapter", {"lora_name": "", "lora_path": ""}, lambda reply: None)
+        except _Refused as refused:  # vLLM: both must be provided
+            if refused.status in (404, 405):
+                raise TargetError(f"the server at {self.address} cannot be given the adapters that a cycle trains: {LOADING}") from None
+
+    def close(self) -> None:
+        """Unloads the adapter that was loaded here; the target answers no more."""
+        if self._loaded:
+            try:
+                self._once("POST", "/unload_lora_adapter", {"lora_name": self.name}, lambda reply: None, timeout=5.0)
+            except (_Passing, _Refused, TargetError):
+                pass  # the name stays with the server and harms nobody: it never stands for other weights
+            self._loaded = False
+        self._client.close()
+
+    # ---- the model's name, and its adapter
+
+    def _listed(self) -> list[dict[str, Any]]:
+        """The server's models, as it describes them. Asked once: who has no server wants to know it now."""
+
+        def read(reply: httpx.Response) -> list[dict[str, Any]]:
+            return [{**card, "id": str(card["id"])} for card in reply.json()["data"]]
+
+        try:
+            return self._once("GET", "/models", None, read)
+        except _Passing as fault:
+            raise TargetError(f"no answer from a server at {self.address} ({fault}): start it, or correct target.api_base") from None
+        except _Refused as refused:
+            raise TargetError(
+                f"the server at {self.address} lists no models (HTTP {refused.status}): correct target.api_base, which mostly ends in /v1"
+            ) from None
+
+    def _own_name(self, cards: Sequence[dict[str, Any]]) -> str:
+        """The name of the model without adapters: as set, or as `target.model` is written, or the only one there is."""
+        wanted, names = self.settings.served_name, [card["id"] for card in cards]
+        there = f"the server at {self.address} serves {', '.join(names) or 'nothing'}"
+        if wanted is not None:
+            if wanted not in names:
+                raise TargetError(f"no model is called {wanted}: {there}; set target.served_name to one of its names")
+            return wanted
+        bases = [card["id"] for card in cards if not card.get("parent")]
+        if self.settings.model in bases:
+            return self.settings.model
+        if len(bases) != 1 or not self.settings.model:
+            raise TargetError(f"{there}: say which is the target with --set target.served_name=NAME")
+        return bases[0]
+
+    def _load(self) -> None:
+        path = self._path_there()
+        try:
+            self._call("POST", "/load_lora_adapter", {"lora_name": self.name, "lora_path": path}, lambda reply: None)
+        except _Refused as refused:
+            if "already been loaded" in str(refused):  # another process of Errata was quicker, with the same weights
+                return
+            why = self._why_not_loaded(refused)
+            raise TargetError(f"the server at {self.address} did not load the adapter {path}: {why}; then give the same command") from None
+        self._loaded = True
+
+    def _why_not_loaded(self, refused: _Refused) -> str:
+        said = str(refused).lower()
+        if "max_lora_rank" in said:
+            rank = json.loads((adapter_folder(self.settings.adapter or "") / "adapter_config.json").read_text(encoding="utf-8"))["r"]
+            return f"{refused}; start it with --max-lora-rank {rank} or more"
+        if "no adapter found" in said or "no such file" in said:
+            return "it sees no such folder; share the folder with it, and say with target.server_paths where it sees it"
+        if refused.status in (404, 405) or "not enabled" in said:
+            return f"{refused}; {LOADING}"
+        return f"{refused} (HTTP {refused.status}); mend that"
+
+    def _path_there(self) -> str:
+        """The adapter's folder as the server sees it."""
+        folder = adapter_folder(self.settings.adapter or "").absolute()
+        for here, there in sorted(self.settings.server_paths, key=lambda pair: -len(pair[0])):
+            if folder.is_relative_to(base := Path(here).expanduser().absolute()):
+                return f"{there.rstrip('/')}/{folder.relative_to(base).as_posix()}"
+        return str(folder)
+
+    # ---- one question
+
+    def _answer(self, body: dict[str, Any]) -> Completion:
+        try:
+            return self._call("POST", "/chat/completions", body, _completion)
+        except _Refused as refused:
+            if not TOO_LONG.search(str(refused)):
+                raise self._pace.end(TargetError(f"the server at {self.address} refused to answer as {self.name}: {refused}")) from None
+        if "max_tokens" not in body:
+            return Completion("", "length", 0)
+        # the prompt and the limit are more than the context together: without a limit the answer gets the room that is left
+        return self._answer({name: value for name, value in body.items() if name != "max_tokens"})
+
+    def _call(self, method: str, path: str, body: dict[str, Any], read: Callable[[httpx.Response], T]) -> T:
+        """Attempts until one is answered. Raises _Refused, and TargetError when patience is over."""
+        patience = self._pace.patience
+        for attempt in range(1, patience.attempts + 1):
+            self._pace.ready()
+            try:
+                return self._once(method, path, body, read)
+            except _Passing as fault:
+                if fault.asked is not None and fault.asked > patience.most:
+                    end = f"it asks to wait {fault.asked:.0f} s"
+                elif attempt == patience.attempts:
+                    end = f"tried {attempt} times"
+                else:
+                    self._pace.wait(attempt, fault.asked)
+                    continue
+                again = "give the same command again to go on: nothing done is lost"
+                raise self._pace.end(TargetError(f"the server at {self.address}: {fault} ({end}); {again}")) from None
+        raise AssertionError("unreachable")
+
+    def _once(
+        self, method: str, path: str, body: dict[str, Any] | None, read: Callable[[httpx.Response], T], timeout: float | None = None
+    ) -> T:
+        """One attempt. Raises _Passing, _Refused, and TargetError for a wrong key."""
+        try:
+            reply = self._client.request(method, f"{self.address}{path}", json=body, timeout=timeout or httpx.USE_CLIENT_DEFAULT)
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise _Passing(self._clean(str(error)) or type(error).__name__) from None
+        said = f"HTTP {reply.status_code}, {self._clean(_message(reply))}"
+        if reply.status_code in PASSING or reply.status_code >= 500:
+            raise _Passing(said, asked_wait(reply.headers.get("retry-after")))
+        if reply.status_code in (401, 403):
+            key = f"set {self.settings.api_key_env} to its key, or target.api_key_env to the name of another variable"
+            raise self._pace.end(TargetError(f"the server at {self.address} wants another key ({said}): {key}"))
+        if reply.status_code != 200:
+            raise _Refused(reply.status_code, self._clean(_message(reply)))
+        try:
+            return read(reply)
+        except (ValueError, LookupError, TypeError):
+            raise _Passing(f"a reply that cannot be read: {self._clean(reply.text)[:100]!r}") from None
+
+    def _clean(self, text: str) -> str:
+        return " ".join(without_keys(text, self._keys).split())
+
+
+def _completion(reply: httpx.Response) -> Completion:
+    document = reply.json()
+    choice = document["choices"][0]
+    text = choice["message"]["content"]
+    if not isinstance(text, str | None):
+        raise TypeError(text)
+    tokens = (document.get("usage") or {}).get("completion_tokens") or 0
+    return Completion(text or "", "length" if choice.get("finish_reason") == "length" else "stop", tokens)
+
+
+def _message(reply: httpx.Response) -> str:
+    """What an error says, in any of the envelopes in use."""
+    try:
+        said = reply.json()
+    except ValueError:
+        said = reply.text
+    for field in ("error", "message", "detail"):
+        if isinstance(said, dict) and field in said:
+            said = said[field]
+    return str(said)[:300]
