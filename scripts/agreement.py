@@ -1,15 +1,15 @@
 """Compares Errata's verdicts with published ones on recorded answers, and writes docs/evidence/agreement.md.
 
-    python scripts/agreement.py FOLDER        # the folder with gsm8k/, recorded_mistral7b/, humaneval/ ...; about 5 minutes on one core
+    python scripts/agreement.py FOLDER        # about 5 minutes on one core
 
 Each disagreement must be explained below, by someone who read the row; one that is not fails the script. The data are public and lie
 outside the repository: GSM8K's recorded solutions of fine-tuned GPT-3 with `is_correct`, and answers of Mistral-7B-Instruct-v0.2 to GSM8K,
 MMLU and MBPP that were sorted into right and wrong ones.
 """
 
+import argparse
 import json
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -250,4 +250,9 @@ def main(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the folder with gsm8k/, recorded_mistral7b/, humaneval/, ...")
+    folder = parser.parse_args().folder
+    if missing := [name for name in (*GOLD.values(), "recorded_mistral7b") if not (folder / name).is_dir()]:
+        parser.error(f"{folder} holds no {missing[0]}/")
+    main(folder)

@@ -8,6 +8,7 @@ the artifact is shipped and pinned by the SHA-256 of the unpacked file; run this
 both files together.
 """
 
+import argparse
 import hashlib
 import lzma
 import os
@@ -71,4 +72,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     main()

@@ -1,11 +1,12 @@
 """Takes recorded answers through `errata import` and `errata generate` with the offline instructor, and writes what came of it.
 
-    python scripts/recorded_mistral.py FOLDER        # the folder with gsm8k/ and recorded_mistral7b/; about 3 minutes on one core
+    python scripts/recorded_mistral.py FOLDER        # about 3 minutes on one core
 
 The recordings are public and lie outside the repository: answers of Mistral-7B-Instruct-v0.2 to GSM8K, MMLU and MBPP, and GSM8K's published
 solutions of fine-tuned GPT-3. No target runs and nothing is trained. Writes docs/evidence/recorded_mistral.md.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -133,6 +134,10 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
-    main(Path(sys.argv[1]).resolve())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the folder with gsm8k/ and recorded_mistral7b/")
+    folder = parser.parse_args().folder.resolve()
+    missing = [file for _, files, _ in SETS.values() for file in files if not (folder / file).is_file()]
+    if missing:
+        parser.error(f"{folder} holds no {missing[0]}")
+    main(folder)

@@ -6,6 +6,7 @@ auxiliary_train is train, val is dev, and the published dev (five worked items a
 """
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,9 +90,12 @@ def _published(path: Path) -> Iterator[tuple[str, str, Row]]:
     for split, folder in _FOLDERS.items():
         for file in _published_files(path, folder):
             subject = file.stem.removesuffix("_test").removesuffix("_val")
-            with file.open(encoding="utf-8", newline="") as lines:
-                for number, cells in enumerate(csv.reader(lines), start=1):
-                    if len(cells) != 6:
-                        raise TaskError(f"{file}, row {number}: {len(cells)} cells; a row is a question, four options and a letter")
-                    row = dict(zip(("question", *LABELS, "answer"), cells, strict=True))
-                    yield split, f"{file}, row {number}", row | {"subject": subject}
+            try:
+                rows = list(csv.reader(io.StringIO(file.read_bytes().decode("utf-8"), newline="")))
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise TaskError(f"{file}: not a CSV file in UTF-8 ({error}); save it as one") from None
+            for number, cells in enumerate(rows, start=1):
+                if len(cells) != 6:
+                    raise TaskError(f"{file}, row {number}: {len(cells)} cells; a row is a question, four options and a letter")
+                row = dict(zip(("question", *LABELS, "answer"), cells, strict=True))
+                yield split, f"{file}, row {number}", row | {"subject": subject}

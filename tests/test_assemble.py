@@ -2,12 +2,10 @@
 
 from collections import Counter
 
-import pytest
-
 from errata.programs.assemble import assemble, draws, replay, shares, train_rows
 from errata.programs.checks import Distinct, Unseen
 from errata.programs.contract import run_program
-from errata.sandbox import Limits, open_sandbox
+from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Example, SampleProgram, Verdict
 from errata.tasks import load_task
 
@@ -28,12 +26,6 @@ ANCHORS = {{}}
 
 
 RICH, POOR = program("rich", 10**6), program("poor", 2)
-
-
-@pytest.fixture(scope="module")
-def sandbox():
-    with open_sandbox(workers=1) as opened:
-        yield opened
 
 
 def made(sandbox, masses, total, checks=(("distinct", Distinct()),)):

@@ -8,7 +8,7 @@ import pytest
 
 from errata.programs.checks import Distinct, Telling, Unseen, problem_shape, prove, targeted
 from errata.programs.contract import run_program
-from errata.sandbox import Limits, open_sandbox
+from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Example, Failure, Sample, SampleProgram, Verdict
 from errata.tasks import load_task
 
@@ -39,12 +39,6 @@ def wrong(bags, each, eaten):
 
 ANCHORS = {{"{FAILURE.id}": {{"bags": 3, "each": 4, "eaten": 2}}}}
 '''
-
-
-@pytest.fixture(scope="module")
-def sandbox():
-    with open_sandbox(workers=1) as opened:
-        yield opened
 
 
 def refusal(sandbox, source, seconds=10.0):

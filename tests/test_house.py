@@ -109,6 +109,12 @@ def test_every_command_of_the_command_line_is_tested_for_its_help():
     assert sorted(COMMANDS) == sorted(command.name or command.callback.__name__ for command in errata.cli.app.registered_commands)
 
 
+def test_every_script_has_help():
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "scripts").glob("*.py")}
+    assert scripts
+    assert not [name for name, text in scripts.items() if ".ArgumentParser(" not in text]
+
+
 WAYS = {
     "errata": [str(Path(sys.executable).with_name("errata"))],
     "typer cli.py": [str(Path(sys.executable).with_name("typer")), "cli.py"],

@@ -6,13 +6,7 @@ from dspy.primitives.code_interpreter import CodeExecutionError, CodeInterpreter
 from dspy.utils.dummies import DummyLM
 
 from errata.programs.interpreter import SandboxInterpreter
-from errata.sandbox import Limits, open_sandbox
-
-
-@pytest.fixture(scope="module")
-def sandbox():
-    with open_sandbox(1) as opened:
-        yield opened
+from errata.sandbox import Limits
 
 
 @pytest.fixture

@@ -21,18 +21,14 @@ import pytest
 from errata.sandbox import MODULES, Job, Limits, Sandbox, open_sandbox, pool, restrict
 from errata.signatures.errors import SandboxError
 
+WORKERS = 2
 ECHO = "def main(program, payload): yield payload"
 CALL = "def main(program, payload): yield program.f()"
 
 
-@pytest.fixture(scope="module", params=["wasi", "linux"])
-def sandbox(request):
-    try:
-        opened = open_sandbox(2, request.param)
-    except SandboxError as error:
-        pytest.skip(f"no {request.param} backend here: {error}")
-    with opened:
-        yield opened
+@pytest.fixture(scope="module")
+def sandbox(each_backend):
+    return each_backend
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 from errata.sandbox import Limits, Sandbox, open_sandbox
 from errata.signatures.errors import SandboxError
 
+WORKERS = 1
 SHORT = Limits(seconds=0.4, memory_mb=128)
 USUAL = Limits(seconds=10, memory_mb=128)
 CALL = "def main(program, payload): yield program.f()"
@@ -21,14 +22,9 @@ REPEAT = "def main(program, payload):\n    for n in range(payload): yield progra
 OUTCOMES = {"ok", "error", "timeout", "memory", "output", "crash"}
 
 
-@pytest.fixture(scope="module", params=["wasi", "linux"])
-def sandbox(request):
-    try:
-        opened = open_sandbox(1, request.param)
-    except SandboxError as error:
-        pytest.skip(f"no {request.param} backend here: {error}")
-    with opened:
-        yield opened
+@pytest.fixture(scope="module")
+def sandbox(each_backend):
+    return each_backend
 
 
 @pytest.fixture(autouse=True)

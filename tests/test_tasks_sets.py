@@ -36,6 +36,13 @@ def test_mmlu_is_read_in_its_three_forms(tmp_path):
     assert list(load_task(f"mmlu:{tmp_path / 'csv'}").data) == ["test/chemistry_test.csv"]
 
 
+def test_a_csv_file_that_is_not_utf8_is_one_line(tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test/x_test.csv").write_bytes(b"What is \xe9?,a,b,c,d,A\n")
+    with pytest.raises(TaskError, match=r"x_test\.csv: not a CSV file in UTF-8"):
+        load_task(f"mmlu:{tmp_path}")
+
+
 def test_parquet_files_are_read_as_jsonl_is(tmp_path):
     import pyarrow
     import pyarrow.parquet
