@@ -205,6 +205,10 @@ def generate(
         lines = [f"round {result['round']}, {result['failures']} errors: {programs['accepted']} programs accepted, {refused} refused"]
         lines += [f"  refused by {check}: {count}" for check, count in programs["refused"].items()]
         lines += [f"    {reason}: {count}" for reason, count in programs["reasons"].items()]
+        if programs["proven"]:
+            lines.append(f"  {programs['proven']} diagnoses proven: as code, the misconception gives the target's very answer")
+        if result["asserted"]["rows"]:
+            lines.append("  {rows} rows rest on facts that the instructor asserts, {agreed} of them confirmed".format(**result["asserted"]))
         lines += [f"{result['samples']} samples: {result['run']}/round-{result['round']}/assemble/samples.jsonl"]
         emit(as_json, result, "\n".join(lines))
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from ..sandbox import Limits, Sandbox
 from ..signatures.records import Attempt, Example, Rejection, Sample, SampleProgram, TrainRow
 from ..tasks import Task
-from .contract import Draw, run_program, samples
+from .contract import run_program, samples
+from .kinds import Draw, example_of
 
 RowCheck = Callable[[Sample], str | None]
 PASSES = 4
@@ -49,7 +50,7 @@ def draws(seed: int, levels: Sequence[int], start: int, count: int) -> list[Draw
 
 def draw_rows(sandbox: Sandbox, limits: Limits, program: SampleProgram, wanted: Sequence[Draw]) -> list[Sample]:
     """The samples of the draws that did not fail. A program that breaks a limit here gives none."""
-    drawn = run_program(sandbox, program.source, (), wanted, limits)
+    drawn = run_program(sandbox, program.source, (), wanted, limits, program.kind)
     return samples(program, wanted, drawn.rows) if drawn.rows else []
 
 
@@ -125,9 +126,8 @@ def train_rows(task: Task, kept: Sequence[Sample], replayed: Sequence[Attempt], 
     """Prompt-completion rows, shuffled: generated problems with the program's worked solution, replay in the target's own words."""
     rows = []
     for sample in kept:
-        example = Example(task=task.name, split="train", question=sample.question, answer=sample.answer)
         completion = task.completion(sample.solution, sample.answer)
-        rows.append(_row(task, example, completion, sample.id))
+        rows.append(_row(task, example_of(task, sample), completion, sample.id))
     rows += [_row(task, attempt.example, attempt.response, attempt.id) for attempt in replayed]
     random.Random(f"shuffle:{seed}").shuffle(rows)
     return rows

@@ -4,11 +4,10 @@ A program check is a function from a Trial (all that was seen of the program, fr
 it passes; add one by writing it and naming it in CHECKS, cheap ones first. `targeted` needs the target and is applied by the cycle.
 Row checks (`Distinct`, `Unseen`) are asked once for each row, in order.
 
-What is not here: an independent solve of the rows by a second model (`agreed`); the report says that it was not made.
+What is not here: what the checks ask of a row by kind (errata.programs.kinds), and the independent solve of asserted rows
+(errata.programs.agree).
 """
 
-import difflib
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -17,8 +16,9 @@ from datasketch import MinHash, MinHashLSH
 
 from ..sandbox import Limits, Sandbox
 from ..signatures.records import Attempt, Example, Failure, Rejection, Sample, SampleProgram
-from ..tasks import Task, number
-from .contract import Draw, Drawn, run_program
+from ..tasks import Task
+from .contract import Drawn, run_program
+from .kinds import ALIKE, KINDS, Draw, Number, kind_of, kind_of_sample, likeness, words_of
 
 DRAWS: tuple[Draw, ...] = tuple((-1, index, 1 + index % 5) for index in range(200))
 """The draws that a program is judged on; seed -1 is never used for training rows."""
@@ -28,9 +28,10 @@ FAILED_SHARE = 0.05
 """Largest share of draws that may fail (a draw that found no sensible numbers, say)."""
 TELLING_SHARE = 0.1
 """Largest share of drawn rows on which `wrong` may give the right answer; such rows are dropped."""
-NUMBER = r"\d+(?:[.,/:]\d+)*"
-ALIKE = 0.6
-"""Least likeness (difflib ratio over words) of the anchor's question to the error's own."""
+LESSONS = 6
+"""Fewest different solutions (code) or questions with their right options (choice) among the draws."""
+REPEATS = 4
+"""Most rows of one training set that teach the very same: the same code, or the same question and right option."""
 
 
 class Trial(NamedTuple):
@@ -43,6 +44,10 @@ class Trial(NamedTuple):
     """Its anchors (in the order of program.anchors) and DRAWS."""
     again: Drawn
     """Every fifth of DRAWS, in reverse order, from a fresh sandbox."""
+
+    @property
+    def kind(self) -> Number:
+        return KINDS[self.program.kind]
 
 
 Check = Callable[[Trial], str | None]
@@ -57,22 +62,11 @@ def runs(trial: Trial) -> str | None:
     if len(failed) > FAILED_SHARE * len(trial.first.rows):
         error, count = Counter(failed).most_common(1)[0]
         return f"{len(failed)} of {len(trial.first.rows)} draws failed, {count} of them with {error}"
-    for row in good(trial.first.rows):
-        complaint = self_consistent(trial.task, row)
+    for row in good(trial.first.rows)[:: trial.kind.spread]:
+        complaint = trial.kind.consistent(trial.task, row)
         if complaint:
             return complaint
     return None
-
-
-def self_consistent(task: Task, row: dict[str, Any]) -> str | None:
-    """The completion that would be trained on is judged right for the row's own answer."""
-    example = Example(task=task.name, split="train", question=row["question"], answer=row["answer"])
-    verdict = task.verdict(example, task.completion(row["solution"], row["answer"]))
-    if verdict.correct and _mentions(row["solution"], row["answer"]):
-        return None
-    if verdict.correct:
-        return f"the solution never comes to the answer {row['answer']!r}: {row['solution'][:200]!r}"
-    return f"solution and answer do not agree: answer {row['answer']!r}, read from the solution {verdict.extracted!r} ({verdict.reason})"
 
 
 def anchored(trial: Trial) -> str | None:
@@ -82,10 +76,10 @@ def anchored(trial: Trial) -> str | None:
         example = failures[name].attempt.example
         if "error" in row:
             return f"make(**ANCHORS[{name!r}]) failed: {row['error']}"
-        verdict = trial.task.verdict(example, trial.task.completion(row["solution"], row["answer"]))
-        if not verdict.correct:
-            return f"make(**ANCHORS[{name!r}]) answers {row['answer']!r}, but the gold answer is {example.answer!r}"
-        if _likeness(row["question"], example.question) < ALIKE:
+        complaint = trial.kind.anchored(trial.task, example, row)
+        if complaint:
+            return f"make(**ANCHORS[{name!r}]) {complaint}"
+        if likeness(row["question"], trial.kind.stem(example)) < ALIKE:
             return f"the question of make(**ANCHORS[{name!r}]) is not recognisably the error's own: {row['question'][:200]!r}"
     return None
 
@@ -101,12 +95,15 @@ def deterministic(trial: Trial) -> str | None:
 
 
 def diverse(trial: Trial) -> str | None:
-    """Enough distinct problems: question template, numbers (in any order) and answer; names do not count."""
+    """Enough distinct problems, by the shape of their kind: names and the order of numbers do not count."""
     rows = good(trial.first.rows)
-    distinct = len({problem_shape(row["question"], row["answer"]) for row in rows})
+    distinct = len({trial.kind.shape(row) for row in rows})
     needed = DISTINCT_SHARE * len(trial.first.rows)
     if distinct >= needed:
-        return None
+        lessons = {trial.kind.lesson(row) for row in rows}
+        if lessons == {None} or len(lessons) >= LESSONS:
+            return None
+        return f"the draws hold only {len(lessons)} different {trial.kind.taught}, {LESSONS} are needed: vary what is to be done or known"
     texts = len({row["question"] for row in rows})
     other = f" ({texts} distinct texts, but most differ only in names or in the order of the numbers)" if texts >= needed else ""
     return f"only {distinct} distinct problems in {len(trial.first.rows)} draws, {needed:.0f} are needed{other}"
@@ -116,13 +113,18 @@ def telling(trial: Trial) -> str | None:
     """`wrong` gives what the target answered at the anchor, and another answer than the right one on drawn rows."""
     failures = {failure.id: failure for failure in trial.failures}
     for name, row in zip(trial.program.anchors, trial.first.anchors, strict=True):
-        told = failures[name].attempt.verdict.extracted
-        if row.get("wrong") is None or told is None:
+        attempt = failures[name].attempt
+        if "wrong" not in row or attempt.verdict.extracted is None:
             continue
-        if not _same(trial.task, row["wrong"], told):
-            return f"wrong(**ANCHORS[{name!r}]) is {row['wrong']!r}, but the model answered {told!r}"
+        complaint = (
+            f"is None, but the model answered {attempt.verdict.extracted!r}"
+            if row["wrong"] is None
+            else trial.kind.told(trial.task, attempt, row)
+        )
+        if complaint:
+            return f"wrong(**ANCHORS[{name!r}]) {complaint}"
     rows = [row for row in good(trial.first.rows) if row.get("wrong") is not None]
-    equal = sum(_same(trial.task, row["wrong"], row["answer"]) for row in rows)
+    equal = sum(trial.kind.misses(trial.task, row) for row in rows)
     if equal > TELLING_SHARE * len(rows):
         return f"wrong() gives the right answer on {equal} of {len(rows)} drawn rows, which cannot tell the misconception from the skill"
     return None
@@ -139,9 +141,9 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 
 def prove(program: SampleProgram, failures: Sequence[Failure], task: Task, sandbox: Sandbox, limits: Limits) -> Rejection | None:
     """Run a program twice and apply the model-free checks; the first complaint, or None when it passes all."""
-    first = run_program(sandbox, program.source, program.anchors, DRAWS, limits)
+    first = run_program(sandbox, program.source, program.anchors, DRAWS, limits, program.kind)
     # a program that did not even run once is not run again
-    again = run_program(sandbox, program.source, (), _fifth(DRAWS), limits) if first.run.outcome == "ok" else first
+    again = run_program(sandbox, program.source, (), _fifth(DRAWS), limits, program.kind) if first.run.outcome == "ok" else first
     trial = Trial(program, failures, task, first, again)
     for name, check in CHECKS:
         complaint = check(trial)
@@ -171,10 +173,12 @@ class Distinct:
     def __init__(self, threshold: float = 0.9, permutations: int = 64):
         self._permutations = permutations
         self._seen: set[str] = set()
+        self._lessons: Counter[Any] = Counter()
         self._near = MinHashLSH(threshold=threshold, num_perm=permutations)
 
     def __call__(self, sample: Sample) -> str | None:
-        words = _words(sample.question)
+        kind, row = kind_of_sample(sample), sample.model_dump()
+        words = words_of(kind.text(row))
         text = " ".join(words)
         if text in self._seen:
             return "the same question was drawn before"
@@ -182,6 +186,10 @@ class Distinct:
         sketch.update_batch([" ".join(gram).encode() for gram in set(_grams(words, 3))])
         if self._near.query(sketch):
             return "nearly the same question was drawn before"
+        lesson = kind.lesson(row)
+        if lesson is not None and self._lessons[lesson] == REPEATS:
+            return f"{REPEATS} {kind.taught} like it were drawn before"
+        self._lessons[lesson] += 1
         self._seen.add(text)
         self._near.insert(text, sketch)
         return None
@@ -202,7 +210,7 @@ class Unseen:
         self._short: dict[tuple[str, ...], set[int]] = defaultdict(set)
         self._sizes: dict[int, int] = {}
         for item, example in enumerate(held_out):
-            words = _words(example.question)
+            words = words_of(kind_of(example).item(example))
             self._texts.add(" ".join(words))
             self._long.update(_grams(words, 13))
             grams = set(_grams(words, 8))
@@ -211,7 +219,7 @@ class Unseen:
                 self._short[gram].add(item)
 
     def __call__(self, sample: Sample) -> str | None:
-        words = _words(sample.question)
+        words = words_of(kind_of_sample(sample).overlap(sample.model_dump()))
         if " ".join(words) in self._texts:
             return "it is the question of a held-out item"
         if not self._long.isdisjoint(_grams(words, 13)):
@@ -231,16 +239,9 @@ class Telling:
         self._task = task
 
     def __call__(self, sample: Sample) -> str | None:
-        if sample.wrong is not None and _same(self._task, sample.wrong, sample.answer):
+        if sample.wrong is not None and kind_of_sample(sample).misses(self._task, sample.model_dump()):
             return "the misconception gives the right answer here"
         return None
-
-
-def problem_shape(question: str, answer: str) -> tuple[str, tuple[str, ...], str]:
-    """What makes a problem distinct: its wording without names and numbers, its numbers in any order, its answer."""
-    numbers = re.findall(NUMBER, question)
-    template = re.sub(r"\b[A-Z][a-z]+\b", "N", re.sub(NUMBER, "0", question))
-    return template, tuple(sorted(numbers)), answer
 
 
 def good(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -251,26 +252,5 @@ def _fifth(rows: Sequence[Any]) -> list[Any]:
     return list(rows[::-5])
 
 
-def _mentions(solution: str, answer: str) -> bool:
-    """Whether the number `answer` stands in the solution, in any form (1,200 or $1200.00)."""
-    if re.search(rf"(?<![\d.,]){re.escape(answer)}(?!\.?\d)", solution):
-        return True
-    wanted = number.read(answer)
-    return any(number.same(number.extract(word), wanted) for word in re.split(r"[\s=]+", solution))
-
-
-def _same(task: Task, answer: str, other: str) -> bool:
-    example = Example(task=task.name, split="train", question="", answer=other)
-    return bool(task.verdict(example, task.completion("", answer)).correct)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(NUMBER + r"|\w+", text.lower())
-
-
 def _grams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
     return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-
-
-def _likeness(text: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, _words(text), _words(other), autojunk=False).ratio()

@@ -79,6 +79,11 @@ class GenerateSettings(Settings):
     """Rows of each program that the target tries before training; 0 leaves the check `targeted` out."""
     solved: float = Field(default=0.9, gt=0, le=1)
     """A program is refused as not targeted when the target solves at least this share of its probe."""
+    solves: int = Field(default=1, ge=0)
+    """Independent solves, by the instructor and without the answer, of each row that rests on a fact it asserts (multiple choice); most of
+    them must come to the row's answer, or the row is dropped. 0 leaves the check `agreed` out."""
+    agreed: float = Field(default=0.7, ge=0, le=1)
+    """All rows of a program are dropped when the solves agree with less than this share of its asserted rows."""
     replay: float = Field(default=0.5, ge=0, lt=1)
     """Share of the training set that replays items which the target already solves, in its own words."""
 

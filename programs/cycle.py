@@ -7,6 +7,7 @@ What is not here: what each step does (its module), and how a run is shown (erra
 """
 
 import random
+import re
 import sys
 import threading
 import time
@@ -36,6 +37,7 @@ from ..signatures.records import (
 from ..tasks import Task, load_task
 from ..trainers import open_target
 from ..trainers.settings import TargetSettings
+from .agree import agreed
 from .assemble import Assembly, assemble, draw_rows, draws, replay, train_rows
 from .checks import Distinct, Telling, Unseen, prove, targeted
 from .config import CycleConfig
@@ -43,6 +45,7 @@ from .contrast import with_contrasts
 from .evaluate import counts, evaluate
 from .gate import decide
 from .instructor import calling, instructed_by, open_instructor
+from .kinds import example_of
 from .ledger import Budget, Estimate, Ledger, estimate
 from .rundir import RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
 from .strategy import load_strategy
@@ -123,9 +126,12 @@ class Cycle:
         if until not in (None, *STEPS):
             raise UsageError(f"there is no step {until!r}; choose one of {', '.join(STEPS)}")
         recorded = self.config.errors == "recorded"
-        # the embedded instructor says of each recorded error that it cannot read it
-        if until != "mine" and self.task.kind in ("choice", "code") and not (recorded and self.config.instructor.model == "offline"):
-            raise UsageError(f"programs for {self.task.kind} tasks are not written yet; `errata evaluate` measures {self.task.name}")
+        # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
+        if until != "mine" and self.task.kind in ("choice", "code") and self.config.instructor.model == "offline" and not recorded:
+            raise UsageError(
+                f"the embedded instructor teaches arithmetic word problems, not {self.task.kind}: name another for {self.task.name}, e.g. "
+                "--instructor openai/gpt-5-mini; `errata evaluate` needs none"
+            )
         if until in (None, "train", "gate"):
             if recorded:
                 self._check_held_out()
@@ -268,7 +274,7 @@ class Cycle:
                 # each from another index: programs of one kind would draw the same rows, of which only one is asked
                 wanted = draws(PROBE_SEED, self.config.generate.levels, place * count, count)
                 rows = draw_rows(self.sandbox, self.limits, program, wanted)
-                examples[name] = [_example(self.task, row, program.id) for row in rows]
+                examples[name] = [self._probe_item(row) for row in rows]
         flat = [example for rows in examples.values() for example in rows]
         tried = self._evaluate(stage, self.task, flat, target, f"round {number}: probe {len(library)} programs")
         by_program: dict[str, list[Attempt]] = {name: [] for name in library}
@@ -282,6 +288,10 @@ class Cycle:
             else:
                 probed.masses[name] = sum(row.verdict.correct is False for row in probe) / len(probe)
         return probed
+
+    def _probe_item(self, sample: Sample) -> Example:
+        example = example_of(self.task, sample)
+        return example.model_copy(update={"solution": sample.solution, "meta": example.meta | {"program": sample.program_id}})
 
     def assemble(self, number: int, mined: Mined, library: Mapping[str, SampleProgram], probed: Probed) -> list[TrainRow]:
         """The training rows of a round; none when no program is left to draw from."""
@@ -302,7 +312,7 @@ class Cycle:
                 ("unseen", Unseen(others)),
             )
             total = generate.rows or (8 * len(masses) if self.config.errors == "all" else 1000)
-            made = assemble(library, masses, total, seed, generate.levels, checks, self.sandbox, self.limits)
+            made = self._agreed(number, stage, assemble(library, masses, total, seed, generate.levels, checks, self.sandbox, self.limits))
         count = round(len(made.samples) * generate.replay / (1 - generate.replay))
         # a contrast works on both sides of the boundary: half of its replay are the solved neighbours of the errors
         near = {row.id: row for failure in mined.failures for row in failure.contrasts}
@@ -318,6 +328,24 @@ class Cycle:
         )
         self.say(f"round {number}: assemble {len(made.samples)} samples of {len(masses)} programs, {len(replayed)} replayed")
         return rows
+
+    def _agreed(self, number: int, stage: Stage, made: Assembly) -> Assembly:
+        """The rows whose answer is asserted, solved independently; the gap is told where there is no model to solve them."""
+        asserted = sum(sample.asserted for sample in made.samples)
+        generate = self.config.generate
+        if not asserted:
+            return made
+        if not generate.solves or self.config.instructor.model == "offline":
+            self.say(f"round {number}: {asserted} rows rest on facts that no independent solve has confirmed")
+            return made
+        lm = open_instructor(self.config.instructor, self.ledger, str(stage.path.relative_to(self.path)))
+        self.say(f"round {number}: solve {asserted} rows independently, whose answer the instructor asserts")
+        with instructed_by(lm), calling(lm):
+            width = self.config.instructor.in_flight
+            after = agreed(made, self.task, generate.solves, generate.agreed, width, self.config.seed * 1000 + number)
+        kept = sum(sample.asserted for sample in after.samples)
+        self.say(f"round {number}: the solves agree with {kept} of them; the others are dropped")
+        return after
 
     def train(self, number: int, target: TargetSettings, rows: Sequence[TrainRow]) -> TrainReport:
         """Fine-tune the target on the rows in a child process, into round-<number>/train."""
@@ -514,6 +542,25 @@ def tally(rows: Iterable[Taught]) -> dict[str, int]:
     return dict(sorted(refused.items(), key=lambda item: -item[1]))
 
 
+def proven(taught: Iterable[Taught], attempts: Iterable[Attempt]) -> int:
+    """How many diagnoses are proven: the kept program's wrong() gives, for the error's parameters, the very answer that the target gave.
+
+    The check `telling` refuses a program whose wrong() gives another, so having one is the proof, where the target's answer was readable.
+    """
+    readable = {Failure(attempt=row).id for row in attempts if row.verdict.correct is False and row.verdict.extracted is not None}
+    return sum(
+        re.search(r"^def wrong\(", row.program.source, re.MULTILINE) is not None
+        for row in taught
+        if row.program and row.failure_id in readable
+    )
+
+
+def asserted(samples: Iterable[Sample]) -> dict[str, int]:
+    """Rows whose answer the instructor asserts, and those of them that independent solves came to."""
+    rows = [sample for sample in samples if sample.asserted]
+    return {"rows": len(rows), "agreed": sum(sample.agreed for sample in rows)}
+
+
 def summary(path: Path, number: int) -> dict[str, Any]:
     """What `errata generate` prints of a round: errors, programs accepted and refused by check, the instructor's own reasons, samples."""
     taught = Stage(path / f"round-{number}/teach").read("taught.jsonl", Taught)
@@ -524,11 +571,12 @@ def summary(path: Path, number: int) -> dict[str, Any]:
         "failures": len(taught),
         "programs": {
             "accepted": sum(row.program is not None for row in taught),
-            "with_wrong": sum("def wrong(" in row.program.source for row in taught if row.program),
+            "proven": proven(taught, Stage(path / f"round-{number}/mine").read("attempts.jsonl", Attempt)),
             "refused": tally(taught),
             "reasons": dict(Counter(reason.split(":")[0] for reason in own).most_common()),
         },
         "samples": Stage(path / f"round-{number}/assemble").facts()["samples"],
+        "asserted": asserted(Stage(path / f"round-{number}/assemble").read("samples.jsonl", Sample)),
     }
 
 
@@ -540,14 +588,3 @@ def trained(path: Path, number: int) -> dict[str, Any]:
     report = read_json(folder / "manifest.json")["report"] if done else None
     weights = str(folder / "weights") if done else None
     return {"run": str(path), "round": number, "weights": weights, "report": report, "decided": Stage(path / f"round-{number}/gate").done}
-
-
-def _example(task: Task, sample: Sample, program: str) -> Example:
-    return Example(
-        task=task.name,
-        split="train",
-        question=sample.question,
-        answer=sample.answer,
-        solution=sample.solution,
-        meta={"program": program},
-    )

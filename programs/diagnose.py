@@ -7,8 +7,10 @@ from ..signatures.teach import DiagnoseError
 
 
 def reference_text(failure: Failure) -> str:
-    """The reference solution and answer as the instructor reads them."""
+    """The reference solution and answer as the instructor reads them; of code the tests too."""
     example = failure.attempt.example
+    if "test" in example.meta:
+        return f"{example.answer}\n\nIt must pass:\n{example.meta['test']}".strip()
     last = f"#### {example.answer}"
     return example.solution if example.solution.endswith(last) else f"{example.solution}\n{last}".strip()
 

@@ -13,13 +13,15 @@ from typing import Any
 
 from ..signatures.errors import RunError
 from ..signatures.records import Attempt, Failure, GateDecision, Rejection, Sample, Taught
-from .cycle import tally
+from .cycle import asserted, proven, tally
 from .evaluate import by_skill, counts, share
 from .gate import paired
+from .kinds import asked
 from .ledger import read_ledger
 from .rundir import Stage, read_config, read_json, slug, to_json, write_atomic
 
-NOT_CHECKED = "agreed: no second model solved the rows independently of their programs"
+COMPUTED = "agreed: rows whose answer a program computes were not solved a second time by a model; each program's anchor stands for them"
+ASSERTED = "agreed: {} rows rest on facts that the instructor asserts, and no independent solve has confirmed them"
 
 
 def compare(before: Sequence[Attempt], after: Sequence[Attempt]) -> dict[str, Any]:
@@ -53,8 +55,14 @@ def build(path: Path) -> dict[str, Any]:
         "evaluations": evaluations,
         "rounds": rounds,
         "instructor": read_ledger(path),
-        "not_checked": [NOT_CHECKED],
+        "not_checked": _not_checked(rounds),
     }
+
+
+def _not_checked(rounds: Sequence[dict[str, Any]]) -> list[str]:
+    open_facts = sum(row["asserted"]["rows"] - row["asserted"]["agreed"] for row in rounds)
+    computed = sum(row["samples"] - row["asserted"]["rows"] for row in rounds)
+    return ([COMPUTED] if computed else []) + ([ASSERTED.format(open_facts)] if open_facts else [])
 
 
 def _compare_weights(path: Path, task: str, split: str, before: str, after: str) -> dict[str, Any]:
@@ -71,20 +79,24 @@ def _round(path: Path, number: int) -> dict[str, Any]:
     decision = Stage(folder / "gate").read("decision.jsonl", GateDecision)[0]
     manifest = folder / "train" / "manifest.json"
     train = read_json(manifest)["report"] if manifest.exists() else None
-    nothing_to_teach = sum(row.kind == "program" for row in rejections)
+    attempts = Stage(folder / "mine").read("attempts.jsonl", Attempt)
+    refused = Counter(row.check for row in rejections if row.kind == "program")
     skills = Counter(row.diagnosis.skill for row in taught if row.diagnosis and row.program)
     return {
         "number": number,
-        "mined": counts(Stage(folder / "mine").read("attempts.jsonl", Attempt)),
+        "mined": counts(attempts),
         "failures": len(taught),
         "programs": sum(row.program is not None for row in taught),
-        "programs_with_wrong": sum("def wrong(" in row.program.source for row in taught if row.program),
+        "diagnosed": sum(row.diagnosis is not None and row.diagnosis.verdict == "error" for row in taught),
+        "proven": proven(taught, attempts),
         "refused": tally(taught),
         "at_fault": [row.failure_id for row in taught if row.diagnosis and row.diagnosis.verdict != "error"],
         "skills": dict(skills.most_common()),
         "samples": assembled.facts()["samples"],
         "replay": assembled.facts()["replay"],
-        "programs_refused_by_probe": nothing_to_teach,
+        "asserted": asserted(assembled.read("samples.jsonl", Sample)),
+        "programs_refused_by_probe": sum(refused.values()) - refused["agreed"],
+        "programs_refused_by_solves": refused["agreed"],
         "rows_refused": dict(Counter(row.check for row in rejections if row.kind == "sample").most_common()),
         "train": train,
         "dev": _compare_weights(path, decision.task, "dev", train["base"], train["weights"]) if train else None,
@@ -267,11 +279,14 @@ def _round_page(row: dict[str, Any], path: Path) -> str:
     tone = "good" if decision["accepted"] else "bad"
     facts = {
         "mined": outcomes(mined),
-        "programs": f"{row['programs']} of {row['failures']} errors, {row['programs_with_wrong']} with the misconception as code",
+        "programs": f"{row['programs']} of {row['failures']} errors",
+        "diagnoses proven": f"{row['proven']} of {row['diagnosed']}: the misconception, as code, gives the target's very answer",
         "errors without a program": _tally(row["refused"]),
         "items at fault": ", ".join(row["at_fault"]) or "none",
         "diagnosed skills": _tally(row["skills"]),
         "rows": f"{row['samples']} generated, {row['replay']} replayed",
+        "rows on asserted facts": f"{row['asserted']['rows']}, of which independent solves came to {row['asserted']['agreed']}",
+        "programs refused by independent solves": row["programs_refused_by_solves"],
         "programs with nothing left to teach": row["programs_refused_by_probe"],
         "rows refused": _tally(row["rows_refused"]),
         "training": f"{train['steps']} steps, loss {train['loss_first']:.3f} to {train['loss_last']:.3f}, "
@@ -306,7 +321,7 @@ def _lessons(path: Path, number: int, most: int = 12) -> str:
             f"<p><b>Error</b> <code>{row.failure_id}</code></p><pre>{_text(attempt.example.question)}\n\n"
             f"answered: {_text(attempt.response)}\n\ngold: {_text(attempt.example.answer)}</pre><p>{_text(row.diagnosis.evidence)}</p>"
             f"<p><b>Program</b> <code>{row.program.id}</code></p><pre>{_text(row.program.source)}</pre>"
-            f"<p><b>A row</b> <code>{sample.id}</code></p><pre>{_text(sample.question)}\n\n{_text(sample.solution)}\n\n"
+            f"<p><b>A row</b> <code>{sample.id}</code></p><pre>{_text(asked(sample))}\n\n{_text(sample.solution)}\n\n"
             f"answer: {_text(sample.answer)}"
             f"{_text(chr(10) + 'the misconception answers: ' + sample.wrong) if sample.wrong is not None else ''}</pre></details>"
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..signatures.errors import UsageError
 from ..signatures.records import Attempt, Failure, Sample, Taught, TrainRow
+from .kinds import asked
 from .rundir import Stage, read_config, read_json
 
 
@@ -142,16 +143,21 @@ def told(document: dict[str, Any]) -> str:
 
 
 def _told_sample(document: dict[str, Any]) -> str:
-    sample = document["sample"]
+    sample = Sample.model_validate(document["sample"])
     lines = [
-        f"sample {document['id']}: round {document['round']}, seed {sample['seed']}, index {sample['index']}, level {sample['level']}",
-        _block("question", sample["question"]),
-        _block("solution", sample["solution"]),
-        f"  answer: {sample['answer']}" + (f" (the misconception answers {sample['wrong']})" if sample["wrong"] is not None else ""),
+        f"sample {document['id']}: round {document['round']}, seed {sample.seed}, index {sample.index}, level {sample.level}",
+        _block("question", asked(sample)),
+        _block("solution", sample.solution),
+        _block("answer", sample.answer) + (f" (the misconception answers {sample.wrong})" if sample.wrong is not None else ""),
+        *([f"  it rests on a fact that the instructor asserts, {_confirmed(sample)}"] if sample.asserted else []),
         f"  trained on in round {document['round']}: {'yes' if document['trained_on'] else 'no'}",
         _told_program(document["program"]),
     ]
     return "\n".join(lines)
+
+
+def _confirmed(sample: Sample) -> str:
+    return "and independent solves came to it too" if sample.agreed else "which no independent solve has confirmed"
 
 
 def _told_program(document: dict[str, Any]) -> str:

@@ -7,9 +7,10 @@ from dspy.utils.exceptions import AdapterParseError
 
 from ..sandbox import MODULES
 from ..signatures.records import Diagnosis, Failure, Rejection, SampleProgram, Taught
-from ..signatures.teach import CONTRACT, RepairProgram, WriteProgram
+from ..signatures.teach import CONTRACTS, RepairProgram, WriteProgram
 from .diagnose import reference_text
 from .instructor import rejection
+from .kinds import kind_of
 
 Prove = Callable[[SampleProgram], Rejection | None]
 """Runs the checks; None when the program passes."""
@@ -26,8 +27,9 @@ class Write(dspy.Module):
 
     def forward(self, failure: Failure, diagnosis: Diagnosis, brief: str, prove: Prove) -> Taught:
         """At most 1 + `repairs` calls."""
+        kind = kind_of(failure.attempt.example).name
         shown = {
-            "contract": CONTRACT.format(modules=", ".join(MODULES)),
+            "contract": CONTRACTS[kind].format(modules=", ".join(MODULES)),
             "task": brief,
             "failure_id": failure.id,
             "question": failure.attempt.example.question,
@@ -58,7 +60,7 @@ class Write(dspy.Module):
                 rejections.append(Rejection(of=diagnosis.id, kind="diagnosis", check="instructor", reason=reason))
                 break
             program = SampleProgram(
-                diagnosis_id=diagnosis.id, source=source + "\n", anchors=(failure.id,), skill=diagnosis.skill, attempt=attempt
+                diagnosis_id=diagnosis.id, source=source + "\n", anchors=(failure.id,), skill=diagnosis.skill, attempt=attempt, kind=kind
             )
             refusal = prove(program)
             if refusal is None:

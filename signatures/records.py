@@ -10,7 +10,7 @@ import json
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, computed_field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 Message = dict[str, str]
 """One chat message: {"role": "system" | "user" | "assistant", "content": text}."""
@@ -117,6 +117,8 @@ class Diagnosis(Record):
 class SampleProgram(Record):
     """A Python module after the contract of docs/design.md: draw, make, optionally wrong, ANCHORS."""
 
+    _identity = ("diagnosis_id", "source", "anchors", "skill", "attempt")
+
     diagnosis_id: str
     source: str
     anchors: tuple[str, ...]
@@ -124,6 +126,8 @@ class SampleProgram(Record):
     skill: str = ""
     attempt: int = 0
     """0 for the first writing, n for the nth repair."""
+    kind: Literal["number", "choice", "code"] = Field(default="number", exclude_if=lambda kind: kind == "number")
+    """Whose contract it keeps (errata.programs.kinds)."""
 
 
 class ProgramRun(Record):
@@ -138,7 +142,8 @@ class ProgramRun(Record):
 
 
 class Sample(Record):
-    """One generated problem. Row i depends on (source, seed, index, level) alone."""
+    """One generated problem. Row i depends on (source, seed, index, level) alone. Fields that only some kinds have are not written where
+    they are empty."""
 
     _identity = ("program_id", "seed", "index", "level")
 
@@ -147,10 +152,22 @@ class Sample(Record):
     index: int
     level: int
     question: str
+    """Without the options, for a choice; with the examples that the host wrote, for code."""
     solution: str
     answer: str
+    """A number (or a short text), the label of the right option, or a whole solution in Python."""
     wrong: str | None = None
     """What the misconception would answer; None when the program has no `wrong`."""
+    choices: dict[str, str] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Choice only: {label: text} in the order in which the options are shown."""
+    entry_point: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Code only: the name of the function."""
+    tests: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Code only: `check(candidate)` over values that the solution gave when it was run."""
+    asserted: bool = Field(default=False, exclude_if=lambda value: not value)
+    """The answer rests on a fact that the instructor asserts, which running the program does not prove."""
+    agreed: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Independent solves without the answer came to it too (asserted rows only)."""
 
 
 class Rejection(Record):

@@ -311,6 +311,11 @@ def question(text: str, choices: Choices) -> str:
     return "\n".join([text.strip(), *(f"{label}. {words}" for label, words in choices.items())])
 
 
+def stem(shown: str, choices: Choices) -> str:
+    """A question as `question` makes it, without its options."""
+    return shown.removesuffix(question("", choices)).rstrip()
+
+
 def prompt(shown: str) -> list[Message]:
     """One user message: the question with its options, and the answer form."""
     return [{"role": "user", "content": f'{shown}\nThink it through; end with the line "Answer: " and the letter of the one right option.'}]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from errata.programs.checks import Distinct, Telling, Unseen, problem_shape, prove, targeted
+from errata.programs.checks import Distinct, Telling, Unseen, prove, targeted
 from errata.programs.contract import run_program
+from errata.programs.kinds import problem_shape
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Example, Failure, Sample, SampleProgram, Verdict
 from errata.tasks import load_task

@@ -97,6 +97,8 @@ def _diagnosis(given: dict[str, str]) -> dict[str, str]:
 
 def _program(given: dict[str, str]) -> dict[str, str]:
     complaint = given.get("complaint", "")
+    if any(field in given.get("contract", "") for field in ('"choices"', '"entry_point"')):
+        return {"refusal": "no arithmetic word problem: a question of facts or code is beyond the embedded instructor", "program": ""}
     said = {"reasoning": "Put parameters in place of the question's numbers and computed the chain again."}
     if complaint and not (complaint.startswith("telling") and "def wrong(" in given.get("rejected", "")):
         return {**said, "refusal": f"no more careful program is known: {complaint}", "program": ""}
