@@ -14,7 +14,8 @@
   cap does (BudgetReached).
 
 What is not here: asynchronous calls, streaming and tools; a limit on the length of a whole answer in time (`timeout` is the longest
-silence). Providers that DSPy reaches through LiteLLM alone work, but each call costs about 4 ms of CPU there, eight times as much.
+silence). Providers that DSPy reaches through LiteLLM alone (mistral, together_ai, bedrock ...) work, but each call costs about 4 ms of CPU
+there, eight times as much; with `api_base` such a model is called by the OpenAI protocol, without LiteLLM.
 """
 
 import os
@@ -22,6 +23,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,7 @@ class Engine:
         self.ledger = ledger
         self.stage = stage
         self.patience = patience or Patience()
-        self.wire = _wire(settings, timeout)
+        self.wire, self._name = _wire(settings, timeout)
         self.keys = known_keys()
         self._slots = threading.BoundedSemaphore(settings.in_flight)
         self._pace = Pace(self.patience)
@@ -131,7 +133,7 @@ class Engine:
     def _send(self, request: lm15.Request) -> lm15.Response:
         """One attempt. A provider that refuses the question has answered it."""
         try:
-            return self.wire.complete(request)
+            return self.wire.complete(replace(request, model=self._name))
         except lm15.InvalidRequestError as error:
             if error.provider_code in FILTERED:
                 message = lm15.Message.assistant([lm15.RefusalPart(error.message)])
@@ -168,23 +170,27 @@ class Engine:
         return without_keys(text, self.keys)
 
 
-def _wire(settings: InstructorSettings, timeout: float) -> Any:
-    """DSPy's own engine where it speaks the provider's protocol, else LiteLLM's: one attempt a call, no retries, no cache."""
-    provider, _, native, env_key = route(settings.model)
+def _wire(settings: InstructorSettings, timeout: float) -> tuple[Any, str]:
+    """What sends one attempt a call, without retries or cache, and the model's name there: DSPy's own engine where it speaks the provider's
+    protocol, or where `api_base` names a server that speaks OpenAI's, else LiteLLM's."""
+    provider, name, native, env_key = route(settings.model)
+    sent = settings.model
     prefix = settings.model.split("/", 1)[0].upper()
     base = settings.api_base or os.environ.get(f"{prefix}_API_BASE") or os.environ.get(f"{prefix}_BASE_URL")
-    if not native or (base and provider.startswith("azure")):
+    if not native and settings.api_base:
+        provider, sent, env_key = "openai-chat", f"openai/{name}", f"{prefix}_API_KEY"
+    elif not native or (base and provider.startswith("azure")):
         # a server at an address of one's own may need no key, but the protocol wants one
         own = {"api_base": base, "api_key": os.environ.get(f"{prefix}_API_KEY", "none")} if base else {}
-        return LiteLLMEngine(timeout=timeout, **own)
-    keyless = base is not None and env_key is not None and not os.environ.get(env_key)
+        return LiteLLMEngine(timeout=timeout, **own), sent
+    key = os.environ.get(env_key) if env_key else None
     config = lm15.RouterConfig(
         base_urls={provider: base} if base else None,
-        api_keys={provider: "none"} if keyless else None,
+        api_keys={provider: key or "none"} if base is not None and env_key else None,
         timeouts=lm15.Timeouts(read=timeout, write=timeout, pool=timeout),
         max_connections=settings.in_flight,
     )
-    return LM15Engine(config)
+    return LM15Engine(config), sent
 
 
 def _asked_wait(error: lm15.LM15Error) -> float | None:

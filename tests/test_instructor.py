@@ -96,6 +96,14 @@ def test_other_spellings_of_a_server_are_reached_too(model):
         assert total(ledger)["usd"] == "unknown"
 
 
+def test_a_server_of_ones_own_is_called_without_litellm_and_with_its_providers_key(monkeypatch):
+    monkeypatch.setattr("errata.programs.instructor.LiteLLMEngine", None)
+    monkeypatch.setenv("MISTRAL_API_KEY", "key-of-the-environment")
+    with OpenAIServer(first(Reply("hello"))) as server:
+        assert opened(server, model="mistral/large/v2")("hi") == ["hello"]
+    assert (server.seen[0].body["model"], server.seen[0].authorization) == ("large/v2", "Bearer key-of-the-environment")
+
+
 def test_offline_needs_no_server():
     assert open_instructor(InstructorSettings()).model.endswith("offline")
 
@@ -142,7 +150,7 @@ def test_a_passing_fault_is_tried_again_and_counted(reply):
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 @pytest.mark.parametrize("model", ["openai/any", "mistral/any"])  # DSPy's own engine, LiteLLM's
-def test_retry_after_is_obeyed(model, form):
+def test_retry_after_is_obeyed(model, form, monkeypatch):
     due = []
 
     def script(body, number):
@@ -152,7 +160,8 @@ def test_retry_after_is_obeyed(model, form):
         return fault(429, Retry_After="1" if form == "seconds" else formatdate(due[0], usegmt=True))
 
     with OpenAIServer(script) as server:
-        assert opened(server, model=model)("hi") == ["fine"]
+        monkeypatch.setenv("MISTRAL_API_BASE", server.url)
+        assert opened(server, model=model, api_base=server.url if model == "openai/any" else None)("hi") == ["fine"]
         now = time.time() - time.monotonic()
     refused, answered = (seen.at for seen in server.seen)
     if form == "seconds":
@@ -677,7 +686,8 @@ def test_keys_reach_no_file_no_message_and_no_log(provider, reply, tmp_path, mon
     monkeypatch.setenv(f"{provider.upper()}_API_KEY", CANARY)
     caplog.set_level(logging.DEBUG)
     with OpenAIServer(first(reply)) as server, Ledger(tmp_path) as ledger:
-        lm = opened(server, ledger, model=f"{provider}/any")
+        monkeypatch.setenv("MISTRAL_API_BASE", server.url)
+        lm = opened(server, ledger, model=f"{provider}/any", api_base=server.url if provider == "openai" else None)
         said = repr(lm) + repr(lm.history)
         with instructed_by(lm):
             try:
