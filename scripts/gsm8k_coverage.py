@@ -1,6 +1,6 @@
 """How much of a GSM8K training file the offline instructor can turn into sound programs, and ten of them to read.
 
-    python scripts/gsm8k_coverage.py PATH/train.jsonl [--limit N] [--page docs/evidence/gsm8k_coverage.md]
+    python scripts/gsm8k_coverage.py PATH/train.jsonl [--limit N] [--page docs/evidence/gsm8k_coverage.md] [--jobs N]
 
 Each row is taken as an error with an empty response: the instructor writes a program, and the model-free checks of errata.programs.checks
 judge it in the sandbox, as they do in a cycle. Prints the share that passes, refusals by reason, and the share of drawn rows that the
@@ -10,6 +10,7 @@ solutions) it also says how many programs for real wrong responses carry `wrong`
 
 import argparse
 import json
+import multiprocessing
 import random
 import re
 import time
@@ -88,17 +89,39 @@ def recorded(path: Path, limit: int | None) -> None:
     )
 
 
+_mine: dict = {}
+"""Task and sandbox of a worker process."""
+
+
+def _start(name: str) -> None:
+    _mine.update(task=load_task(name), sandbox=open_sandbox())
+
+
+def _judge(example) -> tuple[str, SampleProgram | None]:
+    """`accepted` and the program, or why there is none."""
+    try:
+        failure, program = program_for(example, "")
+    except Unreadable as error:
+        return "instructor: " + str(error).partition(":")[0], None
+    refusal = prove(program, [failure], _mine["task"], _mine["sandbox"], Limits())
+    if refusal:
+        return f"{refusal.check}: " + re.sub(r"\d+|'.*", "N", refusal.reason)[:80], None
+    return "accepted", program
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--seed", type=int, default=0, help="which rows --limit takes, and which ten programs are shown")
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--recorded", type=Path)
     args = parser.parse_args()
     if args.recorded:
         recorded(args.recorded, args.limit)
-    task = load_task(f"gsm8k:{args.file}")
+    name = f"gsm8k:{args.file}"
+    task = load_task(name)
     examples = list(task.examples("train", None))
     rng = random.Random(args.seed)
     rng.shuffle(examples)
@@ -107,19 +130,10 @@ def main() -> None:
     kept: list[float] = []
     shown = []
     started = time.perf_counter()
-    with open_sandbox() as sandbox:
-        for example in examples:
-            try:
-                failure, program = program_for(example, "")
-            except Unreadable as error:
-                counts["instructor: " + str(error).partition(":")[0]] += 1
-                continue
-            refusal = prove(program, [failure], task, sandbox, Limits())
-            if refusal:
-                counts[f"{refusal.check}: " + re.sub(r"\d+|'.*", "N", refusal.reason)[:80]] += 1
-                continue
-            counts["accepted"] += 1
-            if counts["accepted"] % 10 == 1:
+    with open_sandbox() as sandbox, multiprocessing.get_context("spawn").Pool(args.jobs, _start, (name,)) as pool:
+        for reason, program in pool.imap(_judge, examples, chunksize=4):
+            counts[reason] += 1
+            if program is not None and counts["accepted"] % 10 == 1:
                 drawn = run_program(sandbox, program.source, (), DRAWS, Limits())
                 distinct = Distinct()
                 kept.append(sum(distinct(s) is None for s in samples(program, DRAWS, drawn.rows)) / len(DRAWS))

@@ -314,10 +314,18 @@ def chain(question: str, reference: str) -> dict:
     [
         ("The United States flag has 50 stars. He has 14 pens.", ["50"]),
         ("A cat has 9 lives. He has 14 pens.", ["9"]),
+        ("Jill paints her 20 toenails and fingernails, 6 of them purple.", ["20"]),
         ("In a 90-minute soccer game he rested 14 minutes.", ["90"]),
         ("He saves for 4 weeks of the month and has 14 pens.", ["4"]),
         ("He paints 14 pens in 3 groups, purple, yellow, and green.", ["3"]),
         ("There are 12 pens in house 2 and 14 cups.", ["2"]),
+        ("An 18-month magazine subscription is $34.", ["18"]),
+        ("Melinda, Zoe and Joel want to buy 3 phones at once for $600.", ["3"]),
+        ("Tony has 95 degrees and a fever is over 100. He has 14 pens.", ["95", "100"]),
+        ("Marcus scored 5 3-point goals and 10 2-point goals.", ["3", "2"]),
+        ("A tournament has 8 games in the first round with 5 cans a day.", ["8"]),
+        ("The drive from Salt Lake City to Las Vegas is 420 miles. He has 14 pens.", ["420"]),
+        ("Every hour after 40 hours is overtime at $12 an hour.", ["40"]),
     ],
 )
 def test_what_the_world_or_the_text_itself_tells_does_not_vary(text: str, kept: list[str]) -> None:
@@ -417,6 +425,104 @@ def test_words_about_a_fixed_number_do_not_follow_a_result_that_equals_it() -> N
     for row in drawn(space, 20):
         text = space["make"](**row)["solution"]
         assert "Let" not in text and "5 M&M candies make one unit" in text
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "reason"),
+    [
+        (
+            "Emily has 4 dogs. Each one eats 250 grams of food per day. She goes on vacation for 14 days. How many kilograms of food "
+            "should she buy?",
+            "They eat 4 x 250 grams = <<4*250=1000>>1000 grams of food per day.\nThat is a kilogram.\n"
+            "So 14 days x 1 kg of food/day = <<14*1=14>>14 kg.\n#### 14",
+            "the answer does not hang on a number: 4",
+        ),
+        (
+            "Bea's mom planted 50 Mahogany and 30 Narra trees. A total of 5 trees fell. One more Mahogany tree fell than Narra trees. She "
+            "then planted twice as much as the Narra and thrice the Mahogany trees that fell. How many trees are now there?",
+            "There were 50 + 30 = <<50+30=80>>80 trees.\nThis means there were 2 Narra and 2 + 1 = <<2+1=3>>3 Mahogany trees that fell.\n"
+            "She planted 2 x 2 = <<2*2=4>>4 Narra trees.\nShe planted 3 x 3 = <<3*3=9>>9 Mahogany trees.\n"
+            "That is 4 + 9 = <<4+9=13>>13 more.\nThere were 80 - 5 = <<80-5=75>>75 left.\nNow there are 75 + 13 = <<75+13=88>>88.\n#### 88",
+            "a number is told by nothing: 2",
+        ),
+    ],
+)
+def test_a_gap_that_only_the_original_numbers_bridge_is_refused(question: str, reference: str, reason: str) -> None:
+    with pytest.raises(Unreadable) as refusal:
+        chain(question, reference)
+    assert str(refusal.value) == reason
+
+
+def test_a_total_and_the_numbers_in_a_row_that_make_it_stay() -> None:
+    with pytest.raises(Unreadable, match="no number may vary"):
+        chain(
+            "A restaurant gets 18 reviews: six 5-star reviews, seven 4-star reviews, four 3-star reviews, and one 2-star review. "
+            "What is the average rating?",
+            "The 5-stars are 6 x 5 = <<6*5=30>>30.\nThe 4-stars are 7 x 4 = <<7*4=28>>28.\nThe 3-stars are 4 x 3 = <<4*3=12>>12.\n"
+            "The 2-star is 1 x 2 = <<1*2=2>>2.\nAll are 30 + 28 + 12 + 2 = <<30+28+12+2=72>>72.\nSo 72 / 18 = <<72/18=4>>4.\n#### 4",
+        )
+
+
+def test_no_way_between_three_places_is_longer_than_the_way_around() -> None:
+    space = chain(
+        "The park is 5 miles from her house. Then she goes to a store 3 miles away from the park and 8 miles from her home. "
+        "How many miles does she drive from home and back?",
+        "She drives 5 + 3 = <<5+3=8>>8 miles.\nIn all 8+8 = <<8+8=16>>16 miles.\n#### 16",
+    )
+    for row in drawn(space):
+        assert max(row.values()) <= sum(row.values()) - max(row.values()) + 3
+
+
+def test_a_result_stays_on_its_side_of_a_price_that_no_step_uses() -> None:
+    space = chain(
+        "A subscription is $34. Each of the 36 issues is $0.25 cheaper now. How many dollars cheaper is the subscription?",
+        "It is 36 * 0.25 = $<<36*.25=9>>9 cheaper.\n#### 9",
+    )
+    assert max(space["solve"](**row)[0] for row in drawn(space)) < 34
+
+
+def test_a_wage_of_more_than_once_stays_more_than_once() -> None:
+    space = chain(
+        "He earns 1.5 times his wage on Sundays. His wage is $12 and he works 6 Sundays. What does he earn?",
+        "He earns 12*1.5=$<<12*1.5=18>>18.\nSo 18*6=$<<18*6=108>>108.\n#### 108",
+    )
+    assert min(Fraction(str(row["time"])) for row in drawn(space)) > 1
+
+
+def test_no_more_of_them_is_sold_than_was_bought() -> None:
+    space = chain(
+        "Jen buys candy bars for 80 cents each and sells them for 100 cents. If she buys 50 candy bars and sells 48 of them, how much "
+        "profit does she make in cents?",
+        "She spends 50 * 80 = <<50*80=4000>>4000 cents.\nShe makes 100 * 48 = <<100*48=4800>>4800 cents.\n"
+        "Her profit is 4800 - 4000 = <<4800-4000=800>>800 cents.\n#### 800",
+    )
+    assert all(row["count"] < row["candy"] for row in drawn(space))
+
+
+def test_points_per_ten_dollars_count_whole_tens() -> None:
+    space = chain(
+        "She gets 50 points per $10 spent and a 250 point bonus. She buys 3 pounds of beef for $11 each and other groceries for $87. "
+        "How many points does she get?",
+        "The beef costs $11 * 3 = $<<11*3=33>>33.\nIn all she spends $33 + $87 = $<<33+87=120>>120.\n"
+        "That is 120 / 10 * 50 = <<120/10*50=600>>600 points.\nWith the bonus 600 + 250 = <<600+250=850>>850.\n#### 850",
+    )
+    for row in drawn(space):
+        assert space["solve"](**row)[1] % row["dollars"] == 0
+
+
+def test_a_number_that_the_solution_only_repeats_is_no_step() -> None:
+    space = chain(
+        "LaDonna picked up 25 cans of the 85 cans. Prikya picked up twice as many as LaDonna. Yoki picked up the rest. How many did Yoki?",
+        "LaDonna = <<25=25>>25 cans\nPrikya has twice as many = 2*25 = <<2*25=50>>50\nYoki has 85 - 25 - 50 = <<85-25-50=10>>10\n#### 10",
+    )
+    for row in drawn(space, 10):
+        assert "LaDonna" not in space["make"](**row)["solution"]
+    with pytest.raises(Unreadable, match="step without a computation"):
+        read("Five and 20 pens, 380 cups.", "19*x=380\nx=<<20=20>>20\nSo 20*5=<<20*5=100>>100\n#### 100")
+
+
+def test_a_computation_written_once_more_is_no_equation() -> None:
+    assert read("He has 28 pens and gives half away.", "He gives 1/2 * 28 = 28/2 = <<1/2*28=14>>14.\n#### 14").answer == 14
 
 
 def test_numbers_that_the_text_multiplies_stay_together() -> None:

@@ -181,14 +181,16 @@ _CONVERSIONS = {60, 24, 7, 12, 52, 365, 30, 31, 4, 3, 16, 100, 1000, 5280, 36, 2
 _FACTS = re.compile(
     r"(?:leg|wheel|eye|side|arm|finger|toe|wing|tentacle|ear|tire|state|planet|continent|inning|half|"
     r"halve|corner|edge|face|season|string|hand|parent|grandparent|twin|dimension|suit|horn|"
-    r"time zone|live|pointer|thumb|digit|oclock|vowel|consonant|letter|inning|strike)"
+    r"time zone|live|pointer|thumb|toenail|fingernail|teeth|tooth|rib|ocean|chromosome|digit|oclock|vowel|consonant|letter|inning|strike)"
 )
 _WORLD = re.compile(
     r"\b(?:flags?|Taipei|Eiffel|Everest|Kilimanjaro|Empire State|Statue of|Burj|Great Wall|Titanic|Earth|Mars|Jupiter|Saturn|Venus|Mercury|"
     r"Neptune|[Ss]olar [Ss]ystem|Nile|Bible|Constitution|alphabet|piano|deck of|card deck|marathon|Olympic\w*|light[- ]?years?|"
     r"speed of (?:light|sound)|[Ss]afe amount|recommended daily|freez\w+ point|boil\w* point|chess\w*|United States|"
-    r"Great Lakes|Beatles|Harry Potter)\b"
+    r"Great Lakes|Beatles|Harry Potter|Mount\s[A-Z]\w+|[Pp]opulation of|Mississippi|Amazon River|Chrysler|Golden Gate|Big Ben|Sears Tower|"
+    r"[Ff]evers?|body temperature)\b"
 )
+_PLACES = re.compile(r"\b(?:between|from)\s[A-Z]\w+(?:\s[A-Z]\w+){0,2}\s(?:and|to)\s[A-Z]\w+\b(?!['’])")
 _NAMED = re.compile(
     r"\b(?:house|building|lot|lap|player|person|team|group|truck|train|movie|game|shop|store|station|gate|pool|tank|shelf|drawer|track|zone|"
     r"district|site|room|grade|level|chapter|route|highway|exit|section|phase|day|week|month|year|page|problem|"
@@ -265,7 +267,7 @@ def _fixed(text: str, m: Mention) -> str:
         )
     ):
         return "a time of day"
-    if re.search(r"\b(?:an)\s\$?$", before):
+    if re.search(r"\b[Aa]n\s\$?$", before):
         return "after an article"
     if (
         m.unit not in ("$", "%")
@@ -288,7 +290,7 @@ def _fixed(text: str, m: Mention) -> str:
     if m.unit not in ("$", "%") and _FACTS.fullmatch(m.unit):
         return "a fact about the thing"
     around = re.split(r"[.!?]\s", before)[-1] + re.split(r"[.!?]\s", text[m.start :] + " ")[0]
-    if m.unit not in ("$", "%") and _WORLD.search(around):
+    if m.unit not in ("$", "%") and (_WORLD.search(around) or (m.unit in ("mile", "kilometer", "km") and _PLACES.search(around))):
         return "a fact about the world"
     if re.match(r"\sweeks?\b", after) and m.value in (4, 52) and re.search(r"\bmonth|\byear", text):
         return "a conversion"
@@ -311,8 +313,16 @@ def _fixed(text: str, m: Mention) -> str:
     if back and (m.unit, singular(back[1])) in _UNITS_IN:
         return "a conversion"
     around = text[max(0, m.start - 60) : m.end + 60]
-    if m.unit == "point" and m.value <= 3 and re.search(r"basketball", text):
+    if (
+        m.unit == "point"
+        and m.value <= 3
+        and (re.search(r"basketball", text) or re.match(r"[-\s]points?\s(?:goal|shot|basket|throw)", after))
+    ):
         return "a rule of a game"
+    if m.unit in ("game", "match", "team", "round") and re.search(r"\btournament\b", text):
+        return "a rule of a game"
+    if m.unit == "hour" and m.value in (8, 40) and re.search(r"\bovertime\b", text):
+        return "the hours of a working day or week"
     if re.match(r"[-\s]minute[-\s](?:soccer|football|basketball|hockey|rugby)", after):
         return "a rule of a game"
     if m.unit in ("point", "") and re.search(r"touchdown|field goal|free throw|pointer|three-point|two-point", around):
@@ -352,6 +362,14 @@ def _fixed(text: str, m: Mention) -> str:
     ):
         return "a list may follow"
     return ""
+
+
+_PERSONS = re.compile(r"\b[A-Z][a-z]+(?:,\s[A-Z][a-z]+)+,?\sand\s[A-Z][a-z]+\b")
+
+
+def _named_together(text: str) -> set[int]:
+    """How many names stand in the lists of names of a text: 3 for "Melinda, Zoe and Joel want"."""
+    return {len(re.split(r",\s(?:and\s)?|\sand\s", found)) for found in _PERSONS.findall(text)}
 
 
 def _listed(text: str) -> set[int]:
@@ -502,6 +520,8 @@ def _fix_company(text: str, found: list[Mention]) -> list[Mention]:
             and max(ranks) > 2
         ):
             why = "an ordinal counts up to it"
+        if not why and m.value in _named_together(text) and m.unit not in ("$", "%") and m.style != "decimal":
+            why = "a list of names"
         if not why and m.value == 2 and m.unit not in ("$", "%") and re.search(r"\b(?:both|neither|either)\b", text, re.IGNORECASE):
             why = "the text speaks of both"
         if not why:
@@ -664,6 +684,13 @@ def constants_of(question: str, mentions: list[Mention]) -> set[Fraction]:
     return found
 
 
+def told(value: Fraction, question: str, mentions: list[Mention]) -> int:
+    """How often numbers and words of the question tell of a value."""
+    words = sum(len(re.findall(pattern, question, re.IGNORECASE)) for pattern, values in _CONSTANTS if value in map(Fraction, values))
+    fractions = sum(m.style == "fraction" and value in (m.value.numerator, m.value.denominator) for m in mentions)
+    return words + fractions + sum(m.value == value for m in mentions)
+
+
 # ---------------------------------------------------------------------------------------------------------------- solution
 
 _MARK = re.compile(r"<<([^<>]*)>>")
@@ -780,11 +807,14 @@ class Slip:
     written: Fraction
 
 
-def steps_of(text: str, loose: bool = False) -> tuple[list[Step], list[Slip]]:
+def steps_of(text: str, loose: bool = False, given: set[Fraction] | frozenset[Fraction] = frozenset()) -> tuple[list[Step], list[Slip]]:
     """The computations of a solution in order, and those that are false: of the marked ones, or `loose`, of all.
 
-    Loose steps have the value that is written, true or not, and marks that cannot be read are passed over.
+    Loose steps have the value that is written, true or not, and marks that cannot be read are passed over. A mark that only repeats a
+    number (`<<25=25>>`) is passed over where the number is an earlier result or one of those `given` by the question, and no unknown is
+    solved for.
     """
+    told_again = given if not _UNKNOWN.search(text) else frozenset()
     steps: list[Step] = []
     slips: list[Slip] = []
     taken: list[tuple[int, int]] = []
@@ -809,7 +839,7 @@ def steps_of(text: str, loose: bool = False) -> tuple[list[Step], list[Slip]]:
             spoken = _spoken(text, equals.start()) if equals else None
             parsed = spoken or parsed
             if parsed is None or parsed[0][0] == "leaf":
-                if parsed is not None and spoken is None and _repeats(steps, written):
+                if parsed is not None and spoken is None and (_repeats(steps, written) or written in told_again):
                     taken.append((mark.start(), end))
                     continue
                 if loose:
@@ -856,6 +886,9 @@ def steps_of(text: str, loose: bool = False) -> tuple[list[Step], list[Slip]]:
     steps.sort(key=lambda step: step.end)
     slips.sort(key=lambda slip: text.find(slip.text))
     return steps, slips
+
+
+_UNKNOWN = re.compile(r"\b[A-Za-z]\s?[-+*/=]|[-+*/=]\s?[A-Za-z]\b|\b\d+[a-wyzA-WYZ]\b|\b[Ll]et\b|\brepresents?\b")
 
 
 def _repeats(steps: list[Step], value: Fraction) -> bool:
@@ -923,7 +956,8 @@ def read(question: str, reference: str, fractions: bool = False) -> Reading:
     if answer is None:
         raise Unreadable("no final answer")
     text = body(reference)
-    steps, slips = steps_of(text)
+    mentions = mentions_of(question, fractions)
+    steps, slips = steps_of(text, given={m.value for m in mentions})
     if not steps:
         raise Unreadable("no computation in the solution")
     for slip in slips:
@@ -934,7 +968,6 @@ def read(question: str, reference: str, fractions: bool = False) -> Reading:
         raise Unreadable(f"final answer is not a step's result: {plain(answer)}")
     if final != len(steps) - 1 and steps[-1].value != answer:
         raise Unreadable("final answer is not the last step's result")
-    mentions = mentions_of(question, fractions)
     reading = Reading(question, text, answer, mentions, steps, final)
     _resolve(reading)
     _doubt(reading)
@@ -1230,7 +1263,7 @@ _MULTIPLES = {
     Fraction(5): r"\b(?:weekdays?|workweek|nickels?|fifths?|monday\s(?:to|through|until)\sfriday)\b",
     Fraction(12): r"\bdozens?\b",
 }
-_RELATIONAL = {Fraction(v) for v in (2, 3, 4, 5, 6, 8, 9, 10)}
+RELATIONAL = {Fraction(v) for v in (2, 3, 4, 5, 6, 8, 9, 10)}
 
 
 def _roles(node: Node, above: str = "") -> dict[int, str]:
@@ -1267,7 +1300,7 @@ def _sift(found: list[Node], role: str, value: Fraction, mentions: list[Mention]
         return found
     if not percent and any(node[0] in ("s", "c") for node in found):
         found = [node for node in found if node[0] != "q" or mentions[node[1]].unit != "%"]
-    if role == "+" and value in _RELATIONAL:
+    if role == "+" and value in RELATIONAL:
         return [node for node in found if node[0] != "c" or any(m.value == value and m.fixed for m in mentions)] or found
     return found
 
@@ -1464,6 +1497,8 @@ def _refuse_equations_in_words(reading: Reading, known: dict) -> None:
     for match in re.finditer(r"=\s*\$?\s*(" + _PLAIN.pattern + ")", text):
         if any(m.start() <= match.start() < m.end() for m in _MARK.finditer(text)) or known.get(match.span(1), ("c",))[0] == "s":
             continue
+        if re.match(r"\s*[-+*/x×÷][-+*/x×÷\s\d$.,()%]*=\s*\$?<<", text[match.end() :]):
+            continue  # "28/2 = <<28/2=14>>14": the computation once more
         low = max(text.rfind("\n", 0, match.start()), text.rfind(". ", 0, match.start()), text.rfind("=", 0, match.start())) + 1
         varies = any(not m.fixed and m.value == number(match[1]) for m in reading.mentions) and re.search(r"\d", text[low : match.start()])
         if varies or any(node[0] != "c" and low <= a and b <= match.start() for (a, b), node in known.items()):

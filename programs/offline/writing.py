@@ -16,11 +16,26 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
+from types import SimpleNamespace
 
 from ...tasks import number as numbers
 from . import kit
 from .diagnose import misled
-from .reading import Mention, Node, Reading, Unreadable, chain_values, evaluate, leaves_of, plain, read, sides, used_mentions
+from .reading import (
+    RELATIONAL,
+    Mention,
+    Node,
+    Reading,
+    Unreadable,
+    chain_values,
+    evaluate,
+    leaves_of,
+    plain,
+    read,
+    sides,
+    told,
+    used_mentions,
+)
 
 TRIES = 400
 """Draws that an emitted program makes before it falls back on the original numbers."""
@@ -43,7 +58,8 @@ class Parameter:
     room: int = 1
     plus: Fraction = Fraction(0)
     wide: bool = False
-    huge: bool = False
+    spread: str = ""
+    """`HUGE` or `VAST` where a single number has to give all the variety."""
     via: "tuple[Node, Fraction] | None" = None
     """What the number is computed from, with ("k",) for a drawn quotient, and the quotient at the original."""
 
@@ -93,7 +109,7 @@ _FEATS = re.compile(
 _DISTANCES = ("mile", "kilometer", "km", "meter", "foot", "yard", "mph", "lap", "step")
 _DAILY = re.compile(r"\stimes\s(?:a|per|each|every)\s(?:day|night)\b|\stimes\sdaily\b")
 _COINS = (("nickel", 5), ("dime", 10), ("quarters", 25))
-_SPEED = re.compile(r"\s?(?:mph|km/h|kmph|kph|(?:miles?|kilometers?|km)\s(?:per|an)\shour)\b")
+_SPEED = re.compile(r"\s?(?:words (?:per|a) minute|mph|km/h|kmph|kph|(?:miles?|kilometers?|km)\s(?:per|an)\shour)\b")
 _GRADED = re.compile(r"\b(?:quiz\w*|exams?|tests?|grades?|graded|scored?|scores|midterm|battery)\b", re.IGNORECASE)
 _AGES = re.compile(r"\b(?:years? old|years?-old|age[sd]?|older|younger|born|birthday|year younger)\b")
 
@@ -141,6 +157,8 @@ def _parameters(reading: Reading) -> tuple[list[Parameter], dict[int, int]]:
     taken: set[str] = set()
     for i in sorted(used):
         m = reading.mentions[i]
+        if i in of:
+            raise Unreadable(f"equal numbers of two kinds: {plain(m.value)}")
         mine = [k for k, other in enumerate(reading.mentions) if other.value == m.value and not other.fixed]
         step, plus = _step(m)
         most: Fraction | None = None
@@ -167,6 +185,8 @@ def _parameters(reading: Reading) -> tuple[list[Parameter], dict[int, int]]:
             most = Fraction(8 if m.value <= 8 else 12)
         elif re.search(r"\bratio", reading.question) and (reading.question[m.end :][:1] == ":" or reading.question[: m.start][-1:] == ":"):
             most = max(Fraction(12), m.value)
+        if m.value.denominator > 1 and m.value > 1 and m.unit != "$":
+            least = 1 + step  # "1.5 times his wage" never becomes once
         close = m.unit in _CLOSE or aged or bool(re.search(r"\b(?:weigh\w*|tall|height|temperature|speed|taller)\b", reading.question))
         if any(_SPEED.match(reading.question, reading.mentions[k].end) for k in mine):
             close, most = True, m.value + max(3, int(m.value / 5))
@@ -393,12 +413,21 @@ def _rules(plan: Plan, reach: int = 4) -> None:
             if (left, right) not in seen:
                 seen.add((left, right))
                 add(f"{left} < {right}", "the order of like numbers")
+    _keep_taken(plan, add)
     if plan.strict:
         _keep_order(plan, add)
+    for k, m in enumerate(reading.mentions):
+        if k in varying or m.style == "fraction" or m.unit in ("", "%", "/", "time"):
+            continue
+        for j, step in enumerate(steps):
+            if step.unit == m.unit and plan.nodes[j][0] != "c" and step.value != m.value:
+                add(f"step{j + 1} {'<' if step.value < m.value else '>'} {plain(m.value)}", "what was less stays less")
     _fit_the_rest(plan, add)
     if re.search(r"\btriangle\b", reading.question) and re.search(r"\bperimeter\b", reading.question):
         longest = max(range(len(parameters)), key=lambda i: parameters[i].value)
         add(f"2 * step{reading.final + 1} < {names[longest]}", "no side is longer than the others together")
+    for third, others in _triangle(plan):
+        add(f"{third} <= {others}", "no way is longer than the way around")
     for top, bottom in _evenly(plan):
         add(f"{source(top, names, 2)} % {source(bottom, names, 2, True)} == 0", "whole numbers stay whole")
     for whole, i in _shares(plan):
@@ -427,6 +456,8 @@ def _rules(plan: Plan, reach: int = 4) -> None:
     reach_up = Fraction(6, 5) if re.search(r"temperature", reading.question) else Fraction(3, 2)
     for i, p in enumerate(parameters):
         most = min(p.most or p.value * reach + 20, p.value * reach + 20)
+        if p.unit == "inch" and p.value >= 48 and re.search(r"\btall(?:er)?\b", reading.question):
+            most = min(most, p.value * Fraction(7, 6))
         if p.unit not in ("%", "/", "$") and (grown or p.unit in _STAY_CLOSE):
             add(f"{int(p.value * Fraction(3, 5))} <= {names[i]} <= {int(p.value * reach_up) + 2}", "numbers of a like size")
         add(f"{plain(min(p.least, p.value))} <= {names[i]} <= {int(most)}", "numbers of a like size")
@@ -496,6 +527,8 @@ def _rules(plan: Plan, reach: int = 4) -> None:
             cap = min(cap or 100, 100)
         if step.unit == "year" and v >= 40:
             cap = min(cap or 10**9, int(v * 5 / 4))
+        if j == reading.final and re.search(r"\bmiles (?:per|to the|each) gallon|\bmpg\b", reading.question):
+            add(f"{int(v * Fraction(3, 5))} <= {name} <= {int(v * Fraction(3, 2)) + 1}", "of a like size")
         if plan.nodes[j][0] == "/" and v.denominator == 1 and _FEATS.search(reading.question) and step.unit in _DISTANCES:
             cap = min(cap or 10**9, int(v * 5 / 4) + 1)
         if cap is not None:
@@ -508,6 +541,8 @@ def _rules(plan: Plan, reach: int = 4) -> None:
             inner = value(node)
             if node[0] == "-" and inner > 0:
                 add(f"{source(node, names)} > 0", "differences stay positive")
+            elif node[0] == "/" and plan.whole and inner.denominator == 1 and inner > 1 and node[2] != ("c", Fraction(100)):
+                add(f"{source(node[1], names, 2)} % {source(node[2], names, 2, True)} == 0", "whole numbers stay whole")
             elif node[0] == "/" and 0 < inner < 1:
                 top, bottom = ratio(node)
                 add(f"{source(top, names)} < {source(bottom, names)}", "shares stay below one")
@@ -530,10 +565,35 @@ def _keep_order(plan: Plan, add) -> None:
     things += [
         (f"step{j + 1}", step.value, step.unit, True) for j, step in enumerate(reading.steps) if plan.nodes[j][0] != "c" and step.unit
     ]
-    for left, a, unit, told in things:
-        for right, b, other, told_too in things:
-            if a < b and unit == other and (told or told_too) and unit not in ("", "%", "/", "time"):
+    for left, a, unit, found in things:
+        for right, b, other, found_too in things:
+            if a < b and unit == other and (found or found_too) and unit not in ("", "%", "/", "time"):
                 add(f"{left} < {right}", "what was less stays less")
+
+
+def _keep_taken(plan: Plan, add) -> None:
+    """ "buys 50 bars and sells 48 of them" takes no more than there are; "50 points per $10" counts tens of dollars where all were tens."""
+    reading = plan.reading
+    varying = {k: p.name for p in plan.parameters for k in p.mentions}
+
+    def shown(k: int) -> str:
+        return varying.get(k, plain(reading.mentions[k].value))
+
+    for k, m in enumerate(reading.mentions):
+        after, before = reading.question[m.end :], reading.question[: m.start]
+        if m.unit not in ("$", "%", "/", "time") and re.match(r"(?:\s\w+)?\sof\s(?:them|these|those|which|whom)\b", after):
+            more = [i for i, other in enumerate(reading.mentions[:k]) if other.value > m.value and other.unit not in ("$", "%")]
+            whole = more[-1] if more else None
+            if whole is not None and {k, whole} & varying.keys():
+                add(f"{shown(k)} < {shown(whole)}", "no more is taken than there is")
+            for j, step in enumerate(reading.steps) if whole is None and k in varying else ():
+                if step.value > m.value and plan.nodes[j][0] != "c":
+                    add(f"{shown(k)} < step{j + 1}", "no more is taken than there is")
+                    break
+        if plan.whole and m.value >= 2 and m.style != "fraction" and re.search(r"\b(?:per|every|each)\s\$?$", before):
+            for j, step in enumerate(reading.steps):
+                if step.unit == m.unit and step.value % m.value == 0 and plan.nodes[j][0] != "c":
+                    add(f"step{j + 1} % {shown(k)} == 0", "whole numbers stay whole")
 
 
 def _fit_the_rest(plan: Plan, add) -> None:
@@ -548,6 +608,22 @@ def _fit_the_rest(plan: Plan, add) -> None:
             for i, p in enumerate(plan.parameters):
                 if i != whole and p.value <= total - share and p.unit not in ("$", "%", "/", "time"):
                     add(f"{names[i]} <= {names[whole]} - step{j + 1}", "parts fit in the rest")
+
+
+def _triangle(plan: Plan):
+    """The longest of three distances between places, and the sum of the other two."""
+    reading = plan.reading
+    if not re.search(r"\b(?:home|house|school|store|park|town|city|from)\b", reading.question):
+        return
+    varying = {k: p.name for p in plan.parameters for k in p.mentions}
+    for unit in ("mile", "kilometer", "km", "block", "meter"):
+        legs = [k for k, m in enumerate(reading.mentions) if m.unit == unit]
+        if len(legs) != 3 or not varying.keys() & set(legs):
+            continue
+        *short, long = sorted(legs, key=lambda k: reading.mentions[k].value)
+        if reading.mentions[long].value <= sum(reading.mentions[k].value for k in short):
+            shown = [varying.get(k, plain(reading.mentions[k].value)) for k in (long, *short)]
+            yield shown[0], f"{shown[1]} + {shown[2]}"
 
 
 def _at_original(plan: Plan, node: Node) -> Fraction:
@@ -587,6 +663,43 @@ def _refuse_idle(plan: Plan) -> None:
             continue
 
 
+_COMPARES = re.compile(
+    r"\b(?:cheap\w*|expensive|better|best|worse|worst|whichever|fast\w*|slow\w*|most|least|maximum|minimum|largest|smallest|biggest|"
+    r"highest|lowest|longest|shortest|longer|shorter|winner|wins?|won|oldest|youngest|tallest|heaviest|lightest|sooner|first to|"
+    r"greater|greatest)\b",
+    re.IGNORECASE,
+)
+
+
+def _refuse_untold(plan: Plan) -> None:
+    """Raises Unreadable where the way from the question's numbers to the answer has a gap that only the original numbers bridge.
+
+    So is a number that the steps use and the answer does not hang on ("4 * 250 = 1000 grams, which is a kilogram, and 1 * 14 = 14"),
+    unless the question compares, and a constant that more steps need than the question's words tell of ("2 + 1 = 3 of the 5 trees").
+    """
+    reached: set[int] = set()
+    todo = [plan.reading.final]
+    while todo:
+        j = todo.pop()
+        reached.add(j)
+        todo += [leaf[1] for leaf in leaves_of(plan.nodes[j]) if leaf[0] == "s" and leaf[1] not in reached]
+    if not _COMPARES.search(plan.reading.question):
+        live = {leaf[1] for j in reached for leaf in leaves_of(plan.nodes[j]) if leaf[0] == "q"}
+        dead = [p for i, p in enumerate(plan.parameters) if i not in live]
+        if dead:
+            raise Unreadable(f"the answer does not hang on a number: {plain(dead[0].value)}")
+    needed = Counter(
+        leaf[1]
+        for step, node in zip(plan.reading.steps, plan.nodes, strict=True)
+        if node[0] == "c"
+        for leaf in leaves_of(step.node)
+        if leaf[0] == "c" and leaf[1] in RELATIONAL
+    )
+    for value, count in needed.items():
+        if count > told(value, plan.reading.question, plan.reading.mentions):
+            raise Unreadable(f"a number is told by nothing: {plain(value)}")
+
+
 def _evenly(plan: Plan):
     """Products of two numbers of which just one is a multiple of the divisor: the one that the divisor shares out."""
 
@@ -620,6 +733,7 @@ def plan_of(reading: Reading) -> Plan:
         )
         plan = Plan(reading, parameters, nodes, whole, strict=strict)
         _refuse_idle(plan)
+        _refuse_untold(plan)
         _rules(plan, 2 if strict else 4)
         try:
             _tune(plan)
@@ -671,6 +785,7 @@ def _related(reading: Reading, used: set[int]) -> set[int]:
         for a, b in itertools.combinations([k for k in used if k < i], 2):
             if worth[a] + worth[b] == worth[i] > 4 and not any(step.value == worth[i] for step in reading.steps):
                 kept |= {i, a, b}
+    kept |= _told_totals(reading, used)
     for a, b in itertools.combinations(used, 2):
         # "150 cookies, so that her 15 neighbors get 10 each": no step multiplies what the text says is equal
         for i in used - {a, b}:
@@ -712,6 +827,28 @@ def _related(reading: Reading, used: set[int]) -> set[int]:
     return {k for k in used if worth[k] in stay}
 
 
+def _told_totals(reading: Reading, used: set[int]) -> set[int]:
+    """Used numbers of which one is the sum of others that stand in a row, where no step adds them: "18 reviews: six, seven, four, one"."""
+    named = ("an ordinal", "a name", "a year", "a time of day", "part of a name, a ratio or a range")
+    counted = [
+        k
+        for k, m in enumerate(reading.mentions)
+        if m.style != "fraction" and m.fixed not in named and reading.question[m.end : m.end + 1] != "-"
+    ]
+    kept: set[int] = set()
+    for i in used:
+        m = reading.mentions[i]
+        if m.value < 6 or any(step.value == m.value for step in reading.steps):
+            continue
+        rest = [k for k in counted if k != i]
+        for a, b in itertools.combinations(range(len(rest) + 1), 2):
+            run = rest[a:b]
+            like = len({reading.mentions[k].unit in ("$", "%") for k in (i, *run)}) == 1
+            if len(run) > 2 and like and sum(reading.mentions[k].value for k in run) == m.value:
+                kept |= {i, *run} & used
+    return kept
+
+
 def _may_vanish(node: Node) -> bool:
     """Whether a divisor may be zero: parameters and constants are not."""
     return any(leaf[0] == "s" for leaf in leaves_of(node)) or any(part[0] in ("-", "neg") for part in _subnodes(node))
@@ -738,7 +875,7 @@ def _solve_lines(plan: Plan) -> list[str]:
                 if part[0] == "/" and _may_vanish(part[2]):
                     lines.append(f"if {source(part[2], names)} == 0:")
                     lines.append("    return None")
-            lines.append(f"step{j + 1} = {source(node, names)}")
+            lines.append(f"step{j + 1} = {_safe(node, names)}")
     return lines
 
 
@@ -813,7 +950,7 @@ def pick_source(p: Parameter, names: list[str]) -> str:
     if p.most is not None:
         text += f", most={plain(p.most)}"
     if p.close or p.wide:
-        text += ", spread=CLOSE" if p.close else ", spread=HUGE" if p.huge else ", spread=WIDE"
+        text += f", spread={'CLOSE' if p.close else p.spread or 'WIDE'}"
     if p.room != 1:
         text += f", room={p.room}"
     if p.plus:
@@ -821,21 +958,43 @@ def pick_source(p: Parameter, names: list[str]) -> str:
     return text + ")"
 
 
-def _draw(plan: Plan, rng: random.Random, level: int) -> tuple:
-    values: list = [0] * len(plan.parameters)
+def _ends(level: int, how: tuple) -> tuple[int, int]:
+    """The least and the largest multiple of its grain that `kit.pick` draws."""
+    asked: list[tuple[int, int]] = []
+    kit.pick(SimpleNamespace(randint=lambda first, last: asked.append((first, last)) or first), level, *how)
+    return asked[0]
+
+
+def _drawer(plan: Plan):
+    """What the emitted program draws: a function of generator and level, with all that stays the same from draw to draw set out once."""
+    ways = []
     for i in _order(plan):
         p = plan.parameters[i]
         if p.via is not None:
             node, quotient = p.via
-            k = kit.pick(rng, level, int(quotient), 1, 1 if quotient < 2 else 2, 10**9, kit.NEAR, p.room)
-            values[i] = int(evaluate(node, lambda n, k=k: n[1] if n[0] == "c" else k if n[1] == len(values) else values[n[1]]))
+            ways.append((i, node, (int(quotient), 1, 1 if quotient < 2 else 2, 10**9, kit.NEAR, p.room)))
         else:
             value, step, least, most, plus = (
                 int(x) if x.denominator == 1 else float(x) for x in (p.value - p.plus, p.step, p.least, p.most or Fraction(10**9), p.plus)
             )
-            spread = kit.CLOSE if p.close else kit.HUGE if p.huge else kit.WIDE if p.wide else kit.NEAR
-            values[i] = kit.pick(rng, level, value, step, least, most, spread, p.room, plus)
-    return tuple(values)
+            spread = kit.CLOSE if p.close else getattr(kit, p.spread) if p.spread else kit.WIDE if p.wide else kit.NEAR
+            ways.append((i, None, (value, step, least, most, spread, p.room, plus)))
+
+    ends = [[_ends(level, how) for level in range(1, 6)] for _, _, how in ways]
+
+    def draw(rng: random.Random, level: int) -> tuple:
+        values: list = [0] * len(plan.parameters)
+        for (i, node, how), between in zip(ways, ends, strict=True):
+            grain = how[1]
+            fractional = isinstance(grain, float) or (len(how) > 6 and how[6])
+            k = kit.pick(rng, level, *how) if fractional else grain * rng.randint(*between[level - 1])
+            if node is None:
+                values[i] = k
+            else:
+                values[i] = int(evaluate(node, lambda n, k=k: n[1] if n[0] == "c" else k if n[1] == len(values) else values[n[1]]))
+        return tuple(values)
+
+    return draw
 
 
 def _order(plan: Plan) -> list[int]:
@@ -847,12 +1006,13 @@ def _measure(plan: Plan, check: dict, tries: int = 60) -> tuple[float, int, int]
     """Least share of sensible draws over the levels; distinct problems and answers among at most 40 of them a level."""
     worst, problems, answers = 1.0, set(), set()
     original = tuple(float(p.value) for p in plan.parameters)
+    draw = _drawer(plan)
     for level in (1, 2, 3, 4, 5):
         rng = random.Random(level)
         good = made = 0
         while made < tries and good < 40:
             made += 1
-            values = _draw(plan, rng, level)
+            values = draw(rng, level)
             if values != original and check["sensible"](*values):
                 good += 1
                 answer = check["solve"](*values)[plan.reading.final]
@@ -940,21 +1100,22 @@ def _tune(plan: Plan) -> None:
     climbs = 0
     aged = bool(_AGES.search(plan.reading.question))
     grown = bool(_GROWN.search(plan.reading.question))
-    for room, wide in ((1, False), (2, False), (4, False), (4, True), (7, True), (12, True))[: 4 if plan.strict else 6]:
-        if room == 12:
+    for room, wide in ((1, False), (2, False), (4, False), (4, True), (7, True), (12, True), (24, True))[: 4 if plan.strict else 7]:
+        if room >= 12:
             if (
                 len(plan.parameters) > 2
                 or _PEOPLED.search(plan.reading.question)
                 or any(p.close or p.unit in ("%", "/") for p in plan.parameters)
+                or (room > 12 and any(p.value < 10 and p.unit != "$" for p in plan.parameters))
             ):
                 break
-            _rules(plan, 7)
+            _rules(plan, 7 if room == 12 else 16)
             load()
         for p in plan.parameters:
             p.close = p.close and not (room >= 4 and not aged and p.unit not in _STAY_CLOSE and not grown)
             p.room = max(p.room, room if p.value < 60 and (not p.close or room < 4) else min(room, 2))
             p.wide = wide and not p.close and p.unit not in ("%", "/")
-            p.huge = room == 12
+            p.spread = {12: "HUGE", 24: "VAST"}.get(room, "")
         best = _measure(plan, space)
         if plan.whole and (best[0] < 0.05 or best[1] < 60):
             for i, expression, quotient in _quotients(plan):
@@ -980,7 +1141,7 @@ def _tune(plan: Plan) -> None:
                     continue
                 old, v = p.step, int(p.value)
                 options = [d for d in range(1, min(v // 2, 120) + 1) if v % d == 0 and d != old]
-                for d in options if len(options) <= 10 else options[:5] + options[-5:]:
+                for d in options if len(options) <= 16 else options[:8] + options[-8:]:
                     p.step = Fraction(d)
                     climbs += 1
                     result = _measure(plan, space)
@@ -990,7 +1151,7 @@ def _tune(plan: Plan) -> None:
             if not improved:
                 break
         thorough = _measure(plan, space, 1500)
-        if thorough[0] >= 0.012 and thorough[1] >= 58 and thorough[2] >= (5 if thorough[1] >= 90 else 10):
+        if thorough[0] >= 0.012 and thorough[1] >= 54 and thorough[2] >= (5 if thorough[1] >= 90 else 10):
             return
     if thorough[0] < 0.012:
         raise Unreadable(f"sensible draws are too rare: {100 * thorough[0]:.1f} %")
@@ -1045,9 +1206,9 @@ def emit(plan: Plan, failure_id: str, skill: str) -> str:
     ]
     if any(p.close for p in parameters):
         parts.append(f"CLOSE = {kit.CLOSE!r}")
-    if any(p.huge and not p.close and p.via is None for p in parameters):
-        parts.append(f"HUGE = {kit.HUGE!r}")
-    elif any(p.wide and not p.close and p.via is None for p in parameters):
+    spreads = {p.spread for p in parameters if p.spread and not p.close and p.via is None}
+    parts += [f"{name} = {getattr(kit, name)!r}" for name in sorted(spreads)]
+    if not spreads and any(p.wide and not p.close and p.via is None for p in parameters):
         parts.append(f"WIDE = {kit.WIDE!r}")
     if any("PARTS" in f for f in fields.values()):
         parts.append(f"PARTS = {kit.PARTS!r}")
@@ -1111,7 +1272,7 @@ def emit(plan: Plan, failure_id: str, skill: str) -> str:
 
 def _safe(node: Node, names: list[str]) -> str:
     text = source(node, names)
-    return f"Fraction({text})" if all(n[0] == "c" for n in leaves_of(node)) else text
+    return f"Fraction({text})" if all(n[0] == "c" for n in leaves_of(node)) and not text.startswith("Fraction(") else text
 
 
 def _one_line(text: str) -> str:
