@@ -961,13 +961,18 @@ def pick_source(p: Parameter, names: list[str]) -> str:
 def _ends(level: int, how: tuple) -> tuple[int, int]:
     """The least and the largest multiple of its grain that `kit.pick` draws."""
     asked: list[tuple[int, int]] = []
-    kit.pick(SimpleNamespace(randint=lambda first, last: asked.append((first, last)) or first), level, *how)
+
+    def randint(first: int, last: int) -> int:
+        asked.append((first, last))
+        return first
+
+    kit.pick(SimpleNamespace(randint=randint), level, *how)
     return asked[0]
 
 
 def _drawer(plan: Plan):
     """What the emitted program draws: a function of generator and level, with all that stays the same from draw to draw set out once."""
-    ways = []
+    ways: list[tuple[int, Node | None, tuple]] = []
     for i in _order(plan):
         p = plan.parameters[i]
         if p.via is not None:
