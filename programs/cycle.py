@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -37,7 +38,7 @@ from ..signatures.records import (
 from ..tasks import Task, load_task
 from ..trainers import open_target
 from ..trainers.settings import TargetSettings
-from .agree import agreed
+from .agree import QUESTIONS, Agree, agreed
 from .assemble import Assembly, assemble, draw_rows, draws, replay, train_rows
 from .checks import Distinct, Telling, Unseen, prove, targeted
 from .config import CycleConfig
@@ -45,7 +46,7 @@ from .contrast import with_contrasts
 from .evaluate import counts, evaluate
 from .gate import decide
 from .instructor import calling, instructed_by, open_instructor
-from .kinds import example_of
+from .kinds import example_of, kind_of
 from .ledger import Budget, Estimate, Ledger, estimate
 from .rundir import RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
 from .strategy import load_strategy
@@ -193,12 +194,26 @@ class Cycle:
         most = self.config.generate.failures
         if self.run_dir.stage("round-1/mine").done or self.config.errors == "recorded":
             failures = self.mine(1, self.config.target).failures
-            return estimate(self.strategy, failures, self.task.brief, self.config.instructor)
+            return self._estimated(failures, len(failures))
         examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + 1)
         tried = [_unanswered(item).model_copy(update={"response": item.solution or item.answer}) for item in examples[:24]]
         failures = [Failure(attempt=row, contrasts=tuple(tried[: self.strategy.contrasts])) for row in tried]
         count = len(examples) if most is None else min(most, len(examples))
-        return estimate(self.strategy, failures, self.task.brief, self.config.instructor, count)
+        return self._estimated(failures, count)
+
+    def _estimated(self, failures: Sequence[Failure], count: int) -> Estimate:
+        """With the independent solves of a whole training set, where the task's answers are asserted."""
+        brief, generate = self.task.brief, self.config.generate
+        shown = [failure.attempt.example for failure in failures[:QUESTIONS]]
+        solves = 0
+        if shown and kind_of(shown[0]).asserted:
+            solves = generate.solves * ceil(self._rows(count) / QUESTIONS)
+        solve = lambda: Agree()([example.question for example in shown], brief)  # noqa: E731
+        return estimate(self.strategy, failures, brief, self.config.instructor, count, solve, solves)
+
+    def _rows(self, programs: int) -> int:
+        """Generated rows of a round."""
+        return self.config.generate.rows or (8 * programs if self.config.errors == "all" else 1000)
 
     # ---- the steps of a round
 
@@ -311,7 +326,7 @@ class Cycle:
                 ("distinct", Distinct()),
                 ("unseen", Unseen(others)),
             )
-            total = generate.rows or (8 * len(masses) if self.config.errors == "all" else 1000)
+            total = self._rows(len(masses))
             made = self._agreed(number, stage, assemble(library, masses, total, seed, generate.levels, checks, self.sandbox, self.limits))
         count = round(len(made.samples) * generate.replay / (1 - generate.replay))
         # a contrast works on both sides of the boundary: half of its replay are the solved neighbours of the errors

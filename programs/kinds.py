@@ -264,14 +264,14 @@ def _results(source, entry, calls):
     try:
         exec(compile(source, "solution.py", "exec", dont_inherit=True), space)
         space[entry]
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return [["raised", "%s: %s" % (type(error).__name__, error)]] * len(calls), space
     rows = []
     for call in calls:
         try:
             value = eval("%s(%s)" % (entry, call), space)
             rows.append(["value", _show(value), type(value) is float])
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             rows.append(["raised", "%s: %s" % (type(error).__name__, error)])
     return rows, space
 

@@ -16,7 +16,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
@@ -367,8 +367,17 @@ class _Rehearsal(dspy.ChatAdapter):
         return [values]
 
 
-def estimate(strategy: Any, failures: Sequence[Failure], brief: str, settings: InstructorSettings, count: int | None = None) -> Estimate:
-    """Calls, tokens and cost of a strategy on `count` failures like `failures` (None: on these), without sending anything.
+def estimate(
+    strategy: Any,
+    failures: Sequence[Failure],
+    brief: str,
+    settings: InstructorSettings,
+    count: int | None = None,
+    solve: Callable[[], object] | None = None,
+    solves: int = 0,
+) -> Estimate:
+    """Calls, tokens and cost of a strategy on `count` failures like `failures` (None: on these), without sending anything; with them
+    `solves` calls like the one that `solve` makes, of asserted rows.
 
     The strategy itself is run, with a check that every program passes and with one that none does; a strategy that branches on what the
     instructor says is estimated on its first branch.
@@ -378,11 +387,16 @@ def estimate(strategy: Any, failures: Sequence[Failure], brief: str, settings: I
     refusal = Rejection(of="", kind="program", check="anchored", reason="x" * 300)
 
     def rehearse(scale: float, verdict: Rejection | None) -> tuple[float, float, float]:
-        adapter = _Rehearsal(scale)
-        with dspy.context(lm=DummyLM([]), adapter=adapter, disable_history=True):
+        teaching, solving = _Rehearsal(scale), _Rehearsal(scale)
+        with dspy.context(lm=DummyLM([]), adapter=teaching, disable_history=True):
             for failure in failures:
                 strategy(failure=failure, brief=brief, prove=lambda program: verdict)
-        return share * adapter.calls, share * adapter.tokens_in, share * adapter.tokens_out
+        if solve and solves:
+            with dspy.context(lm=DummyLM([]), adapter=solving, disable_history=True):
+                solve()
+        taught, solved = ((part.calls, part.tokens_in, part.tokens_out) for part in (teaching, solving))
+        calls, tokens_in, tokens_out = (share * one + solves * other for one, other in zip(taught, solved, strict=True))
+        return calls, tokens_in, tokens_out
 
     terse, kind, strict = rehearse(0.5, None), rehearse(1.0, None), rehearse(1.0, refusal)
     calls, tokens_in, tokens_out = (few + EXTRA * (many - few) for few, many in zip(kind, strict, strict=True))

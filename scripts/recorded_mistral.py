@@ -107,8 +107,8 @@ def main(folder: Path) -> None:
         "",
         wrapped(
             f"Of Mistral's {errors} different errors the offline instructor could teach {passed}. It is an instructor for arithmetic word "
-            'problems whose worked solution it can read: facts (MMLU) and code (MBPP) are beyond it, and it refuses each one ("no final '
-            'answer": it looks for a number). A hosted instructor has to serve them. The recording of GSM8K holds answers that its makers '
+            "problems whose worked solution it can read: facts (MMLU) and code (MBPP) are beyond it, and it refuses each one. A hosted "
+            "instructor has to serve them. The recording of GSM8K holds answers that its makers "
             "had sorted as right, so that few errors are left in it; the wrong answers of GPT-3 (a random draw of them) show what the "
             "offline instructor does with errors of its own kind. They answer GSM8K's *test* questions: with the task's own data at hand "
             "(`--task gsm8k:FOLDER`) the import sees that, counts them as held out, and nothing is taught from them. Here the task came "

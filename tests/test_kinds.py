@@ -410,6 +410,16 @@ def test_recorded_errors_of_facts_become_rows_that_independent_solves_confirm(tm
 
 @needs_recorded
 @pytest.mark.usefixtures("no_hub")
+def test_a_dry_run_counts_the_independent_solves(tmp_path):
+    invoke("import", real_errors("choice", tmp_path), "--task", "mmlu", "--run", tmp_path / "run")
+    flags = ["--dry-run", "--instructor", "openai/loopback", "--set", "generate.rows=60"]
+    none, three = (invoke("generate", "--run", tmp_path / "run", *flags, "--set", f"generate.solves={count}") for count in (0, 3))
+    assert three["calls"]["expected"] - none["calls"]["expected"] == 3 * 8  # 60 rows, 8 in a call
+    assert three["tokens_in"]["expected"] > none["tokens_in"]["expected"] + 24 * 500
+
+
+@needs_recorded
+@pytest.mark.usefixtures("no_hub")
 def test_recorded_errors_of_code_become_rows_with_tests_of_their_own(tmp_path, tasks):
     made, samples, rows = generated("code", tmp_path / "run", {}, "--set", "generate.failures=4", "--set", "generate.rows=24")
     assert made["failures"] == made["programs"]["accepted"] == 4
