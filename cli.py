@@ -33,7 +33,7 @@ Served = Annotated[
     str | None, typer.Option("--served", metavar="URL", help="OpenAI-compatible server that answers for the target; cycle wants vLLM.")
 ]
 Instructor = Annotated[str | None, typer.Option("--instructor", help="offline, or a model name as dspy.LM takes it.")]
-StrategyName = Annotated[str | None, typer.Option("--strategy", help="LearnFromError or LearnFromContrast.")]
+StrategyName = Annotated[str | None, typer.Option("--strategy", help="LearnFromError, LearnFromContrast or FILE.py:NAME.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of every draw.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any config field, e.g. --set train.epochs=2. May be repeated.")]
 MaxCalls = Annotated[int | None, typer.Option("--max-calls", min=0, help="Stop (exit code 4) after so many calls to the instructor.")]
@@ -277,7 +277,7 @@ def trace(
 
 @app.command()
 def prompt(
-    strategy: Annotated[str, typer.Argument(help="LearnFromError or LearnFromContrast.")] = "LearnFromError",
+    strategy: Annotated[str, typer.Argument(help="LearnFromError, LearnFromContrast or FILE.py:NAME.")] = "LearnFromError",
     task: TaskName = None,
     failure: Annotated[str | None, typer.Option("--failure", help="Id of an error or item, or its beginning.")] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run whose errors and answers are shown; default: a train item.")] = None,
@@ -359,7 +359,7 @@ def prepared(
     loaded = load_config(config, dict.fromkeys(nulls or []) | given(flags, settings), base)
     if run is None:
         fixed = loaded.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
-        run = Path("runs") / f"{slug(loaded.task)}-{loaded.generate.strategy}-{content_hash(fixed)[:6]}"
+        run = Path("runs") / f"{slug(loaded.task)}-{slug(loaded.generate.strategy)}-{content_hash(fixed)[:6]}"
     from errata.programs.cycle import Cycle
 
     say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))

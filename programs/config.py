@@ -62,7 +62,8 @@ class GenerateSettings(Settings):
     """How errors become rows."""
 
     strategy: str = "LearnFromError"
-    """`LearnFromError` (each error alone) or `LearnFromContrast` (beside similar questions that the target solved)."""
+    """`LearnFromError` (each error alone), `LearnFromContrast` (beside similar questions that the target solved), or `FILE.py:NAME` (your
+    own subclass of errata.programs.Strategy)."""
     failures: int | None = Field(default=120, ge=1)
     """Most errors that the instructor analyses in a round, drawn at random from all that were found; None: all."""
     contrasts: int = Field(default=3, ge=1)

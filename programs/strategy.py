@@ -3,6 +3,11 @@
 `LearnFromError` and `LearnFromContrast` are the two of "LLMs-as-Instructors" (arXiv 2407.00497).
 """
 
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
@@ -52,9 +57,41 @@ class LearnFromContrast(Strategy):
 
 
 def load_strategy(settings: GenerateSettings) -> Strategy:
-    """The strategy that the config names. Raises UsageError for an unknown name."""
+    """The strategy that the config names: a built-in one, or `FILE.py:NAME`, a subclass of Strategy that takes no arguments, or one made
+    of it. The file is yours, and is run like any other Python of yours. Raises UsageError for what cannot be used."""
     if settings.strategy == "LearnFromError":
         return LearnFromError(reference=settings.reference, repairs=settings.repairs)
     if settings.strategy == "LearnFromContrast":
         return LearnFromContrast(reference=settings.reference, repairs=settings.repairs, contrasts=settings.contrasts)
-    raise UsageError(f"there is no strategy {settings.strategy!r}; choose LearnFromError or LearnFromContrast")
+    path, _, name = settings.strategy.rpartition(":")
+    if path.endswith(".py"):
+        return _from_file(Path(path).expanduser(), name)
+    raise UsageError(f"there is no strategy {settings.strategy!r}; choose LearnFromError, LearnFromContrast or FILE.py:NAME")
+
+
+def _from_file(path: Path, name: str) -> Strategy:
+    if not path.is_file():
+        raise UsageError(f"strategy {path}:{name}: there is no file {path}; paths start from where the command runs")
+    spec = importlib.util.spec_from_file_location(f"strategy_{path.stem}", path)
+    assert spec and spec.loader  # of a name that ends in .py
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # annotations that are strings are looked up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"strategy {path}:{name}: {path} fails with {_line(error)}") from error
+    found = getattr(module, name, None)
+    if isinstance(found, type) and issubclass(found, Strategy):
+        own: Any = found
+        try:
+            found = own()
+        except Exception as error:
+            raise UsageError(f"strategy {path}:{name}: making one fails with {_line(error)}") from error
+    if not isinstance(found, Strategy):
+        what = "is not there" if found is None else f"is {type(found).__name__}"
+        raise UsageError(f"strategy {path}:{name}: {name!r} {what}; give a subclass of errata.programs.Strategy, or one made of it")
+    return found
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
