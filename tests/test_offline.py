@@ -314,6 +314,7 @@ def chain(question: str, reference: str) -> dict:
     [
         ("The United States flag has 50 stars. He has 14 pens.", ["50"]),
         ("A cat has 9 lives. He has 14 pens.", ["9"]),
+        ("A medium cup is $3. She sold $24 worth of medium cups.", ["24"]),
         ("Jill paints her 20 toenails and fingernails, 6 of them purple.", ["20"]),
         ("In a 90-minute soccer game he rested 14 minutes.", ["90"]),
         ("He saves for 4 weeks of the month and has 14 pens.", ["4"]),
@@ -461,6 +462,18 @@ def test_a_total_and_the_numbers_in_a_row_that_make_it_stay() -> None:
             "The 5-stars are 6 x 5 = <<6*5=30>>30.\nThe 4-stars are 7 x 4 = <<7*4=28>>28.\nThe 3-stars are 4 x 3 = <<4*3=12>>12.\n"
             "The 2-star is 1 x 2 = <<1*2=2>>2.\nAll are 30 + 28 + 12 + 2 = <<30+28+12+2=72>>72.\nSo 72 / 18 = <<72/18=4>>4.\n#### 4",
         )
+
+
+def test_two_and_two_stay_where_the_text_speaks_of_all_four() -> None:
+    space = chain(
+        "Her garden has 2 large beds on top with 2 medium beds below. A large bed holds 4 rows of 25 seeds and a medium bed 3 rows of 20. "
+        "How many seeds can she plant in all four beds?",
+        "A large bed holds 4*25 = <<4*25=100>>100 seeds.\nSo 100*2 = <<100*2=200>>200 seeds.\n"
+        "A medium bed holds 3*20 = <<3*20=60>>60 seeds.\nSo 60*2 = <<60*2=120>>120 seeds.\n"
+        "In all 200+120 = <<200+120=320>>320 seeds.\n#### 320",
+    )
+    for row in drawn(space, 30):
+        assert "2 large beds on top with 2 medium beds" in space["make"](**row)["question"]
 
 
 def test_no_way_between_three_places_is_longer_than_the_way_around() -> None:

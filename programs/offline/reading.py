@@ -294,6 +294,8 @@ def _fixed(text: str, m: Mention) -> str:
         return "a fact about the world"
     if re.match(r"\sweeks?\b", after) and m.value in (4, 52) and re.search(r"\bmonth|\byear", text):
         return "a conversion"
+    if m.unit == "$" and re.match(r"(?:\sdollars)?['’]?\sworth\sof\b", after):
+        return "the worth of things that are counted elsewhere"
     if m.unit == "$" and re.match(r"(?:\s|-)(?:bill|note|coin)s?\b", after):
         return "a denomination"
     sentence = re.split(r"[.!?)]\s|\(", before)[-1]

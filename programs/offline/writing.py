@@ -525,6 +525,8 @@ def _rules(plan: Plan, reach: int = 4) -> None:
             cap = min(cap or 100, 100)
         if asks_percent and j == reading.final and v <= 100:
             cap = min(cap or 100, 100)
+        if step.unit == "inch" and v >= 48 and re.search(r"\btall(?:er)?\b", reading.question):
+            cap = min(cap or 10**9, int(v * 7 / 6))
         if step.unit == "year" and v >= 40:
             cap = min(cap or 10**9, int(v * 5 / 4))
         if j == reading.final and re.search(r"\bmiles (?:per|to the|each) gallon|\bmpg\b", reading.question):
@@ -786,6 +788,12 @@ def _related(reading: Reading, used: set[int]) -> set[int]:
             if worth[a] + worth[b] == worth[i] > 4 and not any(step.value == worth[i] for step in reading.steps):
                 kept |= {i, a, b}
     kept |= _told_totals(reading, used)
+    for m in reading.mentions:
+        # "all four beds": two of them were told of and two more, and no step adds them
+        if re.search(r"\ball\s(?:of\s)?(?:the\s)?$", reading.question[: m.start]) and all(s.value != m.value for s in reading.steps):
+            twice = {a for a in used if 2 * worth[a] == m.value and sum(other.value == worth[a] for other in reading.mentions) > 1}
+            pairs = {k for a, b in itertools.combinations(used, 2) if worth[a] + worth[b] == m.value for k in (a, b)}
+            kept |= twice | pairs
     for a, b in itertools.combinations(used, 2):
         # "150 cookies, so that her 15 neighbors get 10 each": no step multiplies what the text says is equal
         for i in used - {a, b}:
