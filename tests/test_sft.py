@@ -16,7 +16,7 @@ from errata.signatures.errors import TrainerError, UsageError
 from errata.signatures.records import TrainRow
 from errata.trainers.rows import IGNORED, fingerprint, prepare
 from errata.trainers.settings import TargetSettings, TrainSettings
-from errata.trainers.sft import check, train
+from errata.trainers.sft import _failed, check, train
 from errata.trainers.target import Target, encode, load_tokenizer, weights_hash
 
 KINDS = ("llama", "qwen2", "mistral", "plain")
@@ -375,3 +375,9 @@ def _wait(done, seconds: float = 120) -> None:
     while not done():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
+
+
+def test_a_full_disk_is_told_as_such_in_the_words_of_any_library(tmp_path):
+    for error in ("OSError: [Errno 28] No space left on device", "SafetensorError: I/O error: No space left on device (os error 28)"):
+        assert _failed(error, tmp_path / "train.log").startswith(f"the disk that holds {tmp_path} is full; free some space")
+    assert _failed("ValueError: x", tmp_path / "train.log").startswith("training failed: ValueError: x (log:")

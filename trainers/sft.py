@@ -12,6 +12,7 @@ Does NOT cover: several GPUs, preference training, choosing the rows.
 """
 
 import ctypes
+import errno
 import json
 import math
 import os
@@ -153,6 +154,13 @@ def _write(path: Path, text: str) -> None:
 # ---------------------------------------------------------------- the parent's side
 
 
+def _failed(error: str, log: Path) -> str:
+    """One line on an error of a library's; each library words a full disk in its own way, around the system's words."""
+    if any(os.strerror(number) in error for number in (errno.ENOSPC, errno.EDQUOT)):
+        return f"the disk that holds {log.parent} is full; free some space and give the same command again: it continues"
+    return f"training failed: {error} (log: {log})"
+
+
 def _child(out: Path, settings: TrainSettings, on_progress: Progress, stop: threading.Event | None) -> dict[str, Any]:
     """Runs the job in `out` in a child process and gives its report. The child never outlives this call."""
     log = out / "train.log"
@@ -186,7 +194,7 @@ def _child(out: Path, settings: TrainSettings, on_progress: Progress, stop: thre
         return last["report"]
     if "error" in last:
         kind: type[ErrataError] = getattr(errors, last["kind"], TrainerError)
-        raise kind(last["error"] if kind is not TrainerError or last["told"] else f"training failed: {last['error']} (log: {log})")
+        raise kind(last["error"] if kind is not TrainerError or last["told"] else _failed(last["error"], log))
     if stop is not None and stop.is_set():
         raise TrainerError(f"training into {out} was stopped: start it again to continue from its last checkpoint")
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
