@@ -123,13 +123,12 @@ def test_a_problem_that_no_generator_drew_is_scored_by_its_gold_answer(library):
 
 
 @pytest.mark.slow
-def test_a_round_on_chain_sum_teaches_tiny_and_its_report_says_so(library, tmp_path):
-    settings = {"task": "reasoning_gym:chain_sum,max_terms=3,max_digits=1", "items.train": 200, "items.dev": 150, "items.test": 60}
-    settings |= {"generate.failures": 40, "generate.rows": 400, "generate.probe": 4, "train.blend": 1.0, "train.epochs": 4}
+def test_a_round_on_chain_sum_goes_from_errors_to_a_decision_on_tiny(library, tmp_path):
+    settings = {"task": "reasoning_gym:chain_sum", "items.train": 40, "items.dev": 30, "items.test": 20}
+    settings |= {"generate.failures": 12, "generate.rows": 96, "generate.probe": 0, "train.epochs": 2}
     with Cycle(load_config(overrides=settings), tmp_path / "run", say=lambda line: None) as loop:
         loop.run()
-    result = report.write(tmp_path / "run")
-    assert result["rounds"][0]["programs"] == 40
-    (dev,) = [result["rounds"][0]["decision"]]
-    assert dev["accepted"] and dev["after"] > dev["before"] + 0.05, dev["reason"]
-    assert not (tmp_path / "run/report.html").read_text().count("Nothing was evaluated")
+    (row,) = report.write(tmp_path / "run")["rounds"]
+    assert (row["failures"], row["programs"], row["decision"]["pairs"]) == (12, 12, 30)
+    assert row["samples"] > 48
+    assert row["train"]["loss_last"] < 0.8 * row["train"]["loss_first"]
