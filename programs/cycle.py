@@ -270,7 +270,7 @@ class Cycle:
                 )
 
         with instructed_by(lm):
-            produce = lambda missing: self._counted(title, in_flight(one, missing, self.config.instructor.in_flight), len(missing))  # noqa: E731
+            produce = lambda missing: self.counted(title, in_flight(one, missing, self.config.instructor.in_flight), len(missing))  # noqa: E731
             rows = stage.collect("taught.jsonl", failures, lambda failure: failure.id, produce, Taught)
         kept = [row for row in rows if row.program]
         stage.finish({"taught.jsonl": rows}, failures=len(rows), programs=len(kept))
@@ -492,7 +492,7 @@ class Cycle:
         if stage.done:
             return stage.read("attempts.jsonl", Attempt)
         self.ledger.check_time()
-        rows = evaluate(stage, task, examples, lambda: self._open(target), lambda found, total: self._counted(title, found, total))
+        rows = evaluate(stage, task, examples, lambda: self._open(target), lambda found, total: self.counted(title, found, total))
         count = counts(rows)
         extra = "".join(f", {count[name]} {name.replace('_', ' ')}" for name in ("no_answer", "cut", "unjudged") if count[name])
         self.say(f"{title}: {count['right']} of {count['items']} right{extra}")
@@ -526,7 +526,7 @@ class Cycle:
 
         return tell
 
-    def _counted(self, title: str, rows: Generator[T], total: int) -> Generator[T]:
+    def counted(self, title: str, rows: Generator[T], total: int) -> Generator[T]:
         """The same rows, with a line of progress every ten seconds, until the cap on time is reached."""
         started = said = time.monotonic()
         for number, row in enumerate(rows, 1):

@@ -163,10 +163,12 @@ def mine_module(
         "attempts.jsonl",
         examples,
         lambda example: example.id,
-        lambda missing: answers(module, loop.task, missing, lm, adapter, **more),
+        lambda missing: loop.counted("mine errors of a module", answers(module, loop.task, missing, lm, adapter, **more), len(missing)),
         Attempt,
     )
-    stage.finish({"attempts.jsonl": rows}, **counts(rows))
+    found = counts(rows)
+    stage.finish({"attempts.jsonl": rows}, **found)
+    loop.say(f"mine errors of a module: {found['right']} of {found['items']} right, {found['unjudged']} unjudged")
     return rows
 
 

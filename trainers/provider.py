@@ -41,7 +41,7 @@ _HONOURED = {"max_tokens", "temperature", "stop", "seed", "cache", "service_tier
 """Fields of lm15.Config that the target obeys, or that change no answer."""
 _ROLES = {"user": "user", "assistant": "assistant", "developer": "system"}
 _TRAINING = threading.Lock()
-"""One training at a time in a process: two would fight for the memory."""
+"""One training at a time in a process: two would fight for the memory, and two threads cannot import TRL at once."""
 
 
 def target_lm(settings: TargetSettings | str = "tiny", engine: "TargetEngine | None" = None, **more: Any) -> dspy.LM:
@@ -216,9 +216,12 @@ class TargetEngine:
 
     @classmethod
     def load_state(cls, state: dict[str, Any]) -> "TargetEngine":
-        """An engine for the LM of a saved program; it answers, but cannot be trained: for that, set an LM of `target_lm`."""
+        """An engine for the LM of a saved program. It answers but cannot be trained, and a file never makes it trust a model's own code:
+        for either, set an LM of `target_lm`."""
         engine = cls()
-        engine.models = {name: TargetSettings.model_validate(value) for name, value in state["models"].items()}
+        engine.models = {
+            name: TargetSettings.model_validate(value | {"trust_remote_code": False}) for name, value in state["models"].items()
+        }
         return engine
 
 
@@ -338,15 +341,16 @@ class TargetProvider(dspy.Provider):
             raise UsageError(
                 f"no target is called {model} here: leave finetuning_model out, or name one of {', '.join(self.engine.models)}"
             )
-        settings, seed, out = train_settings(train_kwargs or {})
-        rows = train_rows(train_data, train_data_format)
-        if out is None:
-            key = content_hash([weights_hash(target), fingerprint(rows), settings.model_dump(mode="json"), seed])
-            out = Path(get_finetune_directory()) / f"{model.rpartition('@')[0].removeprefix('local/')}-{key}"
-        out.parent.mkdir(parents=True, exist_ok=True)
-        stop, tell = (job.stop, job.progress.update) if isinstance(job, TargetJob) else (None, None)
-        with _TRAINING, FileLock(f"{out}.lock"):
-            train(rows, target, settings, out, seed=seed, on_progress=tell, stop=stop)
+        with _TRAINING:
+            settings, seed, out = train_settings(train_kwargs or {})
+            rows = train_rows(train_data, train_data_format)
+            if out is None:
+                key = content_hash([weights_hash(target), fingerprint(rows), settings.model_dump(mode="json"), seed])
+                out = Path(get_finetune_directory()) / f"{model.rpartition('@')[0].removeprefix('local/')}-{key}"
+            out.parent.mkdir(parents=True, exist_ok=True)
+            stop, tell = (job.stop, job.progress.update) if isinstance(job, TargetJob) else (None, None)
+            with FileLock(f"{out}.lock"):
+                train(rows, target, settings, out, seed=seed, on_progress=tell, stop=stop)
         return self.engine.add(trained(target, out), like=model)
 
 
