@@ -314,6 +314,7 @@ def chain(question: str, reference: str) -> dict:
     [
         ("The United States flag has 50 stars. He has 14 pens.", ["50"]),
         ("A cat has 9 lives. He has 14 pens.", ["9"]),
+        ("All 20 of his baby teeth have fallen out. He has 14 pens.", ["20"]),
         ("A medium cup is $3. She sold $24 worth of medium cups.", ["24"]),
         ("Jill paints her 20 toenails and fingernails, 6 of them purple.", ["20"]),
         ("In a 90-minute soccer game he rested 14 minutes.", ["90"]),
@@ -445,6 +446,14 @@ def test_words_about_a_fixed_number_do_not_follow_a_result_that_equals_it() -> N
             "She planted 2 x 2 = <<2*2=4>>4 Narra trees.\nShe planted 3 x 3 = <<3*3=9>>9 Mahogany trees.\n"
             "That is 4 + 9 = <<4+9=13>>13 more.\nThere were 80 - 5 = <<80-5=75>>75 left.\nNow there are 75 + 13 = <<75+13=88>>88.\n#### 88",
             "a number is told by nothing: 2",
+        ),
+        (
+            "A laptop costs $1000. A shop accepts payment in installments of $65 per month if a 20% down payment is made. If Tara pays an "
+            "additional $24 for the down payment and $4 each month, how much does she pay for 6 months?",
+            "She makes a $1000 x 20/100 = $<<1000*20/100=200>>200 down payment.\nHer down payment is $200 + $24 = $<<200+24=224>>224.\n"
+            "So 1000 - 224 = $<<1000-224=776>>776 remain.\nWith fees 776 + 4 = $<<776+4=780>>780.\n"
+            "She pays $780 / 12 = $<<780/12=65>>65 a month.\nIn 6 months $65 x 6 = $<<65*6=390>>390.\n#### 390",
+            "a result is told by the question: 65",
         ),
     ],
 )

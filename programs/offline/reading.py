@@ -188,6 +188,7 @@ _WORLD = re.compile(
     r"Neptune|[Ss]olar [Ss]ystem|Nile|Bible|Constitution|alphabet|piano|deck of|card deck|marathon|Olympic\w*|light[- ]?years?|"
     r"speed of (?:light|sound)|[Ss]afe amount|recommended daily|freez\w+ point|boil\w* point|chess\w*|United States|"
     r"Great Lakes|Beatles|Harry Potter|Mount\s[A-Z]\w+|[Pp]opulation of|Mississippi|Amazon River|Chrysler|Golden Gate|Big Ben|Sears Tower|"
+    r"(?:baby|milk|wisdom) teeth|"
     r"[Ff]evers?|body temperature)\b"
 )
 _PLACES = re.compile(r"\b(?:between|from)\s[A-Z]\w+(?:\s[A-Z]\w+){0,2}\s(?:and|to)\s[A-Z]\w+\b(?!['’])")

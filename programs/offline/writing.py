@@ -690,6 +690,14 @@ def _refuse_untold(plan: Plan) -> None:
         dead = [p for i, p in enumerate(plan.parameters) if i not in live]
         if dead:
             raise Unreadable(f"the answer does not hang on a number: {plain(dead[0].value)}")
+    varying = {k for p in plan.parameters for k in p.mentions}
+    constant = {leaf[1] for node in plan.nodes for leaf in leaves_of(node) if leaf[0] == "c"}
+    for k, m in enumerate(plan.reading.mentions):
+        # "installments of $65", where a step computes 780 / 12 = 65: the question would tell another number than the solution
+        if k not in varying and m.value >= 5 and m.style != "fraction" and m.value not in constant:
+            for step, node in zip(plan.reading.steps, plan.nodes, strict=True):
+                if step.value == m.value and step.unit == m.unit != "" and node[0] != "c":
+                    raise Unreadable(f"a result is told by the question: {plain(m.value)}")
     needed = Counter(
         leaf[1]
         for step, node in zip(plan.reading.steps, plan.nodes, strict=True)
