@@ -34,6 +34,7 @@ Served = Annotated[
 ]
 Instructor = Annotated[str | None, typer.Option("--instructor", help="offline, or a model name as dspy.LM takes it.")]
 StrategyName = Annotated[str | None, typer.Option("--strategy", help="LearnFromError, LearnFromContrast or FILE.py:NAME.")]
+State = Annotated[str | None, typer.Option("--strategy-state", help="JSON of an optimized strategy, as errata optimize writes it.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of every draw.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any config field, e.g. --set train.epochs=2. May be repeated.")]
 MaxCalls = Annotated[int | None, typer.Option("--max-calls", min=0, help="Stop (exit code 4) after so many calls to the instructor.")]
@@ -61,6 +62,7 @@ def cycle(
     served: Served = None,
     instructor: Instructor = None,
     strategy: StrategyName = None,
+    state: State = None,
     rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds, each from the weights accepted last.")] = None,
     seed: Seed = None,
     set_: Set = None,
@@ -73,7 +75,7 @@ def cycle(
     quiet: Quiet = False,
 ) -> None:
     """Run the whole loop: find errors, teach, train, and keep the new weights only when they are better."""
-    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "instructor.model": instructor}
+    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "instructor.model": instructor, "generate.state": state}
     flags |= {"generate.strategy": strategy, "rounds": rounds, "seed": seed, **caps(max_calls, max_tokens, max_cost, max_time)}
     with one_line_errors(), opened(config, flags, set_, run, quiet) as loop:
         from errata.programs import report
@@ -167,6 +169,7 @@ def generate(
     served: Served = None,
     instructor: Instructor = None,
     strategy: StrategyName = None,
+    state: State = None,
     as_errors: Annotated[
         bool, typer.Option("--as-errors", help="Take every train item as an error without an answer; no target runs.")
     ] = False,
@@ -187,7 +190,7 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """From errors to checked samples: diagnose, write programs, prove them, draw rows. Stops before training."""
-    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "instructor.model": instructor}
+    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "instructor.model": instructor, "generate.state": state}
     flags |= {"generate.strategy": strategy, "seed": seed, "generate.failures": limit, "generate.rows": rows}
     flags |= caps(max_calls, max_tokens, max_cost, max_time)
     if as_errors:
@@ -223,6 +226,7 @@ def train(
     served: Served = None,
     instructor: Instructor = None,
     strategy: StrategyName = None,
+    state: State = None,
     seed: Seed = None,
     set_: Set = None,
     max_calls: MaxCalls = None,
@@ -234,7 +238,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Run a round up to its training, without deciding on the weights."""
-    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "instructor.model": instructor}
+    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "instructor.model": instructor, "generate.state": state}
     flags |= {"generate.strategy": strategy, "seed": seed, **caps(max_calls, max_tokens, max_cost, max_time)}
     with one_line_errors(), opened(config, flags, set_, run, quiet, "train") as loop:
         from errata.programs.cycle import trained
@@ -276,11 +280,81 @@ def trace(
 
 
 @app.command()
+def optimize(
+    sources: Annotated[list[Path], typer.Option("--from", help="Run or import whose train errors are learnt from. May be repeated.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the optimized strategy goes, as JSON for --strategy-state.")],
+    run: Run = None,
+    config: Config = None,
+    target: TargetName = None,
+    adapter: Adapter = None,
+    served: Served = None,
+    instructor: Instructor = None,
+    strategy: StrategyName = None,
+    state: State = None,
+    optimizer: Annotated[str, typer.Option("--optimizer", help="gepa, mipro, bootstrap, simba, or package.module:Class.")] = "gepa",
+    budget: Annotated[str, typer.Option("--budget", help="light, medium, heavy, or a number of evaluations.")] = "light",
+    reflection: Annotated[str | None, typer.Option("--reflection", help="Model that rewrites; default: the instructor.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option("--teacher", help="Model whose programs become demonstrations, e.g. offline; default: the instructor.")
+    ] = None,
+    failures: Annotated[int, typer.Option("--failures", min=12, help="Most errors that are used.")] = 60,
+    no_target: Annotated[bool, typer.Option("--no-target", help="Do not let the target try the programs' rows.")] = False,
+    probe_training: Annotated[
+        int, typer.Option("--probe-training", min=0, help="Rows of a short training on each strategy's programs; 0: none.")
+    ] = 0,
+    alpha: Annotated[float, typer.Option("--alpha", help="Largest p-value at which the optimized strategy counts as better.")] = 0.05,
+    option: Annotated[list[str] | None, typer.Option("--option", help="NAME=VALUE: an argument of the optimizer. May be repeated.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write --out even when the optimized strategy is not better.")] = False,
+    seed: Seed = None,
+    set_: Set = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    max_time: MaxTime = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let an optimizer rewrite a strategy's prompts on recorded errors; keep the result when it teaches better on held-out ones."""
+    flags: dict[str, Any] = of_target(target, adapter, served) | {"instructor.model": instructor, "seed": seed}
+    flags |= {"generate.strategy": strategy, "generate.state": state, **caps(max_calls, max_tokens, max_cost, max_time)}
+    with one_line_errors():
+        from errata.programs import optimize as optimizing
+        from errata.programs.config import load_config, parse_override
+        from errata.programs.cycle import Cycle
+        from errata.programs.rundir import read_config, slug
+
+        base = load_config(config, given(flags, set_), None if config else read_config(sources[0]))
+        settings = optimizing.settings_of(
+            {
+                "optimizer": optimizer,
+                "budget": budget,
+                "reflection": reflection,
+                "teacher": teacher,
+                "failures": failures,
+                "target": not no_target,
+                "probe_training": probe_training,
+                "alpha": alpha,
+                "seed": base.seed,
+                "options": dict(map(parse_override, option or [])),
+            }
+        )
+        path = run or Path("runs") / f"optimize-{slug(base.generate.strategy)}-{optimizing.run_name(base, settings, sources)}"
+        say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
+        with Cycle(base, path, say) as loop:
+            loop.say(f"run directory {path}; the same command continues it")
+            result = optimizing.Optimization(loop, sources, settings).run()
+        saved = optimizing.save(result, out, force)
+        kept = f"saved: {out}" if saved else f"not better, so {out} was not written; it is {result['candidate']}, or give --force"
+        emit(as_json, result | {"saved": str(out) if saved else None}, f"{optimizing.report(result)}\n{kept}")
+
+
+@app.command()
 def prompt(
     strategy: Annotated[str, typer.Argument(help="LearnFromError, LearnFromContrast or FILE.py:NAME.")] = "LearnFromError",
     task: TaskName = None,
     failure: Annotated[str | None, typer.Option("--failure", help="Id of an error or item, or its beginning.")] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run whose errors and answers are shown; default: a train item.")] = None,
+    state: State = None,
     config: Config = None,
     adapter: Annotated[str, typer.Option("--adapter", help="chat (what Errata sends), json or xml.")] = "chat",
     set_: Set = None,
@@ -290,7 +364,7 @@ def prompt(
     with one_line_errors():
         if run is not None and not (run / "run.json").exists():
             usage(f"{run} is not a run directory: it has no run.json; leave --run out to see the prompt for a train item")
-        loop = prepared(config, {"task": task, "generate.strategy": strategy}, set_, run, quiet=True)
+        loop = prepared(config, {"task": task, "generate.strategy": strategy, "generate.state": state}, set_, run, quiet=True)
         from errata.programs import prompt as prompts
 
         if run is None:
@@ -358,6 +432,9 @@ def prepared(
     base = read_config(run) if run is not None and config is None and (run / "run.json").exists() else None
     loaded = load_config(config, dict.fromkeys(nulls or []) | given(flags, settings), base)
     if run is None:
+        from errata.programs.strategy import pinned
+
+        loaded = pinned(loaded)
         fixed = loaded.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
         run = Path("runs") / f"{slug(loaded.task)}-{slug(loaded.generate.strategy)}-{content_hash(fixed)[:6]}"
     from errata.programs.cycle import Cycle

@@ -64,6 +64,10 @@ class GenerateSettings(Settings):
     strategy: str = "LearnFromError"
     """`LearnFromError` (each error alone), `LearnFromContrast` (beside similar questions that the target solved), or `FILE.py:NAME` (your
     own subclass of errata.programs.Strategy)."""
+    state: str | None = None
+    """JSON file of a strategy that `errata optimize` or `Strategy.save` wrote: its instructions and demonstrations; None: as shipped."""
+    state_hash: str | None = None
+    """Hash of that file; filled in, so that a run is never continued with another."""
     failures: int | None = Field(default=120, ge=1)
     """Most errors that the instructor analyses in a round, drawn at random from all that were found; None: all."""
     contrasts: int = Field(default=3, ge=1)
@@ -140,7 +144,16 @@ IMPORTED = ("task", "table", "errors")
 """What `errata import` settles; the rest of the config is open until the teaching begins."""
 TRAINED = ("target", "train", "gate")
 """What is still open after the teaching of recorded answers, until a target is measured or trained."""
-FREE = ("rounds", "budget", "target.batch_size", "target.api_key_env", "target.server_paths", "instructor.in_flight", "sandbox.workers")
+FREE = (
+    "rounds",
+    "budget",
+    "generate.state",
+    "target.batch_size",
+    "target.api_key_env",
+    "target.server_paths",
+    "instructor.in_flight",
+    "sandbox.workers",
+)
 """Fields that may differ when a run is continued: they change no row."""
 
 

@@ -49,7 +49,7 @@ from .instructor import calling, instructed_by, open_instructor
 from .kinds import example_of, kind_of
 from .ledger import Budget, Estimate, Ledger, estimate
 from .rundir import RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
-from .strategy import load_strategy
+from .strategy import load_strategy, pinned
 
 T = TypeVar("T")
 STEPS = ("mine", "teach", "probe", "assemble", "train", "gate")
@@ -81,7 +81,7 @@ class Cycle:
 
         Raises UsageError or TaskError for a task, guard or strategy that cannot be used, before anything is started.
         """
-        self.config = config
+        self.config = config = pinned(config)
         self.path = path
         self.say = say or (lambda line: print(line, file=sys.stderr, flush=True))
         self.task = load_task(config.task, config.table, self._judge, items=config.errors != "recorded")

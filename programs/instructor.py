@@ -240,6 +240,10 @@ class Instructor(dspy.LM):
             _rollout.reset(token)
 
 
+REPEATED = 200
+"""Characters from which a demonstration's text that the question repeats is left out of it."""
+
+
 class Chat(dspy.ChatAdapter):
     """DSPy's chat format, where an answer that is no use is asked for again with a note of what was wrong."""
 
@@ -248,7 +252,7 @@ class Chat(dspy.ChatAdapter):
         self.reasks = reasks
 
     def format(self, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
-        return [*super().format(signature, demos, inputs), *_again.get()]
+        return [*super().format(signature, [_demo(signature, demo, inputs) for demo in demos], inputs), *_again.get()]
 
     def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         """Raises Unreadable when `reasks` further calls have not mended it."""
@@ -275,6 +279,26 @@ class Chat(dspy.ChatAdapter):
                 break
             notes += _note(check or "readable", said, list(signature.output_fields))
         raise Unreadable("Chat", signature, said, problem or f"the answer was {check}", check=check or "readable")
+
+
+def _demo(signature: Any, demo: Any, inputs: Any) -> Any:
+    """A demonstration as it is shown: its programs in a fenced block, as they are asked for (DSPy would show them bare), and a long text
+    that the question itself repeats (the contract) not twice."""
+    shown = dict(demo)
+    for name in signature.input_fields:
+        if isinstance(shown.get(name), str) and len(shown[name]) > REPEATED and shown[name] == inputs.get(name):
+            shown[name] = "(as below)"
+    for name, output in signature.output_fields.items():
+        kind: Any = output.annotation
+        if shown.get(name) and isinstance(kind, type) and issubclass(kind, dspy.Code):
+            value: Any = shown[name]
+            code: Any = value if isinstance(value, dspy.Code) else dspy.Code.model_validate(value)
+            shown[name] = f"```{_language(kind)}\n{code.code.strip()}\n```"
+    return shown
+
+
+def _language(kind: Any) -> str:
+    return str(kind.language).lower()
 
 
 def _note(check: str, said: str, fields: list[str]) -> list[dict[str, str]]:

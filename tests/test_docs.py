@@ -1,10 +1,14 @@
 """What the pages say is what the code does."""
 
 import re
+import shlex
 from pathlib import Path
 
 import dspy
+import pytest
+from typer.testing import CliRunner
 
+from errata.cli import app
 from errata.programs import Cycle, config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,3 +49,20 @@ def test_the_config_page_is_drawn_from_the_fields():
 def test_every_field_of_the_config_is_documented():
     for line in config.describe():
         assert re.search(r"\): \S", line), line
+
+
+@pytest.mark.slow
+def test_the_walk_through_prompt_optimization_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/optimize.md").read_text(encoding="utf-8")
+    said = {}
+    for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL):
+        for command in block.strip().splitlines():
+            done = CliRunner().invoke(app, shlex.split(command)[1:])
+            assert done.exit_code == 0, (command, done.output)
+            said[command] = done.output
+            if command.startswith("errata optimize"):
+                assert (tmp_path / "better.json").exists() == ("--force" in command)
+    assert sum("not better, so better.json was not written" in output for output in said.values()) == 1
+    assert (tmp_path / "runs/taught/round-1/assemble/samples.jsonl").exists()
+    assert "| mean score |" in (tmp_path / "runs/better/optimize/report.md").read_text()

@@ -1,16 +1,19 @@
 """Strategies over a scripted instructor: what it is shown, what is asked again, and what is kept of answers that are no use."""
 
+import json
+
 import dspy
 import pytest
 from dspy.utils import DummyLM
 
-from errata.programs import LearnFromContrast, LearnFromError, Strategy, with_contrasts
-from errata.programs.config import GenerateSettings
+from errata.programs import Cycle, LearnFromContrast, LearnFromError, Strategy, load_config, with_contrasts
+from errata.programs.config import CycleConfig, GenerateSettings
 from errata.programs.diagnose import Diagnose
 from errata.programs.instructor import instructed_by
-from errata.programs.strategy import load_strategy
+from errata.programs.prompt import Shown, prompts
+from errata.programs.strategy import load_strategy, pinned
 from errata.programs.write import Write
-from errata.signatures.errors import UsageError
+from errata.signatures.errors import RunError, UsageError
 from errata.signatures.records import Attempt, Example, Failure, Rejection, Verdict
 from errata.signatures.teach import DiagnoseError
 
@@ -212,3 +215,67 @@ def test_instructed_by_is_undone():
     with instructed_by(DummyLM([])):
         pass
     assert dspy.settings.lm is None
+
+
+def test_a_saved_strategy_sends_the_same_prompts_with_its_instructions_and_demos(tmp_path):
+    strategy = LearnFromError()
+    strategy.diagnose.predict.signature = strategy.diagnose.predict.signature.with_instructions("Other words.")
+    strategy.write.write.demos = [
+        dspy.Example(augmented=True, question="q", refusal="", program=dspy.Code["python"](code="x = 1")),
+        dspy.Example(augmented=True, question="q2", refusal="no", program=None),
+    ]
+    strategy.write.write.lm = dspy.LM("openai/mine", api_base="http://elsewhere", api_key="secret")
+    strategy.save(tmp_path / "state.json")
+    assert "elsewhere" not in (tmp_path / "state.json").read_text()
+    strategy.write.write.lm = None
+    loaded = load_strategy(GenerateSettings(state=str(tmp_path / "state.json")))
+    before, after = (prompts(one, Shown(FAILURE, None), "sums") for one in (strategy, loaded))
+    assert after == before
+    assert "x = 1" in after[1].messages[2]["content"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda state: state["write.write"].update(lm={"model": "m", "api_base": "http://evil"}), "brings a model of its own"),
+        (lambda state: state.pop("write.repair"), "holds diagnose.predict, write.write, but LearnFromError needs"),
+        (lambda state: state["write.write"].update(forward="x"), "write.write is no saved predictor"),
+        (lambda state: state["write.write"]["signature"]["fields"].pop(), "has other fields than that of LearnFromError"),
+        (lambda state: state["write.write"]["demos"].append({"weather": "fine"}), "has other fields than that of LearnFromError"),
+    ],
+)
+def test_a_state_that_is_not_of_the_strategy_is_refused_in_one_line(tmp_path, change, said):
+    path = tmp_path / "state.json"
+    LearnFromError().save(path)
+    state = json.loads(path.read_text())
+    change(state)
+    path.write_text(json.dumps(state))
+    with pytest.raises(UsageError, match=said):
+        load_strategy(GenerateSettings(state=str(path)))
+
+
+@pytest.mark.parametrize(("text", "said"), [(None, "cannot be read"), ("{", "is not JSON"), ("[]", "must be a mapping")])
+def test_a_file_that_is_no_state_is_a_usage_error(tmp_path, text, said):
+    path = tmp_path / "state.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=said):
+        pinned(CycleConfig(generate=GenerateSettings(state=str(path))))
+
+
+def test_a_run_is_not_continued_with_another_state_wherever_the_file_lies(tmp_path):
+    def opened(path):
+        config = load_config(overrides={"errors": "all", "items.train": 2, "generate.state": str(path)})
+        return Cycle(config, tmp_path / "run", lambda line: None)
+
+    strategy = LearnFromError()
+    strategy.save(tmp_path / "state.json")
+    with opened(tmp_path / "state.json") as loop:
+        loop.run(until="mine")
+    (tmp_path / "state.json").rename(tmp_path / "moved.json")
+    with opened(tmp_path / "moved.json"):
+        pass
+    strategy.diagnose.predict.signature = strategy.diagnose.predict.signature.with_instructions("Other words.")
+    strategy.save(tmp_path / "moved.json")
+    with pytest.raises(RunError, match=r"was made with generate\.state_hash"), opened(tmp_path / "moved.json"):
+        pass

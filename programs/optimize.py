@@ -1,0 +1,571 @@
+"""Prompt optimization as an experiment: a strategy, recorded failures, an optimizer of DSPy's and a budget; a better strategy, or none.
+
+    with Cycle(config, path) as loop:
+        result = Optimization(loop, [Path("runs/mine")], OptimizeSettings(optimizer="gepa")).run()
+
+The failures are train errors of a run or an import, in three parts that share no question: the optimizer learns from `train`, chooses by
+`validation`, and baseline and optimized strategy are compared on `held`, paired. Dev, test and guard items are never looked at.
+
+It continues after a kill by being run again: optimizers are deterministic for a seed, every answer of an instructor is in the ledger and
+every proof in the journal, so what was done costs nothing the second time. The optimizers' own checkpoints (GEPA's `log_dir`) are pickles,
+and not used. A reached cap, a bad key and an interrupt end the optimizer at once.
+
+What is not here: the metric (errata.programs.scoring). An optimizer's own settings are handed through (`options`).
+"""
+
+import contextlib
+import importlib
+import inspect
+import logging
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dspy
+import numpy as np
+from dspy.teleprompt.gepa.instruction_proposal import InstructionProposer
+from pydantic import Field
+from scipy.stats import permutation_test
+
+from ..signatures.calls import in_flight
+from ..signatures.errors import RunError, UsageError
+from ..signatures.records import Attempt, Example, Failure, SampleProgram, TrainRow, Verdict, content_hash
+from .assemble import assemble, replay, train_rows
+from .checks import Distinct, Telling, Unseen
+from .config import CycleConfig, InstructorSettings, Settings
+from .cycle import Cycle
+from .gate import paired
+from .instructor import Chat, Engine, Instructor, instructed_by, open_instructor
+from .ledger import REASKS
+from .offline import offline_lm
+from .prompt import recorded_failures
+from .rundir import disk_errors, read_json, to_json, write_atomic
+from .scoring import Halt, Journal, Lesson, Measure, Score, examples, halting, score_only, with_feedback
+from .strategy import Strategy, load_strategy, pinned
+
+OPTIMIZERS = ("gepa", "mipro", "bootstrap", "simba")
+PRESETS = {"light": 6, "medium": 12, "heavy": 24}
+"""Evaluations for each failure of train and validation."""
+PARTS = {"train": 0.4, "validation": 0.3, "held": 0.3}
+LEAST = 12
+"""Fewest questions among the failures: with four held out, no test could tell."""
+DEMOS = 2
+"""Most demonstrations a predictor, unless `options` say otherwise: one is the length of a program."""
+
+
+class OptimizeSettings(Settings):
+    """What an optimization depends on, beside the run's config."""
+
+    optimizer: str = "gepa"
+    """`gepa`, `mipro`, `bootstrap` (BootstrapFewShotWithRandomSearch), `simba`, or a teleprompter by path, `package.module:Class`."""
+    budget: str = "light"
+    """`light`, `medium` or `heavy` (6, 12 or 24 evaluations for each failure), or a number of evaluations, which optimizers plan for."""
+    reflection: str | None = None
+    """Model that rewrites instructions (GEPA, MIPROv2, SIMBA), as dspy.LM takes it; None: the instructor itself."""
+    teacher: str | None = None
+    """Model whose programs become demonstrations (bootstrap, MIPROv2), e.g. `offline`; None: the instructor itself."""
+    failures: int | None = Field(default=60, ge=LEAST)
+    """Most failures that are used, drawn at random; None: all."""
+    target: bool = True
+    """Whether the target tries rows of each program that passes, so that the score knows what it fails."""
+    probe_training: int = Field(default=0, ge=0)
+    """Rows of a short training on each strategy's held-out programs, compared on train items that are not among the errors; 0: none."""
+    alpha: float = Field(default=0.05, gt=0, le=1)
+    """Largest two-sided p-value of the paired permutation test of the scores at which the optimized strategy counts as better."""
+    seed: int = 0
+    options: dict[str, Any] = {}
+    """Arguments of the optimizer's constructor or of its compile, which win over what is chosen here."""
+
+
+class Optimization:
+    """One optimization inside an open Cycle, in `<run>/optimize`."""
+
+    def __init__(
+        self,
+        loop: Cycle,
+        sources: Sequence[Path],
+        settings: OptimizeSettings,
+        lm: dspy.LM | None = None,
+        reflection: dspy.LM | None = None,
+    ):
+        """`sources`: run directories whose train errors are learnt from. `lm` and `reflection` are opened from the names in config and
+        settings when None. Raises UsageError for too few failures or an optimizer that cannot be had, before anything is spent."""
+        self.loop = loop
+        self.settings = settings
+        self.path = loop.path / "optimize"
+        self.optimizer = _optimizer(settings.optimizer)
+        self.budget = _budget(settings.budget)
+        self.parts = split(self._failures(sources), settings.seed, settings.failures)
+        self._agree(sources)
+        self.lm = lm or self._open(loop.config.instructor, "optimize/instructor")
+        self.reflection = reflection or self._reflection(lm)
+        failures = {name: failure for part in self.parts.values() for name, failure in part.items()}
+        self.measure = Measure(
+            loop.task,
+            failures,
+            lambda: loop.sandbox,
+            loop.limits,
+            Journal(self.path / "journal.jsonl"),
+            (lambda: loop._open(loop.config.target)) if settings.target else None,
+            loop.config.generate.solved,
+            loop.config.generate.levels,
+            loop.ledger.check_time,
+        )
+
+    def run(self) -> dict[str, Any]:
+        """Optimize, compare, write `candidate.json`, `comparison.json` and `report.md`; what `errata optimize` prints.
+
+        Raises what ended the optimizer: BudgetReached, InstructorError, or a UsageError for options that it does not take.
+        """
+        sizes = ", ".join(f"{len(part)} {name}" for name, part in self.parts.items())
+        self.loop.say(f"optimize {self.loop.config.generate.strategy} with {self.settings.optimizer}: {sizes}")
+        baseline = load_strategy(self.loop.config.generate)
+        candidate = self._optimized(baseline)
+        with disk_errors(self.path):
+            candidate.save(self.path / "candidate.json")
+        before, after = self._held("baseline", baseline), self._held("optimized", candidate)
+        result = compare(before, after, self.settings.alpha, self.settings.seed)
+        if self.settings.probe_training:
+            result["probe_training"] = self._trained(before, after)
+        result |= {"run": str(self.loop.path), "strategy": self.loop.config.generate.strategy, "optimizer": self.settings.optimizer}
+        result |= {"parts": {name: len(part) for name, part in self.parts.items()}, "candidate": str(self.path / "candidate.json")}
+        result |= {"changed": _changes(baseline, candidate), "spent": self.loop.ledger.document()["total"]}
+        write_atomic(self.path / "comparison.json", to_json(result))
+        write_atomic(self.path / "report.md", report(result).encode())
+        return result
+
+    def _failures(self, sources: Sequence[Path]) -> dict[str, Failure]:
+        """The train errors of the sources, without those whose question is also a dev, test or guard item."""
+        found: dict[str, Failure] = {}
+        for source in sources:
+            if not (source / "run.json").exists():
+                raise UsageError(f"{source} is not a run directory: it has no run.json; give the --run of a cycle, generate or import")
+            task = read_json(source / "run.json")["config"]["task"]
+            if task.partition(":")[0] != self.loop.task.name.partition(":")[0]:
+                raise UsageError(f"{source} holds errors of {task}, not of {self.loop.task.name}")
+            found |= {shown.failure.id: shown.failure for shown in recorded_failures(source, self.loop.strategy.contrasts)}
+        held_out = {example.question for example in self.loop.held_out}
+        kept = {name: failure for name, failure in found.items() if failure.attempt.example.question not in held_out}
+        if len(kept) < len(found):
+            self.loop.say(f"{len(found) - len(kept)} errors are left out: their questions are dev, test or guard items too")
+        return kept
+
+    def _agree(self, sources: Sequence[Path]) -> None:
+        """Raise RunError when the run directory was begun with other settings or failures."""
+        mine = self.settings.model_dump(mode="json") | {"parts": {name: sorted(part) for name, part in self.parts.items()}}
+        path = self.path / "settings.json"
+        if path.exists():
+            theirs = read_json(path)
+            for name in mine:
+                if mine[name] != theirs.get(name):
+                    said = "other failures" if name == "parts" else f"{name} = {theirs.get(name)!r}, not {mine[name]!r}"
+                    raise RunError(f"{self.loop.path} was begun with {said}; give the same to continue it, or choose another --run")
+        else:
+            write_atomic(path, to_json(mine))
+
+    def _open(self, settings: InstructorSettings, stage: str) -> dspy.LM:
+        if settings.model == "offline":
+            return offline_lm()
+        return Halting(open_instructor(settings, self.loop.ledger, stage))
+
+    def _reflection(self, given: dspy.LM | None) -> dspy.LM:
+        """The model that rewrites. Raises UsageError where that would be the embedded instructor, which cannot."""
+        name = self.settings.reflection
+        if name is None and given is not None:
+            return given
+        settings = self.loop.config.instructor
+        if name is not None:
+            settings = settings.model_copy(update={"model": name})
+        if settings.model == "offline" and self.settings.optimizer != "bootstrap":
+            raise UsageError(
+                f"{self.settings.optimizer} wants a model that can rewrite instructions, and the embedded instructor cannot; "
+                "name one with --reflection MODEL, or choose --optimizer bootstrap"
+            )
+        return self._open(settings, "optimize/reflection")
+
+    def _optimized(self, baseline: Strategy) -> Strategy:
+        lesson = Lesson(baseline.deepcopy(), self.measure)
+        train, validation = examples(self.parts["train"]), examples(self.parts["validation"])
+        log = self.path / "optimizer.log"
+        with disk_errors(log), log.open("a", encoding="utf-8") as file, _told_to(file, self.loop), _seeded(self.settings.seed):
+            try:
+                with instructed_by(self.lm):
+                    made = self._compile(lesson, train, validation)
+            except Halt as halt:
+                raise halt.error from None
+        strategy: Strategy = made.strategy
+        for _, predictor in strategy.named_predictors():
+            predictor.lm = None
+        return strategy
+
+    def _compile(self, lesson: Lesson, train: list[dspy.Example], validation: list[dspy.Example]) -> Any:
+        """Runs the optimizer, with what it takes of what can be given."""
+        evaluations = self.budget or PRESETS[self.settings.budget] * (len(train) + len(validation))
+        teacher = self.settings.teacher
+        taught = {} if teacher is None else {"teacher_settings": {"lm": self._open(self._named(teacher), "optimize/teacher")}}
+        chosen: dict[str, Any] = {
+            "metric": score_only,
+            "num_threads": self.loop.config.instructor.in_flight,
+            "seed": self.settings.seed,
+            "trainset": train,
+            "valset": validation,
+            "reflection_lm": self.reflection,
+            "prompt_model": self.reflection,
+            "max_errors": 10**9,  # an evaluation that fails as a whole scores 0; what must end the run is a Halt
+            **taught,
+        }
+        plan = PLANS.get(self.settings.optimizer, _plan_other)
+        chosen |= plan(evaluations, len(train), len(validation), self.measure) | self.settings.options
+        made = _signature(self.optimizer.__init__)
+        compiling = _signature(self.optimizer.compile)
+        unknown = sorted(set(self.settings.options) - set(made) - set(compiling))
+        if unknown:
+            raise UsageError(f"{self.optimizer.__name__} takes no {', '.join(unknown)}; it takes {', '.join(sorted({*made, *compiling}))}")
+        try:
+            optimizer = self.optimizer(**{name: chosen[name] for name in made if name in chosen})
+        except (AssertionError, TypeError, ValueError) as error:
+            raise UsageError(f"{self.optimizer.__name__}: {error}; see --option and {self.path}/optimizer.log") from error
+        return optimizer.compile(lesson, **{name: chosen[name] for name in compiling if name in chosen and name != "student"})
+
+    def _named(self, model: str) -> InstructorSettings:
+        return self.loop.config.instructor.model_copy(update={"model": model})
+
+    def _held(self, title: str, strategy: Strategy) -> dict[str, tuple[Score, SampleProgram | None]]:
+        """Each held-out failure taught by a strategy: its score and program, in the order of the failures."""
+        lesson = Lesson(strategy, self.measure)
+
+        def one(name: str) -> tuple[Score, SampleProgram | None]:
+            made = lesson(failure=name)
+            return made.scored, made.taught.program
+
+        try:
+            with instructed_by(self.lm):
+                rows = dict(in_flight(one, list(self.parts["held"]), self.loop.config.instructor.in_flight))
+        except Halt as halt:
+            raise halt.error from None
+        passed = sum(row.passed for row, _ in rows.values())
+        mean = sum(row.score for row, _ in rows.values()) / len(rows)
+        self.loop.say(f"{title}: {passed} of {len(rows)} held-out failures got a program, mean score {mean:.3f}")
+        return {name: rows[name] for name in self.parts["held"]}
+
+    def _trained(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The costly last rung: train the target shortly on each strategy's programs, and compare on train items that are no errors'."""
+        from ..trainers.sft import train
+
+        loop, seed = self.loop, self.settings.seed
+        used = {failure.attempt.example.question for failure in self.measure.failures.values()}
+        pool = loop.task.examples("train", 4 * (loop.config.items.dev or 600), seed=seed + 7919)
+        items = [example for example in pool if example.question not in used][: loop.config.items.dev]
+        start = loop._evaluate(loop.run_dir.stage("optimize/probe/start"), loop.task, items, loop.config.target, "probe training: before")
+        # half is measured, half is what may be replayed: the same item is never in both
+        measured, other = items[::2], {example.id for example in items[1::2]}
+        solved = [row for row in start if row.verdict.correct and row.example.id in other]
+        found: dict[str, list[Attempt]] = {"start": [row for row in start if row.example.id not in other]}
+        for title, rows in (("baseline", before), ("optimized", after)):
+            programs = {program.id: program for _, program in rows.values() if program}
+            data = self._rows(programs, solved, [*loop.held_out, *measured], seed)
+            if not data:
+                return None
+            out = self.path / "probe" / title
+            with disk_errors(out):
+                loop._close_target()
+                train(data, loop.config.target, loop.config.train, out / "train", seed=seed)
+            weights = out / "train/weights"
+            adapter = (weights / "adapter_config.json").exists()
+            change = {"adapter": str(weights)} if adapter else {"model": str(weights), "adapter": None}
+            target = loop.config.target.model_copy(update=change)
+            found[title] = loop._evaluate(
+                loop.run_dir.stage(f"optimize/probe/{title}/measure"), loop.task, measured, target, f"probe training: {title}"
+            )
+        return {
+            "items": len(measured),
+            "gain_of_baseline": paired(found["start"], found["baseline"]),
+            "gain_of_optimized": paired(found["start"], found["optimized"]),
+            "optimized_over_baseline": paired(found["baseline"], found["optimized"]),
+        }
+
+    def _rows(self, programs: dict[str, SampleProgram], solved: list[Attempt], held_out: list[Example], seed: int) -> list[TrainRow]:
+        loop = self.loop
+        checks = (("telling", Telling(loop.task)), ("distinct", Distinct()), ("unseen", Unseen(held_out)))
+        levels, total = loop.config.generate.levels, self.settings.probe_training
+        made = assemble(programs, dict.fromkeys(programs, 1.0), total, seed, levels, checks, loop.sandbox, loop.limits)
+        share = loop.config.generate.replay
+        count = round(len(made.samples) * share / (1 - share))
+        return train_rows(loop.task, made.samples, replay(solved, count, seed), seed) if made.samples else []
+
+
+class Halting(Instructor):
+    """An Instructor whose fatal errors no optimizer can swallow: GEPA logs a failed reflection and tries again, without end."""
+
+    def __init__(self, inner: dspy.LM):
+        assert isinstance(inner, Instructor) and isinstance(inner.engine, Engine)
+        super().__init__(inner.engine)
+
+    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """As Instructor; raises Halt."""
+        with halting():
+            return super().__call__(prompt, messages=messages, **kwargs)
+
+
+# ---- the failures
+
+
+def split(failures: Mapping[str, Failure], seed: int, most: int | None = None) -> dict[str, dict[str, Failure]]:
+    """Failures by part, at random; two of the same question (case and blanks aside) never stand in different parts.
+
+    Raises UsageError for fewer than LEAST questions.
+    """
+    questions: dict[str, list[str]] = {}
+    for name in sorted(failures):
+        key = " ".join(failures[name].attempt.example.question.lower().split())
+        questions.setdefault(key, []).append(name)
+    if len(questions) < LEAST:
+        raise UsageError(f"{len(questions)} train errors of different questions are too few to learn and to test on; give at least {LEAST}")
+    order = sorted(questions)
+    random.Random(f"optimize:{seed}").shuffle(order)
+    order = order[:most]
+    first = round(PARTS["train"] * len(order))
+    second = first + round(PARTS["validation"] * len(order))
+    cuts = {"train": order[:first], "validation": order[first:second], "held": order[second:]}
+    return {part: {name: failures[name] for key in keys for name in questions[key]} for part, keys in cuts.items()}
+
+
+# ---- the optimizers
+
+
+def _optimizer(name: str) -> Any:
+    """The teleprompter's class. Raises UsageError where it cannot be had."""
+    if name == "mipro" and importlib.util.find_spec("optuna") is None:
+        raise UsageError("MIPROv2 needs optuna, which is not installed: pip install 'errata[optimize]'; or choose --optimizer gepa")
+    named = {"gepa": "GEPA", "mipro": "MIPROv2", "bootstrap": "BootstrapFewShotWithRandomSearch", "simba": "SIMBA"}
+    if name in named:
+        return getattr(dspy, named[name])
+    module, colon, cls = name.partition(":")
+    if not colon:
+        raise UsageError(f"there is no optimizer {name!r}; choose {', '.join(OPTIMIZERS)}, or give one by path: package.module:Class")
+    try:
+        found = getattr(importlib.import_module(module), cls)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"optimizer {name}: {error}") from error
+    if not inspect.isclass(found) or not callable(getattr(found, "compile", None)):
+        raise UsageError(f"optimizer {name} is no teleprompter: it has no compile()")
+    return found
+
+
+def _budget(text: str) -> int | None:
+    """Evaluations, or None for a preset."""
+    if text in PRESETS:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--budget takes {', '.join(PRESETS)} or a number of evaluations, not {text!r}")
+    return int(text)
+
+
+def _signature(function: Any) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+def _plan_gepa(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
+    return {
+        "metric": with_feedback,
+        "max_metric_calls": evaluations,
+        "reflection_minibatch_size": min(3, train),
+        # by default it asks for JSON, which not every server gives, and gives up at an answer in another form
+        "instruction_proposer": InstructionProposer(adapter=Chat(REASKS)),
+    }
+
+
+def _plan_mipro(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
+    trials = max(3, evaluations // max(1, validation) - 2)
+    return {
+        "auto": None,
+        "num_candidates": max(2, min(6, trials // 2)),
+        "num_trials": trials,
+        "minibatch": False,
+        "max_bootstrapped_demos": DEMOS,
+        "max_labeled_demos": 0,  # a failure without diagnosis and program is no demonstration
+        "metric_threshold": measure.passing,
+    }
+
+
+def _plan_bootstrap(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
+    sets = max(1, (evaluations - validation) // (validation + train // 2 + 1) - 1)
+    return {
+        "max_bootstrapped_demos": DEMOS,
+        "max_labeled_demos": 0,
+        "num_candidate_programs": sets,
+        "metric_threshold": measure.passing,
+        "restrict": [-3, -1, *range(sets)],  # -2 is "labels only"
+    }
+
+
+def _plan_simba(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
+    size, candidates = min(8, train), 4
+    steps = max(1, (evaluations - (candidates + 1) * train) // (size * (2 * candidates + 1)))
+    return {"metric": with_feedback, "bsize": size, "num_candidates": candidates, "max_steps": steps, "max_demos": DEMOS}
+
+
+def _plan_other(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
+    return {"max_metric_calls": evaluations, "max_bootstrapped_demos": DEMOS, "max_labeled_demos": 0, "metric_threshold": measure.passing}
+
+
+PLANS: dict[str, Callable[[int, int, int, Measure], dict[str, Any]]] = {
+    "gepa": _plan_gepa,
+    "mipro": _plan_mipro,
+    "bootstrap": _plan_bootstrap,
+    "simba": _plan_simba,
+}
+
+
+@contextlib.contextmanager
+def _told_to(file: Any, loop: Cycle) -> Iterator[None]:
+    """What DSPy prints, its bars and its log go to the file; Errata's own lines go where they went."""
+    stderr, say = sys.stderr, loop.say
+
+    def aloud(line: str) -> None:
+        with contextlib.redirect_stderr(stderr):
+            say(line)
+
+    logs = [logging.getLogger(name) for name in ("dspy", "optuna")]
+    kept = [(log, log.handlers, log.propagate) for log in logs]
+    handler = logging.StreamHandler(file)
+    loop.say = aloud
+    try:
+        for log in logs:
+            log.handlers, log.propagate = [handler], False
+        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            yield
+    finally:
+        loop.say = say
+        for log, handlers, propagate in kept:
+            log.handlers, log.propagate = handlers, propagate
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Some proposers draw from the global generators; the same draws again are what lets a killed run go on for free."""
+    state, numbers = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numbers)
+
+
+# ---- the comparison
+
+
+def compare(before: Mapping[str, tuple[Score, Any]], after: Mapping[str, tuple[Score, Any]], alpha: float, seed: int) -> dict[str, Any]:
+    """Two strategies on the same failures: programs (exact McNemar test), scores (paired permutation test), checks and costs."""
+    old, new = ([row for row, _ in rows.values()] for rows in (before, after))
+    passes = paired(*([_passed(row) for row in rows] for rows in (old, new)))
+    gains = np.array([b.score - a.score for a, b in zip(old, new, strict=True)])
+    p = 1.0
+    if np.any(gains):
+        drawn = permutation_test((gains,), np.mean, permutation_type="samples", n_resamples=9999, rng=np.random.default_rng(seed))
+        p = float(drawn.pvalue)
+    better = bool(gains.mean() > 0 and p <= alpha)
+    return {
+        "better": better,
+        "score": {"before": _mean(old, "score"), "after": _mean(new, "score"), "gain": float(gains.mean()), "p_value": p},
+        "programs": passes,
+        "checks": {name: [_share(rows, name) for rows in (old, new)] for name in old[0].checks},
+        "missed": [_mean(rows, "missed") for rows in (old, new)],
+        "distinct": [_mean(rows, "distinct") for rows in (old, new)],
+        "drafts": [_mean(rows, "drafts") for rows in (old, new)],
+        "tokens": [_mean(rows, "tokens") for rows in (old, new)],
+        "rows": [
+            {"failure": a.failure_id, "before": a.score, "after": b.score, "passed": [a.passed, b.passed]}
+            for a, b in zip(old, new, strict=True)
+        ],
+    }
+
+
+def _passed(row: Score) -> Attempt:
+    example = Example(task="optimize", split="train", question=row.failure_id, answer="")
+    return Attempt(example=example, response="", verdict=Verdict(correct=row.passed, extracted=None, reason=""))
+
+
+def _mean(rows: Sequence[Score], name: str) -> float | None:
+    """Over the rows that have one."""
+    values = [getattr(row, name) for row in rows if getattr(row, name) is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _share(rows: Sequence[Score], check: str) -> float:
+    return sum(row.checks[check] for row in rows) / len(rows)
+
+
+def _changes(baseline: Strategy, candidate: Strategy) -> list[dict[str, Any]]:
+    """What the optimizer changed of each predictor."""
+    found = []
+    for (name, old), (_, new) in zip(baseline.named_predictors(), candidate.named_predictors(), strict=True):
+        if old.signature.instructions != new.signature.instructions or len(old.demos) != len(new.demos):
+            found.append({"predictor": name, "instructions": new.signature.instructions, "demos": len(new.demos)})
+    return found
+
+
+def report(result: dict[str, Any]) -> str:
+    """The comparison as Markdown."""
+
+    def number(value: float | None, form: str = ".3f") -> str:
+        return "-" if value is None else format(value, form)
+
+    score, programs, spent = result["score"], result["programs"], result["spent"]
+    lines = [
+        f"# {result['strategy']} by {result['optimizer']}: {'better' if result['better'] else 'not better'}",
+        "",
+        f"On {programs['pairs']} held-out failures ({result['parts']['train']} were learnt from, {result['parts']['validation']} chose).",
+        "",
+        "| | baseline | optimized |",
+        "|---|---|---|",
+        f"| mean score | {score['before']:.3f} | {score['after']:.3f} |",
+        f"| got a program | {programs['before']:.0%} | {programs['after']:.0%} |",
+    ]
+    lines += [f"| passed `{name}` | {old:.0%} | {new:.0%} |" for name, (old, new) in result["checks"].items()]
+    for name, title in (("missed", "rows that the target fails"), ("distinct", "distinct draws"), ("drafts", "drafts")):
+        lines.append(f"| {title} | {number(result[name][0])} | {number(result[name][1])} |")
+    lines += [
+        f"| tokens a failure | {number(result['tokens'][0], '.0f')} | {number(result['tokens'][1], '.0f')} |",
+        "",
+        f"Score {score['gain']:+.3f}, p = {score['p_value']:.3g} (paired permutation test). Programs: {programs['fixed']} gained, "
+        f"{programs['broken']} lost, p = {programs['p_value']:.3g} (exact McNemar test).",
+        f"Spent: {spent['calls']} calls, {spent['tokens_in']} tokens in, {spent['tokens_out']} out, USD {spent['usd']}.",
+    ]
+    probe = result.get("probe_training")
+    if probe:
+        gain = probe["optimized_over_baseline"]
+        lines.append(
+            f"Short training, measured on {probe['items']} train items: baseline {probe['gain_of_baseline']['difference']:+.3f}, "
+            f"optimized {probe['gain_of_optimized']['difference']:+.3f}; optimized over baseline {gain['difference']:+.3f}, "
+            f"p = {gain['p_value']:.3g}."
+        )
+    for change in result["changed"]:
+        lines += ["", f"## {change['predictor']}: {change['demos']} demonstrations", "", change["instructions"]]
+    return "\n".join(lines) + "\n"
+
+
+def save(result: dict[str, Any], out: Path, force: bool) -> bool:
+    """Copy the candidate to `out` when it is better, or with `force`; whether it was."""
+    if result["better"] or force:
+        write_atomic(out, Path(result["candidate"]).read_bytes())
+        return True
+    return False
+
+
+def settings_of(values: dict[str, Any]) -> OptimizeSettings:
+    """Settings from flags. Raises UsageError in one line."""
+    try:
+        return OptimizeSettings.model_validate(values)
+    except ValueError as error:
+        raise UsageError(f"optimize: {' '.join(str(error).split())}") from error
+
+
+def run_name(config: CycleConfig, settings: OptimizeSettings, sources: Sequence[Path]) -> str:
+    """The end of the default run directory's name: the same command continues the same run, with whatever caps."""
+    fixed = pinned(config).model_dump(mode="json", exclude={"budget"})
+    return content_hash([fixed, settings.model_dump(mode="json"), [str(source) for source in sources]])[:6]
