@@ -297,7 +297,7 @@ def optimize(
     teacher: Annotated[
         str | None, typer.Option("--teacher", help="Model whose programs become demonstrations, e.g. offline; default: the instructor.")
     ] = None,
-    failures: Annotated[int, typer.Option("--failures", min=12, help="Most errors that are used.")] = 60,
+    failures: Annotated[int, typer.Option("--failures", min=20, help="Most errors that are used.")] = 60,
     no_target: Annotated[bool, typer.Option("--no-target", help="Do not let the target try the programs' rows.")] = False,
     probe_training: Annotated[
         int, typer.Option("--probe-training", min=0, help="Rows of a short training on each strategy's programs; 0: none.")
