@@ -378,6 +378,34 @@ def prompt(
 
 
 @app.command()
+def export(
+    run: RunArgument,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to write, new or empty. Default: RUN/export.")] = None,
+    merge: Annotated[bool, typer.Option("--merge/--adapter", help="Merge a LoRA adapter into its base, or write it alone.")] = True,
+    round_: Annotated[int | None, typer.Option("--round", min=1, help="An accepted round; default: the last one.")] = None,
+    push: Annotated[str | None, typer.Option("--push", metavar="OWNER/NAME", help="Upload to the hub with its own login; private.")] = None,
+    public: Annotated[bool, typer.Option("--public", help="With --push: a public repository.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the weights of the last accepted round as a folder that others load, with a model card, and print how to use it."""
+    with one_line_errors():
+        if public and not push:
+            usage("--public says how --push uploads: give --push OWNER/NAME, or leave it out")
+        from errata.programs.export import export as take_out
+
+        say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
+        result = take_out(run, out, round_, merge, push, public, say)
+        what = {"full": "the whole model", "merged": "base and adapter merged", "adapter": "the adapter"}[result["form"]]
+        lines = [f"round {result['round']}: {what}{', ' + result['dtype'] if result['dtype'] else ''}, in {result['out']}"]
+        lines += [f"card: {result['out']}/README.md, licence {result['licence']}"]
+        lines += [f"pushed: {result['pushed']}"] if push else []
+        names = {"vllm": "vLLM", "lm_eval": "lm-evaluation-harness", "inspect": "inspect", "errata": "Errata"}
+        lines += [f"\n{names[name]}\n  {line}" for name, line in result["lines"].items()]
+        emit(as_json, result, "\n".join(lines))
+
+
+@app.command()
 def doctor(
     config: Config = None,
     task: TaskName = None,

@@ -507,6 +507,9 @@ class Cycle:
                     f"{self._target.name} at {settings.api_base} is known by its name alone: when the server is given other weights, "
                     "choose another --run"
                 )
+            if not settings.api_base:
+                beside = f" + adapter {settings.adapter}" if settings.adapter else ""
+                self.say(f"target {settings.model}{beside}: {self._target.summary}")
         return self._target
 
     def _close_target(self) -> None:

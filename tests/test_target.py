@@ -104,6 +104,77 @@ def test_memory_that_runs_out_halves_the_batch_and_loses_nothing(folders, monkey
         list(target.generate(PROMPTS, max_new_tokens=10))
 
 
+def real_cpu_error() -> None:
+    torch.empty(1 << 50)
+
+
+def told(words: str):
+    def raise_it() -> None:
+        raise RuntimeError(words)
+
+    return raise_it
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        real_cpu_error,
+        told("MPS backend out of memory (MPS allocated: 8.93 GB, other allocations: 40.00 MB, max allowed: 9.07 GB)."),
+        told("Invalid buffer size: 21.60 GB"),
+        told("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_memory_that_runs_out_is_known_by_its_words_on_any_device_and_nothing_else_is(folders, monkeypatch, fail):
+    target = load(folders["llama"], batch_size=4)
+    widths = []
+    generate = target.model.generate
+
+    def small(**inputs):
+        widths.append(len(inputs["input_ids"]))
+        return fail() if widths[-1] > 2 else generate(**inputs)
+
+    monkeypatch.setattr(target.model, "generate", small)
+    assert len(dict(target.generate(PROMPTS[:4], max_new_tokens=3))) == 4
+    assert widths == [4, 2, 2]
+    monkeypatch.setattr(target.model, "generate", lambda **_: told("size mismatch")())
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        list(target.generate(PROMPTS, max_new_tokens=3))
+
+
+def test_batches_grow_while_memory_is_left_and_never_again_past_what_failed(folders, monkeypatch):
+    expected = dict(load(folders["llama"]).generate(PROMPTS, max_new_tokens=8))
+    used = {"share": 0.1}
+    monkeypatch.setattr("errata.trainers.target._memory_used", lambda device: used["share"])
+    monkeypatch.setattr("errata.trainers.target._batch_size", lambda *_: 2)
+
+    def widths(settings: dict, most: int = 100) -> list[int]:
+        target = load(folders["llama"], **settings)
+        seen: list[int] = []
+        generate = target.model.generate
+
+        def watched(**inputs):
+            seen.append(len(inputs["input_ids"]))
+            if seen[-1] > most:
+                raise MemoryError
+            return generate(**inputs)
+
+        monkeypatch.setattr(target.model, "generate", watched)
+        assert dict(target.generate(PROMPTS, max_new_tokens=8)) == expected
+        return seen
+
+    assert widths({}) == [2, 4, 8, 10]
+    assert widths({}, most=5) == [2, 4, 8, 4, 4, 4, 4, 2]
+    assert widths({"batch_size": 9}) == [9, 9, 6]
+    used["share"] = 0.6
+    assert widths({})[:3] == [2, 2, 2]
+
+
+def test_a_model_too_large_for_the_device_is_one_line(folders, monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, "to", lambda *_, **__: real_cpu_error())
+    with pytest.raises(TargetError, match="does not fit in memory: use a smaller model or a narrower dtype"):
+        load(folders["llama"])
+
+
 @pytest.mark.parametrize("kind", ["llama", "mistral", "plain"])
 def test_a_prompt_starts_with_exactly_one_bos(folders, kind):
     target = load(folders[kind])

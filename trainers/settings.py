@@ -23,7 +23,8 @@ class TargetSettings(BaseModel):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of the weights; `auto` is float32 on a CPU and the model's own elsewhere."""
     batch_size: int | None = Field(default=None, ge=1)
-    """Prompts answered at once; None chooses by the model's size and halves when memory runs out; of a server, 64."""
+    """Prompts answered at once; None begins by the model's size, doubles while a CUDA device has more than half of its memory left,
+    and halves when memory runs out; of a server, 64."""
     trust_remote_code: bool = False
     """Whether Python code that comes with the model may run in this process."""
     api_base: str | None = Field(default=None, pattern=r"^https?://")
@@ -72,3 +73,11 @@ class TrainSettings(BaseModel):
     """Fields of trl.SFTConfig, handed through; they win over everything above."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto` (CUDA where there is one, else CPU), `cpu`, `cuda` or `cuda:1`; one device."""
+
+    def rate_of(self, method: str) -> float:
+        """The highest learning rate of a `full` or `lora` training."""
+        return self.learning_rate or (1e-3 if method == "full" else 2e-4)
+
+    def blend_of(self, method: str) -> float:
+        """How far a `full` or `lora` training goes towards its weights."""
+        return self.blend or (0.8 if method == "full" else 1.0)

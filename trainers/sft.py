@@ -306,7 +306,7 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
     arguments = {
         "output_dir": str(checkpoints),
         "num_train_epochs": settings.epochs,
-        "learning_rate": settings.learning_rate or (1e-3 if method == "full" else 2e-4),
+        "learning_rate": settings.rate_of(method),
         "per_device_train_batch_size": settings.batch_size,
         "max_length": limit,
         "seed": job["seed"],
@@ -351,7 +351,7 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
     )
     trainer.remove_callback(PrinterCallback)
     last = _last_checkpoint(checkpoints, key)
-    share = settings.blend or (0.8 if method == "full" else 1.0)
+    share = settings.blend_of(method)
     # before the checkpoint is read: a continued training blends with the same weights
     old = {} if share == 1 else {name: p.detach().cpu().clone() for name, p in _blended(trainer.model, method)}
     trainer.train(resume_from_checkpoint=str(last) if last else None)

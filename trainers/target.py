@@ -30,6 +30,8 @@ BASE_FILE = "base.json"
 """Beside an adapter of Errata's: the hash of the weights that the adapter belongs to."""
 SMALL = 20_000_000
 """Parameters of a small model: changed whole by default, computed with one thread, asked in wide batches."""
+WIDEST = 1024
+"""Prompts that are answered at once at most, however much memory there is."""
 ROUND = 128
 """New tokens before the unfinished rows of all batches are gathered into new ones, so that a few long answers do not
 hold up a batch of short ones. Each round reads its prompts again: at 64 and below that cost more than it saved on 83-token answers."""
@@ -101,7 +103,7 @@ def _fetch(model: str) -> Path:
             why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise TargetError(f"no folder named {model}, and the hub did not give it ({why}): give a folder") from None
 
-    folder = fetch("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
+    folder = fetch("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py", "README.md", "LICEN[CS]E*", "NOTICE*")
     return folder if _weight_files(folder) else fetch("*.bin")
 
 
@@ -199,7 +201,7 @@ def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtyp
     """The model with its adapter on `device`; with `trainable` an adapter stays a PeftModel. Raises TargetError.
 
     A frozen float32 adapter is merged: the same numbers at the speed of the model alone. In narrower formats merging
-    would round the adapter away. `more` goes to from_pretrained.
+    would round the adapter away, and one that parts tied embeddings cannot be merged. `more` goes to from_pretrained.
     """
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -219,9 +221,10 @@ def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtyp
             raise TargetError(f"{settings.model}: its weights lack {len(missing)} tensors that its config names, e.g. {missing[0]}")
     if settings.adapter:
         model = _with_adapter(model, settings, trainable)
-        if not trainable and model.dtype == torch.float32:
+        if not trainable and model.dtype == torch.float32 and not ties_broken(model):
             model = model.merge_and_unload()
-    model.to(device)
+    with _naming(settings.model):  # the device's memory may be the smaller one
+        model.to(device)
     return model
 
 
@@ -238,6 +241,8 @@ def _with_adapter(model: Any, settings: TargetSettings, trainable: bool) -> Any:
             loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
     except (RuntimeError, ValueError) as error:
         raise TargetError(f"{refusal}{_first_line(error)}") from None
+    # by any other name peft would ask the hub for the base's config
+    loaded.active_peft_config.base_model_name_or_path = str(folder_of(settings.model))
     file = folder / "adapter_model.safetensors"
     if file.is_file():  # peft leaves out tensors that the model has no place for with a warning only
         with safe_open(file, "pt") as tensors:
@@ -260,6 +265,17 @@ def _strange_adapter(settings: TargetSettings) -> str:
     return f"the adapter at {settings.adapter} does not belong to {settings.model}: "
 
 
+def ties_broken(model: Any) -> bool:
+    """Whether the adapter of a PeftModel changes one side of embeddings that are tied: merged, it would change the other side too."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    inner = model.get_base_model()
+    sides = (inner.get_input_embeddings(), inner.get_output_embeddings())
+    tied = inner.config.get_text_config().tie_word_embeddings
+    return tied and any(isinstance(side, BaseTunerLayer | AuxiliaryTrainingWrapper) for side in sides)
+
+
 @contextmanager
 def _naming(model: str) -> Iterator[None]:
     """Turns what transformers raises while it reads a model's files into a TargetError that names the model."""
@@ -267,9 +283,9 @@ def _naming(model: str) -> Iterator[None]:
         yield
     except TargetError:
         raise
-    except (torch.OutOfMemoryError, MemoryError):
-        raise TargetError(f"{model} does not fit in memory: use a smaller model or a narrower dtype") from None
     except Exception as error:  # a damaged folder raises nearly anything
+        if _memory_ran_out(error):
+            raise TargetError(f"{model} does not fit in memory: use a smaller model or a narrower dtype") from None
         if "trust_remote_code" in str(error):
             why = "runs Python code of its own: read it, then set trust_remote_code to true"
         else:
@@ -357,12 +373,16 @@ class Target:
         """Most tokens of prompt and answer together; None where the model names no limit."""
         self._ends = end_tokens(tokenizer, model.config, model.generation_config)
         self._batch_size = settings.batch_size or _batch_size(self.parameters, device.type)
+        self._most = settings.batch_size or WIDEST
+        """No batch is wider: as set, or as the memory allowed."""
         # The model's own sampling defaults (temperature, penalties) would change what "greedy" means.
         model.generation_config = GenerationConfig(
             eos_token_id=self._ends or None,
             pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (self._ends or [0])[0],
             bos_token_id=tokenizer.bos_token_id,
         )
+        self.summary = f"{self.parameters / 1e6:,.1f}M parameters, {self.dtype} on {self.device}, batches of {self._batch_size} at first"
+        """One line for the user: what was chosen."""
         model.eval()
         one_thread_for_small(self.parameters, device)
 
@@ -405,6 +425,7 @@ class Target:
                     self._shrink(batch, error)
                     continue
                 del rows[: len(batch)]
+                self._widen(len(batch))
                 for row, answer in zip(batch, answers, strict=True):
                     ids, new = row.ids + answer, row.new + len(answer)
                     stopped = bool(answer) and answer[-1] in self._ends
@@ -442,12 +463,17 @@ class Target:
         text = self.tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return Completion(text, "stop" if stopped else "length", len(ids))
 
+    def _widen(self, rows: int) -> None:
+        """Doubles the batch where a full one has left more than half of the device's memory unused."""
+        if rows == self._batch_size and 2 * rows <= self._most and _memory_used(self.device) < 0.45:
+            self._batch_size = 2 * rows
+
     def _shrink(self, batch: list[_Row], error: BaseException) -> None:
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
+        if not _memory_ran_out(error):
             raise error
         if len(batch) == 1:
             raise TargetError(f"memory ran out on a single prompt of {len(batch[0].ids)} tokens: use a smaller model or dtype") from None
-        self._batch_size = len(batch) // 2
+        self._batch_size = self._most = len(batch) // 2
         _free()
 
     def close(self) -> None:
@@ -457,7 +483,7 @@ class Target:
 
 
 def _batch_size(parameters: int, device: str) -> int:
-    """Prompts at once: on a CPU wide batches pay for small models only; elsewhere start wide and halve when it must."""
+    """Prompts at once, to begin with: on a CPU wide batches pay for small models only; elsewhere start wide, and go on by trial."""
     if device == "cpu":
         return 256 if parameters < SMALL else 16 if parameters < 1e9 else 4
     return 256 if parameters < 2e9 else 64
@@ -477,7 +503,26 @@ def _gumbel(batch: list[_Row], temperature: float, device: str) -> Callable[[Any
     return add_noise
 
 
+def _memory_used(device: str) -> float:
+    """Share of a CUDA device's memory that is taken at the peak, by this process since it began or by others; 1 where it is not told."""
+    if not device.startswith("cuda"):
+        return 1.0
+    free, total = torch.cuda.mem_get_info(device)
+    others = total - free - torch.cuda.memory_reserved(device)
+    return (others + torch.cuda.max_memory_allocated(device)) / total
+
+
+def _memory_ran_out(error: BaseException) -> bool:
+    """CUDA has a type for it; the CPU's allocator and MPS say it in words."""
+    words = ("DefaultCPUAllocator", "out of memory", "Invalid buffer size", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
 def _free() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
