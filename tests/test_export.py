@@ -208,7 +208,7 @@ def test_the_card_holds_what_the_hub_reads_and_what_a_reader_asks(full, tmp_path
         "| 1 | yes | 1 | 1 | 1 | 3 | 24 | 33.3 to 75.0 |",
         "Instructor: `offline`, strategy `LearnFromError`",
         "`tiny` is under `apache-2.0`, says its model card",
-        "no second model solved the rows",
+        "were not solved a second time by a model",
         "vllm serve path/to/my_run",
     ):
         assert said in text
