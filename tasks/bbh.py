@@ -74,8 +74,10 @@ class Bbh(RowTask):
         return Example(task=self.name, split=split, question=question, answer=answer, skill=str(row.get("skill", "")))
 
     def prompt(self, example: Example) -> list[Message]:
-        """One user message: the worked examples, and the question in their form."""
-        return [{"role": "user", "content": f"{self._shots[example.skill]}\n\nQ: {example.question}\nA: {_CUE}"}]
+        """One user message: the worked examples of its subtask, and the question in their form; a program's row, of no subtask, has none."""
+        asked = f"Q: {example.question}\nA: {_CUE}"
+        shots = self._shots.get(example.skill)
+        return [{"role": "user", "content": f"{shots}\n\n{asked}" if shots else asked}]
 
     def verdict(self, example: Example, response: str) -> Verdict:
         """`right`, `wrong`, or `no answer`."""

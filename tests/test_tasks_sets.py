@@ -245,6 +245,8 @@ def test_bbh_shows_three_examples_and_does_not_ask_them(tmp_path):
     assert text.count("So the answer is") == 3
     assert not any(f"Q: {row.question}\n" in text for row in asked[1:])
     assert text.endswith(f"Q: {asked[0].question}\nA: Let's think step by step.")
+    drawn = task.prompt(asked[0].model_copy(update={"skill": ""}))[0]["content"]  # a program's row
+    assert text.endswith(drawn) and drawn.startswith("Q: ")
 
 
 def test_bbh_takes_its_worked_examples_from_cot_prompts_where_they_lie(tmp_path):
