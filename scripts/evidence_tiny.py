@@ -26,7 +26,7 @@ from errata.trainers.sft import train
 ARMS = ("before", "LearnFromError", "LearnFromContrast", "uniform")
 WEAK = 0.6
 """A skill is weak when the target solves less than this share of its items before; strong otherwise."""
-ITEMS = 2000
+ITEMS = 1000
 """Test items of each task, a seed."""
 PAGE = Path(__file__).parents[1] / "docs/evidence/tiny_sums.md"
 

@@ -74,7 +74,7 @@ class Bbh(RowTask):
         return Example(task=self.name, split=split, question=question, answer=answer, skill=str(row.get("skill", "")))
 
     def prompt(self, example: Example) -> list[Message]:
-        """One user message: the worked examples of its subtask, and the question in their form; a program's row, of no subtask, has none."""
+        """One user message: the worked examples of its subtask (a program's row has none), and the question in their form."""
         asked = f"Q: {example.question}\nA: {_CUE}"
         shots = self._shots.get(example.skill)
         return [{"role": "user", "content": f"{shots}\n\n{asked}" if shots else asked}]
