@@ -21,7 +21,7 @@ from errata.signatures.records import Attempt, Failure, Sample, Taught
 from errata.tasks import load_task
 
 TASK = "reasoning_gym:chain_sum"
-LONGER = {"generate.rows": 5000, "generate.failures": 240, "generate.probe": 0, "train.blend": 1.0, "train.epochs": 4}
+LONGER = {"generate.rows": 5000, "generate.failures": 240, "generate.probe": 0, "train.blend": 1.0, "train.noise": 0, "train.epochs": 4}
 CYCLES: dict[str, dict[str, Any]] = {
     "defaults": {},
     "longer": LONGER | {"items.train": 600, "items.dev": 400, "items.test": 400},
