@@ -323,6 +323,7 @@ def optimize(
         from errata.programs.cycle import Cycle
         from errata.programs.rundir import read_config, slug
 
+        optimizing.check_place(out)
         base = load_config(config, given(flags, set_), None if config else read_config(sources[0]))
         settings = optimizing.settings_of(
             {

@@ -549,6 +549,13 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def check_place(out: Path) -> None:
+    """Raise UsageError, before anything is spent, where `save` could not write."""
+    if out.is_dir() or not out.parent.is_dir():
+        why = "is a folder" if out.is_dir() else "lies in a folder that is not there"
+        raise UsageError(f"--out {out} {why}; name a JSON file in a folder that is")
+
+
 def save(result: dict[str, Any], out: Path, force: bool) -> bool:
     """Copy the candidate to `out` when it is better, or with `force`; whether it was."""
     if result["better"] or force:

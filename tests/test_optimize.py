@@ -218,6 +218,7 @@ def test_the_score_climbs_the_checks_anchored_first_and_then_pays_for_hard_rows(
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
     [
+        (["--out", "nowhere/out.json"], 2, "--out nowhere/out.json lies in a folder that is not there"),
         (["--optimizer", "gepo"], 2, "there is no optimizer 'gepo'; choose gepa, mipro, bootstrap, simba"),
         (["--optimizer", "json:JSONDecoder"], 2, "is no teleprompter: it has no compile()"),
         (["--optimizer", "gepa"], 2, "the embedded instructor cannot; name one with --reflection MODEL"),
