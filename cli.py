@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -493,8 +493,9 @@ def one_line_errors() -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != 143:
             raise
-        typer.echo("errata: interrupted; what was done is kept, and the same command continues", err=True)
-        sys.stdout.flush()
+        with suppress(OSError):  # nobody may be listening any more
+            typer.echo("errata: interrupted; what was done is kept, and the same command continues", err=True)
+            sys.stdout.flush()
         # not sys.exit: it would wait for calls to a server that may be silent
         os._exit(130 if isinstance(stop, KeyboardInterrupt) else 143)
 

@@ -1,9 +1,14 @@
 """Fixtures that several files share."""
 
+import signal
+
 import pytest
 
 from errata.sandbox import open_sandbox
 from errata.signatures.errors import SandboxError
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job ignores interrupts, and hands that down to what a test starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")

@@ -141,7 +141,7 @@ def test_full_training_moves_the_weights_and_lowers_the_loss(folders, tmp_path, 
 
 def test_training_teaches_the_answers_and_to_stop(folders, tmp_path):
     rows = ROWS[:4]
-    settings = TrainSettings(epochs=60, batch_size=4, learning_rate=1e-2)
+    settings = TrainSettings(epochs=60, batch_size=4, learning_rate=1e-2, noise=0, blend=1.0)
     train(rows, TargetSettings(model=str(folders["qwen2"])), settings, tmp_path / "out", in_process=True)
     answers = dict(Target.load(TargetSettings(model=str(tmp_path / "out/weights"))).generate([r.prompt for r in rows], max_new_tokens=60))
     assert [answers[i].text for i in range(4)] == [row.completion[0]["content"] for row in rows]
