@@ -201,6 +201,8 @@ class RunDir:
                 raise RunError(f"another process is working on {path}; wait for it, or choose another --run") from None
         try:
             self.check(config, data)
+            with disk_errors(path):
+                self._drop_parts()
         except BaseException:
             self._lock.release()
             raise
@@ -234,6 +236,12 @@ class RunDir:
         document = to_json({"config": settled, "data": [{"task": name, "read": dict(read)} for name, read in data]})
         if not path.exists() or path.read_bytes() != document:
             write_atomic(path, document)
+
+    def _drop_parts(self) -> None:
+        """Parts of finished stages, left by a kill between the manifest and their removal."""
+        for manifest in self.path.glob("*/**/manifest.json"):
+            for part in manifest.parent.glob("*.part"):
+                part.unlink()
 
     def _refuse_other_data(self, known: Mapping[str, Mapping[str, str]], data: Data) -> None:
         for task, new in data:

@@ -240,3 +240,13 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
     path.write_text("rounds: 2\nitems:\n  dev: 10\n  test: 20\n")
     config = load_config(path, {"items.dev": 30})
     assert (config.rounds, config.items.dev, config.items.test, config.items.train) == (2, 30, 20, 1500)
+
+
+def test_a_part_that_a_kill_left_beside_its_finished_file_is_dropped(tmp_path):
+    with RunDir(tmp_path / "run", load_config()) as run:
+        for name in ("round-1/teach", "round-1/mine"):
+            (run.path / name).mkdir(parents=True)
+            (run.path / name / "rows.jsonl.part").write_text("")
+        (run.path / "round-1/teach/manifest.json").write_text("{}")
+    with RunDir(tmp_path / "run", load_config()) as run:
+        assert [part.parent.name for part in run.path.glob("**/*.part")] == ["mine"]
