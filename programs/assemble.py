@@ -106,6 +106,11 @@ def first_refusal(sample: Sample, checks: Sequence[tuple[str, RowCheck]]) -> Rej
     return None
 
 
+def replay_count(samples: int, share: float) -> int:
+    """Rows to replay beside `samples` generated ones, so that they are `share` of all."""
+    return round(samples * share / (1 - share))
+
+
 def replay(solved: Sequence[Attempt], count: int, seed: int) -> list[Attempt]:
     """`count` solved attempts at random, evenly over skills; where there are fewer they repeat, none more than REPEATS times."""
     rng = random.Random(f"replay:{seed}")

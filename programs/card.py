@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ..trainers.settings import TrainSettings
-from .report import percent
+from .report import percent, points
 
 DATASETS = {
     "gsm8k": "openai/gsm8k", "gsm_plus": "qintongli/GSM-Plus", "mmlu": "cais/mmlu", "arc": "allenai/ai2_arc",
@@ -251,7 +251,7 @@ def _scores(facts: Facts, scores: dict[tuple[str, str], dict[str, Any]]) -> str:
         change = row["change"]
         lines.append(
             f"| {cell(f'{task} {split}')} | {row['before']['items']} | {percent(row['before'])} | {percent(row['after'])} "
-            f"| {_points(change)} | {change['fixed']} | {change['broken']} | {change['p_value']:.2g} |"
+            f"| {points(change)} | {change['fixed']} | {change['broken']} | {change['p_value']:.2g} |"
         )
     said = (
         "Greedy answers, one an item. In brackets: 95 % intervals (Wilson for shares, Bonett and Price for paired differences); p is of "
@@ -275,7 +275,7 @@ def _broken(scores: dict[tuple[str, str], dict[str, Any]], most: int = 40) -> st
         change = row["change"]
         lines.append(
             f"| {cell(name)} | {cell(skill)} | {row['before']['items']} | {percent(row['before'])} | {percent(row['after'])} "
-            f"| {_points(change)} | {change['fixed']} | {change['broken']} |"
+            f"| {points(change)} | {change['fixed']} | {change['broken']} |"
         )
     fallen = sum(difference < 0 for difference, *_ in rows)
     total = sum(row["change"]["broken"] for row in scores.values())
@@ -363,10 +363,6 @@ def _use(facts: Facts, place: str, config: dict[str, Any]) -> str:
     base = facts.base if facts.on_hub else f"path/to/{facts.base}"
     lines = ready(facts, place, base, _shown(config["task"]))
     return "\n".join(["## Use", "", "```bash", *(plain(line, 1000) for name, line in lines.items() if name != "errata"), "```"])
-
-
-def _points(change: dict[str, Any]) -> str:
-    return f"{100 * change['difference']:+.1f} [{100 * change['low']:+.0f}, {100 * change['high']:+.0f}]" if change["pairs"] else "-"
 
 
 def _count(number: int, word: str) -> str:

@@ -244,6 +244,11 @@ class Telling:
         return None
 
 
+def row_checks(task: Task, held_out: Iterable[Example]) -> tuple[tuple[str, Callable[[Sample], str | None]], ...]:
+    """The row checks by name, in order, afresh for one training set."""
+    return ("telling", Telling(task)), ("distinct", Distinct()), ("unseen", Unseen(held_out))
+
+
 def good(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if "error" not in row]
 

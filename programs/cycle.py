@@ -33,14 +33,13 @@ from ..signatures.records import (
     Taught,
     TrainReport,
     TrainRow,
-    Verdict,
 )
 from ..tasks import Task, load_task
 from ..trainers import open_target
 from ..trainers.settings import TargetSettings
 from .agree import QUESTIONS, Agree, agreed
-from .assemble import Assembly, assemble, draw_rows, draws, replay, train_rows
-from .checks import Distinct, Telling, Unseen, prove, targeted
+from .assemble import Assembly, assemble, draw_rows, draws, replay, replay_count, train_rows
+from .checks import prove, row_checks, targeted
 from .config import CycleConfig
 from .contrast import with_contrasts
 from .evaluate import counts, evaluate
@@ -196,7 +195,7 @@ class Cycle:
             failures = self.mine(1, self.config.target).failures
             return self._estimated(failures, len(failures))
         examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + 1)
-        tried = [_unanswered(item).model_copy(update={"response": item.solution or item.answer}) for item in examples[:24]]
+        tried = [Attempt.unanswered(item).model_copy(update={"response": item.solution or item.answer}) for item in examples[:24]]
         failures = [Failure(attempt=row, contrasts=tuple(tried[: self.strategy.contrasts])) for row in tried]
         count = len(examples) if most is None else min(most, len(examples))
         return self._estimated(failures, count)
@@ -229,7 +228,7 @@ class Cycle:
         else:
             examples = [] if stage.done else self.train_items(number)
             if self.config.errors == "all" and not stage.done:
-                rows = list(map(_unanswered, examples))
+                rows = list(map(Attempt.unanswered, examples))
                 stage.finish({"attempts.jsonl": rows}, **counts(rows))
             else:
                 rows = self._evaluate(stage, self.task, examples, target, f"round {number}: mine errors")
@@ -321,14 +320,10 @@ class Cycle:
         if masses:
             others = self.held_out
             held_out = len(others)
-            checks = (
-                ("telling", Telling(self.task)),
-                ("distinct", Distinct()),
-                ("unseen", Unseen(others)),
-            )
+            checks = row_checks(self.task, others)
             total = self._rows(len(masses))
             made = self._agreed(number, stage, assemble(library, masses, total, seed, generate.levels, checks, self.sandbox, self.limits))
-        count = round(len(made.samples) * generate.replay / (1 - generate.replay))
+        count = replay_count(len(made.samples), generate.replay)
         # a contrast works on both sides of the boundary: half of its replay are the solved neighbours of the errors
         near = {row.id: row for failure in mined.failures for row in failure.contrasts}
         beside = count // 2 if near else 0
@@ -543,11 +538,6 @@ class Cycle:
                 said = now
                 rate = number / (now - started)
                 self.say(f"{title}: {number} of {total}, {rate:.3g} a second, about {(total - number) / rate:.0f} s left")
-
-
-def _unanswered(example: Example) -> Attempt:
-    """An item taken as an error without an answer."""
-    return Attempt(example=example, response="", verdict=Verdict(correct=False, extracted=None, reason="no answer"))
 
 
 def tally(rows: Iterable[Taught]) -> dict[str, int]:

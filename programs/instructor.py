@@ -111,12 +111,8 @@ class Engine:
             except FATAL as error:
                 raise self._end(error, "check its name, key, address and settings") from None
             except lm15.LM15Error as error:
-                asked = _asked_wait(error)
-                if asked is not None and asked > self.patience.most:
-                    raise self._end(error, f"the server asks to wait {asked:.0f} s") from None
-                if attempt == self.patience.attempts:
-                    raise self._end(error, f"tried {attempt} times") from None
-                self._pace.wait(attempt, asked)
+                if over := self._pace.again(attempt, _asked_wait(error)):
+                    raise self._end(error, over) from None
         raise AssertionError("unreachable")
 
     def _attempt(self, request: lm15.Request, key: str) -> Answer:

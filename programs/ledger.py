@@ -32,10 +32,10 @@ from dspy.clients.engines import LM15Engine
 from dspy.lm15 import Message, Request, Response, RouterConfig, UnknownModelError, UnsupportedFeatureError, Usage
 from dspy.utils import DummyLM
 
-from ..signatures.errors import BudgetReached, RunError
+from ..signatures.errors import BudgetReached
 from ..signatures.records import Failure, Rejection
 from .config import InstructorSettings
-from .rundir import append, disk_errors, to_json, write_atomic
+from .rundir import append, disk_errors, read_lines, to_json, write_atomic
 
 FILE = "answers.jsonl"
 REASKS = 1
@@ -142,14 +142,7 @@ class _Fold:
         """Raises RunError for a damaged line; a last line that a kill cut is left out."""
         self.stages: dict[str, Sums] = defaultdict(Sums)
         self.answers: dict[str, Answer] = {}
-        data = path.read_bytes() if path and path.exists() else b""
-        whole = data.rfind(b"\n") + 1
-        for number, line in enumerate(data[:whole].split(b"\n")[:-1], 1):
-            try:
-                self.add(json.loads(line))
-            except (ValueError, TypeError, KeyError) as error:
-                raise RunError(f"{path} line {number} is damaged; delete that line (its answer is asked for again)") from error
-        self.whole = whole
+        self.whole = read_lines(path, self.add, "delete that line (its answer is asked for again)") if path else 0
 
     def add(self, line: dict[str, Any]) -> None:
         sums = self.stages[line["stage"]]

@@ -32,8 +32,8 @@ from scipy.stats import permutation_test
 from ..signatures.calls import in_flight
 from ..signatures.errors import RunError, UsageError
 from ..signatures.records import Attempt, Example, Failure, SampleProgram, TrainRow, Verdict, content_hash
-from .assemble import assemble, replay, train_rows
-from .checks import Distinct, Telling, Unseen
+from .assemble import assemble, replay, replay_count, train_rows
+from .checks import row_checks
 from .config import CycleConfig, InstructorSettings, Settings
 from .cycle import Cycle
 from .gate import paired
@@ -252,7 +252,7 @@ class Optimization:
 
     def _trained(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
         """The costly last rung: train the target shortly on each strategy's programs, and compare on train items that are no errors'."""
-        from ..trainers.sft import train
+        from ..trainers.sft import train, trained
 
         loop, seed = self.loop, self.settings.seed
         used = {failure.attempt.example.question for failure in self.measure.failures.values()}
@@ -272,13 +272,8 @@ class Optimization:
             with disk_errors(out):
                 loop._close_target()
                 train(data, loop.config.target, loop.config.train, out / "train", seed=seed)
-            weights = out / "train/weights"
-            adapter = (weights / "adapter_config.json").exists()
-            change = {"adapter": str(weights)} if adapter else {"model": str(weights), "adapter": None}
-            target = loop.config.target.model_copy(update=change)
-            found[title] = loop._evaluate(
-                loop.run_dir.stage(f"optimize/probe/{title}/measure"), loop.task, measured, target, f"probe training: {title}"
-            )
+            stage, target = loop.run_dir.stage(f"optimize/probe/{title}/measure"), trained(loop.config.target, out / "train")
+            found[title] = loop._evaluate(stage, loop.task, measured, target, f"probe training: {title}")
         return {
             "items": len(measured),
             "gain_of_baseline": paired(found["start"], found["baseline"]),
@@ -288,11 +283,10 @@ class Optimization:
 
     def _rows(self, programs: dict[str, SampleProgram], solved: list[Attempt], held_out: list[Example], seed: int) -> list[TrainRow]:
         loop = self.loop
-        checks = (("telling", Telling(loop.task)), ("distinct", Distinct()), ("unseen", Unseen(held_out)))
+        checks = row_checks(loop.task, held_out)
         levels, total = loop.config.generate.levels, self.settings.probe_training
         made = assemble(programs, dict.fromkeys(programs, 1.0), total, seed, levels, checks, loop.sandbox, loop.limits)
-        share = loop.config.generate.replay
-        count = round(len(made.samples) * share / (1 - share))
+        count = replay_count(len(made.samples), loop.config.generate.replay)
         return train_rows(loop.task, made.samples, replay(solved, count, seed), seed) if made.samples else []
 
 

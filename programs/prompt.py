@@ -15,7 +15,7 @@ import dspy
 from dspy.utils import DummyLM
 
 from ..signatures.errors import UsageError
-from ..signatures.records import Attempt, Example, Failure, Rejection, SampleProgram, Taught, Verdict
+from ..signatures.records import Attempt, Example, Failure, Rejection, SampleProgram, Taught
 from .contrast import with_contrasts
 from .instructor import Chat
 from .ledger import CHARACTERS, count_tokens
@@ -78,8 +78,7 @@ def recorded_failures(run: Path, contrasts: int) -> list[Shown]:
 
 def unanswered(examples: Sequence[Example]) -> list[Shown]:
     """Items as errors without an answer, where there is no run."""
-    verdict = Verdict(correct=False, extracted=None, reason="no answer")
-    return [Shown(Failure(attempt=Attempt(example=example, response="", verdict=verdict)), None) for example in examples]
+    return [Shown(Failure(attempt=Attempt.unanswered(example)), None) for example in examples]
 
 
 def choose(found: Sequence[Shown], wanted: str | None) -> Shown:

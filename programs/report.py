@@ -142,7 +142,7 @@ def _table(evaluation: dict[str, Any]) -> list[str]:
     lines = [f"  {'':24}{'before':>18}{'after':>18}{'change':>20}{'no answer':>13}{'cut':>13}"]
     for label, row in ({"all": evaluation} | (evaluation["skills"] if len(evaluation["skills"]) > 1 else {})).items():
         told = "".join(f"{_before_after(row, name):>13}" for name in ("no_answer", "cut"))
-        lines.append(f"  {label[:23]:24}{percent(row['before']):>18}{percent(row['after']):>18}{_change(row['change']):>20}{told}")
+        lines.append(f"  {label[:23]:24}{percent(row['before']):>18}{percent(row['after']):>18}{points(row['change']):>20}{told}")
     return lines
 
 
@@ -165,7 +165,8 @@ def percent(row: dict[str, Any]) -> str:
     return f"{100 * row['share']:.1f} [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
 
 
-def _change(row: dict[str, Any]) -> str:
+def points(row: dict[str, Any]) -> str:
+    """A paired difference in percentage points, with its interval."""
     return f"{100 * row['difference']:+.1f} [{100 * row['low']:+.0f}, {100 * row['high']:+.0f}]" if row["pairs"] else "-"
 
 
@@ -231,7 +232,7 @@ def _answer(report: dict[str, Any]) -> str:
     return (
         f"<p class='big {'good' if sure else ''}'>{word}: {_text(name)} "
         f"{100 * change['before']:.1f} % &rarr; {100 * change['after']:.1f} %, "
-        f"{_change(change)} points, p = {change['p_value']:.2g}; {change['fixed']} items fixed, {change['broken']} broken.</p>"
+        f"{points(change)} points, p = {change['p_value']:.2g}; {change['fixed']} items fixed, {change['broken']} broken.</p>"
     )
 
 
@@ -243,7 +244,7 @@ def _skills(evaluation: dict[str, Any]) -> str:
         tone = "good" if change["low"] > 0 else "bad" if change["high"] < 0 else ""
         lines.append(
             f"<tr><td>{_text(label)}<td>{row['before']['items']}<td>{percent(row['before'])}<td>{percent(row['after'])}"
-            f"<td class='{tone}'>{_change(change)}<td>{change['fixed']}<td>{change['broken']}"
+            f"<td class='{tone}'>{points(change)}<td>{change['fixed']}<td>{change['broken']}"
             f"<td>{_text(_before_after(row, 'no_answer'))}<td>{_text(_before_after(row, 'cut'))}"
         )
     head = "<tr><th>skill<th>items<th>before, %<th>after, %<th>change<th>fixed<th>broken<th>no answer<th>cut"
@@ -297,7 +298,7 @@ def _round_page(row: dict[str, Any], path: Path) -> str:
         f"{decision['broken']} broken, {decision['unjudged']} unjudged, p = {decision['p_value']:.2g}",
     }
     for guard in decision["guards"]:
-        facts[f"guard {guard['task']}"] = f"{100 * guard['before']:.1f} to {100 * guard['after']:.1f} %, change {_change(guard)}"
+        facts[f"guard {guard['task']}"] = f"{100 * guard['before']:.1f} to {100 * guard['after']:.1f} %, change {points(guard)}"
     lines = "".join(f"<dt>{_text(name)}<dd>{_text(value)}" for name, value in facts.items())
     head = f"<h2>Round {row['number']}: <span class={tone}>{'accepted' if decision['accepted'] else 'rejected'}</span></h2>"
     dev = f"<details><summary>dev, before and after this round</summary>{_skills(row['dev'])}</details>" if row["dev"] else ""

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
 from ..signatures.errors import RunError
 from ..signatures.records import Record
@@ -72,6 +71,20 @@ def append(file: RawIOBase, line: bytes) -> None:
     rest = memoryview(line)
     while rest:
         rest = rest[file.write(rest) or 0 :]
+
+
+def read_lines(path: Path, take: Callable[[Any], None], advice: str) -> int:
+    """Hand the JSON of each whole line of a file that lines are appended to to `take`; how many bytes those lines are, 0 where there is no
+    file. A last line that a kill cut is left out. Raises RunError with `advice` where a line is none or `take` raises ValueError, TypeError
+    or KeyError."""
+    data = path.read_bytes() if path.exists() else b""
+    whole = data.rfind(b"\n") + 1
+    for number, line in enumerate(data[:whole].split(b"\n")[:-1], 1):
+        try:
+            take(json.loads(line))
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunError(f"{path} line {number} is damaged; {advice}") from error
+    return whole
 
 
 def read_json(path: Path) -> Any:
@@ -150,6 +163,10 @@ class Stage:
             write_atomic(self.path / name, data)
             hashes[name] = hashlib.sha256(data).hexdigest()
         write_atomic(self.path / "manifest.json", to_json({"files": hashes, "facts": facts}))
+        self.drop_parts()
+
+    def drop_parts(self) -> None:
+        """Of a finished stage, when its rows stand in its files."""
         for part in self.path.glob("*.part"):
             part.unlink()
 
@@ -163,18 +180,14 @@ class Stage:
 
     def _read_part(self, part: Path, record: type[R]) -> dict[str, R]:
         """Rows by key. A last line that a kill cut is dropped from the file, so that the next row starts on a line of its own."""
-        if not part.exists():
-            return {}
         rows: dict[str, R] = {}
-        data = part.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        for number, line in enumerate(data[:whole].split(b"\n")[:-1], 1):
-            try:
-                name, value = json.loads(line)
-                rows[name] = record.model_validate(value)
-            except (ValueError, TypeError, ValidationError) as error:
-                raise RunError(f"{part} line {number} is damaged; delete that line (its row is made again) or the file") from error
-        if whole < len(data):
+
+        def take(line: Any) -> None:
+            name, value = line
+            rows[name] = record.model_validate(value)
+
+        whole = read_lines(part, take, "delete that line (its row is made again) or the file")
+        if part.exists() and whole < part.stat().st_size:
             with disk_errors(part):
                 os.truncate(part, whole)
         return rows
@@ -201,8 +214,9 @@ class RunDir:
                 raise RunError(f"another process is working on {path}; wait for it, or choose another --run") from None
         try:
             self.check(config, data)
-            with disk_errors(path):
-                self._drop_parts()
+            with disk_errors(path):  # a kill may have come between a manifest and the removal of the parts
+                for manifest in path.glob("*/**/manifest.json"):
+                    Stage(manifest.parent).drop_parts()
         except BaseException:
             self._lock.release()
             raise
@@ -236,12 +250,6 @@ class RunDir:
         document = to_json({"config": settled, "data": [{"task": name, "read": dict(read)} for name, read in data]})
         if not path.exists() or path.read_bytes() != document:
             write_atomic(path, document)
-
-    def _drop_parts(self) -> None:
-        """Parts of finished stages, left by a kill between the manifest and their removal."""
-        for manifest in self.path.glob("*/**/manifest.json"):
-            for part in manifest.parent.glob("*.part"):
-                part.unlink()
 
     def _refuse_other_data(self, known: Mapping[str, Mapping[str, str]], data: Data) -> None:
         for task, new in data:

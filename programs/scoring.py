@@ -23,7 +23,6 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from ..sandbox import Limits, Sandbox
-from ..signatures.errors import RunError
 from ..signatures.records import Failure, Record, Rejection, SampleProgram, Taught, content_hash
 from ..tasks import Task
 from ..trainers.target import Target
@@ -33,7 +32,7 @@ from .evaluate import attempts
 from .instructor import Chat, Instructor, calling
 from .kinds import example_of, problem_shape
 from .ledger import REASKS, count_tokens
-from .rundir import append, disk_errors
+from .rundir import append, disk_errors, read_lines
 from .strategy import Strategy
 
 SEED = -3
@@ -112,14 +111,12 @@ class Journal:
         self.path = path
         self._known: dict[str, Any] = {}
         self._lock = threading.Lock()
-        data = path.read_bytes() if path.exists() else b""
-        self._whole = data.rfind(b"\n") + 1
-        for number, line in enumerate(data[: self._whole].split(b"\n")[:-1], 1):
-            try:
-                key, value = json.loads(line)
-                self._known[key] = value
-            except (ValueError, TypeError) as error:
-                raise RunError(f"{path} line {number} is damaged; delete that line (its work is done again)") from error
+
+        def take(line: Any) -> None:
+            key, value = line
+            self._known[key] = value
+
+        self._whole = read_lines(path, take, "delete that line (its work is done again)")
 
     def once(self, key: str, record: type[Any], make: Callable[[], Any]) -> Any:
         """The record that is kept under `key`, made and written when there is none. Two threads may make the same one."""

@@ -50,7 +50,17 @@ class Pace:
         if self._error is not None:
             raise self._error
 
-    def wait(self, attempt: int, asked: float | None) -> None:
+    def again(self, attempt: int, asked: float | None) -> str | None:
+        """After the failed attempt of this number: wait for the next one, or say at once why there is none. `asked` is the wait in seconds
+        that the server wants."""
+        if asked is not None and asked > self.patience.most:
+            return f"the server asks to wait {asked:.0f} s"
+        if attempt == self.patience.attempts:
+            return f"tried {attempt} times"
+        self._wait(attempt, asked)
+        return None
+
+    def _wait(self, attempt: int, asked: float | None) -> None:
         """Growing waits with a random factor; what a server asks for holds for all calls, and is never cut short."""
         own = min(self.patience.most, self.patience.first * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
         if asked is not None:

@@ -84,6 +84,11 @@ class Attempt(Record):
     finish: str = "stop"
     """`stop`, or `length` when the token limit cut the response."""
 
+    @classmethod
+    def unanswered(cls, example: Example) -> "Attempt":
+        """An item taken as an error without an answer."""
+        return cls(example=example, response="", verdict=Verdict(correct=False, extracted=None, reason="no answer"))
+
 
 class Failure(Record):
     """A wrong attempt, with the solved neighbours that a contrast shows beside it."""

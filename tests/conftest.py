@@ -6,6 +6,7 @@ import pytest
 
 from errata.sandbox import open_sandbox
 from errata.signatures.errors import SandboxError
+from errata.trainers.target import Target
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job ignores interrupts, and hands that down to what a test starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,3 +28,17 @@ def each_backend(request):
         pytest.skip(f"no {request.param} backend here: {error}")
     with opened:
         yield opened
+
+
+@pytest.fixture
+def batches(monkeypatch) -> list[int]:
+    """Sizes of the batches that targets are asked with."""
+    sizes: list[int] = []
+    generate = Target.generate
+
+    def counted(self, prompts, **options):
+        sizes.append(len(prompts))
+        return generate(self, prompts, **options)
+
+    monkeypatch.setattr(Target, "generate", counted)
+    return sizes

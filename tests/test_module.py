@@ -19,20 +19,6 @@ from errata.trainers.target import Target
 SUMS = load_task("sums")
 
 
-@pytest.fixture
-def batches(monkeypatch):
-    """Sizes of the batches that targets are asked with."""
-    sizes = []
-    generate = Target.generate
-
-    def counted(self, prompts, **options):
-        sizes.append(len(prompts))
-        return generate(self, prompts, **options)
-
-    monkeypatch.setattr(Target, "generate", counted)
-    return sizes
-
-
 def config(**more):
     return load_config(overrides={"task": "sums", "guards": [], "errors": "recorded", "items.train": 24, **more})
 

@@ -33,20 +33,6 @@ def folder(tmp_path_factory) -> Path:
     return models.make("llama", tmp_path_factory.mktemp("models") / "llama")
 
 
-@pytest.fixture
-def batches(monkeypatch) -> list[int]:
-    """Sizes of the batches that targets are asked with."""
-    sizes: list[int] = []
-    generate = Target.generate
-
-    def counted(self, prompts, **options):
-        sizes.append(len(prompts))
-        return generate(self, prompts, **options)
-
-    monkeypatch.setattr(Target, "generate", counted)
-    return sizes
-
-
 def plainly(folder, question, **options):
     target = Target.load(TargetSettings(model=str(folder)))
     ((_, completion),) = target.generate([[{"role": "user", "content": question}]], **options)

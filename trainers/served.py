@@ -217,21 +217,14 @@ class ServedTarget:
 
     def _call(self, method: str, path: str, body: dict[str, Any], read: Callable[[httpx.Response], T]) -> T:
         """Attempts until one is answered. Raises _Refused, and TargetError when patience is over."""
-        patience = self._pace.patience
-        for attempt in range(1, patience.attempts + 1):
+        for attempt in range(1, self._pace.patience.attempts + 1):
             self._pace.ready()
             try:
                 return self._once(method, path, body, read)
             except _Passing as fault:
-                if fault.asked is not None and fault.asked > patience.most:
-                    end = f"it asks to wait {fault.asked:.0f} s"
-                elif attempt == patience.attempts:
-                    end = f"tried {attempt} times"
-                else:
-                    self._pace.wait(attempt, fault.asked)
-                    continue
-                again = "give the same command again to go on: nothing done is lost"
-                raise self._pace.end(TargetError(f"the server at {self.address}: {fault} ({end}); {again}")) from None
+                if over := self._pace.again(attempt, fault.asked):
+                    advice = "give the same command again to go on: nothing done is lost"
+                    raise self._pace.end(TargetError(f"the server at {self.address}: {fault} ({over}); {advice}")) from None
         raise AssertionError("unreachable")
 
     def _once(
