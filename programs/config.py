@@ -89,6 +89,11 @@ class GenerateSettings(Settings):
     them must come to the row's answer, or the row is dropped. 0 leaves the check `agreed` out."""
     agreed: float = Field(default=0.7, ge=0, le=1)
     """All rows of a program are dropped when the solves agree with less than this share of its asserted rows."""
+    simpler: float = Field(default=0.5, ge=0)
+    """A program is refused as simpler when its rows' solutions have, on the median, less than this share of the steps of its errors'
+    reference solutions (a step is a calculation, or a line where there is none; of code a line)."""
+    skip: tuple[Literal["anchored", "deterministic", "diverse", "telling", "simpler", "targeted", "agreed", "distinct"], ...] = ()
+    """Checks that are left out, to learn what they are worth; the report says so. `runs` and `unseen` always stay."""
     replay: float = Field(default=0.5, ge=0, lt=1)
     """Share of the training set that replays items which the target already solves, in its own words."""
 

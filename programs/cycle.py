@@ -49,6 +49,7 @@ from .kinds import example_of, kind_of
 from .ledger import Budget, Estimate, Ledger, estimate
 from .rundir import RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
 from .strategy import load_strategy, pinned
+from .style import styles
 
 T = TypeVar("T")
 STEPS = ("mine", "teach", "probe", "assemble", "train", "gate")
@@ -205,7 +206,7 @@ class Cycle:
         brief, generate = self.task.brief, self.config.generate
         shown = [failure.attempt.example for failure in failures[:QUESTIONS]]
         solves = 0
-        if shown and kind_of(shown[0]).asserted:
+        if shown and kind_of(shown[0]).asserted and "agreed" not in generate.skip:
             solves = generate.solves * ceil(self._rows(count) / QUESTIONS)
         solve = lambda: Agree()([example.question for example in shown], brief)  # noqa: E731
         return estimate(self.strategy, failures, brief, self.config.instructor, count, solve, solves)
@@ -265,7 +266,7 @@ class Cycle:
                 return self.strategy(
                     failure=failure,
                     brief=self.task.brief,
-                    prove=lambda program: prove(program, [failure], self.task, self.sandbox, self.limits),
+                    prove=lambda program: self.prove(program, [failure]),
                 )
 
         with instructed_by(lm):
@@ -275,6 +276,11 @@ class Cycle:
         stage.finish({"taught.jsonl": rows}, failures=len(rows), programs=len(kept))
         self.say(f"{title}: {len(rows)} failures, {len(kept)} programs passed, {len(rows) - len(kept)} refused")
         return rows
+
+    def prove(self, program: SampleProgram, failures: Sequence[Failure]) -> Rejection | None:
+        """The model-free checks, but those that the config skips."""
+        generate = self.config.generate
+        return prove(program, failures, self.task, self.sandbox, self.limits, generate.skip, generate.simpler)
 
     def probe(self, number: int, target: TargetSettings, library: Mapping[str, SampleProgram]) -> Probed:
         """Let the target try a few rows of each program of the library."""
@@ -297,7 +303,7 @@ class Cycle:
         probed = Probed({}, [])
         for name, probe in by_program.items():
             refusal = targeted(library[name], probe, self.config.generate.solved)
-            if refusal:
+            if refusal and refusal.check not in self.config.generate.skip:
                 probed.rejections.append(refusal)
             else:
                 probed.masses[name] = sum(row.verdict.correct is False for row in probe) / len(probe)
@@ -320,7 +326,7 @@ class Cycle:
         if masses:
             others = self.held_out
             held_out = len(others)
-            checks = row_checks(self.task, others)
+            checks = row_checks(self.task, others, generate.skip)
             total = self._rows(len(masses))
             made = self._agreed(number, stage, assemble(library, masses, total, seed, generate.levels, checks, self.sandbox, self.limits))
         count = replay_count(len(made.samples), generate.replay)
@@ -335,6 +341,7 @@ class Cycle:
             replay=len(replayed) if rows else 0,
             refused=len(made.rejections),
             held_out=held_out,
+            style=styles(self.task, made.samples, [failure.attempt.example for failure in mined.failures], mined.solved),
         )
         self.say(f"round {number}: assemble {len(made.samples)} samples of {len(masses)} programs, {len(replayed)} replayed")
         return rows
@@ -345,7 +352,7 @@ class Cycle:
         generate = self.config.generate
         if not asserted:
             return made
-        if not generate.solves or self.config.instructor.model == "offline":
+        if not generate.solves or "agreed" in generate.skip or self.config.instructor.model == "offline":
             self.say(f"round {number}: {asserted} rows rest on facts that no independent solve has confirmed")
             return made
         lm = open_instructor(self.config.instructor, self.ledger, str(stage.path.relative_to(self.path)))

@@ -21,6 +21,7 @@ from .ledger import read_ledger
 from .rundir import Stage, read_config, read_json, slug, to_json, write_atomic
 
 COMPUTED = "agreed: rows whose answer a program computes were not solved a second time by a model; each program's anchor stands for them"
+SKIPPED = "{}: the config left this check out (generate.skip)"
 ASSERTED = "agreed: {} rows rest on facts that the instructor asserts, and no independent solve has confirmed them"
 
 
@@ -55,14 +56,15 @@ def build(path: Path) -> dict[str, Any]:
         "evaluations": evaluations,
         "rounds": rounds,
         "instructor": read_ledger(path),
-        "not_checked": _not_checked(rounds),
+        "not_checked": _not_checked(rounds, config.generate.skip),
     }
 
 
-def _not_checked(rounds: Sequence[dict[str, Any]]) -> list[str]:
+def _not_checked(rounds: Sequence[dict[str, Any]], skipped: Sequence[str]) -> list[str]:
     open_facts = sum(row["asserted"]["rows"] - row["asserted"]["agreed"] for row in rounds)
     computed = sum(row["samples"] - row["asserted"]["rows"] for row in rounds)
-    return ([COMPUTED] if computed else []) + ([ASSERTED.format(open_facts)] if open_facts else [])
+    told = ([COMPUTED] if computed else []) + ([ASSERTED.format(open_facts)] if open_facts else [])
+    return told + [SKIPPED.format(name) for name in skipped]
 
 
 def _compare_weights(path: Path, task: str, split: str, before: str, after: str) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def _round(path: Path, number: int) -> dict[str, Any]:
         "skills": dict(skills.most_common()),
         "samples": assembled.facts()["samples"],
         "replay": assembled.facts()["replay"],
+        "style": assembled.facts().get("style", {}),
         "asserted": asserted(assembled.read("samples.jsonl", Sample)),
         "programs_refused_by_probe": sum(refused.values()) - refused["agreed"],
         "programs_refused_by_solves": refused["agreed"],
@@ -286,6 +289,7 @@ def _round_page(row: dict[str, Any], path: Path) -> str:
         "items at fault": ", ".join(row["at_fault"]) or "none",
         "diagnosed skills": _tally(row["skills"]),
         "rows": f"{row['samples']} generated, {row['replay']} replayed",
+        "length and steps, medians": _styles(row["style"]),
         "rows on asserted facts": f"{row['asserted']['rows']}, of which independent solves came to {row['asserted']['agreed']}",
         "programs refused by independent solves": row["programs_refused_by_solves"],
         "programs with nothing left to teach": row["programs_refused_by_probe"],
@@ -327,6 +331,13 @@ def _lessons(path: Path, number: int, most: int = 12) -> str:
             f"{_text(chr(10) + 'the misconception answers: ' + sample.wrong) if sample.wrong is not None else ''}</pre></details>"
         )
     return f"<h3>From error to row, {len(out)} of {len(taught)}</h3>{''.join(out)}" if out else ""
+
+
+def _styles(found: dict[str, dict[str, Any]]) -> str:
+    """Words and steps of rows beside those of what they come from."""
+    names = {"rows": "rows", "errors": "the errors' references", "solved": "the target's right answers"}
+    told = [f"{names[name]} {one['words']:g} words, {one['steps']:g} steps" for name, one in found.items() if one["texts"]]
+    return "; ".join(told) or "none"
 
 
 def _tally(tallied: dict[str, int]) -> str:

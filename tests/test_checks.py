@@ -9,6 +9,7 @@ import pytest
 from errata.programs.checks import Distinct, Telling, Unseen, prove, targeted
 from errata.programs.contract import run_program
 from errata.programs.kinds import problem_shape
+from errata.programs.style import steps
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Example, Failure, Sample, SampleProgram, Verdict
 from errata.tasks import load_task
@@ -49,6 +50,42 @@ def refusal(sandbox, source, seconds=10.0):
 
 def test_a_right_program_passes(sandbox):
     assert refusal(sandbox, GOOD) is None
+
+
+LONGER = """Three bags of 4 are 3*4=<<3*4=12>>12 apples.
+Then 12-2=<<12-2=10>>10 are left.
+Half are 10/2=<<10/2=5>>5.
+Twice 5 is 2*5=<<2*5=10>>10."""
+
+
+def test_a_program_whose_rows_are_much_simpler_than_its_error_is_refused(sandbox):
+    failure = FAILURE.model_copy(
+        update={"attempt": FAILURE.attempt.model_copy(update={"example": EXAMPLE.model_copy(update={"solution": LONGER})})}
+    )
+    program = SampleProgram(diagnosis_id="d", source=GOOD, anchors=(failure.id,))
+    found = prove(program, [failure], TASK, sandbox, Limits())
+    assert found.check == "simpler"
+    assert "take 1 steps on the median, its reference takes 4" in found.reason
+    assert prove(program, [failure], TASK, sandbox, Limits(), least=0.25) is None
+    assert prove(program, [failure], TASK, sandbox, Limits(), skip=("simpler",)) is None
+
+
+def test_a_check_that_is_skipped_refuses_nothing_and_the_others_still_do(sandbox):
+    strays = GOOD.replace('{"bags": 3, "each": 4, "eaten": 2}', '{"bags": 3, "each": 5, "eaten": 2}').replace("def wrong", "def other")
+    program = SampleProgram(diagnosis_id="d", source=strays, anchors=(FAILURE.id,))
+    assert prove(program, [FAILURE], TASK, sandbox, Limits()).check == "anchored"
+    assert prove(program, [FAILURE], TASK, sandbox, Limits(), skip=("anchored",)) is None
+    alike = program.model_copy(
+        update={"source": strays.replace("rng.randint(2, 4 + 2 * level)", "3").replace("rng.randint(3, 4 + 3 * level)", "4")}
+    )
+    assert prove(alike, [FAILURE], TASK, sandbox, Limits(), skip=("anchored",)).check == "diverse"
+
+
+def test_steps_are_calculations_and_lines_where_there_are_none():
+    assert steps(LONGER) == 4
+    assert steps("First 3 * 4 = 12.\nThen 12 - 2 = $10.\n#### 10") == 2
+    assert steps("Venus is hotter.\n\nAnswer: B") == 2
+    assert steps("def f(x):\n    y = 3\n    return x + y", "code") == 3
 
 
 @pytest.mark.parametrize(
