@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "Runner", "Task", "doctor", "load_task"]
 
 KNOWN = (
-    "sums", "sums_plus", "gsm8k:PATH", "gsm_plus[:PATH]", "mmlu[:PATH]", "arc[:PATH]", "mbpp[:PATH]", "humaneval[:PATH]", "bbh:PATH",
-    "reasoning_gym:NAME", "jsonl:PATH", "parquet:PATH", "hf:NAME[CONFIG]",
+    "sums", "sums_plus", "lists", "lists_plus", "gsm8k:PATH", "gsm_plus[:PATH]", "mmlu[:PATH]", "arc[:PATH]", "mbpp[:PATH]",
+    "humaneval[:PATH]", "bbh:PATH", "reasoning_gym:NAME", "jsonl:PATH", "parquet:PATH", "hf:NAME[CONFIG]",
 )  # fmt: skip
 """How each task is written; a task whose path may be left out comes from the hub then."""
 
@@ -43,6 +43,10 @@ def _task(name: str, table: "TableSettings | None", runner: Runner | None) -> Ta
             from .sums import SUMS, SUMS_PLUS
 
             return SUMS if kind == "sums" else SUMS_PLUS
+        case "lists" | "lists_plus" if not colon:
+            from .lists import CHANGES, Lists
+
+            return Lists(kind, (None,) if kind == "lists" else CHANGES, runner)
         case "gsm8k":
             from .gsm8k import Gsm8k
 
