@@ -323,14 +323,14 @@ def draw(skill: Skill, rng: random.Random, split: str, change: str | None = None
         over = "numbers" if over == "words" else "words"
     while True:
         kinds = _longer(shape, rng) if change == "one more step" else shape
-        steps = tuple(_step(kind, over, rng, change == "larger constants") for kind in kinds)
+        steps = tuple(step(kind, over, rng, change == "larger constants") for kind in kinds)
         if split_of(steps) != split:
             continue
         cases = calls(steps, over, rng)
         if cases is not None:
             break
     name, source = rng.choice(FUNCTIONS), rng.choice(LISTS)
-    phrases = [_told(step, rng, change == "other wording") for step in steps]
+    phrases = [told(step, rng, change == "other wording") for step in steps]
     if change == "other wording":
         question = f"Define {name} for a list {source}. It should {'; after that, '.join(phrases)}."
     else:
@@ -345,7 +345,7 @@ def draw(skill: Skill, rng: random.Random, split: str, change: str | None = None
     )
 
 
-def _step(kind: str, over: str, rng: random.Random, larger: bool) -> Step:
+def step(kind: str, over: str, rng: random.Random, larger: bool) -> Step:
     choices = [p for p in PRIMITIVES.values() if p.kind == kind and p.over in (over, "any")]
     if larger:
         choices = [p for p in choices if p.constants] or choices
@@ -367,7 +367,7 @@ def _longer(shape: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:
     return (*shape, rng.choice([kind for kind in ("order", "cut") if kind != shape[-1]]))
 
 
-def _told(step: Step, rng: random.Random, other: bool) -> str:
+def told(step: Step, rng: random.Random, other: bool) -> str:
     primitive = PRIMITIVES[step[0]]
     return (primitive.other if other else rng.choice(primitive.wordings)).format(k=step[1])
 

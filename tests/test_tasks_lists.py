@@ -76,8 +76,8 @@ def parsed(example):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_gold_passes_its_own_verdict_and_a_wrong_answer_fails(name, sandbox):
-    checked, findings = doctor(load(name, sandbox.run), limit=len(SKILLS))
-    assert checked == 3 * len(SKILLS)
+    checked, findings = doctor(load(name, sandbox.run), limit=5)
+    assert checked == 15
     assert findings == []
 
 
