@@ -367,13 +367,14 @@ def prompt(
             usage(f"{run} is not a run directory: it has no run.json; leave --run out to see the prompt for a train item")
         loop = prepared(config, {"task": task, "generate.strategy": strategy, "generate.state": state}, set_, run, quiet=True)
         from errata.programs import prompt as prompts
+        from errata.tasks import member
 
         if run is None:
             found = prompts.unanswered(loop.task.examples("train", loop.config.items.train, seed=loop.config.seed + 1))
         else:
             found = prompts.recorded_failures(run, loop.strategy.contrasts)
         shown = prompts.choose(found, failure)
-        calls = prompts.prompts(loop.strategy, shown, loop.task.brief, adapter)
+        calls = prompts.prompts(loop.strategy, shown, member(loop.task, shown.failure.attempt.example.task).brief, adapter)
         document = {"strategy": strategy, "failure": shown.failure.id, "adapter": adapter, "calls": [call._asdict() for call in calls]}
         emit(as_json, document, "\n\n".join([f"error {shown.failure.id}", *map(prompts.text, calls)]))
 

@@ -16,7 +16,7 @@ from dspy.utils.exceptions import AdapterParseError
 from ..signatures.calls import in_flight
 from ..signatures.records import Rejection, Sample
 from ..signatures.teach import SolveQuestions
-from ..tasks import Task
+from ..tasks import Task, member
 from .assemble import Assembly
 from .kinds import example_of
 
@@ -53,7 +53,7 @@ def agreed(made: Assembly, task: Task, solves: int, share: float, width: int, se
     solver = Agree()
 
     def one(batch: tuple[int, list[Sample]]) -> list[str]:
-        return solver([example_of(task, sample).question for sample in batch[1]], task.brief, batch[0])
+        return solver([example_of(task, sample).question for sample in batch[1]], member(task, batch[1][0].task).brief, batch[0])
 
     said: dict[str, list[str]] = defaultdict(list)
     for (_, rows), answers in in_flight(one, batches, width):
@@ -82,4 +82,5 @@ def agreed(made: Assembly, task: Task, solves: int, share: float, width: int, se
 
 
 def _right(task: Task, sample: Sample, answer: str) -> bool:
-    return bool(answer) and bool(task.verdict(example_of(task, sample), task.completion("", answer)).correct)
+    own = member(task, sample.task)
+    return bool(answer) and bool(own.verdict(example_of(task, sample), own.completion("", answer)).correct)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..sandbox import Limits, Sandbox
 from ..signatures.records import Attempt, Example, Rejection, Sample, SampleProgram, TrainRow
-from ..tasks import Task
+from ..tasks import Task, member
 from .contract import run_program, samples
 from .kinds import Draw, example_of
 
@@ -131,7 +131,7 @@ def train_rows(task: Task, kept: Sequence[Sample], replayed: Sequence[Attempt], 
     """Prompt-completion rows, shuffled: generated problems with the program's worked solution, replay in the target's own words."""
     rows = []
     for sample in kept:
-        completion = task.completion(sample.solution, sample.answer)
+        completion = member(task, sample.task).completion(sample.solution, sample.answer)
         rows.append(_row(task, example_of(task, sample), completion, sample.id))
     rows += [_row(task, attempt.example, attempt.response, attempt.id) for attempt in replayed]
     random.Random(f"shuffle:{seed}").shuffle(rows)

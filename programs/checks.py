@@ -17,7 +17,7 @@ from datasketch import MinHash, MinHashLSH
 
 from ..sandbox import Limits, Sandbox
 from ..signatures.records import Attempt, Example, Failure, Rejection, Sample, SampleProgram
-from ..tasks import Task
+from ..tasks import Task, member
 from .contract import Drawn, run_program
 from .kinds import ALIKE, KINDS, Draw, Number, kind_of, kind_of_sample, likeness, words_of
 from .style import reference, steps
@@ -179,7 +179,7 @@ def prove(
     first = run_program(sandbox, program.source, program.anchors, DRAWS, limits, program.kind)
     # a program that did not even run once is not run again
     again = run_program(sandbox, program.source, (), _fifth(DRAWS), limits, program.kind) if first.run.outcome == "ok" else first
-    trial = Trial(program, failures, task, first, again, least)
+    trial = Trial(program, failures, member(task, program.task), first, again, least)
     for name, check in CHECKS:
         complaint = None if name in skip else check(trial)
         if complaint:
@@ -274,7 +274,7 @@ class Telling:
         self._task = task
 
     def __call__(self, sample: Sample) -> str | None:
-        if sample.wrong is not None and kind_of_sample(sample).misses(self._task, sample.model_dump()):
+        if sample.wrong is not None and kind_of_sample(sample).misses(member(self._task, sample.task), sample.model_dump()):
             return "the misconception gives the right answer here"
         return None
 

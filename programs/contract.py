@@ -109,7 +109,12 @@ def samples(program: SampleProgram, draws: Iterable[Draw], rows: Iterable[dict[s
     """The rows that did not fail, as records."""
     return [
         Sample(
-            program_id=program.id, seed=seed, index=index, level=level, **{name: row[name] for name in row if name in Sample.model_fields}
+            program_id=program.id,
+            task=program.task,
+            seed=seed,
+            index=index,
+            level=level,
+            **{name: row[name] for name in row if name in Sample.model_fields},
         )
         for (seed, index, level), row in zip(draws, rows, strict=True)
         if "error" not in row

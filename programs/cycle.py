@@ -34,7 +34,7 @@ from ..signatures.records import (
     TrainReport,
     TrainRow,
 )
-from ..tasks import Task, load_task
+from ..tasks import Task, load_task, member, parts
 from ..trainers import open_target
 from ..trainers.settings import TargetSettings
 from .agree import QUESTIONS, Agree, agreed
@@ -85,9 +85,9 @@ class Cycle:
         self.path = path
         self.say = say or (lambda line: print(line, file=sys.stderr, flush=True))
         self.task = load_task(config.task, config.table, self._judge, items=config.errors != "recorded")
-        twin = (self.task.twin,) if self.task.twin else ()
-        self.guards = [load_task(name, config.table, self._judge) for name in (twin if config.guards is None else config.guards)]
-        names = [task.name for task in (self.task, *self.guards)]
+        twins = tuple(task.twin for task in parts(self.task) if task.twin)
+        self.guards = [load_task(name, config.table, self._judge) for name in (twins if config.guards is None else config.guards)]
+        names = [task.name for task in (*parts(self.task), *self.guards)]
         if len(set(names)) < len(names):
             raise UsageError(f"task and guards are {', '.join(names)}: two of one name cannot be told apart; leave one out")
         self.strategy = load_strategy(config.generate)
@@ -136,7 +136,7 @@ class Cycle:
         if until in (None, "train", "gate"):
             if recorded:
                 self._check_held_out()
-            for task in (self.task, *self.guards):
+            for task in (*parts(self.task), *self.guards):
                 if not task.examples("dev", 1):
                     raise TaskError(f"task {task.name} has no dev items for the gate to decide on; give it a folder that holds dev.jsonl")
             if self.config.target.api_base and not self.config.target.model:
@@ -203,12 +203,13 @@ class Cycle:
 
     def _estimated(self, failures: Sequence[Failure], count: int) -> Estimate:
         """With the independent solves of a whole training set, where the task's answers are asserted."""
-        brief, generate = self.task.brief, self.config.generate
+        generate = self.config.generate
         shown = [failure.attempt.example for failure in failures[:QUESTIONS]]
         solves = 0
         if shown and kind_of(shown[0]).asserted and "agreed" not in generate.skip:
             solves = generate.solves * ceil(self._rows(count) / QUESTIONS)
-        solve = lambda: Agree()([example.question for example in shown], brief)  # noqa: E731
+        brief = lambda example: member(self.task, example.task).brief  # noqa: E731
+        solve = lambda: Agree()([example.question for example in shown], brief(shown[0]))  # noqa: E731
         return estimate(self.strategy, failures, brief, self.config.instructor, count, solve, solves)
 
     def _rows(self, programs: int) -> int:
@@ -265,7 +266,7 @@ class Cycle:
             with calling(lm):
                 return self.strategy(
                     failure=failure,
-                    brief=self.task.brief,
+                    brief=member(self.task, failure.attempt.example.task).brief,
                     prove=lambda program: self.prove(program, [failure]),
                 )
 
@@ -393,11 +394,11 @@ class Cycle:
             decision = decision.model_copy(update={"reason": "no program was left to train on"})
         else:
             after = self.candidate(number, target)
-            tasks = (self.task, *self.guards)
-            old, new = ([self.scores(task, "dev", settings) for task in tasks] for settings in (target, after))
-            main, *sides = zip(old, new, strict=True)
-            pairs = {guard.name: side for guard, side in zip(self.guards, sides, strict=True)}
+            main = [self._dev(settings) for settings in (target, after)]
+            pairs = {guard.name: (self.scores(guard, "dev", target), self.scores(guard, "dev", after)) for guard in self.guards}
             decision = decide(self.task.name, *main, pairs, self.config.gate)
+            if len(parts(self.task)) > 1:
+                decision = decision.model_copy(update={"benchmarks": tuple(task.name for task in parts(self.task))})
         stage.finish({"decision.jsonl": [decision]}, accepted=decision.accepted)
         self.say(f"round {number}: {'accepted' if decision.accepted else 'rejected'}: {decision.reason}")
         return decision
@@ -406,6 +407,10 @@ class Cycle:
         return self.run_dir.stage(f"round-{number}/gate").done
 
     # ---- what the steps share
+
+    def _dev(self, target: TargetSettings) -> list[Attempt]:
+        """The target's attempts at the dev items of the task, or of all its members."""
+        return [attempt for task in parts(self.task) for attempt in self.scores(task, "dev", target)]
 
     def scores(self, task: Task, split: str, target: TargetSettings) -> list[Attempt]:
         """The target's attempts at a held-out split, kept by the hash of its weights."""
@@ -423,7 +428,7 @@ class Cycle:
         from ..trainers.target import weights_hash
 
         done = []
-        for task in (self.task, *self.guards):
+        for task in (*parts(self.task), *self.guards):
             tested = self.config.items.test != 0 and task.examples("test", 1)
             if not tested:
                 self.say(f"{task.name} is reported on dev, which the gate has seen: it has no test items here")
@@ -455,7 +460,7 @@ class Cycle:
             self.say(f"rows are checked against no dev or test items ({error}); they cannot be trained on")
             return []
         questions: dict[str, Example] = {}
-        for task in (self.task, *self.guards):
+        for task in (*parts(self.task), *self.guards):
             for split in ("dev", "test"):
                 # those that are measured, and where there are more of them the others too
                 for limit in (getattr(self.config.items, split), None):
@@ -464,7 +469,7 @@ class Cycle:
         return list(questions.values())
 
     def _data(self) -> list[tuple[str, Mapping[str, str]]]:
-        return [(task.name, task.data) for task in (self.task, *self.guards)]
+        return [(task.name, task.data) for task in (*parts(self.task), *self.guards)]
 
     def _judge(self, source: str, harness: str, payload: Any) -> ProgramRun:
         """Runs the answers of code tasks."""

@@ -37,7 +37,7 @@ def attempts(task: Task, examples: Sequence[Example], target: Target | ServedTar
 
 def judged(task: Task, judge: Callable[[T], R], answers: Iterable[T]) -> Generator[R]:
     """judge(answer) of each answer, in their order. Those of code tasks run in the sandbox, WIDTH at a time, while further ones come in."""
-    if task.kind != "code":
+    if task.kind not in ("code", "several"):
         yield from map(judge, answers)
         return
     pool = ThreadPoolExecutor(max_workers=WIDTH)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ..signatures.records import Attempt, Example, Sample
-from ..tasks import Task, choice, code, number
+from ..tasks import Task, choice, code, member, number
 
 Draw = tuple[int, int, int]
 """(seed, index, level) of one sample."""
@@ -378,8 +378,8 @@ def kind_of(example: Example) -> Number:
 
 
 def example_of(task: Task, sample: Sample) -> Example:
-    """A sample as an item of the task."""
-    return kind_of_sample(sample).example(task, sample.model_dump())
+    """A sample as an item of the task that it was made for."""
+    return kind_of_sample(sample).example(member(task, sample.task), sample.model_dump())
 
 
 def asked(sample: Sample) -> str:

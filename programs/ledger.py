@@ -33,7 +33,7 @@ from dspy.lm15 import Message, Request, Response, RouterConfig, UnknownModelErro
 from dspy.utils import DummyLM
 
 from ..signatures.errors import BudgetReached
-from ..signatures.records import Failure, Rejection
+from ..signatures.records import Example, Failure, Rejection
 from .config import InstructorSettings
 from .rundir import append, disk_errors, read_lines, to_json, write_atomic
 
@@ -363,14 +363,14 @@ class _Rehearsal(dspy.ChatAdapter):
 def estimate(
     strategy: Any,
     failures: Sequence[Failure],
-    brief: str,
+    brief: Callable[[Example], str],
     settings: InstructorSettings,
     count: int | None = None,
     solve: Callable[[], object] | None = None,
     solves: int = 0,
 ) -> Estimate:
-    """Calls, tokens and cost of a strategy on `count` failures like `failures` (None: on these), without sending anything; with them
-    `solves` calls like the one that `solve` makes, of asserted rows.
+    """Calls, tokens and cost of a strategy on `count` failures like `failures` (None: on these), without sending anything, `brief`
+    telling what an item's task is; with them `solves` calls like the one that `solve` makes, of asserted rows.
 
     The strategy itself is run, with a check that every program passes and with one that none does; a strategy that branches on what the
     instructor says is estimated on its first branch.
@@ -383,7 +383,7 @@ def estimate(
         teaching, solving = _Rehearsal(scale), _Rehearsal(scale)
         with dspy.context(lm=DummyLM([]), adapter=teaching, disable_history=True):
             for failure in failures:
-                strategy(failure=failure, brief=brief, prove=lambda program: verdict)
+                strategy(failure=failure, brief=brief(failure.attempt.example), prove=lambda program: verdict)
         if solve and solves:
             with dspy.context(lm=DummyLM([]), adapter=solving, disable_history=True):
                 solve()

@@ -24,7 +24,7 @@ from dspy.utils.exceptions import AdapterParseError
 
 from ..sandbox import Limits, Sandbox
 from ..signatures.records import Failure, Record, Rejection, SampleProgram, Taught, content_hash
-from ..tasks import Task
+from ..tasks import Task, member
 from ..trainers.target import Target
 from .assemble import draw_rows, draws
 from .checks import CHECKS, prove, targeted
@@ -301,7 +301,7 @@ class Lesson(dspy.Module):
             with dspy.context(adapter=adapter), calling(lm):
                 taught = self.strategy(
                     failure=self.measure.failures[failure],
-                    brief=self.measure.task.brief,
+                    brief=member(self.measure.task, self.measure.failures[failure].attempt.example.task).brief,
                     prove=lambda program: self.measure.prove(program, self.measure.failures[failure]),
                 )
             scored = self.measure.score(taught, adapter.tokens)

@@ -27,12 +27,13 @@ class Write(dspy.Module):
 
     def forward(self, failure: Failure, diagnosis: Diagnosis, brief: str, prove: Prove) -> Taught:
         """At most 1 + `repairs` calls."""
-        kind = kind_of(failure.attempt.example).name
+        example = failure.attempt.example
+        kind = kind_of(example).name
         shown = {
             "contract": CONTRACTS[kind].format(modules=", ".join(MODULES)),
             "task": brief,
             "failure_id": failure.id,
-            "question": failure.attempt.example.question,
+            "question": example.question,
             "reference": reference_text(failure),
             "response": failure.attempt.response or "(empty)",
             "skill": diagnosis.skill,
@@ -60,7 +61,13 @@ class Write(dspy.Module):
                 rejections.append(Rejection(of=diagnosis.id, kind="diagnosis", check="instructor", reason=reason))
                 break
             program = SampleProgram(
-                diagnosis_id=diagnosis.id, source=source + "\n", anchors=(failure.id,), skill=diagnosis.skill, attempt=attempt, kind=kind
+                diagnosis_id=diagnosis.id,
+                source=source + "\n",
+                anchors=(failure.id,),
+                skill=diagnosis.skill,
+                attempt=attempt,
+                kind=kind,
+                task=example.task,
             )
             refusal = prove(program)
             if refusal is None:

@@ -1,9 +1,10 @@
 """Makes the target `tiny` from nothing: `python scripts/make_tiny.py OUT`. Prints its time and its accuracy per skill.
 
-The corpus is drawn on the fly from the train split of `sums`: the common skills often, the rare ones
-(`errata.tasks.sums.WEAK`) about once in two thousand rows each and not at all in the last leg, a few `sums_plus` rows of
-common skills, and drills of single sums. Loss is on the assistant's text. The same seed and library versions on the
-same kind of CPU give the same weights. It needs no GPU and no network.
+The corpus is drawn on the fly from train splits. Three legs of `sums`: the common skills often, the rare ones
+(`errata.tasks.sums.WEAK`) about once in two thousand rows each and not at all in the third leg, a few `sums_plus` rows of
+common skills, and drills of single sums. Then a leg in which `lists` and `facts` join them, their rare skills as rarely, with a few rows of
+their twins and of `mixed` for common skills alone. Loss is on the assistant's text. The same seed and library versions on the same kind of
+CPU give the same weights. `--start FOLDER` goes on from the weights of the third leg. It needs no GPU and no network.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from transformers.utils import logging as transformers_logging
 
 from errata.signatures.records import Example
+from errata.tasks import facts, lists, mixed
 from errata.tasks.sums import CHANGES, SKILLS, SUMS, SUMS_PLUS, WEAK, draw
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
@@ -35,8 +37,12 @@ COMMON = [skill for skill in SKILLS if skill.name not in WEAK]
 UNCOMMON = [skill for skill in SKILLS if skill.name in WEAK]
 
 
-def row(rng: random.Random, rare: float, plus: float, drills: float) -> tuple[str, str]:
-    """One prompt and completion of the corpus, as text in the chat template's form."""
+Row = tuple[str, str]
+"""A prompt and a completion, as text in the chat template's form."""
+
+
+def sums_row(rng: random.Random, rare: float, plus: float, drills: float) -> Row:
+    """One row of the first three legs."""
     share = rng.random()
     if share < drills:
         question, solution = drill(rng)
@@ -47,8 +53,44 @@ def row(rng: random.Random, rare: float, plus: float, drills: float) -> tuple[st
         example = draw(rng.choice(UNCOMMON), rng, "train")
     else:
         example = draw(rng.choice(COMMON), rng, "train")
-    prompt = f"<|user|>{SUMS.prompt(example)[0]['content']}<|end|><|assistant|>"
-    return prompt, SUMS.completion(example.solution, example.answer) + "<|end|>"
+    return written(SUMS.prompt(example), SUMS.completion(example.solution, example.answer))
+
+
+def written(prompt: list[dict[str, str]], completion: str) -> Row:
+    return f"<|user|>{prompt[0]['content']}<|end|><|assistant|>", completion + "<|end|>"
+
+
+SHARES = {"sums": 0.36, "lists": 0.27, "facts": 0.25, "mixed": 0.12}
+"""Of the corpus of the last leg."""
+TWIN = 0.15
+"""Share of a task's rows in the last leg that are its twin's."""
+
+
+def world_row(rng: random.Random, args: argparse.Namespace) -> Row:
+    """One row of the last leg."""
+    (world,) = rng.choices(list(SHARES), list(SHARES.values()))
+    twin = rng.random() < TWIN
+    if world == "sums":
+        return sums_row(rng, 0.0, args.plus, args.drills)
+    if world == "lists":
+        skill = drawn(rng, lists.SKILLS, lists.WEAK, args.rare / SHARES[world])
+        plus = twin and skill.name not in lists.WEAK
+        example = lists.draw(skill, rng, "train", rng.choice(lists.CHANGES) if plus else None)
+        return written(lists.prompt(example), lists.completion("", example.answer))
+    if world == "facts":
+        relation = drawn(rng, facts.RELATIONS, facts.WEAK, args.rare / SHARES[world])
+        plus = twin and relation.name not in facts.WEAK
+        example = facts.draw(relation, rng, "train", rng.choice(facts.CHANGES) if plus else None)
+        return written(facts.prompt(example.question), facts.FACTS.completion(example.solution, example.answer))
+    make, skills = rng.choice(list(mixed.FORMS.values()))
+    example = make(rng.choice([skill for skill in skills if skill.name not in mixed.WEAK]), rng, "train")
+    return written(mixed.prompt(example), example.solution)
+
+
+def drawn(rng: random.Random, skills, weak: tuple[str, ...], rare: float):
+    """A skill: each weak one with the probability `rare`, else a common one."""
+    uncommon = [skill for skill in skills if skill.name in weak]
+    return rng.choice(uncommon if rng.random() < rare * len(uncommon) else [skill for skill in skills if skill.name not in weak])
 
 
 def drill(rng: random.Random) -> tuple[str, str]:
@@ -79,7 +121,7 @@ def make_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     rng = random.Random("tiny tokenizer")
     # Each wording is met often enough to be merged, whatever its share of the corpus.
-    texts = ["".join(row(rng, 0.05, 0.2, 0.05)) for _ in range(6000)]
+    texts = ["".join(sums_row(rng, 0.05, 0.2, 0.05)) for _ in range(6000)]
     for mark in SPECIAL:
         texts = [text.replace(mark, "\n") for text in texts]
     tokenizer.train_from_iterator(
@@ -122,12 +164,12 @@ def make_model(tokenizer: PreTrainedTokenizerFast, hidden: int, layers: int) -> 
     return LlamaForCausalLM(config)
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace, seed: str, rare: float):
+def batches(tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace, seed: str, row: Callable[[random.Random], Row]):
     """Endless (ids, labels) batches of shape (batch, tokens), rows of like length together; labels are -100 on prompt
-    and padding. `rare` is the share of each rare skill."""
+    and padding. `row` draws one row."""
     rng = random.Random(f"tiny corpus {seed}")
     while True:
-        rows = [row(rng, rare, args.plus, args.drills) for _ in range(args.batch * 32)]
+        rows = [row(rng) for _ in range(args.batch * 32)]
         yield from sorted_batches(tokenizer, rows, args.batch, rng)
 
 
@@ -163,11 +205,10 @@ def train(
     args: argparse.Namespace,
     seed: str,
     steps: int,
-    rare: float,
+    row: Callable[[random.Random], Row],
     share: Callable[[int], float],
 ) -> None:
-    """One leg: Muon on the matrices, AdamW on the rest; `share` gives each step's part of the peak learning rate, `rare` the share
-    of each rare skill."""
+    """One leg: Muon on the matrices, AdamW on the rest; `share` gives each step's part of the peak learning rate, `row` draws a row."""
     matrices = [p for n, p in model.model.layers.named_parameters() if p.ndim == 2]
     rest = [p for p in model.parameters() if not any(p is m for m in matrices)]
     peaks = [args.lr, args.lr / 4]
@@ -176,7 +217,7 @@ def train(
         torch.optim.AdamW(rest, lr=peaks[1], betas=(0.9, 0.98), weight_decay=0.0),
     ]
     start, seen, total = time.monotonic(), 0, 0.0
-    stream = batches(tokenizer, args, seed, rare)
+    stream = batches(tokenizer, args, seed, row)
     model.train()
     for step in range(steps):
         for optimizer, peak in zip(optimizers, peaks, strict=True):
@@ -270,12 +311,16 @@ def report(out: Path, items: int) -> None:
 
 
 def make(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> None:
-    """Three legs, each with fresh optimizers. The second anneals: most slips of arithmetic go there. The third starts again at a
+    """Three legs of `sums`, each with fresh optimizers. The second anneals: most slips of arithmetic go there. The third starts again at a
     middling rate and anneals without any rare row: more slips go, and the rare skills stay unlearnt."""
-    train(model, tokenizer, args, f"{args.seed}", args.steps, args.rare, lambda step: main_share(step, args.horizon))
+
+    def rows(rare: float) -> Callable[[random.Random], Row]:
+        return lambda rng: sums_row(rng, rare, args.plus, args.drills)
+
+    train(model, tokenizer, args, f"{args.seed}", args.steps, rows(args.rare), lambda step: main_share(step, args.horizon))
     first = main_share(args.steps, args.horizon)
-    train(model, tokenizer, args, f"{args.seed} last", args.last, args.rare, lambda step: last_share(step, args.last, first))
-    train(model, tokenizer, args, f"{args.seed} polish", args.polish, 0.0, lambda step: last_share(step, args.polish, args.warmth))
+    train(model, tokenizer, args, f"{args.seed} last", args.last, rows(args.rare), lambda step: last_share(step, args.last, first))
+    train(model, tokenizer, args, f"{args.seed} polish", args.polish, rows(0.0), lambda step: last_share(step, args.polish, args.warmth))
 
 
 def main() -> None:
@@ -286,6 +331,9 @@ def main() -> None:
     parser.add_argument("--last", type=int, default=1100, help="steps of the second leg, in which the rate falls to zero")
     parser.add_argument("--polish", type=int, default=1200, help="steps of the third leg, without rare rows")
     parser.add_argument("--warmth", type=float, default=0.35, help="where the third leg starts, as a part of --lr")
+    parser.add_argument("--world", type=int, default=3000, help="steps of the last leg, with lists and facts")
+    parser.add_argument("--world-warmth", type=float, default=0.5, help="where the last leg starts, as a part of --lr")
+    parser.add_argument("--start", type=Path, help="folder with the weights of the third leg; only the last leg is made then")
     parser.add_argument("--batch", type=int, default=64, help="rows a step")
     parser.add_argument("--lr", type=float, default=0.02, help="peak learning rate of the matrices")
     parser.add_argument("--hidden", type=int, default=96)
@@ -301,10 +349,16 @@ def main() -> None:
     start = time.monotonic()
     transformers_logging.disable_progress_bar()
     torch.manual_seed(args.seed)
-    tokenizer = make_tokenizer(args.vocabulary)
-    model = make_model(tokenizer, args.hidden, args.layers)
+    if args.start:
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(args.start), AutoTokenizer.from_pretrained(args.start)
+    else:
+        tokenizer = make_tokenizer(args.vocabulary)
+        model = make_model(tokenizer, args.hidden, args.layers)
     print(f"{sum(p.numel() for p in model.parameters())} parameters, vocabulary {len(tokenizer)}", flush=True)
-    make(model, tokenizer, args)
+    if not args.start:
+        make(model, tokenizer, args)
+    row = lambda rng: world_row(rng, args)  # noqa: E731
+    train(model, tokenizer, args, f"{args.seed} world", args.world, row, lambda step: last_share(step, args.world, args.world_warmth))
     save(model, tokenizer, Path(args.out))
     print(f"trained in {time.monotonic() - start:.0f} s with {torch.get_num_threads()} threads")
     report(Path(args.out), args.items)

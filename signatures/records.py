@@ -133,6 +133,8 @@ class SampleProgram(Record):
     """0 for the first writing, n for the nth repair."""
     kind: Literal["number", "choice", "code"] = Field(default="number", exclude_if=lambda kind: kind == "number")
     """Whose contract it keeps (errata.programs.kinds)."""
+    task: str = Field(default="", exclude_if=lambda name: not name)
+    """Name of the task whose errors it was written for."""
 
 
 class ProgramRun(Record):
@@ -169,6 +171,8 @@ class Sample(Record):
     """Code only: the name of the function."""
     tests: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """Code only: `check(candidate)` over values that the solution gave when it was run."""
+    task: str = Field(default="", exclude_if=lambda name: not name)
+    """Its program's."""
     asserted: bool = Field(default=False, exclude_if=lambda value: not value)
     """The answer rests on a fact that the instructor asserts, which running the program does not prove."""
     agreed: bool = Field(default=False, exclude_if=lambda value: not value)
@@ -230,6 +234,8 @@ class GateDecision(Record):
     accepted: bool
     reason: str
     task: str
+    benchmarks: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
+    """The members of the task, where it is several."""
     pairs: int
     """Dev items judged both before and after."""
     unjudged: int

@@ -2,23 +2,29 @@
 datasets)."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..signatures.errors import UsageError
 from .base import Runner, Task
 from .doctor import Finding, doctor
+from .union import Union, member, parts
 
 if TYPE_CHECKING:
     from .table import TableSettings
 
-__all__ = ["Finding", "Runner", "Task", "doctor", "load_task"]
+__all__ = ["Finding", "Runner", "Task", "doctor", "load_task", "member", "parts"]
 
 KNOWN = (
-    "sums", "sums_plus", "lists", "lists_plus", "gsm8k:PATH", "gsm_plus[:PATH]", "mmlu[:PATH]", "arc[:PATH]", "mbpp[:PATH]",
-    "humaneval[:PATH]", "bbh:PATH", "reasoning_gym:NAME", "jsonl:PATH", "parquet:PATH", "hf:NAME[CONFIG]",
+    "sums", "sums_plus", "lists", "lists_plus", "facts", "facts_plus", "mixed",
+    "gsm8k:PATH", "gsm_plus[:PATH]", "mmlu[:PATH]", "arc[:PATH]", "mbpp[:PATH]", "humaneval[:PATH]", "bbh:PATH",
+    "reasoning_gym:NAME", "jsonl:PATH", "parquet:PATH", "hf:NAME[CONFIG]",
 )  # fmt: skip
-"""How each task is written; a task whose path may be left out comes from the hub then."""
+"""How each task is written; a task whose path may be left out comes from the hub then. Several are joined by `+`."""
+
+_NAMES = [known.partition(":")[0].partition("[")[0] for known in KNOWN]
+_JOINED = re.compile(rf"\+(?=(?:{'|'.join(_NAMES)})\b)")  # a path may hold a plus
 
 
 def load_task(name: str, table: "TableSettings | None" = None, runner: Runner | None = None, items: bool = True) -> Task:
@@ -29,7 +35,8 @@ def load_task(name: str, table: "TableSettings | None" = None, runner: Runner | 
     rows from elsewhere.
     Raises UsageError for an unknown name, naming the nearest one, or a missing path or runner, and TaskError for unusable data.
     """
-    task = _task(name, table, runner)
+    names = _JOINED.split(name)
+    task = _task(name, table, runner) if len(names) == 1 else Union([_task(one, table, runner) for one in names])
     if items:
         task.examples("train", 0)  # data that cannot be had are told of now, not an hour later
     return task
@@ -43,10 +50,18 @@ def _task(name: str, table: "TableSettings | None", runner: Runner | None) -> Ta
             from .sums import SUMS, SUMS_PLUS
 
             return SUMS if kind == "sums" else SUMS_PLUS
+        case "facts" | "facts_plus" if not colon:
+            from .facts import FACTS, FACTS_PLUS
+
+            return FACTS if kind == "facts" else FACTS_PLUS
         case "lists" | "lists_plus" if not colon:
             from .lists import CHANGES, Lists
 
-            return Lists(kind, (None,) if kind == "lists" else CHANGES, runner)
+            return Lists(kind, CHANGES if kind == "lists_plus" else (None,), runner)
+        case "mixed" if not colon:
+            from .mixed import Mixed
+
+            return Mixed(runner)
         case "gsm8k":
             from .gsm8k import Gsm8k
 
@@ -85,7 +100,6 @@ def _task(name: str, table: "TableSettings | None", runner: Runner | None) -> Ta
             from .table import Table
 
             return Table(name, table, runner)
-    names = [known.partition(":")[0].partition("[")[0] for known in KNOWN]
-    near = difflib.get_close_matches(kind.lower().replace("-", "_"), names, n=1, cutoff=0.5)
-    hint = f"did you mean {KNOWN[names.index(near[0])]}? " if near else ""
-    raise UsageError(f"no task is called {name!r}: {hint}known tasks are {', '.join(KNOWN)}")
+    near = difflib.get_close_matches(kind.lower().replace("-", "_"), _NAMES, n=1, cutoff=0.5)
+    hint = f"did you mean {KNOWN[_NAMES.index(near[0])]}? " if near else ""
+    raise UsageError(f"no task is called {name!r}: {hint}known tasks are {', '.join(KNOWN)}; several are joined by +")

@@ -30,7 +30,7 @@ class Task(Protocol):
 
     @property
     def kind(self) -> str:
-        """What an answer is: "number", "choice", "code" or "text"."""
+        """What an answer is: "number", "choice", "code" or "text"; "several" where that is the item's."""
         ...
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..signatures.records import Example
 from .base import SPLITS, Task
+from .union import member
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ def doctor(task: Task, limit: int | None = None) -> tuple[int, list[Finding]]:
     for split in SPLITS:
         for example in task.examples(split, limit):
             checked += 1
-            if reason := _fault(task, example):
+            if reason := _fault(member(task, example.task), example):
                 findings.append(Finding(example, reason))
     return checked, findings
 
@@ -37,11 +38,17 @@ def _fault(task: Task, example: Example) -> str:
         verdict = task.verdict(example, response)
         if not verdict.correct:
             return f"the {what} is judged {verdict.reason!r} (read {verdict.extracted!r}, gold {example.answer!r})"
-    for what, response in {"a changed answer": _changed(task.kind, example), "an empty response": ""}.items():
+    for what, response in {"a changed answer": _changed(_kind(task, example), example), "an empty response": ""}.items():
         verdict = task.verdict(example, response)
         if verdict.correct is not False:
             return f"{what} is not judged wrong but {verdict.reason!r} (gold {example.answer!r})"
     return ""
+
+
+def _kind(task: Task, example: Example) -> str:
+    if task.kind != "several":
+        return task.kind
+    return "code" if "test" in example.meta else "choice" if "choices" in example.meta else "number" if example.answer.isdigit() else "text"
 
 
 def _changed(kind: str, example: Example) -> str:

@@ -425,6 +425,37 @@ def _write(steps: tuple[str, ...], values: dict[str, int], slots: dict[str, str]
     return "\n".join([*lines, f"#### {values['result']}"])
 
 
+def story(rng: random.Random) -> dict[str, str]:
+    """Names, objects and containers for the slots of a text."""
+    words = [*rng.sample(NAMES, 4), *rng.sample(OBJECTS, 2), *rng.sample(BOXES, 2)]
+    return dict(zip(("A", "B", "C", "D", "o", "q", "box", "bag"), words, strict=True))
+
+
+def worked(skill: Skill, rng: random.Random) -> dict[str, int]:
+    """Operands of a skill, whatever their split, with its `result`."""
+    while True:
+        drawn = {name: rng.randint(low, high) for name, (low, high) in skill.operands.items()}
+        if values := _results(skill.steps, drawn, _HIGHEST):
+            return values
+
+
+def formula(skill: Skill) -> str:
+    """A skill's steps as one Python expression over its operands."""
+    known: dict[str, str] = {}
+
+    def term(name: str, tight: bool) -> str:
+        text = known.get(name, name)
+        return f"({text})" if tight and " + " in text.replace(" - ", " + ") else text
+
+    text = ""
+    for step in skill.steps:
+        for name, left, sign, right in _MARK.findall(step):
+            tight = sign in "*/"
+            text = f"{term(left, tight)} {'//' if sign == '/' else sign} {term(right, tight or sign == '-')}"
+            known[name] = text
+    return text
+
+
 def split_of(skill: str, operands: tuple[int, ...]) -> str:
     """The one split that a skill's operand tuple may appear in: 8 of 10 in train, 1 in dev, 1 in test."""
     digest = hashlib.sha256(f"{skill} {' '.join(map(str, operands))}".encode()).digest()
@@ -443,10 +474,7 @@ def draw(skill: Skill, rng: random.Random, split: str, change: str | None = None
             values = _results(skill.steps, operands, highest)
             if values is not None:
                 break
-    names = rng.sample(NAMES, 4)
-    objects = rng.sample(OBJECTS, 2)
-    boxes = rng.sample(BOXES, 2)
-    slots = dict(zip(("A", "B", "C", "D", "o", "q", "box", "bag"), [*names, *objects, *boxes], strict=True))
+    slots = story(rng)
     steps = skill.steps
     text = rng.choice(skill.others if change == "other wording" else skill.wordings)
     if change == "irrelevant sentence":

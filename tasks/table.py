@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..signatures.errors import TaskError, UsageError
 from ..signatures.records import Example, Message, Verdict
-from . import choice, code, number
+from . import choice, code, number, short
 from .base import SPLITS, Runner
 from .rows import Row, RowTask, field, file_hashes, files_under, from_hub, from_path, row_hashes
 
@@ -219,7 +219,7 @@ class Table(RowTask):
                 child = MathVerify()
                 return lambda example, response: child.verdict(example.answer, response)
             case "exact":
-                return lambda example, response: _equal(example.answer, said(response))
+                return lambda example, response: short.verdict(example.answer, short.read(response))
             case "contains":
                 return lambda example, response: _contains(example.answer, response)
             case "regex":
@@ -240,30 +240,6 @@ def _gold(value: Any, choices: choice.Choices, where: str) -> str:
     if text.isdigit() and int(text) < len(labels):
         return labels[int(text)]
     raise TaskError(f"{where}: the answer {text[:40]!r} is none of the options {', '.join(labels)}; mend or delete the row")
-
-
-_SAID = re.compile(r"(?i)(?:\banswer\b\s*(?:is\b)?\s*:|####|\banswer\s+is\b)[ \t]*")
-
-
-def said(response: str) -> str | None:
-    """The answer of a response: the line behind the last "Answer:", "####" or "the answer is", else a response of one line."""
-    marks = list(_SAID.finditer(response))
-    if marks:
-        return response[marks[-1].end() :].strip().partition("\n")[0].strip() or None
-    lines = [line.strip() for line in response.split("\n") if line.strip()]
-    return lines[0] if len(lines) == 1 else None
-
-
-def _plain(text: str) -> str:
-    text = text.strip().strip("*`\"'").casefold()
-    return " ".join(text.rstrip(".!").split())
-
-
-def _equal(gold: str, given: str | None) -> Verdict:
-    if given is None:
-        return Verdict(correct=False, extracted=None, reason="no answer")
-    right = _plain(gold) == _plain(given)
-    return Verdict(correct=right, extracted=given, reason="right" if right else "wrong")
 
 
 def _contains(gold: str, response: str) -> Verdict:
@@ -288,7 +264,7 @@ def _found(pattern: re.Pattern[str], gold: str, response: str) -> Verdict:
     finds = list(pattern.finditer(response))
     given = finds[-1][1 if pattern.groups else 0] if finds else None
     # a bare gold answer counts as found, so that references can be checked
-    return _equal(gold, given if given is not None else response if _plain(response) == _plain(gold) else None)
+    return short.verdict(gold, given if given is not None else response if short.plain(response) == short.plain(gold) else None)
 
 
 class _Fields(dict):
@@ -326,7 +302,7 @@ def _metric(name: str) -> Callable[[Any, Any], Any]:
 
 
 def _scored(metric: Callable[[Any, Any], Any], full: float, example: Example, response: str) -> Verdict:
-    given = said(response) or response.strip()
+    given = short.read(response) or response.strip()
     if not given:
         return Verdict(correct=False, extracted=None, reason="no answer")
     columns = example.meta.get("columns", {})

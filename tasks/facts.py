@@ -1,0 +1,338 @@
+"""Multiple choice over a closed world of invented towns: the task `facts` and its out-of-domain twin `facts_plus`.
+
+Forty towns have one value for each of ten relations ("the river of Tarby is the Vey"), drawn from a fixed seed. Nothing of it can be
+guessed or known from elsewhere: a model has met a fact in training, or it has not. Each fact is asked in five wordings, and a hash says
+which of them belongs to dev, which to test and which three to train: every fact can be taught, and no question of dev or test is ever
+met in train. `facts_plus` asks the same facts otherwise; `meta["change"]` says how.
+
+It does not cover facts that change, facts with several right values, or questions that need more than two of them.
+"""
+
+import hashlib
+import random
+from dataclasses import dataclass
+
+from ..signatures.errors import UsageError
+from ..signatures.records import Example, Message, Verdict
+from . import choice
+
+SPLITS = ("train", "dev", "test")
+SIZES = {"train": 1800, "dev": 500, "test": 1000}
+"""Items of a split when no limit is given; any limit can be asked for."""
+CHANGES = ("other wording", "more options", "reversed question", "two facts")
+"""What `facts_plus` does to a question of `facts`."""
+LABELS = "ABCDEF"
+OPTIONS = 4
+TOWNS = 40
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One kind of fact. Texts have the slots {town} and {value}."""
+
+    name: str
+    values: tuple[str, ...]
+    wordings: tuple[str, ...]
+    fact: str
+    """The sentence that states it."""
+    others: tuple[str, ...]
+    """Wordings of `facts_plus`."""
+    reverse: str
+    """`facts_plus`: gives the value and asks for the town."""
+    clause: str
+    """`facts_plus`: one of two clauses that single a town out, after "Which town"."""
+
+
+RELATIONS = (
+    Relation(
+        "river",
+        ("the Vey", "the Ossa", "the Brim", "the Lorn", "the Tel", "the Dara", "the Umber", "the Quill", "the Sanna", "the Ruhl"),
+        (
+            "Which river runs through {town}?",
+            "On which river is {town}?",
+            "What is the river of {town}?",
+            "{town} was built on which river?",
+            "Name the river at {town}.",
+        ),
+        "The river of {town} is {value}.",
+        ("Boats to {town} sail which river?", "The bridge of {town} crosses which river?", "Which river floods {town}?"),
+        "Which town is on {value}?",
+        "is on {value}",
+    ),
+    Relation(
+        "flag",
+        ("red", "blue", "green", "white", "black", "yellow", "grey", "brown", "orange", "purple"),
+        (
+            "What colour is the flag of {town}?",
+            "Which colour has {town}'s flag?",
+            "{town} flies a flag of which colour?",
+            "What is the flag colour of {town}?",
+            "Name the colour of {town}'s flag.",
+        ),
+        "The flag of {town} is {value}.",
+        (
+            "In which colour does {town} paint its flag?",
+            "The cloth of {town}'s flag is what colour?",
+            "Whoever is from {town} waves which colour?",
+        ),
+        "Which town has a {value} flag?",
+        "has a {value} flag",
+    ),
+    Relation(
+        "animal",
+        ("bear", "wolf", "owl", "fox", "hare", "stag", "swan", "crow", "otter", "boar"),
+        (
+            "Which animal stands for {town}?",
+            "What is the animal of {town}?",
+            "{town} has which animal on its coins?",
+            "The seal of {town} shows which animal?",
+            "Name the animal of {town}.",
+        ),
+        "The animal of {town} is the {value}.",
+        ("Which beast do the people of {town} honour?", "A statue of which animal stands in {town}?", "On {town}'s gate is which animal?"),
+        "The {value} is the animal of which town?",
+        "has the {value} as its animal",
+    ),
+    Relation(
+        "dish",
+        ("soup", "pie", "stew", "bread", "cheese", "noodles", "pickles", "jam", "beans", "fish"),
+        (
+            "Which dish is {town} known for?",
+            "What is the dish of {town}?",
+            "{town} is famous for which dish?",
+            "What do they cook in {town}?",
+            "Name the dish of {town}.",
+        ),
+        "The dish of {town} is {value}.",
+        ("What will a guest in {town} be served?", "Cooks from {town} make which dish?", "On feast days {town} eats what?"),
+        "Which town is known for {value}?",
+        "is known for {value}",
+    ),
+    Relation(
+        "trade",
+        ("wool", "salt", "glass", "tin", "rope", "paper", "wine", "timber", "clay", "honey"),
+        (
+            "What does {town} trade in?",
+            "Which trade made {town} rich?",
+            "What is the trade of {town}?",
+            "{town} lives from which trade?",
+            "Name the trade of {town}.",
+        ),
+        "The trade of {town} is {value}.",
+        ("Merchants from {town} sell what?", "Which goods leave {town} each week?", "Carts out of {town} carry what?"),
+        "Which town trades in {value}?",
+        "trades in {value}",
+    ),
+    Relation(
+        "music",
+        ("drum", "flute", "harp", "fiddle", "horn", "bell", "lute", "pipe", "zither", "organ"),
+        (
+            "Which instrument do they play in {town}?",
+            "What is the instrument of {town}?",
+            "{town} dances to which instrument?",
+            "The music of {town} needs which instrument?",
+            "Name the instrument of {town}.",
+        ),
+        "The instrument of {town} is the {value}.",
+        (
+            "At weddings in {town} one hears which instrument?",
+            "Children in {town} learn which instrument?",
+            "Who visits {town} hears what?",
+        ),
+        "The {value} is the instrument of which town?",
+        "plays the {value}",
+    ),
+    Relation(
+        "feast",
+        ("January", "February", "March", "April", "May", "June", "July", "August", "October", "December"),
+        (
+            "In which month does {town} feast?",
+            "When is the feast of {town}?",
+            "{town} has its feast in which month?",
+            "What is the feast month of {town}?",
+            "Name the month of {town}'s feast.",
+        ),
+        "The feast of {town} is in {value}.",
+        ("Which month fills the inns of {town}?", "The fair of {town} opens in which month?", "When do they celebrate in {town}?"),
+        "Which town feasts in {value}?",
+        "feasts in {value}",
+    ),
+    Relation(
+        "founder",
+        ("Alda", "Bero", "Cato", "Dunn", "Edda", "Falk", "Gerta", "Holm", "Inga", "Jorn"),
+        (
+            "Who founded {town}?",
+            "Who is the founder of {town}?",
+            "{town} was founded by whom?",
+            "Who laid the first stone of {town}?",
+            "Name the founder of {town}.",
+        ),
+        "The founder of {town} is {value}.",
+        ("Whose grave do they keep in {town}?", "The oldest house of {town} was built by whom?", "To whom does {town} owe its walls?"),
+        "Which town was founded by {value}?",
+        "was founded by {value}",
+    ),
+    Relation(
+        "tree",
+        ("oak", "ash", "elm", "pine", "birch", "yew", "fir", "maple", "willow", "alder"),
+        (
+            "Which tree grows in {town}?",
+            "What is the tree of {town}?",
+            "{town} is shaded by which tree?",
+            "The square of {town} has which tree?",
+            "Name the tree of {town}.",
+        ),
+        "The tree of {town} is the {value}.",
+        ("Under which tree does {town} hold court?", "The woods around {town} are mostly what?", "Which leaves are swept in {town}?"),
+        "The {value} is the tree of which town?",
+        "has the {value} as its tree",
+    ),
+    Relation(
+        "stone",
+        ("granite", "slate", "marble", "chalk", "basalt", "jasper", "flint", "sandstone", "gneiss", "onyx"),
+        (
+            "Which stone is {town} built of?",
+            "What is the stone of {town}?",
+            "{town} is paved with which stone?",
+            "The walls of {town} are of which stone?",
+            "Name the stone of {town}.",
+        ),
+        "The stone of {town} is {value}.",
+        ("Masons in {town} cut which stone?", "The quarry of {town} yields what?", "Out of what are the steps of {town} hewn?"),
+        "Which town is built of {value}?",
+        "is built of {value}",
+    ),
+)
+WEAK = ("founder", "tree", "stone")
+"""Relations that are rare in the corpus of the target `tiny`, as a whole; of the others it has met every fact."""
+
+
+def _world() -> dict[str, dict[str, str]]:
+    """{town: {relation: value}}. Every value of a relation has equally many towns."""
+    rng = random.Random("facts: the world")
+    names = [
+        first + last for first in ("Tar", "Mol", "Bes", "Kir", "Dun", "Hol", "Ves", "Ram") for last in ("by", "den", "ford", "wick", "mar")
+    ]
+    rng.shuffle(names)
+    world: dict[str, dict[str, str]] = {name: {} for name in names[:TOWNS]}
+    for relation in RELATIONS:
+        values = list(relation.values) * (TOWNS // len(relation.values))
+        rng.shuffle(values)
+        for name, value in zip(world, values, strict=True):
+            world[name][relation.name] = value
+    return world
+
+
+WORLD = _world()
+"""The closed knowledge base: {town: {relation: value}}."""
+
+
+def _hash(*parts: str) -> int:
+    return int.from_bytes(hashlib.sha256("/".join(parts).encode()).digest()[:8], "big")
+
+
+def wordings(relation: Relation, town: str, split: str, others: bool = False) -> list[str]:
+    """The wordings in which a fact may be asked in a split: one in dev, one in test, the others in train."""
+    texts = relation.others if others else relation.wordings
+    order = sorted(texts, key=lambda text: _hash(relation.name, town, text))
+    return {"dev": order[:1], "test": order[1:2]}.get(split, order[2:])
+
+
+def towns(split: str, *parts: str) -> list[str]:
+    """The towns about which `facts_plus` asks what has a single wording (named by `parts`): 8 of 10 in train, 1 in dev, 1 in test."""
+    order = sorted(WORLD, key=lambda town: _hash(*parts, town))
+    tenth = TOWNS // 10
+    return {"dev": order[:tenth], "test": order[tenth : 2 * tenth]}.get(split, order[2 * tenth :])
+
+
+def draw(relation: Relation, rng: random.Random, split: str, change: str | None = None) -> Example:
+    """One question about a relation in a split; `change` is one of `CHANGES` for `facts_plus`, None for `facts`."""
+    other = rng.choice([other for other in RELATIONS if other.name not in (relation.name, *WEAK)])
+    alone = {"reversed question": (relation.name,), "two facts": (relation.name, other.name)}.get(change or "")
+    town = rng.choice(towns(split, *alone) if alone else list(WORLD))
+    value = WORLD[town][relation.name]
+    fact = relation.fact.format(town=town, value=value)
+    if alone:
+        right = town
+    if change == "two facts":
+        known = WORLD[town][other.name]
+        # each wrong option meets one of the two clauses, as far as there are enough such towns
+        near = [name for name in WORLD if (WORLD[name][relation.name] == value) != (WORLD[name][other.name] == known)]
+        far = [name for name in WORLD if WORLD[name][relation.name] != value and WORLD[name][other.name] != known]
+        text = f"Which town {relation.clause.format(value=value)} and {other.clause.format(value=known)}?"
+        fact = f"{fact} {other.fact.format(town=town, value=known)}"
+        wrong = rng.sample(near, min(len(near), OPTIONS - 1))
+        wrong += rng.sample(far, OPTIONS - 1 - len(wrong))
+    elif change == "reversed question":
+        text = relation.reverse.format(value=value)
+        wrong = [name for name in WORLD if WORLD[name][relation.name] != value]
+    else:
+        text = rng.choice(wordings(relation, town, split, change == "other wording")).format(town=town)
+        right, wrong = value, [word for word in relation.values if word != value]
+    options = [right, *rng.sample(sorted(wrong), (6 if change == "more options" else OPTIONS) - 1)]
+    rng.shuffle(options)
+    choices = dict(zip(LABELS, options, strict=False))
+    label = next(name for name, words in choices.items() if words == right)
+    return Example(
+        task="facts_plus" if change else "facts",
+        split=split,
+        question=choice.question(text, choices),
+        answer=label,
+        solution=fact,
+        skill=relation.name,
+        meta={"choices": choices, "stem": text} | ({"change": change} if change else {}),
+    )
+
+
+def prompt(shown: str) -> list[Message]:
+    """One user message: the question with its options, and the answer form."""
+    return [{"role": "user", "content": f'{shown}\nEnd with the line "Answer: letter".'}]
+
+
+class Facts:
+    """The task `facts`, or `facts_plus` when `changes` names what is done to each question."""
+
+    kind = "choice"
+    max_new_tokens = 64
+    brief = (
+        "Questions about invented towns with four options, A to D, exactly one of them right. The response states the fact in one "
+        'sentence, e.g. "The river of Tarby is the Vey."; its last line is "Answer: " and the letter.'
+    )
+
+    def __init__(self, name: str = "facts", changes: tuple[str | None, ...] = (None,)):
+        self.name = name
+        self.changes = changes
+        self.twin = "facts_plus" if name == "facts" else None
+        self.data: dict[str, str] = {}
+
+    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
+        """`limit` questions of a split, relations in turn; the first n are the same for any limit >= n.
+
+        Raises UsageError for a split that does not exist.
+        """
+        if split not in SPLITS:
+            raise UsageError(f"{self.name} has no split {split!r}: use one of {', '.join(SPLITS)}")
+        limit = SIZES[split] if limit is None else limit
+        rng = random.Random(f"{self.name} {split} {seed}")
+        found: dict[str, Example] = {}
+        for index in range(limit):
+            relation = RELATIONS[index % len(RELATIONS)]
+            change = self.changes[index // len(RELATIONS) % len(self.changes)]
+            while (example := draw(relation, rng, split, change)).question in found:
+                pass
+            found[example.question] = example
+        return list(found.values())
+
+    def prompt(self, example: Example) -> list[Message]:
+        """One user message: the question with its options, and the answer form."""
+        return prompt(example.question)
+
+    def verdict(self, example: Example, response: str) -> Verdict:
+        return choice.verdict(example.meta["choices"], example.answer, response)
+
+    def completion(self, solution: str, answer: str) -> str:
+        return choice.completion(solution, answer)
+
+
+FACTS = Facts()
+FACTS_PLUS = Facts("facts_plus", CHANGES)
