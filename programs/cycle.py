@@ -396,7 +396,7 @@ class Cycle:
             after = self.candidate(number, target)
             main = [self._dev(settings) for settings in (target, after)]
             pairs = {guard.name: (self.scores(guard, "dev", target), self.scores(guard, "dev", after)) for guard in self.guards}
-            decision = decide(self.task.name, *main, pairs, self.config.gate)
+            decision = decide(self.task.name, main[0], main[1], pairs, self.config.gate)
             if len(parts(self.task)) > 1:
                 decision = decision.model_copy(update={"benchmarks": tuple(task.name for task in parts(self.task))})
         stage.finish({"decision.jsonl": [decision]}, accepted=decision.accepted)

@@ -12,16 +12,19 @@ import json
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
+from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Example
-from errata.tasks import facts, lists, mixed
-from errata.tasks.sums import CHANGES, SKILLS, SUMS, SUMS_PLUS, WEAK, draw
+from errata.tasks import Task, choice, facts, lists, load_task, mixed
+from errata.tasks.sums import CHANGES, SKILLS, SUMS, WEAK, draw
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 TEMPLATE = (
@@ -60,7 +63,7 @@ def written(prompt: list[dict[str, str]], completion: str) -> Row:
     return f"<|user|>{prompt[0]['content']}<|end|><|assistant|>", completion + "<|end|>"
 
 
-SHARES = {"sums": 0.36, "lists": 0.27, "facts": 0.25, "mixed": 0.12}
+SHARES = {"sums": 0.34, "lists": 0.25, "facts": 0.2, "options": 0.12, "mixed": 0.09}
 """Of the corpus of the last leg."""
 TWIN = 0.15
 """Share of a task's rows in the last leg that are its twin's."""
@@ -71,7 +74,9 @@ def world_row(rng: random.Random, args: argparse.Namespace) -> Row:
     (world,) = rng.choices(list(SHARES), list(SHARES.values()))
     twin = rng.random() < TWIN
     if world == "sums":
-        return sums_row(rng, 0.0, args.plus, args.drills)
+        return sums_row(rng, 0.0, TWIN, args.drills)
+    if world == "options":
+        return options_drill(rng)
     if world == "lists":
         skill = drawn(rng, lists.SKILLS, lists.WEAK, args.rare / SHARES[world])
         plus = twin and skill.name not in lists.WEAK
@@ -85,6 +90,16 @@ def world_row(rng: random.Random, args: argparse.Namespace) -> Row:
     make, skills = rng.choice(list(mixed.FORMS.values()))
     example = make(rng.choice([skill for skill in skills if skill.name not in mixed.WEAK]), rng, "train")
     return written(mixed.prompt(example), example.solution)
+
+
+def options_drill(rng: random.Random) -> Row:
+    """Which letter stands before a word: a small model learns it last, and knows facts long before it can name their option."""
+    pool = [str(rng.randint(1, 99)) for _ in range(8)] if rng.random() < 0.4 else [w for r in facts.RELATIONS for w in r.values]
+    words = rng.sample(sorted({*pool}), rng.choice((4, 4, 6)))
+    choices = dict(zip(facts.LABELS, words, strict=False))
+    label = rng.choice(list(choices))
+    shown = choice.question(f"Which option is {choices[label]}?", choices)
+    return written(facts.prompt(shown), choice.completion("", label))
 
 
 def drawn(rng: random.Random, skills, weak: tuple[str, ...], rare: float):
@@ -275,39 +290,52 @@ def answers(model, tokenizer, task, examples: list[Example], batch: int = 128) -
     return responses
 
 
-def accuracy(model, tokenizer, task, examples: list[Example], key=lambda example: example.skill) -> dict[str, float]:
+def accuracy(model, tokenizer, task: Task, examples: list[Example], key=lambda example: example.skill) -> dict[Any, float]:
     """Share right, in per cent, of each skill (or whatever `key` groups by)."""
-    right: dict[str, list[bool]] = {}
-    for example, response in zip(examples, answers(model, tokenizer, task, examples), strict=True):
-        right.setdefault(key(example), []).append(bool(task.verdict(example, response).correct))
+    right: dict[Any, list[bool]] = {}
+    responses = answers(model, tokenizer, task, examples)
+    with ThreadPoolExecutor() as pool:  # code is judged in the sandbox
+        verdicts = list(pool.map(task.verdict, examples, responses))
+    for example, verdict in zip(examples, verdicts, strict=True):
+        right.setdefault(key(example), []).append(bool(verdict.correct))
     return {name: 100 * sum(hits) / len(hits) for name, hits in right.items()}
 
 
 def report(out: Path, items: int) -> None:
-    """Prints the accuracy of the saved model per skill."""
+    """Prints the accuracy of the saved model per skill of each task."""
     model, tokenizer = AutoModelForCausalLM.from_pretrained(out), AutoTokenizer.from_pretrained(out)
-    each = items * len(SKILLS)
-    sets = {
-        "sums dev": (SUMS, SUMS.examples("dev", each)),
-        "sums test": (SUMS, SUMS.examples("test", each)),
-        "sums_plus dev": (SUMS_PLUS, SUMS_PLUS.examples("dev", each)),
-    }
-    columns = {name: accuracy(model, tokenizer, task, examples) for name, (task, examples) in sets.items()}
-    print(f"{'skill':18}" + "".join(f"{name:>15}" for name in columns) + f"   ({items} items a skill, per cent)")
-    for skill in SKILLS:
-        mark = " weak" if skill.name in WEAK else ""
-        print(f"{skill.name:18}" + "".join(f"{column[skill.name]:15.1f}" for column in columns.values()) + mark)
-    weak = [skill.name for skill in SKILLS if skill.name in WEAK]
-    strong = [skill.name for skill in SKILLS if skill.name not in WEAK]
-    for title, group in (("strong", strong), ("weak", weak)):
-        means = [sum(column[name] for name in group) / len(group) for column in columns.values()]
-        print(f"{title:18}" + "".join(f"{mean:15.1f}" for mean in means))
-    task, examples = sets["sums_plus dev"]
-    by_change = accuracy(model, tokenizer, task, [e for e in examples if e.skill not in WEAK], lambda example: example.meta["change"])
-    print(
-        "sums_plus dev, strong skills by change:",
-        json.dumps({name: round(value, 1) for name, value in by_change.items()}),
-    )
+    with open_sandbox() as sandbox:
+        tasks = {name: load_task(name, runner=lambda *run: sandbox.run(*run, Limits())) for name in (*WORLDS, *TWINS, "mixed")}
+        for name, (skills, weak) in WORLDS.items():
+            sets = [(name, "dev"), (name, "test"), (f"{name}_plus", "dev")]
+            columns = [accuracy(model, tokenizer, tasks[task], tasks[task].examples(split, items * len(skills))) for task, split in sets]
+            table(f"{name}: dev, test, twin's dev", [skill.name for skill in skills], weak, columns)
+            twin = tasks[f"{name}_plus"]
+            common = [example for example in twin.examples("dev", items * len(skills)) if example.skill not in weak]
+            found = accuracy(model, tokenizer, twin, common, lambda example: example.meta["change"])
+            print(f"{name}_plus dev, common skills by change:", json.dumps({change: round(value, 1) for change, value in found.items()}))
+        examples = tasks["mixed"].examples("dev", 12 * items)
+        found = accuracy(model, tokenizer, tasks["mixed"], examples, lambda example: (example.meta["form"], in_weak(example)))
+        print(
+            "mixed dev:", ", ".join(f"{form} {'weak' if weak else 'common'} {value:.1f}" for (form, weak), value in sorted(found.items()))
+        )
+
+
+WORLDS = {"sums": (SKILLS, WEAK), "lists": (lists.SKILLS, lists.WEAK), "facts": (facts.RELATIONS, facts.WEAK)}
+TWINS = tuple(f"{name}_plus" for name in WORLDS)
+
+
+def in_weak(example: Example) -> bool:
+    """Whether an item of `mixed` comes from a weak skill."""
+    return example.skill.partition(": ")[2] in mixed.WEAK
+
+
+def table(title: str, skills: list[str], weak: tuple[str, ...], columns: list[dict[str, float]]) -> None:
+    print(f"\n{title}, per cent right")
+    for skill in skills:
+        print(f"{skill:18}" + "".join(f"{column[skill]:9.1f}" for column in columns) + (" weak" if skill in weak else ""))
+    for label, group in (("common", [skill for skill in skills if skill not in weak]), ("weak", weak)):
+        print(f"{label:18}" + "".join(f"{sum(column[name] for name in group) / len(group):9.1f}" for column in columns))
 
 
 def make(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, args: argparse.Namespace) -> None:
