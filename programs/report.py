@@ -47,7 +47,7 @@ def build(path: Path) -> dict[str, Any]:
     result = read_json(path / "result.json")
     evaluations = {}
     for task, split in result["evaluations"]:
-        evaluations[f"{task} {split}"] = _compare_weights(path, task, split, result["before"], result["after"])
+        evaluations[f"{task} {split}"] = _compare_weights(path, [task], split, result["before"], result["after"])
     rounds = [_round(path, number) for number in range(1, result["rounds"] + 1)]
     return {
         "config": config.model_dump(mode="json"),
@@ -67,10 +67,13 @@ def _not_checked(rounds: Sequence[dict[str, Any]], skipped: Sequence[str]) -> li
     return told + [SKIPPED.format(name) for name in skipped]
 
 
-def _compare_weights(path: Path, task: str, split: str, before: str, after: str) -> dict[str, Any]:
-    name = slug(f"{task}-{split}")
-    old, new = (Stage(path / "evaluate" / weights / name).read("attempts.jsonl", Attempt) for weights in (before, after))
-    return compare(old, new)
+def _compare_weights(path: Path, tasks: Sequence[str], split: str, before: str, after: str) -> dict[str, Any]:
+    names = [slug(f"{task}-{split}") for task in tasks]
+
+    def attempts(weights: str) -> list[Attempt]:
+        return [row for name in names for row in Stage(path / "evaluate" / weights / name).read("attempts.jsonl", Attempt)]
+
+    return compare(attempts(before), attempts(after))
 
 
 def _round(path: Path, number: int) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def _round(path: Path, number: int) -> dict[str, Any]:
         "programs_refused_by_solves": refused["agreed"],
         "rows_refused": dict(Counter(row.check for row in rejections if row.kind == "sample").most_common()),
         "train": train,
-        "dev": _compare_weights(path, decision.task, "dev", train["base"], train["weights"]) if train else None,
+        "dev": _compare_weights(path, decision.benchmarks or [decision.task], "dev", train["base"], train["weights"]) if train else None,
         "decision": decision.model_dump(mode="json"),
     }
 
