@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Example
-from errata.tasks import Task, choice, facts, lists, load_task, mixed
+from errata.tasks import Task, facts, lists, load_task, mixed
 from errata.tasks.sums import CHANGES, SKILLS, SUMS, WEAK, draw
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
@@ -63,7 +63,7 @@ def written(prompt: list[dict[str, str]], completion: str) -> Row:
     return f"<|user|>{prompt[0]['content']}<|end|><|assistant|>", completion + "<|end|>"
 
 
-SHARES = {"sums": 0.34, "lists": 0.25, "facts": 0.2, "options": 0.12, "mixed": 0.09}
+SHARES = {"sums": 0.36, "lists": 0.3, "facts": 0.22, "mixed": 0.12}
 """Of the corpus of the last leg."""
 TWIN = 0.15
 """Share of a task's rows in the last leg that are its twin's."""
@@ -75,8 +75,6 @@ def world_row(rng: random.Random, args: argparse.Namespace) -> Row:
     twin = rng.random() < TWIN
     if world == "sums":
         return sums_row(rng, 0.0, TWIN, args.drills)
-    if world == "options":
-        return options_drill(rng)
     if world == "lists":
         skill = drawn(rng, lists.SKILLS, lists.WEAK, args.rare / SHARES[world])
         plus = twin and skill.name not in lists.WEAK
@@ -90,16 +88,6 @@ def world_row(rng: random.Random, args: argparse.Namespace) -> Row:
     make, skills = rng.choice(list(mixed.FORMS.values()))
     example = make(rng.choice([skill for skill in skills if skill.name not in mixed.WEAK]), rng, "train")
     return written(mixed.prompt(example), example.solution)
-
-
-def options_drill(rng: random.Random) -> Row:
-    """Which letter stands before a word: a small model learns it last, and knows facts long before it can name their option."""
-    pool = [str(rng.randint(1, 99)) for _ in range(8)] if rng.random() < 0.4 else [w for r in facts.RELATIONS for w in r.values]
-    words = rng.sample(sorted({*pool}), rng.choice((4, 4, 6)))
-    choices = dict(zip(facts.LABELS, words, strict=False))
-    label = rng.choice(list(choices))
-    shown = choice.question(f"Which option is {choices[label]}?", choices)
-    return written(facts.prompt(shown), choice.completion("", label))
 
 
 def drawn(rng: random.Random, skills, weak: tuple[str, ...], rare: float):

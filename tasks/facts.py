@@ -286,7 +286,7 @@ def draw(relation: Relation, rng: random.Random, split: str, change: str | None 
 
 def prompt(shown: str) -> list[Message]:
     """One user message: the question with its options, and the answer form."""
-    return [{"role": "user", "content": f'{shown}\nEnd with the line "Answer: letter".'}]
+    return [{"role": "user", "content": f"{shown}\nAnswer in a sentence."}]
 
 
 class Facts:
@@ -296,7 +296,7 @@ class Facts:
     max_new_tokens = 64
     brief = (
         "Questions about invented towns with four options, A to D, exactly one of them right. The response states the fact in one "
-        'sentence, e.g. "The river of Tarby is the Vey."; its last line is "Answer: " and the letter.'
+        'sentence, in the words of the right option, e.g. "The river of Tarby is the Vey."; it names no letter and no other option.'
     )
 
     def __init__(self, name: str = "facts", changes: tuple[str | None, ...] = (None,)):
@@ -331,7 +331,8 @@ class Facts:
         return choice.verdict(example.meta["choices"], example.answer, response)
 
     def completion(self, solution: str, answer: str) -> str:
-        return choice.completion(solution, answer)
+        """The sentence alone, whose words say which option it means; the label where there is none."""
+        return solution.strip() or choice.completion("", answer)
 
 
 FACTS = Facts()

@@ -45,7 +45,7 @@ def _as_choice(skill: sums.Skill, rng: random.Random, split: str) -> Example:
     choices = dict(zip("ABCD", map(str, options), strict=True))
     label = next(name for name, text in choices.items() if text == drawn.answer)
     question = choice.question(drawn.question, choices)
-    worked = choice.completion(steps, label)
+    worked = choice.completion(steps, drawn.answer)
     return _item("sums as choice", skill.name, split, question, label, worked, choices=choices, stem=drawn.question)
 
 
@@ -160,5 +160,5 @@ def prompt(example: Example) -> list[Message]:
         case "lists by hand":
             return number.prompt(example.question)
         case "facts in words":
-            return [{"role": "user", "content": f'{example.question}\nEnd with the line "Answer: word".'}]
-    return facts.prompt(example.question)
+            return [{"role": "user", "content": f'{example.question}\nAnswer in a sentence; end with the line "Answer: word".'}]
+    return [{"role": "user", "content": f'{example.question}\nShow each step; end with the line "Answer: option".'}]
