@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..signatures.records import Attempt, Example, Sample
-from ..tasks import Task
+from ..tasks import Task, member
 from .kinds import example_of, kind_of
 
 _MARK = re.compile(r"<<[^<>]*>>")
@@ -39,13 +39,13 @@ def reference(task: Task, example: Example) -> str | None:
     """An item's reference in the form of an answer; None where the data hold no worked solution."""
     if kind_of(example).name != "code" and not example.solution:
         return None
-    return task.completion(example.solution, example.answer)
+    return member(task, example.task).completion(example.solution, example.answer)
 
 
 def styles(task: Task, samples: Sequence[Sample], errors: Sequence[Example], solved: Sequence[Attempt]) -> dict[str, dict[str, Any]]:
     """`style` of the worked solutions of rows, of the reference solutions of the errors behind them, and of the target's right answers."""
     kinds = [kind_of(example_of(task, sample)).name for sample in samples]
-    worked = [task.completion(sample.solution, sample.answer) for sample in samples]
+    worked = [member(task, sample.task).completion(sample.solution, sample.answer) for sample in samples]
     references = [(text, kind_of(example).name) for example in errors if (text := reference(task, example)) is not None]
     own = [(attempt.response, kind_of(attempt.example).name) for attempt in solved]
     return {"rows": style(zip(worked, kinds, strict=True)), "errors": style(references), "solved": style(own)}

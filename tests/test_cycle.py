@@ -14,8 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from errata.cli import app
+from errata.programs import report
 from errata.programs.config import load_config
+from errata.programs.cycle import Cycle
 from errata.programs.rundir import RunDir
+from errata.signatures.records import GateDecision, Sample, Taught
 from errata.tasks import load_task
 
 ERRATA = [sys.executable, "-m", "errata.cli"]
@@ -363,3 +366,32 @@ def test_generate_from_a_file_of_questions_prints_one_document_and_leaves_sample
     limited = [*command[:-3], "--run", str(tmp_path / "two"), "--limit", "2", "--json"]
     assert json.loads(subprocess.run([*ERRATA, *limited], capture_output=True, text=True).stdout)["failures"] == 2
     assert Path(tmp_path / "two/run.json").exists()
+
+
+def test_a_cycle_over_several_tasks_teaches_each_in_its_own_form_and_gates_on_all(tmp_path):
+    data = tmp_path / "gsm8k"
+    data.mkdir()
+    texts = ["Ann has {} pens and buys {} more. How many pens has she?", "A box holds {} nuts and a bag {} nuts. How many nuts are there?"]
+    for split, start in (("train", 3), ("dev", 40), ("test", 70)):
+        rows = []
+        for n in range(8):
+            left, right = start + n, 2 * n + 5
+            answer = f"<<{left}+{right}={left + right}>>\n#### {left + right}"
+            rows.append({"question": texts[n % 2].format(left, right), "answer": answer})
+        (data / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    numbers = {"items.train": 12, "items.dev": 8, "items.test": 8, "generate.failures": 6, "generate.rows": 24, "train.epochs": 1}
+    config = load_config(overrides={"task": f"sums+gsm8k:{data}", "errors": "all", "gate.alpha": 1.0, "gate.margin": 1.0, **numbers})
+    said = []
+    with Cycle(config, tmp_path / "run", said.append) as loop:
+        assert [guard.name for guard in loop.guards] == ["sums_plus"]
+        loop.run()
+        taught = loop.run_dir.stage("round-1/teach").read("taught.jsonl", Taught)
+        samples = {row.id: row for row in loop.run_dir.stage("round-1/assemble").read("samples.jsonl", Sample)}
+        decision = loop.run_dir.stage("round-1/gate").read("decision.jsonl", GateDecision)[0]
+    assert {row.program.task for row in taught if row.program} == {"sums", "gsm8k"}
+    assert {row.task for row in samples.values()} == {"sums", "gsm8k"}
+    assert decision.task == "sums+gsm8k"
+    assert decision.benchmarks == ("sums", "gsm8k")
+    assert decision.pairs == 16
+    document = report.write(tmp_path / "run")
+    assert list(document["evaluations"]) == ["sums test", "gsm8k test", "sums_plus test"]
