@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -257,25 +258,34 @@ class Cycle:
         return self.teach_failures(self.run_dir.stage(f"round-{number}/teach"), mined.failures, f"round {number}: teach")
 
     def teach_failures(self, stage: Stage, failures: Sequence[Failure], title: str) -> list[Taught]:
-        """Run the strategy on each failure, several calls in flight, each row written as it finishes."""
+        """Run the strategy on its groups of failures, several calls in flight, each row written as it finishes. What a program of several
+        failures does not rebuild is taught alone."""
         if stage.done:
             return stage.read("taught.jsonl", Taught)
         lm = open_instructor(self.config.instructor, self.ledger, str(stage.path.relative_to(self.path)))
 
-        def one(failure: Failure) -> Taught:
+        def one(group: tuple[Failure, ...]) -> Taught:
             with calling(lm):
                 return self.strategy(
-                    failure=failure,
-                    brief=member(self.task, failure.attempt.example.task).brief,
-                    prove=lambda program: self.prove(program, [failure]),
+                    failures=group,
+                    brief=member(self.task, group[0].attempt.example.task).brief,
+                    prove=lambda program: self.prove(program, group),
                 )
 
-        with instructed_by(lm):
+        def teach(groups: list[tuple[Failure, ...]]) -> list[Taught]:
             produce = lambda missing: self.counted(title, in_flight(one, missing, self.config.instructor.in_flight), len(missing))  # noqa: E731
-            rows = stage.collect("taught.jsonl", failures, lambda failure: failure.id, produce, Taught)
-        kept = [row for row in rows if row.program]
-        stage.finish({"taught.jsonl": rows}, failures=len(rows), programs=len(kept))
-        self.say(f"{title}: {len(rows)} failures, {len(kept)} programs passed, {len(rows) - len(kept)} refused")
+            return stage.collect("taught.jsonl", groups, lambda group: "+".join(failure.id for failure in group), produce, Taught)
+
+        with instructed_by(lm):
+            groups = self.strategy.groups(failures)
+            rows = teach(groups)
+            left = untaught(rows)
+            alone = [(failure,) for group in groups if len(group) > 1 for failure in group if failure.id in left]
+            if alone:
+                rows = teach([*groups, *alone])
+        kept, left = [row for row in rows if row.program], untaught(rows)
+        stage.finish({"taught.jsonl": rows}, failures=len(failures), programs=len(kept))
+        self.say(f"{title}: {len(failures)} failures, {len(kept)} programs passed, {len(left)} failures without one")
         return rows
 
     def prove(self, program: SampleProgram, failures: Sequence[Failure]) -> Rejection | None:
@@ -552,27 +562,25 @@ class Cycle:
                 self.say(f"{title}: {number} of {total}, {rate:.3g} a second, about {(total - number) / rate:.0f} s left")
 
 
-def tally(rows: Iterable[Taught]) -> dict[str, int]:
+def untaught(rows: Sequence[Taught]) -> dict[str, Rejection | None]:
+    """The failures that no kept program rebuilds, by id, each with the refusal that had the last word."""
+    claimed = {name for row in rows if row.program for name in row.program.anchors}
+    return {name: row.rejections[-1] if row.rejections else None for row in rows for name in row.failure_ids if name not in claimed}
+
+
+def tally(rows: Sequence[Taught]) -> dict[str, int]:
     """How many failures got no program, by the check that had the last word, most frequent first."""
-    refused: dict[str, int] = {}
-    for row in rows:
-        if row.program is None:
-            last: Rejection = row.rejections[-1]
-            refused[last.check] = refused.get(last.check, 0) + 1
-    return dict(sorted(refused.items(), key=lambda item: -item[1]))
+    return dict(Counter(last.check for last in untaught(rows).values() if last).most_common())
 
 
 def proven(taught: Iterable[Taught], attempts: Iterable[Attempt]) -> int:
-    """How many diagnoses are proven: the kept program's wrong() gives, for the error's parameters, the very answer that the target gave.
+    """How many failures' diagnoses are proven: the kept program's wrong() gives, for the error's parameters, the target's very answer.
 
     The check `telling` refuses a program whose wrong() gives another, so having one is the proof, where the target's answer was readable.
     """
     readable = {Failure(attempt=row).id for row in attempts if row.verdict.correct is False and row.verdict.extracted is not None}
-    return sum(
-        re.search(r"^def wrong\(", row.program.source, re.MULTILINE) is not None
-        for row in taught
-        if row.program and row.failure_id in readable
-    )
+    claimed = (row.program.anchors for row in taught if row.program and re.search(r"^def wrong\(", row.program.source, re.MULTILINE))
+    return len(readable.intersection(chain.from_iterable(claimed)))
 
 
 def asserted(samples: Iterable[Sample]) -> dict[str, int]:
@@ -584,11 +592,12 @@ def asserted(samples: Iterable[Sample]) -> dict[str, int]:
 def summary(path: Path, number: int) -> dict[str, Any]:
     """What `errata generate` prints of a round: errors, programs accepted and refused by check, the instructor's own reasons, samples."""
     taught = Stage(path / f"round-{number}/teach").read("taught.jsonl", Taught)
-    own = [row.rejections[-1].reason for row in taught if not row.program and row.rejections[-1].check == "instructor"]
+    left = untaught(taught)
+    own = [last.reason for last in left.values() if last and last.check == "instructor"]
     return {
         "run": str(path),
         "round": number,
-        "failures": len(taught),
+        "failures": len({name for row in taught for name in row.failure_ids}),
         "programs": {
             "accepted": sum(row.program is not None for row in taught),
             "proven": proven(taught, Stage(path / f"round-{number}/mine").read("attempts.jsonl", Attempt)),

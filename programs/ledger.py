@@ -382,8 +382,8 @@ def estimate(
     def rehearse(scale: float, verdict: Rejection | None) -> tuple[float, float, float]:
         teaching, solving = _Rehearsal(scale), _Rehearsal(scale)
         with dspy.context(lm=DummyLM([]), adapter=teaching, disable_history=True):
-            for failure in failures:
-                strategy(failure=failure, brief=brief(failure.attempt.example), prove=lambda program: verdict)
+            for group in strategy.groups(failures):
+                strategy(failures=group, brief=brief(group[0].attempt.example), prove=lambda program: verdict)
         if solve and solves:
             with dspy.context(lm=DummyLM([]), adapter=solving, disable_history=True):
                 solve()

@@ -50,7 +50,7 @@ def prompts(strategy: Strategy, shown: Shown, brief: str, adapter: str = "chat")
         raise UsageError(f"there is no adapter {adapter!r}; choose {', '.join(ADAPTERS)}")
     rendering = _Rendering(made(), strategy, shown.taught)
     with dspy.context(lm=DummyLM([]), adapter=rendering):
-        strategy(failure=shown.failure, brief=brief, prove=rendering.prove)
+        strategy(failures=(shown.failure,), brief=brief, prove=rendering.prove)
     return rendering.prompts
 
 
@@ -67,7 +67,7 @@ def recorded_failures(run: Path, contrasts: int) -> list[Shown]:
     for folder in sorted(run.glob("round-[0-9]*"), key=lambda path: int(path.name.split("-")[1])):
         mine, teach = Stage(folder / "mine"), Stage(folder / "teach")
         rows = [row for row in mine.read("attempts.jsonl", Attempt) if row.example.split == "train"] if mine.done else []
-        taught = {row.failure_id: row for row in teach.read("taught.jsonl", Taught)} if teach.done else {}
+        taught = {name: row for row in teach.read("taught.jsonl", Taught) for name in row.failure_ids} if teach.done else {}
         failures = [Failure(attempt=row) for row in rows if row.verdict.correct is False]
         if contrasts:
             failures = with_contrasts(failures, [row for row in rows if row.verdict.correct], contrasts)

@@ -90,12 +90,14 @@ def _round(path: Path, number: int) -> dict[str, Any]:
     return {
         "number": number,
         "mined": counts(attempts),
-        "failures": len(taught),
+        "failures": len({name for row in taught for name in row.failure_ids}),
         "programs": sum(row.program is not None for row in taught),
-        "diagnosed": sum(row.diagnosis is not None and row.diagnosis.verdict == "error" for row in taught),
+        "diagnosed": len({name for row in taught if row.diagnosis and row.diagnosis.verdict == "error" for name in row.failure_ids}),
         "proven": proven(taught, attempts),
         "refused": tally(taught),
-        "at_fault": [row.failure_id for row in taught if row.diagnosis and row.diagnosis.verdict != "error"],
+        "at_fault": [
+            row.failure_ids[0] for row in taught if row.diagnosis and row.diagnosis.verdict != "error" and len(row.failure_ids) == 1
+        ],
         "skills": dict(skills.most_common()),
         "samples": assembled.facts()["samples"],
         "replay": assembled.facts()["replay"],
@@ -286,7 +288,7 @@ def _round_page(row: dict[str, Any], path: Path) -> str:
     tone = "good" if decision["accepted"] else "bad"
     facts = {
         "mined": outcomes(mined),
-        "programs": f"{row['programs']} of {row['failures']} errors",
+        "programs": f"{row['programs']} from {row['failures']} errors",
         "diagnoses proven": f"{row['proven']} of {row['diagnosed']}: the misconception, as code, gives the target's very answer",
         "errors without a program": _tally(row["refused"]),
         "items at fault": ", ".join(row["at_fault"]) or "none",
@@ -323,10 +325,12 @@ def _lessons(path: Path, number: int, most: int = 12) -> str:
     out = []
     for row in [row for row in taught if row.program and row.program.id in samples][:most]:
         assert row.program and row.diagnosis
-        attempt, sample = by_failure[row.failure_id], samples[row.program.id]
+        first, *others = row.program.anchors
+        attempt, sample = by_failure[first], samples[row.program.id]
+        beside = f" and {len(others)} like it" if others else ""
         out.append(
             f"<details><summary>{_text(row.diagnosis.skill)}: {_text(row.diagnosis.misconception[:160])}</summary>"
-            f"<p><b>Error</b> <code>{row.failure_id}</code></p><pre>{_text(attempt.example.question)}\n\n"
+            f"<p><b>Error</b> <code>{first}</code>{beside}</p><pre>{_text(attempt.example.question)}\n\n"
             f"answered: {_text(attempt.response)}\n\ngold: {_text(attempt.example.answer)}</pre><p>{_text(row.diagnosis.evidence)}</p>"
             f"<p><b>Program</b> <code>{row.program.id}</code></p><pre>{_text(row.program.source)}</pre>"
             f"<p><b>A row</b> <code>{sample.id}</code></p><pre>{_text(asked(sample))}\n\n{_text(sample.solution)}\n\n"

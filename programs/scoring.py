@@ -229,7 +229,7 @@ class Measure:
         if look:
             total += MISSED * (missed or 0.0) + DISTINCT * look.distinct / ROWS + CHEAP * TOKENS / (TOKENS + tokens)
         return Score(
-            failure_id=taught.failure_id,
+            failure_id=taught.failure_ids[0],
             score=total / self._most,
             passed=program is not None,
             checks=checks,
@@ -300,7 +300,7 @@ class Lesson(dspy.Module):
             self.measure.watch()
             with dspy.context(adapter=adapter), calling(lm):
                 taught = self.strategy(
-                    failure=self.measure.failures[failure],
+                    failures=(self.measure.failures[failure],),
                     brief=member(self.measure.task, self.measure.failures[failure].attempt.example.task).brief,
                     prove=lambda program: self.measure.prove(program, self.measure.failures[failure]),
                 )

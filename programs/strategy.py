@@ -1,4 +1,4 @@
-"""Strategies: dspy.Modules that turn a failure into a program. Compose one from a Diagnose and a Write.
+"""Strategies: dspy.Modules that turn failures into programs. Compose one from a Diagnose and a Write.
 
 `LearnFromError` and `LearnFromContrast` are the two of "LLMs-as-Instructors" (arXiv 2407.00497).
 """
@@ -6,6 +6,7 @@
 import importlib.util
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from .write import Prove, Write
 
 
 class Strategy(dspy.Module):
-    """Diagnose a failure, then write a program for it. The two predictors inside are what prompt optimizers find."""
+    """Diagnose failures that are taught together, then write a program for them. The predictors inside are what prompt optimizers find."""
 
     def __init__(self, diagnose: Diagnose, write: Write, contrasts: int = 0):
         """`contrasts`: how many solved neighbours each failure brings along."""
@@ -33,16 +34,21 @@ class Strategy(dspy.Module):
         self.write = write
         self.contrasts = contrasts
 
-    def forward(self, failure: Failure, brief: str, prove: Prove) -> Taught:
-        """Both steps. An item that is itself at fault (`reference_wrong`, `ambiguous`) teaches nothing and gets no program."""
+    def groups(self, failures: Sequence[Failure]) -> list[tuple[Failure, ...]]:
+        """The failures as they are taught: each alone, unless a strategy puts several together."""
+        return [(failure,) for failure in failures]
+
+    def forward(self, failures: Sequence[Failure], brief: str, prove: Prove) -> Taught:
+        """Both steps, for one of `groups`. An item that is itself at fault (`reference_wrong`, `ambiguous`) gets no program."""
+        ids = tuple(failure.id for failure in failures)
         try:
-            diagnosis = self.diagnose(failure=failure, brief=brief, strategy=type(self).__name__)
+            diagnosis = self.diagnose(failures=failures, brief=brief, strategy=type(self).__name__)
         except AdapterParseError as error:
-            return Taught(failure_id=failure.id, diagnosis=None, program=None, rejections=(rejection(failure.id, error),))
+            return Taught(failure_ids=ids, diagnosis=None, program=None, rejections=(rejection(ids[0], error),))
         if diagnosis.verdict != "error":
             refusal = Rejection(of=diagnosis.id, kind="diagnosis", check=diagnosis.verdict, reason=diagnosis.misconception)
-            return Taught(failure_id=failure.id, diagnosis=diagnosis, program=None, rejections=(refusal,))
-        return self.write(failure=failure, diagnosis=diagnosis, brief=brief, prove=prove)
+            return Taught(failure_ids=ids, diagnosis=diagnosis, program=None, rejections=(refusal,))
+        return self.write(failures=failures, diagnosis=diagnosis, brief=brief, prove=prove)
 
     def save(self, path: str | Path, *_: Any, **__: Any) -> None:
         """Write instructions and demonstrations as JSON in DSPy's own form, whole or not at all; never a model, its address or its key."""

@@ -72,7 +72,7 @@ class Lineage:
             "id": name,
             "program": taught.program.model_dump(mode="json"),
             "diagnosis": taught.diagnosis.model_dump(mode="json"),
-            "errors": [self._error(failure) for failure in taught.diagnosis.failure_ids],
+            "errors": [self._error(failure) for failure in taught.program.anchors],
         }
 
     def _error(self, name: str) -> dict[str, Any]:
@@ -122,8 +122,9 @@ class Lineage:
         rows = []
         for number, sample in self.samples.values():
             taught = self.taught.get(sample.program_id)
-            attempt = self.failures.get(taught.failure_id) if taught else None
-            if taught and taught.diagnosis and attempt and attempt.example.skill == skill:
+            anchors = taught.program.anchors if taught and taught.program else ()
+            skills = {self.failures[name].example.skill for name in anchors if name in self.failures}
+            if taught and taught.diagnosis and skill in skills:
                 rows.append((number, sample, taught.diagnosis.misconception))
         told = Counter(misconception for _, _, misconception in rows).most_common(3)
         return {

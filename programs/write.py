@@ -1,6 +1,6 @@
 """The step from a diagnosis to a program that passes the checks: write, prove, and repair at most N times."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
@@ -8,7 +8,7 @@ from dspy.utils.exceptions import AdapterParseError
 from ..sandbox import MODULES
 from ..signatures.records import Diagnosis, Failure, Rejection, SampleProgram, Taught
 from ..signatures.teach import CONTRACTS, RepairProgram, WriteProgram
-from .diagnose import reference_text
+from .diagnose import failures_text, reference_text
 from .instructor import rejection
 from .kinds import kind_of
 
@@ -25,8 +25,9 @@ class Write(dspy.Module):
         self.repair = dspy.Predict(repair)
         self.repairs = repairs
 
-    def forward(self, failure: Failure, diagnosis: Diagnosis, brief: str, prove: Prove) -> Taught:
-        """At most 1 + `repairs` calls."""
+    def forward(self, failures: Sequence[Failure], diagnosis: Diagnosis, brief: str, prove: Prove) -> Taught:
+        """At most 1 + `repairs` calls. Of several failures a program claims those whose ids it names; each of them must be rebuilt."""
+        failure = failures[0]
         example = failure.attempt.example
         kind = kind_of(example).name
         shown = {
@@ -40,7 +41,10 @@ class Write(dspy.Module):
             "misconception": diagnosis.misconception,
             "teach": diagnosis.teach,
             "boundary": diagnosis.boundary,
+            "failures": failures_text(failures),
         }
+        wanted = self.write.signature.input_fields
+        shown = {name: value for name, value in shown.items() if name in wanted}
         refused: list[SampleProgram] = []
         rejections: list[Rejection] = []
         passed: SampleProgram | None = None
@@ -63,7 +67,7 @@ class Write(dspy.Module):
             program = SampleProgram(
                 diagnosis_id=diagnosis.id,
                 source=source + "\n",
-                anchors=(failure.id,),
+                anchors=tuple(one.id for one in failures if one.id in source) or (failure.id,),
                 skill=diagnosis.skill,
                 attempt=attempt,
                 kind=kind,
@@ -75,4 +79,5 @@ class Write(dspy.Module):
                 break
             refused.append(program)
             rejections.append(refusal)
-        return Taught(failure_id=failure.id, diagnosis=diagnosis, program=passed, refused=tuple(refused), rejections=tuple(rejections))
+        ids = tuple(one.id for one in failures)
+        return Taught(failure_ids=ids, diagnosis=diagnosis, program=passed, refused=tuple(refused), rejections=tuple(rejections))

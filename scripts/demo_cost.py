@@ -26,7 +26,7 @@ def main(folder: str, count: int) -> None:
             failure = shown.failure
             with instructed_by(offline_lm()), dspy.context(trace=[]):
                 taught = strategy(
-                    failure=failure,
+                    failures=(failure,),
                     brief=task.brief,
                     prove=lambda program, failure=failure: prove(program, [failure], task, sandbox, Limits()),
                 )

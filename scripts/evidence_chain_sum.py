@@ -97,7 +97,7 @@ def page(work: Path) -> str:
     first = next(row for row in taught if row.program)
     assert first.program and first.diagnosis
     mined = Stage(path / "round-1/mine").read("attempts.jsonl", Attempt)
-    attempt = next(a for a in mined if Failure(attempt=a).id == first.failure_id)
+    attempt = next(a for a in mined if Failure(attempt=a).id == first.failure_ids[0])
     drawn = random.Random(0).sample([s for s in samples if s.program_id == first.program.id], 2)
     lines += ["", "## From an error to a row", "", "```", f"question: {attempt.example.question}", f"answered: {attempt.response!r}"]
     lines += [f"gold: {attempt.example.answer}", f"diagnosis: {first.diagnosis.misconception}"]

@@ -88,7 +88,7 @@ def main(folder: Path) -> None:
             refusals += [(name, f"instructor: {reason}", count) for reason, count in made["programs"]["reasons"].items()]
             for row in spread(taught, SHOWN.get(name, 0)):
                 sample = next((sample for sample in rows if row.program and sample.program_id == row.program.id), None)
-                ten += story(len(ten and [line for line in ten if line.startswith("###")]) + 1, attempts[row.failure_id], row, sample)
+                ten += story(len(ten and [line for line in ten if line.startswith("###")]) + 1, attempts[row.failure_ids[0]], row, sample)
             print(*table[-1], file=sys.stderr)
     mistral = [row for row in table if row[0].startswith("Mistral")]
     errors, passed = sum(row[6] for row in mistral), sum(row[7] for row in mistral)

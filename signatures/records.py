@@ -190,9 +190,11 @@ class Rejection(Record):
 
 
 class Taught(Record):
-    """What a strategy made of one failure: its diagnosis, the program that passed the checks, and every refusal on the way."""
+    """What a strategy made of one failure, or of several that were taught together: the diagnosis, the program that passed the checks, and
+    every refusal on the way."""
 
-    failure_id: str
+    failure_ids: tuple[str, ...]
+    """What the instructor was shown; those that the program rebuilds are its anchors."""
     diagnosis: Diagnosis | None
     """None when the instructor's answer could not be read."""
     program: SampleProgram | None

@@ -211,7 +211,7 @@ def test_lineage_goes_from_a_row_to_its_error_and_from_an_item_to_rows_of_its_sk
     parent = next(row for row in taught if row["program"] and row["program"]["id"] == sample["program_id"])
     assert f"sample {sample['id']}: round 1" in told
     assert f"program {sample['program_id']}" in told
-    assert f"error {parent['failure_id']}" in told
+    assert f"error {parent['failure_ids'][0]}" in told
     assert parent["diagnosis"]["misconception"] in told
     attempts = [json.loads(line) for line in (run / "round-1/mine/attempts.jsonl").open()]
     error = next(row for row in attempts if row["example"]["id"] in told)
@@ -251,7 +251,7 @@ def test_lineage_as_a_document_holds_the_records_themselves(finished):
     parent = next(row for row in taught if row["program"] and row["program"]["id"] == sample["program_id"])
     assert document["program"]["diagnosis"] == parent["diagnosis"]
     (error,) = document["program"]["errors"]
-    assert error["id"] == parent["failure_id"]
+    assert error["id"] == parent["failure_ids"][0]
     assert said("trace", run, error["id"]) == error
     base = json.loads((run / "result.json").read_bytes())["before"]
     item = json.loads((run / "evaluate" / base / "sums-test/attempts.jsonl").open().readline())

@@ -49,7 +49,7 @@ def make_run(path: Path, decisions: tuple[bool, ...] = (True,), method: str = "f
             sample = Sample(program_id=program.id, seed=0, index=0, level=3, question="1 + 1?", solution="1 + 1 = 2", answer="2")
             run.stage(f"{folder}/mine").finish({"attempts.jsonl": [wrong]})
             run.stage(f"{folder}/teach").finish(
-                {"taught.jsonl": [Taught(failure_id=failure.id, diagnosis=diagnosis, program=program)]}, failures=1
+                {"taught.jsonl": [Taught(failure_ids=(failure.id,), diagnosis=diagnosis, program=program)]}, failures=1
             )
             rows = {"samples.jsonl": [sample], "rejections.jsonl": [], "rows.jsonl": []}
             run.stage(f"{folder}/assemble").finish(rows, samples=1, replay=3)

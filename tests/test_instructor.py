@@ -565,16 +565,18 @@ def test_a_cap_inside_a_stage_keeps_its_rows_and_ends_its_calls_and_the_rest_is_
         loop = Cycle(config, tmp_path / folder, say=lambda line: None)
         part = tmp_path / folder / "round-1/teach/taught.jsonl.part"
 
-        def strategy(failure, brief, prove):
+        def strategy(failures, brief, prove):
+            (failure,) = failures
             asked.append(failure.id)
             while (written := part.read_bytes().count(b"\n")) < min(len(asked) - 2, most):  # the two under way; others are written soon
                 time.sleep(0.001)
             if written >= most:
                 loop.ledger.budget = Budget(max_time=60, started=time.monotonic() - 61)
-            return Taught(failure_id=failure.id, diagnosis=None, program=None)
+            return Taught(failure_ids=(failure.id,), diagnosis=None, program=None)
 
         loop.strategy = strategy
         strategy.contrasts = 0
+        strategy.groups = lambda failures: [(failure,) for failure in failures]
         with loop:
             loop.run(until="teach")
         return (tmp_path / folder / "round-1/teach/taught.jsonl").read_bytes()
@@ -636,7 +638,7 @@ def test_a_real_run_stays_between_low_and_high(strategy):
     assert before.usd is None
     with OpenAIServer(script) as server, Ledger(None) as ledger, instructed_by(opened(server, ledger, max_tokens=4000)):
         for failure in FAILURES:
-            assert strategy(failure=failure, brief="sums", prove=lambda program: None).program
+            assert strategy(failures=(failure,), brief="sums", prove=lambda program: None).program
         spent = total(ledger)
     assert (spent["calls"], spent["approximated"]) == (10, 10)
     for name in ("calls", "tokens_in", "tokens_out"):

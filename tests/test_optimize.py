@@ -198,7 +198,7 @@ def test_the_score_climbs_the_checks_anchored_first_and_then_pays_for_hard_rows(
         measure._look = lambda program: seen
         refusal = Rejection(of=program.id, kind="program", check=check or "runs", reason="because of x")
         kept = {"program": None, "refused": (program,), "rejections": (refusal,)} if check else {"program": program}
-        return measure.score(Taught(failure_id=failure.id, diagnosis=diagnosis, **kept), 1000)
+        return measure.score(Taught(failure_ids=(failure.id,), diagnosis=diagnosis, **kept), 1000)
 
     ladder = [scored(name).score for name in names]
     assert ladder == sorted(ladder) and len(set(ladder)) == len(ladder)
@@ -210,7 +210,10 @@ def test_the_score_climbs_the_checks_anchored_first_and_then_pays_for_hard_rows(
     assert "Ann has 3 pens." in easy.feedback and "fails 2 of 8" in easy.feedback
     assert "refused by the check `anchored`: because of x" in scored("anchored").feedback
     unread = Taught(
-        failure_id=failure.id, diagnosis=None, program=None, rejections=(Rejection(of="f", kind="diagnosis", check="readable", reason="?"),)
+        failure_ids=(failure.id,),
+        diagnosis=None,
+        program=None,
+        rejections=(Rejection(of="f", kind="diagnosis", check="readable", reason="?"),),
     )
     assert measure.score(unread, 10).score == 0
 

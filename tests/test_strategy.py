@@ -8,14 +8,15 @@ from dspy.utils import DummyLM
 
 from errata.programs import Cycle, LearnFromContrast, LearnFromError, Strategy, load_config, with_contrasts
 from errata.programs.config import CycleConfig, GenerateSettings
+from errata.programs.cycle import tally
 from errata.programs.diagnose import Diagnose
 from errata.programs.instructor import instructed_by
 from errata.programs.prompt import Shown, prompts
 from errata.programs.strategy import load_strategy, pinned
 from errata.programs.write import Write
 from errata.signatures.errors import RunError, UsageError
-from errata.signatures.records import Attempt, Example, Failure, Rejection, Verdict
-from errata.signatures.teach import DiagnoseError
+from errata.signatures.records import Attempt, Example, Failure, Rejection, SampleProgram, Taught, Verdict
+from errata.signatures.teach import DiagnoseError, WriteProgram
 
 
 def attempt(question, answer, response, correct):
@@ -39,7 +40,7 @@ def program(text, refusal=""):
 def taught(strategy, answers, prove=lambda program: None, failure=FAILURE):
     lm = DummyLM(answers)
     with instructed_by(lm):
-        result = strategy(failure=failure, brief="sums", prove=prove)
+        result = strategy(failures=(failure,), brief="sums", prove=prove)
     return result, lm.history
 
 
@@ -145,6 +146,57 @@ def test_a_new_strategy_is_a_signature_handed_down():
     assert "Explain the error by an analogy." in calls[0]["messages"][0]["content"]
 
 
+class AndOthers(DiagnoseError):
+    """Name what several errors have in common."""
+
+    failures: str = dspy.InputField()
+
+
+class WriteForSeveral(WriteProgram):
+    """Write one program for several errors."""
+
+    failures: str = dspy.InputField()
+
+
+class Pairs(Strategy):
+    def __init__(self):
+        super().__init__(Diagnose(AndOthers), Write(WriteForSeveral))
+
+    def groups(self, failures):
+        return [tuple(failures[i : i + 2]) for i in range(0, len(failures), 2)]
+
+
+def test_several_failures_share_a_diagnosis_and_a_program_that_claims_those_it_names():
+    other = Failure(attempt=attempt("Bea has 2 bags of 9 nuts and loses 1.", "17", "19", False))
+    third = Failure(attempt=attempt("Cal has 2 bags of 8 nuts and loses 1.", "15", "17", False))
+    lm = DummyLM([DIAGNOSIS, program(f"ANCHORS = {{'{FAILURE.id}': {{}}, '{third.id}': {{}}}}")])
+    with instructed_by(lm):
+        result = Pairs()(failures=(FAILURE, other, third), brief="sums", prove=lambda program: None)
+    assert result.failure_ids == result.diagnosis.failure_ids == (FAILURE.id, other.id, third.id)
+    assert result.program.anchors == (FAILURE.id, third.id)
+    for entry in lm.history:
+        assert f"2. id {other.id}\nQuestion: Bea has 2 bags of 9 nuts and loses 1.\nReference: worked 17" in shown(entry)
+
+
+def test_what_a_program_of_several_failures_does_not_claim_is_taught_alone(tmp_path):
+    class FirstOfEach(Pairs):
+        def forward(self, failures, brief, prove):
+            ids = tuple(failure.id for failure in failures)
+            made = SampleProgram(diagnosis_id="d", source="", anchors=ids[:1]) if len(ids) > 1 else None
+            refused = () if made else (Rejection(of="d", kind="diagnosis", check="ambiguous", reason=""),)
+            return Taught(failure_ids=ids, diagnosis=None, program=made, rejections=refused)
+
+    config = load_config(overrides={"errors": "all", "items.train": 4})
+    with Cycle(config, tmp_path / "run", lambda line: None) as loop:
+        loop.strategy = FirstOfEach()
+        mined = loop.mine(1, config.target)
+        a, b, c, d = (failure.id for failure in mined.failures)
+        rows = loop.teach(1, mined)
+        assert [row.failure_ids for row in rows] == [(a, b), (c, d), (b,), (d,)]
+        assert tally(rows) == {"ambiguous": 2}
+        assert loop.teach(1, mined) == rows
+
+
 def test_optimizers_find_every_predictor_and_state_is_plain_json(tmp_path):
     strategy = LearnFromContrast()
     assert {name for name, _ in strategy.named_predictors()} == {"diagnose.predict", "write.write", "write.repair"}
@@ -164,7 +216,7 @@ MINE = """
 from __future__ import annotations
 
 from errata.programs import Diagnose, Strategy, Write
-from errata.signatures.teach import DiagnoseError
+from errata.signatures.teach import DiagnoseError, WriteProgram
 
 class InAnalogies(DiagnoseError):
     '''Explain the error by an analogy.'''
