@@ -33,7 +33,9 @@ Served = Annotated[
     str | None, typer.Option("--served", metavar="URL", help="OpenAI-compatible server that answers for the target; cycle wants vLLM.")
 ]
 Instructor = Annotated[str | None, typer.Option("--instructor", help="offline, or a model name as dspy.LM takes it.")]
-StrategyName = Annotated[str | None, typer.Option("--strategy", help="LearnFromError, LearnFromContrast or FILE.py:NAME.")]
+StrategyName = Annotated[
+    str | None, typer.Option("--strategy", help="A built-in strategy, e.g. LearnFromError, or FILE.py:NAME; an unknown name lists all.")
+]
 State = Annotated[str | None, typer.Option("--strategy-state", help="JSON of an optimized strategy, as errata optimize writes it.")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of every draw.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any config field, e.g. --set train.epochs=2. May be repeated.")]
@@ -351,7 +353,9 @@ def optimize(
 
 @app.command()
 def prompt(
-    strategy: Annotated[str, typer.Argument(help="LearnFromError, LearnFromContrast or FILE.py:NAME.")] = "LearnFromError",
+    strategy: Annotated[
+        str, typer.Argument(help="A built-in strategy, e.g. LearnFromError, or FILE.py:NAME; an unknown name lists all.")
+    ] = "LearnFromError",
     task: TaskName = None,
     failure: Annotated[str | None, typer.Option("--failure", help="Id of an error or item, or its beginning.")] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run whose errors and answers are shown; default: a train item.")] = None,

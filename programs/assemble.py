@@ -8,7 +8,7 @@ What is not here: running the target (the cycle does), and the text of a row (th
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import cycle, islice, zip_longest
 from typing import NamedTuple
 
@@ -95,6 +95,20 @@ def assemble(
         if len(kept) >= total or not live:
             break
     return Assembly(kept, rejections)
+
+
+def checked(rows: Iterable[Sample], total: int, checks: Sequence[tuple[str, RowCheck]]) -> Assembly:
+    """The first `total` rows that pass the checks, and the refusals on the way."""
+    made = Assembly([], [])
+    for sample in rows:
+        if len(made.samples) == total:
+            break
+        refusal = first_refusal(sample, checks)
+        if refusal:
+            made.rejections.append(refusal)
+        else:
+            made.samples.append(sample)
+    return made
 
 
 def first_refusal(sample: Sample, checks: Sequence[tuple[str, RowCheck]]) -> Rejection | None:

@@ -39,17 +39,18 @@ from ..tasks import Task, load_task, member, parts
 from ..trainers import open_target
 from ..trainers.settings import TargetSettings
 from .agree import QUESTIONS, Agree, agreed
-from .assemble import Assembly, assemble, draw_rows, draws, replay, replay_count, train_rows
+from .assemble import Assembly, assemble, checked, draw_rows, draws, replay, replay_count, train_rows
 from .checks import prove, row_checks, targeted
 from .config import CycleConfig
 from .contrast import with_contrasts
 from .evaluate import counts, evaluate
 from .gate import decide
 from .instructor import calling, instructed_by, open_instructor
-from .kinds import example_of, kind_of
+from .kinds import example_of, kind_of, sample_of
 from .ledger import Budget, Estimate, Ledger, estimate
 from .rundir import RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
-from .strategy import load_strategy, pinned
+from .strategies import load_strategy
+from .strategy import pinned
 from .style import styles
 
 T = TypeVar("T")
@@ -61,7 +62,10 @@ PROBE_SEED = -2
 
 class Mined(NamedTuple):
     failures: list[Failure]
+    """What is taught from: errors, or what else the strategy asks for."""
     solved: list[Attempt]
+    items: list[Example]
+    """All train items of the round."""
 
 
 class Probed(NamedTuple):
@@ -129,7 +133,13 @@ class Cycle:
             raise UsageError(f"there is no step {until!r}; choose one of {', '.join(STEPS)}")
         recorded = self.config.errors == "recorded"
         # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
-        if until != "mine" and self.task.kind in ("choice", "code") and self.config.instructor.model == "offline" and not recorded:
+        if (
+            until != "mine"
+            and self.task.kind in ("choice", "code")
+            and self.config.instructor.model == "offline"
+            and not recorded
+            and (self.strategy.source != "none")
+        ):
             raise UsageError(
                 f"the embedded instructor teaches arithmetic word problems, not {self.task.kind}: name another for {self.task.name}, e.g. "
                 "--instructor openai/gpt-5-mini; `errata evaluate` needs none"
@@ -199,6 +209,7 @@ class Cycle:
         examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + 1)
         tried = [Attempt.unanswered(item).model_copy(update={"response": item.solution or item.answer}) for item in examples[:24]]
         failures = [Failure(attempt=row, contrasts=tuple(tried[: self.strategy.contrasts])) for row in tried]
+        failures = failures if self.strategy.source != "none" else []
         count = len(examples) if most is None else min(most, len(examples))
         return self._estimated(failures, count)
 
@@ -215,12 +226,14 @@ class Cycle:
 
     def _rows(self, programs: int) -> int:
         """Generated rows of a round."""
-        return self.config.generate.rows or (8 * programs if self.config.errors == "all" else 1000)
+        return self.config.generate.rows or (8 * programs if programs and self.config.errors == "all" else 1000)
 
     # ---- the steps of a round
 
     def mine(self, number: int, target: TargetSettings) -> Mined:
-        """The target's attempts at train items: failures to teach from, and what it solved. Unjudged attempts are neither."""
+        """The target's attempts at train items: failures to teach from, and what it solved. Unjudged attempts are neither.
+
+        A strategy that is not taught from errors gets as many items at random."""
         stage = self.run_dir.stage(f"round-{number}/mine")
         if self.config.errors == "recorded" and number == 1:
             if not stage.done:
@@ -238,11 +251,17 @@ class Cycle:
         failures = list({row.id: row for row in (Failure(attempt=row) for row in rows if row.verdict.correct is False)}.values())
         solved = [row for row in rows if row.verdict.correct]
         most = self.config.generate.failures
-        if most is not None and most < len(failures):
-            failures = random.Random(f"failures:{self.config.seed}:{number}").sample(failures, most)
+        items = list({row.example.id: row.example for row in rows}.values())
+        rng = random.Random(f"failures:{self.config.seed}:{number}")
+        count = len(failures) if most is None else min(most, len(failures))
+        if self.strategy.source != "errors":
+            drawn = rng.sample(items, count) if self.strategy.source == "train" else []
+            return Mined([Failure(attempt=Attempt.unanswered(item)) for item in drawn], solved, items)
+        if count < len(failures):
+            failures = rng.sample(failures, count)
         if self.strategy.contrasts:
             failures = with_contrasts(failures, solved, self.strategy.contrasts)
-        return Mined(failures, solved)
+        return Mined(failures, solved, items)
 
     def train_items(self, number: int) -> list[Example]:
         """Train items of a round, without those whose question is also a dev, test or guard item."""
@@ -276,8 +295,8 @@ class Cycle:
             produce = lambda missing: self.counted(title, in_flight(one, missing, self.config.instructor.in_flight), len(missing))  # noqa: E731
             return stage.collect("taught.jsonl", groups, lambda group: "+".join(failure.id for failure in group), produce, Taught)
 
+        groups = self.strategy.groups(failures)
         with instructed_by(lm):
-            groups = self.strategy.groups(failures)
             rows = teach(groups)
             left = untaught(rows)
             alone = [(failure,) for group in groups if len(group) > 1 for failure in group if failure.id in left]
@@ -296,7 +315,7 @@ class Cycle:
     def probe(self, number: int, target: TargetSettings, library: Mapping[str, SampleProgram]) -> Probed:
         """Let the target try a few rows of each program of the library."""
         count = self.config.generate.probe
-        if not count or self.config.errors != "target":
+        if not count or self.config.errors != "target" or self.strategy.source != "errors":
             return Probed(dict.fromkeys(library, 1.0), [])
         stage = self.run_dir.stage(f"round-{number}/probe")
         examples: dict[str, list[Example]] = {}
@@ -334,12 +353,20 @@ class Cycle:
         made = Assembly([], [])
         held_out = 0
         masses = probed.masses
-        if masses:
+        total = self._rows(len(masses))
+        items = self.strategy.items(self.task, mined.items, total, seed)
+        if masses or items:
             others = self.held_out
             held_out = len(others)
             checks = row_checks(self.task, others, generate.skip)
-            total = self._rows(len(masses))
-            made = self._agreed(number, stage, assemble(library, masses, total, seed, generate.levels, checks, self.sandbox, self.limits))
+            made = checked((sample_of(item, seed, index) for index, item in enumerate(items)), total, checks)
+        if masses:
+            left = total - len(made.samples)
+            drawn = assemble(library, masses, left, seed, generate.levels, checks, self.sandbox, self.limits)
+            drawn = self._agreed(number, stage, drawn)
+            made = Assembly(made.samples + drawn.samples, made.rejections + drawn.rejections)
+        elif items and len(made.samples) < total:
+            self.say(f"round {number}: {len(made.samples)} of {total} rows: task {self.task.name} has no more items of its own to give")
         count = replay_count(len(made.samples), generate.replay)
         # a contrast works on both sides of the boundary: half of its replay are the solved neighbours of the errors
         near = {row.id: row for failure in mined.failures for row in failure.contrasts}
@@ -562,6 +589,17 @@ class Cycle:
                 self.say(f"{title}: {number} of {total}, {rate:.3g} a second, about {(total - number) / rate:.0f} s left")
 
 
+def wrong_attempts(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
+    """The wrong ones by the id of their failure."""
+    return {Failure(attempt=row).id: row for row in attempts if row.verdict.correct is False}
+
+
+def unanswered_items(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
+    """Their items as errors without an answer, by the id of the failure: what a strategy is taught from that takes `train` items."""
+    blank = (Attempt.unanswered(row.example) for row in attempts)
+    return {Failure(attempt=row).id: row for row in blank}
+
+
 def untaught(rows: Sequence[Taught]) -> dict[str, Rejection | None]:
     """The failures that no kept program rebuilds, by id, each with the refusal that had the last word."""
     claimed = {name for row in rows if row.program for name in row.program.anchors}
@@ -578,7 +616,7 @@ def proven(taught: Iterable[Taught], attempts: Iterable[Attempt]) -> int:
 
     The check `telling` refuses a program whose wrong() gives another, so having one is the proof, where the target's answer was readable.
     """
-    readable = {Failure(attempt=row).id for row in attempts if row.verdict.correct is False and row.verdict.extracted is not None}
+    readable = {name for name, row in wrong_attempts(attempts).items() if row.verdict.extracted is not None}
     claimed = (row.program.anchors for row in taught if row.program and re.search(r"^def wrong\(", row.program.source, re.MULTILINE))
     return len(readable.intersection(chain.from_iterable(claimed)))
 

@@ -66,6 +66,10 @@ class Number:
         """The row as an item of the task."""
         return Example(task=task.name, split="train", question=row["question"], answer=row["answer"])
 
+    def fields(self, example: Example) -> Row:
+        """An item of a task as the fields of a Sample: `example` the other way round."""
+        return {"question": example.question, "solution": example.solution, "answer": example.answer}
+
     def consistent(self, task: Task, row: Row) -> str | None:
         """The completion that would be trained on is judged right for the row's own answer."""
         verdict = task.verdict(self.example(task, row), task.completion(row["solution"], row["answer"]))
@@ -169,6 +173,9 @@ class Choice(Number):
         shown = choice.question(row["question"], row["choices"])
         meta = {"choices": row["choices"], "stem": row["question"]}
         return Example(task=task.name, split="train", question=shown, answer=row["answer"], meta=meta)
+
+    def fields(self, example: Example) -> Row:
+        return super().fields(example) | {"question": self.stem(example), "choices": example.meta["choices"]}
 
     def consistent(self, task: Task, row: Row) -> str | None:
         said = choice.read(row["solution"], row["choices"])
@@ -343,6 +350,9 @@ def complete(row):
         meta = {"entry_point": row["entry_point"], "test": row["tests"], "prompt": prompt}
         return Example(task=task.name, split="train", question=question.strip(), answer=row["answer"], meta=meta)
 
+    def fields(self, example: Example) -> Row:
+        return super().fields(example) | {"entry_point": example.meta["entry_point"], "tests": example.meta["test"]}
+
     def consistent(self, task: Task, row: Row) -> str | None:
         verdict = task.verdict(self.example(task, row), task.completion(row["solution"], row["answer"]))
         if verdict.correct:
@@ -380,6 +390,11 @@ def kind_of(example: Example) -> Number:
 def example_of(task: Task, sample: Sample) -> Example:
     """A sample as an item of the task that it was made for."""
     return kind_of_sample(sample).example(member(task, sample.task), sample.model_dump())
+
+
+def sample_of(example: Example, seed: int, index: int) -> Sample:
+    """An item of the task as a row to train on, where no program made it."""
+    return Sample(program_id="", seed=seed, index=index, level=3, item=example.id, **kind_of(example).fields(example))
 
 
 def asked(sample: Sample) -> str:

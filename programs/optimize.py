@@ -43,7 +43,8 @@ from .offline import offline_lm
 from .prompt import recorded_failures
 from .rundir import disk_errors, read_json, to_json, write_atomic
 from .scoring import Halt, Journal, Lesson, Measure, Score, examples, halting, score_only, with_feedback
-from .strategy import Strategy, load_strategy, pinned
+from .strategies import load_strategy
+from .strategy import Strategy, pinned
 
 OPTIMIZERS = ("gepa", "mipro", "bootstrap", "simba")
 PRESETS = {"light": 6, "medium": 12, "heavy": 24}

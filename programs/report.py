@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..signatures.errors import RunError
-from ..signatures.records import Attempt, Failure, GateDecision, Rejection, Sample, Taught
-from .cycle import asserted, proven, tally
+from ..signatures.records import Attempt, GateDecision, Rejection, Sample, Taught
+from .cycle import asserted, proven, tally, unanswered_items, wrong_attempts
 from .evaluate import by_skill, counts, share
 from .gate import paired
 from .kinds import asked
@@ -62,7 +62,7 @@ def build(path: Path) -> dict[str, Any]:
 
 def _not_checked(rounds: Sequence[dict[str, Any]], skipped: Sequence[str]) -> list[str]:
     open_facts = sum(row["asserted"]["rows"] - row["asserted"]["agreed"] for row in rounds)
-    computed = sum(row["samples"] - row["asserted"]["rows"] for row in rounds)
+    computed = sum(row["samples"] - row["asserted"]["rows"] - row["items"] for row in rounds)
     told = ([COMPUTED] if computed else []) + ([ASSERTED.format(open_facts)] if open_facts else [])
     return told + [SKIPPED.format(name) for name in skipped]
 
@@ -81,6 +81,7 @@ def _round(path: Path, number: int) -> dict[str, Any]:
     taught = Stage(folder / "teach").read("taught.jsonl", Taught)
     assembled = Stage(folder / "assemble")
     rejections = assembled.read("rejections.jsonl", Rejection)
+    samples = assembled.read("samples.jsonl", Sample)
     decision = Stage(folder / "gate").read("decision.jsonl", GateDecision)[0]
     manifest = folder / "train" / "manifest.json"
     train = read_json(manifest)["report"] if manifest.exists() else None
@@ -102,7 +103,8 @@ def _round(path: Path, number: int) -> dict[str, Any]:
         "samples": assembled.facts()["samples"],
         "replay": assembled.facts()["replay"],
         "style": assembled.facts().get("style", {}),
-        "asserted": asserted(assembled.read("samples.jsonl", Sample)),
+        "asserted": asserted(samples),
+        "items": sum(row.item is not None for row in samples),
         "programs_refused_by_probe": sum(refused.values()) - refused["agreed"],
         "programs_refused_by_solves": refused["agreed"],
         "rows_refused": dict(Counter(row.check for row in rejections if row.kind == "sample").most_common()),
@@ -321,7 +323,7 @@ def _lessons(path: Path, number: int, most: int = 12) -> str:
     samples: dict[str, Sample] = {}
     for sample in Stage(path / f"round-{number}" / "assemble").read("samples.jsonl", Sample):
         samples.setdefault(sample.program_id, sample)
-    by_failure = {Failure(attempt=row).id: row for row in attempts if row.verdict.correct is False}
+    by_failure = unanswered_items(attempts) | wrong_attempts(attempts)
     out = []
     for row in [row for row in taught if row.program and row.program.id in samples][:most]:
         assert row.program and row.diagnosis

@@ -3,21 +3,20 @@
 `LearnFromError` and `LearnFromContrast` are the two of "LLMs-as-Instructors" (arXiv 2407.00497).
 """
 
-import importlib.util
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.saving import get_dependency_versions
 
 from ..signatures.errors import UsageError
-from ..signatures.records import Failure, Rejection, Taught, content_hash
+from ..signatures.records import Example, Failure, Rejection, Taught, content_hash
 from ..signatures.teach import DiagnoseContrast, DiagnoseError
-from .config import CycleConfig, GenerateSettings
+from ..tasks import Task
+from .config import CycleConfig
 from .diagnose import Diagnose
 from .instructor import rejection
 from .rundir import to_json, write_atomic
@@ -26,6 +25,10 @@ from .write import Prove, Write
 
 class Strategy(dspy.Module):
     """Diagnose failures that are taught together, then write a program for them. The predictors inside are what prompt optimizers find."""
+
+    source: Literal["errors", "train", "none"] = "errors"
+    """What the cycle hands it: `errors`; as many `train` items at random, whether solved or not, as errors without an answer; or `none`.
+    Whether the target solves a program's rows already is asked of programs from errors only."""
 
     def __init__(self, diagnose: Diagnose, write: Write, contrasts: int = 0):
         """`contrasts`: how many solved neighbours each failure brings along."""
@@ -49,6 +52,12 @@ class Strategy(dspy.Module):
             refusal = Rejection(of=diagnosis.id, kind="diagnosis", check=diagnosis.verdict, reason=diagnosis.misconception)
             return Taught(failure_ids=ids, diagnosis=diagnosis, program=None, rejections=(refusal,))
         return self.write(failures=failures, diagnosis=diagnosis, brief=brief, prove=prove)
+
+    def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
+        """Items to train on as they are, with their reference solutions; none unless a strategy says otherwise.
+
+        The first `count` that pass the row checks are taken, programs fill the rest. `mined`: the train items that the target was asked."""
+        return []
 
     def save(self, path: str | Path, *_: Any, **__: Any) -> None:
         """Write instructions and demonstrations as JSON in DSPy's own form, whole or not at all; never a model, its address or its key."""
@@ -83,54 +92,6 @@ class LearnFromContrast(Strategy):
 
     def __init__(self, reference: bool = True, repairs: int = 2, contrasts: int = 3):
         super().__init__(Diagnose(DiagnoseContrast, reference=reference), Write(repairs=repairs), contrasts=contrasts)
-
-
-def load_strategy(settings: GenerateSettings) -> Strategy:
-    """The strategy that the config names, with its saved state: a built-in one, or `FILE.py:NAME`, a subclass of Strategy that takes no
-    arguments, or one made of it. The file is yours, and is run like other Python of yours. Raises UsageError for what cannot be used."""
-    strategy = _named(settings)
-    if settings.state is not None:
-        strategy.load(settings.state)
-    return strategy
-
-
-def _named(settings: GenerateSettings) -> Strategy:
-    if settings.strategy == "LearnFromError":
-        return LearnFromError(reference=settings.reference, repairs=settings.repairs)
-    if settings.strategy == "LearnFromContrast":
-        return LearnFromContrast(reference=settings.reference, repairs=settings.repairs, contrasts=settings.contrasts)
-    path, _, name = settings.strategy.rpartition(":")
-    if path.endswith(".py"):
-        return _from_file(Path(path).expanduser(), name)
-    raise UsageError(f"there is no strategy {settings.strategy!r}; choose LearnFromError, LearnFromContrast or FILE.py:NAME")
-
-
-def _from_file(path: Path, name: str) -> Strategy:
-    if not path.is_file():
-        raise UsageError(f"strategy {path}:{name}: there is no file {path}; paths start from where the command runs")
-    spec = importlib.util.spec_from_file_location(f"strategy_{path.stem}", path)
-    assert spec and spec.loader  # of a name that ends in .py
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # annotations that are strings are looked up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UsageError(f"strategy {path}:{name}: {path} fails with {_line(error)}") from error
-    found = getattr(module, name, None)
-    if isinstance(found, type) and issubclass(found, Strategy):
-        own: Any = found
-        try:
-            found = own()
-        except Exception as error:
-            raise UsageError(f"strategy {path}:{name}: making one fails with {_line(error)}") from error
-    if not isinstance(found, Strategy):
-        what = "is not there" if found is None else f"is {type(found).__name__}"
-        raise UsageError(f"strategy {path}:{name}: {name!r} {what}; give a subclass of errata.programs.Strategy, or one made of it")
-    return found
-
-
-def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def pinned(config: CycleConfig) -> CycleConfig:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..signatures.errors import UsageError
-from ..signatures.records import Attempt, Failure, Sample, Taught, TrainRow
+from ..signatures.records import Attempt, Sample, Taught, TrainRow
+from .cycle import unanswered_items, wrong_attempts
 from .kinds import asked
 from .rundir import Stage, read_config, read_json
 
@@ -26,11 +27,16 @@ class Lineage:
         self.samples: dict[str, tuple[int, Sample]] = {}
         self.taught: dict[str, Taught] = {}
         self.failures: dict[str, Attempt] = {}
+        self.mined: dict[str, Attempt] = {}
         for number, folder in enumerate(self.rounds, 1):
-            for row in _rows(folder / "mine", "attempts.jsonl", Attempt):
-                if row.verdict.correct is False:
-                    self.failures[Failure(attempt=row).id] = row
+            attempts = list(_rows(folder / "mine", "attempts.jsonl", Attempt))
+            self.mined |= {row.example.id: row for row in attempts}
+            self.failures |= wrong_attempts(attempts)
+            blank: dict[str, Attempt] = {}
             for taught in _rows(folder / "teach", "taught.jsonl", Taught):
+                if not self.failures.keys() >= set(taught.failure_ids):
+                    blank = blank or unanswered_items(attempts)
+                    self.failures |= {name: blank[name] for name in taught.failure_ids if name in blank}
                 if taught.program:
                     self.taught[taught.program.id] = taught
             for sample in _rows(folder / "assemble", "samples.jsonl", Sample):
@@ -61,7 +67,10 @@ class Lineage:
         number, sample = self.samples[name]
         used = any(row.source == name for row in _rows(self.path / f"round-{number}/assemble", "rows.jsonl", TrainRow))
         document = {"kind": "sample", "id": name, "round": number, "sample": sample.model_dump(mode="json"), "trained_on": used}
-        return document | {"program": self._program(sample.program_id)}
+        if sample.item is None:
+            return document | {"program": self._program(sample.program_id)}
+        attempt = self.mined.get(sample.item)
+        return document | {"program": None, "attempt": attempt.model_dump(mode="json") if attempt else None}
 
     def _program(self, name: str) -> dict[str, Any]:
         taught = self.taught.get(name)
@@ -126,7 +135,7 @@ class Lineage:
             skills = {self.failures[name].example.skill for name in anchors if name in self.failures}
             if taught and taught.diagnosis and skill in skills:
                 rows.append((number, sample, taught.diagnosis.misconception))
-        told = Counter(misconception for _, _, misconception in rows).most_common(3)
+        told = Counter(misconception for _, _, misconception in rows if misconception).most_common(3)
         return {
             "rows": len(rows),
             "samples": [{"round": number, "sample": sample.model_dump(mode="json")} for number, sample, _ in rows[:most]],
@@ -152,9 +161,19 @@ def _told_sample(document: dict[str, Any]) -> str:
         _block("answer", sample.answer) + (f" (the misconception answers {sample.wrong})" if sample.wrong is not None else ""),
         *([f"  it rests on a fact that the instructor asserts, {_confirmed(sample)}"] if sample.asserted else []),
         f"  trained on in round {document['round']}: {'yes' if document['trained_on'] else 'no'}",
-        _told_program(document["program"]),
+        _told_program(document["program"]) if sample.item is None else _told_own(document),
     ]
     return "\n".join(lines)
+
+
+def _told_own(document: dict[str, Any]) -> str:
+    """Of a row that no program made."""
+    attempt = document["attempt"]
+    if attempt is None:
+        return f"item {document['sample']['item']} of the task itself, which the target was not asked; no program made it"
+    said = f"  the target answered, read as {attempt['verdict']['extracted']} ({attempt['verdict']['reason']})"
+    lines = [f"item {attempt['example']['id']} of {_place(attempt['example'])}; no program made it", said]
+    return "\n".join([*lines, _block("response", attempt["response"])])
 
 
 def _confirmed(sample: Sample) -> str:

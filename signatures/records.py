@@ -152,9 +152,10 @@ class Sample(Record):
     """One generated problem. Row i depends on (source, seed, index, level) alone. Fields that only some kinds have are not written where
     they are empty."""
 
-    _identity = ("program_id", "seed", "index", "level")
+    _identity = ("program_id", "seed", "index", "level", "item")
 
     program_id: str
+    """Empty for an item of the task itself."""
     seed: int
     index: int
     level: int
@@ -172,7 +173,9 @@ class Sample(Record):
     tests: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """Code only: `check(candidate)` over values that the solution gave when it was run."""
     task: str = Field(default="", exclude_if=lambda name: not name)
-    """Its program's."""
+    """Its program's, or its item's."""
+    item: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Id of the task's own item that this row is, where no program made it (errata.programs.controls)."""
     asserted: bool = Field(default=False, exclude_if=lambda value: not value)
     """The answer rests on a fact that the instructor asserts, which running the program does not prove."""
     agreed: bool = Field(default=False, exclude_if=lambda value: not value)

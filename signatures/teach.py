@@ -234,6 +234,30 @@ class RepairProgram(WriteProgram):
     complaint: str = dspy.InputField(desc="the check that refused it, and why")
 
 
+class RewriteItem(dspy.Signature):
+    """Write a sample-generation program which makes new problems like the one below: the same skill, with other numbers, names and
+    wordings. The program proves itself: it must rebuild the very problem and its gold answer from parameters. Follow the contract
+    exactly."""
+
+    contract: str = dspy.InputField(desc="what the program must be, with an example; where it speaks of an error, the problem is meant")
+    task: str = dspy.InputField(desc="what the problems ask for, and the form of answers")
+    failure_id: str = dspy.InputField(desc="the key of the problem in ANCHORS")
+    question: str = dspy.InputField(desc="the problem")
+    reference: str = dspy.InputField(desc="its reference solution and answer")
+    response: str = dspy.InputField(desc="always `(empty)`: write no wrong()")
+
+    refusal: str = dspy.OutputField(desc="empty, or the reason why no honest program can be written")
+    program: dspy.Code["python"] = dspy.OutputField(desc="the whole module in one fenced block")
+
+
+class RepairRewrite(RewriteItem):
+    """A sample-generation program was refused by a check. Write the whole module again so that it passes, with the smallest
+    change that removes the cause. Follow the contract exactly."""
+
+    rejected: str = dspy.InputField(desc="the refused program")
+    complaint: str = dspy.InputField(desc="the check that refused it, and why")
+
+
 class SolveQuestions(dspy.Signature):
     """Answer each question by yourself, one after the other. Where you do not know, or where no answer or more than one is right,
     answer `none` instead of guessing."""

@@ -30,7 +30,7 @@ def test_the_prompts_shown_are_those_that_are_sent():
     diagnosis = {"evidence": "5", "verdict": "error", "misconception": "adds", "skill": "sums", "teach": "vary"}
     lm = DummyLM([diagnosis, {"refusal": "", "program": "```python\nx = 1\n```"}])
     with instructed_by(lm):
-        taught = LearnFromError()(failure=shown.failure, brief=TASK.brief, prove=lambda program: None)
+        taught = LearnFromError()(failures=(shown.failure,), brief=TASK.brief, prove=lambda program: None)
     calls = prompts(LearnFromError(), Shown(shown.failure, taught), TASK.brief)
     assert [call.predictor for call in calls] == ["diagnose.predict", "write.write", "write.repair"]
     assert [call.messages for call in calls[:2]] == [entry["messages"] for entry in lm.history]

@@ -12,7 +12,8 @@ from errata.programs.cycle import tally
 from errata.programs.diagnose import Diagnose
 from errata.programs.instructor import instructed_by
 from errata.programs.prompt import Shown, prompts
-from errata.programs.strategy import load_strategy, pinned
+from errata.programs.strategies import load_strategy
+from errata.programs.strategy import pinned
 from errata.programs.write import Write
 from errata.signatures.errors import RunError, UsageError
 from errata.signatures.records import Attempt, Example, Failure, Rejection, SampleProgram, Taught, Verdict
