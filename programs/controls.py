@@ -2,13 +2,13 @@
 
 - `Mimic` has train items rewritten, whether the target solves them or not: what the paper calls AugGPT.
 - `GoldOnly` trains on the source data: the items that the target was asked, with their reference solutions.
-- `Uniform` trains on other train items of the task, drawn evenly over its skills.
+- `Uniform` trains on other train items of the task, drawn evenly over its skills (of several tasks, evenly over them first).
 
 What is not here: training as many rows and steps for each (the config's `generate.rows` and `train`).
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
 import dspy
@@ -69,8 +69,17 @@ class Uniform(_Uninstructed):
         asked = {example.question for example in mined}
         # the seed is none that items are mined with; enough is drawn to make up for those that were asked or will be refused
         drawn = task.examples("train", 2 * count + len(asked), seed=seed + 1_000_003)
-        skills: dict[str, list[Example]] = {}
-        for example in drawn:
-            if example.question not in asked:
-                skills.setdefault(example.skill, []).append(example)
-        return [example for turn in zip_longest(*(skills[name] for name in sorted(skills))) for example in turn if example is not None]
+        fresh = [example for example in drawn if example.question not in asked]
+        tasks = _groups(fresh, lambda example: example.task)
+        return _in_turn([_in_turn(_groups(rows, lambda example: example.skill)) for rows in tasks])
+
+
+def _groups(rows: Sequence[Example], name: Callable[[Example], str]) -> list[list[Example]]:
+    found: dict[str, list[Example]] = {}
+    for row in rows:
+        found.setdefault(name(row), []).append(row)
+    return [found[key] for key in sorted(found)]
+
+
+def _in_turn(groups: Sequence[Sequence[Example]]) -> list[Example]:
+    return [row for turn in zip_longest(*groups) for row in turn if row is not None]

@@ -394,7 +394,7 @@ def example_of(task: Task, sample: Sample) -> Example:
 
 def sample_of(example: Example, seed: int, index: int) -> Sample:
     """An item of the task as a row to train on, where no program made it."""
-    return Sample(program_id="", seed=seed, index=index, level=3, item=example.id, **kind_of(example).fields(example))
+    return Sample(program_id="", seed=seed, index=index, level=3, task=example.task, item=example.id, **kind_of(example).fields(example))
 
 
 def asked(sample: Sample) -> str:
