@@ -72,10 +72,10 @@ def agreed(made: Assembly, task: Task, solves: int, share: float, width: int, se
         if sample.asserted and sample.id not in right:
             heard = ", ".join(sorted(answer or "(nothing readable)" for answer in said[sample.id]))
             reason = f"solved without the answer it is {heard}, not {sample.answer}: {sample.question[:200]}"
-            rejections.append(Rejection(of=sample.id, kind="sample", check="agreed", reason=reason))
+            rejections.append(Rejection(of=sample.id, kind="sample", check="agreed", reason=reason, program=sample.program_id))
         elif sample.program_id in doubtful:
             reason = f"its program {sample.program_id} was refused"
-            rejections.append(Rejection(of=sample.id, kind="sample", check="agreed", reason=reason))
+            rejections.append(Rejection(of=sample.id, kind="sample", check="agreed", reason=reason, program=sample.program_id))
         else:
             kept.append(sample.model_copy(update={"agreed": True}) if sample.asserted else sample)
     return Assembly(kept, rejections)

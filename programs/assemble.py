@@ -1,9 +1,10 @@
-"""From kept programs to a training set: rows drawn by error mass, checked one by one, and replay of what the target solves.
+"""From kept programs to a training set: rows drawn by weight, checked one by one, sifted together, and replay of what the target solves.
 
-The mass of a program is the share of its probe rows that the target fails: what it would still learn from it. Each program stands for
-one error drawn at random from all errors, so that equal masses give each kind of error rows in proportion to how often it was made.
+The weight of a program is its error mass, the share of its probe rows that the target fails: what it would still learn from it; or what
+errata.programs.budget makes of that. Each program stands for one error drawn at random from all errors, so that equal masses give each kind
+of error rows in proportion to how often it was made.
 
-What is not here: running the target (the cycle does), and the text of a row (the task's completion).
+What is not here: running the target (the cycle does, and errata.programs.words), and the text of a row (errata.programs.lessons).
 """
 
 import random
@@ -13,12 +14,15 @@ from itertools import cycle, islice, zip_longest
 from typing import NamedTuple
 
 from ..sandbox import Limits, Sandbox
-from ..signatures.records import Attempt, Example, Rejection, Sample, SampleProgram, TrainRow
-from ..tasks import Task, member
+from ..signatures.records import Attempt, Message, Rejection, Sample, SampleProgram, TrainRow
+from ..tasks import Task
 from .contract import run_program, samples
 from .kinds import Draw, example_of
+from .lessons import completion, messages
 
 RowCheck = Callable[[Sample], str | None]
+Sift = Callable[[Sequence[Sample]], tuple[list[Sample], list[Rejection]]]
+"""Takes checked rows together: those that stay, as they are trained on, and the refusals of the others."""
 PASSES = 4
 """How often the budget that programs could not fill is handed to the others."""
 REPEATS = 4
@@ -63,10 +67,12 @@ def assemble(
     checks: Sequence[tuple[str, RowCheck]],
     sandbox: Sandbox,
     limits: Limits,
+    sift: Sift | None = None,
 ) -> Assembly:
     """Draw and check rows until `total` are kept or the programs have no more to give.
 
-    `programs` and `masses` share their keys. What a program cannot fill goes to the others, by mass.
+    `programs` holds the keys of `masses`. What a program cannot fill goes to the others, by mass. `sift` is handed the rows of all programs
+    that the checks let pass, a few times.
     """
     kept: list[Sample] = []
     rejections: list[Rejection] = []
@@ -74,6 +80,7 @@ def assemble(
     live = {name: mass for name, mass in masses.items() if mass > 0}
     for _ in range(PASSES):
         budget = shares(live, total - len(kept))
+        fresh: list[Sample] = []
         for name, count in budget.items():
             if not count:
                 continue
@@ -87,11 +94,15 @@ def assemble(
                 if refusal:
                     rejections.append(refusal)
                 else:
-                    kept.append(sample)
+                    fresh.append(sample)
                     got += 1
             used[name] += len(wanted)
             if not got:
                 del live[name]
+        if sift:
+            fresh, refused = sift(fresh)
+            rejections += refused
+        kept += fresh
         if len(kept) >= total or not live:
             break
     return Assembly(kept, rejections)
@@ -116,7 +127,7 @@ def first_refusal(sample: Sample, checks: Sequence[tuple[str, RowCheck]]) -> Rej
     for name, check in checks:
         complaint = check(sample)
         if complaint:
-            return Rejection(of=sample.id, kind="sample", check=name, reason=complaint)
+            return Rejection(of=sample.id, kind="sample", check=name, reason=complaint, program=sample.program_id)
     return None
 
 
@@ -142,15 +153,12 @@ def _in_turn(rows: list[Attempt], rng: random.Random) -> Iterator[Attempt]:
 
 
 def train_rows(task: Task, kept: Sequence[Sample], replayed: Sequence[Attempt], seed: int) -> list[TrainRow]:
-    """Prompt-completion rows, shuffled: generated problems with the program's worked solution, replay in the target's own words."""
-    rows = []
-    for sample in kept:
-        completion = member(task, sample.task).completion(sample.solution, sample.answer)
-        rows.append(_row(task, example_of(task, sample), completion, sample.id))
-    rows += [_row(task, attempt.example, attempt.response, attempt.id) for attempt in replayed]
+    """Prompt-completion rows, shuffled: generated problems as their lesson wants them, replay in the target's own words."""
+    rows = [_row(messages(task, example_of(task, sample), sample), completion(task, sample), sample.id) for sample in kept]
+    rows += [_row(task.prompt(attempt.example), attempt.response, attempt.id) for attempt in replayed]
     random.Random(f"shuffle:{seed}").shuffle(rows)
     return rows
 
 
-def _row(task: Task, example: Example, completion: str, source: str) -> TrainRow:
-    return TrainRow(prompt=tuple(task.prompt(example)), completion=({"role": "assistant", "content": completion},), source=source)
+def _row(prompt: Sequence[Message], answer: str, source: str) -> TrainRow:
+    return TrainRow(prompt=tuple(prompt), completion=({"role": "assistant", "content": answer},), source=source)

@@ -5,10 +5,10 @@ The text under each field is its documentation: docs/config.md is drawn from it.
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..signatures.errors import UsageError
 from ..tasks.table import TableSettings
@@ -78,6 +78,21 @@ class GenerateSettings(Settings):
     """Whether a diagnosis may see the reference solution."""
     repairs: int = Field(default=2, ge=0)
     """How often a refused program goes back to the instructor."""
+    completion: Literal["program", "target"] = "program"
+    """Whose words a row is in: the `program`'s worked solution, or the `target`'s own first right one of those sampled to the question;
+    the program's where none is right."""
+    samples: int = Field(default=4, ge=1)
+    """Answers that the target samples to a question, where it is asked: for its own words, or for a wrong answer to correct."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Temperature of these answers."""
+    band: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 0.99)
+    """Lowest and highest share of right answers of a row that is kept (completion `target` only); by default what the target always
+    solves is dropped."""
+    search_tokens: int = Field(default=0, ge=0)
+    """New tokens that a search for own words may take for each row without a right sampled answer (completion `target` only); 0: none."""
+    lesson: dict[Literal["worked", "correction", "hint"], Annotated[float, Field(ge=0)]] = {"worked": 1.0}
+    """What rows teach with, and in which shares: the `worked` solution, the `correction` of a wrong answer (the target's own, where one is
+    sampled), or a `hint` and then the answer; one name stands for all rows. A row that cannot be had as its share wants stays worked."""
     rows: int | None = Field(default=None, ge=1)
     """Generated rows of a round's training set; None: 1000, or 8 a program where `errors` is `all`."""
     levels: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(default=(2, 3, 3, 4), min_length=1)
@@ -96,8 +111,24 @@ class GenerateSettings(Settings):
     reference solutions (a step is a calculation, or a line where there is none; of code a line)."""
     skip: tuple[Literal["anchored", "deterministic", "diverse", "telling", "simpler", "targeted", "agreed", "distinct"], ...] = ()
     """Checks that are left out, to learn what they are worth; the report says so. `runs` and `unseen` always stay."""
+    budget: Literal["mass", "uniform", "bandit"] = "mass"
+    """How rows are shared among programs: by the share of its probe that the target fails (`mass`), evenly (`uniform`), or by mass times
+    what the last rounds' rows of the skill moved (`bandit`; by mass in the first round)."""
     replay: float = Field(default=0.5, ge=0, lt=1)
     """Share of the training set that replays items which the target already solves, in its own words."""
+
+    @field_validator("lesson", mode="before")
+    @classmethod
+    def _one_lesson(cls, value: Any) -> Any:
+        return {value: 1.0} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if not sum(self.lesson.values()):
+            raise ValueError("generate.lesson names no lesson with a share above 0")
+        if self.band[0] > self.band[1]:
+            raise ValueError("generate.band begins above its end")
+        return self
 
 
 class GateSettings(Settings):

@@ -40,6 +40,7 @@ from ..trainers import open_target
 from ..trainers.settings import TargetSettings
 from .agree import QUESTIONS, Agree, agreed
 from .assemble import Assembly, assemble, checked, draw_rows, draws, replay, replay_count, train_rows
+from .budget import weights
 from .checks import prove, row_checks, targeted
 from .config import CycleConfig
 from .contrast import with_contrasts
@@ -48,10 +49,12 @@ from .gate import decide
 from .instructor import calling, instructed_by, open_instructor
 from .kinds import example_of, kind_of, sample_of
 from .ledger import Budget, Estimate, Ledger, estimate
+from .library import retired, standings
 from .rundir import RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
 from .strategies import load_strategy
 from .strategy import pinned
 from .style import styles
+from .words import Words
 
 T = TypeVar("T")
 STEPS = ("mine", "teach", "probe", "assemble", "train", "gate")
@@ -73,6 +76,7 @@ class Probed(NamedTuple):
     """Program id -> the share of its probe rows that the target fails."""
     rejections: list[Rejection]
     """Of programs that have nothing to teach."""
+    attempts: Sequence[Attempt] = ()
 
 
 class Cycle:
@@ -186,7 +190,7 @@ class Cycle:
         probed = self.probe(number, target, library)
         if until == "probe":
             return target
-        rows = self.assemble(number, mined, library, probed)
+        rows = self.assemble(number, target, mined, library, probed)
         if until == "assemble":
             return target
         if rows:
@@ -313,24 +317,29 @@ class Cycle:
         return prove(program, failures, self.task, self.sandbox, self.limits, generate.skip, generate.simpler)
 
     def probe(self, number: int, target: TargetSettings, library: Mapping[str, SampleProgram]) -> Probed:
-        """Let the target try a few rows of each program of the library."""
+        """Let the target try a few rows of each program of the library that has not retired."""
         count = self.config.generate.probe
+        gone = retired(self.run_dir, number)
+        active = [name for name in library if name not in gone]
         if not count or self.config.errors != "target" or self.strategy.source != "errors":
-            return Probed(dict.fromkeys(library, 1.0), [])
+            return Probed(dict.fromkeys(active, 1.0), [])
         stage = self.run_dir.stage(f"round-{number}/probe")
         examples: dict[str, list[Example]] = {}
         if not stage.done:
             for place, (name, program) in enumerate(library.items()):
-                # each from another index: programs of one kind would draw the same rows, of which only one is asked
+                if name in gone:
+                    continue
+                # each from another index: programs of one kind would draw the same rows, of which only one is asked; a program keeps its
+                # place, so that each round probes the same rows
                 wanted = draws(PROBE_SEED, self.config.generate.levels, place * count, count)
                 rows = draw_rows(self.sandbox, self.limits, program, wanted)
                 examples[name] = [self._probe_item(row) for row in rows]
         flat = [example for rows in examples.values() for example in rows]
-        tried = self._evaluate(stage, self.task, flat, target, f"round {number}: probe {len(library)} programs")
-        by_program: dict[str, list[Attempt]] = {name: [] for name in library}
+        tried = self._evaluate(stage, self.task, flat, target, f"round {number}: probe {len(active)} programs")
+        by_program: dict[str, list[Attempt]] = {name: [] for name in active}
         for attempt in tried:
             by_program[attempt.example.meta["program"]].append(attempt)
-        probed = Probed({}, [])
+        probed = Probed({}, [], tried)
         for name, probe in by_program.items():
             refusal = targeted(library[name], probe, self.config.generate.solved)
             if refusal and refusal.check not in self.config.generate.skip:
@@ -343,7 +352,9 @@ class Cycle:
         example = example_of(self.task, sample)
         return example.model_copy(update={"solution": sample.solution, "meta": example.meta | {"program": sample.program_id}})
 
-    def assemble(self, number: int, mined: Mined, library: Mapping[str, SampleProgram], probed: Probed) -> list[TrainRow]:
+    def assemble(
+        self, number: int, target: TargetSettings, mined: Mined, library: Mapping[str, SampleProgram], probed: Probed
+    ) -> list[TrainRow]:
         """The training rows of a round; none when no program is left to draw from."""
         stage = self.run_dir.stage(f"round-{number}/assemble")
         if stage.done:
@@ -352,7 +363,7 @@ class Cycle:
         seed = self.config.seed * 1000 + number
         made = Assembly([], [])
         held_out = 0
-        masses = probed.masses
+        masses = weights(generate.budget, self.run_dir, number, library, probed.masses, seed)
         total = self._rows(len(masses))
         items = self.strategy.items(self.task, mined.items, total, seed)
         if masses or items:
@@ -362,7 +373,9 @@ class Cycle:
             made = checked((sample_of(item, seed, index) for index, item in enumerate(items)), total, checks)
         if masses:
             left = total - len(made.samples)
-            drawn = assemble(library, masses, left, seed, generate.levels, checks, self.sandbox, self.limits)
+            words = self._words(number, target, seed)
+            drawn = assemble(library, masses, left, seed, generate.levels, checks, self.sandbox, self.limits, words)
+            words.finish()
             drawn = self._agreed(number, stage, drawn)
             made = Assembly(made.samples + drawn.samples, made.rejections + drawn.rejections)
         elif items and len(made.samples) < total:
@@ -373,8 +386,16 @@ class Cycle:
         beside = count // 2 if near else 0
         replayed = replay(list(near.values()), beside, seed) + replay(mined.solved, count - beside, seed)
         rows = train_rows(self.task, made.samples, replayed, seed) if made.samples else []
+        gone = retired(self.run_dir, number)
+        active = {name: program for name, program in library.items() if name not in gone}
+        standing = standings(number, active, probed.attempts, probed.rejections, masses, made.samples, made.rejections)
         stage.finish(
-            {"samples.jsonl": made.samples, "rejections.jsonl": [*probed.rejections, *made.rejections], "rows.jsonl": rows},
+            {
+                "samples.jsonl": made.samples,
+                "rejections.jsonl": [*probed.rejections, *made.rejections],
+                "rows.jsonl": rows,
+                "library.jsonl": standing,
+            },
             samples=len(made.samples),
             replay=len(replayed) if rows else 0,
             refused=len(made.rejections),
@@ -383,6 +404,10 @@ class Cycle:
         )
         self.say(f"round {number}: assemble {len(made.samples)} samples of {len(masses)} programs, {len(replayed)} replayed")
         return rows
+
+    def _words(self, number: int, target: TargetSettings, seed: int) -> Words:
+        watch = lambda rows, total: self.counted(f"round {number}: ask the target {total} drawn questions", rows, total)  # noqa: E731
+        return Words(self.run_dir.stage(f"round-{number}/words"), self.task, self.config.generate, seed, lambda: self._open(target), watch)
 
     def _agreed(self, number: int, stage: Stage, made: Assembly) -> Assembly:
         """The rows whose answer is asserted, solved independently; the gap is told where there is no model to solve them."""

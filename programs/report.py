@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..signatures.errors import RunError
-from ..signatures.records import Attempt, GateDecision, Rejection, Sample, Taught
+from ..signatures.records import Attempt, GateDecision, Rejection, Sample, Standing, Taught
+from . import library, words
 from .cycle import asserted, proven, tally, unanswered_items, wrong_attempts
 from .evaluate import by_skill, counts, share
 from .gate import paired
@@ -103,6 +104,8 @@ def _round(path: Path, number: int) -> dict[str, Any]:
         "samples": assembled.facts()["samples"],
         "replay": assembled.facts()["replay"],
         "style": assembled.facts().get("style", {}),
+        "words": words.told(samples) | _facts(folder / "words"),
+        "library": library.told(assembled.read("library.jsonl", Standing)),
         "asserted": asserted(samples),
         "items": sum(row.item is not None for row in samples),
         "programs_refused_by_probe": sum(refused.values()) - refused["agreed"],
@@ -112,6 +115,12 @@ def _round(path: Path, number: int) -> dict[str, Any]:
         "dev": _compare_weights(path, decision.benchmarks or [decision.task], "dev", train["base"], train["weights"]) if train else None,
         "decision": decision.model_dump(mode="json"),
     }
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """The facts of a stage that only some runs have."""
+    stage = Stage(path)
+    return stage.facts() if stage.done else {}
 
 
 def write(path: Path) -> dict[str, Any]:
@@ -297,6 +306,8 @@ def _round_page(row: dict[str, Any], path: Path) -> str:
         "diagnosed skills": _tally(row["skills"]),
         "rows": f"{row['samples']} generated, {row['replay']} replayed",
         "length and steps, medians": _styles(row["style"]),
+        "words and lessons": _words(row["words"]),
+        "library": _library(row["library"]),
         "rows on asserted facts": f"{row['asserted']['rows']}, of which independent solves came to {row['asserted']['agreed']}",
         "programs refused by independent solves": row["programs_refused_by_solves"],
         "programs with nothing left to teach": row["programs_refused_by_probe"],
@@ -347,6 +358,21 @@ def _styles(found: dict[str, dict[str, Any]]) -> str:
     names = {"rows": "rows", "errors": "the errors' references", "solved": "the target's right answers"}
     told = [f"{names[name]} {one['words']:g} words, {one['steps']:g} steps" for name, one in found.items() if one["texts"]]
     return "; ".join(told) or "none"
+
+
+def _words(found: dict[str, int]) -> str:
+    own = f"{found['own_words']} rows in the target's own words"
+    asked = (
+        f" ({found['right']} of {found['questions']} questions solved at least once in {found['tokens']:,} tokens)"
+        if "tokens" in found
+        else ""
+    )
+    return f"{own}{asked}; {found['worked']} worked, {found['correction']} corrections, {found['hint']} hints"
+
+
+def _library(found: dict[str, Any]) -> str:
+    hits = f"the target fails {found['failed']} of {found['probed']} probe rows; " if found["probed"] else ""
+    return f"{found['programs']} programs; {hits}{found['kept']} of {found['drawn']} drawn rows kept; {found['retired']} retire"
 
 
 def _tally(tallied: dict[str, int]) -> str:

@@ -180,6 +180,49 @@ class Sample(Record):
     """The answer rests on a fact that the instructor asserts, which running the program does not prove."""
     agreed: bool = Field(default=False, exclude_if=lambda value: not value)
     """Independent solves without the answer came to it too (asserted rows only)."""
+    passed: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Share of the target's sampled answers that were right; None where it was not asked."""
+    own: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The target's own right answer, which is trained on in place of the worked solution."""
+    lesson: Literal["worked", "correction", "hint"] = Field(default="worked", exclude_if=lambda value: value == "worked")
+    """What the row teaches with (errata.programs.lessons)."""
+    mistake: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Correction only: the wrong answer that is shown."""
+    correction: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Correction only: what is trained on, the first wrong step and the right way from there."""
+
+
+class Try(Record):
+    """One sampled answer of the target to a generated question."""
+
+    response: str
+    correct: bool | None
+    """As the task judges it; None: unjudged."""
+    reason: str
+    finish: str = "stop"
+    """`stop`, or `length` when the token limit cut the response."""
+
+
+class Tries(Record):
+    """What the target answered when it was asked one generated question several times, before it was trained on it."""
+
+    _identity = ("question", "target")
+
+    question: str
+    """Id of the question as an item of the task."""
+    target: str
+    """Hash of the weights that answered."""
+    tries: tuple[Try, ...]
+    found: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The right answer that a search came to where no try was right."""
+    tokens: int
+    """New tokens of tries and search together."""
+
+    @property
+    def passed(self) -> float | None:
+        """Share of the judged tries that are right."""
+        judged = [one.correct for one in self.tries if one.correct is not None]
+        return sum(judged) / len(judged) if judged else None
 
 
 class Rejection(Record):
@@ -190,6 +233,32 @@ class Rejection(Record):
     kind: Literal["diagnosis", "program", "sample"]
     check: str
     reason: str
+    program: str = Field(default="", exclude_if=lambda value: not value)
+    """Of a row: the program that it was drawn from."""
+
+
+class Standing(Record):
+    """How a program of the library fared in a round."""
+
+    _identity = ("program_id", "round")
+
+    program_id: str
+    round: int
+    skill: str
+    probed: int
+    """Probe rows that the target answered and that were judged."""
+    failed: int
+    """Of these, the ones it got wrong: failed / probed is the program's hit rate."""
+    weight: float
+    """Its weight in the round's budget, against the other programs'; 0: no rows."""
+    drawn: int
+    """Rows that were drawn and checked."""
+    kept: int
+    """Of these, the ones that are trained on: kept / drawn is its acceptance."""
+    refused: dict[str, int] = {}
+    """The others, by the check that refused them."""
+    retired: str = Field(default="", exclude_if=lambda value: not value)
+    """Why it is neither probed nor drawn from again; empty while it is."""
 
 
 class Taught(Record):

@@ -219,6 +219,20 @@ def test_a_question_is_greedy_seeded_and_without_the_models_own_sampling_default
     assert server.seen[-1].body["repetition_penalty"] == 1.0
 
 
+def test_a_server_goes_on_from_the_beginning_of_an_answer_where_it_can():
+    with Scripted(lambda body, number: Reply("yes")) as server, pytest.raises(TargetError, match="is no vLLM or SGLang"):
+        list(open_target(alone(server)).generate(PROMPTS[:1], max_new_tokens=9, begun=["So\n"]))
+    said = ["\n#### 4", "#### 5", "#### 6"]
+    with Scripted(lambda body, number: Reply(said[len(body["messages"][-1]["content"]) // 10])) as server:
+        served = open_target(alone(server))
+        served._fields = {"top_k": -1}  # as a vLLM's
+        answers = dict(served.generate(PROMPTS[:2], max_new_tokens=9, begun=["First.\n", "Second it is.\n"]))
+    assert {place: answer.text for place, answer in answers.items()} == {0: "First.\n#### 4", 1: "Second it is.\n#### 5"}
+    first = next(seen.body for seen in server.questions if seen.body["messages"][-1]["content"] == "First.\n")
+    assert first["messages"] == [*PROMPTS[0], {"role": "assistant", "content": "First.\n"}]
+    assert (first["continue_final_message"], first["add_generation_prompt"]) == (True, False)
+
+
 def test_no_more_questions_are_under_way_than_asked_for():
     with Scripted(lambda body, number: Reply("yes", delay=0.05)) as server:
         assert len(dict(open_target(alone(server, batch_size=3)).generate(PROMPTS, max_new_tokens=9))) == 8

@@ -51,6 +51,33 @@ def test_greedy_answers_are_those_of_plain_transformers(folders):
     assert completion.tokens == len(out)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_goes_on_from_a_beginning_and_holds_it(folders, kind):
+    target = load(folders[kind])
+    starts = ["Tom buys 12 apples.\n", "", "  Then 7\n"]
+    answers = dict(target.generate(PROMPTS[:3], max_new_tokens=12, begun=starts))
+    assert all(answers[place].text.startswith(start) for place, start in enumerate(starts))
+    assert answers[1] == dict(target.generate(PROMPTS[1:2], max_new_tokens=12))[0]
+    assert all(completion.tokens <= 12 for completion in answers.values())
+    ids = encode(target.tokenizer, [target.render(PROMPTS[0]) + starts[0]])[0]
+    out = target.model.generate(torch.tensor([ids]), max_new_tokens=12)[0].tolist()
+    whole = target.tokenizer.decode(out, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    assert whole.endswith(answers[0].text)
+
+
+def test_what_tiny_answers_goes_on_as_it_would_have(short_rounds):
+    target = Target.load(TargetSettings())
+    prompt = [{"role": "user", "content": "Ann has 3 boxes of 4 pens. Ann gives 2 pens to Tom. How many pens does Ann have left?"}]
+    ((_, whole),) = target.generate([prompt], max_new_tokens=128)
+    start = whole.text.splitlines(keepends=True)[0]
+    ((_, rest),) = target.generate([prompt], max_new_tokens=128, begun=[start])
+    assert (rest.text, rest.finish) == (whole.text, "stop")
+    assert 0 < rest.tokens < whole.tokens
+    drawn = [dict(target.generate([prompt] * 6, max_new_tokens=64, temperature=1.0, seed=3, begun=[start] * 6)) for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    assert len({answer.text for answer in drawn[0].values()}) > 1
+
+
 def test_an_answer_is_cut_at_any_of_several_end_tokens(folders):
     target = load(folders["llama"])
     ((_, whole),) = target.generate([PROMPTS[0]], max_new_tokens=20)

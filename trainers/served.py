@@ -103,24 +103,36 @@ class ServedTarget:
         return served
 
     def generate(
-        self, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+        self,
+        prompts: Sequence[Sequence[Message]],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        begun: Sequence[str] | None = None,
     ) -> Iterator[tuple[int, Completion]]:
         """Yields (index of the prompt, completion) as they arrive, in no fixed order. Greedy at temperature 0.
 
-        Each prompt is asked with a seed made of (prompt, how often it came before, seed). A prompt that fills the context alone
-        gets an empty completion with finish `length`. Raises TargetError.
+        `begun` holds the beginning of each answer, as the in-process target takes it; vLLM and SGLang go on from one. Each prompt is asked
+        with a seed made of (prompt, beginning, how often both came before, seed). A prompt that fills the context alone gets an empty
+        completion with finish `length`. Raises TargetError.
         """
+        if begun is not None and not self._fields:
+            raise TargetError(f"the server at {self.address} is no vLLM or SGLang, which alone go on from the beginning of an answer")
         seen: Counter[str] = Counter()
         questions: list[tuple[int, dict[str, Any]]] = []
         for index, prompt in enumerate(prompts):
-            text = content_hash(list(prompt))
+            start = begun[index] if begun else ""
+            asked = [*prompt, {"role": "assistant", "content": start}] if start else list(prompt)
+            text = content_hash(asked)
             own_seed = int(content_hash([seed, text, seen[text]]), 16) >> 33  # 31 bits: servers read a signed integer
             seen[text] += 1
-            body = {"model": self.name, "messages": list(prompt), "max_tokens": max_new_tokens, "temperature": temperature}
+            body = {"model": self.name, "messages": asked, "max_tokens": max_new_tokens, "temperature": temperature}
+            body |= {"continue_final_message": True, "add_generation_prompt": False} if start else {}
             questions.append((index, body | {"top_p": 1.0, "seed": own_seed} | self._fields))
         with closing(in_flight(lambda question: self._answer(question[1]), questions, self._width)) as answers:
             for (index, _), completion in answers:
-                yield index, completion
+                yield index, completion._replace(text=_joined(begun[index], completion.text)) if begun else completion
 
     def require_loading(self) -> None:
         """Raises TargetError when the server has no door for adapters, so that nothing is trained for it in vain."""
@@ -250,6 +262,11 @@ class ServedTarget:
 
     def _clean(self, text: str) -> str:
         return " ".join(without_keys(text, self._keys).split())
+
+
+def _joined(start: str, rest: str) -> str:
+    """An answer from its beginning on. Some chat templates drop the line break at the end of the beginning, which then opens the rest."""
+    return start.rstrip("\n") + rest if rest.startswith("\n") else start + rest
 
 
 def _completion(reply: httpx.Response) -> Completion:

@@ -70,6 +70,8 @@ class _Row(NamedTuple):
     new: int
     """How many of `ids` were answered."""
     seed: str
+    begun: str = ""
+    """What the answer begins with; among `ids`, and not counted in `new`."""
 
 
 # ---------------------------------------------------------------- where it lies, and which it is
@@ -400,18 +402,26 @@ class Target:
         return render(self.tokenizer, messages)
 
     def generate(
-        self, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0
+        self,
+        prompts: Sequence[Sequence[Message]],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        begun: Sequence[str] | None = None,
     ) -> Iterator[tuple[int, Completion]]:
         """Yields (index of the prompt, completion) as they finish, in no fixed order. Greedy at temperature 0.
 
-        A sampled text depends on (weights, prompt, how often the prompt came before, seed), not on batch or order. A
-        prompt that fills the context alone gets an empty completion with finish `length`. Raises TargetError.
+        `begun` holds the beginning of each answer, best cut at the end of a line; the completion's text has it too, its tokens are the new
+        ones. A sampled text depends on (weights, prompt, beginning, how often both came before, seed), not on batch or order. A prompt that
+        fills the context alone gets a completion without a new token and with finish `length`. Raises TargetError.
         """
-        texts = [self.render(prompt) for prompt in prompts]
+        starts = [""] * len(prompts) if begun is None else begun
+        texts = [self.render(prompt) + start for prompt, start in zip(prompts, starts, strict=True)]
         seen: Counter[str] = Counter()
         rows = []
         for index, (text, ids) in enumerate(zip(texts, encode(self.tokenizer, texts), strict=True)):
-            rows.append(_Row(index, ids or self._ends[:1], 0, content_hash([seed, text, seen[text]])))
+            rows.append(_Row(index, ids or self._ends[:1], 0, content_hash([seed, text, seen[text]]), starts[index]))
             seen[text] += 1
         while rows:
             # Longest first: if memory runs out, it does so at once.
@@ -430,9 +440,9 @@ class Target:
                     ids, new = row.ids + answer, row.new + len(answer)
                     stopped = bool(answer) and answer[-1] in self._ends
                     if stopped or steps <= 0 or new >= max_new_tokens or len(ids) >= (self.context or len(ids) + 1):
-                        yield row.place, self._completion(ids[len(ids) - new :], stopped)
+                        yield row.place, self._completion(row.begun, ids, new, stopped)
                     else:
-                        unfinished.append(_Row(row.place, ids, new, row.seed))
+                        unfinished.append(row._replace(ids=ids, new=new))
             rows = unfinished
 
     def _next_batch(self, rows: list[_Row], limit: int) -> tuple[list[_Row], int]:
@@ -459,9 +469,14 @@ class Target:
         end = next((i for i, token in enumerate(ids) if token in self._ends), None)
         return ids if end is None else ids[: end + 1]
 
-    def _completion(self, ids: list[int], stopped: bool) -> Completion:
-        text = self.tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return Completion(text, "stop" if stopped else "length", len(ids))
+    def _completion(self, begun: str, ids: list[int], new: int, stopped: bool) -> Completion:
+        head, tail = ids[: len(ids) - new], ids[len(ids) - new : len(ids) - stopped]
+        # behind a beginning, what new tokens say depends on those before them: some tokenizers drop a leading space
+        text = self._decode(head + tail).removeprefix(self._decode(head)) if begun else self._decode(tail)
+        return Completion(begun + text, "stop" if stopped else "length", new)
+
+    def _decode(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
     def _widen(self, rows: int) -> None:
         """Doubles the batch where a full one has left more than half of the device's memory unused."""
