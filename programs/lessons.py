@@ -12,6 +12,7 @@ calculation is trained on.
 import random
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
 from ..signatures.records import Example, Message, Sample, Tries
 from ..tasks import Task, member, number
@@ -22,7 +23,7 @@ ASK = "That is wrong. Say which step is the first wrong one, and go on from ther
 """What the user says to a wrong answer."""
 
 
-def lesson_of(sample: Sample, shares: Mapping[str, float]) -> str:
+def lesson_of(sample: Sample, shares: Mapping[Any, float]) -> str:
     """The lesson that falls to a row, by its id, in proportion to the shares."""
     names = sorted(name for name in shares if shares[name] > 0)
     return random.Random(f"lesson:{sample.id}").choices(names, [shares[name] for name in names])[0]
