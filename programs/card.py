@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ..trainers.settings import TrainSettings
-from .report import percent, points
+from .report.figures import cell, code, percent, plain, points
 
 DATASETS = {
     "gsm8k": "openai/gsm8k", "gsm_plus": "qintongli/GSM-Plus", "mmlu": "cais/mmlu", "arc": "allenai/ai2_arc",
@@ -78,22 +78,6 @@ class Facts(NamedTuple):
 
 
 # ---- words that are safe on a page
-
-
-def plain(value: object, most: int = 120) -> str:
-    """One printable line."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def code(value: object) -> str:
-    """A code span: neither Markdown nor HTML is read in it."""
-    return f"`{plain(value).replace('`', chr(39)) or '(none)'}`"
-
-
-def cell(value: object) -> str:
-    """A code span in a table."""
-    return code(value).replace("|", "\\|")
 
 
 def without_place(name: str) -> str:

@@ -1,0 +1,180 @@
+"""A finished run directory made by hand: benchmarks, skills and rounds, and any text that a test puts into it. No model, no sandbox."""
+
+from pathlib import Path
+
+from errata.programs.config import load_config
+from errata.programs.evaluate import counts
+from errata.programs.gate import paired
+from errata.programs.ledger import Answer, Ledger
+from errata.programs.rundir import Stage, slug, to_json
+from errata.signatures.records import (
+    Attempt,
+    Diagnosis,
+    Example,
+    Failure,
+    GateDecision,
+    Rejection,
+    Sample,
+    SampleProgram,
+    Standing,
+    Taught,
+    TrainRow,
+    Verdict,
+)
+
+SOURCE = """def draw(rng, level):
+    return {"a": rng.randint(1, 9 * level), "b": rng.randint(1, 9)}  # two numbers
+
+
+def make(a, b):
+    return {"question": f"What is {a} + {b}?", "solution": f"{a} + {b} = {a + b}", "answer": str(a + b)}
+
+
+def wrong(a, b):
+    return str(a - b)
+"""
+
+
+def attempt(task: str, split: str, number: int, skill: str, right: bool, weights: str, text: str = "") -> Attempt:
+    """An answer to item `number`; `text` stands in the question and in the answer."""
+    example = Example(task=task, split=split, question=f"{text}{split} {number} of {skill}: 2 + 2?", answer="4", skill=skill)
+    said = "4" if right else "5"
+    verdict = Verdict(correct=right, extracted=said, reason="right" if right else "wrong")
+    return Attempt(example=example, response=f"{text}It is {said}.", verdict=verdict, target=weights)
+
+
+def fake_run(
+    path: Path,
+    tasks: dict[str, list[str]],
+    guards: dict[str, list[str]] | None = None,
+    rounds: int = 2,
+    items: int = 40,
+    text: str = "",
+    accepted: bool = True,
+) -> Path:
+    """Write a finished run to `path` and return it: `tasks` and `guards` give the skills of each.
+
+    Half of the items are right before. The round r fixes r of every four wrong ones of a skill at an even place, and of a skill at an odd
+    place breaks one right one in ten. Each skill has one error a round, its diagnosis, a program and three rows. The last round is rejected
+    where there are several, all are without `accepted`. `text` stands in everything that data or a model could have written.
+    """
+    guards = guards or {}
+    config = load_config(overrides={"task": next(iter(tasks)), "guards": list(guards), "rounds": rounds, "instructor.model": "openai/some"})
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "run.json").write_bytes(to_json({"config": config.model_dump(mode="json", exclude={"budget"}), "data": []}))
+    skills = {text + name: [text + skill for skill in some] for name, some in (tasks | guards).items()}
+    guarding = {text + name for name in guards}
+
+    def measure(weights: str, strength: int) -> dict[tuple[str, str], list[Attempt]]:
+        found = {}
+        for task, known in skills.items():
+            for split in ("dev", "test"):
+                rows = []
+                for number in range(items):
+                    place = number % len(known)
+                    turn = number // len(known)
+                    right = turn % 2 == 0
+                    if place % 2 == 0 and not right and turn // 2 % 4 < strength:
+                        right = True
+                    if place % 2 == 1 and right and strength and turn // 2 % 10 == 0:
+                        right = False
+                    rows.append(attempt(task, split, number, known[place], right, weights, text))
+                found[task, split] = rows
+        return found
+
+    def save(weights: str, rows: dict[tuple[str, str], list[Attempt]], splits: tuple[str, ...]) -> None:
+        for (task, split), some in rows.items():
+            if split in splits:
+                Stage(path / "evaluate" / weights / slug(f"{task.removeprefix(text)}-{split}")).finish(
+                    {"attempts.jsonl": some}, **counts(some)
+                )
+
+    before, strength = "w0", 0
+    save(before, measure(before, 0), ("dev", "test"))
+    current = before
+    for number in range(1, rounds + 1):
+        folder, weights = path / f"round-{number}", f"w{number}"
+        errors = [
+            attempt(task, "train", number, skill, False, current, text) for task in skills if task not in guarding for skill in skills[task]
+        ]
+        taught, samples, probe, after = [], [], [], []
+        for place, error in enumerate(errors):
+            failure = Failure(attempt=error)
+            diagnosis = Diagnosis(
+                failure_ids=(failure.id,),
+                strategy="LearnFromError",
+                verdict="error",
+                skill=f"{text}adds {place % 7}",
+                misconception=f"{text}it subtracts",
+                evidence=f"{text}5",
+                teach=f"{text}adding",
+            )
+            program = SampleProgram(
+                diagnosis_id=diagnosis.id, source=f"# {text.splitlines()[0] if text else place}\n{SOURCE}", anchors=(failure.id,)
+            )
+            taught.append(Taught(failure_ids=(failure.id,), diagnosis=diagnosis, program=program))
+            for index in range(3):
+                samples.append(
+                    Sample(
+                        program_id=program.id,
+                        seed=number,
+                        index=index,
+                        level=3,
+                        question=f"{text}What is {index} + 2?",
+                        solution=f"{text}{index} + 2 = {index + 2}",
+                        answer=str(index + 2),
+                        wrong=str(index - 2),
+                    )
+                )
+            for rows, right in ((probe, 1), (after, 3)):
+                for one in range(4):
+                    row = attempt(error.example.task, "train", 100 + one, error.example.skill, one < right, current, text)
+                    example = row.example.model_copy(update={"meta": {"program": program.id}})
+                    rows.append(row.model_copy(update={"example": example}))
+        refusal = Rejection(of="x", kind="program", check="anchored", reason=f"{text}no")
+        taught.append(Taught(failure_ids=("lost",), diagnosis=None, program=None, rejections=(refusal,)))
+        refused = [Rejection(of=f"{n}", kind="sample", check="distinct" if n % 3 else "unseen", reason=f"{text}no") for n in range(7)]
+        standing = [
+            Standing(program_id=row.program.id, round=number, skill=row.program.skill, probed=4, failed=3, weight=0.75, drawn=4, kept=3)
+            for row in taught
+            if row.program
+        ]
+        rows = [TrainRow(prompt=({"role": "user", "content": s.question},), completion=(), source=s.id) for s in samples]
+        Stage(folder / "mine").finish({"attempts.jsonl": errors}, **counts(errors))
+        Stage(folder / "teach").finish({"taught.jsonl": taught}, failures=len(taught), programs=len(errors))
+        Stage(folder / "probe").finish({"attempts.jsonl": probe}, **counts(probe))
+        Stage(folder / "probe-after").finish({"attempts.jsonl": after}, **counts(after))
+        Stage(folder / "assemble").finish(
+            {"samples.jsonl": samples, "rejections.jsonl": refused, "rows.jsonl": rows, "library.jsonl": standing},
+            samples=len(samples),
+            replay=4,
+            refused=7,
+            held_out=1,
+        )
+        report = {"base": current, "weights": weights, "data": "d", "rows_in": 9, "rows_kept": 9, "rows_truncated": 0, "steps": 12}
+        report |= {"loss_first": 1.0, "loss_last": 0.5, "versions": {}}
+        (folder / "train").mkdir(parents=True)
+        (folder / "train/manifest.json").write_bytes(to_json({"files": {}, "facts": {}, "report": report}))
+        kept = accepted and not (rounds > 1 and number == rounds)
+        old, new = measure(current, strength), measure(weights, number)
+        save(weights, new, ("dev",))
+        main = next(iter(tasks))
+        sides = [{"task": task, **paired(old[task, "dev"], new[task, "dev"])} for task in guarding]
+        change = paired(old[text + main, "dev"], new[text + main, "dev"])
+        decision = GateDecision(accepted=kept, reason=f"{text}so it is", task=text + main, guards=tuple(sides), **change)
+        Stage(folder / "gate").finish({"decision.jsonl": [decision]}, accepted=kept)
+        if kept:
+            current, strength = weights, number
+            save(current, new, ("test",))
+    with Ledger(path) as ledger:
+        for number in range(1, rounds + 1):
+            with ledger.attempt(f"round-{number}/teach"):
+                pass
+            ledger.keep(
+                f"round-{number}/teach",
+                f"key{number}",
+                Answer(text="a", finish="stop", tokens_in=1200, tokens_out=340, reported=True, usd=0.01),
+            )
+    result = {"before": before, "after": current, "rounds": rounds, "evaluations": [[task, "test"] for task in skills]}
+    (path / "result.json").write_bytes(to_json(result))
+    return path
