@@ -63,8 +63,8 @@ def finished(tmp_path_factory):
 
 def test_a_cycle_ends_with_a_table_of_skills_and_the_place_of_its_report(finished):
     run, done = finished
-    assert "sums test (40 items), % right with 95 % interval" in done.stdout
-    assert "sums_plus test (40 items)" in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[:3] for line in lines if line[1:3] == ["test", "40"]] == [["sums", "test", "40"], ["sums_plus", "test", "40"]]
     assert "round 1: accepted" in done.stdout or "round 1: rejected" in done.stdout
     assert f"report: {run}/report.html" in done.stdout
     assert (run / "report.html").stat().st_size > 5000
@@ -295,7 +295,7 @@ def gsm8k(tmp_path_factory):
 def test_a_cycle_on_gsm8k_comes_to_its_end_and_its_report(gsm8k, tmp_path):
     done = cycle(tmp_path / "run", "--task", f"gsm8k:{gsm8k}", "--rounds", "1")
     assert done.returncode == 0, done.stderr
-    assert "gsm8k test (30 items)" in done.stdout
+    assert [line for line in done.stdout.splitlines() if line.split()[:3] == ["gsm8k", "test", "30"]]
     assert (tmp_path / "run/report.html").exists()
 
 
