@@ -118,7 +118,7 @@ def test_the_answer_counts_benchmarks_and_names_guards_rounds_and_cost(several):
     assert better > worse > 0
     assert answer["verdict"] == "mixed"
     assert answer["headline"] == f"Better here, worse there: of 7 benchmarks {better} surely better, {worse} surely worse."
-    assert answer["lines"][0].startswith("Points: bench0 test +")
+    assert answer["lines"][0].startswith("Points: bench0 test -")
     assert any(line.startswith("The guard guard test: ") for line in answer["lines"])
     assert "2 of 3 rounds accepted; round 3 was rejected: so it is." in answer["lines"]
     assert answer["lines"][-1].startswith("Cost: 3 calls to openai/some, 3,600 tokens in, 1,020 out, USD 0.03; ")
