@@ -258,6 +258,39 @@ def train(
 
 
 @app.command()
+def compare(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file: base, arms, controls, seeds, rounds (docs/compare.md).")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the comparison. Default: runs/compare-<name of CONFIG>.")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at the same time, each in a process of its own.")] = 1,
+    set_: Set = None,
+    so_far: Annotated[bool, typer.Option("--so-far", help="Run nothing; show the seeds that are done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and what teaching would cost.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run strategies and controls at equal rows and steps over several seeds, and test the ones against the others."""
+    with one_line_errors():
+        from errata.programs import compare as comparing
+
+        comparison = comparing.load(config, given({}, set_))
+        out = out or Path("runs") / f"compare-{config.stem}"
+        if dry_run:
+            document = comparing.foretell(comparison, out)
+            emit(as_json, document, comparing.foretold(document))
+            return
+        from errata.programs import compare_page as pages
+
+        say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
+        if not so_far:
+            comparing.begin(comparison, out)
+            say(f"folder {out}; the same command continues it, and a second one beside it helps")
+            comparing.work_in_processes(comparison, out, jobs, say, quiet)
+        told = " ".join(["errata compare", str(config), *(f"--set {one}" for one in set_ or [])])
+        result = pages.write(comparison, out, told)
+        emit(as_json, result | {"out": str(out)}, f"{pages.text(result)}\n\npages: {out}/comparison.md, {out}/comparison.html")
+
+
+@app.command()
 def report(run: RunArgument, as_json: Json = False) -> None:
     """Write a finished run's report again and print its table."""
     with one_line_errors():

@@ -3,7 +3,9 @@
 The text under each field is its documentation: docs/config.md is drawn from it. Light: no torch, no dspy.
 """
 
+import copy
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -138,6 +140,8 @@ class GateSettings(Settings):
     """Largest two-sided p-value of the exact McNemar test at which a gain on dev counts."""
     margin: float = Field(default=0.02, ge=0, le=1)
     """Largest fall of a guard's accuracy (a share, 0.02 = 2 points) that is let pass."""
+    keep: Literal["better", "always"] = "better"
+    """Which weights are kept: those that are `better`, or `always` those that were trained, whatever the gate finds (`errata compare`)."""
 
 
 class SandboxSettings(Settings):
@@ -200,18 +204,32 @@ def load_config(path: Path | None = None, overrides: dict[str, Any] | None = Non
 
     Raises UsageError in one line for a missing file, broken YAML, an unknown field (with the near word) or a bad value.
     """
-    data: Any = base.model_dump(mode="json") if base else {}
-    if path is not None:
-        try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except OSError as error:
-            raise UsageError(f"config {path} cannot be read: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            where = " ".join(str(error).split())
-            raise UsageError(f"config {path} is not valid YAML: {where}") from error
-        if not isinstance(data, dict):
-            raise UsageError(f"config {path} must be a mapping of field names to values, not {type(data).__name__}")
-    for name, value in (overrides or {}).items():
+    return laid_over(base.model_dump(mode="json") if base and path is None else read_mapping(path), overrides or {}, path)
+
+
+def read_mapping(path: Path | None) -> dict[str, Any]:
+    """The YAML file at `path`; empty for None. Raises UsageError when it is no mapping."""
+    if path is None:
+        return {}
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise UsageError(f"config {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = " ".join(str(error).split())
+        raise UsageError(f"config {path} is not valid YAML: {where}") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"config {path} must be a mapping of field names to values, not {type(data).__name__}")
+    return data
+
+
+def laid_over(data: dict[str, Any], overrides: Mapping[str, Any], path: Path | None = None) -> CycleConfig:
+    """The config of nested fields `data` with `overrides` (dotted names to values) over them; `path` is where they were read.
+
+    Raises UsageError in one line for an unknown field (with the near word) or a bad value.
+    """
+    data = copy.deepcopy(data)
+    for name, value in overrides.items():
         *parents, leaf = name.split(".")
         place = data
         for parent in parents:
@@ -222,7 +240,7 @@ def load_config(path: Path | None = None, overrides: dict[str, Any] | None = Non
     try:
         return CycleConfig.model_validate(data)
     except ValidationError as error:
-        raise UsageError(_explain(error, path)) from error
+        raise UsageError(explain(error, path)) from error
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -236,13 +254,14 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise UsageError(f"--set {name}: the value {value!r} is not valid YAML") from error
 
 
-def _explain(error: ValidationError, path: Path | None) -> str:
+def explain(error: ValidationError, path: Path | None, model: type[BaseModel] = CycleConfig) -> str:
+    """What is wrong with a config, in one line."""
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     where = f"config {path}: " if path else "config: "
     if first["type"] != "extra_forbidden":
         return f"{where}{name} = {first['input']!r} is not usable: {first['msg']}"
-    near = difflib.get_close_matches(name, _names(CycleConfig), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, _names(model), n=1, cutoff=0.5)
     return f"{where}there is no field `{name}`" + (f"; did you mean `{near[0]}`?" if near else "")
 
 

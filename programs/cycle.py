@@ -19,6 +19,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import dspy
+
 from ..sandbox import Limits, Sandbox, open_sandbox
 from ..signatures.calls import in_flight
 from ..signatures.errors import BudgetReached, ErrataError, TaskError, UsageError
@@ -42,11 +44,11 @@ from .agree import QUESTIONS, Agree, agreed
 from .assemble import Assembly, assemble, checked, draw_rows, draws, replay, replay_count, train_rows
 from .budget import weights
 from .checks import prove, row_checks, targeted
-from .config import CycleConfig
+from .config import CycleConfig, GateSettings
 from .contrast import with_contrasts
 from .evaluate import counts, evaluate
 from .gate import decide
-from .instructor import calling, instructed_by, open_instructor
+from .instructor import Calls, calling, instructed_by, open_instructor
 from .kinds import example_of, kind_of, sample_of
 from .ledger import Budget, Estimate, Ledger, estimate
 from .library import retired, standings
@@ -288,12 +290,14 @@ class Cycle:
         lm = open_instructor(self.config.instructor, self.ledger, str(stage.path.relative_to(self.path)))
 
         def one(group: tuple[Failure, ...]) -> Taught:
-            with calling(lm):
-                return self.strategy(
+            calls = Calls()
+            with calling(lm), dspy.context(callbacks=[calls]):
+                taught: Taught = self.strategy(
                     failures=group,
                     brief=member(self.task, group[0].attempt.example.task).brief,
                     prove=lambda program: self.prove(program, group),
                 )
+            return taught.model_copy(update={"calls": calls.count})
 
         def teach(groups: list[tuple[Failure, ...]]) -> list[Taught]:
             produce = lambda missing: self.counted(title, in_flight(one, missing, self.config.instructor.in_flight), len(missing))  # noqa: E731
@@ -452,7 +456,7 @@ class Cycle:
         if stage.done:
             return stage.read("decision.jsonl", GateDecision)[0]
         if not self.run_dir.stage(f"round-{number}/train").done:
-            decision = decide(self.task.name, [], [], {}, self.config.gate)
+            decision = decide(self.task.name, [], [], {}, GateSettings())
             decision = decision.model_copy(update={"reason": "no program was left to train on"})
         else:
             after = self.candidate(number, target)
@@ -489,17 +493,22 @@ class Cycle:
         """Evaluate the test split of the task and of each guard, before and after, and write result.json for the report."""
         from ..trainers.target import weights_hash
 
-        done = []
-        for task in (*parts(self.task), *self.guards):
-            tested = self.config.items.test != 0 and task.examples("test", 1)
-            if not tested:
+        done = self.reported
+        for task, split in done:
+            if split == "dev":
                 self.say(f"{task.name} is reported on dev, which the gate has seen: it has no test items here")
-            done.append((task, "test" if tested else "dev"))
         for settings in dict.fromkeys((self.config.target, target)):
             for task, split in done:
                 self.scores(task, split, settings)
         result = {"before": weights_hash(self.config.target), "after": weights_hash(target), "rounds": self.config.rounds}
         write_atomic(self.path / "result.json", to_json(result | {"evaluations": [[task.name, split] for task, split in done]}))
+
+    @property
+    def reported(self) -> list[tuple[Task, str]]:
+        """The task (of a union, each member) and each guard, with the split that is reported: test, or dev where test is empty."""
+        tested = self.config.items.test != 0
+        tasks = (*parts(self.task), *self.guards)
+        return [(task, "test" if tested and task.examples("test", 1) else "dev") for task in tasks]
 
     def library(self, number: int) -> dict[str, SampleProgram]:
         """The programs that passed the checks in rounds 1 to `number`, by id."""

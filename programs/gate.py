@@ -48,7 +48,8 @@ def decide(
     guards: Mapping[str, tuple[Sequence[Attempt], Sequence[Attempt]]],
     settings: GateSettings,
 ) -> GateDecision:
-    """Keep the candidate when it gains on dev beyond chance and no guard falls by more than the margin."""
+    """Keep the candidate when it gains on dev beyond chance and no guard falls by more than the margin; or always, where the settings
+    say so, with what the gate found."""
     main = paired(before, after)
     sides = [{"task": name, **paired(old, new)} for name, (old, new) in guards.items()]
     fallen = [side for side in sides if side["difference"] < -settings.margin]
@@ -66,5 +67,7 @@ def decide(
         reason = f"guard {side['task']} fell by {-100 * side['difference']:.1f} points, more than {100 * settings.margin:g}"
     else:
         reason = f"gain on dev, p = {main['p_value']:.2g}" + ("; no guard fell beyond the margin" if sides else "")
-    accepted = bool(main["pairs"]) and main["difference"] > 0 and main["p_value"] <= settings.alpha and not fallen and not unknown
-    return GateDecision(accepted=accepted, reason=reason, task=task, guards=tuple(sides), **main)
+    better = bool(main["pairs"]) and main["difference"] > 0 and main["p_value"] <= settings.alpha and not fallen and not unknown
+    unproven = settings.keep == "always" and not better
+    reason = f"kept as gate.keep says, though: {reason}" if unproven else reason
+    return GateDecision(accepted=better or unproven, unproven=unproven, reason=reason, task=task, guards=tuple(sides), **main)

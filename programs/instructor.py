@@ -31,6 +31,7 @@ import dspy
 from dspy import lm15
 from dspy.clients.call_result import usage_dict
 from dspy.clients.engines import LiteLLMEngine, LM15Engine
+from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError, LMConfigurationError, LMError
 
 from ..signatures.calls import TIMEOUT, Pace, Patience, asked_wait, known_keys, without_keys
@@ -340,6 +341,15 @@ def instructed_by(lm: dspy.LM) -> Iterator[None]:
     """Everything inside calls `lm`. Of an Instructor, an answer that is no use is asked for again; other LMs are asked once."""
     with dspy.context(lm=lm, adapter=Chat(REASKS if isinstance(lm, Instructor) else 0)):
         yield
+
+
+class Calls(BaseCallback):
+    """Counts the calls of LMs: `with dspy.context(callbacks=[Calls()])`."""
+
+    count = 0
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        self.count += 1
 
 
 @contextmanager

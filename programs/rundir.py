@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from ..signatures.errors import RunError
+from ..signatures.errors import BusyError, RunError
 from ..signatures.records import Record
 from .config import FREE, IMPORTED, TRAINED, CycleConfig
 
@@ -199,8 +199,8 @@ class RunDir:
     def __init__(self, path: Path, config: CycleConfig, data: Data = ()):
         """Open or make the run directory at `path`; `data` are the tasks and what each was read from.
 
-        Raises RunError when another process holds it, when it was made with another config (fields in config.FREE may differ) or other
-        data, when it is no run directory but holds files, or when it cannot be written.
+        Raises BusyError when another process holds it, and RunError when it was made with another config (fields in config.FREE may differ)
+        or other data, when it is no run directory but holds files, or when it cannot be written.
         """
         self.path = path
         with disk_errors(path):
@@ -211,7 +211,7 @@ class RunDir:
             try:
                 self._lock.acquire()
             except Timeout:
-                raise RunError(f"another process is working on {path}; wait for it, or choose another --run") from None
+                raise BusyError(f"another process is working on {path}; wait for it, or choose another --run") from None
         try:
             self.check(config, data)
             with disk_errors(path):  # a kill may have come between a manifest and the removal of the parts

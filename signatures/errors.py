@@ -41,6 +41,10 @@ class RunError(ErrataError):
     """The run directory cannot be used: another config, another process, a damaged or unwritable file."""
 
 
+class BusyError(RunError):
+    """Another process is working on the run directory."""
+
+
 class BudgetReached(ErrataError):
     """A cap that the user set (calls, tokens, cost, time) is reached; what is done is kept."""
 

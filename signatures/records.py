@@ -273,6 +273,8 @@ class Taught(Record):
     refused: tuple[SampleProgram, ...] = ()
     """Programs that a check refused, in the order of writing."""
     rejections: tuple[Rejection, ...] = ()
+    calls: int = Field(default=0, exclude_if=lambda value: not value)
+    """How often the instructor was asked for it, with what was asked again; answers that were kept from an earlier start count too."""
 
 
 class TrainRow(Record):
@@ -322,3 +324,5 @@ class GateDecision(Record):
     broken: int
     p_value: float
     guards: tuple[dict[str, Any], ...] = ()
+    unproven: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Kept because `gate.keep` is `always`, though the gate would have rejected it."""

@@ -71,6 +71,15 @@ def test_nothing_judged_is_no_gain():
     assert not decide("t", rows("uu"), rows("rr"), {}, GateSettings()).accepted
 
 
+def test_weights_that_are_always_kept_are_told_apart_from_better_ones():
+    always = GateSettings(keep="always")
+    worse, better = decide("t", rows("r" * 40), rows("w" * 40), {}, always), decide("t", rows("w" * 40), rows("r" * 40), {}, always)
+    assert (worse.accepted, worse.unproven) == (True, True)
+    assert worse.reason == "kept as gate.keep says, though: no gain on dev: 0 fixed, 40 broken"
+    assert (better.accepted, better.unproven) == (True, False)
+    assert better.reason == decide("t", rows("w" * 40), rows("r" * 40), {}, GateSettings()).reason
+
+
 def test_the_intervals_are_the_published_ones():
     # Wilson (1927) for 8 of 10
     assert accuracy(rows("r" * 8 + "w" * 2))[1:] == pytest.approx((0.4902, 0.9433), abs=1e-4)

@@ -168,6 +168,12 @@ def test_an_adapter_is_trained_beside_the_base_and_then_trained_on(target, tmp_p
     assert list(Target.load(again).generate(prompts, max_new_tokens=20)) != list(Target.load(target).generate(prompts, max_new_tokens=20))
 
 
+def test_a_training_of_fixed_steps_takes_them_whatever_the_rows(target, tmp_path):
+    settings = QUICK.model_copy(update={"steps": 5})
+    reports = [train(ROWS[:count], target, settings, tmp_path / f"{count}", in_process=True) for count in (16, 48)]
+    assert [(report.steps, report.rows_kept) for report in reports] == [(5, 16), (5, 48)]
+
+
 def test_a_finished_training_is_not_done_again_and_another_is_refused(target, tmp_path):
     report = train(ROWS, target, QUICK, tmp_path, in_process=True)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}

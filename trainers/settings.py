@@ -53,6 +53,8 @@ class TrainSettings(BaseModel):
     or where the target already has an adapter, which is then trained on."""
     epochs: float = Field(default=3.0, gt=0)
     """Passes over the rows."""
+    steps: int | None = Field(default=None, ge=1)
+    """Steps of training, however many passes that takes, so that trainings on unequal rows are of equal length; None: as `epochs` says."""
     learning_rate: float | None = Field(default=None, gt=0)
     """Highest learning rate of a linear schedule; None is 1e-3 for full and 2e-4 for LoRA."""
     batch_size: int = Field(default=16, ge=1)

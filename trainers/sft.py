@@ -306,6 +306,7 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
     arguments = {
         "output_dir": str(checkpoints),
         "num_train_epochs": settings.epochs,
+        "max_steps": settings.steps or -1,
         "learning_rate": settings.rate_of(method),
         "neftune_noise_alpha": settings.noise_of(method) or None,
         "per_device_train_batch_size": settings.batch_size,
