@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from .card import cell, plain
 from .compare import VANILLA, Comparison
 from .compared import IN, SWAPS, WEAK, build
 from .config import CycleConfig
+from .report.words import cell, plain
 from .rundir import flatten, to_json, write_atomic
 
 STEPS = ("mine", "teach", "probe", "assemble", "train", "gate", "test", "whole")
