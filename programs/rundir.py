@@ -234,6 +234,8 @@ class RunDir:
             if config.errors == "recorded" and not any((self.path / name).exists() for name in ("round-1/train", "evaluate")):
                 taught = (self.path / "round-1/teach").exists()
                 free += TRAINED if taught else tuple(set(CycleConfig.model_fields) - set(IMPORTED))
+            if not any(self.path.glob("round-*/train/manifest.json")):
+                free += ("train",)  # nothing is trained yet: one that cannot be done here may be set otherwise
             if known and known == data:
                 free += ("task", "guards")  # the same data, perhaps at another place
             if config.target.model and mine["target.api_base"] and theirs.get("target.api_base"):

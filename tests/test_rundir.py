@@ -242,6 +242,19 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
     assert (config.rounds, config.items.dev, config.items.test, config.items.train) == (2, 30, 20, 1500)
 
 
+def test_how_to_train_is_open_until_something_is_trained(tmp_path):
+    path, other = tmp_path / "run", load_config(overrides={"train.batch_size": 4})
+    with RunDir(path, load_config()):
+        (path / "round-1/teach").mkdir(parents=True)
+        (path / "round-1/teach/taught.jsonl").write_text("{}\n")
+    with RunDir(path, other):
+        assert rundir.read_config(path) == other
+        (path / "round-1/train").mkdir()
+        (path / "round-1/train/manifest.json").write_text("{}")
+    with pytest.raises(RunError, match=r"was made with train\.batch_size = 4, not 16"):
+        RunDir(path, load_config())
+
+
 def test_a_part_that_a_kill_left_beside_its_finished_file_is_dropped(tmp_path):
     with RunDir(tmp_path / "run", load_config()) as run:
         for name in ("round-1/teach", "round-1/mine"):

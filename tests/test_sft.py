@@ -273,6 +273,26 @@ def test_a_child_that_the_system_kills_is_one_line(target, tmp_path):
     assert not (tmp_path / "manifest.json").exists()
 
 
+def test_memory_that_runs_out_in_training_is_one_line_and_says_what_to_set(target, tmp_path, monkeypatch):
+    from trl import SFTTrainer
+
+    def fail(words: str) -> None:
+        def raise_it(*_, **__):
+            raise RuntimeError(words)
+
+        monkeypatch.setattr(SFTTrainer, "training_step", raise_it)
+
+    fail("MPS backend out of memory (MPS allocated: 8.93 GB, max allowed: 9.07 GB).\nTry ...")
+    with pytest.raises(
+        TrainerError, match=r"memory ran out on \w+ with batches of 16 rows of up to 256 tokens: .*--set train.batch_size"
+    ) as error:
+        train(ROWS, target, QUICK, tmp_path, in_process=True)
+    assert "\n" not in str(error.value)
+    fail("size mismatch")
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        train(ROWS, target, QUICK, tmp_path, in_process=True)
+
+
 def test_a_folder_that_cannot_be_written_is_a_trainer_error(target, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainerError, match=r"training into .* failed: .*; free space or choose another folder") as error:

@@ -3,15 +3,17 @@
 import json
 import os
 import shutil
+import weakref
 from pathlib import Path
 
 import models
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from errata.signatures.errors import TargetError
 from errata.trainers.settings import TargetSettings
-from errata.trainers.target import Target, encode, weights_hash
+from errata.trainers.target import Target, _memory_used, choose_device, encode, has_bfloat16, weights_hash
 
 KINDS = ("llama", "qwen2", "mistral", "plain")
 PROMPTS = [[{"role": "user", "content": f"Tom has {i} apples " + "and more apples " * (i % 5)}] for i in range(24)]
@@ -131,6 +133,24 @@ def test_memory_that_runs_out_halves_the_batch_and_loses_nothing(folders, monkey
         list(target.generate(PROMPTS, max_new_tokens=10))
 
 
+def test_the_tensors_of_a_failed_attempt_are_gone_before_its_memory_is_handed_back(folders, monkeypatch):
+    target = load(folders["llama"], batch_size=4)
+    generate, freed = target.model.generate, []
+    failed: list[weakref.ref] = []
+
+    def small(**inputs):
+        if len(inputs["input_ids"]) > 2:
+            cache = torch.ones(8)
+            failed.append(weakref.ref(cache))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return generate(**inputs)
+
+    monkeypatch.setattr(target.model, "generate", small)
+    monkeypatch.setattr("errata.trainers.target._free", lambda: freed.append([one() for one in failed]))
+    assert len(dict(target.generate(PROMPTS[:4], max_new_tokens=3))) == 4
+    assert freed == [[None]]
+
+
 def real_cpu_error() -> None:
     torch.empty(1 << 50)
 
@@ -194,6 +214,15 @@ def test_batches_grow_while_memory_is_left_and_never_again_past_what_failed(fold
     assert widths({"batch_size": 9}) == [9, 9, 6]
     used["share"] = 0.6
     assert widths({})[:3] == [2, 2, 2]
+
+
+def test_the_memory_used_is_that_at_the_peak_of_all_who_share_the_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (30, 100))  # free, total
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 50)  # ours; the other 20 are others'
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 40)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 6)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 8)
+    assert (_memory_used("cuda:1"), _memory_used("mps"), _memory_used("cpu")) == (0.6, 0.75, 1.0)
 
 
 def test_a_model_too_large_for_the_device_is_one_line(folders, monkeypatch):
@@ -274,7 +303,7 @@ def test_loading_and_asking_print_nothing(folders, capfd):
     list(target.generate(PROMPTS[:2], max_new_tokens=4))
     target.close()
     assert capfd.readouterr() == ("", "")
-    assert (target.device, target.dtype) == ("cpu", "float32") or target.device == "cuda"
+    assert (target.device, target.dtype) == ("cpu", "float32") or target.device in ("cuda", "mps")
 
 
 def test_every_broken_model_is_refused_in_one_line(folders, tmp_path):
@@ -317,6 +346,37 @@ def test_a_hub_id_that_cannot_be_had_is_a_target_error(monkeypatch):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("cuda", "mps", "macos_14", "device", "bfloat16"),
+    [
+        (True, False, False, "cuda", True),
+        (True, True, True, "cuda", True),
+        (False, True, True, "mps", True),
+        (False, True, False, "mps", False),
+        (False, False, False, "cpu", False),
+    ],
+)
+def test_auto_is_cuda_or_the_gpu_of_apple_silicon_or_the_cpu_in_this_order(monkeypatch, cuda, mps, macos_14, device, bfloat16):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: macos_14 and (major, minor) == (14, 0))
+    chosen = choose_device("auto")
+    assert (chosen.type, has_bfloat16(chosen)) == (device, bfloat16)
+
+
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_weights_of_a_format_that_the_gpu_lacks_are_read_as_float32(tmp_path, monkeypatch, bfloat16):
+    folder = models.make("llama", tmp_path / "model")
+    half = torch.nn.Module.to
+    AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).save_pretrained(folder)
+    monkeypatch.setattr("errata.trainers.target.choose_device", lambda device: torch.device("mps"))
+    monkeypatch.setattr("errata.trainers.target.has_bfloat16", lambda device: bfloat16)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, where: half(self, "cpu"))
+    assert load(folder).dtype == ("bfloat16" if bfloat16 else "float32")
+    assert load(folder, dtype="float16").dtype == "float16"
+
+
 @pytest.mark.parametrize(("device", "reason"), [("cuda:99", "CUDA devices"), ("toaster", "no such device")])
 def test_a_device_that_is_not_there_is_refused(folders, device, reason):
     with pytest.raises(TargetError, match=reason):
@@ -325,7 +385,6 @@ def test_a_device_that_is_not_there_is_refused(folders, device, reason):
 
 def test_an_adapter_is_refused_as_a_model_and_on_another_model(folders, tmp_path):
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(folders["llama"])
     get_peft_model(base, LoraConfig(r=4, target_modules="all-linear")).save_pretrained(str(tmp_path / "adapter"))

@@ -19,11 +19,11 @@ class TargetSettings(BaseModel):
     adapter: str | None = None
     """Folder of a PEFT adapter that was trained on `model`; None for the model alone."""
     device: str = "auto"
-    """`auto` (CUDA where there is one, else CPU), `cpu`, `cuda`, `cuda:1`, `mps`."""
+    """`auto` (CUDA where there is one, else MPS, the GPU of Apple silicon, else CPU), `cpu`, `cuda`, `cuda:1`, `mps`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of the weights; `auto` is float32 on a CPU and the model's own elsewhere."""
+    """Number format of the weights; `auto` is float32 on a CPU, and on MPS before macOS 14 (no bfloat16), else the model's own."""
     batch_size: int | None = Field(default=None, ge=1)
-    """Prompts answered at once; None begins by the model's size, doubles while a CUDA device has more than half of its memory left,
+    """Prompts answered at once; None begins by the model's size, doubles while a GPU has more than half of its memory left,
     and halves when memory runs out; of a server, 64."""
     trust_remote_code: bool = False
     """Whether Python code that comes with the model may run in this process."""
@@ -76,8 +76,8 @@ class TrainSettings(BaseModel):
     the target's own adapter is trained on."""
     sft: dict[str, Any] = {}
     """Fields of trl.SFTConfig, handed through; they win over everything above."""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """`auto` (CUDA where there is one, else CPU), `cpu`, `cuda` or `cuda:1`; one device."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """`auto` (CUDA where there is one, else MPS, else CPU), `cpu`, `cuda`, `cuda:1` or `mps`; one device."""
 
     def rate_of(self, method: str) -> float:
         """The highest learning rate of a `full` or `lora` training."""

@@ -259,7 +259,18 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
     from trl import SFTConfig, SFTTrainer
 
     from .rows import prepare
-    from .target import SMALL, choose_device, end_tokens, folder_of, load_model, load_tokenizer, one_thread_for_small, weights_hash
+    from .target import (
+        SMALL,
+        choose_device,
+        end_tokens,
+        folder_of,
+        has_bfloat16,
+        load_model,
+        load_tokenizer,
+        memory_ran_out,
+        one_thread_for_small,
+        weights_hash,
+    )  # fmt: skip
 
     datasets.disable_progress_bars()
     device = choose_device("cuda" if settings.device.startswith("cuda:") else settings.device)
@@ -290,7 +301,7 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
         )
 
     method = settings.method
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    half = has_bfloat16(device)
     model = load_model(target, torch.device("cpu"), "auto", trainable=True, **settings.sft.get("model_init_kwargs") or {})
     parameters = sum(p.numel() for p in model.parameters())
     if method == "auto":
@@ -321,7 +332,7 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
         "logging_first_step": True,
         "use_cpu": device.type == "cpu",
         "bf16": half,
-        "activation_checkpointing": device.type == "cuda" and parameters > 1e9,
+        "activation_checkpointing": device.type == "cuda" and parameters > 1e9,  # torch 2.13 has none on MPS
         "dataloader_pin_memory": device.type == "cuda",
         "report_to": "none",
         "disable_tqdm": True,
@@ -356,7 +367,15 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
     share = settings.blend_of(method)
     # before the checkpoint is read: a continued training blends with the same weights
     old = {} if share == 1 else {name: p.detach().cpu().clone() for name, p in _blended(trainer.model, method)}
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    except (RuntimeError, MemoryError) as error:  # torch's own is a RuntimeError
+        if not memory_ran_out(error):
+            raise
+        raise TrainerError(
+            f"memory ran out on {device} with batches of {trainer.args.per_device_train_batch_size} rows of up to {limit} tokens: give the "
+            "same command with a smaller --set train.batch_size (and train.sft.gradient_accumulation_steps for it) or train.max_length"
+        ) from None
     with torch.no_grad():
         for name, p in _blended(trainer.model, method):
             if name in old:

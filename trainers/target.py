@@ -177,9 +177,9 @@ def adapter_folder(adapter: str) -> Path:
 
 
 def choose_device(device: str) -> torch.device:
-    """`auto` is CUDA where there is one, else CPU. Raises TargetError when the device named is not there."""
+    """`auto` is CUDA where there is one, else MPS (Apple silicon), else CPU. Raises TargetError when the device named is not there."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(device)
     except RuntimeError:
@@ -189,6 +189,13 @@ def choose_device(device: str) -> torch.device:
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise TargetError("device mps was asked for and this machine has none: use cpu or auto")
     return chosen
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU computes in bfloat16, as the Trainer judges it too; of a CPU False: small models are slower in it."""
+    if device.type == "mps":
+        return torch.backends.mps.is_macos_or_newer(14, 0)
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def load_tokenizer(settings: TargetSettings) -> Any:
@@ -286,7 +293,7 @@ def _naming(model: str) -> Iterator[None]:
     except TargetError:
         raise
     except Exception as error:  # a damaged folder raises nearly anything
-        if _memory_ran_out(error):
+        if memory_ran_out(error):
             raise TargetError(f"{model} does not fit in memory: use a smaller model or a narrower dtype") from None
         if "trust_remote_code" in str(error):
             why = "runs Python code of its own: read it, then set trust_remote_code to true"
@@ -393,7 +400,8 @@ class Target:
         """Loads model, adapter and tokenizer. Raises TargetError: no such model, no weights, an adapter of another,
         no such device, code of its own without trust."""
         device = choose_device(settings.device)
-        dtype: Any = getattr(torch, settings.dtype) if settings.dtype != "auto" else torch.float32 if device.type == "cpu" else "auto"
+        own = "auto" if has_bfloat16(device) else torch.float32
+        dtype: Any = own if settings.dtype == "auto" else getattr(torch, settings.dtype)
         tokenizer = load_tokenizer(settings)
         return cls(settings, load_model(settings, device, dtype), tokenizer, device, weights_hash(settings))
 
@@ -429,10 +437,13 @@ class Target:
             unfinished: list[_Row] = []
             while rows:
                 batch, steps = self._next_batch(rows, max_new_tokens)
+                answers: list[list[int]] | None = None
                 try:
                     answers = self._step(batch, steps, temperature) if steps > 0 else [[] for _ in batch]
                 except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                     self._shrink(batch, error)
+                if answers is None:  # only here: until it is let go, the error holds the frames with the tensors of the failed attempt
+                    _free()
                     continue
                 del rows[: len(batch)]
                 self._widen(len(batch))
@@ -479,17 +490,16 @@ class Target:
         return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
     def _widen(self, rows: int) -> None:
-        """Doubles the batch where a full one has left more than half of the device's memory unused."""
+        """Doubles the batch where a full one has left more than half of the GPU's memory unused."""
         if rows == self._batch_size and 2 * rows <= self._most and _memory_used(self.device) < 0.45:
             self._batch_size = 2 * rows
 
     def _shrink(self, batch: list[_Row], error: BaseException) -> None:
-        if not _memory_ran_out(error):
+        if not memory_ran_out(error):
             raise error
         if len(batch) == 1:
             raise TargetError(f"memory ran out on a single prompt of {len(batch[0].ids)} tokens: use a smaller model or dtype") from None
         self._batch_size = self._most = len(batch) // 2
-        _free()
 
     def close(self) -> None:
         """Frees the model's memory; the target answers no more."""
@@ -498,8 +508,9 @@ class Target:
 
 
 def _batch_size(parameters: int, device: str) -> int:
-    """Prompts at once, to begin with: on a CPU wide batches pay for small models only; elsewhere start wide, and go on by trial."""
-    if device == "cpu":
+    """Prompts at once, to begin with. On a CPU wide batches pay for small models only. CUDA starts wide; MPS does not, because it swaps to
+    the disk long before it says that memory ran out. Both go on by trial."""
+    if device != "cuda":
         return 256 if parameters < SMALL else 16 if parameters < 1e9 else 4
     return 256 if parameters < 2e9 else 64
 
@@ -519,7 +530,10 @@ def _gumbel(batch: list[_Row], temperature: float, device: str) -> Callable[[Any
 
 
 def _memory_used(device: str) -> float:
-    """Share of a CUDA device's memory that is taken at the peak, by this process since it began or by others; 1 where it is not told."""
+    """Share of a GPU's memory that is taken at the peak: of CUDA by this process since it began or by others, of MPS by this process
+    alone, of what the system recommends; 1 of a CPU."""
+    if device.startswith("mps"):
+        return torch.mps.driver_allocated_memory() / torch.mps.recommended_max_memory()
     if not device.startswith("cuda"):
         return 1.0
     free, total = torch.cuda.mem_get_info(device)
@@ -527,7 +541,7 @@ def _memory_used(device: str) -> float:
     return (others + torch.cuda.max_memory_allocated(device)) / total
 
 
-def _memory_ran_out(error: BaseException) -> bool:
+def memory_ran_out(error: BaseException) -> bool:
     """CUDA has a type for it; the CPU's allocator and MPS say it in words."""
     words = ("DefaultCPUAllocator", "out of memory", "Invalid buffer size", "ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
