@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ..trainers.settings import TrainSettings
+from ..trainers.settings import TrainSettings, vllm_rank
 from .report.figures import cell, code, percent, plain, points
 
 DATASETS = {
@@ -26,8 +26,6 @@ LM_EVAL = {
     "bbh": "bbh",
 }  # fmt: skip
 INSPECT = {"gsm8k": "gsm8k", "mmlu": "mmlu_0_shot", "arc": "arc_challenge", "mbpp": "mbpp", "humaneval": "humaneval", "bbh": "bbh"}
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM takes as --max-lora-rank."""
 _FORMS = {
     "full": "all weights were trained; this folder is the whole model",
     "merged": "a LoRA adapter, merged into its base; this folder is the whole model",
@@ -128,9 +126,8 @@ def ready(facts: Facts, place: str, base: str, task: str) -> dict[str, str]:
     adapter = facts.form == "adapter"
     trust = (" --trust-remote-code", " --trust_remote_code", " -M trust_remote_code=true") if facts.own_code else ("", "", "")
     if adapter:
-        rank = next((rank for rank in _RANKS if rank >= facts.rank), facts.rank)
         module = shlex.quote(f"{facts.name}={place}")
-        vllm = f"vllm serve {shlex.quote(base)} --enable-lora --lora-modules {module} --max-lora-rank {rank}"
+        vllm = f"vllm serve {shlex.quote(base)} --enable-lora --lora-modules {module} --max-lora-rank {vllm_rank(facts.rank)}"
         inspect = f"--model vllm/{facts.name} --model-base-url http://localhost:8000/v1"  # transformers alone cannot name the base
     else:
         vllm = f"vllm serve {shlex.quote(place)} --served-model-name {facts.name}"

@@ -20,7 +20,7 @@ from errata.signatures.calls import Patience
 from errata.signatures.errors import RunError, TargetError, UsageError
 from errata.trainers import open_target
 from errata.trainers.served import ServedTarget
-from errata.trainers.settings import TargetSettings
+from errata.trainers.settings import TargetSettings, vllm_rank
 from errata.trainers.target import Completion, Target, load_model, weights_hash
 
 FAST = Patience(attempts=3, first=0.01, most=5.0)
@@ -361,6 +361,11 @@ def test_an_adapter_that_is_not_loaded_is_told_with_what_the_server_lacks(adapte
     with VllmServer("tiny", **server) as vllm, pytest.raises(TargetError, match=advice) as caught:
         open_target(TargetSettings(model="tiny", adapter=adapters[rank], api_base=vllm.url))
     assert adapters[rank] in said(caught)
+    assert [seen.path for seen in vllm.seen] == ["/v1/models", "/v1/load_lora_adapter"]  # asked again, it would say the same
+
+
+def test_a_rank_is_named_that_vllm_takes():
+    assert [vllm_rank(rank) for rank in (1, 2, 12, 16, 300)] == [1, 8, 16, 16, 320]
 
 
 def test_a_server_that_sees_the_folder_elsewhere_is_given_its_own_path(adapters, tmp_path):

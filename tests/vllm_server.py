@@ -3,8 +3,9 @@
     with VllmServer("tiny") as server:
         open_target(TargetSettings(model="tiny", api_base=server.url))
 
-Paths, bodies, status codes and messages are taken from the source of vLLM. Adapters are applied by errata.trainers.target, through PEFT.
-Requests of the same 10 ms are answered as one batch. Not covered: eviction of adapters, sampling fields that change a greedy answer.
+Paths, bodies, status codes and messages are taken from the source of vLLM (frontend/entrypoints, 055e47c). Adapters are applied by
+errata.trainers.target, through PEFT. Requests of the same 10 ms are answered as one batch. Not covered: eviction of adapters, sampling
+fields that change a greedy answer.
 """
 
 import asyncio
@@ -104,13 +105,13 @@ class VllmServer(OpenAIServer):
         if name in self.models:
             return fault(400, f"The lora adapter '{name}' has already been loaded.", "InvalidUserInput")
         if not self.enable_lora:
-            return fault(400, "LoRA is not enabled. Use --enable-lora to enable LoRA.", "BadRequestError")
+            return fault(500, "LoRA is not enabled. Use --enable-lora to enable LoRA.", "InternalServerError")
         folder = self.disk / path.lstrip("/")
         if not (folder / "adapter_config.json").is_file():
             return fault(404, f"Loading lora {name} failed: No adapter found for {path}", "NotFoundError")
         rank = json.loads((folder / "adapter_config.json").read_text())["r"]
         if rank > self.max_lora_rank:
-            return fault(400, f"LoRA rank {rank} is greater than max_lora_rank {self.max_lora_rank}.", "BadRequestError")
+            return fault(500, f"LoRA rank {rank} is greater than max_lora_rank {self.max_lora_rank}.", "InternalServerError")
         self.models[name] = Target.load(self.base.model_copy(update={"adapter": str(folder)}))
         self.loaded.append(name)
         return Reply(body=f"Success: LoRA adapter '{name}' added successfully.".encode(), content_type="text/plain")

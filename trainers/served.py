@@ -24,7 +24,7 @@ import httpx
 from ..signatures.calls import TIMEOUT, Pace, Patience, asked_wait, in_flight, known_keys, without_keys
 from ..signatures.errors import TargetError
 from ..signatures.records import Message, content_hash
-from .settings import TargetSettings
+from .settings import TargetSettings, vllm_rank
 from .target import Completion, adapter_folder, check_base, weights_hash
 
 T = TypeVar("T")
@@ -187,7 +187,9 @@ class ServedTarget:
     def _load(self) -> None:
         path = self._path_there()
         try:
-            self._call("POST", "/load_lora_adapter", {"lora_name": self.name, "lora_path": path}, lambda reply: None)
+            # 500 is what vLLM makes of every complaint of its engine about an adapter (load_lora_adapter in its openai/models/serving.py,
+            # 055e47c; earlier ones said 400): trying again mends none
+            self._call("POST", "/load_lora_adapter", {"lora_name": self.name, "lora_path": path}, lambda reply: None, final=500)
         except _Refused as refused:
             if "already been loaded" in str(refused):  # another process of Errata was quicker, with the same weights
                 return
@@ -199,7 +201,7 @@ class ServedTarget:
         said = str(refused).lower()
         if "max_lora_rank" in said:
             rank = json.loads((adapter_folder(self.settings.adapter or "") / "adapter_config.json").read_text(encoding="utf-8"))["r"]
-            return f"{refused}; start it with --max-lora-rank {rank} or more"
+            return f"{refused}; start it with --max-lora-rank {vllm_rank(rank)} or more"
         if "no adapter found" in said or "no such file" in said:
             return "it sees no such folder; share the folder with it, and say with target.server_paths where it sees it"
         if refused.status in (404, 405) or "not enabled" in said:
@@ -227,12 +229,12 @@ class ServedTarget:
         # the prompt and the limit are more than the context together: without a limit the answer gets the room that is left
         return self._answer({name: value for name, value in body.items() if name != "max_tokens"})
 
-    def _call(self, method: str, path: str, body: dict[str, Any], read: Callable[[httpx.Response], T]) -> T:
-        """Attempts until one is answered. Raises _Refused, and TargetError when patience is over."""
+    def _call(self, method: str, path: str, body: dict[str, Any], read: Callable[[httpx.Response], T], final: int | None = None) -> T:
+        """Attempts until one is answered; a status of `final` is an answer. Raises _Refused, and TargetError when patience is over."""
         for attempt in range(1, self._pace.patience.attempts + 1):
             self._pace.ready()
             try:
-                return self._once(method, path, body, read)
+                return self._once(method, path, body, read, final=final)
             except _Passing as fault:
                 if over := self._pace.again(attempt, fault.asked):
                     advice = "give the same command again to go on: nothing done is lost"
@@ -240,7 +242,13 @@ class ServedTarget:
         raise AssertionError("unreachable")
 
     def _once(
-        self, method: str, path: str, body: dict[str, Any] | None, read: Callable[[httpx.Response], T], timeout: float | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        read: Callable[[httpx.Response], T],
+        timeout: float | None = None,
+        final: int | None = None,
     ) -> T:
         """One attempt. Raises _Passing, _Refused, and TargetError for a wrong key."""
         try:
@@ -248,7 +256,7 @@ class ServedTarget:
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _Passing(self._clean(str(error)) or type(error).__name__) from None
         said = f"HTTP {reply.status_code}, {self._clean(_message(reply))}"
-        if reply.status_code in PASSING or reply.status_code >= 500:
+        if reply.status_code != final and (reply.status_code in PASSING or reply.status_code >= 500):
             raise _Passing(said, asked_wait(reply.headers.get("retry-after")))
         if reply.status_code in (401, 403):
             key = f"set {self.settings.api_key_env} to its key, or target.api_key_env to the name of another variable"

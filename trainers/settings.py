@@ -90,3 +90,12 @@ class TrainSettings(BaseModel):
     def noise_of(self, method: str) -> float:
         """Alpha of the noise in a `full` or `lora` training."""
         return (15.0 if method == "full" else 0.0) if self.noise is None else self.noise
+
+
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM takes as --max-lora-rank (MaxLoRARanks of its config/lora.py)."""
+
+
+def vllm_rank(rank: int) -> int:
+    """The --max-lora-rank that an adapter of this rank needs."""
+    return next((most for most in VLLM_RANKS if most >= rank), rank)
