@@ -5,11 +5,13 @@ usage, 4 a cap is reached, 130 interrupted, 143 terminated. There are no classes
 that is no module's.
 """
 
+import functools
+import inspect
 import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,28 +26,27 @@ app = typer.Typer(
     help="Makes a small local language model better by studying what it gets wrong.",
 )
 
-Run = Annotated[Path | None, typer.Option("--run", help="Run directory; the same one continues. Default: runs/<task>-<strategy>-<config>.")]
-Config = Annotated[Path | None, typer.Option("--config", help="YAML config; flags win over it (docs/config.md).")]
-TaskName = Annotated[str | None, typer.Option("--task", help="What is asked, e.g. sums or gsm8k:PATH; an unknown name lists all.")]
-TargetName = Annotated[str | None, typer.Option("--target", help="tiny, a folder, or the hub id of a causal LM.")]
-Adapter = Annotated[str | None, typer.Option("--adapter", help="PEFT adapter on the target.")]
-Served = Annotated[
-    str | None, typer.Option("--served", metavar="URL", help="OpenAI-compatible server that answers for the target; cycle wants vLLM.")
+LOOP, DATA, LOOK, SET_UP = "The loop", "Answers and weights", "Looking into a run", "Setting up"
+"""Groups of commands in the help."""
+RUN, TARGET, TEACHING, CAPS, OUTPUT = "Run", "Target", "Instructor", "Caps", "Output"
+"""Groups of options in the help."""
+
+Run = Annotated[
+    Path | None,
+    typer.Option("--run", help="Run directory; the same one continues. Default: runs/<task>-<strategy>-<config>.", rich_help_panel=RUN),
 ]
-Instructor = Annotated[str | None, typer.Option("--instructor", help="offline, or a model name as dspy.LM takes it.")]
-StrategyName = Annotated[
-    str | None, typer.Option("--strategy", help="A built-in strategy, e.g. LearnFromError, or FILE.py:NAME; an unknown name lists all.")
+Config = Annotated[
+    Path | None, typer.Option("--config", help="YAML config, as errata init writes it; flags win over it.", rich_help_panel=RUN)
 ]
-State = Annotated[str | None, typer.Option("--strategy-state", help="JSON of an optimized strategy, as errata optimize writes it.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of every draw.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Any config field, e.g. --set train.epochs=2. May be repeated.")]
-MaxCalls = Annotated[int | None, typer.Option("--max-calls", min=0, help="Stop (exit code 4) after so many calls to the instructor.")]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", min=0, help="Stop after so many tokens in and out of the instructor.")]
-MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, help="Stop after so many USD, where the price is known.")]
-MaxTime = Annotated[float | None, typer.Option("--max-time", min=0, help="Stop after so many seconds.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the first round's teaching would cost, and stop.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout instead of a table.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any config field, e.g. --set train.epochs=2. May be repeated.", rich_help_panel=RUN),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON document on stdout, and progress as JSON lines on stderr.", rich_help_panel=OUTPUT)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.", rich_help_panel=OUTPUT)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the first round's teaching would cost, and stop.", rich_help_panel=CAPS)]
 RunArgument = Annotated[Path, typer.Argument(help="Run directory.")]
 
 
@@ -54,32 +55,122 @@ def main() -> None:
     """Makes a small local language model better by studying what it gets wrong."""
 
 
-@app.command()
+# ---- options that several commands have: a group is a function from its options to the fields of the config that they name
+
+
+def of_task(
+    task: Annotated[
+        str | None, typer.Option("--task", help="What is asked, e.g. sums or gsm8k:PATH; an unknown name lists all.", rich_help_panel=RUN)
+    ] = None,
+) -> dict[str, Any]:
+    return {"task": task}
+
+
+def of_seed(seed: Annotated[int | None, typer.Option("--seed", help="Seed of every draw.", rich_help_panel=RUN)] = None) -> dict[str, Any]:
+    return {"seed": seed}
+
+
+def of_target(
+    target: Annotated[
+        str | None, typer.Option("--target", help="tiny, a folder, or the hub id of a causal LM.", rich_help_panel=TARGET)
+    ] = None,
+    adapter: Annotated[str | None, typer.Option("--adapter", help="PEFT adapter on the target.", rich_help_panel=TARGET)] = None,
+    served: Annotated[
+        str | None,
+        typer.Option(
+            "--served",
+            metavar="URL",
+            help="OpenAI-compatible server that answers for the target; cycle wants vLLM.",
+            rich_help_panel=TARGET,
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    return {"target.model": target, "target.adapter": adapter, "target.api_base": served}
+
+
+def of_instructor(
+    instructor: Annotated[
+        str | None, typer.Option("--instructor", help="offline, or a model name as dspy.LM takes it.", rich_help_panel=TEACHING)
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            "--strategy",
+            help="A built-in strategy, e.g. LearnFromError, or FILE.py:NAME; an unknown name lists all.",
+            rich_help_panel=TEACHING,
+        ),
+    ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option("--strategy-state", help="JSON of an optimized strategy, as errata optimize writes it.", rich_help_panel=TEACHING),
+    ] = None,
+) -> dict[str, Any]:
+    return {"instructor.model": instructor, "generate.strategy": strategy, "generate.state": state}
+
+
+def of_time(
+    max_time: Annotated[float | None, typer.Option("--max-time", min=0, help="Stop after so many seconds.", rich_help_panel=CAPS)] = None,
+) -> dict[str, Any]:
+    return {"budget.max_time": max_time}
+
+
+def of_budget(
+    max_calls: Annotated[
+        int | None,
+        typer.Option("--max-calls", min=0, help="Stop (exit code 4) after so many calls to the instructor.", rich_help_panel=CAPS),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("--max-tokens", min=0, help="Stop after so many tokens in and out of the instructor.", rich_help_panel=CAPS),
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", min=0, help="Stop after so many USD, where the price is known.", rich_help_panel=CAPS)
+    ] = None,
+) -> dict[str, Any]:
+    return {"budget.max_calls": max_calls, "budget.max_tokens": max_tokens, "budget.max_cost": max_cost}
+
+
+def takes(*groups: Callable[..., dict[str, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of these groups. Its first parameter, `flags`, is what they name: config field -> value."""
+    parts = [(group, list(inspect.signature(group).parameters.values())) for group in groups]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            flags: dict[str, Any] = {}
+            for group, parameters in parts:
+                flags |= group(**{one.name: given.pop(one.name) for one in parameters})
+            command(flags, **given)
+
+        own = inspect.signature(command)
+        _, *rest = own.parameters.values()
+        shared = [one for _, parameters in parts for one in parameters]
+        keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in [*shared, *rest]]
+        run.__signature__ = own.replace(parameters=keyword)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+# ---- the commands
+
+
+@app.command(rich_help_panel=LOOP)
+@takes(of_task, of_target, of_instructor, of_seed, of_budget, of_time)
 def cycle(
+    flags: dict[str, Any],
     run: Run = None,
     config: Config = None,
-    task: TaskName = None,
-    target: TargetName = None,
-    adapter: Adapter = None,
-    served: Served = None,
-    instructor: Instructor = None,
-    strategy: StrategyName = None,
-    state: State = None,
-    rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds, each from the weights accepted last.")] = None,
-    seed: Seed = None,
     set_: Set = None,
-    max_calls: MaxCalls = None,
-    max_tokens: MaxTokens = None,
-    max_cost: MaxCost = None,
-    max_time: MaxTime = None,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", help="Rounds, each from the weights accepted last.", rich_help_panel=RUN)
+    ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run the whole loop: find errors, teach, train, and keep the new weights only when they are better."""
-    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "instructor.model": instructor, "generate.state": state}
-    flags |= {"generate.strategy": strategy, "rounds": rounds, "seed": seed, **caps(max_calls, max_tokens, max_cost, max_time)}
-    with one_line_errors(), opened(config, flags, set_, run, quiet) as loop:
+    with one_line_errors(), opened(config, flags | {"rounds": rounds}, set_, run, quiet, as_json) as loop:
         from errata.programs import report
 
         if dry_run:
@@ -95,29 +186,22 @@ def cycle(
         )
 
 
-@app.command()
+@app.command(rich_help_panel=LOOP)
+@takes(of_task, of_target, of_seed, of_time)
 def evaluate(
+    flags: dict[str, Any],
     run: Run = None,
     config: Config = None,
-    task: TaskName = None,
-    target: TargetName = None,
-    adapter: Adapter = None,
-    served: Served = None,
+    set_: Set = None,
     split: Annotated[str, typer.Option("--split", help="train, dev or test.")] = "test",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Items; default: as the config says.")] = None,
-    seed: Seed = None,
-    set_: Set = None,
-    max_time: MaxTime = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure a target on a task; continues where it was interrupted."""
-    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "seed": seed, f"items.{split}": limit}
-    flags |= {"budget.max_time": max_time}
     with one_line_errors():
-        if split not in ("train", "dev", "test"):
-            usage(f"there is no split {split!r}; choose train, dev or test")
-        with opened(config, flags, set_, run, quiet, "mine") as loop:
+        one_of("split", split, ("train", "dev", "test"))
+        with opened(config, flags | {f"items.{split}": limit}, set_, run, quiet, as_json, "mine") as loop:
             from errata.programs.evaluate import by_skill, counts, share
             from errata.programs.report import measured, outcomes
 
@@ -127,51 +211,13 @@ def evaluate(
             emit(as_json, counts(rows) | {"skills": shares, "run": str(loop.path)}, "\n".join(lines))
 
 
-@app.command("import")
-def import_(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON lines, lm-evaluation-harness samples, or logs of inspect.")],
-    run: Run = None,
-    config: Config = None,
-    task: TaskName = None,
-    field: Annotated[
-        list[str] | None, typer.Option("--field", help="NAME=FIELD: the file's field for response, question, answer, ... May be repeated.")
-    ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Take the answers of this model alone.")] = None,
-    set_: Set = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Take answers that a model has already given, judge them, and let `errata generate` and `errata cycle` go on from there."""
-    with one_line_errors():
-        from errata.programs import recorded
-        from errata.programs.report import outcomes
-
-        if task is None and config is None and not (run and (run / "run.json").exists()):
-            usage("say what the answers answer, e.g. --task gsm8k, or --task gsm8k:PATH where the gold is in the task's own data")
-        fields = dict(recorded.parse_field(text) for text in field or [])
-        loop = prepared(config, {"task": task, "errors": "recorded"}, set_, run, quiet)
-        answers = recorded.load(files, loop.task, recorded.source_of(loop.config.task), fields, model)
-        with loop:
-            result = recorded.take(answers, loop.task, loop.run_dir.stage("round-1/mine"), loop.path) | {"run": str(loop.path)}
-        lines = [
-            f"{one['file']}: {one['answers']} answers ({', '.join(one['forms'])}), {one['left_out']} left out" for one in result["files"]
-        ]
-        lines += [f"{result['items']} answers: {outcomes(result)}; {result['held_out']} of them to dev or test items"]
-        lines += [f"  unjudged: {reason}: {count}" for reason, count in result["unjudged_reasons"].items()]
-        emit(as_json, result, "\n".join([*lines, f"attempts: {result['attempts']}; next: errata generate --run {loop.path}"]))
-
-
-@app.command()
+@app.command(rich_help_panel=LOOP)
+@takes(of_task, of_target, of_instructor, of_seed, of_budget, of_time)
 def generate(
+    flags: dict[str, Any],
     run: Run = None,
     config: Config = None,
-    task: TaskName = None,
-    target: TargetName = None,
-    adapter: Adapter = None,
-    served: Served = None,
-    instructor: Instructor = None,
-    strategy: StrategyName = None,
-    state: State = None,
+    set_: Set = None,
     as_errors: Annotated[
         bool, typer.Option("--as-errors", help="Take every train item as an error without an answer; no target runs.")
     ] = False,
@@ -181,24 +227,16 @@ def generate(
     rows: Annotated[
         int | None, typer.Option("--rows", min=1, help="Rows to draw; default: as the config says, with --as-errors 8 a program.")
     ] = None,
-    seed: Seed = None,
-    set_: Set = None,
-    max_calls: MaxCalls = None,
-    max_tokens: MaxTokens = None,
-    max_cost: MaxCost = None,
-    max_time: MaxTime = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """From errors to checked samples: diagnose, write programs, prove them, draw rows. Stops before training."""
-    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "instructor.model": instructor, "generate.state": state}
-    flags |= {"generate.strategy": strategy, "seed": seed, "generate.failures": limit, "generate.rows": rows}
-    flags |= caps(max_calls, max_tokens, max_cost, max_time)
+    flags |= {"generate.failures": limit, "generate.rows": rows}
     if as_errors:
         flags |= {"errors": "all", "items.train": limit}
     nulls = ["items.train", "generate.failures"] if as_errors and limit is None else []
-    with one_line_errors(), opened(config, flags, set_, run, quiet, "assemble", nulls) as loop:
+    with one_line_errors(), opened(config, flags, set_, run, quiet, as_json, "assemble", nulls) as loop:
         from errata.programs.cycle import summary
 
         if dry_run:
@@ -218,31 +256,19 @@ def generate(
         emit(as_json, result, "\n".join(lines))
 
 
-@app.command()
+@app.command(rich_help_panel=LOOP)
+@takes(of_task, of_target, of_instructor, of_seed, of_budget, of_time)
 def train(
+    flags: dict[str, Any],
     run: Run = None,
     config: Config = None,
-    task: TaskName = None,
-    target: TargetName = None,
-    adapter: Adapter = None,
-    served: Served = None,
-    instructor: Instructor = None,
-    strategy: StrategyName = None,
-    state: State = None,
-    seed: Seed = None,
     set_: Set = None,
-    max_calls: MaxCalls = None,
-    max_tokens: MaxTokens = None,
-    max_cost: MaxCost = None,
-    max_time: MaxTime = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a round up to its training, without deciding on the weights."""
-    flags: dict[str, Any] = of_target(target, adapter, served) | {"task": task, "instructor.model": instructor, "generate.state": state}
-    flags |= {"generate.strategy": strategy, "seed": seed, **caps(max_calls, max_tokens, max_cost, max_time)}
-    with one_line_errors(), opened(config, flags, set_, run, quiet, "train") as loop:
+    with one_line_errors(), opened(config, flags, set_, run, quiet, as_json, "train") as loop:
         from errata.programs.cycle import trained
 
         if dry_run:
@@ -257,7 +283,7 @@ def train(
         emit(as_json, result, text if result["decided"] else f"{text}\n`errata cycle --run {loop.path}` decides on them")
 
 
-@app.command()
+@app.command(rich_help_panel=LOOP)
 def compare(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file: base, arms, controls, seeds, rounds (docs/compare.md).")],
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the comparison. Default: runs/compare-<name of CONFIG>.")] = None,
@@ -279,8 +305,9 @@ def compare(
             emit(as_json, document, comparing.foretold(document))
             return
         from errata.programs import compare_page as pages
+        from errata.programs.progress import teller
 
-        say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
+        say = teller(quiet, as_json).say
         if not so_far:
             comparing.begin(comparison, out)
             say(f"folder {out}; the same command continues it, and a second one beside it helps")
@@ -290,7 +317,42 @@ def compare(
         emit(as_json, result | {"out": str(out)}, f"{pages.text(result)}\n\npages: {out}/comparison.md, {out}/comparison.html")
 
 
-@app.command()
+@app.command("import", rich_help_panel=DATA)
+@takes(of_task)
+def import_(
+    flags: dict[str, Any],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON lines, lm-evaluation-harness samples, or logs of inspect.")],
+    run: Run = None,
+    config: Config = None,
+    field: Annotated[
+        list[str] | None, typer.Option("--field", help="NAME=FIELD: the file's field for response, question, answer, ... May be repeated.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Take the answers of this model alone.")] = None,
+    set_: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take answers that a model has already given, judge them, and let `errata generate` and `errata cycle` go on from there."""
+    with one_line_errors():
+        from errata.programs import recorded
+        from errata.programs.report import outcomes
+
+        if flags["task"] is None and config is None and not (run and (run / "run.json").exists()):
+            usage("say what the answers answer, e.g. --task gsm8k, or --task gsm8k:PATH where the gold is in the task's own data")
+        fields = dict(recorded.parse_field(text) for text in field or [])
+        loop = prepared(config, flags | {"errors": "recorded"}, set_, run, quiet, as_json)
+        answers = recorded.load(files, loop.task, recorded.source_of(loop.config.task), fields, model)
+        with loop:
+            result = recorded.take(answers, loop.task, loop.run_dir.stage("round-1/mine"), loop.path) | {"run": str(loop.path)}
+        lines = [
+            f"{one['file']}: {one['answers']} answers ({', '.join(one['forms'])}), {one['left_out']} left out" for one in result["files"]
+        ]
+        lines += [f"{result['items']} answers: {outcomes(result)}; {result['held_out']} of them to dev or test items"]
+        lines += [f"  unjudged: {reason}: {count}" for reason, count in result["unjudged_reasons"].items()]
+        emit(as_json, result, "\n".join([*lines, f"attempts: {result['attempts']}; next: errata generate --run {loop.path}"]))
+
+
+@app.command(rich_help_panel=LOOK)
 def report(run: RunArgument, as_json: Json = False) -> None:
     """Write a finished run's report again and print its table."""
     with one_line_errors():
@@ -300,7 +362,20 @@ def report(run: RunArgument, as_json: Json = False) -> None:
         emit(as_json, result | {"run": str(run)}, f"{table(result)}\n\nreport: {run}/report.html")
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder of runs, or a run.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List runs: task, target, how far each came, what it gained at what cost, and how to go on."""
+    with one_line_errors():
+        from errata.programs.runs import listed, told
+
+        found = listed(folder)
+        emit(as_json, {"runs": found}, told(found) or f"no runs in {folder}; `errata cycle` begins one")
+
+
+@app.command(rich_help_panel=LOOK)
 def trace(
     run: RunArgument,
     id_: Annotated[str, typer.Argument(metavar="ID", help="Id of a sample, program, error or item, or its beginning.")],
@@ -314,18 +389,15 @@ def trace(
         emit(as_json, document, told(document))
 
 
-@app.command()
+@app.command(rich_help_panel=LOOP)
+@takes(of_target, of_instructor, of_seed, of_budget, of_time)
 def optimize(
+    flags: dict[str, Any],
     sources: Annotated[list[Path], typer.Option("--from", help="Run or import whose train errors are learnt from. May be repeated.")],
     out: Annotated[Path, typer.Option("--out", help="Where the optimized strategy goes, as JSON for --strategy-state.")],
     run: Run = None,
     config: Config = None,
-    target: TargetName = None,
-    adapter: Adapter = None,
-    served: Served = None,
-    instructor: Instructor = None,
-    strategy: StrategyName = None,
-    state: State = None,
+    set_: Set = None,
     optimizer: Annotated[str, typer.Option("--optimizer", help="gepa, mipro, bootstrap, simba, or package.module:Class.")] = "gepa",
     budget: Annotated[str, typer.Option("--budget", help="light, medium, heavy, or a number of evaluations.")] = "light",
     reflection: Annotated[str | None, typer.Option("--reflection", help="Model that rewrites; default: the instructor.")] = None,
@@ -340,22 +412,15 @@ def optimize(
     alpha: Annotated[float, typer.Option("--alpha", help="Largest p-value at which the optimized strategy counts as better.")] = 0.05,
     option: Annotated[list[str] | None, typer.Option("--option", help="NAME=VALUE: an argument of the optimizer. May be repeated.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write --out even when the optimized strategy is not better.")] = False,
-    seed: Seed = None,
-    set_: Set = None,
-    max_calls: MaxCalls = None,
-    max_tokens: MaxTokens = None,
-    max_cost: MaxCost = None,
-    max_time: MaxTime = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Let an optimizer rewrite a strategy's prompts on recorded errors; keep the result when it teaches better on held-out ones."""
-    flags: dict[str, Any] = of_target(target, adapter, served) | {"instructor.model": instructor, "seed": seed}
-    flags |= {"generate.strategy": strategy, "generate.state": state, **caps(max_calls, max_tokens, max_cost, max_time)}
     with one_line_errors():
         from errata.programs import optimize as optimizing
         from errata.programs.config import load_config, parse_override
         from errata.programs.cycle import Cycle
+        from errata.programs.progress import teller
         from errata.programs.rundir import read_config, slug
 
         optimizing.check_place(out)
@@ -375,8 +440,7 @@ def optimize(
             }
         )
         path = run or Path("runs") / f"optimize-{slug(base.generate.strategy)}-{optimizing.run_name(base, settings, sources)}"
-        say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
-        with Cycle(base, path, say) as loop:
+        with Cycle(base, path, teller(quiet, as_json)) as loop:
             loop.say(f"run directory {path}; the same command continues it")
             result = optimizing.Optimization(loop, sources, settings).run()
         saved = optimizing.save(result, out, force)
@@ -384,15 +448,16 @@ def optimize(
         emit(as_json, result | {"saved": str(out) if saved else None}, f"{optimizing.report(result)}\n{kept}")
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
+@takes(of_task)
 def prompt(
+    flags: dict[str, Any],
     strategy: Annotated[
         str, typer.Argument(help="A built-in strategy, e.g. LearnFromError, or FILE.py:NAME; an unknown name lists all.")
     ] = "LearnFromError",
-    task: TaskName = None,
     failure: Annotated[str | None, typer.Option("--failure", help="Id of an error or item, or its beginning.")] = None,
     run: Annotated[Path | None, typer.Option("--run", help="Run whose errors and answers are shown; default: a train item.")] = None,
-    state: State = None,
+    state: Annotated[str | None, typer.Option("--strategy-state", help="JSON of an optimized strategy.")] = None,
     config: Config = None,
     adapter: Annotated[str, typer.Option("--adapter", help="chat (what Errata sends), json or xml.")] = "chat",
     set_: Set = None,
@@ -402,7 +467,7 @@ def prompt(
     with one_line_errors():
         if run is not None and not (run / "run.json").exists():
             usage(f"{run} is not a run directory: it has no run.json; leave --run out to see the prompt for a train item")
-        loop = prepared(config, {"task": task, "generate.strategy": strategy, "generate.state": state}, set_, run, quiet=True)
+        loop = prepared(config, flags | {"generate.strategy": strategy, "generate.state": state}, set_, run, quiet=True)
         from errata.programs import prompt as prompts
         from errata.tasks import member
 
@@ -416,7 +481,7 @@ def prompt(
         emit(as_json, document, "\n\n".join([f"error {shown.failure.id}", *map(prompts.text, calls)]))
 
 
-@app.command()
+@app.command(rich_help_panel=DATA)
 def export(
     run: RunArgument,
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write, new or empty. Default: RUN/export.")] = None,
@@ -432,9 +497,9 @@ def export(
         if public and not push:
             usage("--public says how --push uploads: give --push OWNER/NAME, or leave it out")
         from errata.programs.export import export as take_out
+        from errata.programs.progress import teller
 
-        say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
-        result = take_out(run, out, round_, merge, push, public, say)
+        result = take_out(run, out, round_, merge, push, public, teller(quiet, as_json).say)
         what = {"full": "the whole model", "merged": "base and adapter merged", "adapter": "the adapter"}[result["form"]]
         lines = [f"round {result['round']}: {what}{', ' + result['dtype'] if result['dtype'] else ''}, in {result['out']}"]
         lines += [f"card: {result['out']}/README.md, licence {result['licence']}"]
@@ -444,25 +509,53 @@ def export(
         emit(as_json, result, "\n".join(lines))
 
 
-@app.command()
-def doctor(
-    config: Config = None,
-    task: TaskName = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Items a split; default: all.")] = None,
+@app.command(rich_help_panel=SET_UP)
+@takes(of_task, of_target, of_instructor)
+def init(
+    flags: dict[str, Any],
+    file: Annotated[Path, typer.Argument(help="YAML file to write; it must not exist.")] = Path("errata.yaml"),
     set_: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Check that every gold answer of a task passes its own verdict, and that programs can be run here."""
+    """Write a config for a task and target in which every field is explained, to be edited and given to --config."""
+    with one_line_errors():
+        from errata.programs.config import commented, load_config
+        from errata.programs.rundir import write_atomic
+        from errata.signatures.errors import TaskError
+        from errata.tasks import load_task
+
+        loaded = load_config(None, given(flags, set_))
+        if file.exists():
+            usage(f"{file} is there already, and is not written over; choose another name, or remove it")
+        hint = ""
+        try:
+            load_task(loaded.task, loaded.table, runner=lambda *_: None)  # type: ignore[arg-type]
+        except TaskError as error:
+            hint = f"\nbefore it runs: {error}"
+        write_atomic(file, commented(loaded).encode())
+        steps = [f"errata doctor --config {file}", f"errata cycle --config {file} --dry-run", f"errata cycle --config {file}"]
+        text = "\n".join([f"wrote {file}; every field is explained in it{hint}", "next:", *(f"  {step}" for step in steps)])
+        emit(as_json, {"config": str(file), "next": steps}, text)
+
+
+@app.command(rich_help_panel=SET_UP)
+@takes(of_task, of_target, of_instructor)
+def doctor(
+    flags: dict[str, Any],
+    config: Config = None,
+    set_: Set = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Items of each split whose gold is checked; default: all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is missing for a run, with the command that mends it: gold answers, sandbox, device, memory, disk, keys, extras."""
     with one_line_errors():
         from errata.programs.config import load_config
-        from errata.programs.doctor import examine
+        from errata.programs.doctor import examine, told
 
-        loaded = load_config(config, given({"task": task}, set_))
-        findings = examine(loaded.task, limit, loaded.table)
-        bad = [finding for finding in findings if not finding["ok"]]
-        lines = [f"{'ok    ' if finding['ok'] else 'FAILED'}  {finding['what']}: {finding['said']}" for finding in findings]
-        emit(as_json, {"ok": not bad, "findings": findings}, "\n".join(lines))
-        if bad:
+        findings = examine(load_config(config, given(flags, set_)), limit)
+        ok = all(finding["ok"] for finding in findings)
+        emit(as_json, {"ok": ok, "findings": findings}, told(findings))
+        if not ok:
             raise typer.Exit(1)
 
 
@@ -476,19 +569,38 @@ def opened(
     settings: list[str] | None,
     run: Path | None,
     quiet: bool,
+    as_json: bool = False,
     until: str | None = None,
     nulls: list[str] | None = None,
 ) -> Iterator[Any]:
     """An open Cycle for the config with the flags over it, that can run up to the step `until`; the run directory is locked meanwhile."""
-    loop = prepared(config, flags, settings, run, quiet, nulls)
+    loop = prepared(config, flags, settings, run, quiet, as_json, nulls)
     loop.check(until)
+    begun = (loop.path / "run.json").exists()
     with loop:
-        loop.say(f"run directory {loop.path}; the same command continues it")
+        tell_settings(loop, begun)
         yield loop
 
 
+def tell_settings(loop: Any, begun: bool) -> None:
+    """The run directory and the config: what is set first, and of a new run what stands at its default."""
+    from errata.programs.config import settings, told
+
+    chosen, default = settings(loop.config)
+    loop.progress.fact("settings", run=str(loop.path), set=chosen, default=default)
+    loop.say(f"run directory {loop.path}; the same command continues it")
+    for line in told(loop.config)[: 1 if begun else None]:
+        loop.say(line)
+
+
 def prepared(
-    config: Path | None, flags: dict[str, Any], settings: list[str] | None, run: Path | None, quiet: bool, nulls: list[str] | None = None
+    config: Path | None,
+    flags: dict[str, Any],
+    settings: list[str] | None,
+    run: Path | None,
+    quiet: bool,
+    as_json: bool = False,
+    nulls: list[str] | None = None,
 ) -> Any:
     """A Cycle for the config with the flags over it, not yet open: nothing is written."""
     from errata.programs.config import load_config
@@ -505,9 +617,9 @@ def prepared(
         fixed = loaded.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
         run = Path("runs") / f"{slug(loaded.task)}-{slug(loaded.generate.strategy)}-{content_hash(fixed)[:6]}"
     from errata.programs.cycle import Cycle
+    from errata.programs.progress import teller
 
-    say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
-    return Cycle(loaded, run, say)
+    return Cycle(loaded, run, teller(quiet, as_json))
 
 
 def given(flags: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
@@ -538,12 +650,11 @@ def one_line_errors() -> Iterator[None]:
         os._exit(130 if isinstance(stop, KeyboardInterrupt) else 143)
 
 
-def of_target(model: str | None, adapter: str | None, served: str | None) -> dict[str, Any]:
-    return {"target.model": model, "target.adapter": adapter, "target.api_base": served}
+def one_of(what: str, word: str, known: tuple[str, ...]) -> None:
+    from errata.signatures.errors import did_you_mean
 
-
-def caps(calls: int | None, tokens: int | None, cost: float | None, seconds: float | None) -> dict[str, Any]:
-    return {"budget.max_calls": calls, "budget.max_tokens": tokens, "budget.max_cost": cost, "budget.max_time": seconds}
+    if word not in known:
+        usage(f"there is no {what} {word!r}; choose {', '.join(known[:-1])} or {known[-1]}{did_you_mean(word, known)}")
 
 
 def foretell(loop: Any, as_json: bool) -> None:

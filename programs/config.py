@@ -4,15 +4,16 @@ The text under each field is its documentation: docs/config.md is drawn from it.
 """
 
 import copy
-import difflib
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
-from ..signatures.errors import UsageError
+from ..signatures.errors import UsageError, did_you_mean
 from ..tasks.table import TableSettings
 from ..trainers.settings import TargetSettings, TrainSettings
 
@@ -228,7 +229,8 @@ def laid_over(data: dict[str, Any], overrides: Mapping[str, Any], path: Path | N
 
     Raises UsageError in one line for an unknown field (with the near word) or a bad value.
     """
-    data = copy.deepcopy(data)
+    # a group whose fields are all commented out is None
+    data = {name: value for name, value in copy.deepcopy(data).items() if value is not None or name not in _groups(CycleConfig)}
     for name, value in overrides.items():
         *parents, leaf = name.split(".")
         place = data
@@ -261,29 +263,94 @@ def explain(error: ValidationError, path: Path | None, model: type[BaseModel] = 
     where = f"config {path}: " if path else "config: "
     if first["type"] != "extra_forbidden":
         return f"{where}{name} = {first['input']!r} is not usable: {first['msg']}"
-    near = difflib.get_close_matches(name, _names(model), n=1, cutoff=0.5)
-    return f"{where}there is no field `{name}`" + (f"; did you mean `{near[0]}`?" if near else "")
+    return f"{where}there is no field `{name}`{did_you_mean(name, [*_groups(model), *dict(fields(model))], '`')}"
 
 
-def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
-    names = []
+def _groups(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """The fields of a config that hold fields of their own."""
+    kinds = {name: field.annotation for name, field in model.model_fields.items()}
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+
+
+def fields(model: type[BaseModel] = CycleConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every field by its dotted name, in order."""
     for name, field in model.model_fields.items():
-        names.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            names += _names(field.annotation, f"{prefix}{name}.")
-    return names
-
-
-def describe(model: type[BaseModel] = CycleConfig, prefix: str = "") -> list[str]:
-    """Every field as a line of Markdown: name, default, documentation. `python -m errata.programs.config` writes docs/config.md from it."""
-    lines = []
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            lines += describe(field.annotation, f"{prefix}{name}.")
+        if group := _groups(model).get(name):
+            yield from fields(group, f"{prefix}{name}.")
         else:
-            default = yaml.safe_dump(field.get_default(), default_flow_style=True).removesuffix("...\n").strip()
-            lines.append(f"- `{prefix}{name}` ({default}): {' '.join((field.description or '').split())}")
+            yield prefix + name, field
+
+
+def value_of(config: CycleConfig, name: str) -> Any:
+    """The value of a field by its dotted name, as JSON has it."""
+    value: Any = config.model_dump(mode="json")
+    for part in name.split("."):
+        value = value[part]
+    return value
+
+
+def settings(config: CycleConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields that are set otherwise than by default, and those that stand at their default, by dotted name."""
+    default = CycleConfig()
+    values = {name: value_of(config, name) for name, _ in fields()}
+    chosen = {name: value for name, value in values.items() if value != value_of(default, name)}
+    return chosen, {name: value for name, value in values.items() if name not in chosen}
+
+
+def told(config: CycleConfig) -> list[str]:
+    """The settings in lines: what is set, then the defaults, a line a group. `table` is left out where the task is no table."""
+    chosen, default = settings(config)
+    lines = [f"set: {_pairs(chosen, '')}" if chosen else "set: nothing, all stands at its default"]
+    table = config.task.partition(":")[0] in ("jsonl", "parquet", "hf")
+    for group in ("", *_groups(CycleConfig)):
+        prefix = f"{group}." if group else ""
+        inside = {name: value for name, value in default.items() if name.rpartition(".")[0] == group}
+        if inside and (group != "table" or table):
+            lines.append(f"default{f' {group}' if group else ''}: {_pairs(inside, prefix)}")
     return lines
+
+
+def _pairs(values: dict[str, Any], prefix: str) -> str:
+    return ", ".join(f"{name.removeprefix(prefix)} {inline(value)}" for name, value in values.items())
+
+
+def inline(value: Any) -> str:
+    """A value as one line of YAML."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True).removesuffix("...\n").strip()
+
+
+def commented(config: CycleConfig) -> str:
+    """A YAML file of this config that load_config reads back: each field under its documentation, those at their default commented out.
+
+    `#name: value` is a field at its default, `# text` is documentation.
+    """
+    chosen, _ = settings(config)
+    lines = [
+        "# What `errata cycle --config FILE` reads. A line that begins with `#name:` stands at its default: take the # away to set it.",
+        "# Flags and --set win over this file.",
+    ]
+    group = ""
+    for name, field in fields():
+        parent, _, leaf = name.rpartition(".")
+        if parent != group:
+            group = parent
+            lines += ["", *_comment(" ".join((_groups(CycleConfig)[group].__doc__ or "").split()), ""), f"{group}:"]
+        if name == "generate.state_hash":  # filled in by the run
+            continue
+        indent = "  " if parent else ""
+        value = inline(value_of(config, name))
+        lines += ["", *_comment(" ".join((field.description or "").split()), indent)]
+        lines.append(f"{indent}{'' if name in chosen else '#'}{leaf}: {value}")
+    return "\n".join(lines) + "\n"
+
+
+def _comment(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, 110, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ", break_on_hyphens=False)
+
+
+def describe() -> list[str]:
+    """Every field as a line of Markdown: name, default, documentation. `python -m errata.programs.config` writes docs/config.md from it."""
+    return [f"- `{name}` ({inline(field.get_default())}): {' '.join((field.description or '').split())}" for name, field in fields()]
 
 
 if __name__ == "__main__":

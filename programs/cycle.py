@@ -10,7 +10,6 @@ import random
 import re
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -23,7 +22,7 @@ import dspy
 
 from ..sandbox import Limits, Sandbox, open_sandbox
 from ..signatures.calls import in_flight
-from ..signatures.errors import BudgetReached, ErrataError, TaskError, UsageError
+from ..signatures.errors import BudgetReached, ErrataError, TaskError, UsageError, did_you_mean
 from ..signatures.records import (
     Attempt,
     Example,
@@ -52,15 +51,14 @@ from .instructor import Calls, calling, instructed_by, open_instructor
 from .kinds import example_of, kind_of, sample_of
 from .ledger import Budget, Estimate, Ledger, estimate
 from .library import retired, standings
-from .rundir import RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
+from .progress import Plain
+from .rundir import STEPS, RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
 from .strategies import load_strategy
 from .strategy import pinned
 from .style import styles
 from .words import Words
 
 T = TypeVar("T")
-STEPS = ("mine", "teach", "probe", "assemble", "train", "gate")
-"""Steps of a round, in order; `Cycle.run(until=...)` stops after one of them."""
 PROBE_SEED = -2
 """Seed of probe rows: never one of training (>= 0) or of the checks (-1)."""
 
@@ -87,14 +85,15 @@ class Cycle:
     run_dir: RunDir
     ledger: Ledger
 
-    def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | None = None):
-        """`say` gets one line of progress at a time; None prints to stderr.
+    def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | Plain | None = None):
+        """`say` is what tells of progress, or gets one line of it at a time; None prints to stderr.
 
         Raises UsageError or TaskError for a task, guard or strategy that cannot be used, before anything is started.
         """
         self.config = config = pinned(config)
         self.path = path
-        self.say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+        self.progress = say if isinstance(say, Plain) else Plain(say or (lambda line: print(line, file=sys.stderr, flush=True)))
+        self.say = self.progress.say
         self.task = load_task(config.task, config.table, self._judge, items=config.errors != "recorded")
         twins = tuple(task.twin for task in parts(self.task) if task.twin)
         self.guards = [load_task(name, config.table, self._judge) for name in (twins if config.guards is None else config.guards)]
@@ -136,7 +135,7 @@ class Cycle:
     def check(self, until: str | None = None) -> None:
         """Raise what `run(until)` would refuse, before the run directory is opened and anything is written."""
         if until not in (None, *STEPS):
-            raise UsageError(f"there is no step {until!r}; choose one of {', '.join(STEPS)}")
+            raise UsageError(f"there is no step {until!r}; choose one of {', '.join(STEPS)}{did_you_mean(until or '', STEPS)}")
         recorded = self.config.errors == "recorded"
         # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
         if (
@@ -163,7 +162,7 @@ class Cycle:
                 )
 
     def run(self, until: str | None = None) -> int:
-        """All rounds, then the test; or, with `until`, the first round that is not finished, up to that step.
+        """All rounds, then the test; or, with `until` (one of STEPS), the first round that is not finished, up to that step.
 
         Returns the number of the round that it came to. Raises as `check` does.
         """
@@ -378,7 +377,8 @@ class Cycle:
         if masses:
             left = total - len(made.samples)
             words = self._words(number, target, seed)
-            drawn = assemble(library, masses, left, seed, generate.levels, checks, self.sandbox, self.limits, words)
+            with self.progress.busy(f"round {number}: assemble"):
+                drawn = assemble(library, masses, left, seed, generate.levels, checks, self.sandbox, self.limits, words)
             words.finish()
             drawn = self._agreed(number, stage, drawn)
             made = Assembly(made.samples + drawn.samples, made.rejections + drawn.rejections)
@@ -437,12 +437,17 @@ class Cycle:
 
         out = self.path / f"round-{number}/train"
         settings = self.config.train.model_copy(update={"method": "lora"}) if target.api_base else self.config.train
-        if not Stage(out).done:
-            self.ledger.check_time()
-            self._close_target()  # its memory is the child's
-            self.say(f"round {number}: train on {len(rows)} rows")
-        with disk_errors(out):
-            return train(rows, target, settings, out, seed=self.config.seed, on_progress=self._steps(f"round {number}: train"))
+        if Stage(out).done:
+            return train(rows, target, settings, out, seed=self.config.seed)
+        self.ledger.check_time()
+        self._close_target()  # its memory is the child's
+        title = f"round {number}: train"
+        self.say(f"{title} on {len(rows)} rows")
+        step = lambda now: self.progress.at(title, now["step"], now["steps"], f"loss {now['loss']:.3f}")  # noqa: E731
+        with disk_errors(out), self.progress.busy(title):
+            report = train(rows, target, settings, out, seed=self.config.seed, on_progress=step)
+        self.say(f"{title}: {report.steps} steps, loss {report.loss_first:.3f} to {report.loss_last:.3f}")
+        return report
 
     def candidate(self, number: int, target: TargetSettings) -> TargetSettings:
         """The settings of the weights that round `number` trained from `target`."""
@@ -487,7 +492,13 @@ class Cycle:
             raise TaskError(f"task {task.name} has no {split} items; give it a folder that holds {split}.jsonl")
         name = slug(f"{task.name}-{split}")
         stage = self.run_dir.stage(f"evaluate/{weights_hash(target)}/{name}")
-        return self._evaluate(stage, task, examples, target, f"evaluate {name}")
+        return self._evaluate(stage, task, examples, target, f"evaluate {name}, {self._whose(target)}")
+
+    def _whose(self, target: TargetSettings) -> str:
+        for number in range(1, self.config.rounds + 1):
+            if str(self.path / f"round-{number}/train/weights") in (target.model, target.adapter):
+                return f"weights of round {number}"
+        return "weights as given"
 
     def finish(self, target: TargetSettings) -> None:
         """Evaluate the test split of the task and of each guard, before and after, and write result.json for the report."""
@@ -595,32 +606,19 @@ class Cycle:
             self._target.close()
             self._target = None
 
-    def _steps(self, title: str) -> Callable[[dict[str, Any]], None]:
-        """Tells of a training's steps, a line every ten seconds and the last."""
-        said = time.monotonic()
-
-        def tell(progress: dict[str, Any]) -> None:
-            nonlocal said
-            if time.monotonic() - said >= 10 or progress["step"] == progress["steps"]:
-                said = time.monotonic()
-                self.say(f"{title}: step {progress['step']} of {progress['steps']}, loss {progress['loss']:.3f}")
-
-        return tell
-
     def counted(self, title: str, rows: Generator[T], total: int) -> Generator[T]:
-        """The same rows, with a line of progress every ten seconds, until the cap on time is reached."""
-        started = said = time.monotonic()
-        for number, row in enumerate(rows, 1):
-            yield row
-            try:
-                self.ledger.check_time()
-            except BudgetReached as reached:
-                rows.throw(reached)  # what is under way is finished, what has not begun is dropped
-            now = time.monotonic()
-            if now - said >= 10 and number < total:
-                said = now
-                rate = number / (now - started)
-                self.say(f"{title}: {number} of {total}, {rate:.3g} a second, about {(total - number) / rate:.0f} s left")
+        """The same rows, while progress is told, until the cap on time is reached."""
+        self.progress.at(title, 0, total)
+        try:
+            for number, row in enumerate(rows, 1):
+                yield row
+                self.progress.at(title, number, total)
+                try:
+                    self.ledger.check_time()
+                except BudgetReached as reached:
+                    rows.throw(reached)  # what is under way is finished, what has not begun is dropped
+        finally:
+            self.progress.end(title)
 
 
 def wrong_attempts(attempts: Iterable[Attempt]) -> dict[str, Attempt]:

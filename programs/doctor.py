@@ -1,44 +1,169 @@
-"""What `errata doctor` looks at: a task's gold answers, the sandbox, the device. Says what is missing and what mends it."""
+"""What `errata doctor` looks at before a run: the task's gold answers, the sandbox, the device, memory, disk, the instructor, the extras.
 
+Each finding says what is so and, where something is missing, the command that mends it. Nothing is sent to an instructor and no weights are
+loaded or fetched; a server that the config names is asked for its list of models, and the hub for the size of a target that is not here.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
+import httpx
+
 from ..sandbox import Sandbox, open_sandbox
-from ..signatures.errors import ErrataError
+from ..signatures.errors import ErrataError, UsageError
 from ..tasks import Task, doctor, load_task
-from ..tasks.table import TableSettings
+from .config import CycleConfig, InstructorSettings
 
 PROBE = "def answer():\n    return 6 * 7\n"
 HARNESS = "def main(program, payload):\n    yield program.answer()\n"
+EXTRAS = {"optimize": ("optuna", "errata optimize --optimizer mipro"), "math": ("math_verify", "table.verdict=math"),
+          "reasoning-gym": ("reasoning_gym", "--task reasoning_gym:NAME")}  # fmt: skip
+"""Extra of the package -> the module that it brings, and what needs it."""
 
 
-def examine(task: str, limit: int | None = None, table: TableSettings | None = None) -> list[dict[str, Any]]:
-    """One finding a check: {"what", "ok", "said"}. Raises UsageError or TaskError when the task cannot be opened at all."""
+def examine(config: CycleConfig, limit: int | None = None) -> list[dict[str, Any]]:
+    """One finding a check: {"what", "ok", "said", "mend"}; one that is ok and has something to mend is a hint.
+
+    Raises UsageError when the config names a task that cannot be.
+    """
+    return list(_findings(config, limit))
+
+
+def _findings(config: CycleConfig, limit: int | None) -> Iterator[dict[str, Any]]:
     try:
-        sandbox = open_sandbox()
+        sandbox = open_sandbox(workers=1, backend=config.sandbox.backend)
     except ErrataError as error:
-        missing = {"what": "sandbox", "ok": False, "said": str(error)}
-        return [_gold(load_task(task, table), limit), missing, _device()]
-    with sandbox:
-        return [_gold(load_task(task, table, sandbox.run), limit), _sandbox(sandbox), _device()]
+        yield _gold(config, None, limit)
+        yield _finding("sandbox", False, str(error), "errata doctor --set sandbox.backend=auto")
+    else:
+        with sandbox:
+            yield _gold(config, sandbox, limit)
+            yield _sandbox(sandbox)
+    yield from _machine(config)
+    yield _instructor(config.instructor)
+    if config.target.api_base:
+        key = os.environ.get(config.target.api_key_env)
+        yield _server("target's server", config.target.api_base, key, "start it, e.g. vllm serve MODEL --enable-lora")
+    for extra, (module, use) in EXTRAS.items():
+        if find_spec(module):
+            yield _finding(f"extra {extra}", True, f"installed, for {use}")
+        else:
+            yield _finding(f"extra {extra}", True, f"not installed; only {use} needs it", f"pip install 'errata[{extra}]'")
 
 
-def _gold(task: Task, limit: int | None) -> dict[str, Any]:
-    items, bad = doctor(task, limit)
-    said = f"all {items} gold answers pass their own verdict, and changed ones fail it"
+def _finding(what: str, ok: bool, said: str, mend: str | None = None) -> dict[str, Any]:
+    return {"what": what, "ok": ok, "said": said, "mend": mend}
+
+
+def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> dict[str, Any]:
+    what = f"gold answers of {config.task}"
+    try:
+        task: Task = load_task(config.task, config.table, sandbox.run if sandbox else None)
+        items, bad = doctor(task, limit)
+    except UsageError:
+        raise
+    except ErrataError as error:
+        return _finding(what, False, str(error), "give the data's place with --task NAME:PATH")
     if bad:
         first = bad[0]
-        said = f"{len(bad)} of {items} gold answers fail; first {first.example.question[:80]!r}: {first.reason}; mend these items"
-    return {"what": f"gold answers of {task.name}", "ok": not bad, "said": said}
+        said = f"{len(bad)} of {items} gold answers fail; first {first.example.question[:80]!r}: {first.reason}"
+        return _finding(what, False, said, "mend these items in the data")
+    return _finding(what, True, f"all {items} pass their own verdict, and changed ones fail it")
 
 
 def _sandbox(sandbox: Sandbox) -> dict[str, Any]:
     run = sandbox.run(PROBE, HARNESS)
-    ok = run.outcome == "ok" and run.rows == (42,)
-    said = f"runs programs ({sandbox.backend})" if ok else f"a trivial program ended with {run.outcome}: {run.error}"
-    return {"what": "sandbox", "ok": ok, "said": said}
+    if run.outcome == "ok" and run.rows == (42,):
+        return _finding("sandbox", True, f"runs programs ({sandbox.backend})")
+    other = "linux" if sandbox.backend == "wasi" else "wasi"
+    return _finding("sandbox", False, f"a trivial program ended with {run.outcome}: {run.error}", f"--set sandbox.backend={other}")
 
 
-def _device() -> dict[str, Any]:
+def _machine(config: CycleConfig) -> Iterator[dict[str, Any]]:
+    """Device, memory and disk."""
+    from ..trainers.memory import free, need
     from ..trainers.target import choose_device
 
-    return {"what": "device", "ok": True, "said": f"targets run on {choose_device('auto')}"}
+    target, train = config.target, config.train
+    try:
+        device = choose_device(target.device)
+    except ErrataError as error:
+        yield _finding("device", False, str(error), "--set target.device=auto")
+        return
+    if device.type == "cpu" and shutil.which("nvidia-smi"):
+        yield _finding(
+            "device", True, "cpu, though there is an NVIDIA driver: this torch sees no GPU", "install torch's CUDA build (pytorch.org)"
+        )
+    else:
+        yield _finding("device", True, f"targets run on {device}")
+    disk = shutil.disk_usage(".").free
+    writable = os.access(".", os.W_OK)
+    if not target.model:
+        yield _finding("memory", True, "the target answers from its server; only its weights on this machine could be trained")
+    else:
+        try:
+            sizes = need(target, train)
+        except ErrataError as error:
+            yield _finding(f"target {target.model}", False, str(error), f"hf download {target.model}")
+            return
+        have = free(target.device)
+        said = f"{sizes.parameters:,} parameters" + (f", {_gb(sizes.download)} to fetch" if sizes.download else "")
+        yield _finding(f"target {target.model}", True, said)
+        if not target.api_base:
+            ok = sizes.evaluate <= have
+            mend = None if ok else "--set target.dtype=bfloat16, or a smaller target"
+            yield _finding("memory to evaluate", ok, f"needs about {_gb(sizes.evaluate)} of {_gb(have)} on {device}", mend)
+        ok = sizes.train <= have
+        smaller = f"--set train.batch_size={max(1, train.batch_size // 4)} --set train.max_length={max(8, train.max_length // 2)}"
+        mend = None if ok else "--set train.method=lora" if sizes.method == "full" else smaller
+        yield _finding("memory to train", ok, f"{sizes.method}: needs at most about {_gb(sizes.train)} of {_gb(have)} on {device}", mend)
+        wanted = sizes.disk * config.rounds + sizes.download
+        ok = disk > wanted and writable
+        said = f"{_gb(disk)} free here, a run takes about {_gb(wanted)}" + ("" if writable else ", but this folder cannot be written")
+        yield _finding("disk", ok, said, None if ok else "free some space, or choose another place with --run")
+
+
+def _instructor(settings: InstructorSettings) -> dict[str, Any]:
+    what = f"instructor {settings.model}"
+    if settings.model == "offline":
+        return _finding(what, True, "embedded, needs no key")
+    from .instructor import open_instructor
+    from .ledger import route
+
+    try:
+        open_instructor(settings)
+        key = route(settings.model).env_key
+    except ErrataError as error:
+        return _finding(what, False, str(error), "name a model as dspy.LM takes it, e.g. --instructor openai/gpt-5-mini")
+    if settings.api_base:
+        return _server(what, settings.api_base, os.environ.get(key or ""), "start it, or mend instructor.api_base")
+    if key is None:
+        return _finding(what, True, "reached through LiteLLM; which key it needs is not known here")
+    if not os.environ.get(key):
+        return _finding(what, False, f"needs a key in {key}, which is not set", f"export {key}=...")
+    return _finding(what, True, f"{key} is set")
+
+
+def _server(what: str, base: str, key: str | None, mend: str) -> dict[str, Any]:
+    try:
+        reply = httpx.get(f"{base.rstrip('/')}/models", headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=5)
+        reply.raise_for_status()
+    except httpx.HTTPError as error:
+        return _finding(what, False, f"{base} does not answer: {' '.join(str(error).split())[:120] or type(error).__name__}", mend)
+    return _finding(what, True, f"{base} answers")
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.3g} GB"
+
+
+def told(findings: list[dict[str, Any]]) -> str:
+    """Findings in words, what must be mended first by the word FAILED."""
+    lines = []
+    for one in findings:
+        word = "FAILED" if not one["ok"] else "hint" if one["mend"] else "ok"
+        lines.append(f"{word:7} {one['what']}: {one['said']}" + (f"\n        mend: {one['mend']}" if one["mend"] else ""))
+    return "\n".join(lines)

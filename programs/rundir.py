@@ -28,6 +28,8 @@ from .config import FREE, IMPORTED, TRAINED, CycleConfig
 
 Data = Sequence[tuple[str, Mapping[str, str]]]
 """Tasks by name, and what each was read from: a file or split -> a hash of it."""
+STEPS = ("mine", "teach", "probe", "assemble", "train", "gate")
+"""Steps of a round, in order, each a stage."""
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 

@@ -4,6 +4,9 @@ Stages raise these with a message of one line that states the fact, the cause an
 traceback: it is a bug of Errata's.
 """
 
+import difflib
+from collections.abc import Sequence
+
 
 class ErrataError(Exception):
     """Something that the user can fix; the command line prints it in one line, without a traceback."""
@@ -49,3 +52,10 @@ class BudgetReached(ErrataError):
     """A cap that the user set (calls, tokens, cost, time) is reached; what is done is kept."""
 
     exit_code = 4
+
+
+def did_you_mean(word: str, known: Sequence[str], quote: str = "") -> str:
+    """`; did you mean X?` with the near word, or nothing: the end of a message about a word that is not known."""
+    low = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), low, n=1, cutoff=0.5)
+    return f"; did you mean {quote}{low[near[0]]}{quote}?" if near else ""

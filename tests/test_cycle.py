@@ -67,6 +67,8 @@ def test_a_cycle_ends_with_a_table_of_skills_and_the_place_of_its_report(finishe
     assert [line[:3] for line in lines if line[1:3] == ["test", "40"]] == [["sums", "test", "40"], ["sums_plus", "test", "40"]]
     assert "round 1: accepted" in done.stdout or "round 1: rejected" in done.stdout
     assert f"report: {run}/report.html" in done.stdout
+    for whose in ("weights as given", "weights of round 1"):
+        assert f"evaluate sums-dev, {whose}: " in done.stderr
     assert (run / "report.html").stat().st_size > 5000
 
 

@@ -89,7 +89,9 @@ def test_every_package_of_the_tree_is_packaged():
     assert set(config["packages"]) == wanted == set(config["package-dir"])
 
 
-COMMANDS = ("cycle", "evaluate", "import", "generate", "train", "report", "trace", "export", "optimize", "prompt", "doctor", "compare")
+COMMANDS = (
+    "cycle", "evaluate", "import", "generate", "train", "compare", "report", "runs", "trace", "export", "optimize", "prompt", "init", "doctor",
+)  # fmt: skip
 
 
 def test_help_of_every_command_loads_nothing_heavy():

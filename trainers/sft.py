@@ -23,13 +23,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ..signatures import errors
-from ..signatures.errors import ErrataError, TrainerError, UsageError
+from ..signatures.errors import ErrataError, TrainerError, UsageError, did_you_mean
 from ..signatures.records import TrainReport, TrainRow, content_hash
 from .settings import TargetSettings, TrainSettings
 
@@ -134,9 +133,7 @@ def check(settings: TrainSettings) -> None:
         names = [field.name for field in fields(config) if field.init]
         for name in given:
             if name not in names:
-                near = get_close_matches(name, names, 1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise UsageError(f"{part}.{name} is not a field of {config.__name__}{hint}")
+                raise UsageError(f"{part}.{name} is not a field of {config.__name__}{did_you_mean(name, names)}")
             if part == "sft" and name in _NOT_YOURS:
                 raise UsageError(f"sft.{name} cannot be set: {_NOT_YOURS[name]}; leave it out")
 

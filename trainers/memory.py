@@ -1,0 +1,107 @@
+"""How much memory a target needs, told from the headers of its files before anything is loaded, and how much there is.
+
+Rough figures, to tell "fits" from "does not": weights, gradients and optimizer states are counted, activations are taken from
+Korthikanti et al. 2022 (arXiv 2205.05198: 34 bytes a token, hidden unit and layer at 16 bits) for the longest rows allowed.
+
+Does NOT cover: quantized weights, other optimizers than Adam, several devices, a server's memory.
+"""
+
+import json
+import os
+import sys
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from huggingface_hub import get_safetensors_metadata, snapshot_download
+from safetensors import safe_open
+
+from ..signatures.errors import TargetError
+from .settings import TargetSettings, TrainSettings
+from .target import SMALL, choose_device, folder_of
+
+
+class Need(NamedTuple):
+    """Of one target, in bytes."""
+
+    parameters: int
+    download: int
+    """What the hub would send first; 0 where the files are here."""
+    method: str
+    """`full` or `lora`, as the training would choose."""
+    evaluate: int
+    train: int
+    disk: int
+    """What one round leaves in the run directory at most, checkpoints included."""
+
+
+def need(target: TargetSettings, train: TrainSettings) -> Need:
+    """Sizes of `target` and of its training. Loads no weights, and fetches none. Raises TargetError where its size cannot be known."""
+    device = choose_device(target.device)
+    parameters, download, config = _sizes(target.model)
+    half = 2 if target.dtype in ("bfloat16", "float16") or (target.dtype == "auto" and device.type != "cpu") else 4
+    method = train.method
+    if method == "auto":
+        method = "full" if parameters < SMALL and not target.adapter else "lora"
+    learns = parameters if method == "full" else parameters // 50  # an adapter of rank 16 on all linear layers is 1 to 2 %
+    mixed = device.type == "cuda"
+    held = 4 * parameters if method == "full" or not mixed else 2 * parameters
+    tokens = train.batch_size * train.max_length
+    layers = int(config.get("num_hidden_layers") or 0)
+    a_layer = 34 * tokens * int(config.get("hidden_size") or 0) * (1 if mixed else 2)
+    checkpointed = mixed and parameters > 1e9
+    activations = (a_layer + a_layer * layers // 17) if checkpointed else a_layer * layers
+    logits = 3 * 4 * tokens * int(config.get("vocab_size") or 0)
+    return Need(
+        parameters=parameters,
+        download=download,
+        method=method,
+        evaluate=int(1.25 * half * parameters),
+        train=held + 16 * learns + activations + logits,
+        disk=(2 * 12 + 4) * learns,
+    )
+
+
+def free(device: str) -> int:
+    """Bytes that this process may still take on the device."""
+    chosen = choose_device(device)
+    if chosen.type == "cuda":
+        return torch.cuda.mem_get_info(chosen)[0]
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")] if sys.platform != "win32" else [2**63]
+    meminfo, cgroup = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+    if meminfo.exists():
+        limits += [1024 * int(line.split()[1]) for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:")]
+    if (cgroup / "memory.max").exists() and (most := (cgroup / "memory.max").read_text().strip()) != "max":
+        limits.append(int(most) - int((cgroup / "memory.current").read_text()))
+    return min(limits)
+
+
+def _sizes(model: str) -> tuple[int, int, dict[str, Any]]:
+    """Parameters, bytes to fetch, and the text part of config.json."""
+    if model != "tiny" and not Path(model).expanduser().is_dir():
+        try:
+            folder = Path(snapshot_download(model, local_files_only=True))
+            return _sizes(str(folder))
+        except Exception:  # not here, or not whole: ask the hub
+            return _at_the_hub(model)
+    folder = folder_of(model)
+    files = sorted(folder.glob("*.safetensors"))
+    parameters = sum(_parameters(path) for path in files) or sum(path.stat().st_size for path in folder.glob("*.bin")) // 2
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return parameters, 0, config.get("text_config", config)
+
+
+def _parameters(path: Path) -> int:
+    with safe_open(path, "pt") as tensors:
+        return sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+
+
+def _at_the_hub(model: str) -> tuple[int, int, dict[str, Any]]:
+    widths = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1}
+    try:
+        found = get_safetensors_metadata(model).parameter_count
+    except Exception as error:  # a hub error has many types: no such id, no right, no network
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TargetError(f"{model} is not on this machine, and the hub did not tell its size ({why})") from None
+    return sum(found.values()), sum(count * widths.get(kind, 4) for kind, count in found.items()), {}
