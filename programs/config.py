@@ -65,10 +65,10 @@ class GenerateSettings(Settings):
     """How errors become rows."""
 
     strategy: str = "LearnFromError"
-    """`LearnFromError` (each error alone), `LearnFromContrast` (beside similar questions that the target solved), `Mix` (some errors by the
-    one, some by the other), the controls `Mimic` (train items rewritten without a look at errors), `GoldOnly` (the train items that the
-    target was asked, as they are) and `Uniform` (other train items, evenly over skills), or `FILE.py:NAME` (your own subclass of
-    errata.programs.Strategy)."""
+    """`LearnFromError` (each error alone), `LearnFromContrast` (beside similar questions that the target solved), `Fuse` (as
+    LearnFromError, and programs fused of two), `Mix` (some errors by each of these), the controls `Mimic` (train items rewritten
+    without a look at errors), `GoldOnly` (the train items that the target was asked, as they are) and `Uniform` (other train items,
+    evenly over skills), or `FILE.py:NAME` (your own subclass of errata.programs.Strategy)."""
     state: str | None = None
     """JSON file of a strategy that `errata optimize` or `Strategy.save` wrote: its instructions and demonstrations; None: as shipped."""
     state_hash: str | None = None

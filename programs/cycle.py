@@ -309,6 +309,13 @@ class Cycle:
             alone = [(failure,) for group in groups if len(group) > 1 for failure in group if failure.id in left]
             if alone:
                 rows = teach([*groups, *alone])
+            known = {failure.id: failure for failure in failures}
+            made = self.strategy.derive(rows, lambda program: self.prove(program, [known[name] for name in program.anchors]))
+            if made:
+                self.say(
+                    f"{title}: {sum(row.program is not None for row in made)} programs made of those that passed, of {len(made)} tried"
+                )
+            rows += made
         kept, left = [row for row in rows if row.program], untaught(rows)
         stage.finish({"taught.jsonl": rows}, failures=len(failures), programs=len(kept))
         self.say(f"{title}: {len(failures)} failures, {len(kept)} programs passed, {len(left)} failures without one")

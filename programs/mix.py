@@ -35,9 +35,9 @@ class Mix(Strategy):
         self.source = sources.pop() if sources else "none"
         self.contrasts = max(member.contrasts for member in self.members)
 
-    def member(self, failure: Failure) -> Strategy:
-        """Whose failure it is."""
-        place = int(failure.id, 16) / 16 ** len(failure.id)
+    def member(self, failure: str) -> Strategy:
+        """Whose failure it is, by its id."""
+        place = int(failure, 16) / 16 ** len(failure)
         for member, share in zip(self.members, self.shares, strict=True):
             place -= share
             if place < 0:
@@ -45,12 +45,18 @@ class Mix(Strategy):
         return self.members[-1]
 
     def groups(self, failures: Sequence[Failure]) -> list[tuple[Failure, ...]]:
-        return [group for member in self.members for group in member.groups([one for one in failures if self.member(one) is member])]
+        return [group for member in self.members for group in member.groups([one for one in failures if self.member(one.id) is member])]
 
     def forward(self, failures: Sequence[Failure], brief: str, prove: Prove) -> Taught:
         """By the member whose group it is."""
-        taught: Taught = self.member(failures[0])(failures=failures, brief=brief, prove=prove)
+        taught: Taught = self.member(failures[0].id)(failures=failures, brief=brief, prove=prove)
         return taught
+
+    def derive(self, taught: Sequence[Taught], prove: Prove) -> list[Taught]:
+        rows = []
+        for member in self.members:
+            rows += member.derive([row for row in taught if self.member(row.failure_ids[0]) is member], prove)
+        return rows
 
     def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
         rows = []

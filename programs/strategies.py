@@ -13,6 +13,7 @@ from typing import Any
 from ..signatures.errors import UsageError
 from .config import GenerateSettings
 from .controls import GoldOnly, Mimic, Uniform
+from .fuse import Fuse
 from .mix import Mix
 from .strategy import LearnFromContrast, LearnFromError, Strategy
 
@@ -28,7 +29,8 @@ def _contrast(settings: GenerateSettings) -> LearnFromContrast:
 BUILT_IN: dict[str, Callable[[GenerateSettings], Strategy]] = {
     "LearnFromError": _error,
     "LearnFromContrast": _contrast,
-    "Mix": lambda settings: Mix([_error(settings), _contrast(settings)]),
+    "Fuse": lambda settings: Fuse(_error(settings)),
+    "Mix": lambda settings: Mix([_error(settings), _contrast(settings), Fuse(_error(settings))], [0.4, 0.4, 0.2]),
     "Mimic": lambda settings: Mimic(repairs=settings.repairs),
     "GoldOnly": lambda settings: GoldOnly(),
     "Uniform": lambda settings: Uniform(),

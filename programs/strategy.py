@@ -53,6 +53,12 @@ class Strategy(dspy.Module):
             return Taught(failure_ids=ids, diagnosis=diagnosis, program=None, rejections=(refusal,))
         return self.write(failures=failures, diagnosis=diagnosis, brief=brief, prove=prove)
 
+    def derive(self, taught: Sequence[Taught], prove: Prove) -> list[Taught]:
+        """Further rows, made of what was taught in a round without another failure; none unless a strategy says otherwise.
+
+        They are made anew when a run is continued: paid calls are taken from its ledger."""
+        return []
+
     def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
         """Items to train on as they are, with their reference solutions; none unless a strategy says otherwise.
 

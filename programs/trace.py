@@ -190,6 +190,8 @@ def _told_program(document: dict[str, Any]) -> str:
         f"diagnosis {diagnosis['id']} ({diagnosis['strategy']})",
         *(f"  {name}: {diagnosis[name]}" for name in ("skill", "misconception", "evidence")),
     ]
+    if program.get("parents"):
+        lines.insert(1, f"  fused of the programs {' and '.join(program['parents'])}")
     if diagnosis["boundary"]:
         lines.append(f"  boundary: {diagnosis['boundary']}")
     return "\n".join([*lines, *map(_told_error, document["errors"])])

@@ -135,6 +135,8 @@ class SampleProgram(Record):
     """Whose contract it keeps (errata.programs.kinds)."""
     task: str = Field(default="", exclude_if=lambda name: not name)
     """Name of the task whose errors it was written for."""
+    parents: tuple[str, ...] = Field(default=(), exclude_if=lambda ids: not ids)
+    """Ids of the programs that it was fused of; empty for one that an instructor wrote."""
 
 
 class ProgramRun(Record):

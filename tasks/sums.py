@@ -501,7 +501,7 @@ class Sums:
     """The task `sums`, or `sums_plus` when `changes` names what is done to each problem."""
 
     kind = "number"
-    max_new_tokens = 128
+    max_new_tokens = 192
     brief = (
         "Arithmetic word problems of two to four steps with whole numbers. The response works through the steps, each "
         'with a calculator mark such as "Ann has 3*4=<<3*4=12>>12 pens.", and its last line is "#### " and the answer.'

@@ -565,7 +565,7 @@ def test_a_cap_inside_a_stage_keeps_its_rows_and_ends_its_calls_and_the_rest_is_
         loop = Cycle(config, tmp_path / folder, say=lambda line: None)
         part = tmp_path / folder / "round-1/teach/taught.jsonl.part"
 
-        def strategy(failures, brief, prove):
+        def taught(failures, brief, prove):
             (failure,) = failures
             asked.append(failure.id)
             while (written := part.read_bytes().count(b"\n")) < min(len(asked) - 2, most):  # the two under way; others are written soon
@@ -574,9 +574,7 @@ def test_a_cap_inside_a_stage_keeps_its_rows_and_ends_its_calls_and_the_rest_is_
                 loop.ledger.budget = Budget(max_time=60, started=time.monotonic() - 61)
             return Taught(failure_ids=(failure.id,), diagnosis=None, program=None)
 
-        loop.strategy = strategy
-        strategy.contrasts = 0
-        strategy.groups = lambda failures: [(failure,) for failure in failures]
+        loop.strategy.forward = taught
         with loop:
             loop.run(until="teach")
         return (tmp_path / folder / "round-1/teach/taught.jsonl").read_bytes()
