@@ -13,7 +13,9 @@ import yaml
 from .compare import VANILLA, Comparison
 from .compared import IN, SWAPS, WEAK, build
 from .config import CycleConfig
-from .report.words import cell, plain
+from .report.figures import cell, plain
+from .report.markup import Html, fold, page, prose, section, table
+from .report.plots import Line, Point, around, intervals
 from .rundir import flatten, to_json, write_atomic
 
 STEPS = ("mine", "teach", "probe", "assemble", "train", "gate", "test", "whole")
@@ -37,6 +39,7 @@ def write(comparison: Comparison, out: Path, command: str) -> dict[str, Any]:
     document = build(comparison, out) | {"command": command, "errata": version("errata")}
     write_atomic(out / "comparison.json", to_json(document))
     write_atomic(out / "comparison.md", markdown(document).encode("utf-8", "replace"))
+    write_atomic(out / "comparison.html", html(document).encode("utf-8", "replace"))
     return document
 
 
@@ -274,3 +277,44 @@ def _safe(value: str) -> str:
     """One line in which Markdown and HTML find no markup of a name's."""
     told = plain(value, 2000).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{letter}" if letter in "\\`*_[]|" else letter for letter in told)
+
+
+# ---- comparison.html
+
+
+def html(document: Mapping[str, Any]) -> str:
+    """One page that loads nothing, with plots of the averages and benchmarks before its tables."""
+    parts = [Html("<p>{}</p>").format(about(document)), Html("<p class=soft>Made by {} with Errata {}.</p>").format(*_made(document))]
+    parts.append(section("Gains over vanilla, points", _gains(document), name="gains"))
+    parts.append(section("Benchmarks after the last round", _plot(document), name="benchmarks"))
+    for one in tables(document):
+        notes = (Html("<p class=soft>{}</p>").format(note) for note in one.notes)
+        parts.append(section(one.title, table(one.head, one.rows), *notes))
+    parts.append(section("The comparison", fold("fields of base without those at their default, and the arms", prose(fenced(document)))))
+    return page("Errata: strategies compared", *parts)
+
+
+def _made(document: Mapping[str, Any]) -> tuple[str, str]:
+    return plain(document["command"], 500), plain(document["errata"])
+
+
+def _gains(document: Mapping[str, Any]) -> Html:
+    """What each arm gained on the averages."""
+    arms, sides = _trained(document), list(document["benchmarks"])
+    lines = [Line(name, [_point(arm["average_gains"][side]) for side in sides]) for name, arm in arms.items()]
+    return intervals(lines, sides, around([point for line in lines for point in line.points], 0.05))
+
+
+def _plot(document: Mapping[str, Any]) -> Html:
+    """Each average and benchmark in all arms."""
+    arms = document["arms"]
+    lines = []
+    for side, names in document["benchmarks"].items():
+        lines.append(Line(Html("<b>{}</b>").format(side), [_point(arm["averages"][side][-1]) for arm in arms.values()]))
+        lines += [Line(name, [_point(arm["benchmarks"][name][-1]) for arm in arms.values()]) for name in names]
+    return intervals(lines, list(arms))
+
+
+def _point(found: Mapping[str, Any]) -> Point:
+    known = found["low"] is not None
+    return Point(found["mean"], found["low"] if known else found["mean"], found["high"] if known else found["mean"], percent(found))

@@ -431,6 +431,10 @@ def test_names_cannot_break_out_of_the_page(whole):
     for line in page.splitlines():
         spans = line.split("`")
         assert "<script" not in "".join(spans[::2])
+    shown = compare_page.html(document)
+    for forbidden in ("<script", "<link", "<img", "http://", "https://", "@import", "url(", "\x1b"):
+        assert forbidden not in shown
+    assert shown.count("&lt;script&gt;") > 5
 
 
 def test_help_and_foretelling_start_nothing(tmp_path):
