@@ -240,10 +240,10 @@ def markdown(document: Mapping[str, Any]) -> str:
         _safe(about(document)),
         "",
     ]
-    for table in tables(document):
-        lines += [f"## {table.title}", "", _line(map(_marked, table.head)), "|---" * len(table.head) + "|"]
-        lines += [_line(map(_marked, row)) for row in table.rows]
-        lines += ["", *(f"- {_safe(note)}" for note in table.notes), ""]
+    for one in tables(document):
+        lines += [f"## {one.title}", "", _line(map(_marked, one.head)), "|---" * len(one.head) + "|"]
+        lines += [_line(map(_marked, row)) for row in one.rows]
+        lines += ["", *(f"- {_safe(note)}" for note in one.notes), ""]
     lines += [
         "## The comparison",
         "",
