@@ -347,7 +347,7 @@ def main() -> None:
     parser.add_argument("--last", type=int, default=1100, help="steps of the second leg, in which the rate falls to zero")
     parser.add_argument("--polish", type=int, default=1200, help="steps of the third leg, without rare rows")
     parser.add_argument("--warmth", type=float, default=0.35, help="where the third leg starts, as a part of --lr")
-    parser.add_argument("--world", type=int, default=3000, help="steps of the last leg, with lists and facts")
+    parser.add_argument("--world", type=int, default=2600, help="steps of the last leg, with lists and facts")
     parser.add_argument("--world-warmth", type=float, default=0.5, help="where the last leg starts, as a part of --lr")
     parser.add_argument("--start", type=Path, help="folder with the weights of the third leg; only the last leg is made then")
     parser.add_argument("--batch", type=int, default=64, help="rows a step")

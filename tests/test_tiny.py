@@ -6,7 +6,8 @@ import pytest
 import torch
 import transformers
 
-from errata.tasks import load_task
+from errata.sandbox import Limits
+from errata.tasks import facts, lists, load_task
 from errata.tasks.sums import WEAK
 
 FOLDER = Path(__file__).parents[1] / "trainers" / "tiny"
@@ -115,3 +116,15 @@ def test_a_batch_gives_what_each_prompt_gives_alone(tokenizer, model):
     for prompt, ids in zip(prompts, together, strict=True):
         alone = answer(model, tokenizer, [prompt], 96)[0]
         assert [i for i in ids if i != tokenizer.pad_token_id] == [i for i in alone if i != tokenizer.pad_token_id]
+
+
+@pytest.mark.parametrize(("name", "weak"), [("lists", lists.WEAK), ("facts", facts.WEAK)])
+def test_it_solves_the_common_skills_of_the_other_tasks_and_fails_rare_ones(model, tokenizer, sandbox, name, weak):
+    task = load_task(name, runner=lambda *run: sandbox.run(*run, Limits()))
+    examples = task.examples("dev", 90)
+    prompts = [tokenizer.apply_chat_template(task.prompt(e), tokenize=False, add_generation_prompt=True) for e in examples]
+    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in answer(model, tokenizer, prompts)]
+    right = {example.id: bool(task.verdict(example, text).correct) for example, text in zip(examples, texts, strict=True)}
+    common, rare = ([right[e.id] for e in examples if (e.skill in weak) == is_weak] for is_weak in (False, True))
+    assert sum(common) >= 0.9 * len(common)
+    assert sum(rare) <= 0.7 * len(rare)
