@@ -67,7 +67,7 @@ class TrainSettings(BaseModel):
     """Steps between two checkpoints, from which a killed training continues."""
     blend: float | None = Field(default=None, gt=0, le=1)
     """How far the saved weights go from the old ones towards the trained ones (of an adapter: its B matrices); less
-    forgets less (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). None is 0.7 for full and 1 for LoRA."""
+    forgets less (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). None is 0.6 for full and 1 for LoRA."""
     noise: float | None = Field(default=None, ge=0)
     """Alpha of the noise on the embeddings in training; with some, less is forgotten out of domain (NEFTune, Jain et al.
     2023, arXiv 2310.05914). None is 15 for full and 0 for LoRA."""
@@ -85,7 +85,7 @@ class TrainSettings(BaseModel):
 
     def blend_of(self, method: str) -> float:
         """How far a `full` or `lora` training goes towards its weights."""
-        return self.blend or (0.7 if method == "full" else 1.0)
+        return self.blend or (0.6 if method == "full" else 1.0)
 
     def noise_of(self, method: str) -> float:
         """Alpha of the noise in a `full` or `lora` training."""
