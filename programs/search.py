@@ -74,17 +74,6 @@ class Tree:
         return picked
 
 
-def searched(rows: Asked, task: Task, target: Target | ServedTarget, budget: int, temperature: float, seed: int) -> Asked:
-    """The rows as they come, those without a right try last, after a search."""
-    pending = []
-    for example, tries in rows:
-        if own(tries) is None:
-            pending.append((example, tries))
-        else:
-            yield example, tries
-    yield from search(task, pending, target, budget, temperature, seed)
-
-
 def search(
     task: Task, pending: Sequence[tuple[Example, Tries]], target: Target | ServedTarget, budget: int, temperature: float, seed: int
 ) -> Asked:

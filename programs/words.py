@@ -21,7 +21,7 @@ from .evaluate import judged
 from .kinds import example_of
 from .lessons import correction, hint, lesson_of, own, worked
 from .rundir import Stage
-from .search import Asked, searched
+from .search import Asked, search
 
 
 def ask(task: Task, examples: Sequence[Example], target: Target | ServedTarget, count: int, temperature: float, seed: int) -> Asked:
@@ -67,8 +67,13 @@ class Words:
         self.seed = seed
         self.open_target = open_target
         self.watch = watch
-        self.asked: dict[str, Tries] = {}
-        """By the id of the question as an item."""
+        self.files: dict[str, dict[str, Tries]] = {}
+        """Rows of each file of the stage, by the id of the question as an item."""
+
+    @property
+    def asked(self) -> dict[str, Tries]:
+        """What came of each question, by its id: of the search, where there was one."""
+        return {name: row for found in self.files.values() for name, row in found.items()}
 
     def __call__(self, samples: Sequence[Sample]) -> tuple[list[Sample], list[Rejection]]:
         """The rows that stay, in the target's words and with their lesson, and the refusals of the others."""
@@ -79,13 +84,14 @@ class Words:
             if self.settings.completion == "target" or lessons[sample.id] == "correction"
         }
         wanted = list({example.id: example for example in examples.values()}.values())
-        if wanted:
-            rows = self.stage.collect("words.jsonl", wanted, lambda example: example.id, self._ask, Tries)
-            self.asked |= {row.question: row for row in rows}
+        self._collect("tries.jsonl", wanted, self._ask)
+        if self._searches:
+            self._collect("searched.jsonl", [item for item in wanted if own(self.files["tries.jsonl"][item.id]) is None], self._search)
+        known = self.asked
         kept, refused = [], []
         for sample in samples:
             asked = examples.get(sample.id)
-            tries = self.asked[asked.id] if asked else None
+            tries = known[asked.id] if asked else None
             refusal = self._outside(sample, tries)
             if refusal:
                 refused.append(refusal)
@@ -97,15 +103,33 @@ class Words:
         """Write the stage, once all rows of a training set were drawn."""
         if self.asked and not self.stage.done:
             rows = list(self.asked.values())
-            right = sum(any(one.correct for one in row.tries) for row in rows)
-            self.stage.finish({"words.jsonl": rows}, questions=len(rows), right=right, tokens=sum(row.tokens for row in rows))
+            self.stage.finish(
+                {name: list(found.values()) for name, found in self.files.items()},
+                questions=len(rows),
+                right=sum(any(one.correct for one in row.tries) for row in rows),
+                found=sum(row.found is not None for row in rows),
+                tokens=sum(row.tokens for row in rows),
+            )
+
+    def _collect(self, name: str, items: list[Example], produce: Callable[[list[Example]], Asked]) -> None:
+        if items:
+            rows = self.stage.collect(name, items, lambda example: example.id, produce, Tries)
+            self.files.setdefault(name, {}).update({row.question: row for row in rows})
 
     def _ask(self, missing: list[Example]) -> Asked:
-        settings, target = self.settings, self.open_target()
-        answers = ask(self.task, missing, target, settings.samples, settings.temperature, self.seed)
-        if settings.completion == "target" and settings.search_tokens:
-            answers = searched(answers, self.task, target, settings.search_tokens, settings.temperature, self.seed)
+        settings = self.settings
+        answers = ask(self.task, missing, self.open_target(), settings.samples, settings.temperature, self.seed)
         return self.watch(answers, len(missing))
+
+    @property
+    def _searches(self) -> bool:
+        return self.settings.completion == "target" and self.settings.search_tokens > 0
+
+    def _search(self, missing: list[Example]) -> Asked:
+        settings = self.settings
+        pending = [(example, self.files["tries.jsonl"][example.id]) for example in missing]
+        found = search(self.task, pending, self.open_target(), settings.search_tokens, settings.temperature, self.seed)
+        return self.watch(found, len(missing))
 
     def _item(self, sample: Sample) -> Example:
         return example_of(self.task, sample).model_copy(update={"solution": worked(self.task, sample)})

@@ -4,6 +4,7 @@ import pytest
 
 from errata.programs.budget import Arm, Trained, arms, thompson, weights
 from errata.programs.config import load_config
+from errata.programs.gate import decide
 from errata.programs.library import retired, standings, told
 from errata.programs.rundir import RunDir
 from errata.signatures.records import Attempt, Example, Rejection, Sample, SampleProgram, Verdict
@@ -64,6 +65,21 @@ def test_a_uniform_budget_gives_each_program_the_same(tmp_path):
     with RunDir(tmp_path / "run", load_config()) as run_dir:
         assert weights("uniform", run_dir, 2, LIBRARY, {"a": 0.1, "c": 0.9}, 0) == {"a": 1.0, "c": 1.0}
         assert weights("mass", run_dir, 2, LIBRARY, {"a": 0.1, "c": 0.9}, 0) == {"a": 0.1, "c": 0.9}
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_the_bandit_learns_from_accepted_rounds_alone(tmp_path, accepted):
+    masses = {"a": 0.5, "c": 0.5}
+    decision = decide("sums", [], [], {}, load_config().gate).model_copy(update={"accepted": accepted})
+    with RunDir(tmp_path / "run", load_config()) as run_dir:
+        run_dir.stage("round-1/probe").finish({"attempts.jsonl": [*probe("a", *[False] * 40), *probe("c", *[False] * 40)]})
+        run_dir.stage("round-2/probe").finish({"attempts.jsonl": [*probe("a", *[False] * 40), *probe("c", *[True] * 40)]})
+        run_dir.stage("round-1/gate").finish({"decision.jsonl": [decision]})
+        kept = [Sample(program_id=name, seed=0, index=i, level=3, question="", solution="", answer="") for name in "ac" for i in range(9)]
+        run_dir.stage("round-1/assemble").finish({"library.jsonl": standings(1, LIBRARY, [], [], masses, kept, [])})
+        given = weights("bandit", run_dir, 2, LIBRARY, masses, 0)
+        assert weights("bandit", run_dir, 1, LIBRARY, masses, 0) == masses
+    assert (given["a"] < 0.3 and given["c"] == 1.0) if accepted else given == masses
 
 
 def test_a_program_that_the_probe_refuses_retires_and_its_acceptance_is_kept(tmp_path):

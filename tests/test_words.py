@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from errata.programs import Cycle
 from errata.programs.config import load_config
 from errata.programs.rundir import Stage
 from errata.programs.search import beginnings, search
@@ -12,7 +13,7 @@ from errata.programs.words import Words, ask, own
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Example, Sample, Tries, Try
 from errata.tasks import load_task
-from errata.trainers.target import Completion
+from errata.trainers.target import Completion, Target
 
 TASK = load_task("sums")
 RIGHT = "The bags hold 3*4=<<3*4=12>>12 pens.\nThen 12-2=<<12-2=10>>10 are left.\n#### 10"
@@ -115,8 +116,51 @@ def test_a_killed_stage_asks_only_what_is_missing_and_ends_with_the_same_bytes(t
     assert run(tmp_path / "killed", again) == whole
     assert Counter(again.asked) == {0: 4, 3: 4, 4: 4}
     assert run(tmp_path / "killed", None) == whole
-    assert sorted(whole[1]) == ["manifest.json", "words.jsonl"]
-    assert json.loads(whole[1]["manifest.json"])["facts"] == {"questions": 5, "right": 5, "tokens": 200}
+    assert sorted(whole[1]) == ["manifest.json", "tries.jsonl"]
+    assert json.loads(whole[1]["manifest.json"])["facts"] == {"found": 0, "questions": 5, "right": 5, "tokens": 200}
+
+
+SMALL = {
+    "items.train": 36,
+    "items.dev": 18,
+    "items.test": 0,
+    "guards": [],
+    "generate.failures": 4,
+    "generate.rows": 10,
+    "generate.probe": 2,
+    "generate.completion": "target",
+    "generate.search_tokens": 300,
+    "generate.lesson": {"worked": 0.4, "correction": 0.4, "hint": 0.2},
+}
+
+
+def test_a_round_killed_while_the_target_is_asked_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    def run(path):
+        with Cycle(load_config(overrides=SMALL), path, say=lambda line: None) as loop:
+            loop.run(until="assemble")
+        return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*.json*"))}
+
+    whole = run(tmp_path / "whole")
+    generate, sampled = Target.generate, []
+
+    def dying(self, prompts, **options):
+        for answer in generate(self, prompts, **options):
+            if options.get("temperature"):
+                sampled.append(answer)
+                if len(sampled) == 30:
+                    raise KeyboardInterrupt
+            yield answer
+
+    monkeypatch.setattr(Target, "generate", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed")
+    assert (tmp_path / "killed/round-1/words/tries.jsonl.part").stat().st_size
+    assert run(tmp_path / "killed") == whole
+    rows = [json.loads(line) for line in whole["round-1/assemble/samples.jsonl"].splitlines()]
+    assert len(rows) == 10
+    assert {row.get("lesson", "worked") for row in rows} > {"worked"}
+    facts = json.loads(whole["round-1/words/manifest.json"])["facts"]
+    assert facts["questions"] >= 10
 
 
 def test_answers_of_one_question_come_together_in_the_order_of_sampling():
