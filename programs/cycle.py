@@ -358,6 +358,15 @@ class Cycle:
                 probed.masses[name] = sum(row.verdict.correct is False for row in probe) / len(probe)
         return probed
 
+    def probe_after(self, number: int, candidate: TargetSettings) -> None:
+        """Let the candidate try the probe rows of the round's own programs, for the report: which errors it would make again."""
+        probe = self.run_dir.stage(f"round-{number}/probe")
+        if probe.done:
+            own = {row.program.id for row in self.run_dir.stage(f"round-{number}/teach").read("taught.jsonl", Taught) if row.program}
+            asked = [row.example for row in probe.read("attempts.jsonl", Attempt) if row.example.meta["program"] in own]
+            stage = self.run_dir.stage(f"round-{number}/probe-after")
+            self._evaluate(stage, self.task, asked, candidate, f"round {number}: probe the candidate")
+
     def _probe_item(self, sample: Sample) -> Example:
         example = example_of(self.task, sample)
         return example.model_copy(update={"solution": sample.solution, "meta": example.meta | {"program": sample.program_id}})
@@ -474,6 +483,7 @@ class Cycle:
             after = self.candidate(number, target)
             main = [self._dev(settings) for settings in (target, after)]
             pairs = {guard.name: (self.scores(guard, "dev", target), self.scores(guard, "dev", after)) for guard in self.guards}
+            self.probe_after(number, after)
             decision = decide(self.task.name, main[0], main[1], pairs, self.config.gate)
             if len(parts(self.task)) > 1:
                 decision = decision.model_copy(update={"benchmarks": tuple(task.name for task in parts(self.task))})

@@ -130,9 +130,18 @@ def answer(report: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: row for name, row in report["evaluations"].items() if name.rsplit(" ", 1)[0] not in report["guards"]}
     guards = {name: row for name, row in report["evaluations"].items() if name not in own}
     lines = [f"The guard {told(name, row)}" for name, row in guards.items()]
+    fallen = [
+        f"{plain(name, 80)}: {plain(skill, 80)} {points(one['change'])}"
+        for name, row in report["evaluations"].items()
+        for skill, one in row["skills"].items()
+        if len(row["skills"]) > 1 and sure(one["change"]) == "worse"
+    ]
+    if fallen:
+        more = f"; and {len(fallen) - 5} more" if len(fallen) > 5 else ""
+        lines.append(f"{many(len(fallen), 'skill')} surely worse: {'; '.join(fallen[:5])}{more}.")
     rejected = [row for row in report["rounds"] if not row["decision"]["accepted"]]
     rounds = f"{len(report['accepted'])} of {many(len(report['rounds']), 'round')} accepted"
-    rounds += "".join(f"; round {row['number']} was rejected: {row['decision']['reason']}" for row in rejected[-1:])
+    rounds += "".join(f"; round {row['number']} was rejected: {plain(row['decision']['reason'], 300)}" for row in rejected[-1:])
     lines += [f"{rounds}.", f"Cost: {cost(report)}."]
     if not report["accepted"]:
         return {
@@ -147,7 +156,7 @@ def answer(report: Mapping[str, Any]) -> dict[str, Any]:
         (headline,) = (told(name, row) for name, row in own.items())
         return {"verdict": verdict, "headline": f"{_FIRST[verdict]}: {headline}", "lines": lines}
     count = f"of {len(own)} benchmarks {better} surely better, {worse} surely worse"
-    changes = "; ".join(f"{name} {points(row['change'])}" for name, row in own.items())
+    changes = "; ".join(f"{plain(name, 80)} {points(row['change'])}" for name, row in own.items())
     return {"verdict": verdict, "headline": f"{_FIRST[verdict]}: {count}.", "lines": [f"Points: {changes}.", *lines]}
 
 
@@ -155,10 +164,11 @@ def told(name: str, row: Mapping[str, Any]) -> str:
     """A comparison (errata.programs.report.compare) in one sentence."""
     change = row["change"]
     if not change["pairs"]:
-        return f"{name}: no item was judged both before and after."
+        return f"{plain(name, 80)}: no item was judged both before and after."
     return (
-        f"{name}: {100 * change['before']:.1f} % -> {100 * change['after']:.1f} %, {points(change)} points ({_SURELY[sure(change)]}, "
-        f"{chance(change)}); {change['fixed']} fixed, {change['broken']} broken of {many(change['pairs'], 'item')}."
+        f"{plain(name, 80)}: {100 * change['before']:.1f} % -> {100 * change['after']:.1f} %, {points(change)} points "
+        f"({_SURELY[sure(change)]}, {chance(change)}); {change['fixed']} fixed, {change['broken']} broken of "
+        f"{many(change['pairs'], 'item')}."
     )
 
 

@@ -39,7 +39,7 @@ def run_page(report: Mapping[str, Any], path: Path) -> str:
     ]
     shown = [(title, name, body) for title, name, body in parts if body]
     links = Html("<nav>{}</nav>").format(join(Html("<a href='#{}'>{}</a>").format(name, title) for title, name, _ in shown))
-    return page("Errata: what this run achieved", answered(report["answer"]), links, *(section(t, *body, name=n) for t, n, body in shown))
+    return page("Errata: what this run achieved", answered(report["answer"]), links, *(section(t, *body, mark=n) for t, n, body in shown))
 
 
 def answered(answer: Mapping[str, Any]) -> Html:
@@ -116,20 +116,22 @@ def _guards(report: Mapping[str, Any], benchmark: str) -> bool:
 
 
 def _stops(measured: Sequence[Mapping[str, Any]], skill: str | None = None) -> list[Stop]:
-    """The steps of one benchmark, or of one of its skills."""
-    rows = [(row, row["all"] if skill is None else row["skills"].get(skill)) for row in measured]
-    known = [(row, point(share)) for row, share in rows if share]
-    seen = {row["round"]: place for place, (row, mark) in enumerate((row, mark) for row, mark in known if mark)}
-    return [
-        Stop(
-            "start" if row["round"] == 0 else f"round {row['round']}",
-            mark,
-            row["kept"],
-            None if row["from"] is None else seen.get(row["from"]),
-        )
-        for row, mark in known
-        if mark
-    ]
+    """The steps of one benchmark, or of one of its skills, each after the nearest one before it that was measured."""
+    parents = {row["round"]: row["from"] for row in measured}
+    places: dict[int, int] = {}
+    stops = []
+    for row in measured:
+        found = row["all"] if skill is None else row["skills"].get(skill)
+        mark = point(found) if found else None
+        if mark is None:
+            continue
+        before = row["from"]
+        while before is not None and before not in places:
+            before = parents.get(before, before - 1 if before else None)
+        places[row["round"]] = len(stops)
+        name = "start" if row["round"] == 0 else f"round {row['round']}"
+        stops.append(Stop(name, mark, row["kept"], None if before is None else places[before]))
+    return stops
 
 
 def _rounds(report: Mapping[str, Any]) -> list[Html]:
@@ -156,7 +158,7 @@ def _round(row: Mapping[str, Any]) -> Html:
         ("rows", f"{row['samples']:,} generated, {row['replay']:,} replayed"),
         ("length and steps, medians", styles(row["style"])),
         ("words and lessons", own_words(row["words"])),
-        ("library", library(row["library"])),
+        *([("library", library(row["library"]))] if row["library"]["programs"] else []),
         (
             "training",
             f"{many(train['steps'], 'step')}, loss {train['loss_first']:.3f} to {train['loss_last']:.3f}, {train['rows_kept']:,} of "
@@ -177,7 +179,7 @@ def _round(row: Mapping[str, Any]) -> Html:
     if row["at_fault"]:
         pairs.append(("items at fault", ", ".join(row["at_fault"])))
     dev = [fold("dev by skill, before and after this round", *comparison(row["dev"]["skills"], "skill"))] if row["dev"] else []
-    head = Html("<h3>Round {}: {}</h3><p>{}</p>").format(row["number"], word, decision["reason"])
+    head = Html("<h3>Round {}: {}</h3><p>{}</p>").format(row["number"], word, clip(decision["reason"], 300))
     return join([head, facts(pairs), *dev])
 
 
@@ -338,18 +340,22 @@ def _lineage(report: Mapping[str, Any], path: Path) -> list[Html]:
         title = ": ".join(part for part in (key[0] if several or not key[1] else "", key[1]) if part)
         drawn = sum(len(lesson.samples) for lesson in known)
         summary = Html("<b>{}</b>: {}, {}; held-out items: {}, {}").format(
-            title, many(len(known), "program"), many(drawn, "row"), f"{len(change['fixed'])} fixed", f"{len(change['broken'])} broken"
+            clip(title, 160),
+            many(len(known), "program"),
+            many(drawn, "row"),
+            f"{len(change['fixed'])} fixed",
+            f"{len(change['broken'])} broken",
         )
         body = [_lesson(lesson) for lesson in shown]
         if len(known) > len(shown):
             body.append(Html("<p class=soft>and {} more</p>").format(many(len(known) - len(shown), "program")))
         body += [_items(lineage, report, kind, change[kind]) for kind in ("broken", "fixed") if change[kind]]
         out.append(fold(summary, *body))
-    note = (
-        f"By skill of the items. Rows and items meet in the skill; which row changed which answer is not known. At most {LESSONS} "
-        f"lessons and {ITEMS} items of a kind are shown of each: `errata trace {path.name} ID` shows any other."
-    )
-    return [Html("<p class=soft>{}</p>").format(note), *out] if out else []
+    note = Html(
+        "<p class=soft>By skill of the items. Rows and items meet in the skill; which row changed which answer is not known. At most {} "
+        "lessons and {} items of a kind are shown of each: <code>errata trace {} ID</code> shows any other.</p>"
+    ).format(LESSONS, ITEMS, path.name)
+    return [note, *out] if out else []
 
 
 def _lesson(lesson: _Lesson) -> Html:
@@ -367,7 +373,7 @@ def _lesson(lesson: _Lesson) -> Html:
         said.append(("boundary", diagnosis.boundary))
     repaired = f", after {many(program.attempt, 'repair')}" if program.attempt else ""
     return fold(
-        Html("round {}, {}: {}").format(lesson.number, diagnosis.skill, clip(diagnosis.misconception, 160)),
+        Html("round {}, {}: {}").format(lesson.number, clip(diagnosis.skill, 160), clip(diagnosis.misconception, 160)),
         _id("The error", program.anchors[0], f"and {len(program.anchors) - 1} like it" if len(program.anchors) > 1 else ""),
         _attempted(error),
         _id("Diagnosis", diagnosis.id),
