@@ -59,7 +59,7 @@ def clip(value: object, most: int = 4000) -> str:
     return text if len(text) <= most else f"{text[:most]}\n… ({len(text) - most:,} more characters)"
 
 
-def name(value: object) -> object:
+def named(value: object) -> object:
     """A name for a label, a cell or a summary, cut where it is none; markup as it is."""
     return value if isinstance(value, Html) else clip(value, 160)
 
@@ -81,13 +81,13 @@ def python(source: str) -> Html:
 def fold(summary: object, *body: object, open: bool = False, paper: bool = False) -> Html:
     """What opens at a touch. `paper`: it is printed whether it is open or not."""
     flags = Html(" open" if open else "") + Html(" class=paper" if paper else "")
-    return Html("<details{}><summary>{}</summary>{}</details>").format(flags, name(summary), join(body))
+    return Html("<details{}><summary>{}</summary>{}</details>").format(flags, named(summary), join(body))
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> Html:
     """A table whose first column is text and the others figures; it scrolls by itself where the screen is narrow."""
-    top = join((Html("<th>{}").format(name(cell)) for cell in head), "")
-    lines = join(Html("<tr>{}").format(join((Html("<td>{}").format(name(cell)) for cell in row), "")) for row in rows)
+    top = join((Html("<th>{}").format(named(cell)) for cell in head), "")
+    lines = join(Html("<tr>{}").format(join((Html("<td>{}").format(named(cell)) for cell in row), "")) for row in rows)
     return Html("<div class=wide tabindex=0><table><thead><tr>{}<tbody>{}</table></div>").format(top, lines)
 
 
@@ -101,9 +101,9 @@ def toned(value: object, tone: str) -> Html:
     return Html("<span class='{}'>{}</span>").format(tone, value) if tone in ("better", "worse") else Html.escape(value)
 
 
-def section(title: object, *body: object, mark: str = "") -> Html:
-    """A part of the page under a heading; `mark` is what links lead to."""
-    place = Html(" id='{}'").format(mark) if mark else NOTHING
+def section(title: object, *body: object, name: str = "") -> Html:
+    """A part of the page under a heading; `name` is what links lead to."""
+    place = Html(" id='{}'").format(name) if name else NOTHING
     return Html("<section{}><h2>{}</h2>{}</section>").format(place, title, join(body))
 
 

@@ -39,7 +39,7 @@ def run_page(report: Mapping[str, Any], path: Path) -> str:
     ]
     shown = [(title, name, body) for title, name, body in parts if body]
     links = Html("<nav>{}</nav>").format(join(Html("<a href='#{}'>{}</a>").format(name, title) for title, name, _ in shown))
-    return page("Errata: what this run achieved", answered(report["answer"]), links, *(section(t, *body, mark=n) for t, n, body in shown))
+    return page("Errata: what this run achieved", answered(report["answer"]), links, *(section(t, *body, name=n) for t, n, body in shown))
 
 
 def answered(answer: Mapping[str, Any]) -> Html:

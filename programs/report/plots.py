@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import ceil, floor
 from typing import NamedTuple
 
-from .markup import NOTHING, Html, join, name
+from .markup import NOTHING, Html, join, named
 
 COLOURS = ("var(--old)", "var(--new)", "var(--name)", "var(--keyword)", "var(--string)", "var(--number)")
 """Of series, in turn; the first is what the others are compared with."""
@@ -166,7 +166,7 @@ def course(title: object, stops: Sequence[Stop], told: object = "") -> Html:
         )
         marks.append(Html("<text x='{}' y='{}' text-anchor=middle>{}</text>").format(x(place), height + 16, stop.name))
     drawn = Html("<svg height='{}' aria-hidden=true>{}</svg>").format(height + 20, join(marks, ""))
-    return Html("<figure class=course><figcaption>{}</figcaption>{}<p class=soft>{}</p></figure>").format(name(title), drawn, told)
+    return Html("<figure class=course><figcaption>{}</figcaption>{}<p class=soft>{}</p></figure>").format(named(title), drawn, told)
 
 
 def courses(figures: Iterable[Html]) -> Html:
@@ -177,7 +177,7 @@ def courses(figures: Iterable[Html]) -> Html:
 def _row(label: object, height: float, marks: Iterable[Html], told: object) -> Html:
     return Html(
         "<div class='row labelled'><span class=label>{}</span><svg height='{}' aria-hidden=true>{}</svg><span class=told>{}</span></div>"
-    ).format(name(label), height, join(marks, ""), told)
+    ).format(named(label), height, join(marks, ""), told)
 
 
 def _at(value: float, span: tuple[float, float]) -> float:
