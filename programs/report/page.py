@@ -119,7 +119,7 @@ def _stops(measured: Sequence[Mapping[str, Any]], skill: str | None = None) -> l
     """The steps of one benchmark, or of one of its skills, each after the nearest one before it that was measured."""
     parents = {row["round"]: row["from"] for row in measured}
     places: dict[int, int] = {}
-    stops = []
+    stops: list[Stop] = []
     for row in measured:
         found = row["all"] if skill is None else row["skills"].get(skill)
         mark = point(found) if found else None
