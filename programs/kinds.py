@@ -238,7 +238,7 @@ class Code(Number):
 
     name = "code"
     texts = ("question", "entry_point", "answer")
-    others = ("asserted", "calls", "solution")
+    others = ("asserted", "calls", "solution", "examples")
     more = ("results", "wrong_results")
     taught = "solutions"
     spread = 40  # each is judged in three runs
@@ -325,6 +325,9 @@ def complete(row):
                 f"make() must return at least {CALLS} str under 'calls', each the arguments of a call, and use nothing in them that the "
                 f"question does not define, not {str(calls)[:200]}"
             )
+        examples = row.pop("examples", True)
+        if not isinstance(examples, bool):
+            raise ValueError(f"make() must return True or False under 'examples', not {examples!r}")
         wrong = row.pop("wrong_results", None)
         for given in (results, wrong):
             if given is not None and not _well_formed(given, len(calls)):
@@ -335,7 +338,7 @@ def complete(row):
             raise ValueError(f"{entry} returns None on every call, so no test can tell it from an empty function")
         solution = row.get("solution")
         row |= {
-            "question": documented(row["question"], entry, calls, results),
+            "question": documented(row["question"], entry, calls, results) if examples else row["question"],
             "solution": solution if isinstance(solution, str) else "",
             "tests": tests(calls, results),
         }

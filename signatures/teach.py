@@ -118,7 +118,8 @@ Write one Python module. It may import only: {modules}.
 def draw(rng, level):      # rng: random.Random; level 1..5, 3 = as hard as the error. Returns JSON-able parameters, a dict.
 def make(**params):        # returns {{"question": str, "entry_point": str (the function's name), "answer": str (a whole right solution with
                            # its imports), "calls": [str, ...] (at least 3; the literal arguments of one call each, as in "[1, 2], 3"),
-                           # "solution": str (optional: the idea in a sentence or two)}}
+                           # "solution": str (optional: the idea in a sentence or two), "examples": False (only where the error's own
+                           # question shows neither tests nor examples)}}
 def wrong(**params):       # optional: the code that the misconception writes for the same parameters
 ANCHORS = {{"<failure id>": {{...}}}}   # the parameters for which make() rebuilds the error's own problem
 

@@ -215,15 +215,15 @@ def expression(steps: tuple[Step, ...], source: str) -> str:
         elif primitive.kind == "change":
             element = primitive.code.format(x=element, t=tight, k=constant)
         else:
-            loop = _loop(element, condition, source)
+            loop = comprehension(element, condition, source)
             whole = f"[{loop}]" if loop else source
             source = primitive.code.format(l=whole, g=loop or source, k=constant)
             element, condition = "x", ""
-    loop = _loop(element, condition, source)
+    loop = comprehension(element, condition, source)
     return f"[{loop}]" if loop else source
 
 
-def _loop(element: str, condition: str, source: str) -> str:
+def comprehension(element: str, condition: str, source: str) -> str:
     """The inside of a comprehension; empty when it would copy its source."""
     if element == "x" and not condition:
         return ""
@@ -266,7 +266,7 @@ def _value(steps: tuple[Step, ...], values: list[Any]) -> Any:
 def calls(steps: tuple[Step, ...], over: str, rng: random.Random) -> list[tuple[list[Any], Any]] | None:
     """Four to six lists and what the chain gives for each, the empty list last; None when no list can tell a missing step, when the chain
     fails, or when it gives the same for nearly all."""
-    pool = [_values(steps, over, rng) for _ in range(16)]
+    pool = [a_list(steps, over, rng) for _ in range(16)]
     right = [_value(steps, values) for values in pool]
     empty = _value(steps, [])
     if TypeError in (*right, empty) or sum(result != empty for result in right) < len(pool) / 3:
@@ -287,18 +287,18 @@ def calls(steps: tuple[Step, ...], over: str, rng: random.Random) -> list[tuple[
     return [*((pool[i], right[i]) for i in chosen), ([], empty)]
 
 
-def _values(steps: tuple[Step, ...], over: str, rng: random.Random) -> list[Any]:
+def a_list(steps: tuple[Step, ...], over: str, rng: random.Random) -> list[Any]:
     """A list on which the constants of a chain matter."""
     size = max((k for name, k in steps if PRIMITIVES[name].kind == "cut" and isinstance(k, int)), default=2) + rng.randint(0, 4)
     if over == "words":
-        return [_word(steps, rng) for _ in range(size)]
+        return [a_word(steps, rng) for _ in range(size)]
     edges = [k + off for name, k in steps if isinstance(k, int) and PRIMITIVES[name].kind != "cut" for off in (-1, 0, 1)]
     edges += [k * rng.randint(-2, 3) for name, k in steps if name in ("multiple", "mod") and isinstance(k, int)]
     edges += [k * rng.randint(-2, 3) + off for name, k in steps if isinstance(k, int) and PRIMITIVES[name].kind == "keep" for off in (0, 1)]
     return [rng.choice(edges) if edges and rng.random() < 0.4 else rng.randint(-9, 29) for _ in range(size)]
 
 
-def _word(steps: tuple[Step, ...], rng: random.Random) -> str:
+def a_word(steps: tuple[Step, ...], rng: random.Random) -> str:
     word = rng.choice(WORDS)
     for name, k in steps:
         if isinstance(k, str) and rng.random() < 0.6:

@@ -12,8 +12,8 @@ import dspy
 from dspy.lm15 import Message, Request, Response, TextPart, Usage
 
 from ...signatures.errors import InstructorError
-from . import chains, writing
-from .diagnose import boundary, diagnose
+from . import chains, code, writing
+from . import diagnose as sums
 from .reading import Unreadable
 
 _HEADER = re.compile(r"^\[\[ ## (\w+) ## \]\][ \t]*$", re.MULTILINE)
@@ -83,35 +83,37 @@ def _answer(given: dict[str, str], asked: list[str]) -> dict[str, str]:
 
 
 def _diagnosis(given: dict[str, str]) -> dict[str, str]:
-    found = diagnose(given["question"], given["reference"], given["response"])
+    shown = (given["question"], given["reference"])
+    said = code if code.is_code(*shown) else sums
+    found = said.diagnose(*shown, given["response"])
     return {
-        "reasoning": "Compared the computations of the response with those of the reference, step by step.",
+        "reasoning": "Compared the steps of the response with those of the reference, one by one.",
         "verdict": found.verdict,
         "skill": found.skill,
         "misconception": found.misconception,
         "evidence": found.evidence,
         "teach": found.teach,
-        "boundary": boundary(given["question"], given["reference"], given.get("solved", "")),
+        "boundary": said.boundary(*shown, given.get("solved", "")),
     }
 
 
 def _program(given: dict[str, str]) -> dict[str, str]:
     complaint = given.get("complaint", "")
-    if any(field in given.get("contract", "") for field in ('"choices"', '"entry_point"')):
-        return {"refusal": "no arithmetic word problem: a question of facts or code is beyond the embedded instructor", "program": ""}
+    contract = given.get("contract", "")
+    if '"choices"' in contract:
+        return {"refusal": "no arithmetic word problem: a question of facts is beyond the embedded instructor", "program": ""}
     said = {"reasoning": "Put parameters in place of the question's numbers and computed the chain again."}
     if complaint and not (complaint.startswith("telling") and "def wrong(" in given.get("rejected", "")):
         return {**said, "refusal": f"no more careful program is known: {complaint}", "program": ""}
     failure_id, skill = given.get("failure_id", "error"), given.get("skill", "")
     try:
-        source = chains.write(given["question"], given["reference"], failure_id, skill) or writing.write(
-            given["question"],
-            given["reference"],
-            given["response"],
-            failure_id,
-            skill,
-            careful=bool(complaint),
-        )
+        shown = (given["question"], given["reference"], given["response"], failure_id, skill)
+        if '"entry_point"' in contract:
+            source = code.write(*shown, careful=bool(complaint))
+        else:
+            source = chains.write(given["question"], given["reference"], failure_id, skill) or writing.write(
+                *shown, careful=bool(complaint)
+            )
     except Unreadable as reason:
         return {**said, "refusal": str(reason), "program": ""}
     return {**said, "refusal": "", "program": f"```python\n{source}```"}
