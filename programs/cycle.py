@@ -51,6 +51,7 @@ from .instructor import Calls, calling, instructed_by, open_instructor
 from .kinds import example_of, kind_of, sample_of
 from .ledger import Budget, Estimate, Ledger, estimate
 from .library import retired, standings
+from .offline import EMBEDDED
 from .progress import Plain
 from .rundir import STEPS, RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
 from .strategies import load_strategy
@@ -138,17 +139,13 @@ class Cycle:
             raise UsageError(f"there is no step {until!r}; choose one of {', '.join(STEPS)}{did_you_mean(until or '', STEPS)}")
         recorded = self.config.errors == "recorded"
         # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
-        if (
-            until != "mine"
-            and self.task.kind in ("choice", "code")
-            and self.config.instructor.model == "offline"
-            and not recorded
-            and (self.strategy.source != "none")
-        ):
-            raise UsageError(
-                f"the embedded instructor teaches arithmetic word problems, not {self.task.kind}: name another for {self.task.name}, e.g. "
-                "--instructor openai/gpt-5-mini; `errata evaluate` needs none"
-            )
+        if until != "mine" and self.config.instructor.model == "offline" and not recorded and self.strategy.source != "none":
+            for task in parts(self.task):
+                if task.kind in ("choice", "code") and task.name not in EMBEDDED:
+                    raise UsageError(
+                        f"of {task.kind} the embedded instructor teaches {', '.join(EMBEDDED)} alone: name another for {task.name}, e.g. "
+                        "--instructor openai/gpt-5-mini; `errata evaluate` needs none"
+                    )
         if until in (None, "train", "gate"):
             if recorded:
                 self._check_held_out()

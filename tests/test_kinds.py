@@ -288,13 +288,13 @@ def test_the_embedded_instructor_refuses_kinds_that_it_cannot_teach(tmp_path, ki
     file.write_text(json.dumps(ITEMS[kind] | {"response": SAID[kind]}) + "\n", encoding="utf-8")
     assert invoke("import", file, "--task", task, "--run", tmp_path / "run")["wrong"] == 1
     made = invoke("generate", "--run", tmp_path / "run")
-    assert made["programs"]["reasons"] == {"no arithmetic word problem": 1}
+    assert made["programs"]["reasons"] == {{"choice": "no question about the towns of `facts`", "code": "no function of one list"}[kind]: 1}
     data = tmp_path / "data"
     data.mkdir()
     (data / "train.jsonl").write_text(json.dumps(ITEMS[kind]) + "\n", encoding="utf-8")
     done = CliRunner().invoke(app, ["generate", "--task", f"{task}:{data}", "--run", str(tmp_path / "other")])
     assert done.exit_code == 2
-    assert f"teaches arithmetic word problems, not {kind}" in done.stderr
+    assert f"of {kind} the embedded instructor teaches lists, lists_plus, facts, facts_plus alone" in done.stderr
     assert not (tmp_path / "other").exists()
 
 

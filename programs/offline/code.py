@@ -68,6 +68,8 @@ def problem_of(question: str, reference: str) -> Problem:
         if not named:
             raise Unreadable("the question names no function")
         return Problem(question, Chain(named[1], named[2], telling.steps), over, telling, calls)
+    if not answer.strip():
+        raise Unreadable("no reference code: the embedded instructor reads what a function must do from one")
     chain = chain_of(answer, entry or _first(answer), over)
     if not chain.steps:
         raise Unreadable("the function hands its list back as it is")
@@ -329,15 +331,15 @@ def outcome(function, values):
 
 
 def telling(steps, lists):
-    """Whether the chain fails on no list, and every step matters on some."""
-    chains = [steps, *(steps[:i] + steps[i + 1:] for i in range(len(steps)))]
-    right, *less = eval("[" + ", ".join(f"lambda xs: {{expression(chain, 'xs')}}" for chain in chains) + "]")
+    """Whether the chain fails on no list, and every step matters on some{and_mistake}."""
+    chains = [steps[:i] + steps[i + 1:] for i in range(len(steps))]{more_chains}
+    right, *others = eval("[" + ", ".join(f"lambda xs: {{expression(chain, 'xs')}}" for chain in [steps, *chains]) + "]")
     wanted = [outcome(right, values) for values in lists]
-    return None not in wanted and all(any(outcome(other, values) != found for values, found in zip(lists, wanted)) for other in less)
+    return None not in wanted and all(any(outcome(other, values) != found for values, found in zip(lists, wanted)) for other in others)
 
 
 def draw(rng, level):
-    while True:
+    for _ in range(100):
         shape = list(SHAPE)
         if level == 1 and len(shape) > 2:
             del shape[rng.randrange(len(shape))]
@@ -345,11 +347,11 @@ def draw(rng, level):
             more = [kind for kind in ("cut", "order") if kind != shape[-1]]
             shape = [*shape, rng.choice(more)] if shape[-1] != "fold" else ["cut", *shape]
         steps = [pick(kind, rng, level) for kind in shape]
-        lists = [a_list(steps, OVER, rng) for _ in range(5)] + [[]]
+        lists = [a_list(steps, OVER, rng) for _ in range(4)] + [[]]
         if telling(steps, lists):
-            break
-    words = [rng.choice({styles}) % len(PRIMITIVES[name].wordings) for name, _ in steps]
-    return {{"name": rng.choice(FUNCTIONS), "source": rng.choice(LISTS), "steps": steps, "words": words, "lists": lists}}
+            words = [rng.choice({styles}) % len(PRIMITIVES[name].wordings) for name, _ in steps]
+            return {{"name": rng.choice(FUNCTIONS), "source": rng.choice(LISTS), "steps": steps, "words": words, "lists": lists}}
+    raise ValueError("no chain was found whose every step matters")
 
 
 def function(steps, name, source):
@@ -372,11 +374,16 @@ ANCHORS = {{{failure!r}: {anchor!r}}}
 
 _WRONG = '''
 
-def wrong(name, source, steps, words, lists{more}):
+def mistaken(steps):
     """{says}"""
     if [PRIMITIVES[step].kind for step, _ in steps] != list(SHAPE){unless}:
         return None
-    return function({edited}, name, source)
+    return {edited}
+
+
+def wrong(name, source, steps, words, lists{more}):
+    chain = mistaken(steps)
+    return None if chain is None else function(chain, name, source)
 '''
 
 
@@ -396,19 +403,21 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
         for name, primitive in PRIMITIVES.items()
         if primitive.over in (problem.over, "any") and primitive.kind in {*shape, "cut", "order"}
     }
+    words = list(told.words) if told else [0 for _ in steps]
     anchor: dict[str, Any] = {
         "name": problem.chain.name,
         "source": problem.chain.source,
         "steps": [list(step) for step in steps],
-        "words": list(told.words) if told else [0 for _ in steps],
+        "words": words,
         "lists": list(problem.calls),
     }
     head, joint, end = _form(problem)
     own = _own_words(problem)
     if own is not None:
         anchor["told"] = own
-    others = bool(told) and any(word == len(wordings(PRIMITIVES[name])) - 1 for (name, _), word in zip(steps, told.words, strict=True))
+    others = any(word == len(PRIMITIVES[name].wordings) for (name, _), word in zip(steps, words, strict=True))
     telling = "HEAD.format(name=name, source=source) + JOINT.join(phrases) + END"
+    wrong = "" if careful else _wrong(problem, response, own is not None)
     return _PROGRAM.format(
         skill=re.sub(r"[^\w ,:-]", "", skill),
         primitives="\n".join(_entry_of(name, primitive) for name, primitive in table.items()),
@@ -429,7 +438,9 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
         more=", told=None" if own is not None else "",
         question=f"told or {telling}" if own is not None else telling,
         examples=told is None,
-        wrong="" if careful else _wrong(problem, response, own is not None),
+        wrong=wrong,
+        and_mistake=", and so does the mistake" if wrong else "",
+        more_chains=" + [chain for chain in [mistaken(steps)] if chain is not None]" if wrong else "",
         failure=failure_id,
         anchor=anchor,
     )

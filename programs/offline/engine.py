@@ -12,7 +12,7 @@ import dspy
 from dspy.lm15 import Message, Request, Response, TextPart, Usage
 
 from ...signatures.errors import InstructorError
-from . import chains, code, writing
+from . import chains, code, facts, writing
 from . import diagnose as sums
 from .reading import Unreadable
 
@@ -84,8 +84,8 @@ def _answer(given: dict[str, str], asked: list[str]) -> dict[str, str]:
 
 def _diagnosis(given: dict[str, str]) -> dict[str, str]:
     shown = (given["question"], given["reference"])
-    said = code if code.is_code(*shown) else sums
-    found = said.diagnose(*shown, given["response"])
+    teacher = code if code.is_code(*shown) else facts if facts.is_choice(shown[0]) else sums
+    found = teacher.diagnose(*shown, given["response"])
     return {
         "reasoning": "Compared the steps of the response with those of the reference, one by one.",
         "verdict": found.verdict,
@@ -93,30 +93,27 @@ def _diagnosis(given: dict[str, str]) -> dict[str, str]:
         "misconception": found.misconception,
         "evidence": found.evidence,
         "teach": found.teach,
-        "boundary": said.boundary(*shown, given.get("solved", "")),
+        "boundary": teacher.boundary(*shown, given.get("solved", "")),
     }
 
 
 def _program(given: dict[str, str]) -> dict[str, str]:
     complaint = given.get("complaint", "")
-    contract = given.get("contract", "")
-    if '"choices"' in contract:
-        return {"refusal": "no arithmetic word problem: a question of facts is beyond the embedded instructor", "program": ""}
-    said = {"reasoning": "Put parameters in place of the question's numbers and computed the chain again."}
+    said = {"reasoning": "Put parameters in place of what the question varies and computed the answer again."}
     if complaint and not (complaint.startswith("telling") and "def wrong(" in given.get("rejected", "")):
         return {**said, "refusal": f"no more careful program is known: {complaint}", "program": ""}
-    failure_id, skill = given.get("failure_id", "error"), given.get("skill", "")
+    shown = (given["question"], given["reference"], given["response"], given.get("failure_id", "error"), given.get("skill", ""))
+    contract = given.get("contract", "")
+    write = code.write if '"entry_point"' in contract else facts.write if '"choices"' in contract else _sums
     try:
-        shown = (given["question"], given["reference"], given["response"], failure_id, skill)
-        if '"entry_point"' in contract:
-            source = code.write(*shown, careful=bool(complaint))
-        else:
-            source = chains.write(given["question"], given["reference"], failure_id, skill) or writing.write(
-                *shown, careful=bool(complaint)
-            )
+        source = write(*shown, careful=bool(complaint))
     except Unreadable as reason:
         return {**said, "refusal": str(reason), "program": ""}
     return {**said, "refusal": "", "program": f"```python\n{source}```"}
+
+
+def _sums(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool) -> str:
+    return chains.write(question, reference, failure_id, skill) or writing.write(question, reference, response, failure_id, skill, careful)
 
 
 def _written(answer: dict[str, str], as_json: bool) -> str:

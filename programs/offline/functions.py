@@ -199,7 +199,8 @@ def _is_lazy(call: ast.Call) -> bool:
 
 def _loop(value: ast.expr, tests: list[ast.expr], item: str, over: str) -> list[Step]:
     """The steps of a comprehension: its changes, and each condition behind the changes whose result it looks at."""
-    changes, stages = [], [value]
+    changes: list[Step] = []
+    stages = [value]
     while not (isinstance(stages[0], ast.Name) and stages[0].id == item):
         found = next(_instances(stages[0], ("change",), over), None)
         if found is None:
@@ -251,4 +252,5 @@ def telling_of(question: str) -> Telling | None:
     joints = {question[a.end() : b.start()] for a, b in itertools.pairwise(found)}
     if len(joints) > 1 or len(re.findall(r"\w+", "".join(joints))) > 3 or re.search(r"\w", end) or len(re.findall(r"\w+", head)) > 12:
         return None
-    return Telling(head, next(iter(joints), ", then "), end, tuple(steps), tuple(words))
+    joint = "; after that, " if head.startswith("Define") else ", then "
+    return Telling(head, next(iter(joints), joint), end, tuple(steps), tuple(words))
