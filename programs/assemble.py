@@ -76,7 +76,8 @@ def assemble(
     """
     kept: list[Sample] = []
     rejections: list[Rejection] = []
-    used: Counter[str] = Counter()
+    # each from another index: programs of one kind would draw the same rows, and all but the first's would be refused
+    used = {name: place * 2 * total for place, name in enumerate(masses)}
     live = {name: mass for name, mass in masses.items() if mass > 0}
     for _ in range(PASSES):
         budget = shares(live, total - len(kept))

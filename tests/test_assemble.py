@@ -84,3 +84,11 @@ def test_replay_is_even_over_skills_and_in_the_targets_own_words():
     trained = train_rows(TASK, [], rows, 0)
     assert {row.completion[0]["content"] for row in trained} == {"own words\n#### 1"}
     assert {row.source for row in trained} == {row.id for row in rows}
+
+
+def test_programs_of_one_kind_do_not_draw_the_same_rows(sandbox):
+    twin = RICH.model_copy(update={"diagnosis_id": "another"})
+    programs = {"rich": RICH, "twin": twin}
+    assembly = assemble(programs, dict.fromkeys(programs, 1.0), 40, 7, (2, 3), (("distinct", Distinct()),), sandbox, Limits())
+    assert Counter(sample.program_id for sample in assembly.samples) == {RICH.id: 20, twin.id: 20}
+    assert assembly.rejections == []
