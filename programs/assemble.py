@@ -8,7 +8,6 @@ What is not here: running the target (the cycle does, and errata.programs.words)
 """
 
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import cycle, islice, zip_longest
 from typing import NamedTuple

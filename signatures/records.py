@@ -7,8 +7,9 @@ walked back to the error behind it. Behaviour lives elsewhere.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
@@ -34,6 +35,12 @@ class Record(BaseModel):
         """Content hash of the identifying fields, 16 hex digits. Written with each row, computed anew when it is read."""
         names = set(self._identity) or set(type(self).model_fields)
         return content_hash([type(self).__name__, self.model_dump(mode="json", include=names)])
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's; the id of a changed copy is computed anew."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("id", None)
+        return copy
 
     @model_validator(mode="before")
     @classmethod
