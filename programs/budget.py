@@ -42,13 +42,16 @@ class Arm(NamedTuple):
 def weights(
     policy: str, run_dir: RunDir, number: int, library: Mapping[str, SampleProgram], masses: Mapping[str, float], seed: int
 ) -> dict[str, float]:
-    """The weight of each program of `masses` in round `number`, by the policy `mass`, `uniform` or `bandit`."""
+    """The weight of each program of `masses` in round `number`, by the policy `mass`, `uniform` or `bandit`.
+
+    `masses` are the shares of its rows that the target fails; a program of several errors has that mass for each of them."""
     if policy == "uniform":
         return dict.fromkeys(masses, 1.0)
+    masses = {name: mass * max(1, len(library[name].anchors)) for name, mass in masses.items()}
     if policy == "bandit":
         skills = {name: program.skill for name, program in library.items()}
         return thompson(masses, skills, arms(_trained(run_dir, number), skills), seed)
-    return dict(masses)
+    return masses
 
 
 def _trained(run_dir: RunDir, number: int) -> Iterator[Trained]:

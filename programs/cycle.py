@@ -420,6 +420,8 @@ class Cycle:
             style=styles(self.task, made.samples, [failure.attempt.example for failure in mined.failures], mined.solved),
         )
         self.say(f"round {number}: assemble {len(made.samples)} samples of {len(masses)} programs, {len(replayed)} replayed")
+        if done := sum(bool(row.retired) for row in standing):
+            self.say(f"round {number}: {done} programs retire: the target has mastered their rows")
         return rows
 
     def _words(self, number: int, target: TargetSettings, seed: int) -> Words:

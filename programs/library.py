@@ -60,11 +60,16 @@ def standings(
 
 
 def told(rows: Sequence[Standing]) -> dict[str, Any]:
-    """Standings of a round in sums, over all programs and by skill, for the report."""
+    """Standings of a round in sums, over all programs and by skill, and why programs retire, for the report."""
     skills: dict[str, list[Standing]] = {}
     for row in rows:
         skills.setdefault(row.skill, []).append(row)
-    return _sum(rows) | {"skills": {name: _sum(skills[name]) for name in sorted(skills, key=lambda name: (-len(skills[name]), name))}}
+    retire = {row.program_id: row.retired for row in rows if row.retired}
+    return (
+        _sum(rows)
+        | {"reasons": retire}
+        | {"skills": {name: _sum(skills[name]) for name in sorted(skills, key=lambda name: (-len(skills[name]), name))}}
+    )
 
 
 def _sum(rows: Sequence[Standing]) -> dict[str, Any]:

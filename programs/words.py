@@ -106,6 +106,7 @@ class Words:
             self.stage.finish(
                 {name: list(found.values()) for name, found in self.files.items()},
                 questions=len(rows),
+                items=sum(len(row.tries) for row in rows),
                 right=sum(any(one.correct for one in row.tries) for row in rows),
                 found=sum(row.found is not None for row in rows),
                 tokens=sum(row.tokens for row in rows),

@@ -82,6 +82,13 @@ def test_the_bandit_learns_from_accepted_rounds_alone(tmp_path, accepted):
     assert (given["a"] < 0.3 and given["c"] == 1.0) if accepted else given == masses
 
 
+def test_a_program_of_several_errors_has_the_mass_of_each(tmp_path):
+    several = LIBRARY | {"a": LIBRARY["a"].model_copy(update={"anchors": ("e1", "e2", "e3")})}
+    with RunDir(tmp_path / "run", load_config()) as run_dir:
+        assert weights("mass", run_dir, 1, several, {"a": 0.5, "c": 0.5}, 0) == {"a": 1.5, "c": 0.5}
+        assert weights("uniform", run_dir, 1, several, {"a": 0.5, "c": 0.5}, 0) == {"a": 1.0, "c": 1.0}
+
+
 def test_a_program_that_the_probe_refuses_retires_and_its_acceptance_is_kept(tmp_path):
     def row(program, index):
         return Sample(program_id=program, seed=0, index=index, level=3, question="", solution="", answer="")

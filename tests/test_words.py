@@ -117,7 +117,7 @@ def test_a_killed_stage_asks_only_what_is_missing_and_ends_with_the_same_bytes(t
     assert Counter(again.asked) == {0: 4, 3: 4, 4: 4}
     assert run(tmp_path / "killed", None) == whole
     assert sorted(whole[1]) == ["manifest.json", "tries.jsonl"]
-    assert json.loads(whole[1]["manifest.json"])["facts"] == {"found": 0, "questions": 5, "right": 5, "tokens": 200}
+    assert json.loads(whole[1]["manifest.json"])["facts"] == {"found": 0, "items": 20, "questions": 5, "right": 5, "tokens": 200}
 
 
 SMALL = {

@@ -117,7 +117,7 @@ def _work(path: Path, config: CycleConfig, rounds: int) -> dict[str, dict[str, i
     """By stage: `answers` that the target gave, `steps` of training and the `rows` trained on; without stages that needed neither."""
     work: dict[str, dict[str, int]] = {}
     for number in range(1, rounds + 1):
-        for name in ("mine", "probe", "probe-after"):
+        for name in ("mine", "probe", "words", "probe-after"):
             stage = Stage(path / f"round-{number}" / name)
             mined = name == "mine" and (config.errors == "all" or (config.errors == "recorded" and number == 1))
             if stage.done and not mined:

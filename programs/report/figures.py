@@ -182,7 +182,7 @@ def failed(side: Mapping[str, Any] | None) -> str:
 def stages(report: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """(stage, calls, tokens in, tokens out, USD, answers of the target, training steps) of each stage that cost something, and in all."""
     paid, work = report["instructor"]["stages"], report["work"]
-    order = {"mine": 0, "teach": 1, "probe": 2, "assemble": 3, "train": 4, "probe-after": 5}
+    order = {"mine": 0, "teach": 1, "probe": 2, "words": 3, "assemble": 4, "train": 5, "probe-after": 6}
 
     def place(name: str) -> tuple[int, int, str]:
         folder, _, step = name.partition("/")
