@@ -65,11 +65,8 @@ def told(rows: Sequence[Standing]) -> dict[str, Any]:
     for row in rows:
         skills.setdefault(row.skill, []).append(row)
     retire = {row.program_id: row.retired for row in rows if row.retired}
-    return (
-        _sum(rows)
-        | {"reasons": retire}
-        | {"skills": {name: _sum(skills[name]) for name in sorted(skills, key=lambda name: (-len(skills[name]), name))}}
-    )
+    by_skill = {name: _sum(skills[name]) for name in sorted(skills, key=lambda name: (-len(skills[name]), name))}
+    return _sum(rows) | {"reasons": retire, "skills": by_skill}
 
 
 def _sum(rows: Sequence[Standing]) -> dict[str, Any]:
