@@ -132,22 +132,24 @@ def _rounds(document: Mapping[str, Any]) -> Table:
     numbers = range(1, document["rounds"] + 1)
     sides = list(document["benchmarks"])
     vanilla = document["arms"][VANILLA]
-    start = [percent(vanilla["averages"][side][0]) for side in sides] + [percent(vanilla["weak"][0]["test"][0])]
+    start = [percent(vanilla["averages"][side][0]) for side in sides]
+    start += [percent(vanilla["weak"][0][which][0]) for which in ("test", "others")]
     rows = [[Name(VANILLA), "0", *start, "", "", ""]]
     for name, arm in _trained(document).items():
         for number in numbers:
             left: Mapping[str, Any] = arm["weak"][number - 1] if number > 1 else {}
             new = [percent(left["test"][0]), points(left["next"]), chance(left["p_next"])] if left else ["", "", ""]
             averages = [percent(arm["averages"][side][number]) for side in sides]
-            rows.append([Name(name), str(number), *averages, percent(arm["weak"][0]["test"][number]), *new])
+            skills = [percent(arm["weak"][0][which][number]) for which in ("test", "others")]
+            rows.append([Name(name), str(number), *averages, *skills, *new])
     weak = ", ".join(f"{plain(benchmark, 40)}/{plain(skill, 40)}" for benchmark, skill in vanilla["weak"][0]["skills"]) or "none"
     notes = [
-        f"weak skills: under {100 * WEAK:.0f} % of their dev items solved, over all seeds; figures are of test items, a mean over skills",
+        f"weak: skills {IN} of which under {100 * WEAK:.0f} % of the dev items of all seeds are solved; figures are of test",
         Name(f"weak at the start: {weak}"),
     ]
     if document["rounds"] > 1:
         notes.append("left weak: skills that were weak after the round before; what they had then, and what this round added (paired t)")
-    head = ["arm", "round", *(f"{side}, %" for side in sides), "weak at the start, %", "left weak, %", "added", "p"]
+    head = ["arm", "round", *(f"{side}, %" for side in sides), "weak at the start, %", "other skills, %", "left weak, %", "added", "p"]
     return Table("Round by round", head, rows, notes)
 
 

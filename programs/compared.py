@@ -259,29 +259,43 @@ def _groups(mine: Sequence[Run], theirs: Sequence[Run], names: Sequence[str]) ->
 
 def _weak(runs: list[Run], vanilla: list[Run], names: Sequence[str]) -> list[dict[str, Any]]:
     """For the target as it came and after each round but the last: the skills of the task that were weak then, and their accuracy on test
-    from then on (a mean over skills, an interval over seeds)."""
+    from then on (a mean over skills, an interval over seeds), with that of the others beside it."""
     found = []
     for before in range(max(1, len(runs[0].test) - 1)):
-        skills = _weak_skills(runs if before else vanilla, before, names)
-        courses = []
-        for number in range(before, len(runs[0].test)):
-            values = [_mean_over(run.test[number], skills) for run in runs]
-            known = [value for value in values if value is not None]
-            courses.append(interval(known) if skills and len(known) == len(runs) else None)
+        weak, others = _by_strength(runs if before else vanilla, before, names)
+        numbers = range(before, len(runs[0].test))
+        courses = [_course(runs, number, weak) for number in numbers]
         change, p = None, None
         if len(courses) > 1 and courses[0] and courses[1]:
             change = interval(_minus(courses[1]["values"], courses[0]["values"]))
             p = paired_t(courses[1]["values"], courses[0]["values"])
-        found.append({"after_round": before, "skills": [list(skill) for skill in skills], "test": courses, "next": change, "p_next": p})
+        found.append(
+            {
+                "after_round": before,
+                "skills": [list(skill) for skill in weak],
+                "test": courses,
+                "others": [_course(runs, number, others) for number in numbers],
+                "next": change,
+                "p_next": p,
+            }
+        )
     return found
 
 
-def _weak_skills(runs: Sequence[Run], number: int, names: Sequence[str]) -> list[tuple[str, str]]:
+def _by_strength(runs: Sequence[Run], number: int, names: Sequence[str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The skills of the benchmarks `names` that are weak after round `number`, and the others."""
     pooled: dict[tuple[str, str], list[bool]] = {}
     for run in runs:
         for skill, outcomes in run.dev[number].skills.items():
             pooled.setdefault(skill, []).extend(right for right in outcomes.values() if right is not None)
-    return sorted(skill for skill, rights in pooled.items() if skill[0] in names and rights and sum(rights) / len(rights) < WEAK)
+    known = {skill: sum(rights) / len(rights) for skill, rights in sorted(pooled.items()) if skill[0] in names and rights}
+    return [skill for skill, right in known.items() if right < WEAK], [skill for skill, right in known.items() if right >= WEAK]
+
+
+def _course(runs: Sequence[Run], number: int, skills: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
+    """Accuracy of skills on test after a round; None where a seed has no item of them."""
+    values = [value for run in runs if (value := _mean_over(run.test[number], skills)) is not None]
+    return interval(values) if len(values) == len(runs) else None
 
 
 def _mean_over(found: Measured, skills: Sequence[tuple[str, str]]) -> float | None:

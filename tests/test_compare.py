@@ -96,6 +96,11 @@ def test_the_pages_example_can_be_run(tmp_path):
     compare.begin(comparison, tmp_path / "out")
 
 
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "scripts").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_files_behind_the_evidence_can_be_run(path, tmp_path):
+    compare.begin(compare.load(path), tmp_path / "out")
+
+
 # ---- who runs what
 
 
@@ -364,6 +369,7 @@ def test_weak_skills_are_chosen_on_dev_and_measured_on_test(whole):
     start, after_one = document["arms"]["Contrast"]["weak"]
     assert start["skills"] == [["sums", "hard"]]
     assert [course["mean"] for course in start["test"]] == [0.0, 0.5, 0.75]
+    assert [course["mean"] for course in start["others"]] == [1.0, 0.5, 1.0]
     # what was weak on dev after round 1 is hard alone, though easy had fallen on test
     assert after_one["skills"] == [["sums", "hard"]]
     assert after_one["next"]["values"] == [0.5, 0.0]
@@ -450,50 +456,53 @@ def test_help_and_foretelling_start_nothing(tmp_path):
 SMALL = """
 base:
   items: {train: 120, dev: 30, test: 30}
-  generate: {failures: 6, rows: 40, probe: 2}
-  train: {epochs: 1}
+  generate: {failures: 4, rows: 24, probe: 2}
+  train: {steps: 3}
 arms:
   Error: {generate.strategy: LearnFromError}
-  Contrast: {generate.strategy: LearnFromContrast}
-controls: [vanilla, Error]
-seeds: [0, 1]
-rounds: 2
+  Uniform: {generate.strategy: Uniform}
+controls: [Uniform]
+seeds: [0]
 """
 
 
-@pytest.mark.slow  # several processes that load torch
+@pytest.mark.slow  # six processes that load torch
 @pytest.mark.timeout(1800)
-def test_a_comparison_in_two_processes_that_is_killed_leaves_no_process_and_ends_as_one_that_was_not(tmp_path):
+def test_a_comparison_that_is_killed_leaves_no_process_and_ends_as_one_that_was_not(tmp_path):
     path = written(tmp_path, SMALL)
 
-    def command(out, *flags):
-        return [sys.executable, "-m", "errata.cli", "compare", str(path), "--out", str(out), *flags]
+    def command(out):
+        return [sys.executable, "-m", "errata.cli", "compare", str(path), "--out", str(out), "--jobs", "2"]
 
-    def alive():
+    def alive(out):
+        """Processes that work on a folder: the trainings name it, the workers have one of its locks open."""
         told = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
-        return [line for line in told.splitlines() if str(killed) in line]
+        opened = [str(link.readlink()) for link in Path("/proc").glob("[0-9]*/fd/*") if link.is_symlink()]
+        return [line for line in [*told.splitlines(), *opened] if str(out) in line]
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = subprocess.run(command(whole), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    with subprocess.Popen(command(killed, "--jobs", "2"), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        while not any(killed.glob("*/round-1/teach/manifest.json")):
+    with subprocess.Popen(command(killed), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        while not any(killed.glob("Error-0/round-1/train/job.json")):
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
-    again = subprocess.run(command(killed, "--jobs", "2"), capture_output=True, text=True)
+    deadline = time.monotonic() + 60
+    while alive(killed) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert alive(killed) == []
+    again = subprocess.run(command(killed), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    assert alive() == []
-    mine, theirs = ((folder / "comparison.json").read_bytes() for folder in (killed, whole))
-    mine, theirs = json.loads(mine), json.loads(theirs)
+    mine, theirs = (json.loads((folder / "comparison.json").read_bytes()) for folder in (killed, whole))
     for document in (mine, theirs):
         for arm in document["arms"].values():
             arm.pop("seconds", None)
     assert mine == theirs
-    # what the target answered before was measured once a seed, and lent
-    base = mine["weights"]
-    said = [line for line in again.stderr.splitlines() if "evaluate sums-test" in line]
-    assert (killed / "Error-0/evaluate" / base / "sums-test/attempts.jsonl").read_bytes() == (
-        killed / "vanilla-0/evaluate" / base / "sums-test/attempts.jsonl"
-    ).read_bytes()
-    assert len(said) <= 2 + 4 * 2
+    assert mine["arms"]["Error"]["cost"]["calls"] >= 8
+    assert mine["arms"]["Uniform"]["cost"]["calls"] == 0
+    assert {row["steps"] for arm in ("Error", "Uniform") for row in mine["arms"][arm]["rounds"]} == {3}
+    # what the target answered before was measured once, and lent
+    lent = [killed / run / "evaluate" / mine["weights"] / "sums-test/attempts.jsonl" for run in ("vanilla-0", "Error-0", "Uniform-0")]
+    assert len({file.read_bytes() for file in lent}) == 1
+    assert "vanilla-0: evaluate" not in again.stderr
