@@ -420,6 +420,7 @@ def optimize(
         from errata.programs import optimize as optimizing
         from errata.programs.config import load_config, parse_override
         from errata.programs.cycle import Cycle
+        from errata.programs.improvement import markdown
         from errata.programs.progress import teller
         from errata.programs.rundir import read_config, slug
 
@@ -445,7 +446,7 @@ def optimize(
             result = optimizing.Optimization(loop, sources, settings).run()
         saved = optimizing.save(result, out, force)
         kept = f"saved: {out}" if saved else f"not better, so {out} was not written; it is {result['candidate']}, or give --force"
-        emit(as_json, result | {"saved": str(out) if saved else None}, f"{optimizing.report(result)}\n{kept}")
+        emit(as_json, result | {"saved": str(out) if saved else None}, f"{markdown(result)}\n{kept}")
 
 
 @app.command(rich_help_panel=LOOK)

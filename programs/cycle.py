@@ -48,6 +48,7 @@ from .contrast import with_contrasts
 from .evaluate import counts, evaluate
 from .gate import decide
 from .instructor import Calls, calling, instructed_by, open_instructor
+from .interpreter import interpreting
 from .kinds import example_of, kind_of, sample_of
 from .ledger import Budget, Estimate, Ledger, estimate
 from .library import retired, standings
@@ -300,7 +301,7 @@ class Cycle:
             return stage.collect("taught.jsonl", groups, lambda group: "+".join(failure.id for failure in group), produce, Taught)
 
         groups = self.strategy.groups(failures)
-        with instructed_by(lm):
+        with instructed_by(lm), interpreting(lambda: self.sandbox, self.limits):
             rows = teach(groups)
             left = untaught(rows)
             alone = [(failure,) for group in groups if len(group) > 1 for failure in group if failure.id in left]

@@ -31,6 +31,7 @@ import dspy
 from dspy import lm15
 from dspy.clients.call_result import usage_dict
 from dspy.clients.engines import LiteLLMEngine, LM15Engine
+from dspy.primitives.code_interpreter import CodeInterpreterError
 from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError, LMConfigurationError, LMError
 
@@ -59,7 +60,11 @@ class Unreadable(AdapterParseError):
         self.check = check
 
 
-def rejection(of: str, error: AdapterParseError) -> Rejection:
+UNUSABLE = (AdapterParseError, CodeInterpreterError)
+"""What an answer of no use raises, and code of an optimizer's (dspy.Flex) that fails."""
+
+
+def rejection(of: str, error: Exception) -> Rejection:
     """What is kept of an answer that is no use: the check, and the reason with the answer's text in it."""
     check = error.check if isinstance(error, Unreadable) else "readable"
     return Rejection(of=of, kind="diagnosis", check=check, reason=str(error)[:2000])

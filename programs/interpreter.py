@@ -16,14 +16,17 @@ import contextvars
 import inspect
 import json
 import keyword
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
+import dspy
 from dspy.primitives.code_interpreter import CodeExecutionError, CodeInterpreterError, FinalOutput
 from pydantic_core import to_jsonable_python
 
 from ..sandbox import MODULES, Limits, Sandbox, open_sandbox
+from ..signatures.errors import ErrataError
 
 _HARNESS = '''
 import ast, io, json, sys
@@ -243,9 +246,18 @@ class SandboxInterpreter:
                 with ThreadPoolExecutor(1) as thread:  # the caller's thread may have a running loop
                     value = thread.submit(contextvars.copy_context().run, asyncio.run, value).result()
             answer["value"] = _text(value, name)
+        except ErrataError:  # a reached cap or a bad key is not the code's to handle
+            raise
         except Exception as error:  # the code sees it as a RuntimeError and may handle it
             answer["error"] = f"{type(error).__name__}: {error}"
         self._answers.append(answer)
+
+
+@contextmanager
+def interpreting(sandbox: Callable[[], Sandbox] | None = None, limits: Limits = Limits(seconds=30)) -> Iterator[None]:
+    """DSPy's modules that run code (Flex, RLM) run it in this sandbox inside, or in one of their own; never in a process of the host's."""
+    with dspy.context(interpreter_factory=lambda: SandboxInterpreter(sandbox() if sandbox else None, limits)):
+        yield
 
 
 def _text(value: Any, name: str) -> str:

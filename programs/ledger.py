@@ -35,6 +35,7 @@ from dspy.utils import DummyLM
 from ..signatures.errors import BudgetReached
 from ..signatures.records import Example, Failure, Rejection
 from .config import InstructorSettings
+from .interpreter import interpreting
 from .rundir import append, disk_errors, read_lines, to_json, write_atomic
 
 FILE = "answers.jsonl"
@@ -381,7 +382,7 @@ def estimate(
 
     def rehearse(scale: float, verdict: Rejection | None) -> tuple[float, float, float]:
         teaching, solving = _Rehearsal(scale), _Rehearsal(scale)
-        with dspy.context(lm=DummyLM([]), adapter=teaching, disable_history=True):
+        with dspy.context(lm=DummyLM([]), adapter=teaching, disable_history=True), interpreting():
             for group in strategy.groups(failures):
                 strategy(failures=group, brief=brief(group[0].attempt.example), prove=lambda program: verdict)
         if solve and solves:

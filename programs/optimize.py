@@ -10,7 +10,10 @@ It continues after a kill by being run again: optimizers are deterministic for a
 every proof in the journal, so what was done costs nothing the second time. The optimizers' own checkpoints (GEPA's `log_dir`) are pickles,
 and not used. A reached cap, a bad key and an interrupt end the optimizer at once.
 
-What is not here: the metric (errata.programs.scoring). An optimizer's own settings are handed through (`options`).
+Strategies that run code of an optimizer's (dspy.Flex) run it in the run's sandbox.
+
+What is not here: the metric (errata.programs.scoring), and what came of it (errata.programs.improvement). An optimizer's own settings are
+handed through (`options`).
 """
 
 import contextlib
@@ -19,6 +22,8 @@ import inspect
 import logging
 import random
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,19 +32,22 @@ import dspy
 import numpy as np
 from dspy.teleprompt.gepa.instruction_proposal import InstructionProposer
 from pydantic import Field
-from scipy.stats import permutation_test
 
 from ..signatures.calls import in_flight
-from ..signatures.errors import RunError, UsageError
-from ..signatures.records import Attempt, Example, Failure, SampleProgram, TrainRow, Verdict, content_hash
+from ..signatures.errors import ErrataError, RunError, UsageError
+from ..signatures.records import Attempt, Example, Failure, SampleProgram, TrainRow, content_hash
+from ..tasks import parts
 from .assemble import assemble, replay, replay_count, train_rows
 from .checks import row_checks
 from .config import CycleConfig, InstructorSettings, Settings
 from .cycle import Cycle
 from .gate import paired
+from .improvement import Taken, compare, document, markdown, page
 from .instructor import Chat, Engine, Instructor, instructed_by, open_instructor
+from .interpreter import interpreting
 from .ledger import REASKS
 from .offline import offline_lm
+from .progress import Plain
 from .prompt import recorded_failures
 from .rundir import disk_errors, read_json, to_json, write_atomic
 from .scoring import Halt, Journal, Lesson, Measure, Score, examples, halting, score_only, with_feedback
@@ -47,6 +55,8 @@ from .strategies import load_strategy
 from .strategy import Strategy, pinned
 
 OPTIMIZERS = ("gepa", "mipro", "bootstrap", "simba")
+REWRITING = ("gepa", "mipro", "simba")
+"""Those that ask a model to rewrite instructions."""
 PRESETS = {"light": 6, "medium": 12, "heavy": 24}
 """Evaluations for each failure of train and validation."""
 PARTS = {"train": 0.4, "validation": 0.3, "held": 0.3}
@@ -97,11 +107,15 @@ class Optimization:
         self.settings = settings
         self.path = loop.path / "optimize"
         self.optimizer = _optimizer(settings.optimizer)
+        _check_options(self.optimizer, settings.options)
         self.budget = _budget(settings.budget)
+        if not list(loop.strategy.named_parameters()):
+            raise UsageError(f"strategy {loop.config.generate.strategy} asks no instructor: it has no prompt to optimize")
+        self._check_reflection(reflection or lm)
         self.parts = split(self._failures(sources), settings.seed, settings.failures)
         self._agree(sources)
         self.lm = lm or self._open(loop.config.instructor, "optimize/instructor")
-        self.reflection = reflection or self._reflection(lm)
+        self.reflection = reflection or lm or self._open(self._named(settings.reflection), "optimize/reflection")
         failures = {name: failure for part in self.parts.values() for name, failure in part.items()}
         self.measure = Measure(
             loop.task,
@@ -110,10 +124,15 @@ class Optimization:
             loop.limits,
             Journal(self.path / "journal.jsonl"),
             (lambda: loop._open(loop.config.target)) if settings.target else None,
-            loop.config.generate.solved,
-            loop.config.generate.levels,
+            loop.config.generate,
             loop.ledger.check_time,
         )
+        self.search = Search(loop.progress, self.evaluations, len(self.parts["validation"]))
+
+    @property
+    def evaluations(self) -> int:
+        """What the optimizer may spend, a strategy on a failure each."""
+        return self.budget or PRESETS[self.settings.budget] * (len(self.parts["train"]) + len(self.parts["validation"]))
 
     def run(self) -> dict[str, Any]:
         """Optimize, compare, write `candidate.json`, `comparison.json` and `report.md`; what `errata optimize` prints.
@@ -124,29 +143,35 @@ class Optimization:
         self.loop.say(f"optimize {self.loop.config.generate.strategy} with {self.settings.optimizer}: {sizes}")
         baseline = load_strategy(self.loop.config.generate)
         candidate = self._optimized(baseline)
+        search = self.search.end()
         with disk_errors(self.path):
             candidate.save(self.path / "candidate.json")
         before, after = self._held("baseline", baseline), self._held("optimized", candidate)
         result = compare(before, after, self.settings.alpha, self.settings.seed)
         if self.settings.probe_training:
             result["probe_training"] = self._trained(before, after)
-        result |= {"run": str(self.loop.path), "strategy": self.loop.config.generate.strategy, "optimizer": self.settings.optimizer}
+        settings = self.settings.model_dump(mode="json")
+        result |= {"run": str(self.loop.path), "strategy": self.loop.config.generate.strategy, "settings": settings}
+        result |= {"instructor": self.loop.config.instructor.model, "task": self.loop.task.name, "search": search}
         result |= {"parts": {name: len(part) for name, part in self.parts.items()}, "candidate": str(self.path / "candidate.json")}
-        result |= {"changed": _changes(baseline, candidate), "spent": self.loop.ledger.document()["total"]}
+        result |= document(baseline, candidate) | {"spent": self.loop.ledger.document()}
         write_atomic(self.path / "comparison.json", to_json(result))
-        write_atomic(self.path / "report.md", report(result).encode())
+        write_atomic(self.path / "report.md", markdown(result).encode("utf-8", "replace"))
+        write_atomic(self.path / "report.html", page(result).encode("utf-8", "replace"))
         return result
 
     def _failures(self, sources: Sequence[Path]) -> dict[str, Failure]:
         """The train errors of the sources, without those whose question is also a dev, test or guard item."""
         found: dict[str, Failure] = {}
+        known = {task.name for task in parts(self.loop.task)}
         for source in sources:
             if not (source / "run.json").exists():
                 raise UsageError(f"{source} is not a run directory: it has no run.json; give the --run of a cycle, generate or import")
-            task = read_json(source / "run.json")["config"]["task"]
-            if task.partition(":")[0] != self.loop.task.name.partition(":")[0]:
-                raise UsageError(f"{source} holds errors of {task}, not of {self.loop.task.name}")
-            found |= {shown.failure.id: shown.failure for shown in recorded_failures(source, self.loop.strategy.contrasts)}
+            mined = {shown.failure.id: shown.failure for shown in recorded_failures(source, self.loop.strategy.contrasts)}
+            others = {failure.attempt.example.task for failure in mined.values()} - known
+            if others:
+                raise UsageError(f"{source} holds errors of {', '.join(sorted(others))}, not of {self.loop.task.name}")
+            found |= mined
         held_out = {example.question for example in self.loop.held_out}
         kept = {name: failure for name, failure in found.items() if failure.attempt.example.question not in held_out}
         if len(kept) < len(found):
@@ -171,87 +196,88 @@ class Optimization:
             return offline_lm()
         return Halting(open_instructor(settings, self.loop.ledger, stage))
 
-    def _reflection(self, given: dspy.LM | None) -> dspy.LM:
-        """The model that rewrites. Raises UsageError where that would be the embedded instructor, which cannot."""
-        name = self.settings.reflection
-        if name is None and given is not None:
-            return given
-        settings = self.loop.config.instructor
-        if name is not None:
-            settings = settings.model_copy(update={"model": name})
-        if settings.model == "offline" and self.settings.optimizer != "bootstrap":
+    def _check_reflection(self, given: dspy.LM | None) -> None:
+        """Raise UsageError where instructions would be rewritten by the embedded instructor, which cannot."""
+        name = self.settings.reflection or self.loop.config.instructor.model
+        if given is None and name == "offline" and self.settings.optimizer in REWRITING:
             raise UsageError(
                 f"{self.settings.optimizer} wants a model that can rewrite instructions, and the embedded instructor cannot; "
                 "name one with --reflection MODEL, or choose --optimizer bootstrap"
             )
-        return self._open(settings, "optimize/reflection")
 
     def _optimized(self, baseline: Strategy) -> Strategy:
         lesson = Lesson(baseline.deepcopy(), self.measure)
         train, validation = examples(self.parts["train"]), examples(self.parts["validation"])
         log = self.path / "optimizer.log"
         with disk_errors(log), log.open("a", encoding="utf-8") as file, _told_to(file, self.loop), _seeded(self.settings.seed):
+            self.measure.told = self.search.told
             try:
-                with instructed_by(self.lm):
+                with self._instructed():
                     made = self._compile(lesson, train, validation)
             except Halt as halt:
                 raise halt.error from None
-        strategy: Strategy = made.strategy
-        for _, predictor in strategy.named_predictors():
-            predictor.lm = None
-        return strategy
+            except ErrataError:
+                raise
+            except Exception as error:  # what a strategy or a check raises is a Halt: this is the optimizer's own
+                traceback.print_exc(file=file)
+                said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                raise UsageError(f"{self.optimizer.__name__} failed: {said}; see --option and {log}") from error
+            finally:
+                self.measure.told = None
+        return _saveable(made, self.optimizer.__name__, baseline)
+
+    @contextlib.contextmanager
+    def _instructed(self) -> Iterator[None]:
+        with instructed_by(self.lm), interpreting(lambda: self.loop.sandbox, self.loop.limits):
+            yield
 
     def _compile(self, lesson: Lesson, train: list[dspy.Example], validation: list[dspy.Example]) -> Any:
         """Runs the optimizer, with what it takes of what can be given."""
-        evaluations = self.budget or PRESETS[self.settings.budget] * (len(train) + len(validation))
         teacher = self.settings.teacher
         taught = {} if teacher is None else {"teacher_settings": {"lm": self._open(self._named(teacher), "optimize/teacher")}}
+        width = self.loop.config.instructor.in_flight
         chosen: dict[str, Any] = {
             "metric": score_only,
-            "num_threads": self.loop.config.instructor.in_flight,
+            "num_threads": width,
             "seed": self.settings.seed,
             "trainset": train,
             "valset": validation,
             "reflection_lm": self.reflection,
             "prompt_model": self.reflection,
             "max_errors": 10**9,  # an evaluation that fails as a whole scores 0; what must end the run is a Halt
+            "eval_kwargs": {"num_threads": width, "display_progress": False},
             **taught,
         }
         plan = PLANS.get(self.settings.optimizer, _plan_other)
-        chosen |= plan(evaluations, len(train), len(validation), self.measure) | self.settings.options
-        made = _signature(self.optimizer.__init__)
-        compiling = _signature(self.optimizer.compile)
-        unknown = sorted(set(self.settings.options) - set(made) - set(compiling))
-        if unknown:
-            raise UsageError(f"{self.optimizer.__name__} takes no {', '.join(unknown)}; it takes {', '.join(sorted({*made, *compiling}))}")
-        try:
-            optimizer = self.optimizer(**{name: chosen[name] for name in made if name in chosen})
-        except (AssertionError, TypeError, ValueError) as error:
-            raise UsageError(f"{self.optimizer.__name__}: {error}; see --option and {self.path}/optimizer.log") from error
+        chosen |= plan(self.evaluations, len(train), len(validation), self.measure) | self.settings.options
+        made, compiling = _arguments(self.optimizer, "__init__"), _arguments(self.optimizer, "compile")
+        optimizer = self.optimizer(**{name: chosen[name] for name in made if name in chosen})
         return optimizer.compile(lesson, **{name: chosen[name] for name in compiling if name in chosen and name != "student"})
 
-    def _named(self, model: str) -> InstructorSettings:
-        return self.loop.config.instructor.model_copy(update={"model": model})
+    def _named(self, model: str | None) -> InstructorSettings:
+        """The instructor's settings, for another model."""
+        settings = self.loop.config.instructor
+        return settings if model is None else settings.model_copy(update={"model": model})
 
-    def _held(self, title: str, strategy: Strategy) -> dict[str, tuple[Score, SampleProgram | None]]:
+    def _held(self, title: str, strategy: Strategy) -> dict[str, Taken]:
         """Each held-out failure taught by a strategy: its score and program, in the order of the failures."""
         lesson = Lesson(strategy, self.measure)
 
-        def one(name: str) -> tuple[Score, SampleProgram | None]:
+        def one(name: str) -> Taken:
             made = lesson(failure=name)
-            return made.scored, made.taught.program
+            return Taken(self.measure.failures[name], made.scored, made.taught.program)
 
         try:
-            with instructed_by(self.lm):
+            with self._instructed():
                 rows = dict(in_flight(one, list(self.parts["held"]), self.loop.config.instructor.in_flight))
         except Halt as halt:
             raise halt.error from None
-        passed = sum(row.passed for row, _ in rows.values())
-        mean = sum(row.score for row, _ in rows.values()) / len(rows)
+        passed = sum(row.score.passed for row in rows.values())
+        mean = sum(row.score.score for row in rows.values()) / len(rows)
         self.loop.say(f"{title}: {passed} of {len(rows)} held-out failures got a program, mean score {mean:.3f}")
         return {name: rows[name] for name in self.parts["held"]}
 
-    def _trained(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _trained(self, before: Mapping[str, Taken], after: Mapping[str, Taken]) -> dict[str, Any] | None:
         """The costly last rung: train the target shortly on each strategy's programs, and compare on train items that are no errors'."""
         from ..trainers.sft import train, trained
 
@@ -265,7 +291,7 @@ class Optimization:
         solved = [row for row in start if row.verdict.correct and row.example.id in other]
         found: dict[str, list[Attempt]] = {"start": [row for row in start if row.example.id not in other]}
         for title, rows in (("baseline", before), ("optimized", after)):
-            programs = {program.id: program for _, program in rows.values() if program}
+            programs = {row.program.id: row.program for row in rows.values() if row.program}
             data = self._rows(programs, solved, [*loop.held_out, *measured], seed)
             if not data:
                 return None
@@ -358,8 +384,37 @@ def _budget(text: str) -> int | None:
     return int(text)
 
 
-def _signature(function: Any) -> list[str]:
-    return [name for name in inspect.signature(function).parameters if name != "self"]
+def _arguments(cls: Any, method: str) -> list[str]:
+    """Names of the arguments, those that `**kwargs` hands to a base class among them."""
+    found: list[str] = []
+    for owner in cls.__mro__:
+        if method in vars(owner) and owner is not object:
+            parameters = inspect.signature(vars(owner)[method]).parameters.values()
+            found += [one.name for one in parameters if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
+            if all(one.kind != one.VAR_KEYWORD for one in parameters):
+                break
+    return [name for name in dict.fromkeys(found) if name != "self"]
+
+
+def _check_options(cls: Any, options: Mapping[str, Any]) -> None:
+    """Raise UsageError for an option that the optimizer does not take."""
+    known = sorted({*_arguments(cls, "__init__"), *_arguments(cls, "compile")})
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise UsageError(f"{cls.__name__} takes no {', '.join(unknown)}; it takes {', '.join(known)}")
+
+
+def _saveable(made: Any, name: str, baseline: Strategy) -> Strategy:
+    """The strategy in what an optimizer returned, without models. Raises UsageError where it is none that a JSON file could hold."""
+    strategy = getattr(made, "strategy", None)
+    if not isinstance(made, Lesson) or type(strategy) is not type(baseline) or "forward" in vars(made):
+        raise UsageError(f"{name} returned {type(made).__name__}, whose behaviour is not in its prompts: no JSON state could hold it")
+    for place, predictor in strategy.named_predictors():
+        predictor.lm = None
+        stray = sorted({key for demo in predictor.demos for key in dict(demo)} - {*predictor.signature.fields, "augmented"})
+        if stray:
+            raise UsageError(f"{name} gave {place} demonstrations that are none of its own answers, with {', '.join(stray)}; see --option")
+    return strategy
 
 
 def _plan_gepa(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
@@ -373,11 +428,14 @@ def _plan_gepa(evaluations: int, train: int, validation: int, measure: Measure) 
 
 
 def _plan_mipro(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    trials = max(3, evaluations // max(1, validation) - 2)
+    def trials(candidates: int) -> int:
+        return (evaluations - (candidates - 1) * train) // validation - 1
+
+    candidates = next((number for number in range(6, 2, -1) if trials(number) >= 2 * number), 2)
     return {
         "auto": None,
-        "num_candidates": max(2, min(6, trials // 2)),
-        "num_trials": trials,
+        "num_candidates": candidates,
+        "num_trials": max(3, trials(candidates)),
         "minibatch": False,
         "max_bootstrapped_demos": DEMOS,
         "max_labeled_demos": 0,  # a failure without diagnosis and program is no demonstration
@@ -386,7 +444,7 @@ def _plan_mipro(evaluations: int, train: int, validation: int, measure: Measure)
 
 
 def _plan_bootstrap(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    sets = max(1, (evaluations - validation) // (validation + train // 2 + 1) - 1)
+    sets = max(1, (evaluations - validation) // (validation + train) - 1)
     return {
         "max_bootstrapped_demos": DEMOS,
         "max_labeled_demos": 0,
@@ -403,7 +461,18 @@ def _plan_simba(evaluations: int, train: int, validation: int, measure: Measure)
 
 
 def _plan_other(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    return {"max_metric_calls": evaluations, "max_bootstrapped_demos": DEMOS, "max_labeled_demos": 0, "metric_threshold": measure.passing}
+    """By the names that DSPy's others have (COPRO, InferRules, BootstrapFewShot...); what they spend is their own matter."""
+    return {
+        "max_metric_calls": evaluations,
+        "max_bootstrapped_demos": DEMOS,
+        "max_demos": DEMOS,
+        "max_labeled_demos": 0,
+        "metric_threshold": measure.passing,
+        "num_candidates": max(1, evaluations // validation - 1),
+        "num_candidate_programs": max(1, evaluations // validation - 1),
+        "depth": 1,
+        "breadth": max(2, evaluations // (3 * train)),
+    }
 
 
 PLANS: dict[str, Callable[[int, int, int, Measure], dict[str, Any]]] = {
@@ -417,23 +486,23 @@ PLANS: dict[str, Callable[[int, int, int, Measure], dict[str, Any]]] = {
 @contextlib.contextmanager
 def _told_to(file: Any, loop: Cycle) -> Iterator[None]:
     """What DSPy prints, its bars and its log go to the file; Errata's own lines go where they went."""
-    stderr, say = sys.stderr, loop.say
+    stderr, write = sys.stderr, loop.progress.write
 
     def aloud(line: str) -> None:
         with contextlib.redirect_stderr(stderr):
-            say(line)
+            write(line)
 
     logs = [logging.getLogger(name) for name in ("dspy", "optuna")]
     kept = [(log, log.handlers, log.propagate) for log in logs]
     handler = logging.StreamHandler(file)
-    loop.say = aloud
+    loop.progress.write = aloud
     try:
         for log in logs:
             log.handlers, log.propagate = [handler], False
         with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
             yield
     finally:
-        loop.say = say
+        loop.progress.write = write
         for log, handlers, propagate in kept:
             log.handlers, log.propagate = handlers, propagate
 
@@ -451,97 +520,56 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(numbers)
 
 
-# ---- the comparison
+# ---- progress
 
 
-def compare(before: Mapping[str, tuple[Score, Any]], after: Mapping[str, tuple[Score, Any]], alpha: float, seed: int) -> dict[str, Any]:
-    """Two strategies on the same failures: programs (exact McNemar test), scores (paired permutation test), checks and costs."""
-    old, new = ([row for row, _ in rows.values()] for rows in (before, after))
-    passes = paired(*([_passed(row) for row in rows] for rows in (old, new)))
-    gains = np.array([b.score - a.score for a, b in zip(old, new, strict=True)])
-    p = 1.0
-    if np.any(gains):
-        drawn = permutation_test((gains,), np.mean, permutation_type="samples", n_resamples=9999, rng=np.random.default_rng(seed))
-        p = float(drawn.pvalue)
-    better = bool(gains.mean() > 0 and p <= alpha)
-    return {
-        "better": better,
-        "score": {"before": _mean(old, "score"), "after": _mean(new, "score"), "gain": float(gains.mean()), "p_value": p},
-        "programs": passes,
-        "checks": {name: [_share(rows, name) for rows in (old, new)] for name in old[0].checks},
-        "missed": [_mean(rows, "missed") for rows in (old, new)],
-        "distinct": [_mean(rows, "distinct") for rows in (old, new)],
-        "drafts": [_mean(rows, "drafts") for rows in (old, new)],
-        "tokens": [_mean(rows, "tokens") for rows in (old, new)],
-        "rows": [
-            {"failure": a.failure_id, "before": a.score, "after": b.score, "passed": [a.passed, b.passed]}
-            for a, b in zip(old, new, strict=True)
-        ],
-    }
+class Search:
+    """What the optimizer has tried so far, told as it goes. Thread-safe."""
+
+    title = "optimize"
+
+    def __init__(self, progress: Plain, planned: int, least: int):
+        """`planned` evaluations; a strategy's mean score counts when it was tried on `least` failures."""
+        self._progress = progress
+        self._planned = planned
+        self._least = least
+        self._evaluations = 0
+        self._scores: dict[str, dict[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def told(self, strategy: Strategy, scored: Score) -> None:
+        """One more evaluation."""
+        name = content_hash([_prompts(parameter) for _, parameter in strategy.named_parameters()])
+        with self._lock:
+            self._evaluations += 1
+            self._scores.setdefault(name, {})[scored.failure_id] = scored.score
+            self._progress.at(self.title, self._evaluations, max(self._planned, self._evaluations), _tried(self._document()))
+
+    def end(self) -> dict[str, Any]:
+        """Says the last line. Returns `evaluations`, `strategies` (tried) and `best` (mean score; None where none counts)."""
+        self._progress.end(self.title)
+        found = self._document()
+        self._progress.say(f"{self.title}: {found['evaluations']} evaluations, {_tried(found)}")
+        return found
+
+    def _document(self) -> dict[str, Any]:
+        means = [sum(rows.values()) / len(rows) for rows in self._scores.values() if len(rows) >= self._least]
+        return {"evaluations": self._evaluations, "strategies": len(self._scores), "best": max(means, default=None)}
 
 
-def _passed(row: Score) -> Attempt:
-    example = Example(task="optimize", split="train", question=row.failure_id, answer="")
-    return Attempt(example=example, response="", verdict=Verdict(correct=row.passed, extracted=None, reason=""))
+def _tried(found: Mapping[str, Any]) -> str:
+    best = "" if found["best"] is None else f", best mean score {found['best']:.3f}"
+    return f"{found['strategies']} strategies tried{best}"
 
 
-def _mean(rows: Sequence[Score], name: str) -> float | None:
-    """Over the rows that have one."""
-    values = [getattr(row, name) for row in rows if getattr(row, name) is not None]
-    return float(np.mean(values)) if values else None
+def _prompts(parameter: Any) -> Any:
+    """What a strategy is known by: optimizers hand copies around that differ in model or temperature alone."""
+    if isinstance(parameter, dspy.Flex):
+        return parameter.module_src
+    return [parameter.signature.instructions, [{name: str(value) for name, value in dict(demo).items()} for demo in parameter.demos]]
 
 
-def _share(rows: Sequence[Score], check: str) -> float:
-    return sum(row.checks[check] for row in rows) / len(rows)
-
-
-def _changes(baseline: Strategy, candidate: Strategy) -> list[dict[str, Any]]:
-    """What the optimizer changed of each predictor."""
-    found = []
-    for (name, old), (_, new) in zip(baseline.named_predictors(), candidate.named_predictors(), strict=True):
-        if old.signature.instructions != new.signature.instructions or len(old.demos) != len(new.demos):
-            found.append({"predictor": name, "instructions": new.signature.instructions, "demos": len(new.demos)})
-    return found
-
-
-def report(result: dict[str, Any]) -> str:
-    """The comparison as Markdown."""
-
-    def number(value: float | None, form: str = ".3f") -> str:
-        return "-" if value is None else format(value, form)
-
-    score, programs, spent = result["score"], result["programs"], result["spent"]
-    lines = [
-        f"# {result['strategy']} by {result['optimizer']}: {'better' if result['better'] else 'not better'}",
-        "",
-        f"On {programs['pairs']} held-out failures ({result['parts']['train']} were learnt from, {result['parts']['validation']} chose).",
-        "",
-        "| | baseline | optimized |",
-        "|---|---|---|",
-        f"| mean score | {score['before']:.3f} | {score['after']:.3f} |",
-        f"| got a program | {programs['before']:.0%} | {programs['after']:.0%} |",
-    ]
-    lines += [f"| passed `{name}` | {old:.0%} | {new:.0%} |" for name, (old, new) in result["checks"].items()]
-    for name, title in (("missed", "rows that the target fails"), ("distinct", "distinct draws"), ("drafts", "drafts")):
-        lines.append(f"| {title} | {number(result[name][0])} | {number(result[name][1])} |")
-    lines += [
-        f"| tokens a failure | {number(result['tokens'][0], '.0f')} | {number(result['tokens'][1], '.0f')} |",
-        "",
-        f"Score {score['gain']:+.3f}, p = {score['p_value']:.3g} (paired permutation test). Programs: {programs['fixed']} gained, "
-        f"{programs['broken']} lost, p = {programs['p_value']:.3g} (exact McNemar test).",
-        f"Spent: {spent['calls']} calls, {spent['tokens_in']} tokens in, {spent['tokens_out']} out, USD {spent['usd']}.",
-    ]
-    probe = result.get("probe_training")
-    if probe:
-        gain = probe["optimized_over_baseline"]
-        lines.append(
-            f"Short training, measured on {probe['items']} train items: baseline {probe['gain_of_baseline']['difference']:+.3f}, "
-            f"optimized {probe['gain_of_optimized']['difference']:+.3f}; optimized over baseline {gain['difference']:+.3f}, "
-            f"p = {gain['p_value']:.3g}."
-        )
-    for change in result["changed"]:
-        lines += ["", f"## {change['predictor']}: {change['demos']} demonstrations", "", change["instructions"]]
-    return "\n".join(lines) + "\n"
+# ---- what is kept
 
 
 def check_place(out: Path) -> None:

@@ -18,6 +18,7 @@ from ..signatures.errors import UsageError
 from ..signatures.records import Attempt, Example, Failure, Rejection, SampleProgram, Taught
 from .contrast import with_contrasts
 from .instructor import Chat
+from .interpreter import interpreting
 from .ledger import CHARACTERS, count_tokens
 from .rundir import Stage
 from .strategy import Strategy
@@ -49,7 +50,7 @@ def prompts(strategy: Strategy, shown: Shown, brief: str, adapter: str = "chat")
     if made is None:
         raise UsageError(f"there is no adapter {adapter!r}; choose {', '.join(ADAPTERS)}")
     rendering = _Rendering(made(), strategy, shown.taught)
-    with dspy.context(lm=DummyLM([]), adapter=rendering):
+    with dspy.context(lm=DummyLM([]), adapter=rendering), interpreting():
         strategy(failures=(shown.failure,), brief=brief, prove=rendering.prove)
     return rendering.prompts
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError
 
 from ..sandbox import Limits, Sandbox
 from ..signatures.records import Failure, Record, Rejection, SampleProgram, Taught, content_hash
@@ -28,9 +27,10 @@ from ..tasks import Task, member
 from ..trainers.target import Target
 from .assemble import draw_rows, draws
 from .checks import CHECKS, prove, targeted
+from .config import GenerateSettings
 from .evaluate import attempts
-from .instructor import Chat, Instructor, calling
-from .kinds import example_of, problem_shape
+from .instructor import UNUSABLE, Chat, Instructor, calling
+from .kinds import KINDS, example_of
 from .ledger import REASKS, count_tokens
 from .rundir import append, disk_errors, read_lines
 from .strategy import Strategy
@@ -59,7 +59,7 @@ def halting() -> Iterator[None]:
     """Turn what ends the run (a reached cap, a bad key, a full disk, a bug) into a Halt; an answer that cannot be read does not end it."""
     try:
         yield
-    except AdapterParseError:
+    except UNUSABLE:
         raise
     except Exception as error:
         raise Halt(error) from error
@@ -147,21 +147,21 @@ class Measure:
         limits: Limits,
         journal: Journal,
         target: Callable[[], Target] | None = None,
-        solved: float = 0.9,
-        levels: tuple[int, ...] = (2, 3, 3, 4),
+        generate: GenerateSettings = GenerateSettings(),
         watch: Callable[[], None] = lambda: None,
     ):
-        """`failures` by id. Without `target`, nothing is said of what it misses; `solved` is as in `generate.solved`. `watch` is called
-        before each evaluation, and may raise what ends the run."""
+        """`failures` by id. Without `target`, nothing is said of what it misses. Of `generate` the levels and what the checks go by are
+        taken. `watch` is called before each evaluation, and may raise what ends the run."""
         self.task = task
         self.failures = failures
         self.sandbox = sandbox
         self.limits = limits
         self.journal = journal
         self.target = target
-        self.solved = solved
-        self.levels = levels
+        self.generate = generate
         self.watch = watch
+        self.told: Callable[[Strategy, Score], None] | None = None
+        """Hears of each evaluation of an optimizer."""
         self._asking = threading.Lock()
 
     def __deepcopy__(self, memo: object) -> "Measure":
@@ -170,7 +170,8 @@ class Measure:
     @property
     def names(self) -> list[str]:
         """The checks, in order."""
-        return [name for name, _ in CHECKS] + (["targeted"] if self.target else [])
+        names = [name for name, _ in CHECKS] + (["targeted"] if self.target else [])
+        return [name for name in names if name not in self.generate.skip]
 
     @property
     def passing(self) -> float:
@@ -181,10 +182,19 @@ class Measure:
     def _most(self) -> float:
         return CHECKED + DISTINCT + CHEAP + (MISSED if self.target else 0.0)
 
+    def brief(self, failure: str) -> str:
+        """What the task of a failure is, of several tasks its own."""
+        return member(self.task, self.failures[failure].attempt.example.task).brief
+
     def prove(self, program: SampleProgram, failure: Failure) -> Rejection | None:
         """The model-free checks, and that the target does not solve its rows already."""
+
+        def proven() -> Proof:
+            generate = self.generate
+            return Proof(refusal=prove(program, [failure], self.task, self.sandbox(), self.limits, generate.skip, generate.simpler))
+
         key = content_hash(["proof", self.task.name, failure.id, program.source])
-        proof = self.journal.once(key, Proof, lambda: Proof(refusal=prove(program, [failure], self.task, self.sandbox(), self.limits)))
+        proof = self.journal.once(key, Proof, proven)
         refusal = proof.refusal or self._look(program).refusal
         # kept by its source, which another diagnosis may come to as well
         return refusal and refusal.model_copy(update={"of": program.id})
@@ -195,8 +205,8 @@ class Measure:
         return look
 
     def _drawn(self, program: SampleProgram) -> Look:
-        samples = draw_rows(self.sandbox(), self.limits, program, draws(SEED, self.levels, 0, ROWS))
-        distinct = len({problem_shape(sample.question, sample.answer) for sample in samples})
+        samples = draw_rows(self.sandbox(), self.limits, program, draws(SEED, self.generate.levels, 0, ROWS))
+        distinct = len({KINDS[program.kind].shape(sample.model_dump()) for sample in samples})
         if self.target is None:
             return Look(rows=len(samples), distinct=distinct)
         examples = [example_of(self.task, sample) for sample in samples[:PROBE]]
@@ -210,7 +220,7 @@ class Measure:
             tried=len(judged),
             missed=len(judged) - len(solved),
             solved=min((f"{row.example.question} Answered: {row.response}" for row in solved), default=""),
-            refusal=targeted(program, tried, self.solved),
+            refusal=None if "targeted" in self.generate.skip else targeted(program, tried, self.generate.solved),
         )
 
     def score(self, taught: Taught, tokens: int) -> Score:
@@ -222,8 +232,9 @@ class Measure:
         last = None if program else next((row.check for row in reversed(refusals)), "")
         reached = len(names) if last is None else names.index(last) if last in names else 0
         checks = {name: place < reached for place, name in enumerate(names)}
-        parts = {name: 0.5 if name == "anchored" else 0.5 / (len(names) - 1) for name in names}
-        total = CHECKED * sum(parts[name] for name, passed in checks.items() if passed)
+        others = len([name for name in names if name != "anchored"])
+        parts = {name: 0.5 if name == "anchored" else 0.5 / others for name in names}
+        total = CHECKED * sum(parts[name] for name, passed in checks.items() if passed) / sum(parts.values())
         missed = look.missed / look.tried if look and look.tried else None
         distinct = look.distinct / ROWS if look else None
         if look:
@@ -305,6 +316,8 @@ class Lesson(dspy.Module):
                     prove=lambda program: self.measure.prove(program, self.measure.failures[failure]),
                 )
             scored = self.measure.score(taught, adapter.tokens)
+            if self.measure.told:
+                self.measure.told(self.strategy, scored)
         source = taught.program.source if taught.program else ""
         return dspy.Prediction(program=source, outcome=scored.feedback, scored=scored, taught=taught)
 

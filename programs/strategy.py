@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError
+from dspy.primitives.code_interpreter import CodeInterpreterError
 from dspy.utils.saving import get_dependency_versions
 
 from ..signatures.errors import UsageError
@@ -18,7 +18,7 @@ from ..signatures.teach import DiagnoseContrast, DiagnoseError
 from ..tasks import Task
 from .config import CycleConfig
 from .diagnose import Diagnose
-from .instructor import rejection
+from .instructor import UNUSABLE, rejection
 from .rundir import to_json, write_atomic
 from .write import Prove, Write
 
@@ -46,7 +46,7 @@ class Strategy(dspy.Module):
         ids = tuple(failure.id for failure in failures)
         try:
             diagnosis = self.diagnose(failures=failures, brief=brief, strategy=type(self).__name__)
-        except AdapterParseError as error:
+        except UNUSABLE as error:
             return Taught(failure_ids=ids, diagnosis=None, program=None, rejections=(rejection(ids[0], error),))
         if diagnosis.verdict != "error":
             refusal = Rejection(of=diagnosis.id, kind="diagnosis", check=diagnosis.verdict, reason=diagnosis.misconception)
@@ -75,15 +75,21 @@ class Strategy(dspy.Module):
     def load(self, path: str | Path, *_: Any, **__: Any) -> None:
         """Take instructions and demonstrations from a file of `save`. Raises UsageError when it is none, or another strategy's."""
         state = _read_state(Path(path))
-        names = {name for name, _ in self.named_predictors()}
+        names = {name for name, _ in self.named_parameters()}
         if state.keys() != names:
             held = ", ".join(sorted(state)) or "nothing"
             raise UsageError(f"strategy state {path} holds {held}, but {type(self).__name__} needs {', '.join(sorted(names))}")
+        coded = {name for name, parameter in self.named_parameters() if isinstance(parameter, dspy.Flex)}
+        if coded != {name for name in names if "module_src" in state[name]}:
+            raise UsageError(f"strategy state {path}: what is code there and here differs from {type(self).__name__}; optimize it again")
         for name, predictor in self.named_predictors():
             known = [_is_demo(demo, predictor.signature) for demo in state[name]["demos"]]
             if len(state[name]["signature"]["fields"]) != len(predictor.signature.fields) or not all(known):
                 raise UsageError(f"strategy state {path}: {name} has other fields than that of {type(self).__name__}; optimize it again")
-        self.load_state(state)
+        try:
+            self.load_state(state)
+        except (SyntaxError, CodeInterpreterError) as error:
+            raise UsageError(f"strategy state {path}: its code cannot be read ({error}); optimize it again") from error
 
 
 class LearnFromError(Strategy):
@@ -119,6 +125,8 @@ def _read_state(path: Path) -> dict[str, dict[str, Any]]:
         raise UsageError(f"strategy state {path} must be a mapping of predictors to states; give a file that Strategy.save wrote")
     state.pop("metadata", None)
     for name, one in state.items():
+        if isinstance(one, dict) and isinstance(one.get("module_src"), str) and one.keys() == {"module_src", "lm"} and not one["lm"]:
+            continue  # of dspy.Flex: code of an optimizer's, which runs in the sandbox alone
         signature = one.get("signature") if isinstance(one, dict) else None
         if (
             not isinstance(signature, dict)

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError
 
 from ..sandbox import MODULES
 from ..signatures.records import Diagnosis, Failure, Rejection, SampleProgram, Taught
 from ..signatures.teach import CONTRACTS, RepairProgram, WriteProgram
 from .diagnose import failures_text, reference_text
-from .instructor import rejection
+from .instructor import UNUSABLE, rejection
 from .kinds import kind_of
 
 Prove = Callable[[SampleProgram], Rejection | None]
@@ -55,7 +54,7 @@ class Write(dspy.Module):
                 else:
                     complaint = f"{rejections[-1].check}: {rejections[-1].reason}"
                     answer = self.repair(**shown, rejected=refused[-1].source, complaint=complaint)
-            except AdapterParseError as error:
+            except UNUSABLE as error:
                 # kept with its text; a repair would be asked about nothing
                 rejections.append(rejection(diagnosis.id, error))
                 break

@@ -23,7 +23,7 @@ ANCHORS = {{"<failure id>": {{...}}}}   # the parameters for which make() rebuil
 What is checked, by running it:
 - make(**ANCHORS[id]) gives the gold answer of that error, and a question that is recognisably the same problem.
 - wrong(**ANCHORS[id]), when given, is the very answer that the model gave; on drawn problems it differs from the right one.
-- Each solution comes to its answer.
+- Each solution comes to its answer, and on the median takes at least half as many calculations as the error's reference solution.
 - draw() depends on rng and level alone, and 200 draws give at least 50 distinct problems: vary numbers, wording and what is asked. All of
   them together take a few seconds at most.
 - Each row is built alone: no state is kept between calls, nothing is read or written outside the module.
@@ -131,6 +131,7 @@ What is checked, by running it:
 - wrong(**ANCHORS[id]), when given, behaves on the anchor's calls as the model's code does, value for value, or fails as it does; on drawn
   problems it fails at least one of the tests: choose calls that tell the misconception from the skill.
 - The answer runs on every call, at once and without input, and returns numbers, str, bytes, lists, tuples, dicts, sets, bool or None.
+- On the median, the answers of drawn problems have at least half as many lines as the reference solution.
 - draw() depends on rng and level alone, and 200 draws give at least 50 distinct problems, 6 different solutions among them: vary what the
   function must do, not the calls alone. A training set takes the same solution four times at most, so put parameters into the solution.
 - Each row is built alone: no state is kept between calls, nothing is read or written outside the module.

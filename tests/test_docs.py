@@ -66,3 +66,4 @@ def test_the_walk_through_prompt_optimization_runs_as_it_stands(tmp_path, monkey
     assert sum("not better, so better.json was not written" in output for output in said.values()) == 1
     assert (tmp_path / "runs/taught/round-1/assemble/samples.jsonl").exists()
     assert "| mean score |" in (tmp_path / "runs/better/optimize/report.md").read_text()
+    assert (tmp_path / "runs/better/optimize/report.html").exists()

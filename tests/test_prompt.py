@@ -15,7 +15,7 @@ from errata.programs.prompt import Shown, choose, prompts, unanswered
 from errata.sandbox import MODULES, Limits, open_sandbox
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Attempt, Example, Failure, SampleProgram, Verdict
-from errata.signatures.teach import CONTRACT
+from errata.signatures.teach import CONTRACT, CONTRACTS
 from errata.tasks import load_task
 
 TASK = load_task("sums")
@@ -49,10 +49,14 @@ def test_an_optimized_instruction_and_its_demos_are_shown():
 
 
 @pytest.mark.parametrize("adapter", ["chat", "json", "xml"])
-def test_every_adapter_shows_the_whole_contract_once_a_program(adapter):
-    calls = prompts(LearnFromError(), errors(1)[0], TASK.brief, adapter)
-    contract = CONTRACT.format(modules=", ".join(MODULES))
+@pytest.mark.parametrize(("name", "kind"), [("sums", "number"), ("facts", "choice"), ("lists", "code")])
+def test_every_adapter_shows_the_whole_contract_of_the_kind_once_a_program(adapter, name, kind):
+    task = load_task(name, runner=lambda *_: None)
+    (shown,) = unanswered(task.examples("train", 1))
+    calls = prompts(LearnFromContrast(), shown, task.brief, adapter)
+    contract = CONTRACTS[kind].format(modules=", ".join(MODULES))
     assert ["".join(row["content"] for row in call.messages).count(contract.strip()) for call in calls] == [0, 1, 1]
+    assert all(shown.failure.attempt.example.question in call.messages[-1]["content"] for call in calls)
 
 
 def test_an_unknown_adapter_or_error_is_a_usage_error():

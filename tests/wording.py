@@ -7,6 +7,8 @@ when a demonstration shows a program without it; otherwise, asked at a high temp
     constraints    a fifth of its draws find no sensible numbers and fail     unless asked for sensible problems or whole numbers
     variety        it draws from the level alone, five problems in all        unless asked to vary or for distinct problems
 
+To ask is to give an order: a sentence that begins with what is to be done, or says "must". Naming the thing, or forbidding it, is none.
+
 What it is shown beside the instruction (the contract, the failure) changes nothing: the habits answer to the instruction and the
 demonstrations alone, which is what optimizers can change. `reflecting()` proposes wording from the feedback that it reads, one sentence for
 each complaint; it knows the complaints, not the habits. Not covered: a real model's taste in wording.
@@ -18,17 +20,19 @@ import re
 from collections import Counter
 
 import dspy
-from dspy.lm15 import Message, Request, Response, TextPart, Usage
+from dspy.lm15 import Config, Message, Request, Response, TextPart, Usage
+from openai_server import Reply
 
 from errata.programs.offline.engine import OfflineEngine
 
 BAD = "Write a program."
 """An instruction that asks for nothing."""
-ASKED = {
-    "anchors": re.compile(r"anchor|rebuild", re.I),
-    "constraints": re.compile(r"sensible|whole number", re.I),
-    "variety": re.compile(r"vary|distinct", re.I),
+ORDERS = {
+    "anchors": ("give|set|fill|define|write|include|rebuild", r"\banchors?\b|\brebuild"),
+    "constraints": ("draw|choose|keep|use|make", r"\bsensible\b|\bwhole numbers?\b"),
+    "variety": ("vary|draw|make|let", r"\bvary\b|\bdistinct\b"),
 }
+"""What to do, and with what."""
 HABITS = {
     "anchors": "\nANCHORS = {}\n",
     "constraints": """
@@ -45,11 +49,34 @@ def draw(rng, level):
 """,
 }
 ADVICE = {
-    "failed:": "Give ANCHORS that rebuild the error's own problem.",
+    "failed:": "Give ANCHORS that rebuild the problem of the error.",
     "draws failed": "Draw sensible numbers only.",
     "distinct problems in": "Vary the numbers, so that problems are distinct.",
 }
 """What a complaint says -> what to ask for."""
+
+
+def asked_for(instruction: str) -> set[str]:
+    """What an instruction orders, sentence by sentence."""
+    found = set()
+    for sentence in re.split(r"(?<=[.!?:])\s+|\n", instruction):
+        for name, (verbs, thing) in ORDERS.items():
+            order = re.match(rf"\s*(?:please |always |also |then )?(?:{verbs})\b", sentence, re.I) or re.search(r"\bmust\b", sentence)
+            forbidden = re.search(r"\b(?:not|never|no|nor|without)\b|n't\b", sentence, re.I)
+            if order and re.search(thing, sentence, re.I) and not forbidden:
+                found.add(name)
+    return found
+
+
+KNOWN: dict[str, Response] = {}
+
+
+def written(request: Request) -> Response:
+    """The offline instructor's answer, which hangs on the question alone; each is worked out once."""
+    key = str(request.messages[-1].text)
+    if key not in KNOWN:
+        KNOWN[key] = OfflineEngine().complete(request)
+    return KNOWN[key]
 
 
 class Careless(OfflineEngine):
@@ -61,7 +88,7 @@ class Careless(OfflineEngine):
 
     def complete(self, request: Request) -> Response:
         self.calls += 1
-        response = super().complete(request)
+        response = written(request)
         text = response.message.parts[0].text
         if "```python" not in text:
             return response
@@ -73,7 +100,7 @@ class Careless(OfflineEngine):
         return Response(response.id, response.model, Message.assistant([TextPart(text)]), finish_reason="stop", usage=response.usage)
 
     def _left_off(self, name, instruction, shown, request):
-        if ASKED[name].search(instruction) or (shown and not any(HABITS[name].strip() in program for program in shown)):
+        if name in asked_for(instruction) or (shown and not any(HABITS[name].strip() in program for program in shown)):
             return True
         if (request.config.temperature or 0) < 0.9:
             return False
@@ -83,7 +110,7 @@ class Careless(OfflineEngine):
 
 
 class Reflecting:
-    """Reads complaints and asks for their opposite; answers what GEPA, MIPROv2 and SIMBA ask of a model that rewrites."""
+    """Reads complaints and asks for their opposite; answers what GEPA (of code too), MIPROv2 and SIMBA ask of a model that rewrites."""
 
     def __init__(self):
         self.calls = 0
@@ -102,6 +129,9 @@ class Reflecting:
             values["new_instruction"] = " ".join([old, *(sentence for sentence in advice if sentence not in old)])
         if "proposed_instruction" in values:
             values["proposed_instruction"] = " ".join([BAD, *guess])
+        if "revised_source" in values:
+            source = text.partition("[[ ## current_source ## ]]")[2].partition("[[ ## failures ## ]]")[0].strip()
+            values["revised_source"] = source.replace(BAD, " ".join([BAD, *(sentence for sentence in advice if sentence not in source)]))
         if "module_advice" in values:
             names = json.loads(text.partition("[[ ## module_names ## ]]")[2].partition("[[ ##")[0].partition("Respond with")[0])
             values["module_advice"] = json.dumps({name: " ".join(advice or guess) for name in names})
@@ -110,9 +140,34 @@ class Reflecting:
         return Response("reflecting", request.model, Message.assistant([TextPart(said)]), finish_reason="stop", usage=usage)
 
 
+class Both:
+    """One model for both: it writes, and rewrites what it is told."""
+
+    def __init__(self):
+        self.careless, self.reflecting = Careless(), Reflecting()
+
+    def complete(self, request: Request) -> Response:
+        writes = re.search(r"^\d+\. `(program|misconception)`", request.system.partition("Your output fields are:")[2], re.MULTILINE)
+        return (self.careless if writes else self.reflecting).complete(request)
+
+
+class Served(Both):
+    """The same behind the OpenAI chat protocol, as a script of the loopback server."""
+
+    def __call__(self, body, number):
+        messages = [getattr(Message, row["role"])(row["content"]) for row in body["messages"][1:]]
+        config = Config(temperature=body.get("temperature"))
+        request = Request("loopback", messages, system=body["messages"][0]["content"], config=config)
+        return Reply(self.complete(request).message.parts[0].text)
+
+
 def careless() -> dspy.LM:
     return dspy.LM("local/careless", engine=Careless(), cache=False)
 
 
 def reflecting() -> dspy.LM:
     return dspy.LM("local/reflecting", engine=Reflecting(), cache=False)
+
+
+def both() -> dspy.LM:
+    return dspy.LM("local/both", engine=Both(), cache=False)
