@@ -15,6 +15,7 @@ _FACE = {
     "Strategy": "strategy",
     "LearnFromError": "strategy",
     "LearnFromContrast": "strategy",
+    "LearnFromClusters": "clusters",
     "Fuse": "fuse",
     "Mix": "mix",
     "Mimic": "controls",

@@ -1,8 +1,8 @@
 """From kept programs to a training set: rows drawn by weight, checked one by one, sifted together, and replay of what the target solves.
 
 The weight of a program is its error mass, the share of its probe rows that the target fails: what it would still learn from it; or what
-errata.programs.budget makes of that. Each program stands for the errors that it rebuilds, drawn at random from all errors, so that equal
-masses give each kind of error rows in proportion to how often it was made.
+errata.programs.budget makes of that. Each program stands for the errors that it rebuilds, drawn at random from all errors; its mass is
+counted once for each, so that each kind of error gets rows in proportion to how often it was made.
 
 What is not here: running the target (the cycle does, and errata.programs.words), and the text of a row (errata.programs.lessons).
 """

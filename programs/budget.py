@@ -39,6 +39,11 @@ class Arm(NamedTuple):
     rows: int = 0
 
 
+def stands_for(program: SampleProgram) -> int:
+    """How many errors a program stands for: those that it rebuilds; a fused one adds itself to what its parents stand for."""
+    return 1 if program.parents else max(1, len(program.anchors))
+
+
 def weights(
     policy: str, run_dir: RunDir, number: int, library: Mapping[str, SampleProgram], masses: Mapping[str, float], seed: int
 ) -> dict[str, float]:
@@ -47,7 +52,7 @@ def weights(
     `masses` are the shares of its rows that the target fails; a program of several errors has that mass for each of them."""
     if policy == "uniform":
         return dict.fromkeys(masses, 1.0)
-    masses = {name: mass * max(1, len(library[name].anchors)) for name, mass in masses.items()}
+    masses = {name: mass * stands_for(library[name]) for name, mass in masses.items()}
     if policy == "bandit":
         skills = {name: program.skill for name, program in library.items()}
         return thompson(masses, skills, arms(_trained(run_dir, number), skills), seed)

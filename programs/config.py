@@ -65,10 +65,11 @@ class GenerateSettings(Settings):
     """How errors become rows."""
 
     strategy: str = "LearnFromError"
-    """`LearnFromError` (each error alone), `LearnFromContrast` (beside similar questions that the target solved), `Fuse` (as
-    LearnFromError, and programs fused of two), `Mix` (some errors by each of these), the controls `Mimic` (train items rewritten
-    without a look at errors), `GoldOnly` (the train items that the target was asked, as they are) and `Uniform` (other train items,
-    evenly over skills), or `FILE.py:NAME` (your own subclass of errata.programs.Strategy)."""
+    """`LearnFromError` (each error alone), `LearnFromContrast` (beside similar questions that the target solved),
+    `LearnFromClusters` (errors that are alike at once), `Fuse` (as LearnFromError, and programs fused of two), `Mix` (some errors by
+    LearnFromError, some by LearnFromContrast, some by Fuse), the controls `Mimic` (train items rewritten without a look at errors),
+    `GoldOnly` (the train items that the target was asked, as they are) and `Uniform` (other train items, evenly over skills), or
+    `FILE.py:NAME` (your own subclass of errata.programs.Strategy)."""
     state: str | None = None
     """JSON file of a strategy that `errata optimize` or `Strategy.save` wrote: its instructions and demonstrations; None: as shipped."""
     state_hash: str | None = None
@@ -77,6 +78,8 @@ class GenerateSettings(Settings):
     """Most errors that the instructor analyses in a round, drawn at random from all that were found; None: all."""
     contrasts: int = Field(default=3, ge=1)
     """Solved neighbours shown beside an error (LearnFromContrast only)."""
+    cluster: int = Field(default=5, ge=1)
+    """Most errors that are shown together (LearnFromClusters only)."""
     reference: bool = True
     """Whether a diagnosis may see the reference solution."""
     repairs: int = Field(default=2, ge=0)

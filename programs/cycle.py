@@ -303,8 +303,8 @@ class Cycle:
         groups = self.strategy.groups(failures)
         with instructed_by(lm), interpreting(lambda: self.sandbox, self.limits):
             rows = teach(groups)
-            left = untaught(rows)
-            alone = [(failure,) for group in groups if len(group) > 1 for failure in group if failure.id in left]
+            claimed = {name for row in rows if row.program for name in row.program.anchors}
+            alone = [(failure,) for group in groups if len(group) > 1 for failure in group if failure.id not in claimed]
             if alone:
                 rows = teach([*groups, *alone])
             known = {failure.id: failure for failure in failures}

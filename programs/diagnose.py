@@ -21,8 +21,7 @@ def failures_text(failures: Sequence[Failure], reference: bool = True) -> str:
     """Several failures as the instructor reads them, numbered, each under its id."""
     parts = []
     for number, failure in enumerate(failures, 1):
-        known = f"\nReference: {reference_text(failure)}" if reference else ""
-        asked = f"Question: {failure.attempt.example.question}{known}"
+        asked = f"Question: {failure.attempt.example.question}\nReference: {reference_text(failure) if reference else '(hidden)'}"
         parts.append(f"{number}. id {failure.id}\n{asked}\nResponse: {failure.attempt.response or '(empty)'}")
     return "\n\n".join(parts)
 
@@ -36,7 +35,8 @@ class Diagnose(dspy.Module):
     """Asks the instructor what is behind a failure. Hand it a subclass of DiagnoseError to ask in other words or for more.
 
     A signature reads those of the fields that it names: `task`, `question`, `reference` and `response` of the first failure, `solved` (its
-    solved neighbours), and `failures` (all of them, numbered, each with its id)."""
+    solved neighbours), and `failures` (all of them, numbered, each with its id). One that gives `members`, a list of ids, says which of
+    them the diagnosis is of."""
 
     def __init__(self, signature: type[dspy.Signature] = DiagnoseError, reference: bool = True):
         """`reference`: whether the instructor may see the reference solution while it diagnoses."""
@@ -58,7 +58,7 @@ class Diagnose(dspy.Module):
         wanted = self.predict.signature.input_fields
         answer = self.predict(**{name: value for name, value in shown.items() if name in wanted})
         return Diagnosis(
-            failure_ids=tuple(one.id for one in failures),
+            failure_ids=tuple(one.id for one in failures if one.id in answer.get("members", [one.id])) or (failure.id,),
             strategy=strategy,
             verdict=answer.verdict,
             skill=answer.skill.strip(),

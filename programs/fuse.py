@@ -11,13 +11,13 @@ A fused program holds both parents whole, each inside a function of its own, and
 proves that each part still does what it did. What is not here: programs for choice and code, and a wording other than this page's.
 """
 
-import ast
 from collections.abc import Sequence
 
 import dspy
 
 from ..signatures.records import Diagnosis, Example, Failure, Rejection, SampleProgram, Taught
 from ..tasks import Task
+from .nest import nested
 from .strategy import Strategy
 from .write import Prove
 
@@ -130,29 +130,9 @@ def make(part=None, own=None, first=None, second=None, link=None, ask=None, limi
 '''
 
 
-def inside(name: str, source: str) -> str | None:
-    """A module as a function that hands back its draw, make and ANCHORS; None where the module would not do the same in there."""
-    try:
-        body = ast.parse(source).body
-    except SyntaxError:
-        return None
-    walked = [node for statement in body for node in ast.walk(statement)]
-    stars = any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in walked)
-    if stars or any(isinstance(node, ast.Global) for node in walked):
-        return None
-    if ast.get_docstring(ast.parse(source)) is not None:
-        body = body[1:]
-    body = [node for node in body if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")]
-    made = ast.parse(f"def {name}():\n    return {{'draw': draw, 'make': make, 'ANCHORS': ANCHORS}}")
-    function = made.body[0]
-    assert isinstance(function, ast.FunctionDef)
-    function.body[:0] = body
-    return ast.unparse(ast.fix_missing_locations(made))
-
-
 def fused(first: SampleProgram, second: SampleProgram, how: str, diagnosis: Diagnosis) -> SampleProgram | None:
     """Both programs as one, joined in one of WAYS; None where one of them cannot be put into a function."""
-    parts = inside("first", first.source), inside("second", second.source)
+    parts = nested("first", first.source), nested("second", second.source)
     if None in parts:
         return None
     return SampleProgram(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..signatures.errors import UsageError
+from .clusters import LearnFromClusters
 from .config import GenerateSettings
 from .controls import GoldOnly, Mimic, Uniform
 from .fuse import Fuse
@@ -29,6 +30,7 @@ def _contrast(settings: GenerateSettings) -> LearnFromContrast:
 BUILT_IN: dict[str, Callable[[GenerateSettings], Strategy]] = {
     "LearnFromError": _error,
     "LearnFromContrast": _contrast,
+    "LearnFromClusters": lambda settings: LearnFromClusters(settings.reference, settings.repairs, settings.cluster),
     "Fuse": lambda settings: Fuse(_error(settings)),
     "Mix": lambda settings: Mix([_error(settings), _contrast(settings), Fuse(_error(settings))], [0.4, 0.4, 0.2]),
     "Mimic": lambda settings: Mimic(repairs=settings.repairs),

@@ -51,7 +51,8 @@ class Strategy(dspy.Module):
         if diagnosis.verdict != "error":
             refusal = Rejection(of=diagnosis.id, kind="diagnosis", check=diagnosis.verdict, reason=diagnosis.misconception)
             return Taught(failure_ids=ids, diagnosis=diagnosis, program=None, rejections=(refusal,))
-        return self.write(failures=failures, diagnosis=diagnosis, brief=brief, prove=prove)
+        meant = [failure for failure in failures if failure.id in diagnosis.failure_ids]
+        return self.write(failures=meant, diagnosis=diagnosis, brief=brief, prove=prove)
 
     def derive(self, taught: Sequence[Taught], prove: Prove) -> list[Taught]:
         """Further rows, made of what was taught in a round without another failure; none unless a strategy says otherwise.

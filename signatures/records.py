@@ -275,7 +275,7 @@ class Taught(Record):
     every refusal on the way."""
 
     failure_ids: tuple[str, ...]
-    """What the instructor was shown; those that the program rebuilds are its anchors."""
+    """What the diagnosis is of; those that the program rebuilds are its anchors."""
     diagnosis: Diagnosis | None
     """None when the instructor's answer could not be read."""
     program: SampleProgram | None

@@ -209,6 +209,25 @@ class DiagnoseContrast(DiagnoseError):
     boundary: str = dspy.OutputField(desc="one sentence: what the model can do and what it cannot, across these questions")
 
 
+class DiagnoseErrors(dspy.Signature):
+    """You teach a smaller language model by studying its errors. Several that look alike stand below. Find the kind that most of them
+    are of: one skill that is missing and one misconception behind it, in words that would predict the model's answers to other
+    problems of the kind. Name the errors that are of this kind; leave out those that are of another, and those whose reference is
+    wrong or whose question has more than one fair answer: each of them is looked at alone."""
+
+    task: str = dspy.InputField(desc="what the model is asked to do, and the form of its answers")
+    failures: str = dspy.InputField(desc="numbered errors, each with its id, question, reference solution (or `(hidden)`) and response")
+
+    evidence: str = dspy.OutputField(desc="the words of the responses where they first depart, and what should stand there")
+    members: list[str] = dspy.OutputField(desc="the ids of the errors that are of this kind")
+    verdict: Literal["error", "reference_wrong", "ambiguous"] = dspy.OutputField(
+        desc="`error`; the others only when no error is left: the reference is wrong, or there is more than one fair answer"
+    )
+    misconception: str = dspy.OutputField(desc="one to three sentences")
+    skill: str = dspy.OutputField(desc="the skill that is missing, two to eight words, the same words for the same skill")
+    teach: str = dspy.OutputField(desc="what practice problems must vary, and what they must keep, to teach the skill")
+
+
 class WriteProgram(dspy.Signature):
     """Write a sample-generation program which makes practice problems that teach the missing skill. The program proves itself:
     it must rebuild the error's own problem and gold answer from parameters. Follow the contract exactly."""
@@ -229,6 +248,34 @@ class WriteProgram(dspy.Signature):
 
 
 class RepairProgram(WriteProgram):
+    """A sample-generation program was refused by a check. Write the whole module again so that it passes, with the smallest
+    change that removes the cause. Follow the contract exactly."""
+
+    rejected: str = dspy.InputField(desc="the refused program")
+    complaint: str = dspy.InputField(desc="the check that refused it, and why")
+
+
+class WriteForErrors(dspy.Signature):
+    """Write one sample-generation program which makes practice problems that teach the skill that these errors miss. The program
+    proves itself: with an entry in ANCHORS for each error it must rebuild the error's own problem and gold answer from parameters.
+    Leave out of ANCHORS the errors whose problem does not fit with the others: each of them gets a program of its own. Follow the
+    contract exactly."""
+
+    contract: str = dspy.InputField(desc="what the program must be, with an example")
+    task: str = dspy.InputField(desc="what the model is asked to do, and the form of its answers")
+    failures: str = dspy.InputField(
+        desc="numbered errors, each with its id (its key in ANCHORS), question, reference solution and response; `(empty)`: it was not "
+        "asked, write no wrong()"
+    )
+    skill: str = dspy.InputField(desc="what the model lacks")
+    misconception: str = dspy.InputField(desc="what it believes instead")
+    teach: str = dspy.InputField(desc="what the problems must vary, and what they must keep")
+
+    refusal: str = dspy.OutputField(desc="empty, or the reason why no honest program can be written")
+    program: dspy.Code["python"] = dspy.OutputField(desc="the whole module in one fenced block")
+
+
+class RepairForErrors(WriteForErrors):
     """A sample-generation program was refused by a check. Write the whole module again so that it passes, with the smallest
     change that removes the cause. Follow the contract exactly."""
 

@@ -38,7 +38,7 @@ def assembled(loop, number=1):
     found = loop.mine(number, loop.config.target)
     taught = loop.teach(number, found)
     library = loop.library(number)
-    loop.assemble(number, found, library, loop.probe(number, loop.config.target, library))
+    loop.assemble(number, loop.config.target, found, library, loop.probe(number, loop.config.target, library))
     return found, taught, loop.run_dir.stage(f"round-{number}/assemble").read("samples.jsonl", Sample)
 
 
@@ -163,8 +163,8 @@ def test_a_mix_that_would_be_silently_wrong_is_refused_when_it_is_made(members, 
 
 
 def test_a_saved_mix_is_loaded_member_by_member(tmp_path):
-    mix = Mix([LearnFromError(), LearnFromContrast(contrasts=2)])
-    assert mix.contrasts == 2
+    assert Mix([LearnFromError(), LearnFromContrast(contrasts=2)]).contrasts == 2
+    mix = load_strategy(GenerateSettings(strategy="Mix"))
     predict = mix.members[1].diagnose.predict
     predict.signature = predict.signature.with_instructions("Other words.")
     mix.save(tmp_path / "state.json")

@@ -7,7 +7,8 @@ import pytest
 from errata.programs import Fuse, LearnFromError
 from errata.programs.assemble import draw_rows, draws
 from errata.programs.checks import prove
-from errata.programs.fuse import WAYS, fused, inside
+from errata.programs.fuse import WAYS, fused
+from errata.programs.nest import nested
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Diagnosis, Example, Failure, Rejection, SampleProgram, Taught, Verdict
 from errata.tasks import load_task
@@ -129,7 +130,7 @@ def test_answers_that_never_fit_are_no_sequence(sandbox):
 
 @pytest.mark.parametrize("source", ["COUNT = 0\ndef draw(rng, level):\n    global COUNT\n", "from math import *\n", "def broken(:\n"])
 def test_a_module_that_would_not_do_the_same_inside_a_function_is_not_fused(source):
-    assert inside("first", source) is None
+    assert nested("first", source) is None
 
 
 def test_fuse_adds_programs_of_those_that_were_kept_and_falls_to_the_next_way_where_one_is_refused():

@@ -12,7 +12,7 @@ import dspy
 from dspy.lm15 import Message, Request, Response, TextPart, Usage
 
 from ...signatures.errors import InstructorError
-from . import chains, code, facts, writing
+from . import chains, code, facts, several, writing
 from . import diagnose as sums
 from .reading import Unreadable
 
@@ -67,19 +67,33 @@ def _fields(message: str) -> dict[str, str]:
     return found
 
 
-def _answer(given: dict[str, str], asked: list[str]) -> dict[str, str]:
+def _answer(given: dict[str, str], asked: list[str]) -> dict[str, object]:
     wanted = {"question", "reference", "response"}
     kind = "program" if "program" in asked else "diagnosis" if "misconception" in asked else ""
+    if kind and "failures" in given:
+        each = several.errors(given["failures"])
+        answers = [_one(kind, {**given, **one}) for one in each]
+        joined = (
+            several.program(given.get("skill", ""), answers)
+            if kind == "program"
+            else several.diagnosis([one["failure_id"] for one in each], answers)
+        )
+        return {name: joined.get(name, "") for name in asked}
     if not kind or not wanted <= given.keys():
         missing = ", ".join(sorted(wanted - given.keys())) or "nothing"
         raise InstructorError(
             f"the offline instructor answers diagnoses and programs only; this request asks for {', '.join(asked) or 'no known field'} and "
             f"lacks {missing}: name another instructor for it"
         )
+    found = _one(kind, given)
+    return {name: found.get(name, "") for name in asked}
+
+
+def _one(kind: str, given: dict[str, str]) -> dict[str, str]:
+    """A diagnosis or a program of one error."""
     if given["response"] == "(empty)":
         given = {**given, "response": ""}
-    found = _program(given) if kind == "program" else _diagnosis(given)
-    return {name: found.get(name, "") for name in asked}
+    return _program(given) if kind == "program" else _diagnosis(given)
 
 
 def _diagnosis(given: dict[str, str]) -> dict[str, str]:
@@ -116,7 +130,7 @@ def _sums(question: str, reference: str, response: str, failure_id: str, skill: 
     return chains.write(question, reference, failure_id, skill) or writing.write(question, reference, response, failure_id, skill, careful)
 
 
-def _written(answer: dict[str, str], as_json: bool) -> str:
+def _written(answer: dict[str, object], as_json: bool) -> str:
     if as_json:
         return json.dumps(answer, ensure_ascii=False)
     return "".join(f"[[ ## {name} ## ]]\n{value}\n\n" for name, value in answer.items()) + "[[ ## completed ## ]]"
