@@ -330,7 +330,7 @@ def outcome(function, values):
         return None
 
 
-def telling(steps, lists):
+def telling(steps, lists, careful):
     """Whether the chain fails on no list, and every step matters on some{and_mistake}."""
     chains = [steps[:i] + steps[i + 1:] for i in range(len(steps))]{more_chains}
     right, *others = eval("[" + ", ".join(f"lambda xs: {{expression(chain, 'xs')}}" for chain in [steps, *chains]) + "]")
@@ -339,7 +339,7 @@ def telling(steps, lists):
 
 
 def draw(rng, level):
-    for _ in range(100):
+    for attempt in range(100):
         shape = list(SHAPE)
         if level == 1 and len(shape) > 2:
             del shape[rng.randrange(len(shape))]
@@ -348,7 +348,7 @@ def draw(rng, level):
             shape = [*shape, rng.choice(more)] if shape[-1] != "fold" else ["cut", *shape]
         steps = [pick(kind, rng, level) for kind in shape]
         lists = [a_list(steps, OVER, rng) for _ in range(4)] + [[]]
-        if telling(steps, lists):
+        if telling(steps, lists, attempt < 50):
             words = [rng.choice({styles}) % len(PRIMITIVES[name].wordings) for name, _ in steps]
             return {{"name": rng.choice(FUNCTIONS), "source": rng.choice(LISTS), "steps": steps, "words": words, "lists": lists}}
     raise ValueError("no chain was found whose every step matters")
@@ -439,8 +439,8 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
         question=f"told or {telling}" if own is not None else telling,
         examples=told is None,
         wrong=wrong,
-        and_mistake=", and so does the mistake" if wrong else "",
-        more_chains=" + [chain for chain in [mistaken(steps)] if chain is not None]" if wrong else "",
+        and_mistake="; where careful, whether the mistake shows too" if wrong else "",
+        more_chains=" + [chain for chain in [mistaken(steps)] if careful and chain is not None]" if wrong else "",
         failure=failure_id,
         anchor=anchor,
     )
