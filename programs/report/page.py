@@ -19,8 +19,8 @@ from .plots import Bar, Line, Point, Stop, balance, bars, course, courses, inter
 LESSONS, ROWS, ITEMS, PAGE = 3, 2, 3, 60
 """Most lessons, rows of each and items of a kind that are shown of a skill, and most lessons of a page: a page stays small enough to be
 sent. `errata trace` shows the others."""
-OPEN = 20
-"""Most lines of a plot that is shown without being asked for."""
+OPEN, COURSES = 20, 8
+"""Most lines of a plot, and most courses, that are shown without being asked for."""
 
 
 def run_page(report: Mapping[str, Any], path: Path) -> str:
@@ -95,7 +95,7 @@ def _benchmarks(report: Mapping[str, Any]) -> list[Html]:
         return []
 
     def name(label: str) -> Html:
-        return Html("{}{}").format(label, Html(" <span class=soft>guard</span>") if _guards(report, label) else NOTHING)
+        return Html("{}{}").format(clip(label, 160), Html(" <span class=soft>guard</span>") if _guards(report, label) else NOTHING)
 
     lost = [(name(label), row["change"]["broken"], row["change"]["fixed"]) for label, row in evaluations.items()]
     outcome = [
@@ -135,20 +135,21 @@ def _stops(measured: Sequence[Mapping[str, Any]], skill: str | None = None) -> l
 
 
 def _rounds(report: Mapping[str, Any]) -> list[Html]:
-    figures = []
-    for name, measured in report["course"].items():
-        stops = _stops(measured)
-        if len(stops) > 1:
-            figures.append(course(name, stops))
-    plots = (
-        [courses(figures), Html("<p class=soft>Filled: kept; hollow: rejected by the gate. Bars are 95 % intervals.</p>")]
-        if figures
-        else []
-    )
-    return plots + [_round(row) for row in report["rounds"]]
+    """Each benchmark's course, dev first as it is measured every round, then each round's figures."""
+    figures = [
+        course(name, stops)
+        for name, measured in sorted(report["course"].items(), key=lambda item: (item[0].rsplit(" ", 1)[1], item[0]))
+        if len(stops := _stops(measured)) > 1
+    ]
+    key = Html("<p class=soft>Filled: kept; hollow: rejected by the gate. Bars are 95 % intervals.</p>")
+    rest = [fold(f"{len(figures) - COURSES} more", courses(figures[COURSES:]), paper=True)] if len(figures) > COURSES else []
+    plots = [courses(figures[:COURSES]), *rest, key] if figures else []
+    few = len(report["rounds"]) <= 2
+    return plots + [_round(row, few) for row in report["rounds"]]
 
 
-def _round(row: Mapping[str, Any]) -> Html:
+def _round(row: Mapping[str, Any], few: bool) -> Html:
+    """What was decided and why; its figures open where there are few rounds."""
     decision, train = row["decision"], row["train"]
     word = toned("accepted", "better") if decision["accepted"] else toned("rejected", "worse")
     pairs: list[tuple[str, object]] = [
@@ -156,7 +157,7 @@ def _round(row: Mapping[str, Any]) -> Html:
         ("programs", f"{row['programs']:,} from {many(row['failures'], 'error')}"),
         ("diagnoses proven", f"{row['proven']} of {row['diagnosed']}: the misconception, as code, gives the target's very answer"),
         ("rows", f"{row['samples']:,} generated, {row['replay']:,} replayed"),
-        ("length and steps, medians", styles(row["style"])),
+        *([("length and steps, medians", styles(row["style"]))] if row["style"] else []),
         ("words and lessons", own_words(row["words"])),
         *([("library", library(row["library"]))] if row["library"]["programs"] else []),
         (
@@ -180,7 +181,7 @@ def _round(row: Mapping[str, Any]) -> Html:
         pairs.append(("items at fault", ", ".join(row["at_fault"])))
     dev = [fold("dev by skill, before and after this round", *comparison(row["dev"]["skills"], "skill"))] if row["dev"] else []
     head = Html("<h3>Round {}: {}</h3><p>{}</p>").format(row["number"], word, clip(decision["reason"], 300))
-    return join([head, facts(pairs), *dev])
+    return join([head, fold("the round in figures", facts(pairs), open=few, paper=True), *dev])
 
 
 def _skills(name: str, evaluation: Mapping[str, Any], report: Mapping[str, Any]) -> Html:
@@ -278,10 +279,25 @@ def _rows(report: Mapping[str, Any]) -> list[Html]:
             Html("<p class=soft>{} refused on the way, repaired ones among them: {}</p>").format(
                 many(drafts, "draft"), tally(row["complaints"])
             ),
-            Html("<h3>Round {}: rows drawn from them</h3>").format(row["number"]),
+            Html("<h3>Round {}: rows drawn from the library</h3>").format(row["number"]),
             bars(rows, ("kept", "refused"), colours),
         ]
+        if row["library"]["programs"]:
+            out.append(fold("the library by skill", _library(row["library"]["skills"])))
     return out
+
+
+def _library(skills: Mapping[str, Mapping[str, Any]]) -> Html:
+    """How the programs of all rounds fared in one, by diagnosed skill."""
+
+    def share(part: int, whole: int) -> str:
+        return f"{100 * part / whole:.0f}" if whole else "-"
+
+    lines = [
+        [name, one["programs"], one["retired"], share(one["failed"], one["probed"]), share(one["kept"], one["drawn"]), f"{one['kept']:,}"]
+        for name, one in skills.items()
+    ]
+    return table(["diagnosed skill", "programs", "retired", "probe rows failed, %", "drawn rows kept, %", "rows"], lines)
 
 
 def _cost(report: Mapping[str, Any]) -> list[Html]:
@@ -405,13 +421,17 @@ def _attempted(attempt: Attempt) -> Html:
 
 
 def _row(sample: Sample) -> Html:
+    """A row: its question, and what is trained on."""
     wrong = f"; the misconception answers {clip(sample.wrong, 300)}" if sample.wrong is not None else ""
+    mistake = [prose(sample.mistake), Html("<p class=soft>a wrong answer of the target, and its correction</p>")] if sample.mistake else []
+    words = ", in the target's own words" if sample.own and not sample.correction else ""
     return join(
         [
             prose(asked(sample)),
-            prose(sample.solution),
-            Html("<p class=soft>answer: {}{} <code>{}</code>, level {}</p>").format(
-                clip(sample.answer, 300), wrong, sample.id, sample.level
+            *mistake,
+            prose(sample.correction or sample.own or sample.solution),
+            Html("<p class=soft>answer: {}{}{} <code>{}</code>, level {}</p>").format(
+                clip(sample.answer, 300), wrong, words, sample.id, sample.level
             ),
         ]
     )
