@@ -92,8 +92,8 @@ class GenerateSettings(Settings):
     temperature: float = Field(default=1.0, gt=0)
     """Temperature of these answers."""
     band: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 0.99)
-    """Lowest and highest share of right answers of a row that is kept (completion `target` only); by default what the target always
-    solves is dropped."""
+    """Lowest and highest share of right answers, by true calculations, of a row that is kept (completion `target` only); by default what
+    the target always solves is dropped."""
     search_tokens: int = Field(default=0, ge=0)
     """New tokens that a search for own words may take for each row without a right sampled answer (completion `target` only); 0: none."""
     lesson: dict[Literal["worked", "correction", "hint"], Annotated[float, Field(ge=0)]] = {"worked": 1.0}

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from ..signatures.records import Example, Message, Sample, Tries
+from ..signatures.records import Example, Message, Sample, Tries, Try
 from ..tasks import Task, member, number
 from .kinds import kind_of_sample
 from .offline.reading import Unreadable, steps_of
@@ -114,8 +114,18 @@ def calculated(text: str) -> tuple[list[Fraction], bool]:
     return [step.value for step in steps], bool(slips)
 
 
+def solves(one: Try) -> bool:
+    """Whether an answer is right and all its calculations are true: what is right by luck shows no skill and teaches no way."""
+    return bool(one.correct) and not calculated(one.response)[1]
+
+
+def passed(tries: Tries) -> float | None:
+    """Share of the judged tries that solve the question."""
+    judged = [one for one in tries.tries if one.correct is not None]
+    return sum(map(solves, judged)) / len(judged) if judged else None
+
+
 def own(tries: Tries) -> str | None:
-    """The target's own right answer that is trained on: the first that ended by itself and whose calculations are all true (what was right
-    by luck teaches no way), or the one that was found by search."""
-    right = (one.response for one in tries.tries if one.correct and one.finish == "stop" and not calculated(one.response)[1])
-    return next(right, tries.found)
+    """The target's own answer that is trained on: the first that solves the question and ended by itself, or the one that was found by
+    search."""
+    return next((one.response for one in tries.tries if solves(one) and one.finish == "stop"), tries.found)

@@ -1,9 +1,10 @@
 """Whose words a row is in, and what it teaches with: the target is asked the drawn questions before it is trained on them.
 
 Several solutions are sampled to each question and judged by the task against the computed answer (rejection sampling, as in RFT, arXiv
-2308.01825). Their pass rate is kept with the row; rows outside `generate.band` are dropped. With `generate.completion` at `target` the
-first right solution, whose calculations are all true, is trained on in place of the program's; where there is none, a search for one may
-follow (errata.programs.search), and else the program's stands. Wrong ones are what corrections (errata.programs.lessons) start from.
+2308.01825); one that is right by a false calculation solves nothing. Their pass rate is kept with the row; rows outside `generate.band`
+are dropped. With `generate.completion` at `target` the first solution that solves the question is trained on in place of the program's;
+where there is none, a search for one may follow (errata.programs.search), and else the program's stands. Wrong ones are what corrections
+(errata.programs.lessons) start from.
 
 The answers to each question are written as a row of a stage when all of its tries are there, so that a killed run asks no question twice.
 In this process a sampled text depends on the weights, the question and the seed alone; a server is handed a seed with each question, and
@@ -19,7 +20,7 @@ from ..trainers.target import Completion, Target
 from .config import GenerateSettings
 from .evaluate import judged
 from .kinds import example_of
-from .lessons import correction, hint, lesson_of, own, worked
+from .lessons import correction, hint, lesson_of, own, passed, solves, worked
 from .rundir import Stage
 from .search import Asked, search
 
@@ -107,7 +108,7 @@ class Words:
                 {name: list(found.values()) for name, found in self.files.items()},
                 questions=len(rows),
                 items=sum(len(row.tries) for row in rows),
-                right=sum(any(one.correct for one in row.tries) for row in rows),
+                right=sum(any(map(solves, row.tries)) for row in rows),
                 found=sum(row.found is not None for row in rows),
                 tokens=sum(row.tokens for row in rows),
             )
@@ -136,18 +137,17 @@ class Words:
         return example_of(self.task, sample).model_copy(update={"solution": worked(self.task, sample)})
 
     def _outside(self, sample: Sample, tries: Tries | None) -> Rejection | None:
-        if tries is None or tries.passed is None or self.settings.completion != "target":
-            return None
+        share = passed(tries) if tries and self.settings.completion == "target" else None
         low, high = self.settings.band
-        if low <= tries.passed <= high:
+        if tries is None or share is None or low <= share <= high:
             return None
-        count = sum(bool(one.correct) for one in tries.tries)
+        count = sum(map(solves, tries.tries))
         reason = f"the target solves it in {count} of {len(tries.tries)} tries, which is outside [{low:g}, {high:g}]"
         return Rejection(of=sample.id, kind="sample", check="band", reason=reason, program=sample.program_id)
 
     def _settled(self, sample: Sample, lesson: str, tries: Tries | None) -> Sample:
         """The row with what can be had of its lesson and of the target's words."""
-        found: dict[str, object] = {"passed": tries.passed} if tries else {}
+        found: dict[str, object] = {"passed": passed(tries)} if tries else {}
         if lesson == "hint" and hint(self.task, sample) is not None:
             return sample.model_copy(update=found | {"lesson": "hint"})
         if lesson == "correction" and (told := self._corrected(sample, tries)):

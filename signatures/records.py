@@ -190,7 +190,7 @@ class Sample(Record):
     agreed: bool = Field(default=False, exclude_if=lambda value: not value)
     """Independent solves without the answer came to it too (asserted rows only)."""
     passed: float | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Share of the target's sampled answers that were right; None where it was not asked."""
+    """Share of the target's sampled answers that were right, by true calculations; None where it was not asked."""
     own: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """The target's own right answer, which is trained on in place of the worked solution."""
     lesson: Literal["worked", "correction", "hint"] = Field(default="worked", exclude_if=lambda value: value == "worked")
@@ -226,12 +226,6 @@ class Tries(Record):
     """The right answer that a search came to where no try was right."""
     tokens: int
     """New tokens of tries and search together."""
-
-    @property
-    def passed(self) -> float | None:
-        """Share of the judged tries that are right."""
-        judged = [one.correct for one in self.tries if one.correct is not None]
-        return sum(judged) / len(judged) if judged else None
 
 
 class Rejection(Record):

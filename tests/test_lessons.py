@@ -7,7 +7,7 @@ import pytest
 from errata.programs.assemble import train_rows
 from errata.programs.config import load_config
 from errata.programs.kinds import example_of
-from errata.programs.lessons import ASK, correction, hint, lesson_of, messages
+from errata.programs.lessons import ASK, correction, hint, lesson_of, messages, passed
 from errata.programs.rundir import Stage
 from errata.programs.words import Words
 from errata.sandbox import Limits
@@ -192,7 +192,9 @@ def test_a_row_without_a_wrong_answer_to_correct_stays_worked(tmp_path):
     assert (row.lesson, row.passed) == ("worked", 0.0)
 
 
-def test_tries_count_the_judged_ones():
+def test_the_pass_rate_is_of_judged_tries_and_luck_passes_nothing():
     tries = [Try(response="", correct=correct, reason="") for correct in (True, None, False, False)]
-    assert Tries(question="q", target="w", tries=tuple(tries), tokens=1).passed == pytest.approx(1 / 3)
-    assert Tries(question="q", target="w", tries=(tries[1],), tokens=1).passed is None
+    assert passed(Tries(question="q", target="w", tries=tuple(tries), tokens=1)) == pytest.approx(1 / 3)
+    assert passed(Tries(question="q", target="w", tries=(tries[1],), tokens=1)) is None
+    lucky = Try(response="Each gets 26/4=<<26/4=7>>7 pears.\n#### 7", correct=True, reason="right")
+    assert passed(Tries(question="q", target="w", tries=(lucky, lucky), tokens=1)) == 0.0
