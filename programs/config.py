@@ -356,5 +356,11 @@ def describe() -> list[str]:
     return [f"- `{name}` ({inline(field.get_default())}): {' '.join((field.description or '').split())}" for name, field in fields()]
 
 
+def page() -> str:
+    """docs/config.md."""
+    head = "One YAML file, as `errata init` writes it; flags and `--set name=value` win over it. Each field with its default:"
+    return "\n".join(["# Config", "", head, "", *describe()]) + "\n"
+
+
 if __name__ == "__main__":
-    print("# Config\n\nOne YAML file; flags and `--set name=value` win over it. Each field with its default:\n\n" + "\n".join(describe()))
+    print(page(), end="")

@@ -39,6 +39,7 @@ from ..signatures.records import (
 from ..tasks import Task, load_task, member, parts
 from ..trainers import open_target
 from ..trainers.settings import TargetSettings
+from ..trainers.tracking import Tracker
 from .agree import QUESTIONS, Agree, agreed
 from .assemble import Assembly, assemble, checked, draw_rows, draws, replay, replay_count, train_rows
 from .budget import weights
@@ -109,6 +110,7 @@ class Cycle:
             from ..trainers.sft import check
 
             check(config.train)  # a wrong field is told now, not after the instructor was paid
+        self.tracker = Tracker(config.train.sft.get("report_to"), path / "tracking", str(path), self.say)
         self.limits = Limits(seconds=config.sandbox.seconds, memory_mb=config.sandbox.memory_mb)
         self._sandbox: Sandbox | None = None
         self._opening = threading.Lock()
@@ -126,6 +128,7 @@ class Cycle:
 
     def __exit__(self, *_: object) -> None:
         self._close_target()
+        self.tracker.close()
         if self._sandbox is not None:
             self._sandbox.close()
             self._sandbox = None
@@ -489,7 +492,21 @@ class Cycle:
                 decision = decision.model_copy(update={"benchmarks": tuple(task.name for task in parts(self.task))})
         stage.finish({"decision.jsonl": [decision]}, accepted=decision.accepted)
         self.say(f"round {number}: {'accepted' if decision.accepted else 'rejected'}: {decision.reason}")
+        figures = self._figures(number, decision)
+        self.progress.fact("round", number=number, **figures)
+        self.tracker.log(number, {name: float(value) for name, value in figures.items() if isinstance(value, int | float)})
         return decision
+
+    def _figures(self, number: int, decision: GateDecision) -> dict[str, Any]:
+        """What programs and trackers are told of a round that was decided here: dev and guards (shares), rows, cost so far."""
+        teach, rows = (self.run_dir.stage(f"round-{number}/{name}").facts() for name in ("teach", "assemble"))
+        spent = self.ledger.document()["total"]
+        names = ("accepted", "before", "after", "low", "high", "fixed", "broken", "p_value")
+        figures = {name: getattr(decision, name) for name in names}
+        for guard in decision.guards:
+            figures |= {f"{guard['task']}_{side}": guard[side] for side in ("before", "after")}
+        figures |= {"failures": teach["failures"], "programs": teach["programs"], "rows": rows["samples"], "replayed": rows["replay"]}
+        return figures | {"calls": spent["calls"], "tokens": spent["tokens_in"] + spent["tokens_out"], "usd": spent["usd"]}
 
     def decided(self, number: int) -> bool:
         return self.run_dir.stage(f"round-{number}/gate").done

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -18,6 +19,7 @@ from errata.programs.rundir import RunDir, to_json
 from errata.signatures.records import GateDecision
 from errata.trainers import memory
 from errata.trainers.settings import TargetSettings, TrainSettings
+from errata.trainers.target import load_model
 
 SCRIPT = str(Path(sys.executable).with_name("errata"))
 
@@ -151,8 +153,9 @@ def test_doctor_names_what_is_missing_and_what_mends_it(monkeypatch, tmp_path):
 
 def test_a_training_needs_more_memory_than_an_evaluation_and_lora_less_than_full():
     full, lora = (memory.need(TargetSettings(), TrainSettings(method=method)) for method in ("full", "lora"))
-    assert full.parameters == 504_672
-    assert full.evaluate == int(1.25 * 4 * 504_672)
+    model = load_model(TargetSettings(), torch.device("cpu"), "auto")
+    assert full.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert full.evaluate == int(1.25 * 4 * full.parameters)
     assert full.evaluate < lora.train < full.train
     assert memory.need(TargetSettings(), TrainSettings(batch_size=1)).train < full.train
 

@@ -1,15 +1,21 @@
 """What the pages say is what the code does."""
 
+import importlib.util
+import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import dspy
 import pytest
+import typer
+import yaml
 from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs import Cycle, config
+from errata.tasks import load_task
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,9 +47,80 @@ def test_the_readmes_code_runs(tmp_path, monkeypatch):
     assert len(data) == 200
 
 
-def test_the_config_page_is_drawn_from_the_fields():
-    page = (ROOT / "docs/config.md").read_text(encoding="utf-8")
-    assert page.split("\n\n", 2)[2].strip() == "\n".join(config.describe())
+@pytest.mark.parametrize("name", ["config.md", "cli.md", "api.md"])
+def test_pages_that_are_drawn_from_the_code_are_current(name):
+    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "scripts/make_docs.py")
+    make_docs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_docs)
+    drawn = make_docs.config.page() if name == "config.md" else getattr(make_docs, name.removesuffix(".md"))()
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == drawn, "run python scripts/make_docs.py"
+
+
+def commands(page, *languages):
+    """The lines of a page that call errata, words split; lines that go on are joined."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    found = "\n".join(re.findall(rf"```(?:{'|'.join(languages)})\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ")
+    return [shlex.split(line, comments=True)[1:] for line in found.splitlines() if line.startswith("errata ")]
+
+
+PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name not in ("cli.md", "LOG.md"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_has_the_options_that_it_is_given(page):
+    errata = typer.main.get_command(app)
+    for name, *words in commands(page, "bash", "console"):
+        errata.commands[name].make_context(name, words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["quickstart.md", "tasks.md", "scaling.md"])
+def test_the_commands_of_a_page_run_as_they_stand_on_few_items(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    few = {"items.train": 80, "items.dev": 20, "items.test": 20, "generate.failures": 6, "generate.rows": 40, "train.epochs": 1}
+    ran = commands(page, "bash")
+    assert ran
+    for words in ran:
+        more = [flag for name, value in few.items() for flag in ("--set", f"{name}={value}")] if words[0] == "cycle" else []
+        done = CliRunner().invoke(app, [*words, *more])
+        assert done.exit_code == 0, (words, done.output)
+
+
+def test_the_mapping_of_a_table_on_the_page_of_tasks_is_that_of_the_example():
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tasks.md").read_text(encoding="utf-8"), re.DOTALL)
+    shown, example = config.laid_over(yaml.safe_load(block), {}), config.load_config(ROOT / "examples/own_jsonl.yaml")
+    assert (shown.task, shown.table, shown.guards) == (example.task, example.table, example.guards)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_example_is_complete_without_network_key_or_model(path, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("an example's dry run reached for the network")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "examples/own", tmp_path / "examples/own")
+    folder = tmp_path / "data/gsm8k"
+    folder.mkdir(parents=True)
+    for split, count in (("train", 60), ("test", 5)):
+        items = load_task("sums").examples(split, count)
+        rows = [{"question": e.question, "answer": f"{e.solution.split('####')[0]}\n#### {e.answer}"} for e in items]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = CliRunner().invoke(app, ["cycle", "--config", str(path), "--dry-run", "--json", "-q"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["calls"]["expected"] > 0
+
+
+def test_the_site_has_every_page_and_every_page_is_linked():
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    listed = re.findall(r"[\w/-]+\.md", json.dumps(nav))
+    there = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    assert sorted(listed) == sorted(there)
+    for name in there:
+        for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / name).read_text(encoding="utf-8")):
+            assert "://" in link or (ROOT / "docs" / name).parent.joinpath(link).exists(), (name, link)
 
 
 def test_every_field_of_the_config_is_documented():

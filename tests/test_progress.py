@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from errata.cli import app
-from errata.programs import progress
+from errata.programs import Cycle, progress
 from errata.programs.config import load_config, settings, told
 from errata.programs.progress import JsonLines, Live, Plain, span, teller
+from errata.trainers.tracking import Tracker
 
 
 class Terminal(io.StringIO):
@@ -131,3 +132,57 @@ def test_what_is_set_is_told_first_and_every_default_after_it():
         group, _, leaf = name.rpartition(".")
         assert group == "table" or f" {leaf} " in text, name
     assert told(load_config())[0] == "set: nothing, all stands at its default"
+
+
+class Recorder:
+    """A tracker as transformers has them."""
+
+    seen: list = []
+
+    def on_train_begin(self, args, state, control, **_):
+        self.seen.append(("begin", args.run_name))
+
+    def on_log(self, args, state, control, logs=None, **_):
+        self.seen.append((state.global_step, logs))
+        if state.global_step == 3:
+            raise ConnectionError("no network")
+
+    def on_train_end(self, args, state, control, **_):
+        self.seen.append(("end", args.run_name))
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    from transformers.integrations import integration_utils
+
+    monkeypatch.setattr(Recorder, "seen", [])
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "recorder", Recorder)
+    return Recorder.seen
+
+
+def test_trackers_get_each_rounds_figures_and_cost_no_run(recorder, tmp_path):
+    said = []
+    tracker = Tracker(["recorder"], tmp_path, "runs/x", said.append)
+    tracker.log(1, {"before": 0.5})
+    tracker.log(3, {"before": 0.75})
+    tracker.close()
+    assert recorder == [("begin", "runs/x"), (1, {"eval_before": 0.5}), (3, {"eval_before": 0.75}), ("end", "runs/x")]
+    assert said == ["tracker ['recorder']: ConnectionError: no network; the run goes on without it"]
+    Tracker("nosuchtracker", tmp_path, "runs/x", said.append).log(1, {})
+    assert "nosuchtracker is not supported" in said[-1]
+    Tracker(None, tmp_path, "runs/x", said.append).log(1, {"before": 0.5})
+    assert len(recorder) == 4
+
+
+def test_a_rounds_figures_go_to_programs_and_to_the_tracker_when_it_is_decided(recorder, tmp_path):
+    written = []
+    config = load_config(overrides={"train.sft": {"report_to": "recorder"}})
+    with Cycle(config, tmp_path / "run", JsonLines(written.append)) as loop:
+        loop.run_dir.stage("round-1/teach").finish({}, failures=9, programs=0)
+        loop.run_dir.stage("round-1/assemble").finish({}, samples=0, replay=0)
+        loop.gate(1, config.target)
+        loop.gate(1, config.target)  # decided already: told once
+    (event,) = [json.loads(line) for line in written if json.loads(line)["event"] == "round"]
+    assert (event["number"], event["accepted"], event["failures"], event["programs"], event["calls"]) == (1, False, 9, 0, 0)
+    figures = dict(recorder)[1]
+    assert (figures["eval_accepted"], figures["eval_failures"], figures["eval_usd"]) == (0.0, 9.0, 0.0)

@@ -161,7 +161,8 @@ def _failed(error: str, log: Path) -> str:
 def _child(out: Path, settings: TrainSettings, on_progress: Progress, stop: threading.Event | None) -> dict[str, Any]:
     """Runs the job in `out` in a child process and gives its report. The child never outlives this call."""
     log = out / "train.log"
-    env = os.environ | {"TOKENIZERS_PARALLELISM": "false"}
+    # TensorBoard's files would else go with the checkpoints.
+    env = {"TENSORBOARD_LOGGING_DIR": str(out / "tensorboard")} | os.environ | {"TOKENIZERS_PARALLELISM": "false"}
     # With several GPUs in sight, the trainer would want to use them all.
     index = int(settings.device.removeprefix("cuda:")) if settings.device.startswith("cuda:") else 0
     visible = env["CUDA_VISIBLE_DEVICES"].split(",") if "CUDA_VISIBLE_DEVICES" in env else [str(n) for n in range(index + 1)]
@@ -332,6 +333,7 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
         "activation_checkpointing": device.type == "cuda" and parameters > 1e9,  # torch 2.13 has none on MPS
         "dataloader_pin_memory": device.type == "cuda",
         "report_to": "none",
+        "run_name": str(out.parent),
         "disable_tqdm": True,
     } | {name: value for name, value in settings.sft.items() if name not in ("max_length", "model_init_kwargs")}
     if not arguments.get("packing"):
