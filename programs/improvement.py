@@ -106,11 +106,12 @@ def difference(before: str, after: str) -> list[tuple[str, str]]:
 
 
 def _words(before: str, after: str) -> Iterator[tuple[str, str]]:
-    """The same word by word, in runs."""
+    """The same word by word, in runs; blanks go with the word before them and count as no change."""
     old, new = (re.findall(r"\S+\s*", text) for text in (before, after))
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    same = difflib.SequenceMatcher(None, [word.strip() for word in old], [word.strip() for word in new], autojunk=False)
+    for kind, a, b, c, d in same.get_opcodes():
         if kind == "equal":
-            yield " ", "".join(old[a:b])
+            yield " ", "".join(new[c:d])
         else:
             yield "-", "".join(old[a:b])
             yield "+", "".join(new[c:d])
@@ -232,7 +233,7 @@ def _change(change: Mapping[str, Any]) -> Html:
         said: Html = Html("<p>The instruction is as it was.")
     else:
         said = Html("<pre class=prose>{}</pre>").format(
-            join((marks[sign].format(text) for sign, text in _words(change["before"], change["after"])), "")
+            join((marks[sign].format(text) for sign, text in _words(change["before"], change["after"]) if text), "")
         )
     title = f"{change['predictor']}: {many(len(change['demos']), 'demonstration')}, before {change['had']}"
     shown = (prose(json.dumps(demo, indent=1, ensure_ascii=False)) for demo in change["demos"])
