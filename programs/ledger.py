@@ -13,6 +13,7 @@ tools are not known to it.
 import hashlib
 import json
 import os
+import re
 import threading
 import time
 from collections import defaultdict
@@ -357,6 +358,8 @@ class _Rehearsal(dspy.ChatAdapter):
             tokens = round(self.scale * WORDS["program" if code else "text"])
             text = "x" * round(tokens * CHARACTERS)
             values[name] = kind(code=text) if code else get_args(kind)[0] if get_origin(kind) is Literal else text
+            if get_origin(kind) is list:  # all that are shown
+                values[name] = re.findall(r"^\d+\. id (\w+)$", str(inputs.get("failures", "")), re.MULTILINE)
             self.tokens_out += tokens
         return [values]
 
@@ -383,7 +386,10 @@ def estimate(
     def rehearse(scale: float, verdict: Rejection | None) -> tuple[float, float, float]:
         teaching, solving = _Rehearsal(scale), _Rehearsal(scale)
         with dspy.context(lm=DummyLM([]), adapter=teaching, disable_history=True), interpreting():
-            for group in strategy.groups(failures):
+            groups = strategy.groups(failures)
+            if verdict:  # what a program of several does not rebuild is taught alone
+                groups = [*groups, *((failure,) for group in groups if len(group) > 1 for failure in group)]
+            for group in groups:
                 strategy(failures=group, brief=brief(group[0].attempt.example), prove=lambda program: verdict)
         if solve and solves:
             with dspy.context(lm=DummyLM([]), adapter=solving, disable_history=True):

@@ -127,6 +127,8 @@ class _Rendering(dspy.Adapter):
             return f"```python\n{self.written[0] if self.written else '(the program of the instructor)'}\n```"
         if get_origin(kind) is Literal:
             return get_args(kind)[0]
+        if get_origin(kind) is list:
+            return []
         if name == "refusal":
             return ""
         return self.known.get(name) or f"(the instructor's {name})"

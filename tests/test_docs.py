@@ -128,6 +128,27 @@ def test_every_field_of_the_config_is_documented():
         assert re.search(r"\): \S", line), line
 
 
+def test_the_tutorial_on_strategies_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/strategies.md").read_text(encoding="utf-8")
+    python = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "mine.py").write_text(python[0], encoding="utf-8")
+    assert len(python[0].strip().splitlines()) < 25
+    prompted, generated = re.search(r"```bash\n(.*?)```", page, re.DOTALL)[1].strip().splitlines()
+    done = CliRunner().invoke(app, shlex.split(prompted)[1:])
+    assert done.exit_code == 0, done.output
+    assert "one sentence that a pupil would say" in done.stdout
+    done = CliRunner().invoke(app, shlex.split(generated)[1:])
+    assert done.exit_code == 0, done.output
+    taught = (tmp_path / "runs/mine/round-1/teach/taught.jsonl").read_text(encoding="utf-8").splitlines()
+    strategies = [json.loads(line)["diagnosis"]["strategy"] for line in taught]
+    assert set(strategies) == {"BySkill", "Fuse"}
+    space = {"__name__": "tutorial"}
+    exec(compile("\n".join(python), "strategies.md", "exec"), space)
+    assert (tmp_path / "runs/mixed/round-1/assemble/samples.jsonl").stat().st_size > 1000
+    assert space["again"].members[0].diagnose.predict.signature.instructions == "Find the first wrong step."
+
+
 @pytest.mark.slow
 def test_the_walk_through_prompt_optimization_runs_as_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
