@@ -213,6 +213,34 @@ def evaluate(
 
 @app.command(rich_help_panel=LOOP)
 @takes(of_task, of_target, of_instructor, of_seed, of_budget, of_time)
+def diagnose(
+    flags: dict[str, Any],
+    run: Run = None,
+    config: Config = None,
+    set_: Set = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Errors to analyse; default: as the config says.")] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what a target gets wrong, by skill and misconception. Stops after teaching; `errata generate` goes on from there."""
+    with one_line_errors(), opened(config, flags | {"generate.failures": limit}, set_, run, quiet, as_json, "teach") as loop:
+        from errata.programs.cycle import diagnoses
+
+        if dry_run:
+            foretell(loop, as_json)
+            return
+        result = diagnoses(loop.path, loop.run(until="teach"))
+        lines = [f"round {result['round']}, {result['failures']} errors; {result['at_fault']} of items that are at fault themselves, "]
+        lines[0] += f"{result['undiagnosed']} without a diagnosis"
+        for skill in result["skills"]:
+            lines.append(f"{skill['failures']:5} {skill['skill']}")
+            lines += [f"{one['failures']:9} {one['misconception']}" for one in skill["misconceptions"]]
+        emit(as_json, result, "\n".join([*lines, f"next: errata generate --run {loop.path}"]))
+
+
+@app.command(rich_help_panel=LOOP)
+@takes(of_task, of_target, of_instructor, of_seed, of_budget, of_time)
 def generate(
     flags: dict[str, Any],
     run: Run = None,

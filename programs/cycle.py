@@ -713,6 +713,34 @@ def summary(path: Path, number: int) -> dict[str, Any]:
     }
 
 
+def diagnoses(path: Path, number: int) -> dict[str, Any]:
+    """What `errata diagnose` prints of a round: its errors by skill and misconception, most frequent first, those that no answer could be
+    read for, and those that were held for items at fault."""
+    taught = Stage(path / f"round-{number}/teach").read("taught.jsonl", Taught)
+    found: dict[str, dict[str, set[str]]] = {}
+    at_fault: set[str] = set()
+    for row in taught:
+        if row.diagnosis and row.diagnosis.verdict == "error":
+            found.setdefault(row.diagnosis.skill, {}).setdefault(row.diagnosis.misconception, set()).update(row.failure_ids)
+        elif row.diagnosis:
+            at_fault.update(row.failure_ids)
+    skills = []
+    for skill, kinds in found.items():
+        ranked = sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0]))
+        told = [{"misconception": name, "failures": len(ids)} for name, ids in ranked]
+        skills.append({"skill": skill, "failures": len(set().union(*kinds.values())), "misconceptions": told})
+    everyone = {name for row in taught for name in row.failure_ids}
+    diagnosed = at_fault.union(*(ids for kinds in found.values() for ids in kinds.values()))
+    return {
+        "run": str(path),
+        "round": number,
+        "failures": len(everyone),
+        "skills": sorted(skills, key=lambda one: (-one["failures"], one["skill"])),
+        "at_fault": len(at_fault),
+        "undiagnosed": len(everyone - diagnosed),
+    }
+
+
 def trained(path: Path, number: int) -> dict[str, Any]:
     """What `errata train` prints of a round: where its weights lie and the training's report (None when there was nothing to train on), and
     whether the gate has decided on them."""

@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from errata.cli import app
 from errata.programs import doctor as doctoring
 from errata.programs.config import CycleConfig, commented, fields, load_config
+from errata.programs.cycle import diagnoses
 from errata.programs.rundir import RunDir, to_json
-from errata.signatures.records import GateDecision
+from errata.signatures.records import Diagnosis, GateDecision, Taught
 from errata.trainers import memory
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.target import load_model
@@ -200,3 +201,25 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path):
     )  # fmt: skip
     assert "Traceback" not in done.stderr
     assert load_config(file) == load_config()
+
+
+# ---- diagnose
+
+
+def test_diagnoses_are_counted_by_skill_and_misconception(tmp_path):
+    def taught(names, skill, misconception, verdict="error"):
+        diagnosis = Diagnosis(
+            failure_ids=names, strategy="S", verdict=verdict, skill=skill, misconception=misconception, evidence="", teach=""
+        )
+        return Taught(failure_ids=names, diagnosis=diagnosis, program=None)
+
+    rows = [taught(("a", "b"), "packs", "adds"), taught(("c",), "packs", "adds"), taught(("b",), "packs", "slips")]
+    rows += [taught(("d",), "shares", "forgets"), taught(("e",), "shares", "none", "ambiguous")]
+    rows.append(Taught(failure_ids=("f",), diagnosis=None, program=None))
+    with RunDir(tmp_path / "run", load_config()) as made:
+        made.stage("round-1/teach").finish({"taught.jsonl": rows}, failures=6, programs=0)
+    found = diagnoses(tmp_path / "run", 1)
+    assert (found["failures"], found["at_fault"], found["undiagnosed"]) == (6, 1, 1)
+    packs = [{"misconception": "adds", "failures": 3}, {"misconception": "slips", "failures": 1}]
+    assert found["skills"][0] == {"skill": "packs", "failures": 3, "misconceptions": packs}
+    assert found["skills"][1]["failures"] == 1

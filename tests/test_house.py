@@ -90,7 +90,7 @@ def test_every_package_of_the_tree_is_packaged():
 
 
 COMMANDS = (
-    "cycle", "evaluate", "import", "generate", "train", "compare", "report",
+    "cycle", "evaluate", "diagnose", "import", "generate", "train", "compare", "report",
     "runs", "trace", "export", "optimize", "prompt", "init", "doctor",
 )  # fmt: skip
 
