@@ -144,6 +144,7 @@ def test_a_run_without_an_accepted_round_says_that_nothing_changed(tmp_path):
     told = report.table(result)
     assert told.startswith("No round was accepted: the weights are the ones that the run began with.")
     assert "What the last training would have changed, on dev:" in told
+    assert "t test, 2 skills" not in told
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def answer(report: Mapping[str, Any]) -> dict[str, Any]:
     `lines` that say more: guards, rounds, cost."""
     own = {name: row for name, row in report["evaluations"].items() if name.rsplit(" ", 1)[0] not in report["guards"]}
     guards = {name: row for name, row in report["evaluations"].items() if name not in own}
-    lines = [f"The guard {told(name, row)}" for name, row in guards.items()]
+    lines = [f"The guard {told(name, row)}" for name, row in guards.items() if report["accepted"]]
     fallen = [
         f"{plain(name, 80)}: {plain(skill, 80)} {points(one['change'])}"
         for name, row in report["evaluations"].items()

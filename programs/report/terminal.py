@@ -17,7 +17,8 @@ def table(report: Mapping[str, Any]) -> str:
     parts = [[plain(line, 2000) for line in (answer["headline"], *answer["lines"])]]
     if report["evaluations"]:
         parts.append(_compared(report["evaluations"], "benchmark"))
-    for name, evaluation in report["evaluations"].items():
+    # of the same weights there is nothing to compare skill by skill
+    for name, evaluation in report["evaluations"].items() if report["accepted"] else ():
         alone = len(report["evaluations"]) - len(report["guards"]) <= 1 and name.rsplit(" ", 1)[0] not in report["guards"]
         parts.append(_skills(name, evaluation, alone))
     last = report["rounds"][-1]
