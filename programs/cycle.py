@@ -87,6 +87,8 @@ class Cycle:
 
     run_dir: RunDir
     ledger: Ledger
+    in_process = False
+    """Whether trainings run in this process: no start of another a round, but their memory stays."""
 
     def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | Plain | None = None):
         """`say` is what tells of progress, or gets one line of it at a time; None prints to stderr.
@@ -464,7 +466,7 @@ class Cycle:
         self.say(f"{title} on {len(rows)} rows")
         step = lambda now: self.progress.at(title, now["step"], now["steps"], f"loss {now['loss']:.3f}")  # noqa: E731
         with disk_errors(out), self.progress.busy(title):
-            report = train(rows, target, settings, out, seed=self.config.seed, on_progress=step)
+            report = train(rows, target, settings, out, seed=self.config.seed, in_process=self.in_process, on_progress=step)
         self.say(f"{title}: {report.steps} steps, loss {report.loss_first:.3f} to {report.loss_last:.3f}")
         return report
 

@@ -215,6 +215,22 @@ def test_finished_stages_are_lent_whole_and_none_is_written_over(tmp_path):
     assert Stage(tmp_path / "arm/evaluate/w/sums-dev").read("attempts.jsonl", Rejection)[0].of == "own"
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_a_training_runs_where_the_comparison_says(tmp_path, monkeypatch, here):
+    asked = {}
+
+    def train(rows, *_, in_process, **__):
+        asked["here"] = in_process
+        raise TrainerError("enough")
+
+    monkeypatch.setattr("errata.trainers.sft.train", train)
+    monkeypatch.setattr(compare, "_run", lambda loop, cell, out: loop.train(1, loop.config.target, []))
+    comparison = Comparison(arms=ARMS, in_process=here)
+    with pytest.raises(TrainerError, match="enough"):
+        compare.run_cell(comparison, Cell("Error", 0), tmp_path, lambda line: None)
+    assert asked == {"here": here}
+
+
 # ---- the statistics
 
 
