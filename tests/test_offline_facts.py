@@ -5,7 +5,7 @@ import random
 import dspy
 import pytest
 
-from errata.programs import LearnFromError
+from errata.programs import Cycle, CycleConfig, LearnFromError
 from errata.programs.checks import Unseen, prove
 from errata.programs.kinds import Choice
 from errata.programs.offline import offline_lm
@@ -137,3 +137,9 @@ def test_a_program_for_an_error_passes_every_check(sandbox):
         )
     assert taught.rejections == ()
     assert taught.program.kind == "choice"
+
+
+def test_a_cycle_on_lists_and_facts_needs_no_other_instructor(tmp_path):
+    cycle = Cycle(CycleConfig(task="sums+lists+facts"), tmp_path / "run")
+    cycle.check("teach")
+    assert not (tmp_path / "run").exists()
