@@ -7,6 +7,9 @@ A test is Python text with a function `check(candidate)` that asserts (HumanEval
    the base types' own methods, so that an object which lies about equality, hash or length tells only what it holds.
 3. The test runs alone again, with a candidate that replays those values. Now the asserts count.
 
+A test of nothing but `assert candidate(literals) == literal` needs the second run alone: what it asks and expects is read off, and values
+are compared here, where they are plain data.
+
 So tolerances, `is True`, set(...) or sorted(...) around a call, loops, random inputs (both runs of a test draw the same ones) and a test's
 own helpers work as they were written, and nothing of test or answer runs in this process. Arguments that depend on an earlier result take
 another turn of 2 and 3. The first run is kept for each test.
@@ -22,8 +25,9 @@ import ast
 import re
 import threading
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..signatures.errors import SandboxError, UsageError
 from ..signatures.records import Example, Message, ProgramRun, Verdict
@@ -245,6 +249,20 @@ def main(program, payload):
 """Runs beside the test: one row that tells what it asks for, and whether it held."""
 
 
+_space: dict[str, Any] = {"__name__": "codec"}
+exec(CODEC, _space)  # the same text on both sides of the border
+_ENCODE, _DECODE = _space["encode"], _space["decode"]
+
+
+class Case(NamedTuple):
+    """One assert of a plain test."""
+
+    args: list[Any]
+    kwargs: dict[str, Any]
+    expected: Any
+    text: str
+
+
 @dataclass(frozen=True)
 class Item:
     """What a code question asks for."""
@@ -294,12 +312,15 @@ class Judge:
 
     def judge(self, item: Item, source: str) -> tuple[bool | None, str]:
         """(whether source passes the item's test, which must be Python, reason). Raises SandboxError."""
-        test = instrumented(item)
         tree = parse(source)
         if not (item.prompt and source.startswith(item.prompt)) and "from __future__" not in source:
             source = item.preamble + source
         if tree and not defines(tree, item.entry):
             return False, f"defines no function {item.entry!r}"
+        plain = plain_cases(item)
+        if plain is not None:
+            return self._plainly(item, source, plain)
+        test = instrumented(item)
         known: list[list[Any]] = []
         for _ in range(TURNS):
             seen = self._ask(item, test, known)
@@ -322,6 +343,27 @@ class Judge:
                 return False, "what it handed back is not what was asked for"
             known = [list(pair) for pair in zip(calls, run.rows, strict=True)]
         return None, f"the item's own test asks for more than {TURNS} results that depend on each other"
+
+    def _plainly(self, item: Item, source: str, cases: Sequence[Case]) -> tuple[bool, str]:
+        """One run of the answer alone; its values, which hold nothing but data, are compared here."""
+        calls = [[case.args, case.kwargs] for case in cases]
+        run = self._run(source, ANSWER, {"entry": item.entry, "calls": [_ENCODE(call) for call in calls]})
+        if run.outcome != "ok":
+            return False, f"{run.outcome}: {run.error}"
+        if len(run.rows) != len(calls) or not all(map(_well_formed, run.rows)):
+            return False, "what it handed back is not what was asked for"
+        for case, row in zip(cases, run.rows, strict=True):
+            if "raised" in row:
+                return False, f"{case.text[: _SHOWN // 2]}: raised {row['error']}"
+            try:
+                value = _DECODE(row["value"])
+                if value == case.expected:
+                    continue
+                shown = repr(value)[:200]
+            except Exception:  # a forged row is no value
+                return False, "what it handed back is not what was asked for"
+            return False, f"{case.text[: _SHOWN // 2]}: it gave {shown}"
+        return True, "right"
 
     def _ask(self, item: Item, test: str, known: list[list[Any]]) -> ProgramRun:
         payload = {"entry": item.entry, "known": known}
@@ -384,6 +426,32 @@ class _Asserts(ast.NodeTransformer):
             keywords=[],
         )
         return ast.Expr(value=call)
+
+
+def plain_cases(item: Item) -> list[Case] | None:
+    """The asserts of a test that holds nothing but `assert candidate(literals) == literal`, so that no run is needed to know what it asks
+    and expects; None for any other test, or one with a set-up. The test is Python."""
+    body = ast.parse(item.test).body
+    if item.setup or len(body) != 1 or not isinstance(body[0], ast.FunctionDef) or body[0].name != "check" or body[0].decorator_list:
+        return None
+    names = [arg.arg for arg in body[0].args.args]
+    cases = []
+    for line in body[0].body:
+        if any(isinstance(node, ast.Constant) and node.value is ... for node in ast.walk(line)):
+            return None  # a literal that does not cross
+        match line:
+            case ast.Assert(ast.Compare(ast.Call(ast.Name(name), args, keywords), [ast.Eq()], [expected]), None) if [name] == names and all(
+                word.arg for word in keywords
+            ):
+                try:
+                    given = [ast.literal_eval(arg) for arg in args]
+                    named = {str(word.arg): ast.literal_eval(word.value) for word in keywords}
+                    cases.append(Case(given, named, ast.literal_eval(expected), ast.unparse(line)))
+                except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                    return None
+            case _:
+                return None
+    return cases
 
 
 def instrumented(item: Item) -> str:

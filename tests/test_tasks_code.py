@@ -119,7 +119,7 @@ def test_expected_values_never_enter_the_run_of_the_answer(runner):
         seen.append((source, json.dumps(payload)))
         return runner(source, harness, payload)
 
-    code.Judge(watched).verdict(item("assert candidate(1) == 'secret-7261'"), "def f(x):\n    return marker_of_answer\n")
+    code.Judge(watched).verdict(item("assert candidate(1) == 'secret-7261', 'a word'"), "def f(x):\n    return marker_of_answer\n")
     answers = [run for run in seen if "marker_of_answer" in run[0]]
     tests = [run for run in seen if "secret-7261" in run[0] + run[1]]
     assert answers and tests
@@ -296,3 +296,44 @@ def test_recorded_completions_of_mbpp_are_judged_as_published(judge, side):
     for row in shared_rows(f"recorded_mistral7b/mbpp_{side}.jsonl"):
         found = judge.verdict(code.Item(row["prompt"], row["entry_point"], row["test"]), row["completion"])
         assert found.correct is row["passed"], (row["task_id"], found.reason, row["result"])
+
+
+PLAIN = ["assert candidate(2) == 4", "assert candidate(x=3) == 9", "assert candidate(-1) == 1"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "def f(x):\n    return x * x\n",
+        "def f(x):\n    return x + 2\n",
+        "def f(x):\n    return 9\n",
+        "def f(x):\n    raise KeyError(x)\n",
+        "class Always:\n    def __eq__(self, other):\n        return True\ndef f(x):\n    return Always()\n",
+        "def f(x):\n    return float(x * x)\n",
+        "def f(x):\n    import os\n    os._exit(0)\n",
+        "def f(x):\n    while True: pass\n",
+        "def g(x):\n    return x * x\n",
+    ],
+)
+def test_a_plain_test_is_judged_in_one_run_as_it_is_in_three(sandbox, answer):
+    runs = []
+
+    def watched(*run):
+        runs.append(run)
+        return sandbox.run(*run, Limits(seconds=2))
+
+    short, long = item("\n".join(PLAIN)), item("\n".join([*PLAIN, "assert True"]))
+    assert code.plain_cases(short) and code.plain_cases(long) is None
+    plain = code.Judge(watched).verdict(short, answer)
+    assert len(runs) <= 1
+    assert not any("9" in json.dumps(payload) for _, _, payload in runs)
+    whole = code.Judge(watched).verdict(long, answer)
+    assert (plain.correct, plain.extracted) == (whole.correct, whole.extracted)
+
+
+MORE = ("candidate(1) is True", "candidate(n) == 1", "candidate(1) == 1, 'why'", "candidate(...) == 1", "candidate(1) == 1 == 1")
+
+
+@pytest.mark.parametrize("line", [f"assert {text}" for text in MORE])
+def test_a_test_that_is_more_than_literals_is_run(line):
+    assert code.plain_cases(item(line)) is None
