@@ -14,7 +14,7 @@ from dspy.utils.saving import get_dependency_versions
 
 from ..signatures.errors import UsageError
 from ..signatures.records import Example, Failure, Rejection, Taught, content_hash
-from ..signatures.teach import DiagnoseContrast, DiagnoseError
+from ..signatures.teach import DiagnoseContrast, DiagnoseError, RepairForContrast, WriteForContrast
 from ..tasks import Task
 from .config import CycleConfig
 from .diagnose import Diagnose
@@ -101,10 +101,11 @@ class LearnFromError(Strategy):
 
 
 class LearnFromContrast(Strategy):
-    """LEC: the failure beside the most similar questions that the target solved."""
+    """LEC: the failure beside the most similar questions that the target solved; programs run from those to the failure."""
 
     def __init__(self, reference: bool = True, repairs: int = 2, contrasts: int = 3):
-        super().__init__(Diagnose(DiagnoseContrast, reference=reference), Write(repairs=repairs), contrasts=contrasts)
+        write = Write(WriteForContrast, RepairForContrast, repairs=repairs)
+        super().__init__(Diagnose(DiagnoseContrast, reference=reference), write, contrasts=contrasts)
 
 
 def pinned(config: CycleConfig) -> CycleConfig:

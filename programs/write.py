@@ -7,7 +7,7 @@ import dspy
 from ..sandbox import MODULES
 from ..signatures.records import Diagnosis, Failure, Rejection, SampleProgram, Taught
 from ..signatures.teach import CONTRACTS, RepairProgram, WriteProgram
-from .diagnose import failures_text, reference_text
+from .diagnose import failures_text, reference_text, solved_text
 from .instructor import UNUSABLE, rejection
 from .kinds import kind_of
 
@@ -40,6 +40,7 @@ class Write(dspy.Module):
             "misconception": diagnosis.misconception,
             "teach": diagnosis.teach,
             "boundary": diagnosis.boundary,
+            "solved": solved_text(failure.contrasts),
             "failures": failures_text(failures),
         }
         wanted = self.write.signature.input_fields

@@ -255,6 +255,23 @@ class RepairProgram(WriteProgram):
     complaint: str = dspy.InputField(desc="the check that refused it, and why")
 
 
+class WriteForContrast(WriteProgram):
+    """Write a sample-generation program which makes practice problems on both sides of a boundary: levels 1 and 2 are problems of the
+    kind that the model solved, levels 3 to 5 lie beyond it, where its error lies, 3 as hard as that error; what is crossed on the way
+    is what it must learn. The program proves itself: it must rebuild the error's own problem and gold answer from parameters. Follow
+    the contract exactly."""
+
+    solved: str = dspy.InputField(desc="similar questions that the model answered right, with its responses")
+
+
+class RepairForContrast(RepairProgram):
+    """A sample-generation program was refused by a check. Write the whole module again so that it passes, with the smallest
+    change that removes the cause; levels 1 and 2 stay on the side that the model solved, 3 to 5 on the side of its error. Follow the
+    contract exactly."""
+
+    solved: str = dspy.InputField(desc="similar questions that the model answered right, with its responses")
+
+
 class WriteForErrors(dspy.Signature):
     """Write one sample-generation program which makes practice problems that teach the skill that these errors miss. The program
     proves itself: with an entry in ANCHORS for each error it must rebuild the error's own problem and gold answer from parameters.

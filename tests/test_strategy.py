@@ -1,23 +1,29 @@
 """Strategies over a scripted instructor: what it is shown, what is asked again, and what is kept of answers that are no use."""
 
 import json
+import re
 
 import dspy
 import pytest
 from dspy.utils import DummyLM
 
 from errata.programs import Cycle, LearnFromContrast, LearnFromError, Strategy, load_config, with_contrasts
+from errata.programs.assemble import draw_rows, draws
+from errata.programs.checks import prove
 from errata.programs.config import CycleConfig, GenerateSettings
 from errata.programs.cycle import tally
 from errata.programs.diagnose import Diagnose
 from errata.programs.instructor import instructed_by
+from errata.programs.offline import offline_lm
 from errata.programs.prompt import Shown, prompts
 from errata.programs.strategies import load_strategy
 from errata.programs.strategy import pinned
 from errata.programs.write import Write
+from errata.sandbox import Limits
 from errata.signatures.errors import RunError, UsageError
 from errata.signatures.records import Attempt, Example, Failure, Rejection, SampleProgram, Taught, Verdict
 from errata.signatures.teach import DiagnoseError, WriteProgram
+from errata.tasks import load_task
 
 
 def attempt(question, answer, response, correct):
@@ -122,6 +128,24 @@ def test_contrast_shows_the_nearest_solved_questions_and_keeps_the_boundary():
     assert "A train leaves" not in shown(calls[0])
     assert result.diagnosis.boundary == "products yes, losses no"
     assert "products yes, losses no" in shown(calls[1])
+
+
+def test_the_embedded_instructors_program_runs_from_the_solved_side_to_the_failed_one(sandbox):
+    task = load_task("sums")
+    items = task.examples("train", 60, seed=3)
+    failed, near = (next(item for item in items if item.skill == skill) for skill in ("packs_left_share", "packs_plus"))
+    failure = Failure(attempt=Attempt(example=failed, response="#### 1", verdict=task.verdict(failed, "#### 1")))
+    solved = Attempt(example=near, response=near.solution, verdict=task.verdict(near, near.solution))
+    failure = failure.model_copy(update={"contrasts": (solved,)})
+    with instructed_by(offline_lm()):
+        made = LearnFromContrast()(
+            failures=(failure,), brief=task.brief, prove=lambda program: prove(program, [failure], task, sandbox, Limits())
+        )
+    assert made.program and made.rejections == ()
+    rows = draw_rows(sandbox, Limits(), made.program, draws(0, (1, 2, 3, 4, 5), 0, 20))
+    for row in rows:
+        story = near if row.level < 3 else failed
+        assert re.sub(r"\d+", "0", row.question) == re.sub(r"\d+", "0", story.question)
 
 
 def test_contrast_works_with_fewer_solved_questions_than_asked_for_and_with_another_encoder():

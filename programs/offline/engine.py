@@ -85,8 +85,18 @@ def _answer(given: dict[str, str], asked: list[str]) -> dict[str, object]:
             f"the offline instructor answers diagnoses and programs only; this request asks for {', '.join(asked) or 'no known field'} and "
             f"lacks {missing}: name another instructor for it"
         )
-    found = _one(kind, given)
+    found = _both_sides(given) if kind == "program" and given.get("solved") else _one(kind, given)
     return {name: found.get(name, "") for name in asked}
+
+
+def _both_sides(given: dict[str, str]) -> dict[str, str]:
+    """A program from the solved side to the failed one, of word problems; where it was refused, the failed side alone."""
+    if any(field in given.get("contract", "") for field in ('"choices"', '"entry_point"')):
+        return _one("program", given)
+    if given.get("complaint") and "\ndef near():" in given.get("rejected", ""):
+        return _one("program", {**given, "complaint": ""})
+    near = [] if given.get("complaint") else [_program({**given, **one}) for one in several.solved(given["solved"])]
+    return several.both_sides(given.get("skill", ""), near, _one("program", given))
 
 
 def _one(kind: str, given: dict[str, str]) -> dict[str, str]:

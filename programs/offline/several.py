@@ -1,6 +1,8 @@
-"""Several errors at once: a diagnosis names those of one kind, and their program holds the problem of each as a part.
+"""Several problems in one program: errors at once, and an error beside what the target solved.
 
-The errors are looked at one by one; what is shared is the skill that their chains ask for. Not covered: one wording for all of them.
+A diagnosis of several errors names those of one kind, and their program holds the problem of each as a part. The program of an error beside
+solved problems holds one of those as its easy levels. Errors are looked at one by one; what is shared is the skill that their chains ask
+for. Not covered: one wording for all of them.
 """
 
 import re
@@ -39,6 +41,57 @@ def wrong(part, own):
 """
 
 
+_SIDES = '''"""Practice for: {skill}. Levels 1 and 2 are like a problem that was solved, 3 to 5 like the one that was not."""
+
+
+{near}
+
+
+{far}
+
+
+NEAR, FAR = near(), far()
+ANCHORS = {{name: {{"solved": False, "own": own}} for name, own in FAR["ANCHORS"].items()}}
+
+
+def draw(rng, level):
+    return {{"solved": level < 3, "own": (NEAR if level < 3 else FAR)["draw"](rng, level)}}
+
+
+def make(solved, own):
+    return (NEAR if solved else FAR)["make"](**own)
+'''
+_SIDES_WRONG = """
+
+def wrong(solved, own):
+    return None if solved else FAR["wrong"](**own)
+"""
+
+
+def solved(text: str) -> list[dict[str, str]]:
+    """The solved neighbours of a request, each as an error would be whose reference is what the target answered."""
+    found = re.finditer(r"Question: (.*?)\nResponse: (.*?)(?=\n\nQuestion: |\Z)", text, re.DOTALL)
+    return [{"question": one[1], "reference": one[2], "response": "", "failure_id": "solved", "complaint": ""} for one in found]
+
+
+def both_sides(skill: str, near: Sequence[dict[str, str]], far: dict[str, str]) -> dict[str, str]:
+    """The program of an error with that of the nearest solved problem that could be written; as it is where there is none."""
+    sides = [source(one) for one in (*near, far)]
+    own = nested("far", sides[-1]) if sides[-1] else None
+    beside = next((made for side in sides[:-1] if side and (made := nested("near", side))), None)
+    if own is None or beside is None:
+        return far
+    text = _SIDES.format(skill=re.sub(r"[\\\"\s]+", " ", skill), near=beside, far=own)
+    text += _SIDES_WRONG if "\ndef wrong(" in (sides[-1] or "") else ""
+    return {**far, "program": f"```python\n{text}```"}
+
+
+def source(answer: dict[str, str]) -> str | None:
+    """The program of an answer."""
+    block = re.search(r"```python\n(.*)```", answer["program"], re.DOTALL)
+    return block[1] if block else None
+
+
 def errors(text: str) -> list[dict[str, str]]:
     """The numbered errors of a request, each with the fields that one alone would have."""
     return [found.groupdict() for found in _ERROR.finditer(text)]
@@ -56,10 +109,9 @@ def diagnosis(ids: Sequence[str], found: Sequence[dict[str, str]]) -> dict[str, 
 
 def program(skill: str, found: Sequence[dict[str, str]]) -> dict[str, str]:
     """One program of all that could be written; that of one error stays as it is."""
-    fenced = [re.search(r"```python\n(.*)```", one["program"], re.DOTALL) for one in found]
-    sources = [block[1] for block in fenced if block]
+    sources = [text for one in found if (text := source(one))]
     if len(sources) < 2:
-        return next((one for one, block in zip(found, fenced, strict=True) if block), found[0])
+        return next((one for one in found if source(one)), found[0])
     parts = [nested(f"part_{place}", source) for place, source in enumerate(sources)]
     kept = [(f"part_{place}()", part) for place, part in enumerate(parts) if part is not None]
     text = _PROGRAM.format(
