@@ -34,7 +34,7 @@ def main(plan: list[str]) -> None:
         for name, budget in (one.rsplit("=", 1) for one in plan):
             engine, began = Both(), sum(os.times()[:4])
             lm = dspy.LM("local/both", engine=engine, cache=False)
-            config = load_config(overrides={"generate.state": str(root / "bad.json"), "generate.repairs": 0})
+            config = load_config(overrides={"generate.state": str(root / "bad.json"), "generate.repairs": 0, "instructor.in_flight": 1})
             # from a bad start nothing earns a demonstration, but by a teacher
             teacher = "offline" if name == "bootstrap" else None
             settings = OptimizeSettings(optimizer=name, budget=budget, target=False, teacher=teacher)
