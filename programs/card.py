@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from ..tasks import joined
 from ..trainers.settings import TrainSettings, vllm_rank
 from .report.figures import cell, code, percent, plain, points
 
@@ -122,7 +123,7 @@ def _front_matter(path: Path) -> dict[str, Any]:
 
 def ready(facts: Facts, place: str, base: str, task: str) -> dict[str, str]:
     """Command lines for the exported weights at `place` (a folder or hub id), of an adapter with its base at `base`."""
-    kind = task.partition(":")[0]
+    kinds = [name.partition(":")[0] for name in joined(task)]
     adapter = facts.form == "adapter"
     trust = (" --trust-remote-code", " --trust_remote_code", " -M trust_remote_code=true") if facts.own_code else ("", "", "")
     if adapter:
@@ -131,10 +132,11 @@ def ready(facts: Facts, place: str, base: str, task: str) -> dict[str, str]:
         inspect = f"--model vllm/{facts.name} --model-base-url http://localhost:8000/v1"  # transformers alone cannot name the base
     else:
         vllm = f"vllm serve {shlex.quote(place)} --served-model-name {facts.name}"
-        inspect = f"--model hf/local -M model_path={shlex.quote(place)}{trust[2]}"
+        inspect = f"--model hf/local -M model_path={shlex.quote(place)} -M do_sample=false{trust[2]}"  # it would sample by itself
     weights = shlex.quote(f"pretrained={base},peft={place}" if adapter else f"pretrained={place}")
-    unsafe = kind in ("mbpp", "humaneval")  # their answers are run
-    lm_eval = f"lm_eval --model hf --model_args {weights} --tasks {LM_EVAL.get(kind, 'gsm8k')}"
+    unsafe = not {"mbpp", "humaneval"}.isdisjoint(kinds)  # their answers are run
+    theirs = [sorted({known.get(kind, "gsm8k") for kind in kinds}) for known in (LM_EVAL, INSPECT)]
+    lm_eval = f"lm_eval --model hf --model_args {weights} --tasks {','.join(theirs[0])}"
     lm_eval += " --apply_chat_template" if facts.chat else ""
     errata = f"--target {shlex.quote(base)} --adapter {shlex.quote(place)}" if adapter else f"--target {shlex.quote(place)}"
     return {
@@ -142,7 +144,7 @@ def ready(facts: Facts, place: str, base: str, task: str) -> dict[str, str]:
         "lm_eval": ("HF_ALLOW_CODE_EVAL=1 " if unsafe else "")
         + f"{lm_eval} --batch_size auto{trust[1]}"
         + (" --confirm_run_unsafe_code" if unsafe else ""),
-        "inspect": f"inspect eval inspect_evals/{INSPECT.get(kind, 'gsm8k')} {inspect}",
+        "inspect": f"inspect eval {' '.join(f'inspect_evals/{name}' for name in theirs[1])} {inspect}",
         "errata": f"errata evaluate --task {shlex.quote(task)} {errata}",
     }
 
@@ -155,13 +157,17 @@ def write(facts: Facts, report: dict[str, Any], scores: dict[tuple[str, str], di
     from huggingface_hub import ModelCardData
 
     config = report["config"]
+    decision = report["rounds"][facts.number - 1]["decision"]
+    kept = "and the weights were kept because they did better on held-out items"
+    if decision.get("unproven"):
+        kept = f"and the weights were kept because the run was told to, not because they are better: {code(decision['reason'])}"
     data = ModelCardData(
         base_model=facts.base,
         base_model_relation="adapter" if facts.form == "adapter" else "finetune",
         library_name="peft" if facts.form == "adapter" else "transformers",
         pipeline_tag="text-generation",
         tags=["errata", "trl", "sft", *(["lora"] if facts.form != "full" else [])],
-        datasets=[known] if (known := _dataset(config["task"])) else None,
+        datasets=[known for name in joined(config["task"]) if (known := _dataset(name))] or None,
         metrics=["accuracy"],
         model_name=facts.name,
         eval_results=_results(scores) or None,
@@ -171,7 +177,7 @@ def write(facts: Facts, report: dict[str, Any], scores: dict[tuple[str, str], di
         f"# {facts.name}",
         f"{code(facts.base)} after {_count(len(facts.chain), 'round')} of error-driven fine-tuning with Errata: an instructor model "
         f"studied what it got wrong on {code(_shown(config['task']))}, wrote programs that draw new problems of the same kinds with "
-        "computed answers, and the weights were kept because they did better on held-out items (the method goes on from arXiv 2407.00497).",
+        f"computed answers, {kept} (the method goes on from arXiv 2407.00497).",
         _what(facts, report),
         _scores(facts, scores),
         _broken(scores),
@@ -184,9 +190,9 @@ def write(facts: Facts, report: dict[str, Any], scores: dict[tuple[str, str], di
 
 
 def _shown(task: str) -> str:
-    """A task as the config writes it, its path reduced to a name."""
-    kind, colon, rest = task.partition(":")
-    return f"{kind}{colon}{rest if kind in ('hf', 'reasoning_gym') else Path(rest).name}"
+    """A task as the config writes it, its paths reduced to names."""
+    parts = [name.partition(":") for name in joined(task)]
+    return "+".join(f"{kind}{colon}{rest if kind in ('hf', 'reasoning_gym') else Path(rest).name}" for kind, colon, rest in parts)
 
 
 def _dataset(task: str) -> str | None:
@@ -308,6 +314,11 @@ def _limits(facts: Facts, report: dict[str, Any], scores: dict[tuple[str, str], 
         f"up to {margin:g} points; what lies outside these sets may have been forgotten.",
         "- Nothing here was tested for safety, bias or factual truth beyond the scores above.",
     ]
+    if report["config"]["target"]["api_base"]:
+        lines.append(
+            "- The answers that were scored came from a server with the base and each round's adapter, in its own number format and with "
+            "its own chat template. That it had this very base is the user's word."
+        )
     if facts.form == "merged" and facts.dtype != "float32":
         lines.append(
             f"- The scores are of base and adapter. The merge was rounded to {facts.dtype}, so single answers may differ; measure it again."
@@ -333,11 +344,12 @@ def _licence(facts: Facts, report: dict[str, Any], licence: Licence) -> str:
             f"The training rows come from programs that {code(without_place(instructor))} wrote. Its provider's terms may restrict "
             "training on what it writes; read them before you publish or use these weights."
         )
-    if _dataset(task) or ":" in task:
-        source = f"The errors behind the rows, and replayed items, are from {code(_dataset(task) or _shown(task))}: its terms apply too."
-    else:
-        source = f"The errors behind the rows, and replayed items, are from {code(task)}, which Errata draws itself."
-    return "\n".join(["## Licence", "", f"- {base}", f"- {terms}", f"- {source}"])
+    sources = []
+    for name in joined(task):
+        known, whose = _dataset(name), "Errors behind the rows, and replayed items, are from"
+        drawn = known is None and ":" not in name
+        sources.append(f"{whose} {code(known or _shown(name))}" + (", which Errata draws itself." if drawn else ": its terms apply too."))
+    return "\n".join(["## Licence", "", *(f"- {line}" for line in (base, terms, *sources))])
 
 
 def _use(facts: Facts, place: str, config: dict[str, Any]) -> str:

@@ -156,7 +156,7 @@ def _base_folder(began: TargetSettings) -> Path | None:
 def _scores(path: Path, decision: dict[str, Any], before: str, after: str) -> dict[tuple[str, str], dict[str, Any]]:
     """Base against these weights on every held-out set that both were measured on, by (task, split)."""
     found = {}
-    for task in (decision["task"], *(guard["task"] for guard in decision["guards"])):
+    for task in (*(decision.get("benchmarks") or [decision["task"]]), *(guard["task"] for guard in decision["guards"])):
         for split in ("test", "dev"):
             stages = [Stage(path / "evaluate" / weights / slug(f"{task}-{split}")) for weights in (before, after)]
             if all(stage.done for stage in stages):

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,10 @@ class Chat(dspy.ChatAdapter):
         super().__init__(use_json_adapter_fallback=False)
         self.reasks = reasks
 
+    def format_system_message(self, signature: Any) -> str:
+        """Written once a signature: a fifth of a call's work here."""
+        return _system(signature, signature.instructions)
+
     def format(self, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         return [*super().format(signature, [_demo(signature, demo, inputs) for demo in demos], inputs), *_again.get()]
 
@@ -281,6 +286,12 @@ class Chat(dspy.ChatAdapter):
                 break
             notes += _note(check or "readable", said, list(signature.output_fields))
         raise Unreadable("Chat", signature, said, problem or f"the answer was {check}", check=check or "readable")
+
+
+@lru_cache(maxsize=256)
+def _system(signature: Any, instructions: str) -> str:
+    """`instructions` alone can be set on a signature that is in use; everything else makes a new one."""
+    return dspy.ChatAdapter().format_system_message(signature)
 
 
 def _demo(signature: Any, demo: Any, inputs: Any) -> Any:

@@ -96,7 +96,7 @@ class Sums:
 
     def __add__(self, other: "Sums") -> "Sums":
         usd = None if self.usd is None or other.usd is None else self.usd + other.usd
-        return Sums(**{name: value + getattr(other, name) for name, value in asdict(self).items() if name != "usd"}, usd=usd)
+        return Sums(**{name: value + getattr(other, name) for name, value in vars(self).items() if name != "usd"}, usd=usd)
 
     def document(self) -> dict[str, Any]:
         """For JSON and tables: a cost that is not known is `unknown`, never 0."""
@@ -415,5 +415,10 @@ def estimate(
 
 def request_key(request: Request, rollout: Any) -> str:
     """Hash of everything that an answer depends on: model, messages, sampling settings, and the rollout id that tells askings apart."""
-    text = json.dumps([request, rollout], default=lambda part: {each.name: getattr(part, each.name) for each in fields(part)})
+    text = json.dumps([request, rollout], default=lambda part: {name: getattr(part, name) for name in _fields(part.__class__)})
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@lru_cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))

@@ -14,7 +14,7 @@ from .union import Union, member, parts
 if TYPE_CHECKING:
     from .table import TableSettings
 
-__all__ = ["Finding", "Runner", "Task", "doctor", "load_task", "member", "parts"]
+__all__ = ["Finding", "Runner", "Task", "doctor", "joined", "load_task", "member", "parts"]
 
 KNOWN = (
     "sums", "sums_plus", "lists", "lists_plus", "facts", "facts_plus", "mixed",
@@ -27,6 +27,11 @@ _NAMES = [known.partition(":")[0].partition("[")[0] for known in KNOWN]
 _JOINED = re.compile(rf"\+(?=(?:{'|'.join(_NAMES)})\b)")  # a path may hold a plus
 
 
+def joined(name: str) -> list[str]:
+    """The tasks of a name, as each is written: two of "sums+gsm8k:PATH"."""
+    return _JOINED.split(name)
+
+
 def load_task(name: str, table: "TableSettings | None" = None, runner: Runner | None = None, items: bool = True) -> Task:
     """The task called `name`, written as in KNOWN.
 
@@ -35,7 +40,7 @@ def load_task(name: str, table: "TableSettings | None" = None, runner: Runner | 
     rows from elsewhere.
     Raises UsageError for an unknown name, naming the nearest one, or a missing path or runner, and TaskError for unusable data.
     """
-    names = _JOINED.split(name)
+    names = joined(name)
     task = _task(name, table, runner) if len(names) == 1 else Union([_task(one, table, runner) for one in names])
     if items:
         task.examples("train", 0)  # data that cannot be had are told of now, not an hour later

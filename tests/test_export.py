@@ -214,6 +214,18 @@ def test_the_card_holds_what_the_hub_reads_and_what_a_reader_asks(full, tmp_path
         assert said in text
 
 
+def test_weights_kept_without_proof_and_scores_of_several_benchmarks_are_told_as_what_they_are(full, tmp_path):
+    run = shutil.copytree(full, tmp_path / "run")
+    file = run / "round-1/gate/decision.jsonl"
+    several = {"task": "sums+facts", "benchmarks": ["sums", "facts"], "unproven": True, "reason": "no gain"}
+    file.write_text(json.dumps(json.loads(file.read_text()) | several) + "\n")
+    told = export(run, tmp_path / "out")
+    assert list(told["scores"]) == ["sums test", "sums dev"]
+    page = (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    assert "kept because the run was told to, not because they are better: `no gain`" in page
+    assert "because they did better" not in page
+
+
 def test_text_of_data_means_nothing_in_the_card_and_no_path_of_this_machine_stands_in_it(full, lora, tmp_path):
     for run, merge in ((full, True), (lora, False)):
         export(run, tmp_path / run.name, merge=merge)
@@ -263,7 +275,10 @@ def test_the_lines_quote_places_and_name_the_base_of_an_adapter():
     assert (
         whole["lm_eval"] == "lm_eval --model hf --model_args 'pretrained=/data/a b' --tasks gsm8k --apply_chat_template --batch_size auto"
     )
-    assert whole["inspect"] == "inspect eval inspect_evals/gsm8k --model hf/local -M model_path='/data/a b'"
+    assert whole["inspect"] == "inspect eval inspect_evals/gsm8k --model hf/local -M model_path='/data/a b' -M do_sample=false"
+    several = card.ready(FACTS, "out", "", "sums+gsm8k:x/y+mbpp")
+    assert several["lm_eval"].startswith("HF_ALLOW_CODE_EVAL=1 lm_eval --model hf --model_args pretrained=out --tasks gsm8k,mbpp --apply")
+    assert several["inspect"].startswith("inspect eval inspect_evals/gsm8k inspect_evals/mbpp --model hf/local")
     adapter = card.ready(FACTS._replace(form="adapter", rank=20, chat=False), "out", "Qwen/Qwen3-0.6B", "mbpp")
     assert adapter["vllm"] == "vllm serve Qwen/Qwen3-0.6B --enable-lora --lora-modules q=out --max-lora-rank 32"
     assert adapter["lm_eval"] == (

@@ -16,6 +16,7 @@ import errata.trainers.sft
 from errata.cli import app
 from errata.programs import Cycle
 from errata.programs.config import load_config
+from errata.programs.export import export
 from errata.signatures.calls import Patience
 from errata.signatures.errors import RunError, TargetError, UsageError
 from errata.trainers import open_target
@@ -177,16 +178,41 @@ def in_process(monkeypatch):
     monkeypatch.setattr(errata.trainers.sft, "train", functools.partial(errata.trainers.sft.train, in_process=True))
 
 
-def test_a_served_cycle_trains_an_adapter_here_and_measures_it_there_as_one_in_process_would(tiny, tmp_path, in_process):
-    tiny.loaded.clear()
-    served = run_cycle(tmp_path / "served", **{"target.api_base": tiny.url})
-    weights = trained(tmp_path / "served", 1)
-    assert tiny.loaded == [f"errata-{weights}"]
-    adapter = str(tmp_path / "served/round-1/train/weights")
+@pytest.fixture(scope="module")
+def served_run(tmp_path_factory):
+    """A finished served cycle of one round, kept whatever it brought, and the adapters that its server was given."""
+    path = tmp_path_factory.mktemp("served") / "run"
+    with VllmServer("tiny") as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(errata.trainers.sft, "train", functools.partial(errata.trainers.sft.train, in_process=True))
+        run_cycle(path, **{"target.api_base": server.url, "gate.keep": "always"})
+    return path, server.loaded
+
+
+def test_a_served_cycle_trains_an_adapter_here_and_measures_it_there_as_one_in_process_would(served_run, tmp_path):
+    run, loaded = served_run
+    weights = trained(run, 1)
+    assert loaded == [f"errata-{weights}"]
+    adapter = str(run / "round-1/train/weights")
     with Cycle(load_config(overrides=SMALL | {"target.adapter": adapter}), tmp_path / "here", say=lambda line: None) as loop:
         loop.scores(loop.task, "dev", loop.config.target)
     measured = f"evaluate/{weights}/sums-dev/attempts.jsonl"
-    assert (tmp_path / "here" / measured).read_bytes() == served[measured]
+    assert (tmp_path / "here" / measured).read_bytes() == (run / measured).read_bytes()
+
+
+@pytest.mark.parametrize("form", ["merged", "adapter"])
+def test_the_weights_of_a_served_run_are_exported_as_they_were_measured(served_run, tmp_path, form):
+    run, (name,) = served_run
+    told = export(run, tmp_path / "out", merge=form == "merged")
+    out = str(tmp_path / "out")
+    exported = TargetSettings(model=out) if form == "merged" else TargetSettings(adapter=out)
+    assert (told["form"], f"errata-{told['weights']}") == (form, name)
+    with Cycle(load_config(overrides={"items.dev": 24}), tmp_path / "here", say=lambda line: None) as loop:
+        here = loop.scores(loop.task, "dev", exported)
+    there = (run / f"evaluate/{told['weights']}/sums-dev/attempts.jsonl").read_text().splitlines()
+    assert [row.response for row in here] == [json.loads(line)["response"] for line in there]
+    page = (tmp_path / "out/README.md").read_text()
+    assert "came from a server" in page and "127.0.0.1" not in page
+    assert told["scores"]["sums dev"]["after"]["right"] == sum(bool(row.verdict.correct) for row in here)
 
 
 @pytest.mark.slow  # two cycles of two rounds
