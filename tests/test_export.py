@@ -58,7 +58,7 @@ def make_run(path: Path, decisions: tuple[bool, ...] = (True,), method: str = "f
                 for weights, right in ((report.base, 4), (report.weights, 9)):
                     stage = run.stage(f"evaluate/{weights}/sums-{split}")
                     if not stage.done:
-                        stage.finish({"attempts.jsonl": [attempt(item, n < right) for n, item in enumerate(ITEMS)]})
+                        stage.finish({"attempts.jsonl": [attempt(item, n < right, split) for n, item in enumerate(ITEMS)]})
             change = paired([attempt(i, n < 4) for n, i in enumerate(ITEMS)], [attempt(i, n < 9) for n, i in enumerate(ITEMS)])
             decision = GateDecision(accepted=accepted, reason=NASTY, task="sums", **change)
             run.stage(f"{folder}/gate").finish({"decision.jsonl": [decision]})
@@ -69,11 +69,9 @@ def make_run(path: Path, decisions: tuple[bool, ...] = (True,), method: str = "f
     return path
 
 
-def attempt(item: Example, right: bool) -> Attempt:
-    skill = NASTY if item is ITEMS[5] else "plus"
-    return Attempt(
-        example=item.model_copy(update={"skill": skill}), response="", verdict=Verdict(correct=right, extracted="1", reason=NASTY)
-    )
+def attempt(item: Example, right: bool, split: str = "dev") -> Attempt:
+    fields = {"skill": NASTY if item is ITEMS[5] else "plus", "split": split}
+    return Attempt(example=item.model_copy(update=fields), response="", verdict=Verdict(correct=right, extracted="1", reason=NASTY))
 
 
 @pytest.fixture(scope="module")
