@@ -19,7 +19,7 @@ from errata.programs import card
 from errata.programs.config import load_config
 from errata.programs.export import export
 from errata.programs.gate import paired
-from errata.programs.rundir import RunDir, to_json
+from errata.programs.rundir import RunDir, Stage, to_json
 from errata.signatures.errors import RunError, TargetError, UsageError
 from errata.signatures.records import Attempt, Diagnosis, Example, Failure, GateDecision, Sample, SampleProgram, Taught, Verdict
 from errata.tasks import load_task
@@ -51,7 +51,7 @@ def make_run(path: Path, decisions: tuple[bool, ...] = (True,), method: str = "f
             run.stage(f"{folder}/teach").finish(
                 {"taught.jsonl": [Taught(failure_ids=(failure.id,), diagnosis=diagnosis, program=program)]}, failures=1
             )
-            rows = {"samples.jsonl": [sample], "rejections.jsonl": [], "rows.jsonl": []}
+            rows = {"samples.jsonl": [sample], "rejections.jsonl": [], "rows.jsonl": [], "library.jsonl": []}
             run.stage(f"{folder}/assemble").finish(rows, samples=1, replay=3)
             report = train(models.sums(24, 24 * number), target, loaded.train, path / folder / "train", in_process=True)
             for split in ("dev", "test"):
@@ -214,9 +214,11 @@ def test_the_card_holds_what_the_hub_reads_and_what_a_reader_asks(full, tmp_path
 
 def test_weights_kept_without_proof_and_scores_of_several_benchmarks_are_told_as_what_they_are(full, tmp_path):
     run = shutil.copytree(full, tmp_path / "run")
-    file = run / "round-1/gate/decision.jsonl"
-    several = {"task": "sums+facts", "benchmarks": ["sums", "facts"], "unproven": True, "reason": "no gain"}
-    file.write_text(json.dumps(json.loads(file.read_text()) | several) + "\n")
+    gate = Stage(run / "round-1/gate")
+    (decision,) = gate.read("decision.jsonl", GateDecision)
+    (gate.path / "manifest.json").unlink()
+    several = {"task": "sums+facts", "benchmarks": ("sums", "facts"), "unproven": True, "reason": "no gain"}
+    gate.finish({"decision.jsonl": [decision.model_copy(update=several)]})
     told = export(run, tmp_path / "out")
     assert list(told["scores"]) == ["sums test", "sums dev"]
     page = (tmp_path / "out/README.md").read_text(encoding="utf-8")
