@@ -58,7 +58,9 @@ def make_run(path: Path, decisions: tuple[bool, ...] = (True,), method: str = "f
                 for weights, right in ((report.base, 4), (report.weights, 9)):
                     stage = run.stage(f"evaluate/{weights}/sums-{split}")
                     if not stage.done:
-                        stage.finish({"attempts.jsonl": [attempt(item, n < right, split) for n, item in enumerate(ITEMS)]})
+                        stage.finish(
+                            {"attempts.jsonl": [attempt(item, n < right, split) for n, item in enumerate(ITEMS)]}, items=len(ITEMS)
+                        )
             change = paired([attempt(i, n < 4) for n, i in enumerate(ITEMS)], [attempt(i, n < 9) for n, i in enumerate(ITEMS)])
             decision = GateDecision(accepted=accepted, reason=NASTY, task="sums", **change)
             run.stage(f"{folder}/gate").finish({"decision.jsonl": [decision]})
