@@ -47,7 +47,7 @@ def make_run(path: Path, decisions: tuple[bool, ...] = (True,), method: str = "f
             diagnosis = Diagnosis(failure_ids=(failure.id,), strategy="LearnFromError", verdict="error", **words)
             program = SampleProgram(diagnosis_id=diagnosis.id, source="def draw(rng, level): ...", anchors=(failure.id,))
             sample = Sample(program_id=program.id, seed=0, index=0, level=3, question="1 + 1?", solution="1 + 1 = 2", answer="2")
-            run.stage(f"{folder}/mine").finish({"attempts.jsonl": [wrong]})
+            run.stage(f"{folder}/mine").finish({"attempts.jsonl": [wrong]}, items=1)
             run.stage(f"{folder}/teach").finish(
                 {"taught.jsonl": [Taught(failure_ids=(failure.id,), diagnosis=diagnosis, program=program)]}, failures=1
             )
