@@ -1,11 +1,11 @@
-"""Does search find own words that sampling does not? The measurement behind docs/evidence/search.md, at equal tokens.
+"""Does search find own words that sampling does not? Measures both at equal tokens, and writes docs/evidence/search.md.
 
     python scripts/evidence_search.py [--items 48]
 
 Train items of the skills of `sums` that `tiny` is weak at are answered four times at temperature 1. Those without a usable right answer are
 given the same number of new tokens again in three ways: more samples; search whose critic sees right and wrong answers alone; search whose
 critic also sees the results of the worked solution. An answer is usable when it is right, ended by itself, and all its calculations are
-true. Every way asks item after item until its tokens are spent. A few minutes on 2 CPU cores.
+true. Every way asks until its tokens are spent. Takes a few CPU minutes; each budget is printed when it is done.
 """
 
 import argparse
@@ -81,6 +81,7 @@ def page(task: Task, items: int, command: str) -> str:
     for budget in BUDGETS:
         last = found_by(task, pending, target, budget, 1)
         lines.append(f"| {budget} | " + " | ".join(share(len(ids), len(pending)) for ids in last.values()) + " |")
+        print(lines[-1], flush=True)
     more, _, best = last.values()
     only, other = len(best - more), len(more - best)
     p = binomtest(only, only + other).pvalue if only + other else 1.0
