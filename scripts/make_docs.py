@@ -57,8 +57,9 @@ def _signature(thing: Any) -> str:
     """Without the modules of the types, and without `self`."""
     if inspect.isclass(thing) and "__init__" not in vars(thing) and hasattr(thing, "model_fields"):
         return ""  # a config: its fields have a page of their own
+    own = vars(thing).get("__init__") if inspect.isclass(thing) else None  # a metaclass may hide it
     try:
-        text = str(inspect.signature(thing))
+        text = str(inspect.signature(own or thing))
     except ValueError:
         return ""
     text = re.sub(r"<(?:function|class) '?(?:\w+\.)*(\w+)[^>]*>", r"\1", text)
