@@ -631,7 +631,7 @@ def test_a_real_run_stays_between_low_and_high(strategy):
         return Reply(written if "[[ ## contract ## ]]" in body["messages"][-1]["content"] else text, usage=False)
 
     settings = InstructorSettings(model="openai/loopback", max_tokens=4000)
-    before = estimate(strategy, FAILURES, "sums", settings)
+    before = estimate(strategy, FAILURES, lambda example: "sums", settings)
     assert before.calls[0::2] == (10, 5 * 4 * (1 + REASKS))
     assert before.usd is None
     with OpenAIServer(script) as server, Ledger(None) as ledger, instructed_by(opened(server, ledger, max_tokens=4000)):
@@ -647,12 +647,12 @@ def test_a_real_run_stays_between_low_and_high(strategy):
 
 def test_an_estimate_scales_to_the_failures_and_knows_listed_prices():
     settings = InstructorSettings(model="openai/gpt-4o-mini")
-    one, ten = (estimate(LearnFromError(), FAILURES, "sums", settings, count) for count in (5, 50))
+    one, ten = (estimate(LearnFromError(), FAILURES, lambda example: "sums", settings, count) for count in (5, 50))
     assert ten.calls == tuple(10 * calls for calls in one.calls)
     assert ten.usd[1] == pytest.approx(10 * one.usd[1], rel=0.01)
     assert 0 < one.usd[0] < one.usd[1] < one.usd[2]
     assert one.document()["usd"]["low"] > 0
-    other = estimate(LearnFromError(), FAILURES, "sums", InstructorSettings(model="openai/never-heard-of"))
+    other = estimate(LearnFromError(), FAILURES, lambda example: "sums", InstructorSettings(model="openai/never-heard-of"))
     assert other.document()["usd"] == "unknown"
 
 
