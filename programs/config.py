@@ -4,22 +4,28 @@ The text under each field is its documentation: docs/config.md is drawn from it.
 """
 
 import copy
+import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from ..signatures.errors import UsageError, did_you_mean
+from ..signatures.records import whole
 from ..tasks.table import TableSettings
 from ..trainers.settings import TargetSettings, TrainSettings
 
+NO_YAML = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What PyYAML raises for a text that is none: errors of its own, and of Python for values that are none of their tag (`!!bool x`)."""
+
 
 class Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Items(Settings):
@@ -173,7 +179,7 @@ class CycleConfig(Settings):
     were `recorded` elsewhere and taken in by `errata import` are round 1's."""
     rounds: int = Field(default=1, ge=1)
     """Rounds of error analysis and training, each from the weights that were accepted last."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of every draw: items, errors, rows, training."""
     table: TableSettings = TableSettings()
     items: Items = Items()
@@ -219,7 +225,7 @@ def read_mapping(path: Path | None) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise UsageError(f"config {path} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except NO_YAML as error:
         where = " ".join(str(error).split())
         raise UsageError(f"config {path} is not valid YAML: {where}") from error
     if not isinstance(data, dict):
@@ -243,9 +249,33 @@ def laid_over(data: dict[str, Any], overrides: Mapping[str, Any], path: Path | N
                 raise UsageError(f"{name} cannot be set: `{parent}` is not a group of fields")
         place[leaf] = value
     try:
-        return CycleConfig.model_validate(data)
+        config = CycleConfig.model_validate(data)
     except ValidationError as error:
         raise UsageError(explain(error, path)) from error
+    _refuse_texts(config, f"config {path}" if path else "config")
+    return config
+
+
+def _refuse_texts(config: CycleConfig, where: str) -> None:
+    """Raise UsageError for a text that no file name, file or request can hold, and for a password, which run.json would show."""
+    try:
+        values = json.dumps(config.model_dump(mode="json"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: a value holds itself, is nested too deeply or is no text ({str(error)[:100]})") from error
+    for sign, what in (("\\ud", "half a character (a lone surrogate)"), ("\\u0000", "a zero byte")):
+        held = [name for name, _ in fields() if sign in values and _holds(value_of(config, name), sign)]
+        if held:
+            raise UsageError(f"{where}: {held[0]} holds {what}, which is no text; take it out")
+    for name in ("target.api_base", "instructor.api_base"):
+        if "@" in urlsplit(value_of(config, name) or "").netloc:
+            raise UsageError(
+                f"{where}: {name} holds a user or password before its @, which the run directory would show; "
+                "leave them out and give a key by an environment variable"
+            )
+
+
+def _holds(value: Any, sign: str) -> bool:
+    return whole(value) != value if sign == "\\ud" else sign in json.dumps(value)
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -255,7 +285,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise UsageError(f"--set takes name=value, e.g. --set train.epochs=3, not {text!r}")
     try:
         return name.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except NO_YAML as error:
         raise UsageError(f"--set {name}: the value {value!r} is not valid YAML") from error
 
 

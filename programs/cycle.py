@@ -35,6 +35,7 @@ from ..signatures.records import (
     Taught,
     TrainReport,
     TrainRow,
+    sealed,
 )
 from ..tasks import Task, load_task, member, parts
 from ..trainers import open_target
@@ -548,7 +549,8 @@ class Cycle:
             for task, split in done:
                 self.scores(task, split, settings)
         result = {"before": weights_hash(self.config.target), "after": weights_hash(target), "rounds": self.config.rounds}
-        write_atomic(self.path / "result.json", to_json(result | {"evaluations": [[task.name, split] for task, split in done]}))
+        evaluations = [[task.name, split] for task, split in done]
+        write_atomic(self.path / "result.json", to_json(sealed(result | {"evaluations": evaluations})))
 
     @property
     def reported(self) -> list[tuple[Task, str]]:

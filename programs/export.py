@@ -49,7 +49,6 @@ def export(
         target = trained(target, path / f"round-{n}/train")
     if not merge and target.adapter is None:
         raise UsageError(f"round {number} of {path} trained all weights: there is no adapter; leave --adapter out")
-    _same_as_measured(path, number, target, weights)
     out = out or path / "export"
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"{out} exists and is not an empty folder; give another --out")
@@ -109,17 +108,6 @@ def _accepted(path: Path, number: int | None) -> tuple[dict[str, Any], int]:
         known = ", ".join(map(str, accepted))
         raise UsageError(f"round {number} of {path} was not accepted, only {known}; give --round {accepted[-1]}, or leave it out")
     return report, number or accepted[-1]
-
-
-def _same_as_measured(path: Path, number: int, target: TargetSettings, wanted: str) -> None:
-    from ..trainers.target import weights_hash
-
-    weights = path / f"round-{number}/train/weights"
-    if not weights.is_dir():
-        raise RunError(f"{weights} is missing: the weights that round {number} trained were deleted or moved; put them back")
-    if (got := weights_hash(target)) != wanted:
-        what = "the base or the adapter" if target.adapter else "a file"
-        raise RunError(f"{weights} reads as {got} and round {number} measured {wanted}: {what} changed since; put the old one back")
 
 
 def _write_weights(facts: card.Facts, target: TargetSettings, out: Path) -> card.Facts:

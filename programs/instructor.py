@@ -38,7 +38,7 @@ from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError,
 
 from ..signatures.calls import TIMEOUT, Pace, Patience, asked_wait, known_keys, without_keys
 from ..signatures.errors import ErrataError, InstructorError, UsageError
-from ..signatures.records import Rejection
+from ..signatures.records import Rejection, whole
 from .config import InstructorSettings
 from .ledger import REASKS, Answer, Ledger, count_tokens, request_key, route, usd, usd_of_calls
 from .offline import offline_lm
@@ -170,7 +170,8 @@ class Engine:
         )
 
     def _clean(self, text: str) -> str:
-        return without_keys(text, self.keys)
+        cleaned: str = whole(without_keys(text, self.keys))  # an answer may be shown to the server again, before any record holds it
+        return cleaned
 
 
 def _wire(settings: InstructorSettings, timeout: float) -> tuple[Any, str]:

@@ -34,7 +34,7 @@ from dspy.lm15 import Message, Request, Response, RouterConfig, UnknownModelErro
 from dspy.utils import DummyLM
 
 from ..signatures.errors import BudgetReached
-from ..signatures.records import Example, Failure, Rejection
+from ..signatures.records import Example, Failure, Rejection, sealed, unsealed
 from .config import InstructorSettings
 from .interpreter import interpreting
 from .rundir import append, disk_errors, read_lines, to_json, write_atomic
@@ -147,6 +147,7 @@ class _Fold:
         self.whole = read_lines(path, self.add, "delete that line (its answer is asked for again)") if path else 0
 
     def add(self, line: dict[str, Any]) -> None:
+        line = unsealed(line)
         sums = self.stages[line["stage"]]
         if "failed" in line:
             sums.failed += 1
@@ -243,7 +244,7 @@ class Ledger:
 
     def _write(self, line: dict[str, Any], ended: bool = False) -> None:
         """`ended`: an attempt is no longer under way; told in one step with the line, or a cap could seem reached too early."""
-        data = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+        data = json.dumps(sealed(line), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
         with self._lock:
             self._under_way -= ended
             if self.path is not None:

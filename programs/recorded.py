@@ -30,10 +30,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 
 from ..signatures.errors import RunError, TaskError, UsageError
-from ..signatures.records import Attempt, Example, Verdict, content_hash
+from ..signatures.records import Attempt, Example, Verdict, content_hash, whole
 from ..tasks import Task
 from ..tasks.rows import Row, from_path, read_json
 from .evaluate import counts, judged
@@ -108,13 +107,8 @@ def load(
                 skipped += 1
                 continue
             kept += 1
-            try:
-                example = items.example(answer)
-                example.model_dump_json()
-                (answer.response or "").encode()
-            except (ValidationError, PydanticSerializationError, UnicodeEncodeError):
-                raise TaskError(f"{answer.where}: a text holds half a character (a lone surrogate); mend or leave out the row") from None
-            rows.append((example, _spoken(answer, example)))
+            example = items.example(answer)
+            rows.append((example, _spoken(answer._replace(response=whole(answer.response)), example)))
         digest = _sha256(path)
         files.append({"file": str(path), "sha256": digest, "forms": dict(forms), "answers": kept, "left_out": skipped})
     if not rows:
@@ -301,7 +295,7 @@ def read(path: Path, fields: dict[str, str]) -> Iterator[Answer]:
     if path.suffix == ".json":
         data = read_json(path)
         if isinstance(data, dict) and isinstance(data.get("samples"), list):
-            model = str((data.get("eval") or {}).get("model") or "")
+            model = _model(data)
             for number, sample in enumerate(data["samples"], start=1):
                 yield _sample(sample, f"{path}, sample {number}", model)
             return
@@ -476,13 +470,13 @@ def _eval_log(path: Path) -> Iterator[Answer]:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             members = {info.filename: info for info in archive.infolist()}
             header = next((members[name] for name in ("header.json", "_journal/start.json", "start.json") if name in members), None)
-            model = str((_member(file, header, path).get("eval") or {}).get("model") or "") if header else ""
+            model = _model(_member(file, header, path)) if header else ""
             samples = [name for name in members if name.startswith("samples/") and name.endswith(".json")]
             if not samples:
                 raise TaskError(f"{path}: a zip without samples/*.json; give a log of inspect, or `inspect log convert` it to .json")
             for name in samples:
                 yield _sample(_member(file, members[name], path), f"{path}, {name}", model)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
         raise TaskError(f"{path}: not a whole zip file ({error}); copy the log again") from None
 
 
@@ -490,12 +484,12 @@ def _member(file: Any, info: zipfile.ZipInfo, path: Path) -> Any:
     """The JSON of a member. Python's zipfile reads no Zstandard, which inspect writes, before 3.14: Arrow's does."""
     import pyarrow
 
-    file.seek(info.header_offset)
-    head = file.read(30)
-    names, extra = struct.unpack("<26xHH", head)
-    file.seek(names + extra, 1)
-    data = file.read(info.compress_size)
     try:
+        file.seek(info.header_offset)
+        head = file.read(30)
+        names, extra = struct.unpack("<26xHH", head)
+        file.seek(names + extra, 1)
+        data = file.read(info.compress_size)
         if info.compress_type == 93:
             data = pyarrow.CompressedInputStream(pyarrow.BufferReader(data), "zstd").read()
         elif info.compress_type == zipfile.ZIP_DEFLATED:
@@ -503,14 +497,27 @@ def _member(file: Any, info: zipfile.ZipInfo, path: Path) -> Any:
         elif info.compress_type != zipfile.ZIP_STORED:
             raise TaskError(f"{path}, {info.filename}: packed in a way that is not read; `inspect log convert` it to .json")
         return json.loads(data)
-    except (ValueError, OSError, zlib.error, struct.error) as error:
+    except (ValueError, OSError, zlib.error, struct.error, RecursionError) as error:
         raise TaskError(f"{path}, {info.filename}: cannot be unpacked ({' '.join(str(error).split())[:80]}); copy the log again") from None
+
+
+def _model(log: Any) -> str:
+    """The model that a log, or its header, names."""
+    about = log.get("eval") if isinstance(log, dict) else None
+    return str(about.get("model") or "") if isinstance(about, dict) else ""
 
 
 def _sample(sample: Any, where: str, model: str) -> Answer:
     """The answer in a sample of inspect: its first choice, without the reasoning that stands apart from it."""
     if not isinstance(sample, dict) or "input" not in sample:
         raise TaskError(f"{where}: not a sample of inspect (no 'input'); give a log that `inspect eval` wrote")
+    try:
+        return _answered(sample, where, model)
+    except (TypeError, AttributeError, LookupError, ValueError) as error:
+        raise TaskError(f"{where}: a sample of another shape than inspect's ({error}); give a log that `inspect eval` wrote") from None
+
+
+def _answered(sample: Row, where: str, model: str) -> Answer:
     attached = sample.get("attachments") or {}
     asked = sample["input"]
     if isinstance(asked, list):

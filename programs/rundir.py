@@ -23,13 +23,18 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from ..signatures.errors import BusyError, RunError
-from ..signatures.records import Record
+from ..signatures.records import Record, content_hash, sealed, unsealed
 from .config import FREE, IMPORTED, TRAINED, CycleConfig
 
 Data = Sequence[tuple[str, Mapping[str, str]]]
 """Tasks by name, and what each was read from: a file or split -> a hash of it."""
 STEPS = ("mine", "teach", "probe", "assemble", "train", "gate")
 """Steps of a round, in order, each a stage."""
+UNWRITABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG,
+    errno.ELOOP,
+)  # fmt: skip
+"""What the user must mend about a path, or choose another."""
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 
@@ -42,7 +47,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RunError(f"the disk that holds {path} is full; free some space and give the same command again: it continues") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR):
+        if error.errno in UNWRITABLE:
             raise RunError(f"{path} cannot be written ({error.strerror}); choose another --run") from error
         raise
 
@@ -79,29 +84,35 @@ def read_lines(path: Path, take: Callable[[Any], None], advice: str) -> int:
     """Hand the JSON of each whole line of a file that lines are appended to to `take`; how many bytes those lines are, 0 where there is no
     file. A last line that a kill cut is left out. Raises RunError with `advice` where a line is none or `take` raises ValueError, TypeError
     or KeyError."""
-    data = path.read_bytes() if path.exists() else b""
+    data = _bytes(path) or b""
     whole = data.rfind(b"\n") + 1
     for number, line in enumerate(data[:whole].split(b"\n")[:-1], 1):
         try:
             take(json.loads(line))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise RunError(f"{path} line {number} is damaged; {advice}") from error
     return whole
 
 
-def read_json(path: Path) -> Any:
-    """A JSON document of a run directory. Raises RunError when it is missing or damaged."""
+def _bytes(path: Path) -> bytes | None:
+    """What a file of a run directory holds; None where there is none. Raises RunError for one that cannot be read."""
     try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise RunError(f"{path} is missing; give the same `errata cycle --run` again to make it") from None
-    except (OSError, ValueError) as error:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); make it readable, and give the same command again") from error
+
+
+def read_json(path: Path) -> Any:
+    """A JSON document of a run directory, without its seal. Raises RunError when it is missing or damaged."""
+    data = _bytes(path)
+    if data is None:
+        raise RunError(f"{path} is missing; give the same `errata cycle --run` again to make it")
+    try:
+        return unsealed(json.loads(data))
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged; delete it, or its folder, and give the same `errata cycle --run` again") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Stage:
@@ -123,10 +134,14 @@ class Stage:
         """The rows of a finished stage. Raises RunError when the file is not the one that the manifest names."""
         path = self.path / name
         wanted = self._manifest()["files"].get(name)
-        if wanted is None or not path.exists() or _sha256(path) != wanted:
+        data = _bytes(path)
+        if wanted is None or data is None or hashlib.sha256(data).hexdigest() != wanted:
             raise RunError(f"{path} is not what its manifest says: it was changed or damaged; delete {self.path} to make the stage again")
-        # split on \n only: strings may hold U+2028 and its like
-        return [record.model_validate_json(line) for line in path.read_bytes().split(b"\n") if line]
+        try:
+            # split on \n only: strings may hold U+2028 and its like
+            return [record.model_validate_json(line) for line in data.split(b"\n") if line]
+        except ValueError as error:
+            raise RunError(f"{path} holds rows of another version of Errata; delete {self.path} to make the stage again") from error
 
     def collect(
         self,
@@ -151,7 +166,8 @@ class Stage:
                 file = part.open("ab", buffering=0)
             with file, closing(produce(missing)) as produced:
                 for item, row in produced:
-                    line = json.dumps([key(item), row.model_dump(mode="json")]).encode() + b"\n"
+                    value = row.model_dump(mode="json")
+                    line = json.dumps([key(item), value, content_hash(value)]).encode() + b"\n"
                     with self._lock, disk_errors(part):
                         append(file, line)
                     rows[key(item)] = row
@@ -164,7 +180,7 @@ class Stage:
             data = b"".join(row.model_dump_json().encode("utf-8") + b"\n" for row in rows)
             write_atomic(self.path / name, data)
             hashes[name] = hashlib.sha256(data).hexdigest()
-        write_atomic(self.path / "manifest.json", to_json({"files": hashes, "facts": facts}))
+        write_atomic(self.path / "manifest.json", to_json(sealed({"files": hashes, "facts": facts})))
         self.drop_parts()
 
     def drop_parts(self) -> None:
@@ -175,17 +191,19 @@ class Stage:
     def _manifest(self) -> dict[str, Any]:
         path = self.path / "manifest.json"
         manifest = read_json(path)
-        try:
-            return {"files": manifest["files"], "facts": manifest["facts"]}
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{path} is damaged; delete {self.path} to make the stage again") from error
+        parts = [manifest.get(name) for name in ("files", "facts")] if isinstance(manifest, dict) else []
+        if not parts or not all(isinstance(part, dict) for part in parts):
+            raise RunError(f"{path} is damaged; delete {self.path} to make the stage again")
+        return dict(zip(("files", "facts"), parts, strict=True))
 
     def _read_part(self, part: Path, record: type[R]) -> dict[str, R]:
         """Rows by key. A last line that a kill cut is dropped from the file, so that the next row starts on a line of its own."""
         rows: dict[str, R] = {}
 
         def take(line: Any) -> None:
-            name, value = line
+            name, value, *seal = line
+            if seal not in ([], [content_hash(value)]):
+                raise ValueError(seal)
             rows[name] = record.model_validate(value)
 
         whole = read_lines(part, take, "delete that line (its row is made again) or the file")
@@ -251,7 +269,7 @@ class RunDir:
             self._refuse_other_data(dict(known), data)
         # caps belong to one command, not to the run
         settled = config.model_dump(mode="json", exclude={"budget"})
-        document = to_json({"config": settled, "data": [{"task": name, "read": dict(read)} for name, read in data]})
+        document = to_json(sealed({"config": settled, "data": [{"task": name, "read": dict(read)} for name, read in data]}))
         if not path.exists() or path.read_bytes() != document:
             write_atomic(path, document)
 
@@ -286,8 +304,8 @@ def _change(old: Mapping[str, str], new: Mapping[str, str], name: str) -> str:
 def _read_data(path: Path) -> list[tuple[str, Mapping[str, str]]]:
     """The data in a run.json; none in one of before data were kept there."""
     try:
-        return [(one["task"], one["read"]) for one in read_json(path).get("data", [])]
-    except (AttributeError, KeyError, TypeError) as error:
+        return [(str(one["task"]), dict(one["read"])) for one in read_json(path).get("data", [])]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path} is damaged") from error
 
 
@@ -299,11 +317,11 @@ def slug(name: str) -> str:
 def read_config(path: Path) -> CycleConfig:
     """The config that a run directory was made with. Raises RunError when there is none."""
     try:
-        return CycleConfig.model_validate(json.loads((path / "run.json").read_bytes())["config"])
+        return CycleConfig.model_validate(unsealed(json.loads((path / "run.json").read_bytes()))["config"])
     except OSError as error:
         raise RunError(f"{path} is not a run directory: it has no run.json; `errata cycle --run {path}` makes one") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}/run.json is damaged") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(f"{path}/run.json is damaged; put a copy of it back, or choose another --run") from error
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dspy.primitives.code_interpreter import CodeInterpreterError
 from dspy.utils.saving import get_dependency_versions
 
 from ..signatures.errors import UsageError
-from ..signatures.records import Example, Failure, Rejection, Taught, content_hash
+from ..signatures.records import Example, Failure, Rejection, Taught, content_hash, whole
 from ..signatures.teach import DiagnoseContrast, DiagnoseError, RepairForContrast, WriteForContrast
 from ..tasks import Task
 from .config import CycleConfig
@@ -118,10 +118,10 @@ def pinned(config: CycleConfig) -> CycleConfig:
 def _read_state(path: Path) -> dict[str, dict[str, Any]]:
     """The state of each predictor, without what DSPy adds of the versions it was saved with."""
     try:
-        state = json.loads(path.read_bytes())
+        state = whole(json.loads(path.read_bytes()))
     except OSError as error:
         raise UsageError(f"strategy state {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"strategy state {path} is not JSON; give a file that errata optimize or Strategy.save wrote") from error
     if not isinstance(state, dict):
         raise UsageError(f"strategy state {path} must be a mapping of predictors to states; give a file that Strategy.save wrote")

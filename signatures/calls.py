@@ -6,6 +6,7 @@ What is not here: the calls themselves, and which failures pass by themselves.
 
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -19,6 +20,7 @@ from .errors import ErrataError
 T = TypeVar("T")
 R = TypeVar("R")
 
+_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 TIMEOUT = 600.0
 """Longest silence of a server, seconds: models that think long send nothing meanwhile."""
 
@@ -110,9 +112,11 @@ def asked_wait(retry_after: str | None) -> float | None:
 
 
 def known_keys() -> list[str]:
-    """Values of the environment that look like keys, longest first."""
+    """Values of the environment that look like keys, and passwords in its addresses (of servers and proxies), longest first."""
     names = ("KEY", "TOKEN", "SECRET", "PASSWORD")
-    return sorted({value for name, value in os.environ.items() if name.endswith(names) and len(value) >= 8}, key=len, reverse=True)
+    found = {value.strip() for name, value in os.environ.items() if name.upper().endswith(names)}
+    found.update(match.group(1) for value in os.environ.values() for match in _PASSWORD.finditer(value))
+    return sorted((value for value in found if len(value) >= 8), key=len, reverse=True)
 
 
 def without_keys(text: str, keys: Sequence[str]) -> str:

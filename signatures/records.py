@@ -7,12 +7,14 @@ walked back to the error behind it. Behaviour lives elsewhere.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
+_HALF = re.compile("[\ud800-\udfff]")
 Message = dict[str, str]
 """One chat message: {"role": "system" | "user" | "assistant", "content": text}."""
 
@@ -23,8 +25,37 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def sealed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with a hash of itself, so that `unsealed` notices a changed byte."""
+    return document | {"seal": content_hash(document)}
+
+
+def unsealed(document: Any) -> Any:
+    """The document without its hash; one that has none is returned as it is. Raises ValueError when it is not as it was sealed."""
+    if not isinstance(document, dict) or "seal" not in document:
+        return document
+    rest = {name: value for name, value in document.items() if name != "seal"}
+    if document["seal"] != content_hash(rest):
+        raise ValueError("it is not as it was written")
+    return rest
+
+
+def whole(value: Any) -> Any:
+    """The value with U+FFFD in place of each lone surrogate of its texts. Such half characters stand in valid JSON ("\\ud800"), which
+    models and servers write, but in no UTF-8. Looks into lists, tuples and dicts."""
+    if isinstance(value, str):
+        if value.isascii() or not _HALF.search(value):
+            return value
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {whole(name): whole(inner) for name, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(whole, value))
+    return value
+
+
 class Record(BaseModel):
-    """Base of all records."""
+    """Base of all records. Its texts can be written: a lone surrogate becomes U+FFFD."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     _identity: ClassVar[tuple[str, ...]] = ()
@@ -44,8 +75,9 @@ class Record(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_id(cls, data: Any) -> Any:
-        return {name: value for name, value in data.items() if name != "id"} if isinstance(data, dict) else data
+    def _clean(cls, data: Any) -> Any:
+        """Without the id, and with texts that can be written."""
+        return {name: whole(value) for name, value in data.items() if name != "id"} if isinstance(data, dict) else data
 
 
 class Example(Record):

@@ -5,10 +5,15 @@ does not cover compressed files or files larger than memory.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..signatures.errors import TaskError
+from ..signatures.records import whole
+
+DEPTH = 64
+"""Deepest nesting of lists and objects in a row."""
 
 
 def read_jsonl(path: Path, fields: tuple[str, ...]) -> list[tuple[int, dict[str, Any]]]:
@@ -41,8 +46,7 @@ def _row(path: Path, number: int, line: bytes, fields: tuple[str, ...]) -> dict[
         # A plain ValueError is an integer of thousands of digits.
         what = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply or a number too long"
         raise TaskError(f"{where}: not JSON ({what}); each line must be one JSON object, mend or delete this one") from None
-    if rb"\ud" in line.lower() and not _writable(row):
-        raise TaskError(f"{where}: half of a surrogate pair (\\ud800 and its like) is no text; mend or delete this line")
+    refuse_odd(where, line, row, "line")
     if not isinstance(row, dict):
         raise TaskError(f"{where}: {type(row).__name__} instead of an object; each line must be one JSON object")
     for field in fields:
@@ -54,10 +58,15 @@ def _row(path: Path, number: int, line: bytes, fields: tuple[str, ...]) -> dict[
     return row
 
 
-def _writable(value: Any) -> bool:
-    """Whether the value can be written as UTF-8 again."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def refuse_odd(where: str, data: bytes, value: Any, what: str) -> None:
+    """Raise TaskError where the value that `data` is the JSON of cannot be a part of records: it is nested too deeply, or holds half a
+    character, which is no UTF-8."""
+    if data.count(b"[") + data.count(b"{") > DEPTH and _deep(value, DEPTH):
+        raise TaskError(f"{where}: nested more than {DEPTH} deep; mend or delete this {what}")
+    if rb"\ud" in data.lower() and whole(value) != value:
+        raise TaskError(f"{where}: half of a surrogate pair (\\ud800 and its like) is no text; mend or delete this {what}")
+
+
+def _deep(value: Any, left: int) -> bool:
+    inner: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(left == 0 or _deep(one, left - 1) for one in inner)

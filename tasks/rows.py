@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from ..signatures.errors import TaskError, UsageError
 from ..signatures.records import Example
 from .base import SPLITS
-from .jsonl import read_jsonl
+from .jsonl import read_jsonl, refuse_odd
 
 Row = dict[str, Any]
 ENDINGS = (".jsonl", ".json", ".parquet")
@@ -175,13 +175,16 @@ def _json(path: Path) -> list[tuple[str, Row]]:
 def read_json(path: Path) -> Any:
     """What a JSON file holds. Raises TaskError."""
     try:
-        return json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
+        data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+        value = json.loads(data.decode("utf-8"))
     except FileNotFoundError:
         raise TaskError(f"{path}: no such file; give the path of a JSON file") from None
     except OSError as error:
         raise TaskError(f"{path}: cannot be read ({error.strerror}); give a file that you may read") from None
     except (ValueError, RecursionError) as error:
         raise TaskError(f"{path}: not JSON ({str(error)[:100]}); mend the file") from None
+    refuse_odd(str(path), data, value, "file")
+    return value
 
 
 def from_hub(name: str, config: str | None, splits: dict[str, str]) -> Iterator[tuple[str, str, Row]]:

@@ -38,7 +38,7 @@ _LABELS = string.ascii_uppercase
 class TableSettings(BaseModel):
     """How rows become questions, and how answers are judged."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     question: str = "question"
     """Column of the question, or a text with columns in braces, e.g. `{context}\\n\\n{question}`."""
@@ -130,8 +130,7 @@ class Table(RowTask):
     def read(self, row: Row, split: str, where: str) -> Example:
         settings = self.settings
         if "{" in settings.question:
-            names = {name.partition(".")[0].partition("[")[0] for _, name, _, _ in string.Formatter().parse(settings.question) if name}
-            text = settings.question.format(**{name: field(row, name, where) for name in names})
+            text = _filled(settings.question, row, where)
         else:
             text = field(row, settings.question, where)
         # what a metric may want of the row, as far as it is JSON
@@ -168,7 +167,7 @@ class Table(RowTask):
             return {label: field(row, name, where) for label, name in zip(_LABELS, column, strict=False)}
         value = row.get(column)
         if isinstance(value, dict) and isinstance(value.get("text"), list):
-            labels = value.get("label") or _LABELS
+            labels = value["label"] if isinstance(value.get("label"), list) else _LABELS
             return {str(label): str(words) for label, words in zip(labels, value["text"], strict=False)}
         if isinstance(value, dict):
             return {str(label): str(words) for label, words in value.items() if words is not None}
@@ -229,6 +228,17 @@ class Table(RowTask):
         return lambda example, response: _scored(metric, settings.full_score, example, response)
 
 
+def _filled(form: str, row: Row, where: str) -> str:
+    """The text with the row's columns in the place of their names."""
+    try:
+        names = {name for _, name, _, _ in string.Formatter().parse(form) if name is not None}
+        if bad := [name for name in names if not name or name.isdigit() or "." in name or "[" in name]:
+            raise ValueError(f"{{{bad[0]}}} names no column")
+        return form.format(**{name: field(row, name, where) for name in sorted(names)})
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UsageError(f"table.question {form!r} cannot be filled in ({error}): write {{column}}, and {{{{ for a brace") from None
+
+
 def _gold(value: Any, choices: choice.Choices, where: str) -> str:
     labels = list(choices)
     if isinstance(value, int) and not isinstance(value, bool) and str(value) not in choices and 0 <= value < len(labels):
@@ -237,7 +247,7 @@ def _gold(value: Any, choices: choice.Choices, where: str) -> str:
     for found in (text, text.upper(), *(label for label, words in choices.items() if words.strip() == text)):
         if found in choices:
             return found
-    if text.isdigit() and int(text) < len(labels):
+    if text.isdecimal() and len(text) < 4 and int(text) < len(labels):
         return labels[int(text)]
     raise TaskError(f"{where}: the answer {text[:40]!r} is none of the options {', '.join(labels)}; mend or delete the row")
 
@@ -284,9 +294,10 @@ def _metric(name: str) -> Callable[[Any, Any], Any]:
         found: Any = importlib.import_module(module)
         for part in function.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # the module is the user's own, and may raise anything
+        why = " ".join(str(error).split())
         raise UsageError(
-            f"the verdict {name!r} cannot be imported ({error}): is the module on PYTHONPATH, is the function's name right?"
+            f"the verdict {name!r} cannot be imported ({why}): is the module on PYTHONPATH, is the function's name right?"
         ) from None
     if not callable(found):
         raise UsageError(f"the verdict {name!r} is a {type(found).__name__}, not a function f(example, prediction, trace)")

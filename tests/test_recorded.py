@@ -221,8 +221,6 @@ def test_a_question_of_several_items_does_not_join_alone(tmp_path):
         (b'{"question": "?", "answer": "7"}', "line 2: no response"),
         (b'{"question": "?", "response": "7"}', "line 2: field 'answer' is missing"),
         (b'{"question": "?", "answer": "seven", "response": "7"}', "line 2: no number can be read"),
-        (b'{"question": "?", "answer": "7", "response": "\\ud800"}', "line 2: a text holds half a character"),
-        (b'{"question": "\\ud800", "answer": "7", "response": "7"}', "line 2: a text holds half a character"),
         (b'{"question": "?", "answer": "7", "response": {"text": "7"}}', "line 2: field 'response' must be text"),
         (b'{"question": "?", "answer": "7", "output": "7", "completion": "8"}', "line 2: 'completion' and 'output' may both"),
         (b'{"question": "\xff", "answer": "7", "response": "7"}', "line 2: byte 15 is not UTF-8"),

@@ -9,6 +9,7 @@ import pytest
 
 from errata.programs import rundir
 from errata.programs.config import load_config
+from errata.programs.ledger import Answer, Ledger, read_ledger
 from errata.programs.rundir import RunDir, Stage, read_config
 from errata.signatures.errors import RunError, UsageError
 from errata.signatures.records import Rejection
@@ -89,6 +90,52 @@ def test_a_finished_stage_with_a_flipped_byte_is_detected(tmp_path):
     path.write_bytes(data)
     with pytest.raises(RunError, match=r"rows\.jsonl is not what its manifest says"):
         stage.read("rows.jsonl", Rejection)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "rows.jsonl", "other.jsonl.part"])
+def test_no_byte_of_a_stage_flips_unnoticed(tmp_path, name):
+    done, under_way = Stage(tmp_path / "done"), Stage(tmp_path / "under way")
+    done.finish({"rows.jsonl": [row("a")]}, count=1)
+    with pytest.raises(Killed):
+        under_way.collect("other.jsonl", ITEMS, str, killed_after(1), Rejection)
+
+    def read():
+        under_way.collect("other.jsonl", ["d"], str, killed_after(0), Rejection)
+        return done.read("rows.jsonl", Rejection), done.facts()
+
+    before = read()
+    (path,) = tmp_path.rglob(name)
+    data = path.read_bytes()
+    for place in range(len(data) - 1):  # the last one ends a line that a kill may have cut
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        try:
+            found = read()
+        except RunError as error:
+            assert str(path) in str(error) or name == "manifest.json"
+            continue
+        except Killed:  # the row has another key now: it would be made again
+            continue
+        assert found == before  # a blank, or a letter of the word `seal`
+    path.write_bytes(data)
+    assert read() == before
+
+
+def test_a_flipped_byte_of_the_config_or_of_an_answer_is_named(tmp_path):
+    with RunDir(tmp_path, load_config()), Ledger(tmp_path) as ledger, ledger.attempt("teach"):
+        ledger.keep("teach", "key", Answer("seven", "stop", 10, 20, True, 0.5))
+    for name, old, new, said in (
+        ("run.json", b"1500", b"1501", r"run\.json is damaged"),
+        ("answers.jsonl", b"seven", b"eleven", r"answers\.jsonl line 1 is damaged; delete that line"),
+    ):
+        data = (tmp_path / name).read_bytes()
+        assert old in data
+        (tmp_path / name).write_bytes(data.replace(old, new))
+        with pytest.raises(RunError, match=said):
+            read_config(tmp_path)
+            read_ledger(tmp_path)
+        (tmp_path / name).write_bytes(data)
+    assert read_config(tmp_path) == load_config()
+    assert read_ledger(tmp_path)["total"]["calls"] == 1
 
 
 def test_a_full_disk_is_told_in_one_line_and_the_run_continues(tmp_path, monkeypatch):

@@ -87,7 +87,7 @@ def _sizes(model: str) -> tuple[int, int, dict[str, Any]]:
             return _at_the_hub(model)
     folder = folder_of(model)
     files = sorted(folder.glob("*.safetensors"))
-    parameters = sum(_parameters(path) for path in files) or sum(path.stat().st_size for path in folder.glob("*.bin")) // 2
+    parameters = sum(_parameters(path) for path in files)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return parameters, 0, config.get("text_config", config)
 

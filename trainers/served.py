@@ -23,7 +23,7 @@ import httpx
 
 from ..signatures.calls import TIMEOUT, Pace, Patience, asked_wait, in_flight, known_keys, without_keys
 from ..signatures.errors import TargetError
-from ..signatures.records import Message, content_hash
+from ..signatures.records import Message, content_hash, whole
 from .settings import TargetSettings, vllm_rank
 from .target import Completion, adapter_folder, check_base, weights_hash
 
@@ -220,7 +220,8 @@ class ServedTarget:
 
     def _answer(self, body: dict[str, Any]) -> Completion:
         try:
-            return self._call("POST", "/chat/completions", body, _completion)
+            completion = self._call("POST", "/chat/completions", body, _completion)
+            return completion._replace(text=without_keys(completion.text, self._keys))
         except _Refused as refused:
             if not TOO_LONG.search(str(refused)):
                 raise self._pace.end(TargetError(f"the server at {self.address} refused to answer as {self.name}: {refused}")) from None
@@ -284,7 +285,7 @@ def _completion(reply: httpx.Response) -> Completion:
     if not isinstance(text, str | None):
         raise TypeError(text)
     tokens = (document.get("usage") or {}).get("completion_tokens") or 0
-    return Completion(text or "", "length" if choice.get("finish_reason") == "length" else "stop", tokens)
+    return Completion(whole(text or ""), "length" if choice.get("finish_reason") == "length" else "stop", tokens)
 
 
 def _message(reply: httpx.Response) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class TargetSettings(BaseModel):
     """Which model is improved, and where it runs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     model: str = "tiny"
     """`tiny` (shipped with Errata), a folder, or the hub id of a causal language model. With `api_base`, the same weights on this
@@ -46,7 +46,7 @@ class TargetSettings(BaseModel):
 class TrainSettings(BaseModel):
     """How the target is fine-tuned."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     method: Literal["auto", "lora", "full"] = "auto"
     """`full` changes all weights, `lora` trains an adapter; `auto` is full below 20 million parameters, LoRA above

@@ -29,12 +29,13 @@ from typing import Any
 
 from ..signatures import errors
 from ..signatures.errors import ErrataError, TrainerError, UsageError, did_you_mean
-from ..signatures.records import TrainReport, TrainRow, content_hash
+from ..signatures.records import TrainReport, TrainRow, content_hash, sealed, unsealed
 from .settings import TargetSettings, TrainSettings
 
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 _COMPLETE = "complete.json"
+_AGAIN = "put the old ones back, or delete {} and give `errata cycle` again, which trains anew"
 _RENDERED = "rows are rendered with the target's own tokenizer and chat template"
 _NOT_YOURS = {
     "output_dir": "checkpoints lie in the training's folder",
@@ -78,11 +79,11 @@ def train(
     key = content_hash([base, data, settings.model_dump(mode="json"), seed])
     manifest = out / "manifest.json"
     if manifest.is_file():
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-        if found.get("key") != key:
+        found, report = _finished(out)
+        if found != key:
             raise TrainerError(f"{out} holds a finished training of other rows, weights, settings or seed: use another folder")
         _tidy(out)  # a kill may have come between the manifest and this
-        return TrainReport.model_validate(found["report"])
+        return report
     job = {
         "key": key,
         "base": base,
@@ -101,7 +102,7 @@ def train(
             _write(out / "job.json", json.dumps(job))
             report = TrainReport.model_validate(_child(out, settings, on_progress or (lambda _: None), stop))
         known = {"key": key, "base": base, "data": data, "settings": job["settings"], "seed": seed, "versions": report.versions}
-        _write(manifest, json.dumps(known | {"report": report.model_dump(mode="json")}, indent=2, sort_keys=True) + "\n")
+        _write(manifest, json.dumps(sealed(known | {"report": report.model_dump(mode="json")}), indent=2, sort_keys=True) + "\n")
     except OSError as error:
         raise TrainerError(f"training into {out} failed: {error}; free space or choose another folder, then start it again") from None
     _tidy(out)
@@ -115,11 +116,33 @@ def _tidy(out: Path) -> None:
 
 
 def trained(target: TargetSettings, out: Path) -> TargetSettings:
-    """The settings of the weights that a finished training of `target` left in `out`."""
+    """The settings of the weights that a finished training of `target` left in `out`.
+
+    Raises TrainerError when they are not those that its manifest names: gone, changed or damaged."""
+    from .target import weights_hash
+
     weights = out / "weights"
-    if (weights / "adapter_config.json").exists():
-        return target.model_copy(update={"adapter": str(weights)})
-    return target.model_copy(update={"model": str(weights), "adapter": None})
+    if not weights.is_dir():
+        raise TrainerError(f"{weights} is missing: {_AGAIN.format(out)}")
+    adapter = (weights / "adapter_config.json").exists()
+    settings = target.model_copy(update={"adapter": str(weights)} if adapter else {"model": str(weights), "adapter": None})
+    try:
+        found = weights_hash(settings)
+    except ErrataError:
+        found = "none"
+    if found != (wanted := _finished(out)[1].weights):
+        what = "base or adapter have" if adapter else "a file has"
+        raise TrainerError(f"{weights} are not those that were trained ({found}, not {wanted}): {what} changed since; {_AGAIN.format(out)}")
+    return settings
+
+
+def _finished(out: Path) -> tuple[str, TrainReport]:
+    """The key and the report of a finished training. Raises TrainerError for a manifest that is none any more."""
+    try:
+        found = unsealed(json.loads((out / "manifest.json").read_bytes()))
+        return found["key"], TrainReport.model_validate(found["report"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise TrainerError(f"{out}/manifest.json is damaged; {_AGAIN.format(out)}") from None
 
 
 def check(settings: TrainSettings) -> None:
@@ -423,7 +446,7 @@ def _last_checkpoint(folder: Path, key: str) -> Path | None:
         try:
             seal = json.loads((path / _COMPLETE).read_text(encoding="utf-8"))
             good = seal["key"] == key and all((path / name).stat().st_size == size for name, size in seal["sizes"].items())
-        except (OSError, ValueError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             good = False
         if good:
             whole.append((int(path.name.rpartition("-")[2]), path))

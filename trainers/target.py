@@ -91,26 +91,26 @@ def folder_of(model: str) -> Path:
             raise TargetError(f"{model} holds an adapter, not a model: give its base as the model and this as the adapter")
         raise TargetError(f"{model} has no config.json, so it is not a model that transformers can load")
     if not _weight_files(folder):
-        raise TargetError(f"{model} has no weights (*.safetensors or *.bin) beside its config.json")
+        raise TargetError(
+            f"{model} has no weights (*.safetensors) beside its config.json; others (*.bin) are pickles, which can hold code and are not "
+            "loaded: where you trust them, save the model again with transformers 5"
+        )
     return folder
 
 
 def _fetch(model: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    def fetch(*patterns: str) -> Path:
-        try:
-            return Path(snapshot_download(model, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
-        except Exception as error:  # a hub error has many types: no such id, no right, no network, no space
-            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise TargetError(f"no folder named {model}, and the hub did not give it ({why}): give a folder") from None
-
-    folder = fetch("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py", "README.md", "LICEN[CS]E*", "NOTICE*")
-    return folder if _weight_files(folder) else fetch("*.bin")
+    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py", "README.md", "LICEN[CS]E*", "NOTICE*"]
+    try:
+        return Path(snapshot_download(model, allow_patterns=patterns, ignore_patterns=["*/*"]))
+    except Exception as error:  # a hub error has many types: no such id, no right, no network, no space
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TargetError(f"no folder named {model}, and the hub did not give it ({why}): give a folder") from None
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors")) or sorted(p for p in folder.glob("*.bin") if "training_args" not in p.name)
+    return sorted(folder.glob("*.safetensors"))
 
 
 def companions(folder: Path) -> list[Path]:
@@ -168,7 +168,7 @@ def _eos_of_files(folder: Path) -> Any:
 def adapter_folder(adapter: str) -> Path:
     """The folder of a PEFT adapter. Raises TargetError."""
     folder = Path(adapter).expanduser()
-    if not (folder / "adapter_config.json").is_file() or not list(folder.glob("adapter_model.*")):
+    if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
         raise TargetError(f"no PEFT adapter at {adapter}: a folder with adapter_config.json and adapter_model.safetensors is needed")
     return folder
 
@@ -222,6 +222,7 @@ def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtyp
             config=config,
             dtype=dtype,
             trust_remote_code=settings.trust_remote_code,
+            use_safetensors=True,
             output_loading_info=True,
             **more,
         )
