@@ -1,6 +1,6 @@
 """Does search find own words that sampling does not? Measures both at equal tokens, and writes docs/evidence/search.md.
 
-    python scripts/evidence_search.py [--items 48]
+    python scripts/evidence_search.py [--items 24]
 
 Train items of the skills of `sums` that `tiny` is weak at are answered four times at temperature 1. Those without a usable right answer are
 given the same number of new tokens again in three ways: more samples; search whose critic sees right and wrong answers alone; search whose
@@ -24,7 +24,7 @@ from errata.trainers import open_target
 from errata.trainers.settings import TargetSettings
 
 PAGE = Path(__file__).parents[1] / "docs/evidence/search.md"
-BUDGETS = (1000, 3000)
+BUDGETS = (1000,)
 """New tokens for each item."""
 Pending = Sequence[tuple[Example, Tries]]
 
@@ -106,7 +106,7 @@ def page(task: Task, items: int, command: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--items", type=int, default=48)
+    parser.add_argument("--items", type=int, default=24)
     parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args()
     text = page(load_task("sums"), given.items, f"python scripts/evidence_search.py --items {given.items}")
