@@ -31,6 +31,7 @@ from errata.signatures.errors import BudgetReached, RunError, UsageError
 from errata.signatures.records import Attempt, Diagnosis, Example, Failure, ProgramRun, Rejection, SampleProgram, Taught, Verdict
 from errata.signatures.teach import WriteProgram
 from errata.tasks import load_task
+from errata.trainers import sft
 from errata.trainers.target import Completion
 
 QUIET = lambda line: None  # noqa: E731
@@ -497,8 +498,14 @@ def test_probe_training_compares_both_strategies_on_train_items_that_are_no_erro
         return [Attempt(example=item, response="r", verdict=verdict) for item, verdict in zip(items, verdicts, strict=True)]
 
     monkeypatch.setattr(Cycle, "_evaluate", evaluate)
-    monkeypatch.setattr("errata.trainers.sft.train", lambda rows, *_, **__: trained.append(rows))
-    with opened(**{"items.dev": 40, "generate.state": None}) as loop:
+    train = sft.train
+
+    def short(rows, *args, **options):
+        trained.append(rows)
+        return train(rows, *args, **options, in_process=True)
+
+    monkeypatch.setattr(sft, "train", short)
+    with opened(**{"items.dev": 40, "generate.state": None, "train.steps": 2}) as loop:
         result = run_of(loop, mined, "bootstrap", 20, probe_training=30)
     probe = result["probe_training"]
     assert probe["items"] == 20
