@@ -72,10 +72,10 @@ class GenerateSettings(Settings):
 
     strategy: str = "LearnFromError"
     """`LearnFromError` (each error alone), `LearnFromContrast` (beside similar questions that the target solved),
-    `LearnFromClusters` (errors that are alike at once), `Fuse` (as LearnFromError, and programs fused of two), `Mix` (some errors by
-    LearnFromError, some by LearnFromContrast, some by Fuse), the controls `Mimic` (train items rewritten without a look at errors),
-    `GoldOnly` (the train items that the target was asked, as they are) and `Uniform` (other train items, evenly over skills), or
-    `FILE.py:NAME` (your own subclass of errata.programs.Strategy)."""
+    `LearnFromClusters` (errors that are alike at once), `Fuse` (as LearnFromError, and programs fused of two), `Mix` (half of the errors by
+    LearnFromError, half by LearnFromContrast), the controls `Mimic` (train items rewritten without a look at errors), `GoldOnly` (the train
+    items that the target was asked, as they are) and `Uniform` (other train items, evenly over skills), or `FILE.py:NAME` (your own
+    subclass of errata.programs.Strategy)."""
     state: str | None = None
     """JSON file of a strategy that `errata optimize` or `Strategy.save` wrote: its instructions and demonstrations; None: as shipped."""
     state_hash: str | None = None

@@ -32,7 +32,7 @@ BUILT_IN: dict[str, Callable[[GenerateSettings], Strategy]] = {
     "LearnFromContrast": _contrast,
     "LearnFromClusters": lambda settings: LearnFromClusters(settings.reference, settings.repairs, settings.cluster),
     "Fuse": lambda settings: Fuse(_error(settings)),
-    "Mix": lambda settings: Mix([_error(settings), _contrast(settings), Fuse(_error(settings))], [0.4, 0.4, 0.2]),
+    "Mix": lambda settings: Mix([_error(settings), _contrast(settings)]),
     "Mimic": lambda settings: Mimic(repairs=settings.repairs),
     "GoldOnly": lambda settings: GoldOnly(),
     "Uniform": lambda settings: Uniform(),
