@@ -137,7 +137,7 @@ def lines(path):
 @pytest.mark.timeout(1800)
 def test_a_run_killed_at_every_boundary_and_inside_generation_and_training_ends_with_the_same_bytes(finished, tmp_path):
     whole, _ = finished
-    run = tmp_path / "killed"
+    run = tmp_path / "whole"  # the report names it
     boundaries = [
         lambda: lines(run / "round-1/mine/attempts.jsonl.part") >= 10,
         lambda: (run / "round-1/mine/manifest.json").exists(),
