@@ -142,7 +142,14 @@ class Engine:
                 message = lm15.Message.assistant([lm15.RefusalPart(error.message)])
                 return lm15.Response(None, request.model, message, "content_filter", lm15.Usage(input_tokens=0, output_tokens=0))
             raise
-        except (TypeError, ValueError) as error:  # JSON of a shape that its reader did not expect
+        except (
+            TypeError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:  # JSON of a shape that its reader did not expect
             raise lm15.ProviderError(f"the reply is no chat completion: {error}") from None
 
     def _read(self, request: lm15.Request, response: lm15.Response) -> Answer:

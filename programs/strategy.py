@@ -134,6 +134,7 @@ def _read_state(path: Path) -> dict[str, dict[str, Any]]:
             not isinstance(signature, dict)
             or not isinstance(signature.get("instructions"), str)
             or not isinstance(signature.get("fields"), list)
+            or not all(isinstance(field, dict) and {"prefix", "description"} <= _texts(field) for field in signature["fields"])
             or not isinstance(one.get("demos"), list)
             or not one.keys() <= {"traces", "train", "demos", "signature", "lm"}
         ):
@@ -141,6 +142,10 @@ def _read_state(path: Path) -> dict[str, dict[str, Any]]:
         if one.get("lm"):
             raise UsageError(f"strategy state {path}: {name} brings a model of its own; set its lm to null, and name it with --instructor")
     return state
+
+
+def _texts(field: dict[str, Any]) -> set[str]:
+    return {name for name, value in field.items() if isinstance(value, str)}
 
 
 def _is_demo(demo: Any, signature: Any) -> bool:
