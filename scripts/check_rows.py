@@ -1,0 +1,103 @@
+"""Are the computed answers of a run's rows right? Solves them again with the embedded world's own rules and prints the counts.
+
+    errata generate --task sums+lists+facts --set generate.rows=24000 --run runs/rows
+    python scripts/check_rows.py runs/rows
+
+The solver shares nothing with the instructor and its programs: it reads a question back by the wordings of `sums`, `lists` or `facts`, and
+takes the answer from the skill's own formula, from the primitives applied one after the other to each list of a test, or from the table of
+towns. Rows whose wording it does not know are counted apart. Also printed: accepted rows for each call of the instructor.
+"""
+
+import argparse
+import ast
+import re
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+from errata.programs.rundir import Stage
+from errata.signatures.records import Sample, Taught
+from errata.tasks import facts, lists, sums
+
+
+def pattern(text: str, numbers: str = r"\d+", words: str = r"[\w ]+") -> re.Pattern[str]:
+    """What matches a wording with its slots filled; a slot that stands twice holds the same twice."""
+    seen: set[str] = set()
+
+    def slot(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in seen:
+            return f"(?P={name})"
+        seen.add(name)
+        return f"(?P<{name}>{words if name[0].isupper() or name in ('o', 'q', 'box', 'bag', 'town') else numbers})"
+
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", slot, re.escape(text)))
+
+
+SUMS = [(skill, pattern(text)) for skill in sums.SKILLS for text in skill.wordings]
+STEPS = [
+    (primitive.name, pattern(text, numbers=r"-?\w+"))
+    for primitive in lists.PRIMITIVES.values()
+    for text in (*primitive.wordings, primitive.other)
+]
+FACTS = [(relation.name, pattern(text)) for relation in facts.RELATIONS for text in relation.wordings]
+
+
+def solved_sum(sample: Sample) -> bool | None:
+    """Whether the answer is that of the skill's formula; None where no wording fits."""
+    for skill, wording in SUMS:
+        if found := wording.fullmatch(sample.question):
+            operands = {name: Fraction(found[name]) for name in skill.operands}
+            return bool(eval(sums.formula(skill).replace("//", "/"), {}, operands) == Fraction(sample.answer))
+    return None
+
+
+def solved_list(sample: Sample) -> bool | None:
+    """Whether every expectation of its tests is what the told steps give; None where a step's wording is unknown."""
+    told = re.fullmatch(r"Write \w+\(\w+\): (.*)\.", sample.question)
+    steps = []
+    for phrase in told[1].split(", then ") if told else [""]:
+        fits = [(name, found.groupdict().get("k")) for name, wording in STEPS if (found := wording.fullmatch(phrase))]
+        if len(fits) != 1:
+            return None
+        name, k = fits[0]
+        steps.append((name, int(k) if k is not None and k.lstrip("-").isdigit() else k))
+    cases = [node.test for node in ast.walk(ast.parse(sample.tests)) if isinstance(node, ast.Assert)]
+    for case in cases:
+        assert isinstance(case, ast.Compare) and isinstance(case.left, ast.Call)
+        if lists.run(tuple(steps), ast.literal_eval(case.left.args[0])) != ast.literal_eval(case.comparators[0]):
+            return False
+    return bool(cases)
+
+
+def solved_fact(sample: Sample) -> bool | None:
+    """Whether the option marked right, and no other, is the town's value; None where no wording fits."""
+    for relation, wording in FACTS:
+        if (found := wording.fullmatch(sample.question)) and found["town"] in facts.WORLD:
+            value = facts.WORLD[found["town"]][relation]
+            return [label for label, option in sample.choices.items() if option == value] == [sample.answer]
+    return None
+
+
+SOLVERS = {"sums": solved_sum, "lists": solved_list, "facts": solved_fact}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("run", type=Path)
+    run = parser.parse_args().run
+    found: Counter[tuple[str, bool | None]] = Counter()
+    for sample in Stage(run / "round-1/assemble").read("samples.jsonl", Sample):
+        solved = SOLVERS[sample.task](sample)
+        found[sample.task, solved] += 1
+        if solved is False:
+            print("WRONG:", sample.question, "->", sample.answer)
+    for task in SOLVERS:
+        right, wrong, unread = (found[task, verdict] for verdict in (True, False, None))
+        print(f"{task}: {right + wrong} rows solved again, {wrong} of them wrong; {unread} whose wording the solver does not know")
+    rows, calls = sum(found.values()), sum(one.calls for one in Stage(run / "round-1/teach").read("taught.jsonl", Taught))
+    print(f"{rows} accepted rows from {calls} calls of the instructor: {rows / calls:.1f} a call")
+
+
+if __name__ == "__main__":
+    main()
