@@ -230,11 +230,15 @@ class Ledger:
             return self._fold.document()
 
     def close(self) -> None:
-        """Close the file and write ledger.json (for readers; the sums themselves are those of answers.jsonl)."""
-        if self._file is not None and self.path is not None:
+        """Close the file and write ledger.json (for readers; the sums themselves are those of answers.jsonl), also where the start before
+        was killed before it could."""
+        if self._file is not None:
             self._file.close()
             self._file = None
-            write_atomic(self.path.with_name("ledger.json"), to_json(self.document()))
+        if self.path is not None and self._fold.stages:
+            sums, path = to_json(self.document()), self.path.with_name("ledger.json")
+            if not path.exists() or path.read_bytes() != sums:
+                write_atomic(path, sums)
 
     def __enter__(self) -> "Ledger":
         return self

@@ -426,6 +426,13 @@ def test_a_kill_loses_no_answer_that_was_paid_for_but_those_in_flight(tmp_path):
             assert [lm(text) for text in questions] == [[f"answer to {text}"] for text in questions]
             assert (total(ledger)["calls"], total(ledger)["cached"]) == (60, kept)
         assert len(server.seen) - len(before) == 60 - kept
+    written = tmp_path / "ledger.json"
+    whole = written.read_bytes()
+    for stale in (None, b"{}"):  # killed after its last answer, before the sums were written
+        written.unlink() if stale is None else written.write_bytes(stale)
+        with Ledger(tmp_path):
+            pass
+        assert written.read_bytes() == whole
 
 
 def test_a_run_that_ended_on_a_fault_goes_on_and_ends_with_the_bytes_of_one_that_did_not(tmp_path):
