@@ -201,7 +201,7 @@ def _seconds(document: Mapping[str, Any]) -> Table:
 
 def text(document: Mapping[str, Any]) -> str:
     """All tables as plain text."""
-    return "\n\n".join([about(document), *map(_as_text, tables(document))])
+    return "\n\n".join(["\n".join(answers(document)), about(document), *map(_as_text, tables(document))])
 
 
 def about(document: Mapping[str, Any]) -> str:
@@ -217,6 +217,41 @@ def about(document: Mapping[str, Any]) -> str:
         lines.append(f"Not all is done: seeds {', '.join(map(str, document['missing_seeds']))} are left out.")
     lines.append("Figures are means over seeds ± half the 95 % interval (Student's t).")
     return " ".join(lines)
+
+
+SURE = 0.05
+"""Highest corrected p of a difference that is called sure."""
+
+
+def answers(document: Mapping[str, Any]) -> list[str]:
+    """For each arm that is no control: what it gained, which controls it surely beats or loses to, and at what cost.
+
+    Sure is a difference over seeds. One over items alone is sure of these weights, but another training might not bring it."""
+    names = [name for name in _trained(document) if name not in document["controls"]] or list(_trained(document))
+    return [_answer(document, name) for name in names]
+
+
+def _answer(document: Mapping[str, Any], name: str) -> str:
+    arm = document["arms"][name]
+    told = []
+    for side in document["benchmarks"]:
+        found: dict[str, list[str]] = {}
+        for row in document["tests"]:
+            if (row["arm"], row["average"]) == (name, side):
+                found.setdefault(_finding(row), []).append(plain(row["control"], 60))
+        against = "; ".join(f"{finding} {', '.join(controls)}" for finding, controls in sorted(found.items()))
+        told.append(f"{side.capitalize()} {points(arm['average_gains'][side])} points over {VANILLA}{'; ' if against else ''}{against}.")
+    cost = arm["cost"]
+    return f"{plain(name, 60)}: {' '.join(told)} Cost: {cost['calls']:,} calls, USD {amount(cost['usd'], 2)}."
+
+
+def _finding(row: Mapping[str, Any]) -> str:
+    word = "better" if row["difference"]["mean"] > 0 else "worse"
+    if row["p_seeds_holm"] is not None and row["p_seeds_holm"] <= SURE:
+        return f"surely {word} than"
+    if row["p_items_holm"] is not None and row["p_items_holm"] <= SURE:
+        return f"{word}, with these weights only, than"
+    return "no sure difference from"
 
 
 def _as_text(table: Table) -> str:
@@ -236,6 +271,8 @@ def markdown(document: Mapping[str, Any]) -> str:
     """The page for a repository."""
     lines = [
         "# Strategies compared",
+        "",
+        *(f"- {_safe(answer)}" for answer in answers(document)),
         "",
         f"Made by {cell(document['command'])} with Errata {plain(document['errata'])}, commit: (to be filled in).",
         "",
@@ -285,8 +322,9 @@ def _safe(value: str) -> str:
 
 
 def html(document: Mapping[str, Any]) -> str:
-    """One page that loads nothing, with plots of the averages and benchmarks before its tables."""
-    parts = [Html("<p>{}</p>").format(about(document)), Html("<p class=soft>Made by {} with Errata {}.</p>").format(*_made(document))]
+    """One page that loads nothing: the answer, plots of the averages and benchmarks, then the tables."""
+    parts = [Html("<div class=answer>{}</div>").format(Html("").join(Html("<p>{}</p>").format(answer) for answer in answers(document)))]
+    parts += [Html("<p>{}</p>").format(about(document)), Html("<p class=soft>Made by {} with Errata {}.</p>").format(*_made(document))]
     parts.append(section("Gains over vanilla, points", _gains(document), name="gains"))
     parts.append(section("Benchmarks after the last round", _plot(document), name="benchmarks"))
     for one in tables(document):

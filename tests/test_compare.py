@@ -437,6 +437,22 @@ def test_the_table_and_the_page_say_the_same(whole):
     assert "| `Contrast - Error` | in domain | +37.5 ± 158.8 | 0.2 (0.2) |" in page
 
 
+def test_the_page_begins_with_what_each_arm_gained_over_whom_how_surely_and_at_what_cost(whole):
+    document = compare_page.write(*whole, "errata compare it.yaml")
+    row = next(row for row in document["tests"] if row["average"] == compared.IN)
+    for chances, said in (
+        ({"p_seeds_holm": 0.01}, "surely better than Error"),
+        ({"p_seeds_holm": 0.2, "p_items_holm": 0.01}, "better, with these weights only, than Error"),
+        ({"p_seeds_holm": None, "p_items_holm": 0.2}, "no sure difference from Error"),
+        ({"p_seeds_holm": 0.01, "difference": {"mean": -0.1, "low": None, "high": None}}, "surely worse than Error"),
+    ):
+        row.update(chances)
+        (answer,) = compare_page.answers(document)
+        assert answer.startswith(f"Contrast: In domain +37.5 ± 158.8 points over vanilla; {said}. Out of domain")
+        assert answer.endswith("Cost: 8 calls, USD 0.00.")
+        assert answer in compare_page.text(document) and said in compare_page.html(document) and said in compare_page.markdown(document)
+
+
 def test_names_cannot_break_out_of_the_page(whole):
     comparison, out = whole
     evil = "<script>alert(1)</script>|`x`\x1b[31m"
