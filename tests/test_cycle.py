@@ -45,6 +45,12 @@ def cycle(run, *flags, **kwargs):
     return subprocess.run([*ERRATA, "cycle", "--run", str(run), *FLAGS, *flags], capture_output=True, text=True, env=env, **kwargs)
 
 
+def ran(*args):
+    """As `cycle`, any command, in this process: no seconds go to imports."""
+    done = CliRunner().invoke(app, [*map(str, args)])
+    return subprocess.CompletedProcess(args, done.exit_code, done.stdout, done.stderr)
+
+
 def files(run):
     """Every result of a run: path inside it -> bytes."""
     return {
@@ -203,7 +209,7 @@ def test_lineage_goes_from_a_row_to_its_error_and_from_an_item_to_rows_of_its_sk
     run, _ = finished
 
     def trace(name):
-        done = subprocess.run([*ERRATA, "trace", str(run), name], capture_output=True, text=True)
+        done = ran("trace", run, name)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -263,7 +269,7 @@ def test_lineage_as_a_document_holds_the_records_themselves(finished):
 
 
 def test_an_unknown_id_is_a_usage_error(finished):
-    done = subprocess.run([*ERRATA, "trace", str(finished[0]), "nosuchid"], capture_output=True, text=True)
+    done = ran("trace", finished[0], "nosuchid")
     assert done.returncode == 2
     assert "has no sample, program, error or evaluated item 'nosuchid'" in done.stderr
 
@@ -277,7 +283,7 @@ def test_the_report_is_one_page_that_loads_nothing_and_escapes_what_models_wrote
     assert [row["number"] for row in document["rounds"]] == [1, 2]
     assert document["evaluations"]["sums test"]["before"]["items"] == 40
     assert document["not_checked"]
-    done = subprocess.run([*ERRATA, "report", str(run), "--json"], capture_output=True, text=True)
+    done = ran("report", run, "--json")
     assert json.loads(done.stdout)["evaluations"] == document["evaluations"]
 
 
@@ -295,7 +301,7 @@ def gsm8k(tmp_path_factory):
 
 
 def test_a_cycle_on_gsm8k_comes_to_its_end_and_its_report(gsm8k, tmp_path):
-    done = cycle(tmp_path / "run", "--task", f"gsm8k:{gsm8k}", "--rounds", "1")
+    done = ran("cycle", "--run", tmp_path / "run", *FLAGS, "--task", f"gsm8k:{gsm8k}", "--rounds", "1")
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stdout.splitlines() if line.split()[:3] == ["gsm8k", "test", "30"]]
     assert (tmp_path / "run/report.html").exists()
@@ -308,13 +314,13 @@ def test_a_train_item_that_is_also_a_dev_item_is_left_out(gsm8k, tmp_path):
         (folder / f"{split}.jsonl").write_bytes((gsm8k / f"{split}.jsonl").read_bytes())
     (folder / "train.jsonl").write_bytes((gsm8k / "train.jsonl").read_bytes() + (gsm8k / "dev.jsonl").read_bytes())
     command = ["generate", "--task", f"gsm8k:{folder}", "--as-errors", "--run", str(tmp_path / "run"), "--json"]
-    done = subprocess.run([*ERRATA, *command], capture_output=True, text=True)
+    done = ran(*command)
     assert json.loads(done.stdout)["failures"] == 120
     assert "30 train items are left out" in done.stderr
 
 
 def test_missing_dev_items_are_told_before_anything_is_done(gsm8k, tmp_path):
-    done = cycle(tmp_path / "run", "--task", f"gsm8k:{gsm8k / 'train.jsonl'}")
+    done = ran("cycle", "--run", tmp_path / "run", "--task", f"gsm8k:{gsm8k / 'train.jsonl'}")
     assert done.returncode == 1
     assert "has no dev items for the gate to decide on" in done.stderr
     assert not (tmp_path / "run").exists()
@@ -335,8 +341,9 @@ def test_missing_dev_items_are_told_before_anything_is_done(gsm8k, tmp_path):
         (["--rounds", "0"], 2, "rounds = 0 is not usable"),
     ],
 )
-def test_bad_input_is_one_line_with_its_exit_code(tmp_path, flags, code, said):
-    done = subprocess.run([*ERRATA, "cycle", "--run", "run", "-q", *flags], capture_output=True, text=True, cwd=tmp_path)
+def test_bad_input_is_one_line_with_its_exit_code(tmp_path, monkeypatch, flags, code, said):
+    monkeypatch.chdir(tmp_path)
+    done = ran("cycle", "--run", "run", "-q", *flags)
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -357,7 +364,7 @@ def test_generate_from_a_file_of_questions_prints_one_document_and_leaves_sample
     rows.append({"question": "How many legs has a spider?", "answer": "It has eight.\n#### 8"})
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     command = ["generate", "--task", f"gsm8k:{data}", "--as-errors", "--instructor", "offline", "--run", str(tmp_path / "run"), "--json"]
-    done = subprocess.run([*ERRATA, *command], capture_output=True, text=True)
+    done = ran(*command)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["failures"] == 6
@@ -366,10 +373,11 @@ def test_generate_from_a_file_of_questions_prints_one_document_and_leaves_sample
     assert document["samples"] == 40
     assert lines(tmp_path / "run/round-1/assemble/samples.jsonl") == 40
     limited = [*command[:-3], "--run", str(tmp_path / "two"), "--limit", "2", "--json"]
-    assert json.loads(subprocess.run([*ERRATA, *limited], capture_output=True, text=True).stdout)["failures"] == 2
+    assert json.loads(ran(*limited).stdout)["failures"] == 2
     assert Path(tmp_path / "two/run.json").exists()
 
 
+@pytest.mark.slow  # trains for two tasks
 def test_a_cycle_over_several_tasks_teaches_each_in_its_own_form_and_gates_on_all(tmp_path):
     data = tmp_path / "gsm8k"
     data.mkdir()

@@ -475,6 +475,7 @@ def test_a_run_without_answers_says_how_to_get_them(tmp_path):
     assert "holds no recorded answers yet: errata import FILE" in done.stderr
 
 
+@pytest.mark.slow  # a whole cycle in processes of its own
 def test_a_target_is_trained_from_recorded_errors(tmp_path):
     """From the answers of one model to the gate's decision on another, without a word of the target in round 1's mine."""
     items = load_task("sums").examples("train", 12)
