@@ -14,7 +14,7 @@ from .compare import VANILLA, Comparison
 from .compared import IN, SWAPS, WEAK, build
 from .config import CycleConfig
 from .report.figures import cell, plain
-from .report.markup import Html, fold, page, prose, section, table
+from .report.markup import Html, fold, join, page, prose, section, table
 from .report.plots import Line, Point, around, intervals
 from .rundir import flatten, to_json, write_atomic
 
@@ -323,7 +323,7 @@ def _safe(value: str) -> str:
 
 def html(document: Mapping[str, Any]) -> str:
     """One page that loads nothing: the answer, plots of the averages and benchmarks, then the tables."""
-    parts = [Html("<div class=answer>{}</div>").format(Html("").join(Html("<p>{}</p>").format(answer) for answer in answers(document)))]
+    parts = [Html("<div class=answer>{}</div>").format(join(Html("<p>{}</p>").format(answer) for answer in answers(document)))]
     parts += [Html("<p>{}</p>").format(about(document)), Html("<p class=soft>Made by {} with Errata {}.</p>").format(*_made(document))]
     parts.append(section("Gains over vanilla, points", _gains(document), name="gains"))
     parts.append(section("Benchmarks after the last round", _plot(document), name="benchmarks"))

@@ -73,6 +73,9 @@ def rejection(of: str, error: Exception) -> Rejection:
 
 # ---- the engine
 
+NO_CHAT = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a reply raises whose JSON has a shape that its reader did not expect."""
+
 
 class Engine:
     """What stands between dspy.LM and the wire: `complete(Request) -> Response`, as DSPy asks of an engine. Thread-safe."""
@@ -142,14 +145,7 @@ class Engine:
                 message = lm15.Message.assistant([lm15.RefusalPart(error.message)])
                 return lm15.Response(None, request.model, message, "content_filter", lm15.Usage(input_tokens=0, output_tokens=0))
             raise
-        except (
-            TypeError,
-            ValueError,
-            LookupError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:  # JSON of a shape that its reader did not expect
+        except NO_CHAT as error:
             raise lm15.ProviderError(f"the reply is no chat completion: {error}") from None
 
     def _read(self, request: lm15.Request, response: lm15.Response) -> Answer:

@@ -134,7 +134,7 @@ def _read_state(path: Path) -> dict[str, dict[str, Any]]:
             not isinstance(signature, dict)
             or not isinstance(signature.get("instructions"), str)
             or not isinstance(signature.get("fields"), list)
-            or not all(isinstance(field, dict) and {"prefix", "description"} <= _texts(field) for field in signature["fields"])
+            or not all(isinstance(field, dict) and _has_texts(field) for field in signature["fields"])
             or not isinstance(one.get("demos"), list)
             or not one.keys() <= {"traces", "train", "demos", "signature", "lm"}
         ):
@@ -144,8 +144,8 @@ def _read_state(path: Path) -> dict[str, dict[str, Any]]:
     return state
 
 
-def _texts(field: dict[str, Any]) -> set[str]:
-    return {name for name, value in field.items() if isinstance(value, str)}
+def _has_texts(field: dict[str, Any]) -> bool:
+    return isinstance(field.get("prefix"), str) and isinstance(field.get("description"), str)
 
 
 def _is_demo(demo: Any, signature: Any) -> bool:

@@ -1,6 +1,7 @@
 """Are the computed answers of a run's rows right? Solves them again with the embedded world's own rules and prints the counts.
 
-    errata generate --task sums+lists+facts --set generate.rows=24000 --run runs/rows
+    errata generate --task sums+lists+facts --set items.train=900 --set items.dev=60 --set items.test=120 --set generate.failures=60 \\
+        --set generate.rows=24000 --set generate.probe=4 --run runs/rows
     python scripts/check_rows.py runs/rows
 
 The solver shares nothing with the instructor and its programs: it reads a question back by the wordings of `sums`, `lists` or `facts`, and

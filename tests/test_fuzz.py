@@ -22,6 +22,7 @@ from fake_run import fake_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai_server import OpenAIServer, Reply
+from test_sandbox_attacks import CALL, REPEAT
 
 from errata.programs import LearnFromContrast, LearnFromError
 from errata.programs.config import CycleConfig, GenerateSettings, InstructorSettings, fields, load_config, parse_override
@@ -427,19 +428,17 @@ EVIL = st.sampled_from(
 
 @a_tenth
 @given(st.dictionaries(EVIL, STATEMENTS, max_size=3), STATEMENTS, STATEMENTS, st.booleans())
-def test_no_program_of_the_grammar_harms_the_host_or_the_next_program(sandbox, place, methods, body, top, at_top):
+def test_no_program_of_the_grammar_harms_the_host_or_the_next_program(sandbox, methods, body, top, at_top):
     evil = "\n".join(f"    def {name}(self, *x):\n{within(within(one))}" for name, one in methods.items()) or "    pass"
     source = f"import builtins, json, os, sys\nx = 1\nclass Evil(Exception):\n{evil}\ndef f():\n{within(body)}\n    return 1\n"
     source += top if at_top else ""
     before = sorted(Path.cwd().iterdir()), Path("/tmp/left").exists()
-    run = sandbox.run(
-        source, "def main(program, payload):\n    for n in range(payload): yield program.f()", 3, Limits(seconds=0.3, memory_mb=64)
-    )
+    run = sandbox.run(source, REPEAT, 3, Limits(seconds=0.3, memory_mb=64))
     assert run.outcome == "ok" or run.rows == ()
     assert len(run.rows) <= 3 and len(run.stderr_tail) <= 2000 and len(run.error) <= 1000
     assert json.loads(json.dumps(run.rows, allow_nan=False).encode()) == list(run.rows)
     honest = "import json, random\ndef f(): return [json.loads('[1]'), random.random(), len('four')]"
-    after = sandbox.run(honest, "def main(program, payload): yield program.f()", 0, Limits(seconds=10, memory_mb=64))
+    after = sandbox.run(honest, CALL, 0, Limits(seconds=10, memory_mb=64))
     assert (after.outcome, after.rows) == ("ok", ([[1], 0.8444218515250481, 4],))
     assert (sorted(Path.cwd().iterdir()), Path("/tmp/left").exists()) == before
 

@@ -306,11 +306,14 @@ def test_a_cap_ends_it_with_exit_code_4_a_higher_one_goes_on_and_generate_and_cy
         assert sum("Vary the numbers, so that problems are distinct." in text for text in sent) == 3
         few = ["errors=all", "items.train=3", "items.dev=10", "items.test=10", "generate.rows=12", "train.steps=2", "train.batch_size=4"]
         whole = ["cycle", "--run", "whole", *flags[:2], *flags[7:], *(part for field in few for part in ("--set", field))]
+        before = len(server.seen)
         cycled = CliRunner().invoke(app, whole)
         assert cycled.exit_code == 0, cycled.output
         assert Path("whole/round-1/gate/manifest.json").exists()
         samples = Path("whole/round-1/assemble/samples.jsonl").read_text()
         assert samples.count("\n") >= 12
+        sent = [seen.body["messages"][0]["content"] for seen in server.seen[before:]]
+        assert sum("Vary the numbers, so that problems are distinct." in text for text in sent) == 3
         Path("better.json").write_bytes((tmp_path / "bad.json").read_bytes())
         other = CliRunner().invoke(app, ["generate", *flags])
         assert other.exit_code == 1 and "was made with generate.state_hash" in other.stderr
