@@ -202,8 +202,8 @@ def evaluate(
     with one_line_errors():
         one_of("split", split, ("train", "dev", "test"))
         with opened(config, flags | {f"items.{split}": limit}, set_, run, quiet, as_json, "mine") as loop:
-            from errata.programs.evaluate import by_skill, counts, share
             from errata.programs.report import measured, outcomes
+            from errata.programs.run.evaluate import by_skill, counts, share
 
             rows = loop.scores(loop.task, split, loop.config.target)
             shares = {name: share(group) for name, group in {"all": rows, **by_skill(rows)}.items()}
@@ -324,7 +324,7 @@ def compare(
 ) -> None:
     """Run strategies and controls at equal rows and steps over several seeds, and test the ones against the others."""
     with one_line_errors():
-        from errata.programs import compare as comparing
+        from errata.programs.studies import compare as comparing
 
         comparison = comparing.load(config, given({}, set_))
         out = out or Path("runs") / f"compare-{config.stem}"
@@ -332,8 +332,8 @@ def compare(
             document = comparing.foretell(comparison, out)
             emit(as_json, document, comparing.foretold(document))
             return
-        from errata.programs import compare_page as pages
-        from errata.programs.progress import teller
+        from errata.programs.run.progress import teller
+        from errata.programs.studies import compare_page as pages
 
         say = teller(quiet, as_json).say
         if not so_far:
@@ -362,8 +362,8 @@ def import_(
 ) -> None:
     """Take answers that a model has already given, judge them, and let `errata generate` and `errata cycle` go on from there."""
     with one_line_errors():
-        from errata.programs import recorded
         from errata.programs.report import outcomes
+        from errata.programs.steps import recorded
 
         if flags["task"] is None and config is None and not (run and (run / "run.json").exists()):
             usage("say what the answers answer, e.g. --task gsm8k, or --task gsm8k:PATH where the gold is in the task's own data")
@@ -397,7 +397,7 @@ def runs(
 ) -> None:
     """List runs: task, target, how far each came, what it gained at what cost, and how to go on."""
     with one_line_errors():
-        from errata.programs.runs import listed, told
+        from errata.programs.report.runs import listed, told
 
         found = listed(folder)
         emit(as_json, {"runs": found}, told(found) or f"no runs in {folder}; `errata cycle` begins one")
@@ -411,7 +411,7 @@ def trace(
 ) -> None:
     """Print the way from a training row to the error behind it, or from an item to the rows of its skill."""
     with one_line_errors():
-        from errata.programs.trace import Lineage, told
+        from errata.programs.report.trace import Lineage, told
 
         document = Lineage(run).trace(id_)
         emit(as_json, document, told(document))
@@ -445,12 +445,12 @@ def optimize(
 ) -> None:
     """Let an optimizer rewrite a strategy's prompts on recorded errors; keep the result when it teaches better on held-out ones."""
     with one_line_errors():
-        from errata.programs import optimize as optimizing
         from errata.programs.config import load_config, parse_override
         from errata.programs.cycle import Cycle
-        from errata.programs.improvement import markdown
-        from errata.programs.progress import teller
-        from errata.programs.rundir import read_config, slug
+        from errata.programs.run.directory import read_config, slug
+        from errata.programs.run.progress import teller
+        from errata.programs.studies import optimize as optimizing
+        from errata.programs.studies.improvement import markdown
 
         optimizing.check_place(out)
         base = load_config(config, given(flags, set_), None if config else read_config(sources[0]))
@@ -497,7 +497,7 @@ def prompt(
         if run is not None and not (run / "run.json").exists():
             usage(f"{run} is not a run directory: it has no run.json; leave --run out to see the prompt for a train item")
         loop = prepared(config, flags | {"generate.strategy": strategy, "generate.state": state}, set_, run, quiet=True)
-        from errata.programs import prompt as prompts
+        from errata.programs.strategies import rehearse as prompts
         from errata.tasks import member
 
         if run is None:
@@ -525,8 +525,8 @@ def export(
     with one_line_errors():
         if public and not push:
             usage("--public says how --push uploads: give --push OWNER/NAME, or leave it out")
-        from errata.programs.export import export as take_out
-        from errata.programs.progress import teller
+        from errata.programs.report.export import export as take_out
+        from errata.programs.run.progress import teller
 
         result = take_out(run, out, round_, merge, push, public, teller(quiet, as_json).say)
         what = {"full": "the whole model", "merged": "base and adapter merged", "adapter": "the adapter"}[result["form"]]
@@ -549,7 +549,7 @@ def init(
     """Write a config for a task and target in which every field is explained, to be edited and given to --config."""
     with one_line_errors():
         from errata.programs.config import commented, load_config
-        from errata.programs.rundir import write_atomic
+        from errata.programs.run.directory import write_atomic
         from errata.signatures.errors import TaskError
         from errata.tasks import load_task
 
@@ -633,20 +633,20 @@ def prepared(
 ) -> Any:
     """A Cycle for the config with the flags over it, not yet open: nothing is written."""
     from errata.programs.config import load_config
-    from errata.programs.rundir import read_config, slug
+    from errata.programs.run.directory import read_config, slug
     from errata.signatures.records import content_hash
 
     # a run directory that exists brings its own config; what is given must agree with it
     base = read_config(run) if run is not None and config is None and (run / "run.json").exists() else None
     loaded = load_config(config, dict.fromkeys(nulls or []) | given(flags, settings), base)
     if run is None:
-        from errata.programs.strategy import pinned
+        from errata.programs.strategies.strategy import pinned
 
         loaded = pinned(loaded)
         fixed = loaded.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
         run = Path("runs") / f"{slug(loaded.task)}-{slug(loaded.generate.strategy)}-{content_hash(fixed)[:6]}"
     from errata.programs.cycle import Cycle
-    from errata.programs.progress import teller
+    from errata.programs.run.progress import teller
 
     return Cycle(loaded, run, teller(quiet, as_json))
 

@@ -41,26 +41,26 @@ from ..tasks import Task, load_task, member, parts
 from ..trainers import open_target
 from ..trainers.settings import TargetSettings
 from ..trainers.tracking import Tracker
-from .agree import QUESTIONS, Agree, agreed
-from .assemble import Assembly, assemble, checked, draw_rows, draws, replay, replay_count, train_rows
-from .budget import weights
-from .checks import prove, row_checks, targeted
 from .config import CycleConfig, GateSettings
-from .contrast import with_contrasts
-from .evaluate import counts, evaluate
-from .gate import decide
-from .instructor import Calls, calling, instructed_by, open_instructor
-from .interpreter import interpreting
-from .kinds import example_of, kind_of, sample_of
-from .ledger import Budget, Estimate, Ledger, estimate
-from .library import retired, standings
-from .offline import EMBEDDED
-from .progress import Plain
-from .rundir import STEPS, RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
-from .strategies import load_strategy
-from .strategy import pinned
-from .style import styles
-from .words import Words
+from .instructor.chat import Calls, calling, instructed_by, open_instructor
+from .instructor.interpreter import interpreting
+from .instructor.offline import EMBEDDED
+from .run.directory import STEPS, RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
+from .run.evaluate import counts, evaluate
+from .run.ledger import Budget, Estimate, Ledger, estimate
+from .run.progress import Plain
+from .samples.checks import prove, row_checks, targeted
+from .samples.kinds import example_of, kind_of, sample_of
+from .samples.style import styles
+from .steps.agree import QUESTIONS, Agree, agreed
+from .steps.allocation import weights
+from .steps.assemble import Assembly, assemble, checked, draw_rows, draws, replay, replay_count, train_rows
+from .steps.gate import decide
+from .steps.library import retired, standings
+from .steps.words import Words
+from .strategies.contrast import with_contrasts
+from .strategies.named import load_strategy
+from .strategies.strategy import pinned
 
 T = TypeVar("T")
 PROBE_SEED = -2

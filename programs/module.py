@@ -6,7 +6,7 @@
 
 The task judges; a DSPy metric judges through a task whose verdict it is (`jsonl:PATH` with table.verdict `module:function`). `trainset` and
 `metric` hand a task to DSPy's optimizers.
-What is not here: the LM itself and its training (errata.trainers.provider), answers of a bare target (errata.programs.evaluate).
+What is not here: the LM itself and its training (errata.trainers.provider), answers of a bare target (errata.programs.run.evaluate).
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -23,7 +23,7 @@ from ..signatures.records import Attempt, Example, Verdict
 from ..tasks import Task
 from ..trainers.provider import weights_of
 from .cycle import Cycle
-from .evaluate import counts
+from .run.evaluate import counts
 
 FAULTS = 10
 """Items on which a module may raise, which are unjudged then; one more is raised to the caller."""

@@ -26,8 +26,8 @@ from pathlib import Path
 import dspy
 
 from errata.programs.config import InstructorSettings
-from errata.programs.instructor import instructed_by, open_instructor
-from errata.programs.ledger import Ledger
+from errata.programs.instructor.chat import instructed_by, open_instructor
+from errata.programs.run.ledger import Ledger
 
 SERVER = Path(__file__).parents[1] / "tests/openai_server.py"
 ANSWER = ["[[ ## answer ## ]]", "blue", "", "[[ ## completed ## ]]"]

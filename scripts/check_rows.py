@@ -16,7 +16,7 @@ from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
-from errata.programs.rundir import Stage
+from errata.programs.run.directory import Stage
 from errata.signatures.records import Sample, Taught
 from errata.tasks import facts, lists, sums
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from errata.programs.config import load_config
 from errata.programs.cycle import Cycle
-from errata.programs.evaluate import counts, share
 from errata.programs.report import percent, write
-from errata.programs.rundir import Stage
+from errata.programs.run.directory import Stage
+from errata.programs.run.evaluate import counts, share
 from errata.signatures.records import Attempt, Failure, Sample, Taught
 from errata.tasks import load_task
 

@@ -11,8 +11,8 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-from errata.programs.compare import DONE
-from errata.programs.rundir import Stage
+from errata.programs.run.directory import Stage
+from errata.programs.studies.compare import DONE
 from errata.signatures.records import Attempt, Example
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
-from errata.programs.lessons import own
-from errata.programs.search import search
-from errata.programs.words import ask
+from errata.programs.steps.lessons import own
+from errata.programs.steps.search import search
+from errata.programs.steps.words import ask
 from errata.signatures.records import Example, Tries
 from errata.tasks import Task, load_task
 from errata.tasks.sums import WEAK

@@ -2,7 +2,8 @@
 
     python scripts/gsm8k_coverage.py PATH/train.jsonl [--limit N] [--page docs/evidence/gsm8k_coverage.md] [--jobs N]
 
-Each row is taken as an error with an empty response: the instructor writes a program, and the model-free checks of errata.programs.checks
+Each row is taken as an error with an empty response: the instructor writes a program, and the model-free checks of
+errata.programs.samples.checks
 judge it in the sandbox, as they do in a cycle. Prints the share that passes, refusals by reason, and the share of drawn rows that the
 check `distinct` keeps. Takes about four minutes for 1000 rows on one core. With --recorded FILE (GSM8K's published example model
 solutions) it also says how many programs for real wrong responses carry `wrong`.
@@ -17,11 +18,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from errata.programs.checks import DRAWS, Distinct, good, prove
-from errata.programs.contract import run_program, samples
-from errata.programs.offline.diagnose import diagnose
-from errata.programs.offline.reading import Unreadable
-from errata.programs.offline.writing import write
+from errata.programs.instructor.offline.diagnose import diagnose
+from errata.programs.instructor.offline.reading import Unreadable
+from errata.programs.instructor.offline.writing import write
+from errata.programs.samples.checks import DRAWS, Distinct, good, prove
+from errata.programs.samples.harness import run_program, samples
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Attempt, Failure, SampleProgram
 from errata.tasks import load_task, number

@@ -17,7 +17,7 @@ import dspy
 from wording import BAD, ORDERS, Both, asked_for
 
 from errata.programs import Cycle, LearnFromError, load_config
-from errata.programs.optimize import Optimization, OptimizeSettings
+from errata.programs.studies.optimize import Optimization, OptimizeSettings
 
 PLAN = ["gepa=60", "mipro=145", "simba=300", "bootstrap=60", "dspy:COPRO=60"]
 

@@ -15,7 +15,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from errata.programs.rundir import Stage
+from errata.programs.run.directory import Stage
 from errata.signatures.records import Attempt, Failure, Sample, Taught
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "evidence" / "recorded_mistral.md"

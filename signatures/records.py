@@ -171,7 +171,7 @@ class SampleProgram(Record):
     attempt: int = 0
     """0 for the first writing, n for the nth repair."""
     kind: Literal["number", "choice", "code"] = Field(default="number", exclude_if=lambda kind: kind == "number")
-    """Whose contract it keeps (errata.programs.kinds)."""
+    """Whose contract it keeps (errata.programs.samples.kinds)."""
     task: str = Field(default="", exclude_if=lambda name: not name)
     """Name of the task whose errors it was written for."""
     parents: tuple[str, ...] = Field(default=(), exclude_if=lambda ids: not ids)
@@ -216,7 +216,7 @@ class Sample(Record):
     task: str = Field(default="", exclude_if=lambda name: not name)
     """Its program's, or its item's."""
     item: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Id of the task's own item that this row is, where no program made it (errata.programs.controls)."""
+    """Id of the task's own item that this row is, where no program made it (errata.programs.strategies.controls)."""
     asserted: bool = Field(default=False, exclude_if=lambda value: not value)
     """The answer rests on a fact that the instructor asserts, which running the program does not prove."""
     agreed: bool = Field(default=False, exclude_if=lambda value: not value)
@@ -226,7 +226,7 @@ class Sample(Record):
     own: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """The target's own right answer, which is trained on in place of the worked solution."""
     lesson: Literal["worked", "correction", "hint"] = Field(default="worked", exclude_if=lambda value: value == "worked")
-    """What the row teaches with (errata.programs.lessons)."""
+    """What the row teaches with (errata.programs.steps.lessons)."""
     mistake: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """Correction only: the wrong answer that is shown."""
     correction: str | None = Field(default=None, exclude_if=lambda value: value is None)

@@ -1,10 +1,11 @@
 """The DSPy signatures of the instructor: diagnose an error, write a sample-generation program, repair it.
 
 A signature's docstring is the instruction that the instructor reads, and what prompt optimizers rewrite. Extend one by
-subclassing it. The contract of a program is told once for each kind of task, in `CONTRACTS`, and kept by `errata.programs.kinds` and
-`errata.programs.checks`.
+subclassing it. The contract of a program is told once for each kind of task, in `CONTRACTS`, and kept by `errata.programs.samples.kinds`
+and
+`errata.programs.samples.checks`.
 
-What is not here: calling (errata.programs.diagnose, errata.programs.write) and checking what comes back.
+What is not here: calling (errata.programs.strategies.diagnose, errata.programs.strategies.write) and checking what comes back.
 """
 
 from typing import Literal

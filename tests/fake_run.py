@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from errata.programs.config import load_config
-from errata.programs.evaluate import counts
-from errata.programs.gate import paired
-from errata.programs.ledger import Answer, Ledger
-from errata.programs.rundir import Stage, slug, to_json
+from errata.programs.run.directory import Stage, slug, to_json
+from errata.programs.run.evaluate import counts
+from errata.programs.run.ledger import Answer, Ledger
+from errata.programs.steps.gate import paired
 from errata.signatures.records import (
     Attempt,
     Diagnosis,

@@ -17,7 +17,7 @@ from errata.cli import app
 from errata.programs import report
 from errata.programs.config import load_config
 from errata.programs.cycle import Cycle
-from errata.programs.rundir import RunDir
+from errata.programs.run.directory import RunDir
 from errata.signatures.records import GateDecision, Sample, Taught
 from errata.tasks import load_task
 

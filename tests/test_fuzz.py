@@ -4,7 +4,7 @@
 
 A tenth of them where each needs a server, the sandbox or DSPy. The slow suite runs 110,000. Files are made of JSON of any shape under the
 names that readers look for, of whole files that were cut, flipped or filled with noise, and of bare bytes; programs by a grammar of what
-Python can do to its host. Attacks that were thought of are in test_sandbox_attacks.py.
+Python can do to its host. Attacks that were thought of are in sandbox/test_attacks.py.
 """
 
 import json
@@ -19,17 +19,17 @@ import pytest
 import yaml
 from dspy.lm15 import Message, Response, TextPart, Usage
 from fake_run import fake_run
+from harnesses import CALL, REPEAT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai_server import OpenAIServer, Reply
-from test_sandbox_attacks import CALL, REPEAT
 
 from errata.programs import LearnFromContrast, LearnFromError
 from errata.programs.config import CycleConfig, GenerateSettings, InstructorSettings, fields, load_config, parse_override
-from errata.programs.instructor import Patience, instructed_by, open_instructor
-from errata.programs.rundir import RunDir, Stage, read_config, read_json
-from errata.programs.runs import listed
-from errata.programs.strategies import load_strategy
+from errata.programs.instructor.chat import Patience, instructed_by, open_instructor
+from errata.programs.report.runs import listed
+from errata.programs.run.directory import RunDir, Stage, read_config, read_json
+from errata.programs.strategies.named import load_strategy
 from errata.sandbox import Limits
 from errata.signatures.errors import ErrataError
 from errata.signatures.records import Attempt, Example, Failure, GateDecision, Rejection, Sample, Taught, TrainRow, Verdict
@@ -222,7 +222,7 @@ KINDS_OF_ROWS = {
 
 def read_all(run):
     """Everything that readers of a run directory take from it."""
-    from errata.programs.ledger import read_ledger
+    from errata.programs.run.ledger import read_ledger
 
     config = read_config(run)
     with RunDir(run, config):

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from errata.cli import app
 from errata.programs import LearnFromError
 from errata.programs.config import InstructorSettings, load_config, parse_override
-from errata.programs.instructor import Patience, open_instructor
-from errata.programs.ledger import FILE, Ledger
-from errata.programs.rundir import Stage
+from errata.programs.instructor.chat import Patience, open_instructor
+from errata.programs.run.directory import Stage
+from errata.programs.run.ledger import FILE, Ledger
 from errata.signatures.errors import ErrataError, TaskError, UsageError
 from errata.signatures.records import Attempt, Diagnosis, Example, SampleProgram, Verdict, whole
 from errata.tasks import load_task

@@ -8,8 +8,8 @@ from dspy import lm15
 from dspy.utils import DummyLM
 
 from errata.programs import Cycle, Plain, answers, load_config, mine_module, target_lm
-from errata.programs.evaluate import attempts
 from errata.programs.module import FAULTS, metric, trainset
+from errata.programs.run.evaluate import attempts
 from errata.signatures.errors import TargetError, UsageError
 from errata.tasks import load_task
 from errata.trainers.provider import TargetEngine

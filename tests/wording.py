@@ -23,7 +23,7 @@ import dspy
 from dspy.lm15 import Config, Message, Request, Response, TextPart, Usage
 from openai_server import Reply
 
-from errata.programs.offline.engine import OfflineEngine
+from errata.programs.instructor.offline.engine import OfflineEngine
 
 BAD = "Write a program."
 """An instruction that asks for nothing."""

@@ -1,6 +1,6 @@
 """Writes the weights of a target into a folder of their own: a whole model, or the adapter alone.
 
-What is not here: which weights, the model card, and the move of the finished folder to its place (errata.programs.export).
+What is not here: which weights, the model card, and the move of the finished folder to its place (errata.programs.report.export).
 """
 
 import json

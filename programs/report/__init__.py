@@ -7,7 +7,7 @@
 from pathlib import Path
 from typing import Any
 
-from ..rundir import to_json, write_atomic
+from ..run.directory import to_json, write_atomic
 from .document import build, compare
 from .figures import outcomes, percent, points
 from .markdown import markdown

@@ -1,7 +1,7 @@
 """What a run achieved, as one JSON-able document: report.json, from which the terminal's table, report.md and the page are written.
 
 Everything is read from the run directory; nothing is computed by a model here, and what was not measured is None or absent. Comparisons
-are paired over the same items, with 95 % intervals (Wilson for shares, errata.programs.gate for differences).
+are paired over the same items, with 95 % intervals (Wilson for shares, errata.programs.steps.gate for differences).
 """
 
 from collections import Counter
@@ -12,13 +12,13 @@ from typing import Any
 
 from ...signatures.errors import RunError
 from ...signatures.records import Attempt, GateDecision, Rejection, Sample, Standing, Taught
-from .. import library, words
 from ..config import CycleConfig
 from ..cycle import asserted, proven, tally
-from ..evaluate import by_skill, counts, share
-from ..gate import paired
-from ..ledger import read_ledger
-from ..rundir import Stage, read_config, read_json
+from ..run.directory import Stage, read_config, read_json
+from ..run.evaluate import by_skill, counts, share
+from ..run.ledger import read_ledger
+from ..steps import library, words
+from ..steps.gate import paired
 from .figures import answer
 
 COMPUTED = "agreed: rows whose answer a program computes were not solved a second time by a model; each program's anchor stands for them"

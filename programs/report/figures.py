@@ -32,7 +32,7 @@ def cell(value: object) -> str:
 
 
 def percent(row: Mapping[str, Any]) -> str:
-    """A share with its interval, as `errata.programs.evaluate.share` gives them."""
+    """A share with its interval, as `errata.programs.run.evaluate.share` gives them."""
     if row["items"] == row["unjudged"]:
         return "-"
     return f"{100 * row['share']:.1f} [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
@@ -44,7 +44,8 @@ def points(row: Mapping[str, Any]) -> str:
 
 
 def sure(change: Mapping[str, Any]) -> str:
-    """What a paired comparison (errata.programs.gate.paired) says: `better` or `worse` where the interval leaves 0 out and the exact test
+    """What a paired comparison (errata.programs.steps.gate.paired) says: `better` or `worse` where the interval leaves 0 out and the
+    exact test
     agrees, `same` where no difference is sure, `none` where no pair was judged."""
     if not change["pairs"]:
         return "none"
@@ -63,7 +64,7 @@ def before_after(row: Mapping[str, Any], name: str) -> str:
 
 
 def outcomes(row: Mapping[str, Any]) -> str:
-    """Counts as `errata.programs.evaluate.counts` gives them, in words."""
+    """Counts as `errata.programs.run.evaluate.counts` gives them, in words."""
     return (
         f"{row['right']} right, {row['wrong']} wrong (of these {row['no_answer']} without a readable answer, "
         f"{row['cut']} cut at the token limit), {row['unjudged']} unjudged"
@@ -81,14 +82,14 @@ def many(count: int, thing: str) -> str:
 
 
 def styles(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Words and steps of rows beside those of what they come from (errata.programs.style), in words."""
+    """Words and steps of rows beside those of what they come from (errata.programs.samples.style), in words."""
     names = {"rows": "rows", "errors": "the errors' references", "solved": "the target's right answers"}
     told = [f"{names[name]} {one['words']:g} words, {one['steps']:g} steps" for name, one in found.items() if one["texts"]]
     return "; ".join(told) or "none"
 
 
 def own_words(found: Mapping[str, int]) -> str:
-    """Whose words the rows are in, and which lessons they teach (errata.programs.words), in words."""
+    """Whose words the rows are in, and which lessons they teach (errata.programs.steps.words), in words."""
     asked = (
         f" ({found['right']} of {found['questions']} questions solved at least once in {found['tokens']:,} tokens)"
         if "tokens" in found
@@ -101,7 +102,7 @@ def own_words(found: Mapping[str, int]) -> str:
 
 
 def library(found: Mapping[str, Any]) -> str:
-    """How the programs of all rounds stand (errata.programs.library), in words."""
+    """How the programs of all rounds stand (errata.programs.steps.library), in words."""
     hits = f"the target fails {found['failed']} of {found['probed']} probe rows; " if found["probed"] else ""
     return f"{many(found['programs'], 'program')}; {hits}{found['kept']} of {found['drawn']} drawn rows kept; {found['retired']} retire"
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...signatures.records import Attempt, Sample, Taught
-from ..kinds import asked
-from ..trace import Lineage
+from ..samples.kinds import asked
 from .figures import before_after, chance, failed, library, many, outcomes, own_words, percent, points, stages, styles, sure, tally
 from .markup import NOTHING, Html, clip, facts, fold, join, page, prose, python, section, table, toned
 from .plots import Bar, Line, Point, Stop, balance, bars, course, courses, intervals
+from .trace import Lineage
 
 LESSONS, ROWS, ITEMS, PAGE = 3, 2, 3, 60
 """Most lessons, rows of each and items of a kind that are shown of a skill, and most lessons of a page: a page stays small enough to be
@@ -74,7 +74,7 @@ def comparison(rows: Mapping[str, Mapping[str, Any]], first: str, name: Any = la
 
 
 def point(row: Mapping[str, Any]) -> Point | None:
-    """A mark of a share as errata.programs.evaluate.share gives it; None where nothing was judged."""
+    """A mark of a share as errata.programs.run.evaluate.share gives it; None where nothing was judged."""
     return None if row["share"] is None else Point(row["share"], row["low"], row["high"], percent(row))
 
 

@@ -30,7 +30,7 @@ def table(report: Mapping[str, Any]) -> str:
 
 
 def measured(shares: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Lines of a table of one evaluation: its rows by name, as `errata.programs.evaluate.share` gives them."""
+    """Lines of a table of one evaluation: its rows by name, as `errata.programs.run.evaluate.share` gives them."""
     names = ("items", "no_answer", "cut", "unjudged")
     head = ["", "% right", *(name.replace("_", " ") for name in names)]
     return aligned([head, *([label, percent(row), *(row[name] for name in names)] for label, row in shares.items())])

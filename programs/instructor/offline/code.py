@@ -1,0 +1,499 @@
+"""Diagnoses and sample programs for small functions over a list: chains of the primitives of errata.tasks.lists.
+
+The reference's code is read as a chain, and the target's as another; the difference is the diagnosis (a step left out, steps in another
+order, another step, another constant, no Python), and `wrong` makes the same mistake on new chains. A program draws chains of the same
+kinds of steps anew. What is not here: reading (errata.programs.instructor.offline.functions), and functions that are no such chain,
+which are refused.
+"""
+
+import ast
+import builtins
+import inspect
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from ....tasks import code as python
+from ....tasks import lists
+from ....tasks.lists import PRIMITIVES, Step
+from .diagnose import Finding
+from .functions import Chain, Telling, chain_of, telling_of, wordings
+from .reading import Unreadable
+
+SPLIT = "\n\nIt must pass:\n"
+"""Between the reference's code and its tests."""
+_TEACH = "Vary the steps within their kinds, the constants and the names; keep the kinds of the steps and their order."
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question that asks for a chain."""
+
+    question: str
+    chain: Chain
+    over: str
+    """`numbers` or `words`."""
+    telling: Telling | None
+    """How the question's words tell it; None where they are other words than those of errata.tasks.lists."""
+    calls: tuple[list[Any], ...]
+    """The lists that its tests call it with."""
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------------
+
+
+def is_code(question: str, reference: str) -> bool:
+    """Whether an error is one of code, by what the instructor is shown."""
+    shown = "It must pass these tests:" in question or "\ndef " in f"\n{question}"
+    return shown or SPLIT.strip() in reference or telling_of(question) is not None
+
+
+def problem_of(question: str, reference: str) -> Problem:
+    """Raises Unreadable when the reference is no chain of known steps over one list of numbers or of words."""
+    answer, _, test = reference.partition(SPLIT)
+    telling = telling_of(question)
+    calls = _calls(test)
+    values = [value for given in calls for value in given]
+    if not test and telling:
+        over = _over(telling.steps)
+    elif values and all(isinstance(value, str) and value for value in values):
+        over = "words"
+    elif values and all(type(value) in (int, float) for value in values):
+        over = "numbers"
+    else:
+        raise Unreadable("no function of one list: the embedded instructor teaches chains of steps over a list of numbers or of words")
+    entry = _entry(test, answer) if test else ""
+    if answer.strip() == "(hidden)" and telling:
+        named = re.search(r"\b(\w+)\((\w+)\)", telling.head) or re.search(r"(\w+) for a list (\w+)", telling.head)
+        if not named:
+            raise Unreadable("the question names no function")
+        return Problem(question, Chain(named[1], named[2], telling.steps), over, telling, calls)
+    if not answer.strip():
+        raise Unreadable("no reference code: the embedded instructor reads what a function must do from one")
+    chain = chain_of(answer, entry or _first(answer), over)
+    if not chain.steps:
+        raise Unreadable("the function hands its list back as it is")
+    if telling and _code(telling.steps) == _code(chain.steps):
+        chain = Chain(chain.name, chain.source, telling.steps)
+    return Problem(question, chain, over, telling, calls)
+
+
+def _over(steps: tuple[Step, ...]) -> str:
+    kinds = {PRIMITIVES[name].over for name, _ in steps}
+    return "words" if "words" in kinds else "numbers"
+
+
+def _first(source: str) -> str:
+    tree = python.parse(source)
+    return next((node.name for node in tree.body if isinstance(node, ast.FunctionDef)), "") if tree else ""
+
+
+def _entry(test: str, answer: str) -> str:
+    """The function that the answer defines and the test calls, or its only one."""
+    tree = python.parse(answer)
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)] if tree else []
+    return next((name for name in names if re.search(rf"\b{name}\(", test)), names[0] if names else "")
+
+
+def _calls(test: str) -> tuple[list[Any], ...]:
+    """The literal lists that a test calls a function of one argument with."""
+    tree = python.parse(test)
+    found = []
+    for node in ast.walk(tree) if tree else ():
+        match node:
+            case ast.Call(func=ast.Name(), args=[ast.List() as given], keywords=[]):
+                try:
+                    value = ast.literal_eval(given)
+                except ValueError:
+                    continue
+                if value not in found:
+                    found.append(value)
+    return tuple(found)
+
+
+# ---- diagnosis -------------------------------------------------------------------------------------------------------------
+
+
+def phrase(step: Step) -> str:
+    name, constant = step
+    return PRIMITIVES[name].wordings[0].format(k=constant)
+
+
+def skill_of(problem: Problem) -> str:
+    """Label of what a chain asks for: the kinds of its steps, in order."""
+    kinds = ", then ".join(PRIMITIVES[name].kind for name, _ in problem.chain.steps)
+    return f"list of {problem.over}: {kinds}"
+
+
+def diagnose(question: str, reference: str, response: str) -> Finding:
+    """Verdict, skill and misconception of one wrong response. Never raises: what cannot be read is said to be so."""
+    try:
+        problem = problem_of(question, reference)
+    except Unreadable as reason:
+        text = f"It cannot be told where it departs: {reason}."
+        return Finding("error", "write a function", text, _line(response), "Nothing that is known here.")
+    skill, told = skill_of(problem), problem.telling
+    if told and _code(told.steps) != _code(problem.chain.steps) and _over(told.steps) == problem.over:
+        text = f"The reference does not do what is asked: {_code(problem.chain.steps)} is not: {_then(told.steps)}."
+        return Finding("reference_wrong", skill, text, _code(problem.chain.steps), "Nothing: the item itself is at fault.")
+    text, evidence = _departure(problem, response)
+    return Finding("error", skill, text, evidence, _TEACH)
+
+
+def _code(steps: tuple[Step, ...]) -> str:
+    return lists.expression(steps, "xs")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:160] or "(empty)"
+
+
+def given_of(problem: Problem, response: str) -> Chain:
+    """The chain that a response computes. Raises Unreadable."""
+    item = python.Item("", problem.chain.name, "")
+    source = python.extract(item, response)
+    if source is None:
+        raise Unreadable("There is no code in it: the whole function is missing")
+    chain = chain_of(source, problem.chain.name, problem.over)
+    alike = {_code((step,)): step for step in problem.chain.steps}
+    return Chain(chain.name, chain.source, tuple(alike.get(_code((step,)), step) for step in chain.steps))
+
+
+def _departure(problem: Problem, response: str) -> tuple[str, str]:
+    """(where the response departs, its words there)."""
+    if not response.strip():
+        return "There is no answer: the whole function is missing.", "(empty)"
+    item = python.Item("", problem.chain.name, "")
+    source = python.extract(item, response)
+    if source is None:
+        return "There is no code in it: the whole function is missing.", _line(response)
+    tree = python.parse(source)
+    if tree is None:
+        return f"Its code is no Python: {_fault(source)}.", _line(source)
+    if not python.defines(tree, problem.chain.name):
+        return f"It defines no function {problem.chain.name!r}, which is what is asked for.", _line(source)
+    unknown = _unknown(tree)
+    if unknown:
+        return f"It uses the name {unknown!r}, which nothing defines: the list is called {problem.chain.source!r}.", _line(source)
+    try:
+        given = given_of(problem, response)
+    except Unreadable as reason:
+        return f"It does something else than the chain of steps that is asked for: {reason}.", _line(source)
+    return _difference(problem.chain.steps, given.steps), _line(source.rpartition("return ")[2])
+
+
+def _fault(source: str) -> str:
+    try:
+        ast.parse(source)
+    except SyntaxError as error:
+        line = (error.text or "").strip()[:80]
+        return f"{error.msg} in {line!r}" if line else str(error.msg)
+    except ValueError as error:
+        return str(error)
+    return "it cannot be read"
+
+
+def _unknown(tree: ast.Module) -> str | None:
+    """The first name that is read and never bound."""
+    nodes = list(ast.walk(tree))
+    bound = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    bound |= {node.arg for node in nodes if isinstance(node, ast.arg)} | {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    bound |= {alias.asname or alias.name for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names}
+    read = (node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+    return next((name for name in read if name not in bound and not hasattr(builtins, name)), None)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """The one mistake that makes a chain another."""
+
+    kind: str
+    """`missing`, `order`, `constant`, `other`, or `several`."""
+    at: int = 0
+    order: tuple[int, ...] = ()
+    by: int = 0
+    """What is added to the constant."""
+    step: Step = ("", None)
+    """What stands in its place."""
+
+
+def edit_of(right: tuple[Step, ...], given: tuple[Step, ...]) -> Edit:
+    for i in range(len(right)):
+        if right[:i] + right[i + 1 :] == given:
+            return Edit("missing", i)
+    if len(right) == len(given) and Counter(right) == Counter(given):
+        left = list(range(len(right)))
+        order = []
+        for step in given:
+            place = next(i for i in left if right[i] == step)
+            left.remove(place)
+            order.append(place)
+        return Edit("order", order=tuple(order))
+    apart = [i for i, pair in enumerate(zip(right, given, strict=False)) if pair[0] != pair[1]]
+    if len(right) == len(given) and len(apart) == 1:
+        (name, constant), (other, instead) = right[apart[0]], given[apart[0]]
+        if name == other and isinstance(constant, int) and isinstance(instead, int):
+            return Edit("constant", apart[0], by=instead - constant)
+        return Edit("other", apart[0], step=(other, instead))
+    return Edit("several", apart[0] if apart else min(len(right), len(given)))
+
+
+def _then(steps: tuple[Step, ...]) -> str:
+    return ", then ".join(map(phrase, steps))
+
+
+def _difference(right: tuple[Step, ...], given: tuple[Step, ...]) -> str:
+    edit = edit_of(right, given)
+    if edit.kind == "missing":
+        return f'A step is missing: it leaves out "{phrase(right[edit.at])}".'
+    if edit.kind == "order":
+        return f'The steps are right, but in the wrong order: it does "{_then(given)}".'
+    if edit.kind == "constant":
+        return f'The wrong constant: it does "{phrase(given[edit.at])}" where "{phrase(right[edit.at])}" is asked.'
+    if edit.kind == "other":
+        return f'The wrong step: it does "{phrase(given[edit.at])}" where "{phrase(right[edit.at])}" is asked.'
+    if right == given:
+        return "Its steps are those of the reference; what is wrong cannot be told from its code."
+    wanted = f'"{phrase(right[edit.at])}"' if edit.at < len(right) else "nothing more"
+    done = f'"{phrase(given[edit.at])}"' if edit.at < len(given) else "nothing more"
+    return f"It departs at step {edit.at + 1}: it does {done} where {wanted} is asked, and other steps differ too."
+
+
+def boundary(question: str, reference: str, solved: str) -> str:
+    """What the failed chain has that the solved neighbours' chains lack; one sentence."""
+    try:
+        mine = problem_of(question, reference).chain.steps
+    except Unreadable:
+        return "The functions of the solved questions cannot be compared with this one."
+    shapes = []
+    for part in re.split(r"(?m)^Question: ", solved):
+        if told := telling_of(part.partition("\nResponse:")[0].strip()):
+            shapes.append([PRIMITIVES[name].kind for name, _ in told.steps])
+    if not shapes:
+        return "The functions of the solved questions cannot be compared with this one."
+    shape = [PRIMITIVES[name].kind for name, _ in mine]
+    new = [kind for kind in dict.fromkeys(shape) if not any(kind in other for other in shapes)]
+    known = " or ".join(sorted({"to " + ", then to ".join(other) for other in shapes}))
+    if new:
+        return f"It solves chains {known}, none of which has a step to {new[0]}; this one needs it."
+    if len(shape) > max(map(len, shapes)):
+        return f"It solves chains of up to {max(map(len, shapes))} steps; this one has {len(shape)}."
+    return f"It solves chains {known}; this one asks to {', then to '.join(shape)}."
+
+
+# ---- program ---------------------------------------------------------------------------------------------------------------
+
+_PROGRAM = '''"""Practice for: {skill}. Chains of the same kinds of steps are drawn anew, and the code is written from the chain."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+Primitive = namedtuple("Primitive", "kind code wordings constants")
+PRIMITIVES = {{
+{primitives}
+}}
+SHAPE = {shape!r}
+OWN = {own!r}  # the primitives of the original
+OVER = {over!r}
+HEAD, JOINT, END = {head!r}, {joint!r}, {end!r}
+FUNCTIONS = {functions!r}
+LISTS = {names!r}
+WORDS = {words!r}
+
+
+{expression}
+
+{loop}
+
+{values}
+
+{word}
+
+def pick(kind, rng, level):
+    """A step of a kind: often the original's own primitive, with a constant of its range, smaller at low levels, larger at 4 and 5."""
+    names = [name for name in PRIMITIVES if PRIMITIVES[name].kind == kind]
+    own = [name for name in names if name in OWN]
+    name = rng.choice(own if own and rng.random() < 0.3 else names)
+    constants = PRIMITIVES[name].constants
+    if not isinstance(constants, tuple):
+        return [name, rng.choice(constants) if constants else None]
+    low, high = constants
+    ends = {{1: (low, (low + high) // 2), 2: (low, (low + 2 * high) // 3), 5: (low, high + high // 2)}}
+    return [name, rng.randint(*ends.get(level, (low, high)))]
+
+
+def outcome(function, values):
+    try:
+        return function(values)
+    except (TypeError, AttributeError, IndexError):
+        return None
+
+
+def telling(steps, lists, careful):
+    """Whether the chain fails on no list, and every step matters on some{and_mistake}."""
+    chains = [steps[:i] + steps[i + 1:] for i in range(len(steps))]{more_chains}
+    right, *others = eval("[" + ", ".join(f"lambda xs: {{expression(chain, 'xs')}}" for chain in [steps, *chains]) + "]")
+    wanted = [outcome(right, values) for values in lists]
+    return None not in wanted and all(any(outcome(other, values) != found for values, found in zip(lists, wanted)) for other in others)
+
+
+def draw(rng, level):
+    for attempt in range(100):
+        shape = list(SHAPE)
+        if level == 1 and len(shape) > 2:
+            del shape[rng.randrange(len(shape))]
+        elif level == 5 and len(shape) < 4:
+            more = [kind for kind in ("cut", "order") if kind != shape[-1]]
+            shape = [*shape, rng.choice(more)] if shape[-1] != "fold" else ["cut", *shape]
+        steps = [pick(kind, rng, level) for kind in shape]
+        lists = [a_list(steps, OVER, rng) for _ in range(4)] + [[]]
+        if telling(steps, lists, attempt < 50):
+            words = [rng.choice({styles}) % len(PRIMITIVES[name].wordings) for name, _ in steps]
+            return {{"name": rng.choice(FUNCTIONS), "source": rng.choice(LISTS), "steps": steps, "words": words, "lists": lists}}
+    raise ValueError("no chain was found whose every step matters")
+
+
+def function(steps, name, source):
+    return f"def {{name}}({{source}}):\\n    return {{expression(steps, source)}}"
+
+
+def make(name, source, steps, words, lists{more}):
+    phrases = [PRIMITIVES[step].wordings[word].format(k=k) for (step, k), word in zip(steps, words)]
+    return {{
+        "question": {question},
+        "entry_point": name,
+        "answer": function(steps, name, source),
+        "calls": [repr(values) for values in lists],
+        "examples": {examples},
+    }}
+{wrong}
+
+ANCHORS = {{{failure!r}: {anchor!r}}}
+'''
+
+_WRONG = '''
+
+def mistaken(steps):
+    """{says}"""
+    if [PRIMITIVES[step].kind for step, _ in steps] != list(SHAPE){unless}:
+        return None
+    return {edited}
+
+
+def wrong(name, source, steps, words, lists{more}):
+    chain = mistaken(steps)
+    return None if chain is None else function(chain, name, source)
+'''
+
+
+def write(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool = False) -> str:
+    """The program's source. `careful`: without `wrong`. Raises Unreadable with the reason why no honest program is known."""
+    problem = problem_of(question, reference)
+    told, steps = problem.telling, problem.chain.steps
+    if told and _code(told.steps) != _code(steps):
+        raise Unreadable("the reference does not do what the question asks")
+    shape = tuple(PRIMITIVES[name].kind for name, _ in steps)
+    if any(kind == "fold" for kind in shape[:-1]):
+        raise Unreadable("a step behind one that ends in a single value is beyond the embedded instructor")
+    if len(problem.calls) < 3:
+        raise Unreadable("its tests call it with fewer than three lists that can be read")
+    table = {
+        name: primitive
+        for name, primitive in PRIMITIVES.items()
+        if primitive.over in (problem.over, "any") and primitive.kind in {*shape, "cut", "order"}
+    }
+    words = list(told.words) if told else [0 for _ in steps]
+    anchor: dict[str, Any] = {
+        "name": problem.chain.name,
+        "source": problem.chain.source,
+        "steps": [list(step) for step in steps],
+        "words": words,
+        "lists": list(problem.calls),
+    }
+    head, joint, end = _form(problem)
+    own = _own_words(problem)
+    if own is not None:
+        anchor["told"] = own
+    others = any(word == len(PRIMITIVES[name].wordings) for (name, _), word in zip(steps, words, strict=True))
+    telling = "HEAD.format(name=name, source=source) + JOINT.join(phrases) + END"
+    wrong = "" if careful else _wrong(problem, response, own is not None)
+    return _PROGRAM.format(
+        skill=re.sub(r"[^\w ,:-]", "", skill),
+        primitives="\n".join(_entry_of(name, primitive) for name, primitive in table.items()),
+        shape=shape,
+        own=tuple(dict.fromkeys(name for name, _ in steps)),
+        over=problem.over,
+        head=head,
+        joint=joint,
+        end=end,
+        functions=tuple(dict.fromkeys((*lists.FUNCTIONS, problem.chain.name) if told else (problem.chain.name,))),
+        names=tuple(dict.fromkeys((*lists.LISTS, problem.chain.source) if told else (problem.chain.source,))),
+        words=lists.WORDS if problem.over == "words" else (),
+        expression=inspect.getsource(lists.expression),
+        loop=inspect.getsource(lists.comprehension),
+        values=inspect.getsource(lists.a_list),
+        word=inspect.getsource(lists.a_word),
+        styles="(-1,)" if others else "(0, 1)",
+        more=", told=None" if own is not None else "",
+        question=f"told or {telling}" if own is not None else telling,
+        examples=told is None,
+        wrong=wrong,
+        and_mistake="; where careful, whether the mistake shows too" if wrong else "",
+        more_chains=" + [chain for chain in [mistaken(steps)] if careful and chain is not None]" if wrong else "",
+        failure=failure_id,
+        anchor=anchor,
+    )
+
+
+def _entry_of(name: str, primitive: lists.Primitive) -> str:
+    made = (primitive.kind, primitive.code, wordings(primitive), primitive.constants)
+    return f"    {name!r}: Primitive{made!r},"
+
+
+def _form(problem: Problem) -> tuple[str, str, str]:
+    """What a drawn question has before, between and behind its phrases: the question's own, with names in place."""
+    told, chain = problem.telling, problem.chain
+    if told is None:
+        kind = "of numbers" if problem.over == "numbers" else "of words"
+        if "def " in problem.question:
+            return f'def {{name}}({{source}}):\n    """For a list {kind}: ', ", then ", '."""\n'
+        return f"Write a function {{name}}({{source}}) for a list {kind}: ", ", then ", "."
+    head = told.head.replace("{", "{{").replace("}", "}}")
+    head = re.sub(rf"\b{re.escape(chain.source)}\b", "{source}", re.sub(rf"\b{re.escape(chain.name)}\b", "{name}", head))
+    return head, told.joint, told.end
+
+
+def _own_words(problem: Problem) -> str | None:
+    """The question without the tests that the host writes, where its words are not those of errata.tasks.lists."""
+    return None if problem.telling else problem.question.partition("\nIt must pass these tests:")[0].strip() + "\n"
+
+
+def _wrong(problem: Problem, response: str, told: bool) -> str:
+    """`wrong`, which makes the response's mistake on other chains; empty where that mistake is no single one."""
+    try:
+        given = given_of(problem, response)
+    except Unreadable:
+        return ""
+    edit = edit_of(problem.chain.steps, given.steps)
+    i, unless = edit.at, ""
+    if edit.kind == "missing":
+        edited = f"steps[:{i}] + steps[{i + 1}:]"
+    elif edit.kind == "order":
+        edited = f"[steps[i] for i in {edit.order}]"
+    elif edit.kind == "constant":
+        edited = f"[*steps[:{i}], [steps[{i}][0], steps[{i}][1] + {edit.by}], *steps[{i + 1}:]]"
+        unless = f" or not isinstance(steps[{i}][1], int) or steps[{i}][1] + {edit.by} < 1"
+    elif edit.kind == "other":
+        name, constant = edit.step
+        kept = f"steps[{i}][1]" if constant == problem.chain.steps[i][1] and constant is not None else repr(constant)
+        edited = f"[*steps[:{i}], [{name!r}, {kept}], *steps[{i + 1}:]]"
+        unless = f" or steps[{i}][0] != {problem.chain.steps[i][0]!r}"
+    else:
+        return ""
+    names = [step[0] for step in given.steps]
+    if any(PRIMITIVES[name].kind == "fold" for name in names[:-1]):
+        return ""
+    says = _difference(problem.chain.steps, given.steps).replace('"', "'").replace("\\", "")
+    return _WRONG.format(says=says, unless=unless, edited=edited, more=", told=None" if told else "")

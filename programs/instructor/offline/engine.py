@@ -1,0 +1,146 @@
+"""The embedded instructor: an engine behind dspy.LM that answers the instructor's signatures by program analysis, with no model.
+
+It answers the signatures of errata.signatures.teach, told apart by the output fields that are asked for, in the form of DSPy's
+ChatAdapter or, when a JSON object is asked for, of JSONAdapter. Any other request raises InstructorError. Tokens are counted as
+words, and cost nothing. What is not here: the analysis itself (reading, diagnose, writing).
+"""
+
+import json
+import re
+
+import dspy
+from dspy.lm15 import Message, Request, Response, TextPart, Usage
+
+from ....signatures.errors import InstructorError
+from . import chains, code, facts, several, writing
+from . import diagnose as sums
+from .reading import Unreadable
+
+_HEADER = re.compile(r"^\[\[ ## (\w+) ## \]\][ \t]*$", re.MULTILINE)
+
+
+class OfflineEngine:
+    """The engine contract of dspy.LM: one attempt, one candidate; holds no state."""
+
+    def complete(self, request: Request) -> Response:
+        """Raises InstructorError on a request that asks for something else than a diagnosis or a program."""
+        system = _text(request.system)
+        asked = _outputs(system)
+        given = _fields(request.messages[-1].text or "")
+        text = _written(_answer(given, asked), "JSON object" in system)
+        usage = Usage(
+            input_tokens=len(system.split()) + sum(len((m.text or "").split()) for m in request.messages), output_tokens=len(text.split())
+        )
+        return Response(id="offline", model=request.model, message=Message.assistant([TextPart(text)]), finish_reason="stop", usage=usage)
+
+
+class _AsyncEngine:
+    async def complete(self, request: Request) -> Response:
+        return OfflineEngine().complete(request)
+
+
+def offline_lm() -> dspy.LM:
+    """The offline instructor as a dspy.LM; deterministic, so nothing is cached."""
+    return dspy.LM("local/offline", engine=OfflineEngine(), async_engine=_AsyncEngine(), cache=False)
+
+
+def _text(system) -> str:
+    if system is None or isinstance(system, str):
+        return system or ""
+    return "\n".join(part.text for part in system if hasattr(part, "text"))
+
+
+def _outputs(system: str) -> list[str]:
+    """Names of the output fields that the adapter's system prompt lists."""
+    listed = system.partition("Your output fields are:")[2].partition("All interactions")[0]
+    return re.findall(r"^\d+\. `(\w+)`", listed, re.MULTILINE)
+
+
+def _fields(message: str) -> dict[str, str]:
+    """The input fields of the last user message."""
+    headers = list(_HEADER.finditer(message))
+    ends = [*(h.start() for h in headers[1:]), len(message)]
+    found = {h[1]: message[h.end() : end].strip() for h, end in zip(headers, ends, strict=True)}
+    if headers:
+        last = headers[-1][1]
+        found[last] = re.split(r"\n\s*Respond with (?:the corresponding output fields|a JSON object)", "\n" + found[last])[0].strip()
+    return found
+
+
+def _answer(given: dict[str, str], asked: list[str]) -> dict[str, object]:
+    wanted = {"question", "reference", "response"}
+    kind = "program" if "program" in asked else "diagnosis" if "misconception" in asked else ""
+    if kind and "failures" in given:
+        each = several.errors(given["failures"])
+        answers = [_one(kind, {**given, **one}) for one in each]
+        joined = (
+            several.program(given.get("skill", ""), answers)
+            if kind == "program"
+            else several.diagnosis([one["failure_id"] for one in each], answers)
+        )
+        return {name: joined.get(name, "") for name in asked}
+    if not kind or not wanted <= given.keys():
+        missing = ", ".join(sorted(wanted - given.keys())) or "nothing"
+        raise InstructorError(
+            f"the offline instructor answers diagnoses and programs only; this request asks for {', '.join(asked) or 'no known field'} and "
+            f"lacks {missing}: name another instructor for it"
+        )
+    found = _both_sides(given) if kind == "program" and given.get("solved") else _one(kind, given)
+    return {name: found.get(name, "") for name in asked}
+
+
+def _both_sides(given: dict[str, str]) -> dict[str, str]:
+    """A program from the solved side to the failed one, of word problems; where it was refused, the failed side alone."""
+    if any(field in given.get("contract", "") for field in ('"choices"', '"entry_point"')):
+        return _one("program", given)
+    if given.get("complaint") and "\ndef near():" in given.get("rejected", ""):
+        return _one("program", {**given, "complaint": ""})
+    near = [] if given.get("complaint") else [_program({**given, **one}) for one in several.solved(given["solved"])]
+    return several.both_sides(given.get("skill", ""), near, _one("program", given))
+
+
+def _one(kind: str, given: dict[str, str]) -> dict[str, str]:
+    """A diagnosis or a program of one error."""
+    if given["response"] == "(empty)":
+        given = {**given, "response": ""}
+    return _program(given) if kind == "program" else _diagnosis(given)
+
+
+def _diagnosis(given: dict[str, str]) -> dict[str, str]:
+    shown = (given["question"], given["reference"])
+    teacher = code if code.is_code(*shown) else facts if facts.is_choice(shown[0]) else sums
+    found = teacher.diagnose(*shown, given["response"])
+    return {
+        "reasoning": "Compared the steps of the response with those of the reference, one by one.",
+        "verdict": found.verdict,
+        "skill": found.skill,
+        "misconception": found.misconception,
+        "evidence": found.evidence,
+        "teach": found.teach,
+        "boundary": teacher.boundary(*shown, given.get("solved", "")),
+    }
+
+
+def _program(given: dict[str, str]) -> dict[str, str]:
+    complaint = given.get("complaint", "")
+    said = {"reasoning": "Put parameters in place of what the question varies and computed the answer again."}
+    if complaint and not (complaint.startswith("telling") and "def wrong(" in given.get("rejected", "")):
+        return {**said, "refusal": f"no more careful program is known: {complaint}", "program": ""}
+    shown = (given["question"], given["reference"], given["response"], given.get("failure_id", "error"), given.get("skill", ""))
+    contract = given.get("contract", "")
+    write = code.write if '"entry_point"' in contract else facts.write if '"choices"' in contract else _sums
+    try:
+        source = write(*shown, careful=bool(complaint))
+    except Unreadable as reason:
+        return {**said, "refusal": str(reason), "program": ""}
+    return {**said, "refusal": "", "program": f"```python\n{source}```"}
+
+
+def _sums(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool) -> str:
+    return chains.write(question, reference, failure_id, skill) or writing.write(question, reference, response, failure_id, skill, careful)
+
+
+def _written(answer: dict[str, object], as_json: bool) -> str:
+    if as_json:
+        return json.dumps(answer, ensure_ascii=False)
+    return "".join(f"[[ ## {name} ## ]]\n{value}\n\n" for name, value in answer.items()) + "[[ ## completed ## ]]"

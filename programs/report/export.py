@@ -1,0 +1,200 @@
+"""Takes the weights of an accepted round out of a run: a folder that others load, with a model card; and on to the hub, if asked.
+
+The folder is written beside its place under another name, checked against the hash of the weights that were measured, and moved there
+whole. What is not here: how weights are written (errata.trainers.export), and what the card says (errata.programs.report.card).
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...signatures.errors import RunError, TargetError, UsageError
+from ...signatures.records import Attempt
+from ...trainers.settings import TargetSettings
+from ..run.directory import Stage, read_config, read_json, slug
+from . import build, card, compare
+
+_DOES = {"full": "copy the model", "merged": "merge the adapter into its base", "adapter": "copy the adapter"}
+STALE = ["*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "adapter_config.json", "base.json"]
+"""Weights of an earlier push that the new ones replace."""
+
+
+def export(
+    path: Path,
+    out: Path | None = None,
+    number: int | None = None,
+    merge: bool = True,
+    push: str | None = None,
+    public: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Export the weights of round `number` (None: the last accepted one) of the run at `path` into `out` (None: its folder `export`).
+
+    An adapter is merged into its base unless `merge` is False. `push` is the hub's OWNER/NAME, private unless `public`. Returns what
+    `errata export --json` prints. Raises RunError (no accepted round, an unfinished run, other weights than the run trained, `out` in
+    use, no hub), UsageError and TargetError.
+    """
+    from ...trainers.sft import trained
+
+    report, number = _accepted(path, number)
+    began, weights = read_config(path).target, report["rounds"][number - 1]["train"]["weights"]
+    chain = tuple(n for n in report["accepted"] if n <= number)
+    target = began
+    for n in chain:
+        target = trained(target, path / f"round-{n}/train")
+    if not merge and target.adapter is None:
+        raise UsageError(f"round {number} of {path} trained all weights: there is no adapter; leave --adapter out")
+    out = out or path / "export"
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} exists and is not an empty folder; give another --out")
+    api = _hub(push, public) if push else None
+
+    form = "full" if target.adapter is None else "merged" if merge else "adapter"
+    say(f"round {number} of {path}: {_DOES[form]}, weights {weights}")
+    name = _hub_name(push.rpartition("/")[2] if push else path.resolve().name)
+    on_hub = began.model != "tiny" and not Path(began.model).expanduser().is_dir()
+    base = began.model if on_hub else _hub_name(Path(began.model).expanduser().resolve().name)
+    facts = card.Facts(name, form, weights, "", 0, base, on_hub, False, began.trust_remote_code, number, chain)
+    base_folder = _base_folder(began)
+    licence = card.licence_of(base_folder)
+    scores = _scores(path, report["rounds"][number - 1]["decision"], report["target"]["before"], weights)
+
+    partial = out.absolute().parent / f".{out.absolute().name}.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        facts = _write_weights(facts, target, partial)
+        text = card.write(facts, report, scores, licence, push or f"path/to/{facts.name}")
+        (partial / "README.md").write_text(text, encoding="utf-8")
+        for file in partial.iterdir():
+            with file.open("rb+") as opened:
+                os.fsync(opened.fileno())
+        if out.exists():
+            out.rmdir()
+        partial.replace(out)
+    except OSError as error:
+        raise RunError(f"{out} cannot be written ({error.strerror or error}); free space, or give another --out") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return {
+        "run": str(path),
+        "round": number,
+        "out": str(out),
+        "form": form,
+        "weights": weights,
+        "dtype": facts.dtype or None,
+        "base": base,
+        "licence": licence.fields["license"],
+        "scores": {f"{task} {split}": {side: one[side] for side in ("before", "after", "change")} for (task, split), one in scores.items()},
+        "lines": card.ready(facts, str(out.resolve()), base if on_hub else str(base_folder), report["config"]["task"]),
+        "pushed": _push(api, push, out, public, say) if push else None,
+    }
+
+
+def _accepted(path: Path, number: int | None) -> tuple[dict[str, Any], int]:
+    """The report of a finished run, and the round to export."""
+    report = build(path)
+    if read_json(path / "result.json")["rounds"] < read_config(path).rounds:
+        raise RunError(f"{path} has not come to its end; `errata cycle --run {path}` continues it")
+    accepted = report["accepted"]
+    if not accepted:
+        why = report["rounds"][-1]["decision"]["reason"]
+        raise RunError(f"{path} has no accepted round, so there are no better weights than the ones it began with ({why})")
+    if number is not None and number not in accepted:
+        known = ", ".join(map(str, accepted))
+        raise UsageError(f"round {number} of {path} was not accepted, only {known}; give --round {accepted[-1]}, or leave it out")
+    return report, number or accepted[-1]
+
+
+def _write_weights(facts: card.Facts, target: TargetSettings, out: Path) -> card.Facts:
+    """Writes weights and what belongs to them into `out` and checks them; the facts with what came to light."""
+    from ...trainers.export import same_weights, write_adapter, write_model
+    from ...trainers.target import load_tokenizer
+
+    if facts.form == "adapter":
+        facts = facts._replace(rank=write_adapter(target, out, facts.base))
+        written = target.model_copy(update={"adapter": str(out)})
+    else:
+        facts = facts._replace(dtype=write_model(target, out))
+        written = target.model_copy(update={"model": str(out), "adapter": None})
+    if facts.form != "merged":  # a merge has other files than base and adapter; only its answers stay the same
+        same_weights(written, facts.weights)
+    return facts._replace(chat=bool(load_tokenizer(written).chat_template))
+
+
+def _hub_name(name: str) -> str:
+    """A name that the hub takes."""
+    return re.sub(r"([-.])[-.]+", r"\1", slug(name)).strip("-._")[:90] or "model"
+
+
+def _base_folder(began: TargetSettings) -> Path | None:
+    """Where the base lies; None when it cannot be had any more, which a whole model does not need."""
+    from ...trainers.target import folder_of
+
+    try:
+        return folder_of(began.model)
+    except TargetError:
+        return None
+
+
+def _scores(path: Path, decision: dict[str, Any], before: str, after: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Base against these weights on every held-out set that both were measured on, by (task, split)."""
+    found = {}
+    for task in (*(decision.get("benchmarks") or [decision["task"]]), *(guard["task"] for guard in decision["guards"])):
+        for split in ("test", "dev"):
+            stages = [Stage(path / "evaluate" / weights / slug(f"{task}-{split}")) for weights in (before, after)]
+            if all(stage.done for stage in stages):
+                found[task, split] = compare(*(stage.read("attempts.jsonl", Attempt) for stage in stages))
+    return found
+
+
+# ---- the hub
+
+
+def _hub(repo: str, public: bool) -> Any:
+    """The hub's client, logged in and with the right to this name as far as can be told before anything is written."""
+    import huggingface_hub
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        huggingface_hub.utils.validate_repo_id(repo)
+    except HFValidationError as error:
+        raise UsageError(f"--push {repo}: {str(error).splitlines()[0]}") from None
+    if "/" not in repo:
+        raise UsageError(f"--push takes OWNER/NAME, e.g. --push me/{repo}")
+    api = huggingface_hub.HfApi()
+    with _hub_errors(repo, "nothing was exported"):
+        api.whoami()
+        try:
+            there = api.repo_info(repo)
+        except RepositoryNotFoundError:
+            return api
+    if not there.private and not public:
+        raise UsageError(f"{repo} is on the hub already and is public: add --public, or give another name")
+    return api
+
+
+def _push(api: Any, repo: str, out: Path, public: bool, say: Callable[[str], None]) -> str:
+    """Uploads the folder in one commit; the page's address."""
+    say(f"push {out} to {repo}, {'public' if public else 'private'}")
+    with _hub_errors(repo, f"the export stands in {out}; `hf upload {repo} {out} .{'' if public else ' --private'}` pushes it"):
+        url = api.create_repo(repo, private=not public, exist_ok=True)
+        api.upload_folder(repo_id=repo, folder_path=str(out), commit_message="Weights and card from errata export", delete_patterns=STALE)
+    return str(url)
+
+
+@contextmanager
+def _hub_errors(repo: str, state: str) -> Iterator[None]:
+    """Turns what the hub's client raises into one line: no login, no right, no network, and many more types."""
+    from huggingface_hub.errors import LocalTokenNotFoundError
+
+    try:
+        yield
+    except LocalTokenNotFoundError:
+        raise RunError(f"no login to the hub for {repo}: `hf auth login`, or set HF_TOKEN; {state}") from None
+    except Exception as error:
+        why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise RunError(f"the hub did not take {repo} ({why[:300]}): check name, network and the token's rights; {state}") from None

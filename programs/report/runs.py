@@ -1,0 +1,119 @@
+"""The runs in a folder: what each is of, how far it came, what came of it, what it cost, and the command that goes on with it.
+
+Reads run directories only, those that were killed too; one that cannot be read is told of and hides no other. Light: no torch, and dspy
+only where a hosted instructor was asked. Does NOT tell whether a process is working on a run now.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ...signatures.errors import ErrataError, RunError, UsageError
+from ...signatures.records import GateDecision
+from ..run.directory import STEPS, Stage, read_config, read_json
+
+
+def listed(folder: Path) -> list[dict[str, Any]]:
+    """One dict a run in `folder` or one folder below, newest first; see `_run`. Raises UsageError where there is no such folder."""
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}; runs lie in runs/ where they were begun, or give their folder")
+    found = {path.parent for depth in ("run.json", "*/run.json", "*/*/run.json") for path in folder.glob(depth)}
+    newest = sorted(found, key=lambda path: (-(path / "run.json").stat().st_mtime, str(path)))
+    return [_safely(path) for path in newest]
+
+
+def _safely(path: Path) -> dict[str, Any]:
+    try:
+        return _run(path)
+    except ErrataError as error:
+        return {"run": str(path), "damaged": str(error)}
+
+
+def _run(path: Path) -> dict[str, Any]:
+    config = read_config(path)
+    finished = (path / "result.json").exists()
+    decisions = {}
+    for number in range(1, config.rounds + 1):
+        stage = Stage(path / f"round-{number}/gate")
+        if stage.done:
+            decisions[number] = stage.read("decision.jsonl", GateDecision)[0]
+    reached = f"finished after {_rounds(config.rounds)}" if finished else _reached(path, config.rounds)
+    return {
+        "run": str(path),
+        "task": config.task,
+        "target": config.target.model or config.target.served_name or config.target.api_base,
+        "adapter": config.target.adapter,
+        "instructor": config.instructor.model,
+        "strategy": config.generate.strategy,
+        "rounds": config.rounds,
+        "reached": reached,
+        "finished": finished,
+        "accepted": [number for number, decision in decisions.items() if decision.accepted],
+        "gain": _gain(path, decisions),
+        "cost": _cost(path),
+        "next": f"errata report {path}" if finished else f"errata cycle --run {path}",
+    }
+
+
+def _rounds(count: int) -> str:
+    return "1 round" if count == 1 else f"{count} rounds"
+
+
+def _reached(path: Path, rounds: int) -> str:
+    for number in range(rounds, 0, -1):
+        for step in reversed(STEPS):
+            folder = path / f"round-{number}" / step
+            if Stage(folder).done:
+                return f"round {number} of {rounds}: {step} done"
+            if folder.is_dir() and any(folder.iterdir()):
+                return f"round {number} of {rounds}: {step} under way"
+    if (path / "optimize").is_dir():
+        return "an optimization"
+    measured = sorted({folder.name for folder in path.glob("evaluate/*/*") if Stage(folder).done})
+    return f"measured {', '.join(measured)}" if measured else "nothing done yet"
+
+
+def _gain(path: Path, decisions: dict[int, GateDecision]) -> dict[str, Any] | None:
+    """What the report says of the task's held-out items, or else the last gate of dev."""
+    names = ("before", "after", "difference", "low", "high", "p_value")
+    if (path / "report.json").exists():
+        try:
+            on, evaluation = next(iter(read_json(path / "report.json")["evaluations"].items()))
+            return {"on": on} | {name: evaluation["change"][name] for name in names}
+        except (KeyError, TypeError, AttributeError, StopIteration) as error:
+            raise RunError(f"{path}/report.json is damaged; errata report {path} writes it again") from error
+    if not decisions:
+        return None
+    last = max(decisions)
+    return {"on": f"{decisions[last].task} dev, round {last}"} | {name: getattr(decisions[last], name) for name in names}
+
+
+def _cost(path: Path) -> dict[str, Any]:
+    """Calls, tokens and USD of the instructor."""
+    if not (path / "answers.jsonl").exists():
+        return {"calls": 0, "tokens": 0, "usd": 0.0}
+    from ..run.ledger import read_ledger
+
+    total = read_ledger(path)["total"]
+    return {"calls": total["calls"], "tokens": total["tokens_in"] + total["tokens_out"], "usd": total["usd"]}
+
+
+def told(runs: list[dict[str, Any]]) -> str:
+    """The list in words, a few short lines a run."""
+    return "\n\n".join(map(_told, runs))
+
+
+def _told(run: dict[str, Any]) -> str:
+    if "damaged" in run:
+        return f"{run['run']}\n  cannot be read: {run['damaged']}"
+    gain, cost = run["gain"], run["cost"]
+    beside = f" + {run['adapter']}" if run["adapter"] else ""
+    lines = [f"{run['run']}", f"  {run['task']}, {run['target']}{beside} taught by {run['instructor']} with {run['strategy']}"]
+    accepted = f", accepted {', '.join(map(str, run['accepted']))}" if run["accepted"] else ", none accepted" if gain else ""
+    lines.append(f"  {run['reached']}{accepted}")
+    if gain:
+        change = f"{100 * gain['difference']:+.1f} [{100 * gain['low']:+.0f}, {100 * gain['high']:+.0f}]"
+        lines.append(f"  {gain['on']}: {100 * gain['before']:.1f} -> {100 * gain['after']:.1f} %, {change}")
+    if cost["calls"]:
+        lines.append(f"  {cost['calls']:,} calls, {cost['tokens']:,} tokens, USD {json.dumps(cost['usd']).strip(chr(34))}")
+    return "\n".join([*lines, f"  {run['next']}"])

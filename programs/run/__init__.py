@@ -1,0 +1,1 @@
+"""A run's directory: its stages, its ledger, its evaluations, its progress."""

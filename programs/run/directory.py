@@ -1,0 +1,334 @@
+"""A run directory: stages whose rows are written as they finish, and whose manifest is written last.
+
+A stage is a folder. While it works, each finished row is appended to `<name>.part` under a key; when all are there, the rows are
+written to `<name>` in the order of the items, and then `manifest.json` with the hash of each file. A manifest means "stage done":
+a run that was killed reads it, continues with the rows that are missing, and ends with the same bytes as one that was not killed.
+One process at a time works on a run directory; the lock goes with the process.
+
+What is not here: what the stages do (errata.programs.cycle). Nothing with a time stamp or a duration is written into a stage.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from io import RawIOBase
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from ...signatures.errors import BusyError, RunError
+from ...signatures.records import Record, content_hash, sealed, unsealed
+from ..config import FREE, IMPORTED, TRAINED, CycleConfig
+
+Data = Sequence[tuple[str, Mapping[str, str]]]
+"""Tasks by name, and what each was read from: a file or split -> a hash of it."""
+STEPS = ("mine", "teach", "probe", "assemble", "train", "gate")
+"""Steps of a round, in order, each a stage."""
+UNWRITABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG,
+    errno.ELOOP,
+)  # fmt: skip
+"""What the user must mend about a path, or choose another."""
+T = TypeVar("T")
+R = TypeVar("R", bound=Record)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk, a missing permission or a read-only file system into a RunError of one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RunError(f"the disk that holds {path} is full; free some space and give the same command again: it continues") from error
+        if error.errno in UNWRITABLE:
+            raise RunError(f"{path} cannot be written ({error.strerror}); choose another --run") from error
+        raise
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: to a temporary name beside it, synced, then renamed."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def to_json(value: Any) -> bytes:
+    """Canonical indented JSON with a final newline."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode("utf-8", "surrogatepass")
+
+
+def append(file: RawIOBase, line: bytes) -> None:
+    """Write all of `line` to an unbuffered file: nothing stays behind that a later close would try again."""
+    rest = memoryview(line)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+
+
+def read_lines(path: Path, take: Callable[[Any], None], advice: str) -> int:
+    """Hand the JSON of each whole line of a file that lines are appended to to `take`; how many bytes those lines are, 0 where there is no
+    file. A last line that a kill cut is left out. Raises RunError with `advice` where a line is none or `take` raises ValueError, TypeError
+    or KeyError."""
+    data = _bytes(path) or b""
+    whole = data.rfind(b"\n") + 1
+    for number, line in enumerate(data[:whole].split(b"\n")[:-1], 1):
+        try:
+            take(json.loads(line))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise RunError(f"{path} line {number} is damaged; {advice}") from error
+    return whole
+
+
+def _bytes(path: Path) -> bytes | None:
+    """What a file of a run directory holds; None where there is none. Raises RunError for one that cannot be read."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); make it readable, and give the same command again") from error
+
+
+def read_json(path: Path) -> Any:
+    """A JSON document of a run directory, without its seal. Raises RunError when it is missing or damaged."""
+    data = _bytes(path)
+    if data is None:
+        raise RunError(f"{path} is missing; give the same `errata cycle --run` again to make it")
+    try:
+        return unsealed(json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is damaged; delete it, or its folder, and give the same `errata cycle --run` again") from error
+
+
+class Stage:
+    """One folder of a run. `done` once its manifest stands."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._lock = threading.Lock()
+
+    @property
+    def done(self) -> bool:
+        return (self.path / "manifest.json").exists()
+
+    def facts(self) -> dict[str, Any]:
+        """The facts that `finish` was given. Raises RunError when the manifest is damaged."""
+        return self._manifest()["facts"]
+
+    def read(self, name: str, record: type[R]) -> list[R]:
+        """The rows of a finished stage. Raises RunError when the file is not the one that the manifest names."""
+        path = self.path / name
+        wanted = self._manifest()["files"].get(name)
+        data = _bytes(path)
+        if wanted is None or data is None or hashlib.sha256(data).hexdigest() != wanted:
+            raise RunError(f"{path} is not what its manifest says: it was changed or damaged; delete {self.path} to make the stage again")
+        try:
+            # split on \n only: strings may hold U+2028 and its like
+            return [record.model_validate_json(line) for line in data.split(b"\n") if line]
+        except ValueError as error:
+            raise RunError(f"{path} holds rows of another version of Errata; delete {self.path} to make the stage again") from error
+
+    def collect(
+        self,
+        name: str,
+        items: Sequence[T],
+        key: Callable[[T], str],
+        produce: Callable[[list[T]], Generator[tuple[T, R]]],
+        record: type[R],
+    ) -> list[R]:
+        """One row an item, in the order of `items`: those of `<name>.part` are kept, `produce` makes the rest in any order.
+
+        Each row is appended as it comes, so that a kill loses only what was under way.
+        """
+        if self.done:
+            return self.read(name, record)
+        part = self.path / f"{name}.part"
+        rows = self._read_part(part, record)
+        missing = [item for item in items if key(item) not in rows]
+        if missing:
+            with disk_errors(part):
+                part.parent.mkdir(parents=True, exist_ok=True)
+                file = part.open("ab", buffering=0)
+            with file, closing(produce(missing)) as produced:
+                for item, row in produced:
+                    value = row.model_dump(mode="json")
+                    line = json.dumps([key(item), value, content_hash(value)]).encode() + b"\n"
+                    with self._lock, disk_errors(part):
+                        append(file, line)
+                    rows[key(item)] = row
+        return [rows[key(item)] for item in items]
+
+    def finish(self, files: dict[str, Sequence[Record]], **facts: Any) -> None:
+        """Write the files, then the manifest, then drop the parts."""
+        hashes = {}
+        for name, rows in files.items():
+            data = b"".join(row.model_dump_json().encode("utf-8") + b"\n" for row in rows)
+            write_atomic(self.path / name, data)
+            hashes[name] = hashlib.sha256(data).hexdigest()
+        write_atomic(self.path / "manifest.json", to_json(sealed({"files": hashes, "facts": facts})))
+        self.drop_parts()
+
+    def drop_parts(self) -> None:
+        """Of a finished stage, when its rows stand in its files."""
+        for part in self.path.glob("*.part"):
+            part.unlink()
+
+    def _manifest(self) -> dict[str, Any]:
+        path = self.path / "manifest.json"
+        manifest = read_json(path)
+        parts = [manifest.get(name) for name in ("files", "facts")] if isinstance(manifest, dict) else []
+        if not parts or not all(isinstance(part, dict) for part in parts):
+            raise RunError(f"{path} is damaged; delete {self.path} to make the stage again")
+        return dict(zip(("files", "facts"), parts, strict=True))
+
+    def _read_part(self, part: Path, record: type[R]) -> dict[str, R]:
+        """Rows by key. A last line that a kill cut is dropped from the file, so that the next row starts on a line of its own."""
+        rows: dict[str, R] = {}
+
+        def take(line: Any) -> None:
+            name, value, *seal = line
+            if seal not in ([], [content_hash(value)]):
+                raise ValueError(seal)
+            rows[name] = record.model_validate(value)
+
+        whole = read_lines(part, take, "delete that line (its row is made again) or the file")
+        if part.exists() and whole < part.stat().st_size:
+            with disk_errors(part):
+                os.truncate(part, whole)
+        return rows
+
+
+class RunDir:
+    """A run directory under one lock, made for one config."""
+
+    def __init__(self, path: Path, config: CycleConfig, data: Data = ()):
+        """Open or make the run directory at `path`; `data` are the tasks and what each was read from.
+
+        Raises BusyError when another process holds it, and RunError when it was made with another config (fields in config.FREE may differ)
+        or other data, when it is no run directory but holds files, or when it cannot be written.
+        """
+        self.path = path
+        with disk_errors(path):
+            if path.is_dir() and not (path / "run.json").exists() and any(p.name not in ("lock", "run.json.tmp") for p in path.iterdir()):
+                raise RunError(f"{path} holds files but no run.json: it is not a run directory; choose another --run")
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(path / "lock", timeout=0)
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise BusyError(f"another process is working on {path}; wait for it, or choose another --run") from None
+        try:
+            self.check(config, data)
+            with disk_errors(path):  # a kill may have come between a manifest and the removal of the parts
+                for manifest in path.glob("*/**/manifest.json"):
+                    Stage(manifest.parent).drop_parts()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def check(self, config: CycleConfig, data: Data = ()) -> None:
+        """Raise RunError where config or data are not those of the run; write down what is new in them."""
+        path = self.path / "run.json"
+        # where nothing was done yet, another config is no other run
+        begun = any(file.is_file() and file.stat().st_size for file in self.path.glob("*/**/*"))
+        if path.exists() and begun:
+            known = _read_data(path)
+            data = [(task, read or dict(known).get(task, {})) for task, read in data]
+            mine, theirs = (flatten(one.model_dump(mode="json")) for one in (config, read_config(self.path)))
+            free: tuple[str, ...] = FREE
+            if config.errors == "recorded" and not any((self.path / name).exists() for name in ("round-1/train", "evaluate")):
+                taught = (self.path / "round-1/teach").exists()
+                free += TRAINED if taught else tuple(set(CycleConfig.model_fields) - set(IMPORTED))
+            if not any(self.path.glob("round-*/train/manifest.json")):
+                free += ("train",)  # nothing is trained yet: one that cannot be done here may be set otherwise
+            if known and known == data:
+                free += ("task", "guards")  # the same data, perhaps at another place
+            if config.target.model and mine["target.api_base"] and theirs.get("target.api_base"):
+                free += ("target.api_base",)  # a server may move; it is known which weights it has
+            for name in sorted(mine.keys() | theirs.keys()):
+                if not any(name == open_ or name.startswith(open_ + ".") for open_ in free) and mine.get(name) != theirs.get(name):
+                    raise RunError(
+                        f"{self.path} was made with {name} = {theirs.get(name)!r}, not {mine.get(name)!r}; "
+                        "give the same config to continue it, or choose another --run"
+                    )
+            self._refuse_other_data(dict(known), data)
+        # caps belong to one command, not to the run
+        settled = config.model_dump(mode="json", exclude={"budget"})
+        document = to_json(sealed({"config": settled, "data": [{"task": name, "read": dict(read)} for name, read in data]}))
+        if not path.exists() or path.read_bytes() != document:
+            write_atomic(path, document)
+
+    def _refuse_other_data(self, known: Mapping[str, Mapping[str, str]], data: Data) -> None:
+        for task, new in data:
+            old = known.get(task) or new
+            changed = [f"{name} {_change(old, new, name)}" for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+            if changed:
+                more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+                raise RunError(
+                    f"the data of task {task} are not those that {self.path} was begun with: {', '.join(changed[:3])}{more}; "
+                    "put them back to continue it, or choose another --run"
+                )
+
+    def stage(self, name: str) -> Stage:
+        return Stage(self.path / name)
+
+    def close(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> "RunDir":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _change(old: Mapping[str, str], new: Mapping[str, str], name: str) -> str:
+    return "is new" if name not in old else "is gone" if name not in new else "has changed"
+
+
+def _read_data(path: Path) -> list[tuple[str, Mapping[str, str]]]:
+    """The data in a run.json; none in one of before data were kept there."""
+    try:
+        return [(str(one["task"]), dict(one["read"])) for one in read_json(path).get("data", [])]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} is damaged") from error
+
+
+def slug(name: str) -> str:
+    """A task's name as the name of a folder."""
+    return re.sub(r"[^\w.-]+", "_", name)
+
+
+def read_config(path: Path) -> CycleConfig:
+    """The config that a run directory was made with. Raises RunError when there is none."""
+    try:
+        return CycleConfig.model_validate(unsealed(json.loads((path / "run.json").read_bytes()))["config"])
+    except OSError as error:
+        raise RunError(f"{path} is not a run directory: it has no run.json; `errata cycle --run {path}` makes one") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(f"{path}/run.json is damaged; put a copy of it back, or choose another --run") from error
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one dict of dotted names."""
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for name, inner in value.items():
+        flat.update(flatten(inner, f"{prefix}.{name}" if prefix else name))
+    return flat

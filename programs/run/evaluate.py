@@ -1,0 +1,114 @@
+"""Evaluates a target on a task: one attempt an item, written as it finishes, continued where a kill left it.
+
+What is not here: batching, decoding and servers (errata.trainers), and what a right answer is (errata.tasks).
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from scipy.stats import binomtest
+
+from ...signatures.records import Attempt, Example
+from ...tasks import Task
+from ...trainers.served import ServedTarget
+from ...trainers.target import Completion, Target
+from .directory import Stage
+
+T = TypeVar("T")
+R = TypeVar("R")
+WIDTH = max(8, os.cpu_count() or 1)
+"""Code answers under way in the sandbox at the same time."""
+
+
+def attempts(task: Task, examples: Sequence[Example], target: Target | ServedTarget) -> Generator[tuple[Example, Attempt]]:
+    """The target's greedy answer to each example, judged, in the order in which batches finish."""
+    prompts = [task.prompt(example) for example in examples]
+
+    def judge(answer: tuple[int, Completion]) -> tuple[Example, Attempt]:
+        example, completion = examples[answer[0]], answer[1]
+        verdict = task.verdict(example, completion.text)
+        return example, Attempt(example=example, response=completion.text, verdict=verdict, target=target.hash, finish=completion.finish)
+
+    return judged(task, judge, target.generate(prompts, max_new_tokens=task.max_new_tokens))
+
+
+def judged(task: Task, judge: Callable[[T], R], answers: Iterable[T]) -> Generator[R]:
+    """judge(answer) of each answer, in their order. Those of code tasks run in the sandbox, WIDTH at a time, while further ones come in."""
+    if task.kind not in ("code", "several"):
+        yield from map(judge, answers)
+        return
+    pool = ThreadPoolExecutor(max_workers=WIDTH)
+    waiting: deque[Future[R]] = deque()
+    try:
+        for answer in answers:
+            waiting.append(pool.submit(judge, answer))
+            while waiting and waiting[0].done():
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt nobody waits for what was queued
+
+
+Rows = Generator[tuple[Example, Attempt]]
+
+
+def evaluate(
+    stage: Stage,
+    task: Task,
+    examples: Sequence[Example],
+    open_target: Callable[[], Target | ServedTarget],
+    watch: Callable[[Rows, int], Rows] = lambda rows, total: rows,
+) -> list[Attempt]:
+    """Evaluate into a stage and finish it. The target is opened only when an answer is missing; `watch` sees rows go by."""
+    if stage.done:
+        return stage.read("attempts.jsonl", Attempt)
+    unique = list({example.id: example for example in examples}.values())
+
+    def produce(missing: list[Example]) -> Rows:
+        return watch(attempts(task, missing, open_target()), len(missing))
+
+    rows = stage.collect("attempts.jsonl", unique, lambda example: example.id, produce, Attempt)
+    stage.finish({"attempts.jsonl": rows}, **counts(rows))
+    return rows
+
+
+def counts(rows: Sequence[Attempt]) -> dict[str, int]:
+    """Items by outcome; `no_answer` and `cut` (at the token limit) are told apart from other wrong answers, `unjudged` is no outcome."""
+    judged = [row for row in rows if row.verdict.correct is not None]
+    wrong = [row for row in judged if not row.verdict.correct]
+    return {
+        "items": len(rows),
+        "right": len(judged) - len(wrong),
+        "wrong": len(wrong),
+        "no_answer": sum(row.verdict.extracted is None for row in wrong),
+        "cut": sum(row.finish == "length" for row in wrong),
+        "unjudged": len(rows) - len(judged),
+    }
+
+
+def accuracy(rows: Sequence[Attempt]) -> tuple[float, float, float]:
+    """(share right, low, high) over the judged rows, with the Wilson 95 % interval; (nan, 0, 1) when none is judged."""
+    count = counts(rows)
+    judged = count["items"] - count["unjudged"]
+    if not judged:
+        return float("nan"), 0.0, 1.0
+    interval = binomtest(count["right"], judged).proportion_ci(method="wilson")
+    return count["right"] / judged, float(interval.low), float(interval.high)
+
+
+def share(rows: Sequence[Attempt]) -> dict[str, Any]:
+    """`accuracy` and `counts` as one JSON-able dict; share is None when nothing is judged."""
+    right, low, high = accuracy(rows)
+    return {"share": None if right != right else right, "low": low, "high": high} | counts(rows)
+
+
+def by_skill(rows: Sequence[Attempt]) -> dict[str, list[Attempt]]:
+    """Attempts by the skill of their example, skills in alphabetical order."""
+    groups: dict[str, list[Attempt]] = {}
+    for row in sorted(rows, key=lambda row: row.example.skill):
+        groups.setdefault(row.example.skill or "(all)", []).append(row)
+    return groups

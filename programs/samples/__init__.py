@@ -1,0 +1,1 @@
+"""Generated problems: the contract of each kind, the checks of programs and of rows, drawing."""

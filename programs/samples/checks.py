@@ -1,0 +1,299 @@
+"""The checks that a program and its rows must pass before they teach. Every refusal is a Rejection whose reason a repair call reads.
+
+A program check is a function from a Trial (all that was seen of the program, from two runs in the sandbox) to a complaint, or None when
+it passes; add one by writing it and naming it in CHECKS, cheap ones first. `targeted` needs the target and is applied by the cycle.
+Row checks (`Distinct`, `Unseen`) are asked once for each row, in order.
+
+What is not here: what the checks ask of a row by kind (errata.programs.samples.kinds), and the independent solve of asserted rows
+(errata.programs.steps.agree).
+"""
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from datasketch import MinHash, MinHashLSH
+
+from ...sandbox import Limits, Sandbox
+from ...signatures.records import Attempt, Example, Failure, Rejection, Sample, SampleProgram
+from ...tasks import Task, member
+from .harness import Drawn, run_program
+from .kinds import ALIKE, KINDS, Draw, Number, kind_of, kind_of_sample, likeness, words_of
+from .style import reference, steps
+
+DRAWS: tuple[Draw, ...] = tuple((-1, index, 1 + index % 5) for index in range(200))
+"""The draws that a program is judged on; seed -1 is never used for training rows."""
+DISTINCT_SHARE = 0.25
+"""Least share of the draws that must be distinct problems: 50 of 200."""
+FAILED_SHARE = 0.05
+"""Largest share of draws that may fail (a draw that found no sensible numbers, say)."""
+TELLING_SHARE = 0.1
+"""Largest share of drawn rows on which `wrong` may give the right answer; such rows are dropped."""
+SIMPLER = 0.5
+"""Least share of the steps of the errors' reference solutions that the drawn rows' solutions have on the median. Of ten programs that a
+strong instructor wrote for GSM8K two are at 0.5, because they put two calculations on one line."""
+LESSONS = 6
+"""Fewest different solutions (code) or questions with their right options (choice) among the draws."""
+REPEATS = 4
+"""Most rows of one training set that teach the very same: the same code, or the same question and right option."""
+
+
+class Trial(NamedTuple):
+    """What was seen of a program."""
+
+    program: SampleProgram
+    failures: Sequence[Failure]
+    task: Task
+    first: Drawn
+    """Its anchors (in the order of program.anchors) and DRAWS."""
+    again: Drawn
+    """Every fifth of DRAWS, in reverse order, from a fresh sandbox."""
+    simpler: float = SIMPLER
+    """Least share of the references' steps."""
+
+    @property
+    def kind(self) -> Number:
+        return KINDS[self.program.kind]
+
+
+Check = Callable[[Trial], str | None]
+
+
+def runs(trial: Trial) -> str | None:
+    """Loads within the limits, and its rows have the right shape and agree with themselves."""
+    run = trial.first.run
+    if run.outcome != "ok":
+        return f"{run.outcome}: {run.error}".strip()
+    failed = [row["error"] for row in trial.first.rows if "error" in row]
+    if len(failed) > FAILED_SHARE * len(trial.first.rows):
+        error, count = Counter(failed).most_common(1)[0]
+        return f"{len(failed)} of {len(trial.first.rows)} draws failed, {count} of them with {error}"
+    for row in good(trial.first.rows)[:: trial.kind.spread]:
+        complaint = trial.kind.consistent(trial.task, row)
+        if complaint:
+            return complaint
+    return None
+
+
+def anchored(trial: Trial) -> str | None:
+    """Each anchor rebuilds its error's gold answer, by the task's own verdict, and a recognisable question."""
+    failures = {failure.id: failure for failure in trial.failures}
+    for name, row in zip(trial.program.anchors, trial.first.anchors, strict=True):
+        example = failures[name].attempt.example
+        if "error" in row:
+            return f"make(**ANCHORS[{name!r}]) failed: {row['error']}"
+        complaint = trial.kind.anchored(trial.task, example, row)
+        if complaint:
+            return f"make(**ANCHORS[{name!r}]) {complaint}"
+        if likeness(row["question"], trial.kind.stem(example)) < ALIKE:
+            return f"the question of make(**ANCHORS[{name!r}]) is not recognisably the error's own: {row['question'][:200]!r}"
+    return None
+
+
+def deterministic(trial: Trial) -> str | None:
+    """The same draw gives the same row in a fresh sandbox, whatever was drawn before it."""
+    if trial.again.run.outcome != "ok":
+        return f"a second run ended with {trial.again.run.outcome}: {trial.again.run.error}"
+    for row, again in zip(_fifth(trial.first.rows), trial.again.rows, strict=True):
+        if row != again:
+            return f"the same draw gave another row when it was drawn again, in another order: {row} and then {again}"
+    return None
+
+
+def diverse(trial: Trial) -> str | None:
+    """Enough distinct problems, by the shape of their kind: names and the order of numbers do not count."""
+    rows = good(trial.first.rows)
+    distinct = len({trial.kind.shape(row) for row in rows})
+    needed = DISTINCT_SHARE * len(trial.first.rows)
+    if distinct >= needed:
+        lessons = {trial.kind.lesson(row) for row in rows}
+        if lessons == {None} or len(lessons) >= LESSONS:
+            return None
+        return f"the draws hold only {len(lessons)} different {trial.kind.taught}, {LESSONS} are needed: vary what is to be done or known"
+    texts = len({row["question"] for row in rows})
+    other = f" ({texts} distinct texts, but most differ only in names or in the order of the numbers)" if texts >= needed else ""
+    return f"only {distinct} distinct problems in {len(trial.first.rows)} draws, {needed:.0f} are needed{other}"
+
+
+def telling(trial: Trial) -> str | None:
+    """`wrong` gives what the target answered at the anchor, and another answer than the right one on drawn rows."""
+    failures = {failure.id: failure for failure in trial.failures}
+    for name, row in zip(trial.program.anchors, trial.first.anchors, strict=True):
+        attempt = failures[name].attempt
+        if "wrong" not in row or attempt.verdict.extracted is None:
+            continue
+        complaint = (
+            f"is None, but the model answered {attempt.verdict.extracted!r}"
+            if row["wrong"] is None
+            else trial.kind.told(trial.task, attempt, row)
+        )
+        if complaint:
+            return f"wrong(**ANCHORS[{name!r}]) {complaint}"
+    rows = [row for row in good(trial.first.rows) if row.get("wrong") is not None]
+    equal = sum(trial.kind.misses(trial.task, row) for row in rows)
+    if equal > TELLING_SHARE * len(rows):
+        return f"wrong() gives the right answer on {equal} of {len(rows)} drawn rows, which cannot tell the misconception from the skill"
+    return None
+
+
+def simpler(trial: Trial) -> str | None:
+    """On the median the solutions of drawn rows take about as many steps as the reference solutions of the errors, where there are any."""
+    failures = {failure.id: failure for failure in trial.failures}
+    anchors = [failures[name].attempt.example for name in trial.program.anchors]
+    references = [steps(text, trial.kind.name) for example in anchors if (text := reference(trial.task, example)) is not None]
+    rows = [steps(trial.task.completion(row["solution"], row["answer"]), trial.kind.name) for row in good(trial.first.rows)]
+    if not references or not rows:
+        return None
+    mine, theirs = statistics.median(rows), statistics.median(references)
+    if mine >= trial.simpler * theirs:
+        return None
+    return (
+        f"the drawn problems are simpler than the error: their solutions take {mine:g} steps on the median, its reference takes {theirs:g}"
+    )
+
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("runs", runs),
+    ("anchored", anchored),
+    ("deterministic", deterministic),
+    ("diverse", diverse),
+    ("telling", telling),
+    ("simpler", simpler),
+)
+
+
+def prove(
+    program: SampleProgram,
+    failures: Sequence[Failure],
+    task: Task,
+    sandbox: Sandbox,
+    limits: Limits,
+    skip: Collection[str] = (),
+    least: float = SIMPLER,
+) -> Rejection | None:
+    """Run a program twice and apply the model-free checks but those to `skip`; the first complaint, or None when it passes all.
+
+    `least` is the share of the references' steps under which rows are simpler than the errors.
+    """
+    first = run_program(sandbox, program.source, program.anchors, DRAWS, limits, program.kind)
+    # a program that did not even run once is not run again
+    again = run_program(sandbox, program.source, (), _fifth(DRAWS), limits, program.kind) if first.run.outcome == "ok" else first
+    trial = Trial(program, failures, member(task, program.task), first, again, least)
+    for name, check in CHECKS:
+        complaint = None if name in skip else check(trial)
+        if complaint:
+            return Rejection(of=program.id, kind="program", check=name, reason=complaint)
+    return None
+
+
+def targeted(program: SampleProgram, probe: Sequence[Attempt], solved: float) -> Rejection | None:
+    """Refuse a program when the target already solves at least the share `solved` of its probe rows."""
+    if not probe:
+        return Rejection(of=program.id, kind="program", check="runs", reason="no row could be drawn for the probe")
+    judged = [row for row in probe if row.verdict.correct is not None]
+    right = sum(bool(row.verdict.correct) for row in judged)
+    if not judged or right < solved * len(judged):
+        return None
+    return Rejection(
+        of=program.id, kind="program", check="targeted", reason=f"the target solves {right} of {len(judged)} of its rows: nothing to teach"
+    )
+
+
+class Distinct:
+    """Refuses a row that repeats an earlier one: the same text, or nearly so (MinHash over runs of three words, Jaccard >= `threshold`)."""
+
+    name = "distinct"
+
+    def __init__(self, threshold: float = 0.9, permutations: int = 64):
+        self._permutations = permutations
+        self._seen: set[str] = set()
+        self._lessons: Counter[Any] = Counter()
+        self._near = MinHashLSH(threshold=threshold, num_perm=permutations)
+
+    def __call__(self, sample: Sample) -> str | None:
+        kind, row = kind_of_sample(sample), sample.model_dump()
+        words = words_of(kind.text(row))
+        text = " ".join(words)
+        if text in self._seen:
+            return "the same question was drawn before"
+        sketch = MinHash(num_perm=self._permutations, seed=1)
+        sketch.update_batch([" ".join(gram).encode() for gram in set(_grams(words, 3))])
+        if self._near.query(sketch):
+            return "nearly the same question was drawn before"
+        lesson = kind.lesson(row)
+        if lesson is not None and self._lessons[lesson] == REPEATS:
+            return f"{REPEATS} {kind.taught} like it were drawn before"
+        self._lessons[lesson] += 1
+        self._seen.add(text)
+        self._near.insert(text, sketch)
+        return None
+
+
+class Unseen:
+    """Refuses a row that overlaps a held-out item: the same question, a run of 13 words in common, or most of the item's runs of 8.
+
+    Thirteen words are what GPT-3 used (Brown et al. 2020, appendix C); the share of runs of 8 catches items too short for that.
+    """
+
+    name = "unseen"
+
+    def __init__(self, held_out: Iterable[Example], coverage: float = 0.7):
+        self._coverage = coverage
+        self._texts: set[str] = set()
+        self._long: set[tuple[str, ...]] = set()
+        self._short: dict[tuple[str, ...], set[int]] = defaultdict(set)
+        self._sizes: dict[int, int] = {}
+        for item, example in enumerate(held_out):
+            words = words_of(kind_of(example).item(example))
+            self._texts.add(" ".join(words))
+            self._long.update(_grams(words, 13))
+            grams = set(_grams(words, 8))
+            self._sizes[item] = len(grams)
+            for gram in grams:
+                self._short[gram].add(item)
+
+    def __call__(self, sample: Sample) -> str | None:
+        words = words_of(kind_of_sample(sample).overlap(sample.model_dump()))
+        if " ".join(words) in self._texts:
+            return "it is the question of a held-out item"
+        if not self._long.isdisjoint(_grams(words, 13)):
+            return "it shares 13 words in a row with a held-out item"
+        hits = Counter(item for gram in set(_grams(words, 8)) for item in self._short.get(gram, ()))
+        if any(count >= self._coverage * self._sizes[item] for item, count in hits.items()):
+            return "it covers most of a held-out item"
+        return None
+
+
+class Telling:
+    """Refuses a drawn row on which the misconception gives the right answer."""
+
+    name = "telling"
+
+    def __init__(self, task: Task):
+        self._task = task
+
+    def __call__(self, sample: Sample) -> str | None:
+        if sample.wrong is not None and kind_of_sample(sample).misses(member(self._task, sample.task), sample.model_dump()):
+            return "the misconception gives the right answer here"
+        return None
+
+
+def row_checks(
+    task: Task, held_out: Iterable[Example], skip: Collection[str] = ()
+) -> tuple[tuple[str, Callable[[Sample], str | None]], ...]:
+    """The row checks by name, but those to `skip`, in order, afresh for one training set."""
+    checks = ("telling", Telling(task)), ("distinct", Distinct()), ("unseen", Unseen(held_out))
+    return tuple((name, check) for name, check in checks if name not in skip)
+
+
+def good(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if "error" not in row]
+
+
+def _fifth(rows: Sequence[Any]) -> list[Any]:
+    return list(rows[::-5])
+
+
+def _grams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]

@@ -1,0 +1,104 @@
+"""How a round's rows are shared among its programs: by error mass, evenly, or by a bandit that looks at what earlier rows moved.
+
+The bandit's arms are skills. What an arm has shown is, over the accepted rounds before, how many of its failed probe rows the target
+solved after it was trained on the arm's rows: each is a success, each that it still fails is none. By Thompson sampling (Thompson 1933;
+Chapelle and Li 2011) a chance of success is drawn from the Beta posterior of each arm over a uniform prior, so that what is little known
+is still tried; divided by the rows that the arm took, it is the fall of failures that one more row is worth there (the learning progress
+of Graves et al. 2017, arXiv 1704.03003). A program's share is its error mass times this. An arm that took no row yet counts as one that
+took the mean.
+
+What is not here: error masses (the probe), and whole rows out of shares (errata.programs.steps.assemble.shares). Programs of other
+skills may
+have moved an arm's rows too; nothing tells the two apart.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ...signatures.records import Attempt, GateDecision, SampleProgram, Standing
+from ..run.directory import RunDir
+
+
+class Trained(NamedTuple):
+    """An accepted round, as the bandit sees it."""
+
+    before: Sequence[Attempt]
+    """The round's probe."""
+    after: Sequence[Attempt]
+    """The next round's probe, which asks the same rows of the same programs."""
+    rows: Mapping[str, int]
+    """Program id -> rows that were trained on."""
+
+
+class Arm(NamedTuple):
+    """What a skill has shown."""
+
+    fixed: int = 0
+    left: int = 0
+    rows: int = 0
+
+
+def stands_for(program: SampleProgram) -> int:
+    """How many errors a program stands for: those that it rebuilds; a fused one adds itself to what its parents stand for."""
+    return 1 if program.parents else max(1, len(program.anchors))
+
+
+def weights(
+    policy: str, run_dir: RunDir, number: int, library: Mapping[str, SampleProgram], masses: Mapping[str, float], seed: int
+) -> dict[str, float]:
+    """The weight of each program of `masses` in round `number`, by the policy `mass`, `uniform` or `bandit`.
+
+    `masses` are the shares of its rows that the target fails; a program of several errors has that mass for each of them."""
+    if policy == "uniform":
+        return dict.fromkeys(masses, 1.0)
+    masses = {name: mass * stands_for(library[name]) for name, mass in masses.items()}
+    if policy == "bandit":
+        skills = {name: program.skill for name, program in library.items()}
+        return thompson(masses, skills, arms(_trained(run_dir, number), skills), seed)
+    return masses
+
+
+def _trained(run_dir: RunDir, number: int) -> Iterator[Trained]:
+    """The accepted rounds before `number` that were probed before and after."""
+    for earlier in range(1, number):
+        probes = [run_dir.stage(f"round-{one}/probe") for one in (earlier, earlier + 1)]
+        (decision,) = run_dir.stage(f"round-{earlier}/gate").read("decision.jsonl", GateDecision)
+        if decision.accepted and all(stage.done for stage in probes):
+            before, after = (stage.read("attempts.jsonl", Attempt) for stage in probes)
+            rows = run_dir.stage(f"round-{earlier}/assemble").read("library.jsonl", Standing)
+            yield Trained(before, after, {row.program_id: row.kept for row in rows})
+
+
+def arms(rounds: Iterable[Trained], skills: Mapping[str, str]) -> dict[str, Arm]:
+    """Each skill's arm; `skills` are those of the programs, by id."""
+    fixed: Counter[str] = Counter()
+    left: Counter[str] = Counter()
+    rows: Counter[str] = Counter()
+    for one in rounds:
+        now = {row.example.id: row.verdict.correct for row in one.after}
+        for row in one.before:
+            correct = now.get(row.example.id)
+            if row.verdict.correct is False and correct is not None:
+                (fixed if correct else left)[skills[row.example.meta["program"]]] += 1
+        for program, count in one.rows.items():
+            rows[skills[program]] += count
+    return {skill: Arm(fixed[skill], left[skill], rows[skill]) for skill in sorted(fixed.keys() | left.keys() | rows.keys())}
+
+
+def thompson(masses: Mapping[str, float], skills: Mapping[str, str], known: Mapping[str, Arm], seed: int) -> dict[str, float]:
+    """Weights of the programs: mass times the fall that a row of its skill is worth, drawn at random with `seed`; the masses while no arm
+    has shown anything. They are scaled so that the largest is 1."""
+    names = sorted({skills[program] for program in masses})
+    if not any(arm.fixed + arm.left for arm in known.values()) or not names:
+        return dict(masses)
+    mean = max(1.0, sum(known.get(name, Arm()).rows for name in names) / len(names))
+    worth = {}
+    for name in names:
+        arm = known.get(name, Arm())
+        chance = random.Random(f"budget:{seed}:{name}").betavariate(1 + arm.fixed, 1 + arm.left)
+        worth[name] = chance / (arm.rows or mean)
+    weights = {program: mass * worth[skills[program]] for program, mass in masses.items()}
+    most = max(weights.values())
+    return {program: weight / most for program, weight in weights.items()} if most else dict(masses)

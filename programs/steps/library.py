@@ -1,0 +1,77 @@
+"""The library of a run: how its programs fare round by round, and which are done with.
+
+Programs that passed the checks are drawn from in every later round, at other seeds and levels. Each round keeps a row a program: how many
+of its probe rows the target failed (its hit rate), how many of its drawn rows the checks let pass (its acceptance), and, once the target
+has mastered its rows, that it retires: it is neither probed nor drawn from again.
+
+What is not here: probing and drawing (the cycle does), and what share of the rows a program is given (errata.programs.steps.allocation).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ...signatures.records import Attempt, Rejection, Sample, SampleProgram, Standing
+from ..run.directory import RunDir
+
+
+def retired(run_dir: RunDir, number: int) -> dict[str, str]:
+    """The programs that retired before round `number`, and why."""
+    rows = [row for one in range(1, number) for row in run_dir.stage(f"round-{one}/assemble").read("library.jsonl", Standing)]
+    return {row.program_id: row.retired for row in rows if row.retired}
+
+
+def standings(
+    number: int,
+    library: Mapping[str, SampleProgram],
+    probe: Iterable[Attempt],
+    refused: Iterable[Rejection],
+    weights: Mapping[str, float],
+    samples: Iterable[Sample],
+    rejections: Iterable[Rejection],
+) -> list[Standing]:
+    """A row a program of `library`, which had not retired before: `refused` are those that the probe refused, `samples` and `rejections`
+    are of the rows that were drawn."""
+    tried: dict[str, list[Attempt]] = {}
+    for attempt in probe:
+        if attempt.verdict.correct is not None:
+            tried.setdefault(attempt.example.meta["program"], []).append(attempt)
+    kept = Counter(sample.program_id for sample in samples)
+    dropped: dict[str, Counter[str]] = {}
+    for row in rejections:
+        if row.kind == "sample":
+            dropped.setdefault(row.program, Counter())[row.check] += 1
+    reasons = {row.of: row.reason for row in refused}
+    return [
+        Standing(
+            program_id=name,
+            round=number,
+            skill=program.skill,
+            probed=len(tried.get(name, ())),
+            failed=sum(row.verdict.correct is False for row in tried.get(name, ())),
+            weight=weights.get(name, 0.0),
+            drawn=kept[name] + sum(dropped.get(name, Counter()).values()),
+            kept=kept[name],
+            refused=dict(sorted(dropped.get(name, Counter()).items())),
+            retired=reasons.get(name, ""),
+        )
+        for name, program in library.items()
+    ]
+
+
+def told(rows: Sequence[Standing]) -> dict[str, Any]:
+    """Standings of a round in sums, over all programs and by skill, and why programs retire, for the report."""
+    skills: dict[str, list[Standing]] = {}
+    for row in rows:
+        skills.setdefault(row.skill, []).append(row)
+    retire = {row.program_id: row.retired for row in rows if row.retired}
+    by_skill = {name: _sum(skills[name]) for name in sorted(skills, key=lambda name: (-len(skills[name]), name))}
+    return _sum(rows) | {"reasons": retire, "skills": by_skill}
+
+
+def _sum(rows: Sequence[Standing]) -> dict[str, Any]:
+    count = {name: sum(getattr(row, name) for row in rows) for name in ("probed", "failed", "drawn", "kept")}
+    refused: Counter[str] = Counter()
+    for row in rows:
+        refused.update(row.refused)
+    return {"programs": len(rows), "retired": sum(bool(row.retired) for row in rows)} | count | {"refused": dict(refused.most_common())}

@@ -1,0 +1,178 @@
+"""Whose words a row is in, and what it teaches with: the target is asked the drawn questions before it is trained on them.
+
+Several solutions are sampled to each question and judged by the task against the computed answer (rejection sampling, as in RFT, arXiv
+2308.01825); one that is right by a false calculation solves nothing. Their pass rate is kept with the row; rows outside `generate.band`
+are dropped. With `generate.completion` at `target` the first solution that solves the question is trained on in place of the program's;
+where there is none, a search for one may follow (errata.programs.steps.search), and else the program's stands. Wrong ones are what
+corrections
+(errata.programs.steps.lessons) start from.
+
+The answers to each question are written as a row of a stage when all of its tries are there, so that a killed run asks no question twice.
+In this process a sampled text depends on the weights, the question and the seed alone; a server is handed a seed with each question, and
+that it answers the same to the same seed is its own promise.
+"""
+
+from collections.abc import Callable, Sequence
+
+from ...signatures.records import Example, Rejection, Sample, Tries, Try
+from ...tasks import Task, member
+from ...trainers.served import ServedTarget
+from ...trainers.target import Completion, Target
+from ..config import GenerateSettings
+from ..run.directory import Stage
+from ..run.evaluate import judged
+from ..samples.kinds import example_of
+from .lessons import correction, hint, lesson_of, own, passed, solves, worked
+from .search import Asked, search
+
+
+def ask(task: Task, examples: Sequence[Example], target: Target | ServedTarget, count: int, temperature: float, seed: int) -> Asked:
+    """`count` sampled and judged answers to each example; an example is given when all of its answers are there."""
+    prompts = [prompt for example in examples for prompt in [task.prompt(example)] * count]
+
+    def judge(answer: tuple[int, Completion]) -> tuple[int, Try, int]:
+        place, given = answer
+        verdict = task.verdict(examples[place // count], given.text)
+        return place, Try(response=given.text, correct=verdict.correct, reason=verdict.reason, finish=given.finish), given.tokens
+
+    found: dict[int, dict[int, Try]] = {}
+    tokens: dict[int, int] = {}
+    answers = target.generate(prompts, max_new_tokens=task.max_new_tokens, temperature=temperature, seed=seed)
+    for place, one, spent in judged(task, judge, answers):
+        item, number = divmod(place, count)
+        found.setdefault(item, {})[number] = one
+        tokens[item] = tokens.get(item, 0) + spent
+        if len(found[item]) == count:
+            tries = found.pop(item)
+            yield (
+                examples[item],
+                Tries(question=examples[item].id, target=target.hash, tries=tuple(tries[n] for n in range(count)), tokens=tokens[item]),
+            )
+
+
+class Words:
+    """Sifts drawn rows by what the target makes of them. One stage of a round."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        task: Task,
+        settings: GenerateSettings,
+        seed: int,
+        open_target: Callable[[], Target | ServedTarget],
+        watch: Callable[[Asked, int], Asked] = lambda rows, total: rows,
+    ):
+        """The target is opened only when an answer is missing; `watch` sees answers go by."""
+        self.stage = stage
+        self.task = task
+        self.settings = settings
+        self.seed = seed
+        self.open_target = open_target
+        self.watch = watch
+        self.files: dict[str, dict[str, Tries]] = {}
+        """Rows of each file of the stage, by the id of the question as an item."""
+
+    @property
+    def asked(self) -> dict[str, Tries]:
+        """What came of each question, by its id: of the search, where there was one."""
+        return {name: row for found in self.files.values() for name, row in found.items()}
+
+    def __call__(self, samples: Sequence[Sample]) -> tuple[list[Sample], list[Rejection]]:
+        """The rows that stay, in the target's words and with their lesson, and the refusals of the others."""
+        lessons = {sample.id: lesson_of(sample, self.settings.lesson) for sample in samples}
+        examples = {
+            sample.id: self._item(sample)
+            for sample in samples
+            if self.settings.completion == "target" or lessons[sample.id] == "correction"
+        }
+        wanted = list({example.id: example for example in examples.values()}.values())
+        self._collect("tries.jsonl", wanted, self._ask)
+        if self._searches:
+            self._collect("searched.jsonl", [item for item in wanted if own(self.files["tries.jsonl"][item.id]) is None], self._search)
+        known = self.asked
+        kept, refused = [], []
+        for sample in samples:
+            asked = examples.get(sample.id)
+            tries = known[asked.id] if asked else None
+            refusal = self._outside(sample, tries)
+            if refusal:
+                refused.append(refusal)
+            else:
+                kept.append(self._settled(sample, lessons[sample.id], tries))
+        return kept, refused
+
+    def finish(self) -> None:
+        """Write the stage, once all rows of a training set were drawn."""
+        if self.asked and not self.stage.done:
+            rows = list(self.asked.values())
+            self.stage.finish(
+                {name: list(found.values()) for name, found in self.files.items()},
+                questions=len(rows),
+                items=sum(len(row.tries) for row in rows),
+                right=sum(any(map(solves, row.tries)) for row in rows),
+                found=sum(row.found is not None for row in rows),
+                tokens=sum(row.tokens for row in rows),
+            )
+
+    def _collect(self, name: str, items: list[Example], produce: Callable[[list[Example]], Asked]) -> None:
+        if items:
+            rows = self.stage.collect(name, items, lambda example: example.id, produce, Tries)
+            self.files.setdefault(name, {}).update({row.question: row for row in rows})
+
+    def _ask(self, missing: list[Example]) -> Asked:
+        settings = self.settings
+        answers = ask(self.task, missing, self.open_target(), settings.samples, settings.temperature, self.seed)
+        return self.watch(answers, len(missing))
+
+    @property
+    def _searches(self) -> bool:
+        return self.settings.completion == "target" and self.settings.search_tokens > 0
+
+    def _search(self, missing: list[Example]) -> Asked:
+        settings = self.settings
+        pending = [(example, self.files["tries.jsonl"][example.id]) for example in missing]
+        found = search(self.task, pending, self.open_target(), settings.search_tokens, settings.temperature, self.seed)
+        return self.watch(found, len(missing))
+
+    def _item(self, sample: Sample) -> Example:
+        return example_of(self.task, sample).model_copy(update={"solution": worked(self.task, sample)})
+
+    def _outside(self, sample: Sample, tries: Tries | None) -> Rejection | None:
+        share = passed(tries) if tries and self.settings.completion == "target" else None
+        low, high = self.settings.band
+        if tries is None or share is None or low <= share <= high:
+            return None
+        count = sum(map(solves, tries.tries))
+        reason = f"the target solves it in {count} of {len(tries.tries)} tries, which is outside [{low:g}, {high:g}]"
+        return Rejection(of=sample.id, kind="sample", check="band", reason=reason, program=sample.program_id)
+
+    def _settled(self, sample: Sample, lesson: str, tries: Tries | None) -> Sample:
+        """The row with what can be had of its lesson and of the target's words."""
+        found: dict[str, object] = {"passed": passed(tries)} if tries else {}
+        if lesson == "hint" and hint(self.task, sample) is not None:
+            return sample.model_copy(update=found | {"lesson": "hint"})
+        if lesson == "correction" and (told := self._corrected(sample, tries)):
+            return sample.model_copy(update=found | {"lesson": "correction", "mistake": told[0], "correction": told[1]})
+        if tries and self.settings.completion == "target":
+            found["own"] = own(tries)
+        return sample.model_copy(update=found) if found else sample
+
+    def _corrected(self, sample: Sample, tries: Tries | None) -> tuple[str, str] | None:
+        """The first wrong answer whose first wrong step can be told, and the correction of it; the misconception's comes last."""
+        example = example_of(self.task, sample)
+        wrong = [(one.response, one.reason) for one in (tries.tries if tries else ()) if one.correct is False and one.finish == "stop"]
+        if sample.wrong is not None and (sample.choices or sample.tests):
+            response = member(self.task, sample.task).completion("", sample.wrong)
+            wrong.append((response, self.task.verdict(example, response).reason))
+        for response, reason in wrong:
+            text = correction(self.task, example, sample, response, reason)
+            if text is not None:
+                return response, text
+        return None
+
+
+def told(samples: Sequence[Sample]) -> dict[str, int]:
+    """Rows by whose words they are in and by their lesson, for the report."""
+    own_words = [sample for sample in samples if sample.own is not None]
+    lessons = {name: sum(sample.lesson == name for sample in samples) for name in ("worked", "correction", "hint")}
+    return {"own_words": len(own_words)} | lessons

@@ -1,0 +1,1 @@
+"""dspy.Modules that turn failures into programs."""

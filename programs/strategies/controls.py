@@ -1,0 +1,85 @@
+"""Controls: what a strategy that studies errors is compared with. None of them sees an error or what the target answered.
+
+- `Mimic` has train items rewritten, whether the target solves them or not: what the paper calls AugGPT.
+- `GoldOnly` trains on the source data: the items that the target was asked, with their reference solutions.
+- `Uniform` trains on other train items of the task, drawn evenly over its skills (of several tasks, evenly over them first).
+
+What is not here: training as many rows and steps for each (the config's `generate.rows` and `train`).
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+
+import dspy
+
+from ...signatures.records import Diagnosis, Example, Failure
+from ...signatures.teach import RepairRewrite, RewriteItem
+from ...tasks import Task
+from .diagnose import Diagnose
+from .strategy import Strategy
+from .write import Write
+
+
+class Undiagnosed(Diagnose):
+    """Stands where a diagnosis would be asked for: no call, no words."""
+
+    def __init__(self) -> None:
+        dspy.Module.__init__(self)
+
+    def forward(self, failures: Sequence[Failure], brief: str, strategy: str) -> Diagnosis:
+        skill = failures[0].attempt.example.skill or "(not diagnosed)"
+        ids = tuple(failure.id for failure in failures)
+        return Diagnosis(failure_ids=ids, strategy=strategy, verdict="error", skill=skill, misconception="", evidence="", teach="")
+
+
+class Mimic(Strategy):
+    """Programs for train items at random, as many as errors would be taught. The instructor sees the item and its reference alone."""
+
+    source = "train"
+
+    def __init__(self, repairs: int = 2):
+        super().__init__(Undiagnosed(), Write(RewriteItem, RepairRewrite, repairs=repairs))
+
+
+class _Uninstructed(Strategy):
+    """Trains on items as they are; asks no instructor."""
+
+    source = "none"
+
+    def __init__(self) -> None:
+        dspy.Module.__init__(self)
+        self.contrasts = 0
+
+    def groups(self, failures: Sequence[Failure]) -> list[tuple[Failure, ...]]:
+        return []
+
+
+class GoldOnly(_Uninstructed):
+    """The items that the target was asked, in random order, whether it solves them or not."""
+
+    def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
+        return random.Random(f"gold:{seed}").sample(list(mined), len(mined))
+
+
+class Uniform(_Uninstructed):
+    """Train items that the target was not asked, evenly over skills. A task that reads its items from a file has no more than it has."""
+
+    def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
+        asked = {example.question for example in mined}
+        # the seed is none that items are mined with; enough is drawn to make up for those that were asked or will be refused
+        drawn = task.examples("train", 2 * count + len(asked), seed=seed + 1_000_003)
+        fresh = [example for example in drawn if example.question not in asked]
+        tasks = _groups(fresh, lambda example: example.task)
+        return _in_turn([_in_turn(_groups(rows, lambda example: example.skill)) for rows in tasks])
+
+
+def _groups(rows: Sequence[Example], name: Callable[[Example], str]) -> list[list[Example]]:
+    found: dict[str, list[Example]] = {}
+    for row in rows:
+        found.setdefault(name(row), []).append(row)
+    return [found[key] for key in sorted(found)]
+
+
+def _in_turn(groups: Sequence[Sequence[Example]]) -> list[Example]:
+    return [row for turn in zip_longest(*groups) for row in turn if row is not None]

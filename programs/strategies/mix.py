@@ -1,0 +1,70 @@
+"""Several strategies in one: each failure goes to one of them, by shares."""
+
+from collections.abc import Sequence
+
+import dspy
+
+from ...signatures.errors import UsageError
+from ...signatures.records import Example, Failure, Taught
+from ...tasks import Task
+from .strategy import Strategy
+from .write import Prove
+
+
+class Mix(Strategy):
+    """Hands failures, and the rows of members that train on items as they are, to its members.
+
+    Which member a failure goes to hangs on its id alone: it is the same in every run, and shares are kept on the average.
+    """
+
+    def __init__(self, members: Sequence[Strategy], shares: Sequence[float] | None = None):
+        """`shares`: one a member, in any unit; None: equal.
+
+        Raises UsageError for shares that are none, and for members that are taught from different sources."""
+        dspy.Module.__init__(self)
+        self.members = list(members)
+        shares = [1.0] * len(self.members) if shares is None else list(shares)
+        if not self.members or len(shares) != len(self.members) or min(shares) < 0 or not sum(shares):
+            raise UsageError(f"Mix takes one share, 0 or more, for each of its {len(self.members)} members, not {shares}")
+        self.shares = [share / sum(shares) for share in shares]
+        sources = {member.source for member in self.members} - {"none"}
+        if len(sources) > 1:
+            raise UsageError(
+                "Mix takes members that are all taught from errors, or all from train items: " + ", ".join(map(_name, members))
+            )
+        self.source = sources.pop() if sources else "none"
+        self.contrasts = max(member.contrasts for member in self.members)
+
+    def member(self, failure: str) -> Strategy:
+        """Whose failure it is, by its id."""
+        place = int(failure, 16) / 16 ** len(failure)
+        for member, share in zip(self.members, self.shares, strict=True):
+            place -= share
+            if place < 0:
+                return member
+        return self.members[-1]
+
+    def groups(self, failures: Sequence[Failure]) -> list[tuple[Failure, ...]]:
+        return [group for member in self.members for group in member.groups([one for one in failures if self.member(one.id) is member])]
+
+    def forward(self, failures: Sequence[Failure], brief: str, prove: Prove) -> Taught:
+        """By the member whose group it is."""
+        taught: Taught = self.member(failures[0].id)(failures=failures, brief=brief, prove=prove)
+        return taught
+
+    def derive(self, taught: Sequence[Taught], prove: Prove) -> list[Taught]:
+        rows = []
+        for member in self.members:
+            rows += member.derive([row for row in taught if self.member(row.failure_ids[0]) is member], prove)
+        return rows
+
+    def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
+        rows = []
+        for place, (member, share) in enumerate(zip(self.members, self.shares, strict=True)):
+            mine = round(share * count)
+            rows += member.items(task, mined, mine, seed + place)[:mine]
+        return rows
+
+
+def _name(member: Strategy) -> str:
+    return f"{type(member).__name__} ({member.source})"

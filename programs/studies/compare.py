@@ -1,0 +1,443 @@
+"""Strategies side by side: what `errata compare CONFIG` runs.
+
+A comparison is a folder of ordinary run directories, one an arm and seed (`<folder>/<arm>-<seed>/`), made by Cycle: each is locked,
+continues where a kill left it, and opens with `errata report`. The run `vanilla-<seed>` is the target as it came: the errors that it mined
+and its answers to held-out items are made once a seed and handed to the arms. Any number of processes may work on one folder: each takes
+the next run that is neither done nor under way elsewhere.
+
+What is equal in all arms: target, items of each split, errors of round 1, rounds, generated rows that are asked for, and steps of training
+(`train.steps`, as many as the base's whole training set takes in `train.epochs`). Unless `gate` is set, each round's weights are kept as
+trained, so that strategies are compared and not the gate, whose finding is told beside them.
+
+What is not here: what came of it (errata.programs.studies.compared), and how that is shown (errata.programs.studies.compare_page).
+"""
+
+import json
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import ceil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from ...signatures.errors import BudgetReached, BusyError, ErrataError, RunError, UsageError
+from ...signatures.records import TrainReport, TrainRow
+from ...tasks.union import parts
+from ...trainers.settings import TargetSettings
+from ..config import CycleConfig, Settings, explain, laid_over, read_mapping
+from ..cycle import Cycle
+from ..run.directory import read_json, slug, to_json, write_atomic
+from ..steps.assemble import replay_count
+
+VANILLA = "vanilla"
+"""The arm that is always there: the target as it came."""
+OPEN = ("generate", "train", "instructor")
+"""Groups of the config in which arms may differ; the rest is what they are compared on."""
+DONE = "compared.json"
+"""Written last into the run directory of an arm and seed: the weights after each round, and the benchmarks they were measured on."""
+SECONDS = "seconds.json"
+FILE = "compare.json"
+"""What was compared last in a folder; each run holds itself to its own config."""
+WAIT = 3.0
+"""Seconds between two looks for a run that another process has left."""
+
+
+class Comparison(Settings):
+    """What is compared with what: the file of `errata compare`."""
+
+    base: dict[str, Any] = {}
+    """The config that all arms share, as in a file for --config (docs/config.md). Its task, or the members of a union of tasks, are the
+    benchmarks in domain; its guards are those out of domain. Its budget is that of each run."""
+    arms: dict[str, dict[str, Any]] = Field(min_length=1)
+    """Name -> what the arm has otherwise: dotted names of fields of `generate`, `train` and `instructor` -> values. `vanilla`, the target
+    without training, is always there."""
+    controls: tuple[str, ...] = (VANILLA,)
+    """Arms that each other arm is tested against."""
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
+    """One run an arm and seed; the seed draws items, errors, rows and the order of training."""
+    rounds: int = Field(default=1, ge=1)
+    """Rounds of each run."""
+    gate: bool = False
+    """Whether weights that the gate rejects are dropped; otherwise each round goes on from what the last one trained."""
+
+    in_process: bool = False
+    """Whether trainings run in the comparing process, for small targets on a CPU: the same weights, about ten CPU seconds a round less, but
+    their memory is kept."""
+
+    def config(self, arm: str, seed: int) -> CycleConfig:
+        """The config of one run. Raises UsageError for a field that is none."""
+        shared = {"seed": seed, "rounds": self.rounds, "gate.keep": "better" if self.gate else "always"}
+        base = laid_over(self.base, shared)
+        return laid_over(self.base, shared | {"train.steps": steps(base)} | self.arms.get(arm, {}))
+
+
+class Cell(NamedTuple):
+    """One run of a comparison."""
+
+    arm: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}-{self.seed}"
+
+
+def load(path: Path, overrides: dict[str, Any] | None = None) -> Comparison:
+    """The comparison that a YAML file describes, with `overrides` (dotted names to values) laid over its base.
+
+    Raises UsageError in one line for what cannot be compared.
+    """
+    data = read_mapping(path)
+    try:
+        comparison = Comparison.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(explain(error, path, Comparison)) from error
+    arms, seeds = comparison.arms, comparison.seeds
+    if arms.get(VANILLA):
+        raise UsageError(f"{path}: {VANILLA} is the target without training, and has no settings; call the arm otherwise")
+    comparison = comparison.model_copy(update={"arms": {name: own for name, own in arms.items() if name != VANILLA}})
+    if not comparison.arms:
+        raise UsageError(f"{path}: no arm is left beside {VANILLA}; name one under `arms`")
+    for name, own in arms.items():
+        if slug(name) != name:
+            raise UsageError(f"{path}: an arm's name is the name of a folder; write letters, digits, _ . or - instead of {name!r}")
+        for field in own:
+            if field.split(".")[0] not in OPEN or "." not in field:
+                raise UsageError(
+                    f"{path}: arm {name} sets {field}, but arms may differ in fields of {', '.join(OPEN)} alone, e.g. generate.strategy; "
+                    "what they share stands under `base`"
+                )
+            if field == "train.epochs":
+                raise UsageError(
+                    f"{path}: arm {name} sets {field}, but all arms train for the same steps; set train.steps, or base.train.epochs"
+                )
+    for name in comparison.controls:
+        if name not in (VANILLA, *arms):
+            raise UsageError(f"{path}: control {name!r} is no arm; the arms are {', '.join((VANILLA, *arms))}")
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise UsageError(f"{path}: seeds are {', '.join(map(str, seeds))}; give different numbers from 0 on")
+    base = comparison.base
+    for field in ("seed", "rounds"):
+        if field in base:
+            raise UsageError(
+                f"{path}: base.{field} belongs to the comparison; write `{field}{'s' if field == 'seed' else ''}` beside `base`"
+            )
+    if "keep" in (base.get("gate") or {}):
+        raise UsageError(
+            f"{path}: base.gate.keep belongs to the comparison; write `gate: true` beside `base` to drop what the gate rejects"
+        )
+    whole = laid_over(base, overrides or {}, path)
+    if whole.errors == "recorded":
+        raise UsageError(f"{path}: recorded errors cannot be compared on: leave base.errors out, so that the target's own are mined")
+    fixed = whole.model_dump(mode="json", exclude={"seed", "rounds"})
+    fixed["gate"].pop("keep")
+    comparison = comparison.model_copy(update={"base": fixed})
+    for name in comparison.arms:
+        try:
+            comparison.config(name, seeds[0])
+        except UsageError as error:
+            raise UsageError(f"{path}: arm {name}: {error}") from None
+    return comparison
+
+
+def steps(config: CycleConfig) -> int:
+    """Steps of training that a whole training set of the config takes: of its generated rows and the replay beside them."""
+    if config.train.steps is not None:
+        return config.train.steps
+    rows = asked_rows(config)
+    total = rows + replay_count(rows, config.generate.replay)
+    return max(1, ceil(ceil(total / config.train.batch_size) * config.train.epochs))
+
+
+def asked_rows(config: CycleConfig) -> int:
+    """Generated rows of a round that a config asks for."""
+    return config.generate.rows or 1000
+
+
+def cells(comparison: Comparison) -> list[Cell]:
+    """All runs, seed by seed, so that whole seeds are there early."""
+    return [Cell(arm, seed) for seed in comparison.seeds for arm in (VANILLA, *comparison.arms)]
+
+
+def is_done(out: Path, cell: Cell) -> bool:
+    return (out / cell.name / DONE).exists()
+
+
+# ---- one run
+
+
+class Clocked(Cycle):
+    """A Cycle that keeps the seconds of its steps in `seconds.json`: of the wall, and of CPU in this process and in those it waited for.
+
+    What a killed step took is not in it.
+    """
+
+    _running = False
+
+    @contextmanager
+    def clock(self, name: str) -> Iterator[None]:
+        """Adds the seconds of what is inside to those of `name`; inside another clock it does nothing."""
+        if self._running:
+            yield
+            return
+        self._running = True
+        wall, cpu = time.monotonic(), cpu_seconds()
+        try:
+            yield
+        finally:
+            self._running = False
+            add_seconds(self.path, name, time.monotonic() - wall, cpu_seconds() - cpu)
+
+    def mine(self, number: int, target: TargetSettings) -> Any:
+        with self.clock(f"round-{number}/mine"):
+            return super().mine(number, target)
+
+    def teach(self, number: int, mined: Any) -> Any:
+        with self.clock(f"round-{number}/teach"):
+            return super().teach(number, mined)
+
+    def probe(self, number: int, *args: Any) -> Any:
+        with self.clock(f"round-{number}/probe"):
+            return super().probe(number, *args)
+
+    def assemble(self, number: int, *args: Any) -> list[TrainRow]:
+        with self.clock(f"round-{number}/assemble"):
+            return super().assemble(number, *args)
+
+    def train(self, number: int, *args: Any) -> TrainReport:
+        with self.clock(f"round-{number}/train"):
+            return super().train(number, *args)
+
+    def gate(self, number: int, target: TargetSettings) -> Any:
+        with self.clock(f"round-{number}/gate"):
+            return super().gate(number, target)
+
+    def scores(self, *args: Any) -> Any:
+        with self.clock("test"):
+            return super().scores(*args)
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and of the children that it waited for."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def add_seconds(run: Path, name: str, wall: float, cpu: float) -> None:
+    """Add to what `seconds.json` of a run says."""
+    path = run / SECONDS
+    known = read_json(path) if path.exists() else {}
+    old = known.get(name, {"wall": 0.0, "cpu": 0.0})
+    known[name] = {"wall": round(old["wall"] + wall, 2), "cpu": round(old["cpu"] + cpu, 2)}
+    write_atomic(path, to_json(known))
+
+
+def run_cell(comparison: Comparison, cell: Cell, out: Path, say: Callable[[str], None]) -> None:
+    """Run one arm and seed to its end. Raises BusyError while another process works on it, and what Cycle raises."""
+    loop = Clocked(comparison.config(cell.arm, cell.seed), out / cell.name, lambda line: say(f"{cell.name}: {line}"))
+    loop.in_process = comparison.in_process
+    wall, cpu = time.monotonic(), cpu_seconds()
+    begun = False
+    try:
+        with loop:
+            if is_done(out, cell):
+                return
+            begun = True
+            _run(loop, cell, out)
+    finally:
+        if begun:
+            add_seconds(loop.path, "whole", time.monotonic() - wall, cpu_seconds() - cpu)
+
+
+def _run(loop: Clocked, cell: Cell, out: Path) -> None:
+    from ...trainers.target import weights_hash
+
+    targets = [loop.config.target]
+    if cell.arm == VANILLA:
+        loop.mine(1, targets[0])
+        for task, _ in loop.reported:
+            loop.scores(task, "dev", targets[0])
+    else:
+        lend(out / Cell(VANILLA, cell.seed).name, loop.path)
+        for number in range(1, loop.config.rounds + 1):
+            targets.append(loop.round(number, targets[-1]))
+        loop.finish(targets[-1])
+    for target in targets:
+        for task, split in loop.reported:
+            loop.scores(task, split, target)
+    document = {
+        "weights": list(map(weights_hash, targets)),
+        "evaluations": [[task.name, split] for task, split in loop.reported],
+        "in_domain": [task.name for task in parts(loop.task)],
+    }
+    write_atomic(loop.path / DONE, to_json(document))
+
+
+def lend(source: Path, run: Path) -> None:
+    """Copy the finished stages of one run into another, each as a whole: its manifest last."""
+    for manifest in sorted(source.glob("*/**/manifest.json")):
+        stage = run / manifest.parent.relative_to(source)
+        if (stage / manifest.name).exists():
+            continue
+        others = [path for path in manifest.parent.iterdir() if path.is_file() and path != manifest]
+        for path in (*others, manifest):
+            write_atomic(stage / path.name, path.read_bytes())
+
+
+# ---- all of them
+
+
+def begin(comparison: Comparison, out: Path) -> None:
+    """Refuse what could not be run before anything is written: an arm whose strategy or task is none, or a folder of other things.
+
+    Raises UsageError, TaskError or RunError.
+    """
+    for arm in comparison.arms:
+        try:
+            Cycle(comparison.config(arm, comparison.seeds[0]), out / arm).check()
+        except ErrataError as error:
+            raise type(error)(f"arm {arm}: {error}") from None
+    if out.is_dir() and any(out.iterdir()) and not (out / FILE).exists():
+        raise RunError(f"{out} holds files but no {FILE}: it is not the folder of a comparison; choose another --out")
+    document = to_json(comparison.model_dump(mode="json"))
+    if not (out / FILE).exists() or (out / FILE).read_bytes() != document:
+        write_atomic(out / FILE, document)
+
+
+def work(comparison: Comparison, out: Path, say: Callable[[str], None]) -> None:
+    """Run what is neither done nor under way elsewhere until all is done; what other processes work on is waited for.
+
+    A run that fails is told of and set aside, and the others go on. Raises BudgetReached at once, and at the end RunError for those that
+    failed.
+    """
+    failed: dict[Cell, ErrataError] = {}
+    waiting = False
+    while True:
+        todo = [cell for cell in cells(comparison) if not is_done(out, cell) and cell not in failed]
+        todo = [cell for cell in todo if Cell(VANILLA, cell.seed) not in failed]
+        if not todo:
+            break
+        ready = [cell for cell in todo if cell.arm == VANILLA or is_done(out, Cell(VANILLA, cell.seed))]
+        for cell in ready:
+            try:
+                run_cell(comparison, cell, out, say)
+            except BusyError:
+                continue
+            except BudgetReached as error:
+                raise BudgetReached(f"{cell.name}: {error}") from None
+            except ErrataError as error:
+                failed[cell] = error
+                say(f"{cell.name} failed: {error}")
+            waiting = False
+            break
+        else:
+            if not waiting:
+                say(f"{len(todo)} runs are left, and other processes work on those that can be begun: waiting for them")
+            waiting = True
+            time.sleep(WAIT)
+    if failed:
+        first, reason = next(iter(failed.items()))
+        left = sum(not is_done(out, cell) for cell in cells(comparison))
+        raise RunError(
+            f"{left} of {len(cells(comparison))} runs are not done; {first.name}: {str(reason).replace('--run', '--out')}; "
+            "the same command goes on"
+        )
+
+
+def work_in_processes(comparison: Comparison, out: Path, jobs: int, say: Callable[[str], None], quiet: bool = False) -> None:
+    """`work` in as many processes of this machine. They end with this one, however it ends. Raises RunError when runs failed."""
+    if jobs == 1:
+        work(comparison, out, say)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork of a process that has threads may hang
+    told = context.SimpleQueue()
+    workers = [context.Process(target=_worker, args=(comparison.model_dump_json(), out, quiet, told)) for _ in range(jobs)]
+    for worker in workers:
+        worker.start()
+    try:
+        for worker in workers:
+            worker.join()
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+    errors = []
+    while not told.empty():
+        errors.append(told.get())
+    if errors:
+        message, code = errors[0]
+        raise (BudgetReached if code == BudgetReached.exit_code else RunError)(message)
+    if any(worker.exitcode for worker in workers) and not all(is_done(out, cell) for cell in cells(comparison)):
+        codes = ", ".join(str(worker.exitcode) for worker in workers)
+        raise RunError(f"worker processes ended with exit codes {codes} before all runs were done; the same command goes on")
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(143)
+
+
+def _worker(document: str, out: Path, quiet: bool, told: Any) -> None:
+    parent = multiprocessing.parent_process()
+    assert parent
+    # a parent that was killed cannot end its workers
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    say = (lambda line: None) if quiet else (lambda line: print(line, file=sys.stderr, flush=True))
+    try:
+        work(Comparison.model_validate_json(document), out, say)
+    except ErrataError as error:
+        told.put((str(error), error.exit_code))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        os._exit(130)
+
+
+# ---- before anything is run
+
+
+def foretell(comparison: Comparison, out: Path) -> dict[str, Any]:
+    """What would be run, and for each arm what teaching would ask of the instructor in a round (`estimate` is the first round's)."""
+    arms = {}
+    for name in comparison.arms:
+        config = comparison.config(name, comparison.seeds[0])
+        with TemporaryDirectory() as folder:
+            loop = Cycle(config, Path(folder) / "run", lambda line: None)
+            loop.check()
+            with loop:
+                estimate = loop.estimate().document()
+        rounds = comparison.rounds * len(comparison.seeds)
+        arms[name] = {"rows": asked_rows(config), "steps": steps(config), "estimate": estimate, "rounds": rounds}
+    every = cells(comparison)
+    done = [cell.name for cell in every if is_done(out, cell)]
+    return {
+        "runs": len(every),
+        "done": len(done),
+        "arms": arms,
+        "seeds": list(comparison.seeds),
+        "rounds": comparison.rounds,
+        "items": comparison.base["items"],
+    }
+
+
+def foretold(document: dict[str, Any]) -> str:
+    """`foretell` in words."""
+    many = len(document["seeds"])
+    lines = [
+        f"{document['runs']} runs, {document['done']} of them done: vanilla and {len(document['arms'])} arms, {many} seeds, "
+        f"rounds: {document['rounds']}; items: {json.dumps(document['items'])}",
+        f"  {'arm':28}{'rows a round':>14}{'steps a round':>15}{'calls, low':>12}{'expected':>10}{'high':>9}   USD expected",
+    ]
+    for name, arm in document["arms"].items():
+        calls = [arm["rounds"] * arm["estimate"]["calls"][side] for side in ("low", "expected", "high")]
+        usd = arm["estimate"]["usd"]
+        cost = usd if usd == "unknown" else f"{arm['rounds'] * usd['expected']:.2f}"
+        told = "".join(f"{value:>{width},}" for value, width in zip(calls, (12, 10, 9), strict=True))
+        lines.append(f"  {name[:27]:28}{arm['rows']:>14,}{arm['steps']:>15,}{told}   {cost}")
+    return "\n".join([*lines, "calls and USD are of all seeds and rounds, each as the first round of the first seed"])

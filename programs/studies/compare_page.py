@@ -1,0 +1,360 @@
+"""A comparison in words: tables for the terminal, comparison.md (a page that can be kept as it is) and comparison.html, from one document.
+
+What is not here: the figures themselves (errata.programs.studies.compared).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from ..config import CycleConfig
+from ..report.figures import cell, plain
+from ..report.markup import Html, fold, join, page, prose, section, table
+from ..report.plots import Line, Point, around, intervals
+from ..run.directory import flatten, to_json, write_atomic
+from .compare import VANILLA, Comparison
+from .compared import IN, SWAPS, WEAK, build
+
+STEPS = ("mine", "teach", "probe", "assemble", "train", "gate", "test", "whole")
+
+
+class Name(str):
+    """A name that a config or data brought along, which a page must not read as markup."""
+
+
+class Table(NamedTuple):
+    """One table: its first column names, the others figures."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+def write(comparison: Comparison, out: Path, command: str) -> dict[str, Any]:
+    """Build the document and write comparison.json, comparison.md and comparison.html into the folder. Raises RunError as `build` does."""
+    document = build(comparison, out) | {"command": command, "errata": version("errata")}
+    write_atomic(out / "comparison.json", to_json(document))
+    write_atomic(out / "comparison.md", markdown(document).encode("utf-8", "replace"))
+    write_atomic(out / "comparison.html", html(document).encode("utf-8", "replace"))
+    return document
+
+
+# ---- figures in words
+
+
+def percent(found: Mapping[str, Any] | None) -> str:
+    """A mean share with half its interval, in percent."""
+    if found is None:
+        return "-"
+    return f"{100 * found['mean']:.1f}" + ("" if found["low"] is None else f" ± {50 * (found['high'] - found['low']):.1f}")
+
+
+def points(found: Mapping[str, Any] | None) -> str:
+    """A mean difference with half its interval, in points."""
+    told = percent(found)
+    return told if told.startswith("-") else f"+{told}"
+
+
+def chance(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2g}" if value >= 0.0001 else "< 0.0001"
+
+
+def amount(value: float | str | None, digits: int = 0) -> str:
+    return value if isinstance(value, str) else "-" if value is None else f"{value:,.{digits}f}"
+
+
+# ---- the tables
+
+
+def tables(document: Mapping[str, Any]) -> list[Table]:
+    """All tables of a comparison."""
+    found = [_summary(document), _accuracies(document), _tests(document), _rounds(document), _cost(document), _dropped(document)]
+    return [*found, _seconds(document)]
+
+
+def _trained(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: arm for name, arm in document["arms"].items() if name != VANILLA}
+
+
+def _summary(document: Mapping[str, Any]) -> Table:
+    sides = list(document["benchmarks"])
+    rows = []
+    for name, arm in document["arms"].items():
+        line = [Name(name), *(percent(arm["averages"][side][-1]) for side in sides)]
+        if name == VANILLA:
+            rows.append([*line, *("" for _ in sides), "", "", ""])
+            continue
+        made = arm["rounds"]
+        worst = f"{points(arm['worst'])} ({plain(arm['worst']['benchmark'], 30)})"
+        counts = [_span(row[what] for row in made) for what in ("rows", "steps")]
+        rows.append([*line, *(points(arm["average_gains"][side]) for side in sides), Name(worst), *counts])
+    head = ["arm", *(f"{side}, %" for side in sides), *(f"gain {side}" for side in sides), "worst benchmark", "rows", "steps"]
+    return Table("Averages after the last round", head, rows, [*document["notes"], "rows and steps are of one round of one seed"])
+
+
+def _span(values: Iterable[int]) -> str:
+    known = sorted(set(values))
+    return f"{known[0]:,}" if len(known) == 1 else f"{known[0]:,} - {known[-1]:,}"
+
+
+def _accuracies(document: Mapping[str, Any]) -> Table:
+    rows: list[list[str]] = []
+    for side, names in document["benchmarks"].items():
+        rows.append([side, *(percent(arm["averages"][side][-1]) for arm in document["arms"].values())])
+        rows += [[Name(name), *(percent(arm["benchmarks"][name][-1]) for arm in document["arms"].values())] for name in names]
+    return Table("Benchmarks after the last round, % right", ["", *map(Name, document["arms"])], rows)
+
+
+def _tests(document: Mapping[str, Any]) -> Table:
+    rows = []
+    for row in document["tests"]:
+        against = Name(f"{row['arm']} - {row['control']}")
+        seeds = f"{chance(row['p_seeds'])} ({chance(row['p_seeds_holm'])})"
+        items = f"{chance(row['p_items'])} ({chance(row['p_items_holm'])})"
+        rows.append([against, row["average"], points(row["difference"]), seeds, items, f"{row['items_won']} : {row['items_lost']}"])
+    count = len(document["tests"])
+    notes = [
+        "p over seeds: paired t test; it asks whether the arm would win again with other items and draws, and takes differences as normal",
+        f"p over items: paired permutation test, {SWAPS + 1:,} swaps, which takes the trained weights as given",
+        f"in parentheses: corrected for {count} comparisons (Holm); items: those that the arm alone solves, and the control alone",
+    ]
+    if unjudged := sum(row["unjudged"] for row in document["tests"]):
+        notes.append(f"{unjudged} pairs of items were left out: one side was not judged")
+    head = ["arm - control", "average", "difference", "p over seeds", "p over items", "items"]
+    return Table("Paired tests after the last round", head, rows, notes)
+
+
+def _rounds(document: Mapping[str, Any]) -> Table:
+    numbers = range(1, document["rounds"] + 1)
+    sides = list(document["benchmarks"])
+    vanilla = document["arms"][VANILLA]
+    start = [percent(vanilla["averages"][side][0]) for side in sides]
+    start += [percent(vanilla["weak"][0][which][0]) for which in ("test", "others")]
+    rows = [[Name(VANILLA), "0", *start, "", "", ""]]
+    for name, arm in _trained(document).items():
+        for number in numbers:
+            left: Mapping[str, Any] = arm["weak"][number - 1] if number > 1 else {}
+            new = [percent(left["test"][0]), points(left["next"]), chance(left["p_next"])] if left else ["", "", ""]
+            averages = [percent(arm["averages"][side][number]) for side in sides]
+            skills = [percent(arm["weak"][0][which][number]) for which in ("test", "others")]
+            rows.append([Name(name), str(number), *averages, *skills, *new])
+    weak = ", ".join(f"{plain(benchmark, 40)}/{plain(skill, 40)}" for benchmark, skill in vanilla["weak"][0]["skills"]) or "none"
+    notes = [
+        f"weak: skills {IN} of which under {100 * WEAK:.0f} % of the dev items of all seeds are solved; figures are of test",
+        Name(f"weak at the start: {weak}"),
+    ]
+    if document["rounds"] > 1:
+        notes.append("left weak: skills that were weak after the round before; what they had then, and what this round added (paired t)")
+    head = ["arm", "round", *(f"{side}, %" for side in sides), "weak at the start, %", "other skills, %", "left weak, %", "added", "p"]
+    return Table("Round by round", head, rows, notes)
+
+
+def _cost(document: Mapping[str, Any]) -> Table:
+    rows = []
+    for name, arm in _trained(document).items():
+        cost, made = arm["cost"], arm["rounds"]
+        row, point = cost["per_row"], cost["per_point"]
+        figures = [amount(cost["rows"]), amount(cost["calls"]), amount(cost["rows_per_call"], 1), amount(cost["tokens"])]
+        figures += [amount(cost["usd"], 2), amount(row["usd"], 5), amount(point["calls"], 1), amount(point["usd"], 3)]
+        seconds = arm["seconds"].get("train")
+        figures.append(amount(seconds["wall"]) if seconds else "-")
+        rows.append([Name(name), *figures, f"{sum(row['gate'] == 'accepted' for row in made)} of {len(made)}"])
+    head = ["arm", "rows", "calls", "rows a call", "tokens", "USD", "USD a row", "calls a point", "USD a point", "training, s", "gate"]
+    applied = "rounds that the gate accepted" + ("" if document["gate"] else "; its finding was not applied")
+    notes = [
+        f"all seeds and rounds together; a point is one of the average {IN}, over {VANILLA}; training: seconds of a run",
+        f"gate: {applied}",
+    ]
+    if document["base"]["instructor"]["model"] == "offline":
+        notes.append("the embedded instructor costs nothing and counts no tokens; what it would be asked is told by its calls")
+    return Table("What it took", head, rows, notes)
+
+
+def _dropped(document: Mapping[str, Any]) -> Table:
+    arms = _trained(document)
+    checks = list(dict.fromkeys(check for arm in arms.values() for check in arm["dropped"]["rows"]))
+    rows = []
+    for name, arm in arms.items():
+        dropped = arm["dropped"]
+        shares = [f"{100 * dropped['row_shares'].get(check, 0.0):.1f}" for check in checks]
+        told = [", ".join(f"{check} {count}" for check, count in dropped[what].items()) or "none" for what in ("programs", "failures")]
+        rows.append([Name(name), amount(dropped["drawn"]), *shares, *map(Name, told)])
+    head = ["arm", "rows drawn", *(f"{check}, %" for check in checks), "programs refused", "errors without a program"]
+    return Table("What the checks dropped", head, rows, ["% of the rows that were drawn; the others are counts"])
+
+
+def _seconds(document: Mapping[str, Any]) -> Table:
+    rows = []
+    for name, arm in _trained(document).items():
+        used = arm["seconds"]
+        rows.append([Name(name), *(f"{used[step]['wall']:.0f} / {used[step]['cpu']:.0f}" if step in used else "-" for step in STEPS)])
+    notes = ["wall / CPU seconds of one run, all rounds; steps that a kill cut short are not counted, and vanilla's are shared by all arms"]
+    return Table("Where the time went", ["arm", *STEPS], rows, notes)
+
+
+# ---- the terminal
+
+
+def text(document: Mapping[str, Any]) -> str:
+    """All tables as plain text."""
+    return "\n\n".join(["\n".join(answers(document)), about(document), *map(_as_text, tables(document))])
+
+
+def about(document: Mapping[str, Any]) -> str:
+    """What was compared, in one sentence or two."""
+    seeds, rounds, base = document["seeds"], document["rounds"], document["base"]
+    items = ", ".join(f"{plain(name, 60)} {count}" for name, count in document["items"].items())
+    lines = [
+        f"{plain(base['target']['model'])} ({document['weights'][:12]}) on {plain(base['task'])}, instructor "
+        f"{plain(base['instructor']['model'])}: {len(_trained(document))} arms, {len(seeds)} seed{'s' * (len(seeds) > 1)}, "
+        f"{rounds} round{'s' * (rounds > 1)}. Test items a seed: {items}."
+    ]
+    if document["missing_seeds"]:
+        lines.append(f"Not all is done: seeds {', '.join(map(str, document['missing_seeds']))} are left out.")
+    lines.append("Figures are means over seeds ± half the 95 % interval (Student's t).")
+    return " ".join(lines)
+
+
+SURE = 0.05
+"""Highest corrected p of a difference that is called sure."""
+
+
+def answers(document: Mapping[str, Any]) -> list[str]:
+    """For each arm that is no control: what it gained, which controls it surely beats or loses to, and at what cost.
+
+    Sure is a difference over seeds. One over items alone is sure of these weights, but another training might not bring it."""
+    names = [name for name in _trained(document) if name not in document["controls"]] or list(_trained(document))
+    return [_answer(document, name) for name in names]
+
+
+def _answer(document: Mapping[str, Any], name: str) -> str:
+    arm = document["arms"][name]
+    told = []
+    for side in document["benchmarks"]:
+        found: dict[str, list[str]] = {}
+        for row in document["tests"]:
+            if (row["arm"], row["average"]) == (name, side):
+                found.setdefault(_finding(row), []).append(plain(row["control"], 60))
+        against = "; ".join(f"{finding} {', '.join(controls)}" for finding, controls in sorted(found.items()))
+        told.append(f"{side.capitalize()} {points(arm['average_gains'][side])} points over {VANILLA}{'; ' if against else ''}{against}.")
+    cost = arm["cost"]
+    return f"{plain(name, 60)}: {' '.join(told)} Cost: {cost['calls']:,} calls, USD {amount(cost['usd'], 2)}."
+
+
+def _finding(row: Mapping[str, Any]) -> str:
+    word = "better" if row["difference"]["mean"] > 0 else "worse"
+    if row["p_seeds_holm"] is not None and row["p_seeds_holm"] <= SURE:
+        return f"surely {word} than"
+    if row["p_items_holm"] is not None and row["p_items_holm"] <= SURE:
+        return f"{word}, with these weights only, than"
+    return "no sure difference from"
+
+
+def _as_text(table: Table) -> str:
+    cells = [[plain(value, 60) for value in row] for row in (table.head, *table.rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [table.title]
+    for first, *others in cells:
+        told = "".join(f"  {value:>{width}}" for value, width in zip(others, widths[1:], strict=True))
+        lines.append(f"  {first:<{widths[0]}}{told}".rstrip())
+    return "\n".join([*lines, *(f"  * {plain(note, 1000)}" for note in table.notes)])
+
+
+# ---- comparison.md
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """The page for a repository."""
+    lines = [
+        "# Strategies compared",
+        "",
+        *(f"- {_safe(answer)}" for answer in answers(document)),
+        "",
+        f"Made by {cell(document['command'])} with Errata {plain(document['errata'])}, commit: (to be filled in).",
+        "",
+        _safe(about(document)),
+        "",
+    ]
+    for one in tables(document):
+        lines += [f"## {one.title}", "", _line(map(_marked, one.head)), "|---" * len(one.head) + "|"]
+        lines += [_line(map(_marked, row)) for row in one.rows]
+        lines += ["", *(f"- {_safe(note)}" for note in one.notes), ""]
+    lines += [
+        "## The comparison",
+        "",
+        "Fields of `base` by their dotted names, without those at their default.",
+        "",
+        "```yaml",
+        fenced(document),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def fenced(document: Mapping[str, Any]) -> str:
+    """The comparison as YAML, without what is at its default, in a form that a fence of three backquotes can hold."""
+    usual = flatten(CycleConfig().model_dump(mode="json"))
+    base = {name: value for name, value in flatten(document["base"]).items() if usual.get(name, ...) != value}
+    told = {"base": base} | {name: document[name] for name in ("controls", "seeds", "rounds", "gate")} | {"arms": document["changes"]}
+    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=130).replace("```", "'''").rstrip()
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _marked(value: str) -> str:
+    return (cell(value) if isinstance(value, Name) else _safe(value)) if value else ""
+
+
+def _safe(value: str) -> str:
+    """One line in which Markdown and HTML find no markup of a name's."""
+    told = plain(value, 2000).replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{letter}" if letter in "\\`*_[]|" else letter for letter in told)
+
+
+# ---- comparison.html
+
+
+def html(document: Mapping[str, Any]) -> str:
+    """One page that loads nothing: the answer, plots of the averages and benchmarks, then the tables."""
+    parts = [Html("<div class=answer>{}</div>").format(join(Html("<p>{}</p>").format(answer) for answer in answers(document)))]
+    parts += [Html("<p>{}</p>").format(about(document)), Html("<p class=soft>Made by {} with Errata {}.</p>").format(*_made(document))]
+    parts.append(section("Gains over vanilla, points", _gains(document), name="gains"))
+    parts.append(section("Benchmarks after the last round", _plot(document), name="benchmarks"))
+    for one in tables(document):
+        notes = (Html("<p class=soft>{}</p>").format(note) for note in one.notes)
+        parts.append(section(one.title, table(one.head, one.rows), *notes))
+    parts.append(section("The comparison", fold("fields of base without those at their default, and the arms", prose(fenced(document)))))
+    return page("Errata: strategies compared", *parts)
+
+
+def _made(document: Mapping[str, Any]) -> tuple[str, str]:
+    return plain(document["command"], 500), plain(document["errata"])
+
+
+def _gains(document: Mapping[str, Any]) -> Html:
+    """What each arm gained on the averages."""
+    arms, sides = _trained(document), list(document["benchmarks"])
+    lines = [Line(name, [_point(arm["average_gains"][side]) for side in sides]) for name, arm in arms.items()]
+    return intervals(lines, sides, around([point for line in lines for point in line.points], 0.05))
+
+
+def _plot(document: Mapping[str, Any]) -> Html:
+    """Each average and benchmark in all arms."""
+    arms = document["arms"]
+    lines = []
+    for side, names in document["benchmarks"].items():
+        lines.append(Line(Html("<b>{}</b>").format(side), [_point(arm["averages"][side][-1]) for arm in arms.values()]))
+        lines += [Line(name, [_point(arm["benchmarks"][name][-1]) for arm in arms.values()]) for name in names]
+    return intervals(lines, list(arms))
+
+
+def _point(found: Mapping[str, Any]) -> Point:
+    known = found["low"] is not None
+    return Point(found["mean"], found["low"] if known else found["mean"], found["high"] if known else found["mean"], percent(found))

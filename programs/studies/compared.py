@@ -1,0 +1,412 @@
+"""What came of a comparison, as one JSON-able document: accuracies, paired tests, what was paid for them.
+
+Read from the run directories of the seeds that are finished in all arms; nothing is run here. Two tests say whether an arm beats a
+control on an average over benchmarks:
+- paired t over seeds: each seed gives one difference. It asks whether the strategy would win again with other items, errors and draws, and
+  assumes that differences are about normal; with few seeds it needs a large and steady difference.
+- paired permutation over items: arm and control are swapped at random, item by item, within each seed and benchmark. It takes the trained
+  weights as given and asks whether they differ on items of this kind; it knows nothing of what another training would have given.
+Both are two-sided. Within each test, p-values are corrected for the number of pairs and averages (Holm 1979, "A simple sequentially
+rejective multiple test procedure", Scand. J. Statist. 6).
+
+Weak skills are chosen on dev and measured on test, so that what was weak by chance does not look like a gain.
+
+What is not here: running (errata.programs.studies.compare), and words and pages (errata.programs.studies.compare_page).
+"""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import t, ttest_rel
+
+from ...signatures.errors import RunError
+from ...signatures.records import Attempt, GateDecision, Rejection, Taught
+from ..cycle import tally
+from ..run.directory import Stage, read_json, slug
+from ..run.ledger import read_ledger
+from .compare import DONE, SECONDS, VANILLA, Cell, Comparison, asked_rows, cells, is_done
+
+WEAK = 0.6
+"""A skill is weak when less than this share of its dev items is solved, over all seeds."""
+SWAPS = 19_999
+"""Random swaps of the permutation test; its least p-value is one in SWAPS + 1."""
+IN, OUT = "in domain", "out of domain"
+
+Outcomes = dict[str, bool | None]
+"""Item id -> right, wrong, or unjudged."""
+
+
+class Measured(NamedTuple):
+    """One evaluation of a run: benchmark -> outcomes, and (benchmark, skill) -> outcomes."""
+
+    benchmarks: dict[str, Outcomes]
+    skills: dict[tuple[str, str], Outcomes]
+
+
+class Run(NamedTuple):
+    """One finished arm and seed. Lists have one entry for each weights: the target's, then those after each round."""
+
+    test: list[Measured]
+    dev: list[Measured]
+    path: Path
+
+
+# ---- figures
+
+
+def interval(values: Sequence[float]) -> dict[str, Any]:
+    """Mean and 95 % interval of Student's t over seeds; low and high are None of a single seed."""
+    mean = statistics.mean(values)
+    half = None
+    if len(values) > 1:
+        half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+    low, high = (None, None) if half is None else (mean - half, mean + half)
+    return {"mean": mean, "low": low, "high": high, "values": list(values)}
+
+
+def paired_t(mine: Sequence[float], theirs: Sequence[float]) -> float | None:
+    """Two-sided p-value of the paired t test over seeds; None with one seed, or where all differences are the same."""
+    differences = [a - b for a, b in zip(mine, theirs, strict=True)]
+    if len(differences) < 2 or max(differences) - min(differences) < 1e-12:
+        return None
+    return float(ttest_rel(mine, theirs).pvalue)
+
+
+def swapped(groups: Iterable[tuple[int, int, float]], seed: int = 0) -> float:
+    """Two-sided p-value of the paired permutation test over items. A group is (items that the arm alone solves, items that the control
+    alone solves, weight of an item); items that both or neither solve change nothing when they are swapped."""
+    rng = np.random.default_rng(seed)
+    seen, drawn = 0.0, np.zeros(SWAPS)
+    for won, lost, weight in groups:
+        seen += weight * (won - lost)
+        drawn += weight * (2 * rng.binomial(won + lost, 0.5, SWAPS) - (won + lost))
+    return float((1 + np.sum(np.abs(drawn) >= abs(seen) - 1e-12)) / (SWAPS + 1))
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """p-values corrected for their number, in the same order; None stays None and is not counted."""
+    order = sorted((value, place) for place, value in enumerate(values) if value is not None)
+    corrected: list[float | None] = [None] * len(values)
+    least = 0.0
+    for rank, (value, place) in enumerate(order):
+        least = max(least, min(1.0, (len(order) - rank) * value))
+        corrected[place] = least
+    return corrected
+
+
+def share(outcomes: Outcomes) -> float | None:
+    """Share right of the judged items; None where none is judged."""
+    judged = [right for right in outcomes.values() if right is not None]
+    return sum(judged) / len(judged) if judged else None
+
+
+# ---- reading
+
+
+def measured(run: Path, weights: str, evaluations: Sequence[tuple[str, str]]) -> Measured:
+    """Outcomes of kept evaluations, (task, split) each; a task is a benchmark."""
+    benchmarks: dict[str, Outcomes] = {}
+    skills: dict[tuple[str, str], Outcomes] = {}
+    for task, split in evaluations:
+        rows = Stage(run / "evaluate" / weights / slug(f"{task}-{split}")).read("attempts.jsonl", Attempt)
+        benchmarks[task] = {row.example.id: row.verdict.correct for row in rows}
+        for row in rows:
+            skills.setdefault((task, row.example.skill), {})[row.example.id] = row.verdict.correct
+    return Measured(benchmarks, skills)
+
+
+def read_run(out: Path, cell: Cell) -> Run:
+    """A finished run of the comparison."""
+    path = out / cell.name
+    known = read_json(path / DONE)
+    tasks = [task for task, _ in known["evaluations"]]
+    test = [measured(path, weights, known["evaluations"]) for weights in known["weights"]]
+    dev = [measured(path, weights, [(task, "dev") for task in tasks]) for weights in known["weights"]]
+    return Run(test, dev, path)
+
+
+# ---- the document
+
+
+def build(comparison: Comparison, out: Path) -> dict[str, Any]:
+    """The document. Raises RunError when no seed is finished in all arms."""
+    every = cells(comparison)
+    seeds = [seed for seed in comparison.seeds if all(is_done(out, cell) for cell in every if cell.seed == seed)]
+    if not seeds:
+        done = sum(is_done(out, cell) for cell in every)
+        raise RunError(f"{out}: {done} of {len(every)} runs are done, and no seed in all arms; `errata compare` without --so-far goes on")
+    runs = {arm: [read_run(out, Cell(arm, seed)) for seed in seeds] for arm in (VANILLA, *comparison.arms)}
+    vanilla = runs[VANILLA]
+    known = read_json(vanilla[0].path / DONE)
+    sides = {IN: known["in_domain"]}
+    if guards := [name for name, _ in known["evaluations"] if name not in sides[IN]]:
+        sides[OUT] = guards
+    last = comparison.rounds
+    arms = {arm: _arm(comparison, arm, runs[arm], vanilla, sides, seeds) for arm in runs}
+    return {
+        "base": comparison.base,
+        "changes": comparison.arms,
+        "controls": list(comparison.controls),
+        "seeds": seeds,
+        "missing_seeds": [seed for seed in comparison.seeds if seed not in seeds],
+        "rounds": last,
+        "gate": comparison.gate,
+        "benchmarks": sides,
+        "items": {name: len(outcomes) for name, outcomes in vanilla[0].test[0].benchmarks.items()},
+        "weights": known["weights"][0],
+        "arms": arms,
+        "tests": _tests(comparison, runs, sides),
+        "notes": _notes(comparison, arms),
+    }
+
+
+def _arm(
+    comparison: Comparison, arm: str, runs: list[Run], vanilla: list[Run], sides: Mapping[str, Sequence[str]], seeds: Sequence[int]
+) -> dict[str, Any]:
+    """Figures of one arm over all seeds; accuracies of vanilla have one round, 0."""
+    rounds = range(len(runs[0].test))
+    by_benchmark = {name: [interval(_accuracies(runs, number, name)) for number in rounds] for names in sides.values() for name in names}
+    averages = {side: [interval(_average(runs, number, names)) for number in rounds] for side, names in sides.items()}
+    document: dict[str, Any] = {"benchmarks": by_benchmark, "averages": averages, "weak": _weak(runs, vanilla, sides[IN])}
+    if arm == VANILLA:
+        return document
+    last = rounds[-1]
+    gains = {
+        name: interval(_minus(_accuracies(runs, last, name), _accuracies(vanilla, 0, name))) for names in sides.values() for name in names
+    }
+    worst = min(gains, key=lambda name: gains[name]["mean"])
+    side_gains = {side: interval(_minus(_average(runs, last, names), _average(vanilla, 0, names))) for side, names in sides.items()}
+    return document | {
+        "gains": gains,
+        "average_gains": side_gains,
+        "worst": {"benchmark": worst, **gains[worst]},
+        "rounds": [_round(run.path, number) | {"seed": seed} for run, seed in zip(runs, seeds, strict=True) for number in rounds[1:]],
+        "cost": _cost([run.path for run in runs], rounds[1:], side_gains[IN]["mean"]),
+        "dropped": _dropped([run.path for run in runs], rounds[1:]),
+        "seconds": _seconds([run.path for run in runs]),
+    }
+
+
+def _accuracies(runs: Sequence[Run], number: int, benchmark: str) -> list[float]:
+    """Share right, one a seed. Raises RunError where no item of a seed was judged."""
+    values = []
+    for run in runs:
+        value = share(run.test[number].benchmarks[benchmark])
+        if value is None:
+            raise RunError(f"{run.path}: no item of {benchmark} was judged, so arms cannot be compared on it; see the verdicts' reasons")
+        values.append(value)
+    return values
+
+
+def _average(runs: Sequence[Run], number: int, names: Sequence[str]) -> list[float]:
+    """Mean over benchmarks, one a seed."""
+    columns = [_accuracies(runs, number, name) for name in names]
+    return [statistics.mean(column) for column in zip(*columns, strict=True)]
+
+
+def _minus(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    return [a - b for a, b in zip(mine, theirs, strict=True)]
+
+
+def _tests(comparison: Comparison, runs: Mapping[str, list[Run]], sides: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Each arm that is no control against each control, on each average, after the last round."""
+    found: list[dict[str, Any]] = []
+    for arm in comparison.arms:
+        if arm in comparison.controls:
+            continue
+        for control in comparison.controls:
+            for side, names in sides.items():
+                mine, theirs = (_average(runs[name], len(runs[name][0].test) - 1, names) for name in (arm, control))
+                groups, unjudged = _groups(runs[arm], runs[control], names)
+                found.append(
+                    {
+                        "arm": arm,
+                        "control": control,
+                        "average": side,
+                        "difference": interval(_minus(mine, theirs)),
+                        "p_seeds": paired_t(mine, theirs),
+                        "p_items": swapped(groups),
+                        "items_won": sum(won for won, _, _ in groups),
+                        "items_lost": sum(lost for _, lost, _ in groups),
+                        "unjudged": unjudged,
+                    }
+                )
+    for name in ("p_seeds", "p_items"):
+        values: list[float | None] = [row[name] for row in found]
+        for row, value in zip(found, holm(values), strict=True):
+            row[f"{name}_holm"] = value
+    return found
+
+
+def _groups(mine: Sequence[Run], theirs: Sequence[Run], names: Sequence[str]) -> tuple[list[tuple[int, int, float]], int]:
+    """Of each seed and benchmark what `swapped` takes, weighted as in the average; and how many pairs have an unjudged side."""
+    groups, unjudged = [], 0
+    for one, other in zip(mine, theirs, strict=True):
+        for name in names:
+            a, b = one.test[-1].benchmarks[name], other.test[-1].benchmarks[name]
+            pairs = [(a[item], b[item]) for item in a if item in b]
+            judged = [pair for pair in pairs if None not in pair]
+            unjudged += len(pairs) - len(judged)
+            if judged:
+                weight = 1 / (len(mine) * len(names) * len(judged))
+                groups.append((judged.count((True, False)), judged.count((False, True)), weight))
+    return groups, unjudged
+
+
+def _weak(runs: list[Run], vanilla: list[Run], names: Sequence[str]) -> list[dict[str, Any]]:
+    """For the target as it came and after each round but the last: the skills of the task that were weak then, and their accuracy on test
+    from then on (a mean over skills, an interval over seeds), with that of the others beside it."""
+    found = []
+    for before in range(max(1, len(runs[0].test) - 1)):
+        weak, others = _by_strength(runs if before else vanilla, before, names)
+        numbers = range(before, len(runs[0].test))
+        courses = [_course(runs, number, weak) for number in numbers]
+        change, p = None, None
+        if len(courses) > 1 and courses[0] and courses[1]:
+            change = interval(_minus(courses[1]["values"], courses[0]["values"]))
+            p = paired_t(courses[1]["values"], courses[0]["values"])
+        found.append(
+            {
+                "after_round": before,
+                "skills": [list(skill) for skill in weak],
+                "test": courses,
+                "others": [_course(runs, number, others) for number in numbers],
+                "next": change,
+                "p_next": p,
+            }
+        )
+    return found
+
+
+def _by_strength(runs: Sequence[Run], number: int, names: Sequence[str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The skills of the benchmarks `names` that are weak after round `number`, and the others."""
+    pooled: dict[tuple[str, str], list[bool]] = {}
+    for run in runs:
+        for skill, outcomes in run.dev[number].skills.items():
+            pooled.setdefault(skill, []).extend(right for right in outcomes.values() if right is not None)
+    known = {skill: sum(rights) / len(rights) for skill, rights in sorted(pooled.items()) if skill[0] in names and rights}
+    return [skill for skill, right in known.items() if right < WEAK], [skill for skill, right in known.items() if right >= WEAK]
+
+
+def _course(runs: Sequence[Run], number: int, skills: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
+    """Accuracy of skills on test after a round; None where a seed has no item of them."""
+    values = [value for run in runs if (value := _mean_over(run.test[number], skills)) is not None]
+    return interval(values) if len(values) == len(runs) else None
+
+
+def _mean_over(found: Measured, skills: Sequence[tuple[str, str]]) -> float | None:
+    shares = [share(found.skills.get(skill, {})) for skill in skills]
+    known = [value for value in shares if value is not None]
+    return statistics.mean(known) if known else None
+
+
+# ---- what it took
+
+
+def _round(run: Path, number: int) -> dict[str, Any]:
+    folder = run / f"round-{number}"
+    facts = Stage(folder / "assemble").facts()
+    decision = Stage(folder / "gate").read("decision.jsonl", GateDecision)[0]
+    manifest = folder / "train" / "manifest.json"
+    trained = read_json(manifest)["report"] if manifest.exists() else None
+    return {
+        "round": number,
+        "rows": facts["samples"],
+        "replay": facts["replay"],
+        "steps": trained["steps"] if trained else 0,
+        "gate": "accepted" if decision.accepted and not decision.unproven else "rejected",
+        "reason": decision.reason,
+    }
+
+
+def _taught(run: Path, numbers: Iterable[int]) -> list[Taught]:
+    return [row for number in numbers for row in Stage(run / f"round-{number}/teach").read("taught.jsonl", Taught)]
+
+
+def _cost(paths: Sequence[Path], numbers: Sequence[int], gain: float) -> dict[str, Any]:
+    """Of all seeds and rounds together; a point is one of the average in domain, over vanilla."""
+    ledgers = [read_ledger(path)["total"] for path in paths]
+    calls = sum(ledger["calls"] for ledger in ledgers) or sum(row.calls for path in paths for row in _taught(path, numbers))
+    rows = sum(Stage(path / f"round-{number}/assemble").facts()["samples"] for path in paths for number in numbers)
+    tokens = sum(ledger["tokens_in"] + ledger["tokens_out"] for ledger in ledgers)
+    usd = "unknown" if any(ledger["usd"] == "unknown" for ledger in ledgers) else sum(ledger["usd"] for ledger in ledgers)
+    points = 100 * gain * len(paths) if gain > 0 else 0.0
+
+    def each(amount: float | str, of: float) -> float | str | None:
+        """None where there is nothing to divide by."""
+        return amount if isinstance(amount, str) else amount / of if of else None
+
+    return {
+        "calls": calls,
+        "tokens": tokens,
+        "usd": usd,
+        "rows": rows,
+        "rows_per_call": rows / calls if calls else None,
+        "per_row": {"calls": each(calls, rows), "tokens": each(tokens, rows), "usd": each(usd, rows)},
+        "per_point": {"calls": each(calls, points), "tokens": each(tokens, points), "usd": each(usd, points)},
+    }
+
+
+def _dropped(paths: Sequence[Path], numbers: Sequence[int]) -> dict[str, Any]:
+    """What each check refused: failures without a program, programs, and rows, with their share of all rows that were drawn."""
+    rows: Counter[str] = Counter()
+    programs: Counter[str] = Counter()
+    kept = 0
+    for path in paths:
+        for number in numbers:
+            stage = Stage(path / f"round-{number}/assemble")
+            kept += stage.facts()["samples"]
+            for row in stage.read("rejections.jsonl", Rejection):
+                (rows if row.kind == "sample" else programs)[row.check] += 1
+    drawn = kept + rows.total()
+    failures: Counter[str] = Counter()
+    for path in paths:
+        for number in numbers:
+            failures.update(tally(_taught(path, [number])))
+    return {
+        "drawn": drawn,
+        "rows": dict(rows.most_common()),
+        "row_shares": {check: count / drawn for check, count in rows.most_common()},
+        "programs": dict(programs.most_common()),
+        "failures": dict(failures.most_common()),
+    }
+
+
+def _seconds(paths: Sequence[Path]) -> dict[str, dict[str, float]]:
+    """Seconds of each step, of the wall and of CPU: a mean over runs, of all rounds together. `test` is the evaluation that only the report
+    reads; `whole` is the run, with what lies between the steps."""
+    total: dict[str, dict[str, float]] = {}
+    for path in paths:
+        for name, used in (read_json(path / SECONDS) if (path / SECONDS).exists() else {}).items():
+            into = total.setdefault(name.rpartition("/")[2], {"wall": 0.0, "cpu": 0.0})
+            for kind in ("wall", "cpu"):
+                into[kind] += used[kind] / len(paths)
+    return total
+
+
+def _notes(comparison: Comparison, arms: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Where arms were not equal after all, and what was not measured."""
+    notes = []
+    rounds = [(arm, row) for arm, document in arms.items() for row in document.get("rounds", [])]
+    for arm in comparison.arms:
+        config = comparison.config(arm, comparison.seeds[0])
+        own = [row for name, row in rounds if name == arm]
+        fewer = [row for row in own if row["rows"] < asked_rows(config)]
+        if fewer:
+            least = min(row["rows"] for row in fewer)
+            notes.append(
+                f"{arm} kept fewer rows than asked in {len(fewer)} of {len(own)} rounds: at least {least} of {asked_rows(config)}; "
+                "it saw them more often, as steps are equal"
+            )
+        if untrained := sum(not row["steps"] for row in own):
+            notes.append(f"{arm} trained on nothing in {untrained} of {len(own)} rounds: no row was left")
+    steps = {row["steps"] for _, row in rounds if row["steps"]}
+    if len(steps) > 1:
+        notes.append(f"steps of training are not equal: {', '.join(map(str, sorted(steps)))}")
+    if len({asked_rows(comparison.config(arm, comparison.seeds[0])) for arm in comparison.arms}) > 1:
+        notes.append("arms ask for unequal numbers of rows")
+    return notes

@@ -1,0 +1,602 @@
+"""Prompt optimization as an experiment: a strategy, recorded failures, an optimizer of DSPy's and a budget; a better strategy, or none.
+
+    with Cycle(config, path) as loop:
+        result = Optimization(loop, [Path("runs/mine")], OptimizeSettings(optimizer="gepa")).run()
+
+The failures are train errors of a run or an import, in three parts that share no question: the optimizer learns from `train`, chooses by
+`validation`, and baseline and optimized strategy are compared on `held`, paired. Dev, test and guard items are never looked at.
+
+It continues after a kill by being run again: optimizers are deterministic for a seed, every answer of an instructor is in the ledger and
+every proof in the journal, so what was done costs nothing the second time. The optimizers' own checkpoints (GEPA's `log_dir`) are pickles,
+and not used. A reached cap, a bad key and an interrupt end the optimizer at once.
+
+Strategies that run code of an optimizer's (dspy.Flex) run it in the run's sandbox.
+
+What is not here: the metric (errata.programs.studies.scoring), and what came of it (errata.programs.studies.improvement). An optimizer's
+own settings are
+handed through (`options`).
+"""
+
+import contextlib
+import importlib
+import inspect
+import logging
+import random
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dspy
+import numpy as np
+from dspy.teleprompt.gepa.instruction_proposal import InstructionProposer
+from pydantic import Field
+
+from ...signatures.calls import in_flight
+from ...signatures.errors import ErrataError, RunError, UsageError
+from ...signatures.records import Attempt, Example, Failure, SampleProgram, TrainRow, content_hash
+from ...tasks import parts
+from ..config import CycleConfig, InstructorSettings, Settings
+from ..cycle import Cycle
+from ..instructor.chat import Chat, Engine, Instructor, instructed_by, open_instructor
+from ..instructor.interpreter import interpreting
+from ..instructor.offline import offline_lm
+from ..run.directory import disk_errors, read_json, to_json, write_atomic
+from ..run.ledger import REASKS
+from ..run.progress import Plain
+from ..samples.checks import row_checks
+from ..steps.assemble import assemble, replay, replay_count, train_rows
+from ..steps.gate import paired
+from ..strategies.named import load_strategy
+from ..strategies.rehearse import recorded_failures
+from ..strategies.strategy import Strategy, pinned
+from .improvement import Taken, compare, document, markdown, page
+from .scoring import Halt, Journal, Lesson, Measure, Score, examples, halting, score_only, with_feedback
+
+OPTIMIZERS = ("gepa", "mipro", "bootstrap", "simba")
+REWRITING = ("gepa", "mipro", "simba")
+"""Those that ask a model to rewrite instructions."""
+PRESETS = {"light": 6, "medium": 12, "heavy": 24}
+"""Evaluations for each failure of train and validation."""
+PARTS = {"train": 0.4, "validation": 0.3, "held": 0.3}
+LEAST = 20
+"""Fewest questions among the failures: of six held out, all must gain for p = 0.03; with fewer, no gain could count."""
+DEMOS = 2
+"""Most demonstrations a predictor, unless `options` say otherwise: one is the length of a program."""
+
+
+class OptimizeSettings(Settings):
+    """What an optimization depends on, beside the run's config."""
+
+    optimizer: str = "gepa"
+    """`gepa`, `mipro`, `bootstrap` (BootstrapFewShotWithRandomSearch), `simba`, or a teleprompter by path, `package.module:Class`."""
+    budget: str = "light"
+    """`light`, `medium` or `heavy` (6, 12 or 24 evaluations for each failure), or a number of evaluations, which optimizers plan for."""
+    reflection: str | None = None
+    """Model that rewrites instructions (GEPA, MIPROv2, SIMBA), as dspy.LM takes it; None: the instructor itself."""
+    teacher: str | None = None
+    """Model whose programs become demonstrations (bootstrap, MIPROv2), e.g. `offline`; None: the instructor itself."""
+    failures: int | None = Field(default=60, ge=LEAST)
+    """Most failures that are used, drawn at random; None: all."""
+    target: bool = True
+    """Whether the target tries rows of each program that passes, so that the score knows what it fails."""
+    probe_training: int = Field(default=0, ge=0)
+    """Rows of a short training on each strategy's held-out programs, compared on train items that are not among the errors; 0: none."""
+    alpha: float = Field(default=0.05, gt=0, le=1)
+    """Largest two-sided p-value of the paired permutation test of the scores at which the optimized strategy counts as better."""
+    seed: int = 0
+    options: dict[str, Any] = {}
+    """Arguments of the optimizer's constructor or of its compile, which win over what is chosen here."""
+
+
+class Optimization:
+    """One optimization inside an open Cycle, in `<run>/optimize`."""
+
+    def __init__(
+        self,
+        loop: Cycle,
+        sources: Sequence[Path],
+        settings: OptimizeSettings,
+        lm: dspy.LM | None = None,
+        reflection: dspy.LM | None = None,
+    ):
+        """`sources`: run directories whose train errors are learnt from. `lm` and `reflection` are opened from the names in config and
+        settings when None. Raises UsageError for too few failures or an optimizer that cannot be had, before anything is spent."""
+        self.loop = loop
+        self.settings = settings
+        self.path = loop.path / "optimize"
+        self.optimizer = _optimizer(settings.optimizer)
+        _check_options(self.optimizer, settings.options)
+        self.budget = _budget(settings.budget)
+        if not list(loop.strategy.named_parameters()):
+            raise UsageError(f"strategy {loop.config.generate.strategy} asks no instructor: it has no prompt to optimize")
+        self._check_reflection(reflection or lm)
+        self.parts = split(self._failures(sources), settings.seed, settings.failures)
+        self._agree(sources)
+        self.lm = lm or self._open(loop.config.instructor, "optimize/instructor")
+        self.reflection = reflection or lm or self._open(self._named(settings.reflection), "optimize/reflection")
+        failures = {name: failure for part in self.parts.values() for name, failure in part.items()}
+        self.measure = Measure(
+            loop.task,
+            failures,
+            lambda: loop.sandbox,
+            loop.limits,
+            Journal(self.path / "journal.jsonl"),
+            (lambda: loop._open(loop.config.target)) if settings.target else None,
+            loop.config.generate,
+            loop.ledger.check_time,
+        )
+        self.search = Search(loop.progress, self.evaluations, len(self.parts["validation"]))
+
+    @property
+    def evaluations(self) -> int:
+        """What the optimizer may spend, a strategy on a failure each."""
+        return self.budget or PRESETS[self.settings.budget] * (len(self.parts["train"]) + len(self.parts["validation"]))
+
+    def run(self) -> dict[str, Any]:
+        """Optimize, compare, write `candidate.json`, `comparison.json` and `report.md`; what `errata optimize` prints.
+
+        Raises what ended the optimizer: BudgetReached, InstructorError, or a UsageError for options that it does not take.
+        """
+        sizes = ", ".join(f"{len(part)} {name}" for name, part in self.parts.items())
+        self.loop.say(f"optimize {self.loop.config.generate.strategy} with {self.settings.optimizer}: {sizes}")
+        baseline = load_strategy(self.loop.config.generate)
+        candidate = self._optimized(baseline)
+        search = self.search.end()
+        with disk_errors(self.path):
+            candidate.save(self.path / "candidate.json")
+        before, after = self._held("baseline", baseline), self._held("optimized", candidate)
+        result = compare(before, after, self.settings.alpha, self.settings.seed)
+        if self.settings.probe_training:
+            result["probe_training"] = self._trained(before, after)
+        settings = self.settings.model_dump(mode="json")
+        result |= {"run": str(self.loop.path), "strategy": self.loop.config.generate.strategy, "settings": settings}
+        result |= {"instructor": self.loop.config.instructor.model, "task": self.loop.task.name, "search": search}
+        result |= {"parts": {name: len(part) for name, part in self.parts.items()}, "candidate": str(self.path / "candidate.json")}
+        result |= document(baseline, candidate) | {"spent": self.loop.ledger.document()}
+        write_atomic(self.path / "comparison.json", to_json(result))
+        write_atomic(self.path / "report.md", markdown(result).encode("utf-8", "replace"))
+        write_atomic(self.path / "report.html", page(result).encode("utf-8", "replace"))
+        return result
+
+    def _failures(self, sources: Sequence[Path]) -> dict[str, Failure]:
+        """The train errors of the sources, without those whose question is also a dev, test or guard item."""
+        found: dict[str, Failure] = {}
+        known = {task.name for task in parts(self.loop.task)}
+        for source in sources:
+            if not (source / "run.json").exists():
+                raise UsageError(f"{source} is not a run directory: it has no run.json; give the --run of a cycle, generate or import")
+            mined = {shown.failure.id: shown.failure for shown in recorded_failures(source, self.loop.strategy.contrasts)}
+            others = {failure.attempt.example.task for failure in mined.values()} - known
+            if others:
+                raise UsageError(f"{source} holds errors of {', '.join(sorted(others))}, not of {self.loop.task.name}")
+            found |= mined
+        held_out = {example.question for example in self.loop.held_out}
+        kept = {name: failure for name, failure in found.items() if failure.attempt.example.question not in held_out}
+        if len(kept) < len(found):
+            self.loop.say(f"{len(found) - len(kept)} errors are left out: their questions are dev, test or guard items too")
+        return kept
+
+    def _agree(self, sources: Sequence[Path]) -> None:
+        """Raise RunError when the run directory was begun with other settings or failures."""
+        mine = self.settings.model_dump(mode="json") | {"parts": {name: sorted(part) for name, part in self.parts.items()}}
+        path = self.path / "settings.json"
+        if path.exists():
+            theirs = read_json(path)
+            for name in mine:
+                if mine[name] != theirs.get(name):
+                    said = "other failures" if name == "parts" else f"{name} = {theirs.get(name)!r}, not {mine[name]!r}"
+                    raise RunError(f"{self.loop.path} was begun with {said}; give the same to continue it, or choose another --run")
+        else:
+            write_atomic(path, to_json(mine))
+
+    def _open(self, settings: InstructorSettings, stage: str) -> dspy.LM:
+        if settings.model == "offline":
+            return offline_lm()
+        return Halting(open_instructor(settings, self.loop.ledger, stage))
+
+    def _check_reflection(self, given: dspy.LM | None) -> None:
+        """Raise UsageError where instructions would be rewritten by the embedded instructor, which cannot."""
+        name = self.settings.reflection or self.loop.config.instructor.model
+        if given is None and name == "offline" and self.settings.optimizer in REWRITING:
+            raise UsageError(
+                f"{self.settings.optimizer} wants a model that can rewrite instructions, and the embedded instructor cannot; "
+                "name one with --reflection MODEL, or choose --optimizer bootstrap"
+            )
+
+    def _optimized(self, baseline: Strategy) -> Strategy:
+        lesson = Lesson(baseline.deepcopy(), self.measure)
+        train, validation = examples(self.parts["train"]), examples(self.parts["validation"])
+        log = self.path / "optimizer.log"
+        with disk_errors(log), log.open("a", encoding="utf-8") as file, _told_to(file, self.loop), _seeded(self.settings.seed):
+            self.measure.told = self.search.told
+            try:
+                with self._instructed():
+                    made = self._compile(lesson, train, validation)
+            except Halt as halt:
+                raise halt.error from None
+            except ErrataError:
+                raise
+            except Exception as error:  # what a strategy or a check raises is a Halt: this is the optimizer's own
+                traceback.print_exc(file=file)
+                said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                raise UsageError(f"{self.optimizer.__name__} failed: {said}; see --option and {log}") from error
+            finally:
+                self.measure.told = None
+        return _saveable(made, self.optimizer.__name__, baseline)
+
+    @contextlib.contextmanager
+    def _instructed(self) -> Iterator[None]:
+        with instructed_by(self.lm), interpreting(lambda: self.loop.sandbox, self.loop.limits):
+            yield
+
+    def _compile(self, lesson: Lesson, train: list[dspy.Example], validation: list[dspy.Example]) -> Any:
+        """Runs the optimizer, with what it takes of what can be given."""
+        teacher = self.settings.teacher
+        taught = {} if teacher is None else {"teacher_settings": {"lm": self._open(self._named(teacher), "optimize/teacher")}}
+        width = self.loop.config.instructor.in_flight
+        chosen: dict[str, Any] = {
+            "metric": score_only,
+            "num_threads": width,
+            "seed": self.settings.seed,
+            "trainset": train,
+            "valset": validation,
+            "reflection_lm": self.reflection,
+            "prompt_model": self.reflection,
+            "max_errors": 10**9,  # an evaluation that fails as a whole scores 0; what must end the run is a Halt
+            "eval_kwargs": {"num_threads": width, "display_progress": False},
+            **taught,
+        }
+        plan = PLANS.get(self.settings.optimizer, _plan_other)
+        chosen |= plan(self.evaluations, len(train), len(validation), self.measure) | self.settings.options
+        made, compiling = _arguments(self.optimizer, "__init__"), _arguments(self.optimizer, "compile")
+        optimizer = self.optimizer(**{name: chosen[name] for name in made if name in chosen})
+        return optimizer.compile(lesson, **{name: chosen[name] for name in compiling if name in chosen and name != "student"})
+
+    def _named(self, model: str | None) -> InstructorSettings:
+        """The instructor's settings, for another model."""
+        settings = self.loop.config.instructor
+        return settings if model is None else settings.model_copy(update={"model": model})
+
+    def _held(self, title: str, strategy: Strategy) -> dict[str, Taken]:
+        """Each held-out failure taught by a strategy: its score and program, in the order of the failures."""
+        lesson = Lesson(strategy, self.measure)
+
+        def one(name: str) -> Taken:
+            made = lesson(failure=name)
+            return Taken(self.measure.failures[name], made.scored, made.taught.program)
+
+        try:
+            with self._instructed():
+                rows = dict(in_flight(one, list(self.parts["held"]), self.loop.config.instructor.in_flight))
+        except Halt as halt:
+            raise halt.error from None
+        passed = sum(row.score.passed for row in rows.values())
+        mean = sum(row.score.score for row in rows.values()) / len(rows)
+        self.loop.say(f"{title}: {passed} of {len(rows)} held-out failures got a program, mean score {mean:.3f}")
+        return {name: rows[name] for name in self.parts["held"]}
+
+    def _trained(self, before: Mapping[str, Taken], after: Mapping[str, Taken]) -> dict[str, Any] | None:
+        """The costly last rung: train the target shortly on each strategy's programs, and compare on train items that are no errors'."""
+        from ...trainers.sft import train, trained
+
+        loop, seed = self.loop, self.settings.seed
+        used = {failure.attempt.example.question for failure in self.measure.failures.values()}
+        pool = loop.task.examples("train", 4 * (loop.config.items.dev or 600), seed=seed + 7919)
+        items = [example for example in pool if example.question not in used][: loop.config.items.dev]
+        start = loop._evaluate(loop.run_dir.stage("optimize/probe/start"), loop.task, items, loop.config.target, "probe training: before")
+        # half is measured, half is what may be replayed: the same item is never in both
+        measured, other = items[::2], {example.id for example in items[1::2]}
+        solved = [row for row in start if row.verdict.correct and row.example.id in other]
+        found: dict[str, list[Attempt]] = {"start": [row for row in start if row.example.id not in other]}
+        for title, rows in (("baseline", before), ("optimized", after)):
+            programs = {row.program.id: row.program for row in rows.values() if row.program}
+            data = self._rows(programs, solved, [*loop.held_out, *measured], seed)
+            if not data:
+                return None
+            out = self.path / "probe" / title
+            with disk_errors(out):
+                loop._close_target()
+                train(data, loop.config.target, loop.config.train, out / "train", seed=seed)
+            stage, target = loop.run_dir.stage(f"optimize/probe/{title}/measure"), trained(loop.config.target, out / "train")
+            found[title] = loop._evaluate(stage, loop.task, measured, target, f"probe training: {title}")
+        return {
+            "items": len(measured),
+            "gain_of_baseline": paired(found["start"], found["baseline"]),
+            "gain_of_optimized": paired(found["start"], found["optimized"]),
+            "optimized_over_baseline": paired(found["baseline"], found["optimized"]),
+        }
+
+    def _rows(self, programs: dict[str, SampleProgram], solved: list[Attempt], held_out: list[Example], seed: int) -> list[TrainRow]:
+        loop = self.loop
+        checks = row_checks(loop.task, held_out)
+        levels, total = loop.config.generate.levels, self.settings.probe_training
+        made = assemble(programs, dict.fromkeys(programs, 1.0), total, seed, levels, checks, loop.sandbox, loop.limits)
+        count = replay_count(len(made.samples), loop.config.generate.replay)
+        return train_rows(loop.task, made.samples, replay(solved, count, seed), seed) if made.samples else []
+
+
+class Halting(Instructor):
+    """An Instructor whose fatal errors no optimizer can swallow: GEPA logs a failed reflection and tries again, without end."""
+
+    def __init__(self, inner: dspy.LM):
+        assert isinstance(inner, Instructor) and isinstance(inner.engine, Engine)
+        super().__init__(inner.engine)
+
+    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """As Instructor; raises Halt."""
+        with halting():
+            return super().__call__(prompt, messages=messages, **kwargs)
+
+
+# ---- the failures
+
+
+def split(failures: Mapping[str, Failure], seed: int, most: int | None = None) -> dict[str, dict[str, Failure]]:
+    """Failures by part, at random; two of the same question (case and blanks aside) never stand in different parts.
+
+    Raises UsageError for fewer than LEAST questions.
+    """
+    questions: dict[str, list[str]] = {}
+    for name in sorted(failures):
+        key = " ".join(failures[name].attempt.example.question.lower().split())
+        questions.setdefault(key, []).append(name)
+    if len(questions) < LEAST:
+        raise UsageError(f"{len(questions)} train errors of different questions are too few to learn and to test on; give at least {LEAST}")
+    order = sorted(questions)
+    random.Random(f"optimize:{seed}").shuffle(order)
+    order = order[:most]
+    first = round(PARTS["train"] * len(order))
+    second = first + round(PARTS["validation"] * len(order))
+    cuts = {"train": order[:first], "validation": order[first:second], "held": order[second:]}
+    return {part: {name: failures[name] for key in keys for name in questions[key]} for part, keys in cuts.items()}
+
+
+# ---- the optimizers
+
+
+def _optimizer(name: str) -> Any:
+    """The teleprompter's class. Raises UsageError where it cannot be had."""
+    if name == "mipro" and importlib.util.find_spec("optuna") is None:
+        raise UsageError("MIPROv2 needs optuna, which is not installed: pip install 'errata[optimize]'; or choose --optimizer gepa")
+    named = {"gepa": "GEPA", "mipro": "MIPROv2", "bootstrap": "BootstrapFewShotWithRandomSearch", "simba": "SIMBA"}
+    if name in named:
+        return getattr(dspy, named[name])
+    module, colon, cls = name.partition(":")
+    if not colon:
+        raise UsageError(f"there is no optimizer {name!r}; choose {', '.join(OPTIMIZERS)}, or give one by path: package.module:Class")
+    try:
+        found = getattr(importlib.import_module(module), cls)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"optimizer {name}: {error}") from error
+    if not inspect.isclass(found) or not callable(getattr(found, "compile", None)):
+        raise UsageError(f"optimizer {name} is no teleprompter: it has no compile()")
+    return found
+
+
+def _budget(text: str) -> int | None:
+    """Evaluations, or None for a preset."""
+    if text in PRESETS:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--budget takes {', '.join(PRESETS)} or a number of evaluations, not {text!r}")
+    return int(text)
+
+
+def _arguments(cls: Any, method: str) -> list[str]:
+    """Names of the arguments, those that `**kwargs` hands to a base class among them."""
+    found: list[str] = []
+    for owner in cls.__mro__:
+        if method in vars(owner) and owner is not object:
+            parameters = inspect.signature(vars(owner)[method]).parameters.values()
+            found += [one.name for one in parameters if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
+            if all(one.kind != one.VAR_KEYWORD for one in parameters):
+                break
+    return [name for name in dict.fromkeys(found) if name != "self"]
+
+
+def _check_options(cls: Any, options: Mapping[str, Any]) -> None:
+    """Raise UsageError for an option that the optimizer does not take."""
+    known = sorted({*_arguments(cls, "__init__"), *_arguments(cls, "compile")})
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise UsageError(f"{cls.__name__} takes no {', '.join(unknown)}; it takes {', '.join(known)}")
+
+
+def _saveable(made: Any, name: str, baseline: Strategy) -> Strategy:
+    """The strategy in what an optimizer returned, without models. Raises UsageError where it is none that a JSON file could hold."""
+    strategy = getattr(made, "strategy", None)
+    if not isinstance(made, Lesson) or type(strategy) is not type(baseline) or "forward" in vars(made):
+        raise UsageError(f"{name} returned {type(made).__name__}, whose behaviour is not in its prompts: no JSON state could hold it")
+    for place, predictor in strategy.named_predictors():
+        predictor.lm = None
+        stray = sorted({key for demo in predictor.demos for key in dict(demo)} - {*predictor.signature.fields, "augmented"})
+        if stray:
+            raise UsageError(f"{name} gave {place} demonstrations that are none of its own answers, with {', '.join(stray)}; see --option")
+    return strategy
+
+
+def _plan_gepa(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
+    return {
+        "metric": with_feedback,
+        "max_metric_calls": evaluations,
+        "reflection_minibatch_size": min(3, train),
+        # by default it asks for JSON, which not every server gives, and gives up at an answer in another form
+        "instruction_proposer": InstructionProposer(adapter=Chat(REASKS)),
+    }
+
+
+def _plan_mipro(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
+    def trials(candidates: int) -> int:
+        return (evaluations - (candidates - 1) * train) // validation - 1
+
+    candidates = next((number for number in range(6, 2, -1) if trials(number) >= 2 * number), 2)
+    return {
+        "auto": None,
+        "num_candidates": candidates,
+        "num_trials": max(3, trials(candidates)),
+        "minibatch": False,
+        "max_bootstrapped_demos": DEMOS,
+        "max_labeled_demos": 0,  # a failure without diagnosis and program is no demonstration
+        "metric_threshold": measure.passing,
+    }
+
+
+def _plan_bootstrap(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
+    sets = max(1, (evaluations - validation) // (validation + train) - 1)
+    return {
+        "max_bootstrapped_demos": DEMOS,
+        "max_labeled_demos": 0,
+        "num_candidate_programs": sets,
+        "metric_threshold": measure.passing,
+        "restrict": [-3, -1, *range(sets)],  # -2 is "labels only"
+    }
+
+
+def _plan_simba(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
+    size, candidates = min(8, train), 4
+    steps = max(1, (evaluations - (candidates + 1) * train) // (size * (2 * candidates + 1)))
+    return {"metric": with_feedback, "bsize": size, "num_candidates": candidates, "max_steps": steps, "max_demos": DEMOS}
+
+
+def _plan_other(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
+    """By the names that DSPy's others have (COPRO, InferRules, BootstrapFewShot...); what they spend is their own matter."""
+    return {
+        "max_metric_calls": evaluations,
+        "max_bootstrapped_demos": DEMOS,
+        "max_demos": DEMOS,
+        "max_labeled_demos": 0,
+        "metric_threshold": measure.passing,
+        "num_candidates": max(1, evaluations // validation - 1),
+        "num_candidate_programs": max(1, evaluations // validation - 1),
+        "depth": 1,
+        "breadth": max(2, evaluations // (3 * train)),
+    }
+
+
+PLANS: dict[str, Callable[[int, int, int, Measure], dict[str, Any]]] = {
+    "gepa": _plan_gepa,
+    "mipro": _plan_mipro,
+    "bootstrap": _plan_bootstrap,
+    "simba": _plan_simba,
+}
+
+
+@contextlib.contextmanager
+def _told_to(file: Any, loop: Cycle) -> Iterator[None]:
+    """What DSPy prints, its bars and its log go to the file; Errata's own lines go where they went."""
+    stderr, write = sys.stderr, loop.progress.write
+
+    def aloud(line: str) -> None:
+        with contextlib.redirect_stderr(stderr):
+            write(line)
+
+    logs = [logging.getLogger(name) for name in ("dspy", "optuna")]
+    kept = [(log, log.handlers, log.propagate) for log in logs]
+    handler = logging.StreamHandler(file)
+    loop.progress.write = aloud
+    try:
+        for log in logs:
+            log.handlers, log.propagate = [handler], False
+        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            yield
+    finally:
+        loop.progress.write = write
+        for log, handlers, propagate in kept:
+            log.handlers, log.propagate = handlers, propagate
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Some proposers draw from the global generators; the same draws again are what lets a killed run go on for free."""
+    state, numbers = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numbers)
+
+
+# ---- progress
+
+
+class Search:
+    """What the optimizer has tried so far, told as it goes. Thread-safe."""
+
+    title = "optimize"
+
+    def __init__(self, progress: Plain, planned: int, least: int):
+        """`planned` evaluations; a strategy's mean score counts when it was tried on `least` failures."""
+        self._progress = progress
+        self._planned = planned
+        self._least = least
+        self._evaluations = 0
+        self._scores: dict[str, dict[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def told(self, strategy: Strategy, scored: Score) -> None:
+        """One more evaluation."""
+        name = content_hash([_prompts(parameter) for _, parameter in strategy.named_parameters()])
+        with self._lock:
+            self._evaluations += 1
+            self._scores.setdefault(name, {})[scored.failure_id] = scored.score
+            self._progress.at(self.title, self._evaluations, max(self._planned, self._evaluations), _tried(self._document()))
+
+    def end(self) -> dict[str, Any]:
+        """Says the last line. Returns `evaluations`, `strategies` (tried) and `best` (mean score; None where none counts)."""
+        self._progress.end(self.title)
+        found = self._document()
+        self._progress.say(f"{self.title}: {found['evaluations']} evaluations, {_tried(found)}")
+        return found
+
+    def _document(self) -> dict[str, Any]:
+        means = [sum(rows.values()) / len(rows) for rows in self._scores.values() if len(rows) >= self._least]
+        return {"evaluations": self._evaluations, "strategies": len(self._scores), "best": max(means, default=None)}
+
+
+def _tried(found: Mapping[str, Any]) -> str:
+    best = "" if found["best"] is None else f", best mean score {found['best']:.3f}"
+    return f"{found['strategies']} strategies tried{best}"
+
+
+def _prompts(parameter: Any) -> Any:
+    """What a strategy is known by: optimizers hand copies around that differ in model or temperature alone."""
+    if isinstance(parameter, dspy.Flex):
+        return parameter.module_src
+    return [parameter.signature.instructions, [{name: str(value) for name, value in dict(demo).items()} for demo in parameter.demos]]
+
+
+# ---- what is kept
+
+
+def check_place(out: Path) -> None:
+    """Raise UsageError, before anything is spent, where `save` could not write."""
+    if out.is_dir() or not out.parent.is_dir():
+        why = "is a folder" if out.is_dir() else "lies in a folder that is not there"
+        raise UsageError(f"--out {out} {why}; name a JSON file in a folder that is")
+
+
+def save(result: dict[str, Any], out: Path, force: bool) -> bool:
+    """Copy the candidate to `out` when it is better, or with `force`; whether it was."""
+    if result["better"] or force:
+        write_atomic(out, Path(result["candidate"]).read_bytes())
+        return True
+    return False
+
+
+def settings_of(values: dict[str, Any]) -> OptimizeSettings:
+    """Settings from flags. Raises UsageError in one line."""
+    try:
+        return OptimizeSettings.model_validate(values)
+    except ValueError as error:
+        raise UsageError(f"optimize: {' '.join(str(error).split())}") from error
+
+
+def run_name(config: CycleConfig, settings: OptimizeSettings, sources: Sequence[Path]) -> str:
+    """The end of the default run directory's name: the same command continues the same run, with whatever caps."""
+    fixed = pinned(config).model_dump(mode="json", exclude={"budget"})
+    return content_hash([fixed, settings.model_dump(mode="json"), [str(source) for source in sources]])[:6]

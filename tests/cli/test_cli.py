@@ -1,0 +1,225 @@
+"""What a user meets first: init, doctor, runs, near words, completion, a pipe that is closed early."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from errata.cli import app
+from errata.programs import doctor as doctoring
+from errata.programs.config import CycleConfig, commented, fields, load_config
+from errata.programs.cycle import diagnoses
+from errata.programs.run.directory import RunDir, to_json
+from errata.signatures.records import Diagnosis, GateDecision, Taught
+from errata.trainers import memory
+from errata.trainers.settings import TargetSettings, TrainSettings
+from errata.trainers.target import load_model
+
+SCRIPT = str(Path(sys.executable).with_name("errata"))
+
+
+def errata(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+# ---- init
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {},
+        {"task": "gsm8k:data/it's: #1", "target.model": "org/model", "instructor.model": "openai/gpt-5-mini"},
+        {"task": "jsonl:a.jsonl", "table.question": "{context}\n\n{question}", "table.choices": ["a", "b"], "guards": ["sums"]},
+        {"target.api_base": "http://localhost:8000/v1", "target.server_paths": [["/a", "/b"]], "train.sft": {"report_to": "wandb"}},
+    ],
+)
+def test_a_written_config_is_read_back_as_it_was(tmp_path, overrides):
+    config = load_config(overrides=overrides)
+    file = tmp_path / "c.yaml"
+    file.write_text(commented(config), encoding="utf-8")
+    assert load_config(file) == config
+
+
+def test_every_field_stands_in_a_written_config_with_its_documentation_and_can_be_uncommented():
+    text = commented(load_config())
+    loaded = yaml.safe_load(re.sub(r"(?m)^( *)#(\w+: )", r"\1\2", text))
+    assert CycleConfig.model_validate(loaded) == CycleConfig()
+    words = " ".join(re.sub(r"(?m)^ *# ", "", text).split())
+    for name, field in fields():
+        if name != "generate.state_hash":
+            group, _, leaf = name.rpartition(".")
+            assert leaf in (loaded[group] if group else loaded)
+            assert " ".join(field.description.split()) in words
+
+
+def test_init_writes_no_file_over_and_says_what_comes_next(tmp_path):
+    file = tmp_path / "mine.yaml"
+    done = errata("init", file, "--task", f"gsm8k:{tmp_path}/none", "--target", "org/model", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["next"][0] == f"errata doctor --config {file}"
+    before = file.read_bytes()
+    assert load_config(file).target.model == "org/model"
+    again = errata("init", file)
+    assert (again.exit_code, file.read_bytes()) == (2, before)
+    assert "is there already, and is not written over" in again.stderr
+    assert "before it runs: " in errata("init", tmp_path / "b.yaml", "--task", f"gsm8k:{tmp_path}/none").stdout
+    wrong = errata("init", tmp_path / "c.yaml", "--task", "sumz")
+    assert (wrong.exit_code, (tmp_path / "c.yaml").exists()) == (2, False)
+
+
+# ---- runs
+
+
+def run(path, name, accepted=None, **overrides):
+    config = load_config(overrides=overrides)
+    with RunDir(path / name, config) as made:
+        if accepted is None:
+            return path / name
+        made.stage("round-1/mine").finish({})
+        figures = {"before": 0.5, "after": 0.75, "difference": 0.25, "low": 0.1, "high": 0.4, "p_value": 0.01}
+        decision = GateDecision(accepted=accepted, reason="gain", task=config.task, pairs=40, unjudged=0, fixed=12, broken=2, **figures)
+        made.stage("round-1/gate").finish({"decision.jsonl": [decision]})
+    return path / name
+
+
+def test_runs_are_listed_with_how_far_they_came_and_how_to_go_on(tmp_path):
+    new = run(tmp_path, "new", **{"task": "gsm8k:x", "target.model": "org/m", "instructor.model": "openai/gpt-5-mini"})
+    half = run(tmp_path, "half", accepted=True, rounds=2)
+    whole = run(tmp_path, "deeper/whole", accepted=False)
+    (whole / "result.json").write_bytes(to_json({}))
+    bad = run(tmp_path, "bad")
+    (bad / "run.json").write_text("{")
+    found = {one["run"]: one for one in json.loads(errata("runs", tmp_path, "--json").stdout)["runs"]}
+    assert set(found) == {str(path) for path in (new, half, whole, bad)}
+    assert (found[str(new)]["task"], found[str(new)]["target"], found[str(new)]["reached"]) == ("gsm8k:x", "org/m", "nothing done yet")
+    assert found[str(half)]["reached"] == "round 1 of 2: gate done"
+    assert found[str(half)]["accepted"] == [1]
+    assert found[str(half)]["gain"]["difference"] == 0.25
+    assert found[str(half)]["next"] == f"errata cycle --run {half}"
+    assert (found[str(whole)]["finished"], found[str(whole)]["next"]) == (True, f"errata report {whole}")
+    assert "damaged" in found[str(bad)]["damaged"]
+    text = errata("runs", tmp_path).stdout
+    assert "sums dev, round 1: 50.0 -> 75.0 %, +25.0 [+10, +40]" in text
+    assert "finished after 1 round, none accepted" in text
+    assert errata("runs", half).stdout.startswith(f"{half}\n")
+
+
+def test_a_folder_without_runs_is_said_to_be_one(tmp_path):
+    assert "no runs in" in errata("runs", tmp_path).stdout
+    assert errata("runs", tmp_path / "nowhere").exit_code == 2
+
+
+# ---- doctor
+
+
+def findings(*args):
+    done = errata("doctor", "--limit", "2", *args, "--json")
+    document = json.loads(done.stdout)
+    assert done.exit_code == (0 if document["ok"] else 1)
+    return {finding["what"]: finding for finding in document["findings"]}
+
+
+def test_doctor_finds_the_defaults_in_order_and_hints_at_extras(monkeypatch):
+    monkeypatch.setattr(doctoring, "find_spec", lambda name: None)
+    found = findings()
+    assert all(finding["ok"] for finding in found.values())
+    assert {"gold answers of sums", "sandbox", "device", "memory to train", "disk", "instructor offline"} <= found.keys()
+    assert found["extra math"]["mend"] == "pip install 'errata[math]'"
+
+
+def test_doctor_names_what_is_missing_and_what_mends_it(monkeypatch, tmp_path):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(memory, "free", lambda device: 10**6)
+    monkeypatch.setattr(doctoring.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+    found = findings("--task", f"gsm8k:{tmp_path}/none", "--instructor", "openai/gpt-5-mini")
+    bad = {what: finding["mend"] for what, finding in found.items() if not finding["ok"]}
+    assert bad["instructor openai/gpt-5-mini"] == "export OPENAI_API_KEY=..."
+    assert bad["memory to train"] == "--set train.method=lora"
+    assert bad["memory to evaluate"].startswith("--set target.dtype=bfloat16")
+    assert "free some space" in bad["disk"]
+    assert "no such file" in found[f"gold answers of gsm8k:{tmp_path}/none"]["said"]
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    assert findings("--instructor", "openai/gpt-5-mini")["instructor openai/gpt-5-mini"]["ok"]
+    server = findings("--instructor", "openai/mine", "--set", "instructor.api_base=http://127.0.0.1:9/v1")["instructor openai/mine"]
+    assert not server["ok"] and "does not answer" in server["said"]
+
+
+def test_a_training_needs_more_memory_than_an_evaluation_and_lora_less_than_full():
+    full, lora = (memory.need(TargetSettings(), TrainSettings(method=method)) for method in ("full", "lora"))
+    model = load_model(TargetSettings(), torch.device("cpu"), "auto")
+    assert full.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert full.evaluate == int(1.25 * 4 * full.parameters)
+    assert full.evaluate < lora.train < full.train
+    assert memory.need(TargetSettings(), TrainSettings(batch_size=1)).train < full.train
+
+
+# ---- names, completion, pipes
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["cycel"], "Did you mean 'cycle'?"),
+        (["cycle", "--tasc", "sums"], "Possible options: --task"),
+        (["evaluate", "--split", "tets"], "choose train, dev or test; did you mean test?"),
+        (["cycle", "--task", "summs"], "did you mean sums?"),
+        (["cycle", "--set", "generate.reapirs=1"], "did you mean `generate.repairs`?"),
+        (["prompt", "LearnFromContrasts", "--task", "sums"], "did you mean LearnFromContrast?"),
+        (["cycle", "--set", "tagret=1"], "did you mean `target`?"),
+    ],
+)
+def test_a_wrong_word_names_the_near_one(args, said):
+    done = errata(*args)
+    assert done.exit_code == 2
+    assert said in " ".join(re.sub(r"[│╭╰─╮╯]", " ", done.stderr).split())
+
+
+def complete(words):
+    line = f"errata {words}"
+    env = {**os.environ, "_ERRATA_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+    return subprocess.run([SCRIPT], env=env, capture_output=True, text=True).stdout.split()
+
+
+def test_the_shell_completes_commands_and_options():
+    assert complete("cy") == ["cycle"]
+    assert complete("cycle --max-c") == ["--max-calls", "--max-cost"]
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path):
+    file = tmp_path / "c.yaml"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {SCRIPT} --help | head -n 1 > /dev/null; {SCRIPT} init {file} | true"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert load_config(file) == load_config()
+
+
+# ---- diagnose
+
+
+def test_diagnoses_are_counted_by_skill_and_misconception(tmp_path):
+    def taught(names, skill, misconception, verdict="error"):
+        diagnosis = Diagnosis(
+            failure_ids=names, strategy="S", verdict=verdict, skill=skill, misconception=misconception, evidence="", teach=""
+        )
+        return Taught(failure_ids=names, diagnosis=diagnosis, program=None)
+
+    rows = [taught(("a", "b"), "packs", "adds"), taught(("c",), "packs", "adds"), taught(("b",), "packs", "slips")]
+    rows += [taught(("d",), "shares", "forgets"), taught(("e",), "shares", "none", "ambiguous")]
+    rows.append(Taught(failure_ids=("f",), diagnosis=None, program=None))
+    with RunDir(tmp_path / "run", load_config()) as made:
+        made.stage("round-1/teach").finish({"taught.jsonl": rows}, failures=6, programs=0)
+    found = diagnoses(tmp_path / "run", 1)
+    assert (found["failures"], found["at_fault"], found["undiagnosed"]) == (6, 1, 1)
+    packs = [{"misconception": "adds", "failures": 3}, {"misconception": "slips", "failures": 1}]
+    assert found["skills"][0] == {"skill": "packs", "failures": 3, "misconceptions": packs}
+    assert found["skills"][1]["failures"] == 1

@@ -1,0 +1,312 @@
+"""The run directory: nothing that was done is lost, nothing half-written is taken for whole, one process at a time."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from errata.programs.config import load_config
+from errata.programs.run import directory as rundir
+from errata.programs.run.directory import RunDir, Stage, read_config
+from errata.programs.run.ledger import Answer, Ledger, read_ledger
+from errata.signatures.errors import RunError, UsageError
+from errata.signatures.records import Rejection
+
+ITEMS = ["a", "b", "c", "d"]
+
+
+def row(item):
+    return Rejection(of=item, kind="sample", check="x", reason="line\u2028separator and \u0085 and \n newline")
+
+
+def collect(stage, produce):
+    return stage.collect("rows.jsonl", ITEMS, str, produce, Rejection)
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_after(count):
+    def produce(missing):
+        for number, item in enumerate(reversed(missing)):
+            if number == count:
+                raise Killed
+            yield item, row(item)
+
+    return produce
+
+
+def test_a_killed_stage_keeps_its_rows_and_ends_with_the_bytes_of_one_that_was_not_killed(tmp_path):
+    whole, broken = Stage(tmp_path / "whole"), Stage(tmp_path / "broken")
+    whole.finish({"rows.jsonl": collect(whole, lambda missing: ((item, row(item)) for item in missing))}, n=4)
+    with pytest.raises(Killed):
+        collect(broken, killed_after(2))
+    assert not broken.done
+    asked = []
+
+    def rest(missing):
+        asked.extend(missing)
+        return ((item, row(item)) for item in missing)
+
+    broken.finish({"rows.jsonl": collect(broken, rest)}, n=4)
+    assert asked == ["a", "b"]
+    for name in ("rows.jsonl", "manifest.json"):
+        assert (whole.path / name).read_bytes() == (broken.path / name).read_bytes()
+    assert sorted(path.name for path in broken.path.iterdir()) == ["manifest.json", "rows.jsonl"]
+    assert broken.read("rows.jsonl", Rejection) == [row(item) for item in ITEMS]
+
+
+def test_a_row_that_a_kill_cut_in_the_middle_is_made_again(tmp_path):
+    stage = Stage(tmp_path / "stage")
+    with pytest.raises(Killed):
+        collect(stage, killed_after(2))
+    part = stage.path / "rows.jsonl.part"
+    part.write_bytes(part.read_bytes()[:-10])
+    assert collect(stage, lambda missing: ((item, row(item)) for item in missing)) == [row(item) for item in ITEMS]
+
+
+def test_a_damaged_row_in_the_middle_is_named_and_the_others_are_kept(tmp_path):
+    stage = Stage(tmp_path / "stage")
+    with pytest.raises(Killed):
+        collect(stage, killed_after(3))
+    part = stage.path / "rows.jsonl.part"
+    lines = part.read_bytes().split(b"\n")
+    part.write_bytes(b"\n".join([lines[0], b'["c", {"of": 1', *lines[2:]]))
+    before = part.read_bytes()
+    with pytest.raises(RunError, match=r"rows\.jsonl\.part line 2 is damaged; delete that line"):
+        collect(stage, killed_after(0))
+    assert part.read_bytes() == before
+
+
+def test_a_finished_stage_with_a_flipped_byte_is_detected(tmp_path):
+    stage = Stage(tmp_path / "stage")
+    stage.finish({"rows.jsonl": [row("a")]})
+    path = stage.path / "rows.jsonl"
+    data = bytearray(path.read_bytes())
+    data[10] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(RunError, match=r"rows\.jsonl is not what its manifest says"):
+        stage.read("rows.jsonl", Rejection)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "rows.jsonl", "other.jsonl.part"])
+def test_no_byte_of_a_stage_flips_unnoticed(tmp_path, name):
+    done, under_way = Stage(tmp_path / "done"), Stage(tmp_path / "under way")
+    done.finish({"rows.jsonl": [row("a")]}, count=1)
+    with pytest.raises(Killed):
+        under_way.collect("other.jsonl", ITEMS, str, killed_after(1), Rejection)
+
+    def read():
+        under_way.collect("other.jsonl", ["d"], str, killed_after(0), Rejection)
+        return done.read("rows.jsonl", Rejection), done.facts()
+
+    before = read()
+    (path,) = tmp_path.rglob(name)
+    data = path.read_bytes()
+    for place in range(len(data) - 1):  # the last one ends a line that a kill may have cut
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        try:
+            found = read()
+        except RunError as error:
+            assert str(path) in str(error) or name == "manifest.json"
+            continue
+        except Killed:  # the row has another key now: it would be made again
+            continue
+        assert found == before  # a blank, or a letter of the word `seal`
+    path.write_bytes(data)
+    assert read() == before
+
+
+def test_a_flipped_byte_of_the_config_or_of_an_answer_is_named(tmp_path):
+    with RunDir(tmp_path, load_config()), Ledger(tmp_path) as ledger, ledger.attempt("teach"):
+        ledger.keep("teach", "key", Answer("seven", "stop", 10, 20, True, 0.5))
+    for name, old, new, said in (
+        ("run.json", b"1500", b"1501", r"run\.json is damaged"),
+        ("answers.jsonl", b"seven", b"eleven", r"answers\.jsonl line 1 is damaged; delete that line"),
+    ):
+        data = (tmp_path / name).read_bytes()
+        assert old in data
+        (tmp_path / name).write_bytes(data.replace(old, new))
+        with pytest.raises(RunError, match=said):
+            read_config(tmp_path)
+            read_ledger(tmp_path)
+        (tmp_path / name).write_bytes(data)
+    assert read_config(tmp_path) == load_config()
+    assert read_ledger(tmp_path)["total"]["calls"] == 1
+
+
+def test_a_full_disk_is_told_in_one_line_and_the_run_continues(tmp_path, monkeypatch):
+    stage = Stage(tmp_path / "stage")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(rundir.os, "fsync", full)
+    with pytest.raises(RunError, match=r"disk that holds .* is full; free some space and give the same command again"):
+        stage.finish({"rows.jsonl": [row("a")]})
+    monkeypatch.undo()
+    assert not stage.done
+    assert list(stage.path.iterdir()) == []
+    stage.finish({"rows.jsonl": [row("a")]})
+    assert stage.done
+
+
+def test_a_second_process_is_refused_while_the_first_works(tmp_path):
+    code = (
+        "from pathlib import Path\nfrom errata.programs.run.directory import RunDir\nfrom errata.programs.config import load_config\n"
+        f"RunDir(Path({str(tmp_path / 'run')!r}), load_config())"
+    )
+    with RunDir(tmp_path / "run", load_config()):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "another process is working on" in done.stderr
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).returncode == 0
+
+
+def test_a_run_of_another_config_is_refused_with_the_field_that_differs(tmp_path):
+    with RunDir(tmp_path / "run", load_config()) as run:
+        run.stage("round-1/mine").finish({"rows.jsonl": [row("a")]})
+    with pytest.raises(RunError, match=r"was made with generate\.repairs = 2, not 1"):
+        RunDir(tmp_path / "run", load_config(overrides={"generate.repairs": 1}))
+    # what changes no row may change
+    with RunDir(tmp_path / "run", load_config(overrides={"rounds": 3, "budget.max_calls": 5, "sandbox.workers": 1})):
+        pass
+
+
+OLD = {"train.jsonl": "a1", "dev.jsonl": "b2"}
+
+
+def begun(path, task="gsm8k:here", *data):
+    """A run over `data` in which something was done."""
+    with RunDir(path, load_config(overrides={"task": task}), data) as run:
+        run.stage("round-1/mine").finish({"rows.jsonl": [row("a")]})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        (OLD | {"train.jsonl": "a2"}, "train.jsonl has changed; put them back"),
+        ({"train.jsonl": "a1"}, "dev.jsonl is gone"),
+        (OLD | {"test.jsonl": "c3"}, "test.jsonl is new"),
+    ],
+)
+def test_a_run_whose_data_changed_is_refused_with_the_files_that_changed(tmp_path, new, said):
+    path = begun(tmp_path / "run", "gsm8k:here", ("gsm8k", OLD), ("guard", {}))
+    before = (path / "run.json").read_bytes()
+    config = load_config(overrides={"task": "gsm8k:here"})
+    with pytest.raises(RunError, match="the data of task gsm8k are not those that") as caught:
+        RunDir(path, config, [("gsm8k", new), ("guard", {})])
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert (path / "run.json").read_bytes() == before
+    with RunDir(path, config, [("gsm8k", OLD), ("guard", {})]):
+        assert (path / "run.json").read_bytes() == before
+
+
+def test_a_run_goes_on_where_its_data_moved_and_nowhere_else(tmp_path):
+    path = begun(tmp_path / "run", "gsm8k:here", ("gsm8k", OLD))
+    moved = load_config(overrides={"task": "gsm8k:there"})
+    for other in ([("gsm8k", OLD | {"train.jsonl": "a2"})], [("gsm_plus", OLD)], [("gsm8k", OLD), ("guard", OLD)], []):
+        with pytest.raises(RunError, match="was made with task = 'gsm8k:here', not 'gsm8k:there'"):
+            RunDir(path, moved, other)
+    with RunDir(path, moved, [("gsm8k", OLD)]):
+        assert read_config(path).task == "gsm8k:there"
+
+
+def test_data_that_are_read_later_are_kept_from_then_on(tmp_path):
+    path = begun(tmp_path / "run", "mmlu", ("mmlu", {}))
+    config = load_config(overrides={"task": "mmlu"})
+    with RunDir(path, config, [("mmlu", {})]) as run:
+        run.check(config, [("mmlu", OLD)])
+    with RunDir(path, config, [("mmlu", {})]):
+        pass
+    with pytest.raises(RunError, match=r"train\.jsonl has changed"):
+        RunDir(path, config, [("mmlu", OLD | {"train.jsonl": "a2"})])
+
+
+def test_a_run_in_which_nothing_was_done_takes_another_config(tmp_path):
+    with RunDir(tmp_path / "run", load_config(overrides={"target.model": "no/such"})):
+        pass
+    with RunDir(tmp_path / "run", load_config()):
+        assert read_config(tmp_path / "run").target.model == "tiny"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_rows_that_a_full_disk_does_not_take_are_told_in_one_line(tmp_path):
+    with (
+        pytest.raises(RunError, match="is full; free some space"),
+        rundir.disk_errors(tmp_path),
+        Path("/dev/full").open("ab", buffering=0) as file,
+    ):
+        rundir.append(file, b"row")
+
+
+def test_a_folder_with_other_files_is_not_taken_for_a_run(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(RunError, match="holds files but no run"):
+        RunDir(tmp_path, load_config())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["thesis.tex"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(RunError, match="cannot be written"):
+        RunDir(tmp_path / "run", load_config())
+
+
+def test_a_file_in_the_way_of_the_run_directory_is_told_in_one_line(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        RunDir(tmp_path / "run", load_config())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("generate:\n  strategi: x", "there is no field `generate.strategi`; did you mean `generate.strategy`?"),
+        ("rounds: many", "rounds = 'many' is not usable"),
+        ("rounds: [", "not valid YAML"),
+        ("- a\n- b", "must be a mapping"),
+        ("items: {dev: 0}", "items.dev = 0 is not usable"),
+    ],
+)
+def test_a_wrong_config_is_told_in_one_line(tmp_path, text, said):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_config(path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("rounds: 2\nitems:\n  dev: 10\n  test: 20\n")
+    config = load_config(path, {"items.dev": 30})
+    assert (config.rounds, config.items.dev, config.items.test, config.items.train) == (2, 30, 20, 1500)
+
+
+def test_how_to_train_is_open_until_something_is_trained(tmp_path):
+    path, other = tmp_path / "run", load_config(overrides={"train.batch_size": 4})
+    with RunDir(path, load_config()):
+        (path / "round-1/teach").mkdir(parents=True)
+        (path / "round-1/teach/taught.jsonl").write_text("{}\n")
+    with RunDir(path, other):
+        assert rundir.read_config(path) == other
+        (path / "round-1/train").mkdir()
+        (path / "round-1/train/manifest.json").write_text("{}")
+    with pytest.raises(RunError, match=r"was made with train\.batch_size = 4, not 16"):
+        RunDir(path, load_config())
+
+
+def test_a_part_that_a_kill_left_beside_its_finished_file_is_dropped(tmp_path):
+    with RunDir(tmp_path / "run", load_config()) as run:
+        for name in ("round-1/teach", "round-1/mine"):
+            (run.path / name).mkdir(parents=True)
+            (run.path / name / "rows.jsonl.part").write_text("")
+        (run.path / "round-1/teach/manifest.json").write_text("{}")
+    with RunDir(tmp_path / "run", load_config()) as run:
+        assert [part.parent.name for part in run.path.glob("**/*.part")] == ["mine"]

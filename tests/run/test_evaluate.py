@@ -1,0 +1,53 @@
+"""Evaluation: answers are judged in the order in which they come, those of code tasks several at a time."""
+
+import threading
+
+import pytest
+
+from errata.programs.run.evaluate import attempts
+from errata.signatures.records import Example, Verdict
+from errata.trainers.target import Completion
+
+EXAMPLES = [Example(task="t", split="dev", question=f"question {number}", answer=str(number)) for number in range(12)]
+
+
+class Answers:
+    """A target that answers with the item's own number."""
+
+    hash = "weights"
+
+    def generate(self, prompts, max_new_tokens):
+        yield from ((number, Completion(str(number), "stop", 1)) for number in range(len(prompts)))
+
+
+class Coded:
+    """A code task whose verdicts come in pairs: none ends before another one has begun."""
+
+    kind = "code"
+    max_new_tokens = 8
+
+    def __init__(self):
+        self.met = threading.Barrier(2, timeout=30)
+
+    def prompt(self, example):
+        return [{"role": "user", "content": example.question}]
+
+    def verdict(self, example, response):
+        self.met.wait()
+        return Verdict(correct=response == example.answer, extracted=response, reason="right")
+
+
+class Broken(Coded):
+    def verdict(self, example, response):
+        raise RuntimeError("a fault of the task")
+
+
+def test_code_answers_are_judged_side_by_side_and_come_in_their_order():
+    rows = list(attempts(Coded(), EXAMPLES, Answers()))
+    assert [example for example, _ in rows] == EXAMPLES
+    assert all(row.verdict.correct and row.example == example and row.target == "weights" for example, row in rows)
+
+
+def test_a_fault_of_the_task_is_raised_from_its_thread():
+    with pytest.raises(RuntimeError, match="a fault of the task"):
+        list(attempts(Broken(), EXAMPLES, Answers()))

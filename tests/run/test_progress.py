@@ -1,0 +1,189 @@
+"""Progress: a live line on a terminal, plain lines elsewhere, JSON lines for programs, nothing when quiet; stdout holds results alone."""
+
+import io
+import json
+import re
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from errata.cli import app
+from errata.programs import Cycle
+from errata.programs.config import load_config, settings, told
+from errata.programs.run import progress
+from errata.programs.run.progress import JsonLines, Live, Plain, span, teller
+from errata.trainers.tracking import Tracker
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_step_is_told_every_ten_seconds_with_its_rate_and_the_time_left(clock):
+    said = []
+    plain = Plain(said.append)
+    for done in range(0, 101, 5):
+        plain.at("mine", done, 100)
+        clock[0] += 1
+    plain.end("mine")
+    assert said == ["mine: 50 of 100, 5 a second, about 10 s left", "mine: 100 of 100, 5 a second, about 0 s left"]
+
+
+def test_what_comes_before_a_steps_length_is_known_is_no_part_of_its_rate(clock):
+    said = []
+    plain = Plain(said.append)
+    with plain.busy("train"):
+        clock[0] += 60  # a process starts
+        plain.at("train", 400, 1000, "loss 0.5")  # a killed training goes on at step 400
+        clock[0] += 20
+        plain.at("train", 440, 1000, "loss 0.4")
+    assert said[-1] == "train: 440 of 1000, 2 a second, about 5 min left, loss 0.4"
+
+
+def test_every_json_line_is_an_event(clock):
+    written = []
+    lines = JsonLines(written.append)
+    lines.say('a "line"')
+    lines.at("mine", 0, 10)
+    clock[0] += 2
+    lines.at("mine", 4, 10)
+    lines.fact("round", number=1, accepted=True)
+    said, step, figures = map(json.loads, written)
+    assert said == {"event": "said", "text": 'a "line"'}
+    assert (step["event"], step["done"], step["total"], step["per_second"], step["seconds_left"]) == ("step", 4, 10, 2.0, 3.0)
+    assert figures == {"event": "round", "number": 1, "accepted": True}
+
+
+@pytest.mark.parametrize("width", ["30", "80", "200"])
+def test_a_terminal_keeps_what_was_said_and_clears_what_was_under_way(monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    live = Live(stream)
+    live.at("round 1: mine [bold]errors", 0, 10)
+    live.at("round 1: mine [bold]errors", 5, 10)
+    live.say("target [red]tiny[/red]: 505k parameters, float32, cpu")
+    live.end("round 1: mine [bold]errors")
+    live.say("over")
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    assert "target [red]tiny[/red]: 505k parameters, float32, cpu\n" in text
+    assert " of 10" in text
+    assert text.endswith("over\n")
+    assert stream.getvalue().count("\x1b[?25l") == stream.getvalue().count("\x1b[?25h") == 1  # the cursor is there again
+
+
+def test_no_colour_is_drawn_where_none_is_wanted(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stream = Terminal()
+    Live(stream).say("round 1: accepted: gain on dev")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", stream.getvalue())
+
+
+def test_the_form_is_that_of_the_stream(monkeypatch):
+    for stream, term, quiet, as_json, form in (
+        (Terminal(), "xterm", False, False, Live),
+        (Terminal(), "dumb", False, False, Plain),
+        (Terminal(), "xterm", False, True, JsonLines),
+        (io.StringIO(), "xterm", False, False, Plain),
+        (Terminal(), "xterm", True, True, Plain),
+    ):
+        monkeypatch.setenv("TERM", term)
+        monkeypatch.setattr(sys, "stderr", stream)
+        found = teller(quiet, as_json)
+        found.say("a line")
+        assert type(found) is form
+        assert bool(stream.getvalue()) != quiet
+
+
+def test_times_are_told_in_words():
+    assert [span(seconds) for seconds in (0.4, 99, 130, 7500)] == ["0 s", "99 s", "2 min", "2 h 5 min"]
+
+
+def test_json_is_one_document_on_stdout_and_events_on_stderr(tmp_path):
+    command = ["evaluate", "--task", "sums", "--limit", "6", "--run", str(tmp_path / "run"), "--set", "train.epochs=2", "--json"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["items"] == 6
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert events[0]["event"] == "settings"
+    assert events[0]["set"] == {"items.test": 6, "train.epochs": 2.0}
+    assert events[0]["default"]["gate.alpha"] == 0.05
+    assert any(event.get("text", "").startswith("evaluate sums-test, weights as given: ") for event in events)
+    quiet = CliRunner().invoke(app, [*command, "-q"])
+    assert (quiet.stdout, quiet.stderr) == (done.stdout, "")
+
+
+def test_what_is_set_is_told_first_and_every_default_after_it():
+    config = load_config(overrides={"task": "gsm8k:data", "train.epochs": 1})
+    first, *rest = told(config)
+    assert first == "set: task gsm8k:data, train.epochs 1.0"
+    _, default = settings(config)
+    text = "\n".join(rest)
+    for name in default:
+        group, _, leaf = name.rpartition(".")
+        assert group == "table" or f" {leaf} " in text, name
+    assert told(load_config())[0] == "set: nothing, all stands at its default"
+
+
+class Recorder:
+    """A tracker as transformers has them."""
+
+    seen: list = []
+
+    def on_train_begin(self, args, state, control, **_):
+        self.seen.append(("begin", args.run_name))
+
+    def on_log(self, args, state, control, logs=None, **_):
+        self.seen.append((state.global_step, logs))
+        if state.global_step == 3:
+            raise ConnectionError("no network")
+
+    def on_train_end(self, args, state, control, **_):
+        self.seen.append(("end", args.run_name))
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    from transformers.integrations import integration_utils
+
+    monkeypatch.setattr(Recorder, "seen", [])
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "recorder", Recorder)
+    return Recorder.seen
+
+
+def test_trackers_get_each_rounds_figures_and_cost_no_run(recorder, tmp_path):
+    said = []
+    tracker = Tracker(["recorder"], tmp_path, "runs/x", said.append)
+    tracker.log(1, {"before": 0.5})
+    tracker.log(3, {"before": 0.75})
+    tracker.close()
+    assert recorder == [("begin", "runs/x"), (1, {"eval_before": 0.5}), (3, {"eval_before": 0.75}), ("end", "runs/x")]
+    assert said == ["tracker ['recorder']: ConnectionError: no network; the run goes on without it"]
+    Tracker("nosuchtracker", tmp_path, "runs/x", said.append).log(1, {})
+    assert "nosuchtracker is not supported" in said[-1]
+    Tracker(None, tmp_path, "runs/x", said.append).log(1, {"before": 0.5})
+    assert len(recorder) == 4
+
+
+def test_a_rounds_figures_go_to_programs_and_to_the_tracker_when_it_is_decided(recorder, tmp_path):
+    written = []
+    config = load_config(overrides={"train.sft": {"report_to": "recorder"}})
+    with Cycle(config, tmp_path / "run", JsonLines(written.append)) as loop:
+        loop.run_dir.stage("round-1/teach").finish({}, failures=9, programs=0)
+        loop.run_dir.stage("round-1/assemble").finish({}, samples=0, replay=0)
+        loop.gate(1, config.target)
+        loop.gate(1, config.target)  # decided already: told once
+    (event,) = [json.loads(line) for line in written if json.loads(line)["event"] == "round"]
+    assert (event["number"], event["accepted"], event["failures"], event["programs"], event["calls"]) == (1, False, 9, 0, 0)
+    figures = dict(recorder)[1]
+    assert (figures["eval_accepted"], figures["eval_failures"], figures["eval_usd"]) == (0.0, 9.0, 0.0)

@@ -1,0 +1,209 @@
+"""The checks on programs and rows: what each refuses, with a program that is right but for that one thing."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from errata.programs.samples.checks import Distinct, Telling, Unseen, prove, targeted
+from errata.programs.samples.harness import run_program
+from errata.programs.samples.kinds import problem_shape
+from errata.programs.samples.style import steps
+from errata.sandbox import Limits
+from errata.signatures.records import Attempt, Example, Failure, Sample, SampleProgram, Verdict
+from errata.tasks import load_task
+
+SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[2] / "../shared/data"))
+TASK = load_task("sums")
+EXAMPLE = Example(task="sums", split="train", question="Ann has 3 bags of 4 apples and eats 2. How many are left?", answer="10")
+FAILURE = Failure(
+    attempt=Attempt(example=EXAMPLE, response="#### 14", verdict=Verdict(correct=False, extracted="14", reason="wrong"), target="t")
+)
+GOOD = f'''
+def draw(rng, level):
+    bags, each = rng.randint(2, 4 + 2 * level), rng.randint(3, 4 + 3 * level)
+    return {{"bags": bags, "each": each, "eaten": rng.randint(1, bags * each - 1)}}
+
+
+def make(bags, each, eaten):
+    left = bags * each - eaten
+    return {{
+        "question": f"Ann has {{bags}} bags of {{each}} apples and eats {{eaten}}. How many are left?",
+        "solution": f"{{bags}} * {{each}} - {{eaten}} = {{left}}",
+        "answer": str(left),
+    }}
+
+
+def wrong(bags, each, eaten):
+    return str(bags * each + eaten)
+
+
+ANCHORS = {{"{FAILURE.id}": {{"bags": 3, "each": 4, "eaten": 2}}}}
+'''
+
+
+def refusal(sandbox, source, seconds=10.0):
+    program = SampleProgram(diagnosis_id="d", source=source, anchors=(FAILURE.id,))
+    return prove(program, [FAILURE], TASK, sandbox, Limits(seconds=seconds))
+
+
+def test_a_right_program_passes(sandbox):
+    assert refusal(sandbox, GOOD) is None
+
+
+LONGER = """Three bags of 4 are 3*4=<<3*4=12>>12 apples.
+Then 12-2=<<12-2=10>>10 are left.
+Half are 10/2=<<10/2=5>>5.
+Twice 5 is 2*5=<<2*5=10>>10."""
+
+
+def test_a_program_whose_rows_are_much_simpler_than_its_error_is_refused(sandbox):
+    failure = FAILURE.model_copy(
+        update={"attempt": FAILURE.attempt.model_copy(update={"example": EXAMPLE.model_copy(update={"solution": LONGER})})}
+    )
+    program = SampleProgram(diagnosis_id="d", source=GOOD, anchors=(failure.id,))
+    found = prove(program, [failure], TASK, sandbox, Limits())
+    assert found.check == "simpler"
+    assert "take 1 steps on the median, its reference takes 4" in found.reason
+    assert prove(program, [failure], TASK, sandbox, Limits(), least=0.25) is None
+    assert prove(program, [failure], TASK, sandbox, Limits(), skip=("simpler",)) is None
+
+
+def test_a_check_that_is_skipped_refuses_nothing_and_the_others_still_do(sandbox):
+    strays = GOOD.replace('{"bags": 3, "each": 4, "eaten": 2}', '{"bags": 3, "each": 5, "eaten": 2}').replace("def wrong", "def other")
+    program = SampleProgram(diagnosis_id="d", source=strays, anchors=(FAILURE.id,))
+    assert prove(program, [FAILURE], TASK, sandbox, Limits()).check == "anchored"
+    assert prove(program, [FAILURE], TASK, sandbox, Limits(), skip=("anchored",)) is None
+    alike = program.model_copy(
+        update={"source": strays.replace("rng.randint(2, 4 + 2 * level)", "3").replace("rng.randint(3, 4 + 3 * level)", "4")}
+    )
+    assert prove(alike, [FAILURE], TASK, sandbox, Limits(), skip=("anchored",)).check == "diverse"
+
+
+def test_steps_are_calculations_and_lines_where_there_are_none():
+    assert steps(LONGER) == 4
+    assert steps("First 3 * 4 = 12.\nThen 12 - 2 = $10.\n#### 10") == 2
+    assert steps("Venus is hotter.\n\nAnswer: B") == 2
+    assert steps("def f(x):\n    y = 3\n    return x + y", "code") == 3
+
+
+@pytest.mark.parametrize(
+    ("check", "old", "new", "said"),
+    [
+        ("runs", "import", "import", "SyntaxError"),
+        ("runs", "def draw(rng, level):", "def draw(rng, level):\n    while True: pass", "timeout"),
+        ("runs", '"answer": str(left)', '"answer": left', "non-empty str under 'answer'"),
+        ("runs", '"answer": str(left)', '"answer": "about " + "a few"', "do not agree"),
+        ("runs", 'str(left),\n', 'str(left if eaten != 5 else left + 1),\n', "never comes to the answer"),
+        ("anchored", '"eaten": 2}', '"eaten": 3}', "answers '9', but the gold answer is '10'"),
+        ("anchored", '"eaten": 2}', '"eats": 2}', "failed: TypeError"),
+        ("anchored", "Ann has {bags} bags of {each} apples and eats {eaten}. How many are left?", "{bags} {each} {eaten}", "recognisably"),
+        ("anchored", FAILURE.id, "other", "failed: KeyError"),
+        ("deterministic", "left = bags * each - eaten", "COUNT.append(1); left = bags * each - eaten + len(COUNT) // 100", "another row"),
+        ("diverse", "rng.randint(2, 4 + 2 * level), rng.randint(3, 4 + 3 * level)", "3, 4", "distinct problems"),
+        ("telling", "bags * each + eaten)", "bags * each + eaten + 1)", "but the model answered '14'"),
+        ("telling", "bags * each + eaten)", "bags * each - eaten if eaten > 2 else 14)", "cannot tell the misconception"),
+    ],
+)  # fmt: skip
+def test_each_check_refuses_a_program_that_is_wrong_in_that_one_way(sandbox, check, old, new, said):
+    source = "COUNT = []\n" + (GOOD + "\ndef broken(:\n" if said == "SyntaxError" else GOOD.replace(old, new))
+    found = refusal(sandbox, source, seconds=1.0 if said == "timeout" else 10.0)
+    assert found is not None
+    assert found.check == check
+    assert said in found.reason
+
+
+def test_numbers_in_another_order_and_other_names_are_no_new_problem():
+    assert problem_shape("Ann has 3 and 4.", "7") == problem_shape("Bob has 4 and 3.", "7")
+    assert problem_shape("Ann has 3 and 4.", "7") != problem_shape("Ann has 3 and 5.", "8")
+
+
+def test_a_sample_depends_on_source_seed_index_and_level_alone(sandbox):
+    draws = [(0, index, 3) for index in range(6)]
+    forward = run_program(sandbox, GOOD, (), draws, Limits()).rows
+    backward = run_program(sandbox, GOOD, (), draws[::-1], Limits()).rows
+    assert forward == backward[::-1]
+    assert forward[4:5] == run_program(sandbox, GOOD, (), draws[4:5], Limits()).rows
+
+
+def test_rows_that_a_program_forged_are_no_rows(sandbox):
+    source = GOOD + "\nimport sys\nclass Lie(dict):\n    pass\nmake = lambda **_: {'question': 'q', 'solution': 's', 'answer': ['1']}\n"
+    assert refusal(sandbox, source).check == "runs"
+
+
+def test_a_program_whose_rows_the_target_solves_has_nothing_to_teach():
+    program = SampleProgram(diagnosis_id="d", source=GOOD, anchors=(FAILURE.id,))
+
+    def row(correct):
+        return FAILURE.attempt.model_copy(update={"verdict": Verdict(correct=correct, extracted="1", reason="")})
+
+    assert targeted(program, [row(True)] * 9 + [row(False)], 0.9).check == "targeted"
+    assert targeted(program, [row(True)] * 8 + [row(False)] * 2, 0.9) is None
+    # an unjudged row is no solved row
+    assert targeted(program, [row(None)] * 9, 0.9) is None
+
+
+def sample(question, answer="1", wrong=None, index=0):
+    return Sample(program_id="p", seed=0, index=index, level=3, question=question, solution="s", answer=answer, wrong=wrong)
+
+
+LONG = (
+    "On a cold and windy morning in the far north the old baker carries {} warm loaves of rye bread from the oven to the market "
+    "and then she gives every one of her {} neighbours a small loaf before she counts what remains"
+)
+
+
+def test_a_repeated_or_nearly_repeated_row_is_refused():
+    check = Distinct()
+    assert check(sample(LONG.format(12, 3))) is None
+    assert check(sample(LONG.format(12, 3).upper())) is not None
+    assert check(sample(LONG.format(12, 3) + " today")) is not None
+    assert check(sample(LONG.format(14, 5))) is None
+
+
+@pytest.mark.parametrize(
+    "overlap",
+    [
+        "ANN has 3 bags, of 4 apples and eats 2: how many are left",
+        "Once more: Ann has 3 bags of 4 apples and eats 2. How many are left? Say it.",
+    ],
+)
+def test_a_row_that_overlaps_a_held_out_item_is_refused(overlap):
+    assert Unseen([EXAMPLE])(sample(overlap)) is not None
+
+
+def test_a_row_that_shares_13_words_with_a_held_out_item_is_refused():
+    held_out = EXAMPLE.model_copy(update={"question": LONG.format(12, 3)})
+    assert Unseen([held_out])(sample("one two " + " ".join(LONG.format(12, 3).split()[4:17]) + " three four")) is not None
+    assert Unseen([held_out])(sample("one two " + " ".join(LONG.format(12, 3).split()[4:16]) + " three four")) is None
+
+
+def test_other_numbers_in_the_same_wording_are_no_overlap():
+    assert Unseen([EXAMPLE])(sample("Ann has 5 bags of 6 apples and eats 7. How many are left?")) is None
+
+
+def test_a_row_on_which_the_misconception_is_right_is_refused():
+    assert Telling(TASK)(sample("q", answer="4", wrong="4.0")) is not None
+    assert Telling(TASK)(sample("q", answer="4", wrong="5")) is None
+
+
+@pytest.mark.skipif(not (SHARED / "recorded_instructor/programs.jsonl").exists(), reason="needs the recorded programs (ERRATA_SHARED_DATA)")
+def test_the_recorded_programs_of_a_strong_instructor_pass(sandbox):
+    task = load_task(f"gsm8k:{SHARED / 'gsm8k/train.jsonl'}")
+    rows = [json.loads(line) for line in (SHARED / "recorded_instructor/programs.jsonl").read_bytes().split(b"\n") if line]
+    rows = [row for row in rows if row["error"]["kind"] == "number"]
+    assert len(rows) == 10
+    refused = {}
+    for row in rows:
+        error = row["error"]
+        solution, _, answer = error["reference"].rpartition("\nA: ")
+        example = Example(task=task.name, split="train", question=error["question"], answer=answer, solution=solution)
+        attempt = Attempt(example=example, response=error["response"], verdict=task.verdict(example, error["response"]))
+        failure = Failure(attempt=attempt)
+        assert attempt.verdict.correct is False
+        source = row["program"].replace(f'"{row["id"]}"', f'"{failure.id}"')
+        found = prove(SampleProgram(diagnosis_id="d", source=source, anchors=(failure.id,)), [failure], task, sandbox, Limits())
+        if found:
+            refused[row["id"]] = found
+    assert refused == {}

@@ -1,0 +1,431 @@
+"""Programs for each kind of task: what its contract refuses, what the host adds to a row, and a real model's errors taken to rows."""
+
+import ast
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from dspy.utils import DummyLM
+from openai_server import OpenAIServer, Reply
+from typer.testing import CliRunner
+
+from errata.cli import app
+from errata.programs.instructor.chat import instructed_by
+from errata.programs.report.trace import Lineage, told
+from errata.programs.run.directory import Stage
+from errata.programs.samples.checks import Distinct, Unseen, prove
+from errata.programs.samples.harness import run_program
+from errata.programs.samples.kinds import asked, example_of
+from errata.programs.steps.agree import agreed
+from errata.programs.steps.assemble import Assembly, draw_rows, draws, train_rows
+from errata.sandbox import Limits
+from errata.signatures.errors import TaskError
+from errata.signatures.records import Attempt, Failure, Rejection, Sample, SampleProgram, TrainRow
+from errata.signatures.teach import CONTRACTS
+from errata.tasks import load_task
+
+SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[2] / "../shared/data"))
+RECORDED = SHARED / "recorded_instructor/programs.jsonl"
+needs_recorded = pytest.mark.skipif(not RECORDED.exists(), reason="needs the recorded programs (ERRATA_SHARED_DATA)")
+
+ITEMS = {
+    "number": {"question": "Ann has 3 bags of 4 apples and eats 2. How many are left?", "answer": "#### 10"},
+    "choice": {"question": "Which planet is closest to the Sun?", "choices": ["Earth", "Venus", "Mars", "Mercury"], "answer": 3},
+    "code": {
+        "prompt": "def count_multiples_of_3(numbers: list) -> int:\n    '''Count the multiples of 3 in a list.'''\n",
+        "entry_point": "count_multiples_of_3",
+        "test": "def check(candidate):\n    assert candidate([3, -6, 1]) == 2\n    assert candidate([]) == 0\n",
+    },
+}
+SAID = {
+    "number": "3 * 4 + 2 = 14\n#### 14",
+    "choice": "The answer is B.",
+    "code": "```python\ndef count_multiples_of_3(numbers):\n    return sum(1 for n in numbers if n % 3 == 0 and n > 0)\n```",
+}
+EXAMPLES = {kind: text.format(modules="").partition("Example, for")[2].partition(":\n\n")[2] for kind, text in CONTRACTS.items()}
+"""The complete program that each contract shows."""
+
+
+@pytest.fixture(scope="module")
+def tasks(sandbox):
+    def runner(source, harness, payload):
+        return sandbox.run(source, harness, payload, Limits())
+
+    names = {"number": "gsm8k", "choice": "mmlu", "code": "mbpp"}
+    return {kind: load_task(name, runner=runner, items=False) for kind, name in names.items()}
+
+
+def failed(task, row, response):
+    """The error of a task's row, judged by the task."""
+    example = task.read(row, "train", "row 1")
+    attempt = Attempt(example=example, response=response, verdict=task.verdict(example, response))
+    assert attempt.verdict.correct is False
+    return Failure(attempt=attempt)
+
+
+def program(kind, failure, source=None):
+    source = (source or EXAMPLES[kind]).replace('"e1"', f'"{failure.id}"')
+    return SampleProgram(diagnosis_id="d", source=source, anchors=(failure.id,), kind=kind)
+
+
+@pytest.fixture(scope="module")
+def failures(tasks):
+    return {kind: failed(tasks[kind], ITEMS[kind], SAID[kind]) for kind in ITEMS}
+
+
+@pytest.mark.parametrize("kind", list(CONTRACTS))
+def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(sandbox, tasks, failures, kind):
+    failure = failures[kind]
+    shown = program(kind, failure)
+    assert prove(shown, [failure], tasks[kind], sandbox, Limits()) is None
+    anchor = run_program(sandbox, shown.source, shown.anchors, (), Limits(), kind).anchors[0]
+    assert anchor["wrong"] is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "check", "old", "new", "said"),
+    [
+        ("choice", "runs", '"choices": planets', '"choices": planets[:1] * 2', "two options are the same"),
+        ("choice", "runs", '"choices": planets', '"choices": None', "a list of 2 to 10 str"),
+        ("choice", "runs", '"answer": answer', '"answer": "the Moon"', "none of the options"),
+        ("choice", "runs", '"choices": planets', '"choices": [*planets, "A and B"]', "names others by letter"),
+        ("choice", "runs", "return other if", "return 'the Moon' if", "none of the options"),
+        ("choice", "runs", "So it is {answer}.", "So the answer is C.", "name them by their words"),
+        ("choice", "anchored", '"closest", "planets": ["E', '"coldest", "planets": ["E', "but the gold answer is 'Mercury'"),
+        ("choice", "anchored", '"Mars", "Mercury"]}', '"Saturn", "Mercury"]}', "but the error's own are"),
+        ("choice", "anchored", "Which planet is closest to the Sun?", "Nearest?", "recognisably"),
+        ("choice", "diverse", "rng.choice(sorted(ASKS)), list(PLANETS)", '"closest", list(PLANETS)',
+         "only 5 different questions with their right"),
+        ("choice", "telling", 'return other if other != pick(ask, planets) else None', 'return "Earth" if "Earth" in planets else None',
+         "but the model answered 'Venus'"),
+        ("code", "runs", "return {result}", "return {result}.nothing", "the solution fails on"),
+        ("code", "runs", "return {result}", "print({result})", "returns None on every call"),
+        ("code", "runs", "for numbers in lists]", "for numbers in lists][:2]", "at least 3 str under 'calls'"),
+        ("code", "runs", "[repr(numbers) for", '["numbers" for', "numbers' is not defined"),
+        ("code", "runs", "{doc.format(divisor)}", "{doc.format(divisor)}\\n    >>> 1 + 1\\n    3\\n    ", "gives 2, not 3"),
+        ("code", "anchored", "% {divisor} == 0\"),", "% {divisor} == 1\"),", "does not pass the error's own tests"),
+        ("code", "diverse", 'rng.choice(sorted(JOBS)), "divisor": divisor', '"count", "divisor": 3',
+         "only 1 different solutions, 6 are needed"),
+        ("code", "telling", "number > 0 and", "number > 6 and", "otherwise than the model's"),
+        ("code", "telling", "number > 0 and", "True and", "behaves like the solution"),
+    ],
+)  # fmt: skip
+def test_a_program_that_breaks_its_contract_in_one_way_is_refused_for_it(sandbox, tasks, failures, kind, check, old, new, said):
+    assert old in EXAMPLES[kind]
+    found = prove(program(kind, failures[kind], EXAMPLES[kind].replace(old, new)), [failures[kind]], tasks[kind], sandbox, Limits())
+    assert found is not None
+    assert (found.check, said in found.reason) == (check, True), found
+
+
+def rows_of(sandbox, shown, count=12):
+    return draw_rows(sandbox, Limits(), shown, draws(7, (2, 3, 4), 0, count))
+
+
+def completions(task, samples):
+    return {row.source: (row.prompt[0]["content"], row.completion[0]["content"]) for row in train_rows(task, samples, [], 0)}
+
+
+def test_options_are_shown_in_random_order_and_the_completion_ends_in_the_right_label(sandbox, tasks, failures):
+    task = tasks["choice"]
+    samples = rows_of(sandbox, program("choice", failures["choice"]), 40)
+    texts = completions(task, samples)
+    for sample in samples:
+        prompt, completion = texts[sample.id]
+        right = re.search(r"So it is (\w+)\.$", sample.solution)[1]
+        assert f"\n{sample.answer}. {right}\n" in prompt
+        assert prompt.startswith(f"{sample.question}\nA. ")
+        assert completion == f"{sample.solution}\nAnswer: {sample.answer}"
+        assert task.verdict(example_of(task, sample), completion).correct
+        assert sample.wrong != sample.answer
+        assert sample.asserted
+    assert {sample.answer for sample in samples} == set("ABCD")
+    again = rows_of(sandbox, program("choice", failures["choice"]), 40)
+    assert [sample.model_dump() for sample in again] == [sample.model_dump() for sample in samples]
+
+
+def test_all_of_the_above_stays_below(sandbox, failures):
+    source = EXAMPLES["choice"].replace('"choices": planets', '"choices": ["None of the above", *planets]')
+    for sample in rows_of(sandbox, program("choice", failures["choice"], source), 20):
+        assert list(sample.choices.values()).index("None of the above") == 4
+
+
+def test_an_answer_given_by_its_label_keeps_the_order_of_the_options(sandbox, failures):
+    source = EXAMPLES["choice"].replace('"answer": answer', '"answer": "ABCD"[planets.index(answer)], "asserted": False')
+    for sample in rows_of(sandbox, program("choice", failures["choice"], source)):
+        assert re.findall(r"(\w+): ", sample.solution) == list(sample.choices.values())
+        assert sample.choices[sample.answer] in sample.solution.rpartition("So it is ")[2]
+        assert not sample.asserted
+
+
+def test_the_host_writes_examples_and_tests_that_the_solution_passes_and_the_misconception_fails(sandbox, tasks, failures):
+    task = tasks["code"]
+    samples = rows_of(sandbox, program("code", failures["code"]), 4)
+    texts = completions(task, samples)
+    for sample in samples:
+        prompt, completion = texts[sample.id]
+        namespace = {}
+        exec(sample.answer, namespace)  # the contract's own program, not an instructor's
+        shown = re.findall(r"^    >>> (.+)\n    (.+)$", prompt, re.MULTILINE)
+        assert len(shown) == 3
+        assert all(eval(call, namespace) == ast.literal_eval(value) for call, value in shown)
+        assert ast.get_docstring(ast.parse(sample.question).body[0]).startswith(("Count", "Add", "List"))
+        assert sample.tests.count("assert") == 6
+        assert completion == f"{sample.solution}\n\n```python\n{sample.answer.strip()}\n```"
+        item = example_of(task, sample)
+        assert task.verdict(item, completion).correct is True
+        assert task.verdict(item, f"```python\n{sample.wrong}\n```").correct is False
+
+
+def test_prose_questions_get_asserts_and_floats_leave_room(sandbox, tasks):
+    source = """
+def draw(rng, level):
+    return {"by": rng.randint(2, 90)}
+
+def make(by):
+    return {"question": f"Write a function to divide a number by {by}.", "entry_point": "divide",
+            "answer": f"def divide(number):\\n    return number / {by}\\n", "calls": ["1", "divide(2.5)", "number=7"]}
+"""
+    sample = rows_of(sandbox, SampleProgram(diagnosis_id="d", source=source, anchors=(), kind="code"), 1)[0]
+    by = int(re.search(r"by (\d+)", sample.question)[1])
+    assert sample.question.endswith(f"It must pass these tests:\nassert divide(1) == {1 / by}\nassert divide(2.5) == {2.5 / by}\n"
+                                    f"assert divide(number=7) == {7 / by}")  # fmt: skip
+    item = example_of(tasks["code"], sample)
+    assert tasks["code"].verdict(item, f"```python\ndef divide(number):\n    return number * (1 / {by})\n```").correct is True
+    assert tasks["code"].verdict(item, f"```python\ndef divide(number):\n    return number // {by}\n```").correct is False
+
+
+def test_a_program_cannot_forge_the_results_that_tests_are_made_of(sandbox, tasks, failures):
+    forged = EXAMPLES["code"] + "\nimport sys\nsys.modules['harness']._results = lambda *_: ([['value', '__import__(1)', False]] * 5, {})\n"
+    found = prove(program("code", failures["code"], forged), [failures["code"]], tasks["code"], sandbox, Limits())
+    assert (found.check, "the program changed what the host computes" in found.reason) == ("runs", True)
+
+
+def test_rows_that_teach_the_same_again_are_refused_after_four():
+    def row(index, answer, kind):
+        more = {"choices": {"A": "x", "B": f"y{index}"}} if kind == "choice" else {"entry_point": "f", "tests": "t"}
+        question = "Which one?" if kind == "choice" else f"def f(): give {index} and {index * 7} of {'very ' * index} many"
+        return Sample(program_id="p", seed=0, index=index, level=3, question=question, solution="s", answer=answer, **more)
+
+    for kind in ("choice", "code"):
+        check = Distinct()
+        assert [bool(check(row(index, "A", kind))) for index in range(6)] == [False] * 4 + [True] * 2
+        assert check(row(9, "B", kind)) is None
+
+
+def test_a_row_of_a_held_out_question_with_its_right_option_is_refused_in_any_order_of_options(tasks):
+    held = tasks["choice"].read(ITEMS["choice"], "dev", "row 1")
+    row = {"program_id": "p", "seed": 0, "index": 0, "level": 3, "solution": "s", "question": "Which planet is closest to the Sun?"}
+    same = Sample(**row, answer="A", choices={"A": "Mercury", "B": "Saturn"})
+    other = Sample(**row, answer="B", choices={"A": "Neptune", "B": "Saturn"})
+    assert Unseen([held])(same) is not None
+    assert Unseen([held])(other) is None
+
+
+def test_rows_of_numbers_are_written_as_they_always_were():
+    sample = Sample(program_id="p", seed=0, index=1, level=3, question="q", solution="s", answer="1")
+    fields = ["program_id", "seed", "index", "level", "question", "solution", "answer", "wrong", "id"]
+    assert list(json.loads(sample.model_dump_json())) == fields
+    shown = SampleProgram(diagnosis_id="d", source="x", anchors=("a",))
+    assert list(json.loads(shown.model_dump_json())) == ["diagnosis_id", "source", "anchors", "skill", "attempt", "id"]
+    assert (sample.id, shown.id) == ("1aed8fe1891a5fef", "37758c2b47afd2eb")
+
+
+# ---- independent solves
+
+
+def fact(index, answer="A", program_id="p", asserted=True):
+    choices = {"A": f"one {index}", "B": f"two {index}"}
+    more = {"choices": choices, "asserted": asserted}
+    return Sample(program_id=program_id, seed=0, index=index, level=3, question=f"Which {index}?", solution="s", answer=answer, **more)
+
+
+def solved(tasks, samples, answers, solves=1):
+    """The assembly after solves by an LM that gives `answers` call by call, and the questions it was asked."""
+    lm = DummyLM([{"reasoning": "r", "answers": json.dumps(row)} for row in answers])
+    with instructed_by(lm):
+        after = agreed(Assembly(samples, []), tasks["choice"], solves, 0.5, 1, 0)
+    return after, [entry["messages"][-1]["content"] for entry in lm.history]
+
+
+def test_asserted_rows_are_kept_only_where_an_independent_solve_agrees_and_never_sees_the_answer(tasks):
+    samples = [fact(0), fact(1, asserted=False), fact(2, "B")]
+    after, asked = solved(tasks, samples, [["A", "A"]])
+    assert [(row.index, row.asserted, row.agreed) for row in after.samples] == [(0, True, True), (1, False, False)]
+    assert [(row.of, row.kind, row.check) for row in after.rejections] == [(samples[2].id, "sample", "agreed")]
+    assert "it is A, not B" in after.rejections[0].reason
+    assert "Which 0?\nA. one 0\nB. two 0" in asked[0]
+    assert "Which 1?" not in asked[0]
+    assert "Answer" not in asked[0].partition("[[ ## questions ## ]]")[2].partition("Respond")[0]
+
+
+def test_most_solves_decide_and_answers_of_another_number_than_the_questions_count_as_none(tasks):
+    after, asked = solved(tasks, [fact(0), fact(1)], [["A", "A"], ["A", "B"], ["B"]], solves=3)
+    assert len(asked) == 3
+    assert len(after.samples) == 1
+    assert "(nothing readable), A, B" in after.rejections[0].reason
+
+
+def test_a_program_that_the_solves_mostly_contradict_gives_no_row(tasks):
+    samples = [fact(0, "A", "bad"), *(fact(index, "B", "bad") for index in (1, 2, 3)), fact(9, "A", "good")]
+    after, _ = solved(tasks, samples, [["A"] * 5])
+    assert [row.program_id for row in after.samples] == ["good"]
+    assert [(row.of, row.reason) for row in after.rejections if row.kind == "program"] == [
+        ("bad", "independent solves came to 1 of 4 of its asserted answers")
+    ]
+    assert len([row for row in after.rejections if row.kind == "sample"]) == 4
+
+
+# ---- a real model's errors
+
+
+@pytest.mark.usefixtures("no_hub")
+@pytest.mark.parametrize("kind", ["choice", "code"])
+def test_the_embedded_instructor_refuses_kinds_that_it_cannot_teach(tmp_path, kind):
+    task = {"choice": "mmlu", "code": "mbpp"}[kind]
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(ITEMS[kind] | {"response": SAID[kind]}) + "\n", encoding="utf-8")
+    assert invoke("import", file, "--task", task, "--run", tmp_path / "run")["wrong"] == 1
+    made = invoke("generate", "--run", tmp_path / "run")
+    assert made["programs"]["reasons"] == {{"choice": "no question about the towns of `facts`", "code": "no function of one list"}[kind]: 1}
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "train.jsonl").write_text(json.dumps(ITEMS[kind]) + "\n", encoding="utf-8")
+    done = CliRunner().invoke(app, ["generate", "--task", f"{task}:{data}", "--run", str(tmp_path / "other")])
+    assert done.exit_code == 2
+    assert f"of {kind} the embedded instructor teaches lists, lists_plus, facts, facts_plus alone" in done.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def invoke(*args):
+    done = CliRunner().invoke(app, [*map(str, args), "--json", "--quiet"])
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+CALLS = """
+
+_made = make
+
+
+def make(**params):
+    import ast
+    row = dict(_made(**params))
+    tests = row.pop("tests")
+    return row | {"calls": [test[len("assert ") : ast.parse(test).body[0].test.left.end_col_offset] for test in tests]}
+"""
+"""Gives a recorded code program, which computed its own tests, the `calls` of today's contract."""
+
+
+def recorded(kind):
+    rows = [json.loads(line) for line in RECORDED.read_bytes().split(b"\n") if line]
+    return [row for row in rows if row["error"]["kind"] == kind]
+
+
+def instructor(kind, solved):
+    """A script for the loopback server: diagnoses and programs as recorded, and `solved` {question: label} for bare questions."""
+    known = recorded(kind)
+
+    def answer(body, number):
+        text = body["messages"][-1]["content"]
+        if "[[ ## questions ## ]]" in text:
+            given = text.partition("[[ ## questions ## ]]")[2].partition("\n\nRespond with")[0]
+            return {"reasoning": "r", "answers": json.dumps([chosen(part) for part in re.split(r"\n\n(?=\(\d+\) )", given.strip())])}
+        row = max((row for row in known if row["error"]["question"].strip() in text), key=lambda row: len(row["error"]["question"]))
+        if "[[ ## failure_id ## ]]" not in text:
+            verdict = "reference_wrong" if "misjudged" in row["misconception"] else "error"
+            return {"verdict": verdict, "skill": row["skill"], "misconception": row["misconception"], "evidence": "e", "teach": "t"}
+        name = re.search(r"\[\[ ## failure_id ## \]\]\n(\w+)", text)[1]
+        source = row["program"].replace(f'"{row["id"]}"', f'"{name}"') + (CALLS if kind == "code" else "")
+        return {"refusal": "", "program": f"```python\n{source}\n```"}
+
+    def chosen(part):
+        return solved.get(re.sub(r"^\(\d+\) ", "", part), "none")
+
+    def script(body, number):
+        fields = answer(body, number)
+        return Reply("".join(f"[[ ## {name} ## ]]\n{value}\n\n" for name, value in fields.items()) + "[[ ## completed ## ]]")
+
+    return script
+
+
+def real_errors(kind, folder):
+    """The answers of Mistral-7B to the questions of the recorded programs, as a file to import."""
+    name = {"choice": "mmlu", "code": "mbpp"}[kind]
+    wanted = {row["error"]["response"].strip() for row in recorded(kind)}
+    lines = (SHARED / f"recorded_mistral7b/{name}_wrong.jsonl").read_bytes().split(b"\n")
+    rows = [row for row in map(json.loads, filter(None, lines)) if row.get("completion", row["response"]).strip() in wanted]
+    folder.mkdir(exist_ok=True)
+    file = folder / "errors.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def no_hub(monkeypatch):
+    def absent(*_):
+        raise TaskError("the hub cannot be reached")
+
+    monkeypatch.setattr("errata.tasks.rows.from_hub", absent)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+
+
+def generated(kind, run, solved, *flags):
+    """What `errata import` and `errata generate` made of the recorded errors."""
+    name = {"choice": "mmlu", "code": "mbpp"}[kind]
+    invoke("import", real_errors(kind, run.parent), "--task", name, "--run", run)
+    with OpenAIServer(instructor(kind, solved)) as server:
+        base = ["--instructor", "openai/loopback", "--set", f"instructor.api_base={server.url}", "--set", "generate.rows=60"]
+        made = invoke("generate", "--run", run, *base, *flags)
+    samples = {row.id: row for row in Stage(run / "round-1/assemble").read("samples.jsonl", Sample)}
+    rows = {row.source: row for row in Stage(run / "round-1/assemble").read("rows.jsonl", TrainRow)}
+    assert rows.keys() >= samples.keys()  # the others are replayed
+    return made, samples, rows
+
+
+@needs_recorded
+@pytest.mark.usefixtures("no_hub")
+def test_recorded_errors_of_facts_become_rows_that_independent_solves_confirm(tmp_path):
+    made, samples, _ = generated("choice", tmp_path / "open/run", {}, "--set", "generate.solves=0")
+    assert made["programs"]["accepted"] == 9
+    assert made["programs"]["refused"] == {"reference_wrong": 1}
+    assert made["asserted"] == {"rows": 60, "agreed": 0}
+    doubted = next(iter(samples.values())).program_id
+    known = {asked(row): row.answer for row in samples.values() if row.program_id != doubted}
+
+    run = tmp_path / "run"
+    made, kept, rows = generated("choice", run, known)
+    doubts = sum(row.program_id == doubted for row in samples.values())
+    assert made["samples"] == 60 - doubts
+    assert made["asserted"] == {"rows": 60 - doubts, "agreed": 60 - doubts}
+    refused = Stage(run / "round-1/assemble").read("rejections.jsonl", Rejection)
+    assert [(row.of, row.check) for row in refused if row.kind == "program"] == [(doubted, "agreed")]
+    for name, sample in kept.items():
+        assert rows[name].prompt[0]["content"].startswith(sample.question + "\nA. ")
+        assert rows[name].completion[0]["content"].endswith(f"\nAnswer: {sample.answer}")
+    lineage = told(Lineage(run).trace(next(iter(kept))))
+    assert "it rests on a fact that the instructor asserts, and independent solves came to it too" in lineage
+
+
+@needs_recorded
+@pytest.mark.usefixtures("no_hub")
+def test_a_dry_run_counts_the_independent_solves(tmp_path):
+    invoke("import", real_errors("choice", tmp_path), "--task", "mmlu", "--run", tmp_path / "run")
+    flags = ["--dry-run", "--instructor", "openai/loopback", "--set", "generate.rows=60"]
+    none, three = (invoke("generate", "--run", tmp_path / "run", *flags, "--set", f"generate.solves={count}") for count in (0, 3))
+    assert three["calls"]["expected"] - none["calls"]["expected"] == 3 * 8  # 60 rows, 8 in a call
+    assert three["tokens_in"]["expected"] > none["tokens_in"]["expected"] + 24 * 500
+
+
+@needs_recorded
+@pytest.mark.usefixtures("no_hub")
+def test_recorded_errors_of_code_become_rows_with_tests_of_their_own(tmp_path, tasks):
+    made, samples, rows = generated("code", tmp_path / "run", {}, "--set", "generate.failures=4", "--set", "generate.rows=24")
+    assert made["failures"] == made["programs"]["accepted"] == 4
+    assert made["samples"] == 24
+    for name, sample in list(samples.items())[::8]:
+        item = example_of(tasks["code"], sample)
+        assert f"```python\n{item.question}\n```" in rows[name].prompt[0]["content"]
+        assert tasks["code"].verdict(item, rows[name].completion[0]["content"]).correct is True
+        assert tasks["code"].verdict(item, f"```python\ndef {sample.entry_point}(*args):\n    return ()\n```").correct is False

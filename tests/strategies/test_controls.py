@@ -1,0 +1,180 @@
+"""Controls and mixtures: what they are taught from, what the instructor is shown, and how their rows walk back."""
+
+from collections import Counter
+
+import pytest
+from dspy.utils import DummyLM
+
+from errata.programs import Cycle, GoldOnly, LearnFromContrast, LearnFromError, Lineage, Mimic, Mix, Uniform, load_config
+from errata.programs.config import GenerateSettings
+from errata.programs.instructor.chat import instructed_by
+from errata.programs.report.trace import told
+from errata.programs.strategies.named import BUILT_IN, load_strategy
+from errata.signatures.errors import UsageError
+from errata.signatures.records import Attempt, Failure, Sample, SampleProgram, Taught, Verdict
+from errata.tasks import load_task
+
+SUMS = load_task("sums")
+SMALL = {"items.train": 45, "items.dev": 20, "items.test": 20, "generate.rows": 30}
+
+
+def answered(item, number):
+    """A target that fails every third item."""
+    right = number % 3 > 0
+    response = item.solution if right else "I guess 1.\n#### 1"
+    return Attempt(example=item, response=response, verdict=Verdict(correct=right, extracted="1", reason=""), target="t")
+
+
+def mined(tmp_path, strategy, **config):
+    """A cycle that has mined a round."""
+    loop = Cycle(load_config(overrides={**SMALL, "generate.strategy": strategy, **config}), tmp_path / "run", lambda line: None)
+    with loop:
+        rows = [answered(item, number) for number, item in enumerate(loop.train_items(1))]
+        loop.run_dir.stage("round-1/mine").finish({"attempts.jsonl": rows})
+    return loop
+
+
+def assembled(loop, number=1):
+    found = loop.mine(number, loop.config.target)
+    taught = loop.teach(number, found)
+    library = loop.library(number)
+    loop.assemble(number, loop.config.target, found, library, loop.probe(number, loop.config.target, library))
+    return found, taught, loop.run_dir.stage(f"round-{number}/assemble").read("samples.jsonl", Sample)
+
+
+def test_mimic_is_asked_for_a_program_alone_and_sees_neither_error_nor_response():
+    failure = Failure(attempt=answered(SUMS.examples("train", 1)[0], 0))
+    blank = Failure(attempt=Attempt.unanswered(failure.attempt.example))
+    lm = DummyLM([{"refusal": "", "program": "```python\nx = 1\n```"}])
+    with instructed_by(lm):
+        made = Mimic()(failures=(blank,), brief="sums", prove=lambda program: None)
+    (call,) = lm.history
+    said = "".join(message["content"] for message in call["messages"])
+    assert failure.attempt.example.question in said and "I guess" not in said
+    assert not [name for name in ("skill", "misconception", "teach") if f"[[ ## {name} ## ]]" in said]
+    assert (made.program.source, made.diagnosis.strategy, made.diagnosis.misconception) == ("x = 1\n", "Mimic", "")
+
+
+def test_mimic_is_taught_from_as_many_items_as_there_were_errors_solved_ones_among_them(tmp_path):
+    loop = mined(tmp_path, "Mimic", **{"generate.failures": 12})
+    with loop:
+        found, taught, rows = assembled(loop)
+    solved = {attempt.example.id for attempt in found.solved}
+    assert len(found.failures) == 12
+    assert 4 <= sum(failure.attempt.example.id in solved for failure in found.failures) <= 11
+    assert all(failure.attempt.response == "" for failure in found.failures)
+    kept = [row.program for row in taught if row.program]
+    assert kept and not [program for program in kept if "def wrong" in program.source]
+    # no probe: whether the target solves the rows is nothing that a control may know
+    assert {row.program_id for row in rows} == {program.id for program in kept}
+    assert not (tmp_path / "run/round-1/probe").exists()
+    document = Lineage(tmp_path / "run").trace(rows[0].id)
+    assert document["program"]["errors"][0]["attempt"]["example"]["question"] in [one.attempt.example.question for one in found.failures]
+
+
+def test_gold_only_trains_on_the_mined_items_themselves_and_each_row_walks_back_to_its_item(tmp_path):
+    loop = mined(tmp_path, "GoldOnly", **{"instructor.model": "openai/none-such"})
+    with loop:
+        found, taught, rows = assembled(loop)
+    items = {item.id: item for item in found.items}
+    assert (len(items), len(rows), taught) == (45, 30, [])
+    assert len({row.item for row in rows}) == 30
+    for row in rows:
+        assert (row.question, row.solution, row.answer) == (items[row.item].question, items[row.item].solution, items[row.item].answer)
+    assert Counter(row.item in {attempt.example.id for attempt in found.solved} for row in rows)[True] > 10
+    said = told(Lineage(tmp_path / "run").trace(rows[0].id))
+    assert f"item {rows[0].item} of sums train" in said and "no program made it" in said and "the target answered" in said
+
+
+def test_uniform_trains_on_other_items_evenly_over_skills(tmp_path):
+    loop = mined(tmp_path, "Uniform", **{"generate.rows": 36})
+    with loop:
+        found, _, rows = assembled(loop)
+        held_out = {item.question for item in loop.held_out}
+    asked = {row.question for row in rows}
+    assert len(asked) == 36
+    assert not asked & held_out and not asked & {item.question for item in found.items}
+    pool = {item.id: item.skill for item in Uniform().items(SUMS, found.items, 36, 1)}
+    skills = Counter(pool[row.item] for row in rows)
+    assert len(skills) == 18 and set(skills.values()) == {2}
+    assert "which the target was not asked" in told(Lineage(tmp_path / "run").trace(rows[0].id))
+
+
+def test_a_task_that_has_no_more_items_of_its_own_gives_what_it_has_and_says_so(tmp_path):
+    said = []
+    loop = mined(tmp_path, "GoldOnly", **{"generate.rows": 60})
+    loop.say = said.append
+    with loop:
+        _, _, rows = assembled(loop)
+    assert 40 <= len(rows) <= 45
+    assert f"round 1: {len(rows)} of 60 rows: task sums has no more items of its own to give" in said
+
+
+FAILURES = [Failure(attempt=answered(item, 0)) for item in SUMS.examples("train", 200)]
+
+
+class Named(LearnFromError):
+    """Says which member was asked."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+
+    def forward(self, failures, brief, prove):
+        ids = tuple(failure.id for failure in failures)
+        return Taught(failure_ids=ids, diagnosis=None, program=SampleProgram(diagnosis_id=self.name, source="", anchors=ids))
+
+
+def test_mix_hands_each_failure_to_one_member_by_shares_always_the_same():
+    mix = Mix([Named("a"), Named("b")], [3, 1])
+    groups = mix.groups(FAILURES)
+    assert sorted(one.id for group in groups for one in group) == sorted(one.id for one in FAILURES)
+    to = {group[0].id: mix(failures=group, brief="", prove=None).program.diagnosis_id for group in groups}
+    assert 0.65 < Counter(to.values())["a"] / 200 < 0.85
+    again = Mix([Named("a"), Named("b")], [3, 1])
+    assert {one.id: again(failures=(one,), brief="", prove=None).program.diagnosis_id for one in FAILURES[:50]} == {
+        one.id: to[one.id] for one in FAILURES[:50]
+    }
+
+
+def test_mix_gives_members_without_an_instructor_their_share_of_rows(tmp_path):
+    mix = Mix([LearnFromError(), GoldOnly()], [2, 1])
+    assert mix.source == "errors"
+    assert 0.5 < len(mix.groups(FAILURES)) / 200 < 0.83
+    loop = mined(tmp_path, "LearnFromError", **{"generate.probe": 0})
+    loop.strategy = mix
+    with loop:
+        _, _, rows = assembled(loop)
+    assert Counter(row.item is not None for row in rows) == {True: 10, False: 20}
+
+
+@pytest.mark.parametrize(
+    ("members", "shares", "said"),
+    [
+        ([LearnFromError(), Mimic()], None, r"LearnFromError \(errors\), Mimic \(train\)"),
+        ([LearnFromError()], [1, 2], "one share, 0 or more, for each of its 1 members"),
+        ([LearnFromError(), GoldOnly()], [1, -1], "one share, 0 or more"),
+        ([], None, "each of its 0 members"),
+    ],
+)
+def test_a_mix_that_would_be_silently_wrong_is_refused_when_it_is_made(members, shares, said):
+    with pytest.raises(UsageError, match=said):
+        Mix(members, shares)
+
+
+def test_a_saved_mix_is_loaded_member_by_member(tmp_path):
+    assert Mix([LearnFromError(), LearnFromContrast(contrasts=2)]).contrasts == 2
+    mix = load_strategy(GenerateSettings(strategy="Mix"))
+    predict = mix.members[1].diagnose.predict
+    predict.signature = predict.signature.with_instructions("Other words.")
+    mix.save(tmp_path / "state.json")
+    loaded = load_strategy(GenerateSettings(strategy="Mix", state=str(tmp_path / "state.json")))
+    assert loaded.members[1].diagnose.predict.signature.instructions == "Other words."
+
+
+def test_every_built_in_strategy_is_made_of_the_config_and_an_unknown_name_lists_them_all_with_the_nearest():
+    for name in BUILT_IN:
+        assert type(load_strategy(GenerateSettings(strategy=name))).__name__ == name
+    with pytest.raises(UsageError, match="did you mean GoldOnly") as caught:
+        load_strategy(GenerateSettings(strategy="goldonly"))
+    assert all(name in str(caught.value) for name in BUILT_IN)

@@ -1,0 +1,147 @@
+"""Options read from free text, with counter-cases, and the recorded answers that a letter regex sorted."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from errata.tasks import choice
+
+SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+CITIES = {"A": "Paris", "B": "The city of Rome", "C": "Berlin", "D": "None of the above"}
+NUMBERS = {"A": "4", "B": "6", "C": "12", "D": "24"}
+PLAIN = {"A": "moss", "B": "liverwort", "C": "fern", "D": "mushroom"}
+
+
+@pytest.mark.parametrize(
+    ("response", "label"),
+    [
+        ("The answer is B", "B"),
+        ("The answer is (B).", "B"),
+        ("(B)", "B"),
+        ("B.", "B"),
+        ("b", "B"),
+        ("**B**", "B"),
+        ("**Answer:** B", "B"),
+        ("Answer: B) liverwort", "B"),
+        ("ANSWER: c", "C"),
+        (r"Thus the answer is \boxed{C}.", "C"),
+        (r"\boxed{\text{C}}", "C"),
+        ("It has leaves.\n#### C", "C"),
+        (" B. liverwort\n\nExplanation: a moss has none.", "B"),
+        ("The correct option is D, because it has gills.", "D"),
+        ("Option D is the most suitable answer.", "D"),
+        ("B is the correct answer.", "B"),
+        ("I would choose C.", "C"),
+        ("So it must be option C: fern", "C"),
+        ("The organism is most likely a liverwort (B). A moss has none.", "B"),
+        ("It is a liverwort.", "B"),
+        ('The best description is "fern".', "C"),
+        ("The answer is fern.", "C"),
+        ("The answer is A because it is small.", "A"),
+        ("The answer is:\n\nB. liverwort", "B"),
+        ("At first A or C look right.\nFinal answer: C", "C"),
+        ("Option A is wrong. Option B is wrong. Option D is wrong. So the answer is C.", "C"),
+        ("The answer is A. No, wait: the correct answer is D.", "D"),
+        ("A. moss\nB. liverwort\nC. fern\nD. mushroom\n\nThe closest answer is D.", "D"),
+        ("C. fern\n\nOption A is not correct because a moss has no veins. Option B is incorrect too.", "C"),
+        ("So, B.", "B"),
+        ("Hence, C", "C"),
+        ("I think it's D", "D"),
+        ("[D]", "D"),
+        ("The answer is 'C'", "C"),
+        ("The answer is clear: C.", "C"),
+        ("The correct answer is not A but C.", "C"),
+        ("The answer is A. On reflection, I would change it to C.", "C"),
+        ("As a moss is ruled out, it is a fern.", "C"),
+        ("I hope that it helps. Final Answer: The final answer is $\\boxed{C}$.", "C"),
+        ("Between B and C, the better choice is C.", "C"),
+        ("None of the options fits well, but the closest answer is B.", "B"),
+    ],
+)
+def test_a_choice_is_read_from_free_text(response, label):
+    assert choice.read(response, PLAIN) == label
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "",
+        "I cannot tell.",
+        "The answer is A and C.",
+        "The answer is either B or C.",
+        "The answer is:\nA. moss\nor\nC. fern",
+        "Both A and D are the correct answers.",
+        "None of the options A, B, C, or D is correct.",
+        "The correct answer is not provided among the given options.",
+        "A plant of this kind grows in shade.",
+        "A. moss\nB. liverwort\nC. fern\nD. mushroom",
+        "Vitamin C helps plants. Group B streptococci do not.",
+        "A moss and a fern are plants.",
+        "Plants need vitamin C.",
+        "B. liverwort is close, but the answer is not among the given choices. The correct answer is an alga.",
+        "The correct answers are:\nA. moss\nC. fern",
+        "It is found on Mount A",
+    ],
+)
+def test_no_choice_or_several_are_no_answer(response):
+    verdict = choice.verdict(PLAIN, "A", response)
+    assert (verdict.correct, verdict.extracted, verdict.reason) == (False, None, "no answer")
+
+
+def test_none_of_the_above_is_a_choice_where_an_option_says_so():
+    assert choice.read("The answer is none of the above.", CITIES) == "D"
+    assert choice.read("None of the above is right.", PLAIN) is None
+
+
+def test_two_labels_are_one_choice_where_an_option_has_these_words():
+    both = {"A": "mass", "B": "charge", "C": "both A and B", "D": "neither A nor B"}
+    assert choice.read("C. both A and B\n\nTherefore, both A and B are correct.", both) == "C"
+    assert choice.read("The answer is both A and B.", both) == "C"
+
+
+def test_numbers_are_read_as_words_only_where_the_text_gives_them():
+    assert choice.read("The orders are 4 and 6, so the maximum possible order is 12.", NUMBERS) == "C"
+    assert choice.read("1 / 4 * 6 = 6 / 4 * 6 = 24 / 4 * 12", NUMBERS) is None
+
+
+def test_a_label_stands_over_the_words_behind_it():
+    assert choice.read("The answer is A. fern", PLAIN) == "A"
+
+
+def test_digits_and_five_options_are_labels_too():
+    assert choice.read("The answer is 3.", {"1": "ice", "2": "steam", "3": "fog"}) == "3"
+    assert choice.read("(E)", dict.fromkeys("ABCDE", "x")) == "E"
+    assert choice.read("(E)", dict.fromkeys("ABCD", "x")) is None
+
+
+@pytest.mark.parametrize("loop", [" ", "\n", "the answer ", "A is A and ", "(A", '"a" '])
+def test_a_model_in_a_loop_is_read_in_the_end(loop):
+    assert choice.read("The answer is B.\n" + loop * 3000 + "\nFinal answer: C", PLAIN) == "C"
+
+
+def test_an_unlabelled_gold_is_unjudged():
+    assert choice.verdict(PLAIN, "E", "The answer is A.").correct is None
+
+
+def test_the_completion_ends_in_the_answer_once():
+    assert choice.completion("It has gills.", "D") == "It has gills.\nAnswer: D"
+    assert choice.completion("It has gills.\nAnswer: D", "D") == "It has gills.\nAnswer: D"
+    assert choice.read(choice.completion("The answer is A, one may think.", "D"), PLAIN) == "D"
+
+
+MISSORTED_RIGHT = {32, 73, 92, 96, 100, 138, 141, 181, 223, 225, 234, 285, 321, 347, 349, 417, 487, 530}
+"""Rows of mmlu_right.jsonl (from 0) whose response, read by eye, does not choose the gold answer."""
+MISSORTED_WRONG = {1, 14, 56, 113, 140, 153, 163, 207, 294, 306, 333, 341, 342}
+"""Rows of mmlu_wrong.jsonl whose response, read by eye, chooses the gold answer."""
+
+
+@pytest.mark.parametrize(("side", "missorted"), [("right", MISSORTED_RIGHT), ("wrong", MISSORTED_WRONG)])
+def test_recorded_choices_are_read_as_by_eye(side, missorted):
+    file = SHARED / "recorded_mistral7b" / f"mmlu_{side}.jsonl"
+    if not file.exists():
+        pytest.skip(f"no {file}: set ERRATA_SHARED_DATA to the folder with the public data")
+    rows = [json.loads(line) for line in file.read_bytes().split(b"\n") if line]
+    verdicts = [choice.verdict({label: row[label] for label in "ABCD"}, row["answer"], row["response"]) for row in rows]
+    assert {index for index, verdict in enumerate(verdicts) if verdict.correct != (side == "right")} == missorted

@@ -1,0 +1,409 @@
+"""Training: what is learned, what is refused, and that a kill costs nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import models
+import pytest
+from safetensors.torch import load_file
+
+from errata.signatures.errors import TrainerError, UsageError
+from errata.signatures.records import TrainRow
+from errata.trainers.rows import IGNORED, fingerprint, prepare
+from errata.trainers.settings import TargetSettings, TrainSettings
+from errata.trainers.sft import _failed, check, train
+from errata.trainers.target import Target, encode, load_tokenizer, weights_hash
+
+KINDS = ("llama", "qwen2", "mistral", "plain")
+ROWS = models.sums(48)
+QUICK = TrainSettings(epochs=2, save_steps=2, batch_size=16)  # 6 steps
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    return {kind: models.make(kind, root / kind) for kind in KINDS}
+
+
+@pytest.fixture
+def target(folders: dict[str, Path]) -> TargetSettings:
+    return TargetSettings(model=str(folders["llama"]))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "train.log"}
+
+
+# ---------------------------------------------------------------- rows
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_labels_are_exactly_the_completion_and_its_end_token(folders, kind):
+    loaded = Target.load(TargetSettings(model=str(folders[kind])))
+    tokenizer = loaded.tokenizer
+    prepared = prepare(ROWS, tokenizer, [tokenizer.eos_token_id], None)
+    assert (prepared.rows_in, prepared.rows_kept, prepared.rows_truncated, prepared.rows_lost) == (48, 48, 0, 0)
+    for row, ids, labels in zip(ROWS, *prepared.columns.values(), strict=True):
+        learned = [label for label in labels if label != IGNORED]
+        assert tokenizer.decode(learned) == row.completion[0]["content"] + tokenizer.eos_token
+        assert learned[-1] == tokenizer.eos_token_id
+        # The context is, token by token, what the target is asked with.
+        assert ids[: len(ids) - len(learned)] == encode(tokenizer, [loaded.render(row.prompt)])[0]
+        assert ids[len(ids) - len(learned) :] == learned
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_the_rows_are_those_that_trl_would_make(folders, kind, tmp_path):
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM
+    from trl import SFTConfig, SFTTrainer
+
+    tokenizer = load_tokenizer(TargetSettings(model=str(folders[kind])))
+    ours = prepare(ROWS[:8], tokenizer, [tokenizer.eos_token_id], None).columns
+    theirs = SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(folders[kind]),
+        args=SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to="none"),
+        train_dataset=Dataset.from_list([{"prompt": list(r.prompt), "completion": list(r.completion)} for r in ROWS[:8]]),
+        processing_class=tokenizer,
+    ).train_dataset
+    for i in range(8):
+        length = len(ours["input_ids"][i])
+        assert theirs[i]["input_ids"][:length] == ours["input_ids"][i]
+        assert theirs[i]["labels"][:length] == ours["labels"][i]
+        assert tokenizer.decode(theirs[i]["input_ids"][length:]).strip() == ""
+
+
+def test_a_template_that_writes_no_end_token_still_teaches_to_stop(folders):
+    tokenizer = load_tokenizer(TargetSettings(model=str(folders["llama"])))
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    labels = prepare(ROWS[:1], tokenizer, [tokenizer.eos_token_id], None).columns["labels"][0]
+    assert tokenizer.decode([n for n in labels if n != IGNORED]).endswith("\n#### 0\n<|eot_id|>")
+
+
+def test_a_template_that_opens_an_answer_otherwise_is_learned_as_it_is_asked(folders):
+    tokenizer = load_tokenizer(TargetSettings(model=str(folders["llama"])))
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}{{ eos_token }}{% endfor %}"
+        "{% if add_generation_prompt %}assistant: <think></think>{% endif %}"
+    )
+    ((ids,), (labels,)) = prepare(ROWS[1:2], tokenizer, [tokenizer.eos_token_id], None).columns.values()
+    assert "assistant: <think></think>1 + 1 = 2\n#### 2<|eot_id|>" in tokenizer.decode(ids)
+    assert tokenizer.decode([n for n in labels if n != IGNORED]) == "1 + 1 = 2\n#### 2<|eot_id|>"
+
+
+def test_rows_cut_and_lost_are_counted(folders):
+    tokenizer = load_tokenizer(TargetSettings(model=str(folders["plain"])))
+    whole = prepare(ROWS[:3], tokenizer, [1], None).columns
+    lengths = [len(ids) for ids in whole["input_ids"]]
+    starts = [sum(label == IGNORED for label in labels) for labels in whole["labels"]]
+    prepared = prepare(ROWS[:3], tokenizer, [1], max(lengths) - 1)
+    assert prepared.rows_truncated == sum(n == max(lengths) for n in lengths)
+    assert prepared.rows_kept == 3
+    prepared = prepare(ROWS[:3], tokenizer, [1], min(starts))
+    assert (prepared.rows_truncated, prepared.rows_lost, prepared.rows_kept) == (3, 3, 0)
+    prepared = prepare(ROWS[:3], tokenizer, [1], min(starts), keep_end=True)
+    assert (prepared.rows_truncated, prepared.rows_lost, prepared.rows_kept) == (3, 0, 3)
+
+
+def test_the_fingerprint_is_of_what_the_rows_teach_in_their_order():
+    assert fingerprint(ROWS) == fingerprint([row.model_copy(update={"source": "other"}) for row in ROWS])
+    assert fingerprint(ROWS) != fingerprint(ROWS[::-1])
+    assert fingerprint(ROWS) != fingerprint(ROWS[1:])
+
+
+# ---------------------------------------------------------------- training
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_full_training_moves_the_weights_and_lowers_the_loss(folders, tmp_path, kind):
+    before = TargetSettings(model=str(folders[kind]))
+    report = train(ROWS, before, TrainSettings(epochs=4, learning_rate=3e-3), tmp_path / "out", in_process=True)
+    assert (report.rows_in, report.rows_kept, report.rows_truncated, report.steps) == (48, 48, 0, 12)
+    assert report.loss_last < 0.9 * report.loss_first
+    assert report.base == weights_hash(before)
+    trained = Target.load(TargetSettings(model=str(tmp_path / "out/weights")))
+    assert report.weights == trained.hash != report.base
+    old, new = load_file(folders[kind] / "model.safetensors"), load_file(tmp_path / "out/weights/model.safetensors")
+    assert old.keys() == new.keys()
+    assert all(not old[name].equal(new[name]) for name in old)
+    # All else is the base's own, byte for byte.
+    assert {n: b for n, b in files(tmp_path / "out/weights").items() if "safetensors" not in n} == {
+        n: b for n, b in files(folders[kind]).items() if "safetensors" not in n
+    }
+
+
+def test_training_teaches_the_answers_and_to_stop(folders, tmp_path):
+    rows = ROWS[:4]
+    settings = TrainSettings(epochs=60, batch_size=4, learning_rate=1e-2, noise=0, blend=1.0)
+    train(rows, TargetSettings(model=str(folders["qwen2"])), settings, tmp_path / "out", in_process=True)
+    answers = dict(Target.load(TargetSettings(model=str(tmp_path / "out/weights"))).generate([r.prompt for r in rows], max_new_tokens=60))
+    assert [answers[i].text for i in range(4)] == [row.completion[0]["content"] for row in rows]
+    assert {answer.finish for answer in answers.values()} == {"stop"}
+
+
+def test_an_adapter_is_trained_beside_the_base_and_then_trained_on(target, tmp_path):
+    settings = TrainSettings(method="lora", epochs=2, learning_rate=1e-2)
+    first = train(ROWS, target, settings, tmp_path / "first", in_process=True)
+    assert first.loss_last < first.loss_first
+    assert not list((tmp_path / "first/weights").glob("model*"))
+    adapted = target.model_copy(update={"adapter": str(tmp_path / "first/weights")})
+    assert first.base == weights_hash(target)
+    assert first.weights == weights_hash(adapted) == Target.load(adapted).hash
+
+    second = train(ROWS, adapted, settings.model_copy(update={"method": "auto"}), tmp_path / "second", in_process=True)
+    assert second.base == first.weights
+    assert abs(second.loss_first - first.loss_last) < abs(second.loss_first - first.loss_first)
+    one, two = (load_file(tmp_path / name / "weights/adapter_model.safetensors") for name in ("first", "second"))
+    assert one.keys() == two.keys()
+    assert all(not one[name].equal(two[name]) for name in one)
+    again = target.model_copy(update={"adapter": str(tmp_path / "second/weights")})
+    prompts = [row.prompt for row in ROWS[:4]]
+    assert list(Target.load(again).generate(prompts, max_new_tokens=20)) != list(Target.load(target).generate(prompts, max_new_tokens=20))
+
+
+def test_a_training_of_fixed_steps_takes_them_whatever_the_rows(target, tmp_path):
+    settings = QUICK.model_copy(update={"steps": 5})
+    reports = [train(ROWS[:count], target, settings, tmp_path / f"{count}", in_process=True) for count in (16, 48)]
+    assert [(report.steps, report.rows_kept) for report in reports] == [(5, 16), (5, 48)]
+
+
+def test_a_finished_training_is_not_done_again_and_another_is_refused(target, tmp_path):
+    report = train(ROWS, target, QUICK, tmp_path, in_process=True)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    assert train(ROWS, target, QUICK, tmp_path) == report
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+    for rows, seed in ((ROWS[1:], 0), (ROWS, 1)):
+        with pytest.raises(TrainerError, match="holds a finished training of other rows"):
+            train(rows, target, QUICK, tmp_path, seed=seed)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert (manifest["base"], manifest["data"]) == (weights_hash(target), fingerprint(ROWS))
+    assert manifest["versions"]["trl"]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "train.log") == ["manifest.json", "weights"]
+
+
+def test_fields_of_sft_config_and_lora_config_reach_the_trainer(target, tmp_path):
+    report = train(ROWS, target, QUICK.model_copy(update={"sft": {"max_steps": 3}}), tmp_path / "a", in_process=True)
+    assert report.steps == 3
+    lora = TrainSettings(method="lora", lora={"r": 3, "target_modules": ["q_proj"]}, sft={"max_steps": 1})
+    train(ROWS, target, lora, tmp_path / "b", in_process=True)
+    shapes = {name: tuple(t.shape) for name, t in load_file(tmp_path / "b/weights/adapter_model.safetensors").items()}
+    assert shapes and all("q_proj" in name and 3 in shape for name, shape in shapes.items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"sft": {"learning_rat": 1}}, "sft.learning_rat is not a field of SFTConfig; did you mean learning_rate?"),
+        ({"sft": {"output_dir": "x"}}, "sft.output_dir cannot be set"),
+        ({"lora": {"rr": 1}}, "lora.rr is not a field of LoraConfig"),
+    ],
+)
+def test_a_field_that_is_none_is_a_usage_error(settings, reason):
+    with pytest.raises(UsageError) as error:
+        check(TrainSettings(**settings))
+    assert str(error.value).startswith(reason)
+
+
+def test_training_is_refused_when_too_many_rows_would_be_cut(target, tmp_path):
+    long = [TrainRow(prompt=row.prompt, completion=({"role": "assistant", "content": "1 + " * 40},), source="x") for row in ROWS[:3]]
+    settings = TrainSettings(max_length=90, epochs=1)
+    with pytest.raises(TrainerError, match=r"3 of 51 rows are longer than 90 tokens.*raise max_length") as error:
+        train([*ROWS, *long], target, settings, tmp_path / "a", in_process=True)
+    assert "\n" not in str(error.value)
+    report = train([*ROWS, *long], target, settings.model_copy(update={"max_lost_share": 0.1}), tmp_path / "b", in_process=True)
+    assert (report.rows_in, report.rows_kept, report.rows_truncated) == (51, 51, 3)
+    longest = [TrainRow(prompt=row.prompt, completion=({"role": "assistant", "content": "1 + " * 200},), source="x") for row in ROWS[:3]]
+    with pytest.raises(TrainerError, match="whole context of 256 tokens"):
+        train([*ROWS, *longest], target, TrainSettings(), tmp_path / "c", in_process=True)
+    with pytest.raises(TrainerError, match="no rows to train on"):
+        train([], target, settings, tmp_path / "d")
+
+
+# ---------------------------------------------------------------- the child, and kills
+
+
+def _processes(folder: Path) -> list[int]:
+    """Ids of the processes whose command line names `folder`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder).encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+class _Stop(BaseException):
+    pass
+
+
+def _stop_at(step: int):
+    def on_progress(message) -> None:
+        if message["step"] >= step:
+            raise _Stop
+
+    return on_progress
+
+
+def test_a_failed_child_is_one_line_with_its_log(target, tmp_path):
+    settings = QUICK.model_copy(update={"sft": {"eval_strategy": "steps"}})
+    with pytest.raises(TrainerError, match=r"training failed: ValueError: .*eval.* \(log: .*train\.log\)") as error:
+        train(ROWS, target, settings, tmp_path)
+    assert "\n" not in str(error.value)
+    assert "Traceback" in (tmp_path / "train.log").read_text()
+    assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_child_that_the_system_kills_is_one_line(target, tmp_path):
+    def kill(_) -> None:
+        for process in _processes(tmp_path):
+            os.kill(process, signal.SIGKILL)
+
+    with pytest.raises(TrainerError, match=r"the training process was killed by signal 9 .*out of memory.* \(log: .*train\.log\)"):
+        train(ROWS, target, QUICK, tmp_path, on_progress=kill)
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_memory_that_runs_out_in_training_is_one_line_and_says_what_to_set(target, tmp_path, monkeypatch):
+    from trl import SFTTrainer
+
+    def fail(words: str) -> None:
+        def raise_it(*_, **__):
+            raise RuntimeError(words)
+
+        monkeypatch.setattr(SFTTrainer, "training_step", raise_it)
+
+    fail("MPS backend out of memory (MPS allocated: 8.93 GB, max allowed: 9.07 GB).\nTry ...")
+    with pytest.raises(
+        TrainerError, match=r"memory ran out on \w+ with batches of 16 rows of up to 256 tokens: .*--set train.batch_size"
+    ) as error:
+        train(ROWS, target, QUICK, tmp_path, in_process=True)
+    assert "\n" not in str(error.value)
+    fail("size mismatch")
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        train(ROWS, target, QUICK, tmp_path, in_process=True)
+
+
+def test_a_folder_that_cannot_be_written_is_a_trainer_error(target, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainerError, match=r"training into .* failed: .*; free space or choose another folder") as error:
+        train(ROWS, target, QUICK, tmp_path / "file/out", in_process=True)
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def killed(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with `out`, a training whose parent was killed after a checkpoint, and the process's own `cwd`, `home` and `hub`."""
+    root = tmp_path_factory.mktemp("killed")
+    for name in ("cwd", "home", "hub"):
+        (root / name).mkdir()
+    settings = TargetSettings(model=str(folders["llama"])).model_dump_json(), QUICK.model_dump_json()
+    script = (
+        "import models; from pathlib import Path; from errata.trainers.settings import *; from errata.trainers.sft import train\n"
+        f"train(models.sums(48), TargetSettings.model_validate_json({settings[0]!r}), "
+        f"TrainSettings.model_validate_json({settings[1]!r}), Path({str(root / 'out')!r}))"
+    )
+    places = {"PYTHONPATH": str(Path(__file__).parents[1]), "HOME": str(root / "home"), "HF_HOME": str(root / "hub")}
+    with (root / "stdout").open("wb") as stdout:
+        parent = subprocess.Popen([sys.executable, "-c", script], cwd=root / "cwd", env=os.environ | places, stdout=stdout)
+    _wait(lambda: list((root / "out").glob("checkpoints/*/complete.json")))
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    return root
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_killed_full_training_leaves_no_child_and_continues_to_the_same_bytes(target, tmp_path, killed):
+    out = killed / "out"
+    _wait(lambda: not _processes(out))
+    assert not (out / "manifest.json").exists()
+    whole = train(ROWS, target, QUICK, tmp_path / "whole", in_process=True)
+    steps: list[int] = []
+    report = train(ROWS, target, QUICK, out, in_process=True, on_progress=lambda message: steps.append(message["step"]))
+    assert report == whole
+    assert min(steps, default=6) > 2
+    assert files(out) == files(tmp_path / "whole")
+
+
+def test_training_writes_into_its_folder_alone_and_prints_nothing(killed):
+    assert [p for name in ("cwd", "hub", "home") for p in (killed / name).rglob("*") if p.is_file()] == []
+    assert (killed / "stdout").read_bytes() == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_interrupted_adapter_training_leaves_no_child_and_continues_to_the_same_bytes(target, tmp_path):
+    settings = QUICK.model_copy(update={"method": "lora"})
+    whole = train(ROWS, target, settings, tmp_path / "whole", in_process=True)
+    with pytest.raises(_Stop):
+        train(ROWS, target, settings, tmp_path / "stopped", on_progress=_stop_at(4))
+    assert not _processes(tmp_path / "stopped")
+    steps: list[int] = []
+    assert train(ROWS, target, settings, tmp_path / "stopped", in_process=True, on_progress=lambda m: steps.append(m["step"])) == whole
+    assert min(steps) > 2
+    assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_half_written_and_damaged_checkpoints_are_not_used(target, tmp_path, method):
+    settings = QUICK.model_copy(update={"method": method, "sft": {"save_total_limit": 5}})
+    train(ROWS, target, settings, tmp_path / "whole", in_process=True)
+    out = tmp_path / "stopped"
+    with pytest.raises(_Stop):
+        train(ROWS, target, settings, out, in_process=True, on_progress=_stop_at(6))
+    assert sorted(p.name for p in (out / "checkpoints").glob("c*")) == ["checkpoint-2", "checkpoint-4"]
+    damaged = next((out / "checkpoints/checkpoint-4").glob("*model*.safetensors"))
+    os.truncate(damaged, damaged.stat().st_size // 2)
+    (out / "checkpoints/checkpoint-6").mkdir()
+    (out / "checkpoints/checkpoint-6/trainer_state.json").write_text("{}")
+    steps: list[int] = []
+    train(ROWS, target, settings, out, in_process=True, on_progress=lambda message: steps.append(message["step"]))
+    assert min(steps) == 4
+    assert files(out) == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_kill_between_the_last_step_and_the_manifest_costs_no_step(target, tmp_path, method, monkeypatch):
+    settings = QUICK.model_copy(update={"method": method})
+    whole = train(ROWS, target, settings, tmp_path / "whole", in_process=True)
+
+    def stop(*_):
+        raise _Stop
+
+    with monkeypatch.context() as patch, pytest.raises(_Stop):
+        patch.setattr("errata.trainers.sft._save", stop)
+        train(ROWS, target, settings, tmp_path / "stopped", in_process=True)
+    steps: list[int] = []
+    assert train(ROWS, target, settings, tmp_path / "stopped", in_process=True, on_progress=lambda m: steps.append(m["step"])) == whole
+    assert steps == []
+    assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+
+
+def test_checkpoints_of_another_job_are_not_continued(target, tmp_path):
+    with pytest.raises(_Stop):
+        train(ROWS, target, QUICK, tmp_path / "a", in_process=True, on_progress=_stop_at(4))
+    steps: list[int] = []
+    report = train(ROWS[::-1], target, QUICK, tmp_path / "a", in_process=True, on_progress=lambda m: steps.append(m["step"]))
+    assert steps[0] == 1
+    assert report == train(ROWS[::-1], target, QUICK, tmp_path / "b", in_process=True)
+
+
+def _wait(done, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_full_disk_is_told_as_such_in_the_words_of_any_library(tmp_path):
+    for error in ("OSError: [Errno 28] No space left on device", "SafetensorError: I/O error: No space left on device (os error 28)"):
+        assert _failed(error, tmp_path / "train.log").startswith(f"the disk that holds {tmp_path} is full; free some space")
+    assert _failed("ValueError: x", tmp_path / "train.log").startswith("training failed: ValueError: x (log:")
