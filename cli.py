@@ -203,7 +203,7 @@ def evaluate(
         one_of("split", split, ("train", "dev", "test"))
         with opened(config, flags | {f"items.{split}": limit}, set_, run, quiet, as_json, "mine") as loop:
             from errata.programs.report import measured, outcomes
-            from errata.programs.run.evaluate import by_skill, counts, share
+            from errata.programs.stats import by_skill, counts, share
 
             rows = loop.scores(loop.task, split, loop.config.target)
             shares = {name: share(group) for name, group in {"all": rows, **by_skill(rows)}.items()}
@@ -225,7 +225,7 @@ def diagnose(
 ) -> None:
     """Say what a target gets wrong, by skill and misconception. Stops after teaching; `errata generate` goes on from there."""
     with one_line_errors(), opened(config, flags | {"generate.failures": limit}, set_, run, quiet, as_json, "teach") as loop:
-        from errata.programs.cycle import diagnoses
+        from errata.programs.run.summary import diagnoses
 
         if dry_run:
             foretell(loop, as_json)
@@ -265,12 +265,12 @@ def generate(
         flags |= {"errors": "all", "items.train": limit}
     nulls = ["items.train", "generate.failures"] if as_errors and limit is None else []
     with one_line_errors(), opened(config, flags, set_, run, quiet, as_json, "assemble", nulls) as loop:
-        from errata.programs.cycle import summary
+        from errata.programs.run.summary import generated
 
         if dry_run:
             foretell(loop, as_json)
             return
-        result = summary(loop.path, loop.run(until="assemble"))
+        result = generated(loop.path, loop.run(until="assemble"))
         programs = result["programs"]
         refused = sum(programs["refused"].values())
         lines = [f"round {result['round']}, {result['failures']} errors: {programs['accepted']} programs accepted, {refused} refused"]
@@ -297,7 +297,7 @@ def train(
 ) -> None:
     """Run a round up to its training, without deciding on the weights."""
     with one_line_errors(), opened(config, flags, set_, run, quiet, as_json, "train") as loop:
-        from errata.programs.cycle import trained
+        from errata.programs.run.summary import trained
 
         if dry_run:
             foretell(loop, as_json)

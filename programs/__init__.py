@@ -28,7 +28,7 @@ _FACE = {
     "Encoder": "strategies.contrast",
     "prove": "samples.checks",
     "decide": "steps.gate",
-    "paired": "steps.gate",
+    "paired": "stats",
     "open_instructor": "instructor.chat",
     "instructed_by": "instructor.chat",
     "Ledger": "run.ledger",

@@ -7,13 +7,10 @@ What is not here: what each step does (its module), and how a run is shown (erra
 """
 
 import random
-import re
 import sys
 import threading
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -45,13 +42,15 @@ from .config import CycleConfig, GateSettings
 from .instructor.chat import Calls, calling, instructed_by, open_instructor
 from .instructor.interpreter import interpreting
 from .instructor.offline import EMBEDDED
-from .run.directory import STEPS, RunDir, Stage, disk_errors, read_json, slug, to_json, write_atomic
-from .run.evaluate import counts, evaluate
+from .run.directory import STEPS, RunDir, Stage, disk_errors, slug, to_json, write_atomic
+from .run.evaluate import evaluate
 from .run.ledger import Budget, Estimate, Ledger, estimate
 from .run.progress import Plain
+from .run.summary import untaught
 from .samples.checks import prove, row_checks, targeted
 from .samples.kinds import example_of, kind_of, sample_of
 from .samples.style import styles
+from .stats import counts
 from .steps.agree import QUESTIONS, Agree, agreed
 from .steps.allocation import weights
 from .steps.assemble import Assembly, assemble, checked, draw_rows, draws, replay, replay_count, train_rows
@@ -657,99 +656,3 @@ class Cycle:
                     rows.throw(reached)  # what is under way is finished, what has not begun is dropped
         finally:
             self.progress.end(title)
-
-
-def wrong_attempts(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
-    """The wrong ones by the id of their failure."""
-    return {Failure(attempt=row).id: row for row in attempts if row.verdict.correct is False}
-
-
-def unanswered_items(attempts: Iterable[Attempt]) -> dict[str, Attempt]:
-    """Their items as errors without an answer, by the id of the failure: what a strategy is taught from that takes `train` items."""
-    blank = (Attempt.unanswered(row.example) for row in attempts)
-    return {Failure(attempt=row).id: row for row in blank}
-
-
-def untaught(rows: Sequence[Taught]) -> dict[str, Rejection | None]:
-    """The failures that no kept program rebuilds, by id, each with the refusal that had the last word."""
-    claimed = {name for row in rows if row.program for name in row.program.anchors}
-    return {name: row.rejections[-1] if row.rejections else None for row in rows for name in row.failure_ids if name not in claimed}
-
-
-def tally(rows: Sequence[Taught]) -> dict[str, int]:
-    """How many failures got no program, by the check that had the last word, most frequent first."""
-    return dict(Counter(last.check for last in untaught(rows).values() if last).most_common())
-
-
-def proven(taught: Iterable[Taught], attempts: Iterable[Attempt]) -> int:
-    """How many failures' diagnoses are proven: the kept program's wrong() gives, for the error's parameters, the target's very answer.
-
-    The check `telling` refuses a program whose wrong() gives another, so having one is the proof, where the target's answer was readable.
-    """
-    readable = {name for name, row in wrong_attempts(attempts).items() if row.verdict.extracted is not None}
-    claimed = (row.program.anchors for row in taught if row.program and re.search(r"^def wrong\(", row.program.source, re.MULTILINE))
-    return len(readable.intersection(chain.from_iterable(claimed)))
-
-
-def asserted(samples: Iterable[Sample]) -> dict[str, int]:
-    """Rows whose answer the instructor asserts, and those of them that independent solves came to."""
-    rows = [sample for sample in samples if sample.asserted]
-    return {"rows": len(rows), "agreed": sum(sample.agreed for sample in rows)}
-
-
-def summary(path: Path, number: int) -> dict[str, Any]:
-    """What `errata generate` prints of a round: errors, programs accepted and refused by check, the instructor's own reasons, samples."""
-    taught = Stage(path / f"round-{number}/teach").read("taught.jsonl", Taught)
-    left = untaught(taught)
-    own = [last.reason for last in left.values() if last and last.check == "instructor"]
-    return {
-        "run": str(path),
-        "round": number,
-        "failures": len({name for row in taught for name in row.failure_ids}),
-        "programs": {
-            "accepted": sum(row.program is not None for row in taught),
-            "proven": proven(taught, Stage(path / f"round-{number}/mine").read("attempts.jsonl", Attempt)),
-            "refused": tally(taught),
-            "reasons": dict(Counter(reason.split(":")[0] for reason in own).most_common()),
-        },
-        "samples": Stage(path / f"round-{number}/assemble").facts()["samples"],
-        "asserted": asserted(Stage(path / f"round-{number}/assemble").read("samples.jsonl", Sample)),
-    }
-
-
-def diagnoses(path: Path, number: int) -> dict[str, Any]:
-    """What `errata diagnose` prints of a round: its errors by skill and misconception, most frequent first, those that no answer could be
-    read for, and those that were held for items at fault."""
-    taught = Stage(path / f"round-{number}/teach").read("taught.jsonl", Taught)
-    found: dict[str, dict[str, set[str]]] = {}
-    at_fault: set[str] = set()
-    for row in taught:
-        if row.diagnosis and row.diagnosis.verdict == "error":
-            found.setdefault(row.diagnosis.skill, {}).setdefault(row.diagnosis.misconception, set()).update(row.failure_ids)
-        elif row.diagnosis:
-            at_fault.update(row.failure_ids)
-    skills = []
-    for skill, kinds in found.items():
-        ranked = sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0]))
-        told = [{"misconception": name, "failures": len(ids)} for name, ids in ranked]
-        skills.append({"skill": skill, "failures": len(set().union(*kinds.values())), "misconceptions": told})
-    everyone = {name for row in taught for name in row.failure_ids}
-    diagnosed = at_fault.union(*(ids for kinds in found.values() for ids in kinds.values()))
-    return {
-        "run": str(path),
-        "round": number,
-        "failures": len(everyone),
-        "skills": sorted(skills, key=lambda one: (-one["failures"], one["skill"])),
-        "at_fault": len(at_fault),
-        "undiagnosed": len(everyone - diagnosed),
-    }
-
-
-def trained(path: Path, number: int) -> dict[str, Any]:
-    """What `errata train` prints of a round: where its weights lie and the training's report (None when there was nothing to train on), and
-    whether the gate has decided on them."""
-    folder = path / f"round-{number}/train"
-    done = Stage(folder).done
-    report = read_json(folder / "manifest.json")["report"] if done else None
-    weights = str(folder / "weights") if done else None
-    return {"run": str(path), "round": number, "weights": weights, "report": report, "decided": Stage(path / f"round-{number}/gate").done}

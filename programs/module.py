@@ -23,7 +23,7 @@ from ..signatures.records import Attempt, Example, Verdict
 from ..tasks import Task
 from ..trainers.provider import weights_of
 from .cycle import Cycle
-from .run.evaluate import counts
+from .stats import counts
 
 FAULTS = 10
 """Items on which a module may raise, which are unjudged then; one more is raised to the caller."""

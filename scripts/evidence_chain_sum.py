@@ -16,7 +16,7 @@ from errata.programs.config import load_config
 from errata.programs.cycle import Cycle
 from errata.programs.report import percent, write
 from errata.programs.run.directory import Stage
-from errata.programs.run.evaluate import counts, share
+from errata.programs.stats import counts, share
 from errata.signatures.records import Attempt, Failure, Sample, Taught
 from errata.tasks import load_task
 

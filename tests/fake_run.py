@@ -4,9 +4,8 @@ from pathlib import Path
 
 from errata.programs.config import load_config
 from errata.programs.run.directory import Stage, slug, to_json
-from errata.programs.run.evaluate import counts
 from errata.programs.run.ledger import Answer, Ledger
-from errata.programs.steps.gate import paired
+from errata.programs.stats import counts, paired
 from errata.signatures.records import (
     Attempt,
     Diagnosis,

@@ -13,12 +13,11 @@ from typing import Any
 from ...signatures.errors import RunError
 from ...signatures.records import Attempt, GateDecision, Rejection, Sample, Standing, Taught
 from ..config import CycleConfig
-from ..cycle import asserted, proven, tally
 from ..run.directory import Stage, read_config, read_json
-from ..run.evaluate import by_skill, counts, share
 from ..run.ledger import read_ledger
+from ..run.summary import asserted, proven, refusals
+from ..stats import by_skill, counts, paired, share
 from ..steps import library, words
-from ..steps.gate import paired
 from .figures import answer
 
 COMPUTED = "agreed: rows whose answer a program computes were not solved a second time by a model; each program's anchor stands for them"
@@ -159,7 +158,7 @@ def _round(path: Path, number: int, held_out: _HeldOut) -> dict[str, Any]:
         "programs": sum(row.program is not None for row in taught),
         "diagnosed": len({name for row in taught if row.diagnosis and row.diagnosis.verdict == "error" for name in row.failure_ids}),
         "proven": proven(taught, attempts),
-        "refused": tally(taught),
+        "refused": refusals(taught),
         "complaints": dict(Counter(one.check for row in taught for one in row.rejections).most_common()),
         "at_fault": [
             row.failure_ids[0] for row in taught if row.diagnosis and row.diagnosis.verdict != "error" and len(row.failure_ids) == 1

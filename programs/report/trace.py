@@ -11,8 +11,8 @@ from typing import Any
 
 from ...signatures.errors import UsageError
 from ...signatures.records import Attempt, Sample, Taught, TrainRow
-from ..cycle import unanswered_items, wrong_attempts
 from ..run.directory import Stage, read_config, read_json
+from ..run.layout import failures, unanswered
 from ..samples.kinds import asked
 
 
@@ -31,11 +31,11 @@ class Lineage:
         for number, folder in enumerate(self.rounds, 1):
             attempts = list(_rows(folder / "mine", "attempts.jsonl", Attempt))
             self.mined |= {row.example.id: row for row in attempts}
-            self.failures |= wrong_attempts(attempts)
+            self.failures |= {name: failure.attempt for name, failure in failures(attempts).items()}
             blank: dict[str, Attempt] = {}
             for taught in _rows(folder / "teach", "taught.jsonl", Taught):
                 if not self.failures.keys() >= set(taught.failure_ids):
-                    blank = blank or unanswered_items(attempts)
+                    blank = blank or {name: failure.attempt for name, failure in unanswered(attempts).items()}
                     self.failures |= {name: blank[name] for name in taught.failure_ids if name in blank}
                 if taught.program:
                     self.taught[taught.program.id] = taught

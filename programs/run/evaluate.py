@@ -7,14 +7,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
-
-from scipy.stats import binomtest
+from typing import TypeVar
 
 from ...signatures.records import Attempt, Example
 from ...tasks import Task
 from ...trainers.served import ServedTarget
 from ...trainers.target import Completion, Target
+from ..stats import counts
 from .directory import Stage
 
 T = TypeVar("T")
@@ -74,41 +73,3 @@ def evaluate(
     rows = stage.collect("attempts.jsonl", unique, lambda example: example.id, produce, Attempt)
     stage.finish({"attempts.jsonl": rows}, **counts(rows))
     return rows
-
-
-def counts(rows: Sequence[Attempt]) -> dict[str, int]:
-    """Items by outcome; `no_answer` and `cut` (at the token limit) are told apart from other wrong answers, `unjudged` is no outcome."""
-    judged = [row for row in rows if row.verdict.correct is not None]
-    wrong = [row for row in judged if not row.verdict.correct]
-    return {
-        "items": len(rows),
-        "right": len(judged) - len(wrong),
-        "wrong": len(wrong),
-        "no_answer": sum(row.verdict.extracted is None for row in wrong),
-        "cut": sum(row.finish == "length" for row in wrong),
-        "unjudged": len(rows) - len(judged),
-    }
-
-
-def accuracy(rows: Sequence[Attempt]) -> tuple[float, float, float]:
-    """(share right, low, high) over the judged rows, with the Wilson 95 % interval; (nan, 0, 1) when none is judged."""
-    count = counts(rows)
-    judged = count["items"] - count["unjudged"]
-    if not judged:
-        return float("nan"), 0.0, 1.0
-    interval = binomtest(count["right"], judged).proportion_ci(method="wilson")
-    return count["right"] / judged, float(interval.low), float(interval.high)
-
-
-def share(rows: Sequence[Attempt]) -> dict[str, Any]:
-    """`accuracy` and `counts` as one JSON-able dict; share is None when nothing is judged."""
-    right, low, high = accuracy(rows)
-    return {"share": None if right != right else right, "low": low, "high": high} | counts(rows)
-
-
-def by_skill(rows: Sequence[Attempt]) -> dict[str, list[Attempt]]:
-    """Attempts by the skill of their example, skills in alphabetical order."""
-    groups: dict[str, list[Attempt]] = {}
-    for row in sorted(rows, key=lambda row: row.example.skill):
-        groups.setdefault(row.example.skill or "(all)", []).append(row)
-    return groups

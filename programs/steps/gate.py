@@ -1,44 +1,13 @@
 """Decides whether a candidate's weights are kept: the same dev items before and after, paired.
 
-The test is the exact two-sided McNemar test (a binomial test on the items that changed). The interval of the difference is the
-adjusted Wald interval for paired proportions of Bonett and Price (2012), "Adjusted Wald confidence interval for a difference of
-binomial proportions based on paired data", J. Educ. Behav. Stat. 37(4).
+The test and the interval are those of errata.programs.stats.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from scipy.stats import binomtest, norm
 
 from ...signatures.records import Attempt, GateDecision
 from ..config import GateSettings
-
-
-def paired(before: Sequence[Attempt], after: Sequence[Attempt]) -> dict[str, Any]:
-    """Compare two evaluations of the same items. Pairs with an unjudged side are left out and counted.
-
-    Returns pairs, unjudged, before, after, difference (shares), low, high (95 % interval of the difference), fixed, broken, p_value.
-    """
-    theirs = {row.example.id: row.verdict.correct for row in after}
-    both = [(row.verdict.correct, theirs[row.example.id]) for row in before if row.example.id in theirs]
-    judged = [(old, new) for old, new in both if old is not None and new is not None]
-    n = len(judged)
-    fixed = sum(not old and bool(new) for old, new in judged)
-    broken = sum(bool(old) and not new for old, new in judged)
-    up, down = (fixed + 1) / (n + 2), (broken + 1) / (n + 2)
-    half = float(norm.ppf(0.975)) * ((up + down - (up - down) ** 2) / (n + 2)) ** 0.5
-    return {
-        "pairs": n,
-        "unjudged": len(both) - n,
-        "before": sum(bool(old) for old, _ in judged) / n if n else 0.0,
-        "after": sum(bool(new) for _, new in judged) / n if n else 0.0,
-        "difference": (fixed - broken) / n if n else 0.0,
-        "low": max(-1.0, up - down - half),
-        "high": min(1.0, up - down + half),
-        "fixed": fixed,
-        "broken": broken,
-        "p_value": float(binomtest(fixed, fixed + broken).pvalue) if fixed + broken else 1.0,
-    }
+from ..stats import paired
 
 
 def decide(

@@ -36,7 +36,8 @@ from ...signatures.records import Attempt, Example, Verdict, content_hash, whole
 from ...tasks import Task
 from ...tasks.rows import Row, from_path, read_json
 from ..run.directory import Stage, write_atomic
-from ..run.evaluate import counts, judged
+from ..run.evaluate import judged
+from ..stats import counts
 
 RESPONSES = (
     "response", "completion", "output", "prediction", "generation", "generated_text", "model_answer", "model_output", "model_response",

@@ -25,9 +25,9 @@ from scipy.stats import t, ttest_rel
 
 from ...signatures.errors import RunError
 from ...signatures.records import Attempt, GateDecision, Rejection, Taught
-from ..cycle import tally
 from ..run.directory import Stage, read_json, slug
 from ..run.ledger import read_ledger
+from ..run.summary import refusals
 from .compare import DONE, SECONDS, VANILLA, Cell, Comparison, asked_rows, cells, is_done
 
 WEAK = 0.6
@@ -366,7 +366,7 @@ def _dropped(paths: Sequence[Path], numbers: Sequence[int]) -> dict[str, Any]:
     failures: Counter[str] = Counter()
     for path in paths:
         for number in numbers:
-            failures.update(tally(_taught(path, [number])))
+            failures.update(refusals(_taught(path, [number])))
     return {
         "drawn": drawn,
         "rows": dict(rows.most_common()),

@@ -21,7 +21,7 @@ from ..report.figures import chance, code, many, points, sure
 from ..report.markdown import table as markdown_table
 from ..report.markup import NOTHING, Html, facts, fold, join, prose, python, section, table, toned
 from ..report.markup import page as whole_page
-from ..steps.gate import paired
+from ..stats import paired
 from ..strategies.strategy import Strategy
 from .scoring import Score
 

@@ -47,8 +47,8 @@ from ..run.directory import disk_errors, read_json, to_json, write_atomic
 from ..run.ledger import REASKS
 from ..run.progress import Plain
 from ..samples.checks import row_checks
+from ..stats import paired
 from ..steps.assemble import assemble, replay, replay_count, train_rows
-from ..steps.gate import paired
 from ..strategies.named import load_strategy
 from ..strategies.rehearse import recorded_failures
 from ..strategies.strategy import Strategy, pinned

@@ -19,7 +19,7 @@ from errata.programs.config import load_config
 from errata.programs.report import card
 from errata.programs.report.export import export
 from errata.programs.run.directory import RunDir, Stage, to_json
-from errata.programs.steps.gate import paired
+from errata.programs.stats import paired
 from errata.signatures.errors import RunError, TargetError, UsageError
 from errata.signatures.records import Attempt, Diagnosis, Example, Failure, GateDecision, Sample, SampleProgram, Taught, Verdict
 from errata.tasks import load_task

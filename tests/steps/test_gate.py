@@ -3,8 +3,8 @@
 import pytest
 
 from errata.programs.config import GateSettings
-from errata.programs.run.evaluate import accuracy, counts
-from errata.programs.steps.gate import decide, paired
+from errata.programs.stats import accuracy, counts, paired
+from errata.programs.steps.gate import decide
 from errata.signatures.records import Attempt, Example, Verdict
 
 

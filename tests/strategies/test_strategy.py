@@ -9,9 +9,9 @@ from dspy.utils import DummyLM
 
 from errata.programs import Cycle, LearnFromContrast, LearnFromError, Strategy, load_config, with_contrasts
 from errata.programs.config import CycleConfig, GenerateSettings
-from errata.programs.cycle import tally
 from errata.programs.instructor.chat import instructed_by
 from errata.programs.instructor.offline import offline_lm
+from errata.programs.run.summary import refusals
 from errata.programs.samples.checks import prove
 from errata.programs.steps.assemble import draw_rows, draws
 from errata.programs.strategies.diagnose import Diagnose
@@ -218,7 +218,7 @@ def test_what_a_program_of_several_failures_does_not_claim_is_taught_alone(tmp_p
         a, b, c, d = (failure.id for failure in mined.failures)
         rows = loop.teach(1, mined)
         assert [row.failure_ids for row in rows] == [(a, b), (c, d), (b,), (d,)]
-        assert tally(rows) == {"ambiguous": 2}
+        assert refusals(rows) == {"ambiguous": 2}
         assert loop.teach(1, mined) == rows
 
 

@@ -1,0 +1,123 @@
+"""Where a run keeps what: the one file that knows the names of a run's files, and which failures a run holds.
+
+    run.json                              config and data
+    round-N/mine/attempts.jsonl           answers to train items
+    round-N/teach/taught.jsonl            what became of each error
+    round-N/probe/, probe-after/          answers to each program's rows, before and after the training
+    round-N/words/                        answers of the target to drawn rows, where it was asked
+    round-N/assemble/                     samples, rejections, rows (what is trained on) and the library
+    round-N/train/                        weights, and the manifest of the training
+    round-N/gate/decision.jsonl           kept or not, and why
+    evaluate/<weights>/<task>-<split>/    answers to held-out items
+    answers.jsonl, ledger.json            what a paid instructor answered, and its sums
+    seconds.json                          how long each step took; the one result file that differs between two runs of one config
+    result.json                           weights and benchmarks to report
+    report.{json,md,html}                 the report
+
+What is not here: how a stage is written and read (errata.programs.run.directory).
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ...signatures.records import Attempt, Failure, GateDecision, Sample, SampleProgram, Standing, Taught
+from .directory import Stage, read_json, slug
+
+ATTEMPTS, TAUGHT, DECISION = "attempts.jsonl", "taught.jsonl", "decision.jsonl"
+SAMPLES, REJECTIONS, ROWS, LIBRARY = "samples.jsonl", "rejections.jsonl", "rows.jsonl", "library.jsonl"
+RESULT, SECONDS = "result.json", "seconds.json"
+
+
+def step(path: Path, number: int, name: str) -> Stage:
+    """The stage `name` of round `number` of the run at `path`."""
+    return Stage(path / f"round-{number}" / name)
+
+
+def rounds(path: Path) -> list[int]:
+    """The numbers of the rounds that were begun, in order."""
+    return sorted(int(folder.name.split("-")[1]) for folder in path.glob("round-*") if re.fullmatch(r"round-\d+", folder.name))
+
+
+def evaluation(path: Path, weights: str, task: str, split: str) -> Stage:
+    """The answers of the weights with this hash to a held-out split."""
+    return Stage(path / "evaluate" / weights / slug(f"{task}-{split}"))
+
+
+def evaluations(path: Path) -> list[Stage]:
+    """All finished evaluations of held-out items."""
+    return [stage for stage in map(Stage, sorted(path.glob("evaluate/*/*"))) if stage.done]
+
+
+def attempts(path: Path, number: int, name: str = "mine") -> list[Attempt]:
+    """The answers of a stage of a round; empty where the stage is not finished."""
+    stage = step(path, number, name)
+    return stage.read(ATTEMPTS, Attempt) if stage.done else []
+
+
+def taught(path: Path, number: int) -> list[Taught]:
+    """What became of the errors of a round; empty where its teaching is not finished."""
+    stage = step(path, number, "teach")
+    return stage.read(TAUGHT, Taught) if stage.done else []
+
+
+def samples(path: Path, number: int) -> list[Sample]:
+    """The generated rows of a round; empty where none were assembled."""
+    stage = step(path, number, "assemble")
+    return stage.read(SAMPLES, Sample) if stage.done else []
+
+
+def standings(path: Path, number: int) -> list[Standing]:
+    """How each program fared in a round; empty where none were assembled."""
+    stage = step(path, number, "assemble")
+    return stage.read(LIBRARY, Standing) if stage.done else []
+
+
+def decision(path: Path, number: int) -> GateDecision | None:
+    """What the gate decided; None where it has not."""
+    stage = step(path, number, "gate")
+    return stage.read(DECISION, GateDecision)[0] if stage.done else None
+
+
+def training(path: Path, number: int) -> Path:
+    """The folder of a round's training."""
+    return path / f"round-{number}" / "train"
+
+
+def weights(path: Path, number: int) -> Path:
+    """The folder of the weights, or of the adapter, that a round trained."""
+    return training(path, number) / "weights"
+
+
+def training_report(path: Path, number: int) -> dict[str, Any] | None:
+    """What the training of a round says of itself; None where there was none."""
+    manifest = training(path, number) / "manifest.json"
+    return read_json(manifest)["report"] if manifest.exists() else None
+
+
+# ---- which failures a run holds
+
+
+def failures(rows: Iterable[Attempt]) -> dict[str, Failure]:
+    """The wrong attempts as failures, by id. Unjudged attempts are not failures."""
+    wrong = (Failure(attempt=row) for row in rows if row.verdict.correct is False)
+    return {failure.id: failure for failure in wrong}
+
+
+def unanswered(rows: Iterable[Attempt]) -> dict[str, Failure]:
+    """The items of attempts as errors without an answer, by id: what a strategy is taught from that takes `train` items."""
+    blank = (Failure(attempt=Attempt.unanswered(row.example)) for row in rows)
+    return {failure.id: failure for failure in blank}
+
+
+def library(path: Path, number: int) -> dict[str, SampleProgram]:
+    """The programs that passed the checks in rounds 1 to `number`, by id."""
+    rows = (row for earlier in range(1, number + 1) for row in taught(path, earlier))
+    return {row.program.id: row.program for row in rows if row.program}
+
+
+def retired(path: Path, number: int) -> dict[str, str]:
+    """The programs that retired before round `number`, and why."""
+    rows = (row for earlier in range(1, number) for row in standings(path, earlier))
+    return {row.program_id: row.retired for row in rows if row.retired}

@@ -1,0 +1,101 @@
+"""What a round came to, from its finished stages: what was taught and what was not, what is proven, what commands print.
+
+What is not here: words and tables (errata.programs.report).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ...signatures.records import Attempt, Rejection, Sample, Taught
+from . import layout
+
+
+def untaught(rows: Sequence[Taught]) -> dict[str, Rejection | None]:
+    """The failures that no kept program rebuilds, by id, each with the refusal that had the last word."""
+    claimed = {name for row in rows if row.program for name in row.program.anchors}
+    return {name: row.rejections[-1] if row.rejections else None for row in rows for name in row.failure_ids if name not in claimed}
+
+
+def refusals(rows: Sequence[Taught]) -> dict[str, int]:
+    """How many failures got no program, by the check that had the last word, most frequent first."""
+    return dict(Counter(last.check for last in untaught(rows).values() if last).most_common())
+
+
+def proven(taught: Iterable[Taught], attempts: Iterable[Attempt]) -> int:
+    """How many failures' diagnoses are proven: the kept program's wrong() gives, for the error's parameters, the target's very answer.
+
+    The check `telling` refuses a program whose wrong() gives another, so having one is the proof, where the target's answer was readable.
+    """
+    readable = {name for name, row in layout.failures(attempts).items() if row.attempt.verdict.extracted is not None}
+    claimed = (row.program.anchors for row in taught if row.program and re.search(r"^def wrong\(", row.program.source, re.MULTILINE))
+    return len(readable.intersection(chain.from_iterable(claimed)))
+
+
+def asserted(samples: Iterable[Sample]) -> dict[str, int]:
+    """Rows whose answer the instructor asserts, and those of them that independent solves came to."""
+    rows = [sample for sample in samples if sample.asserted]
+    return {"rows": len(rows), "agreed": sum(sample.agreed for sample in rows)}
+
+
+def generated(path: Path, number: int) -> dict[str, Any]:
+    """What `errata generate` prints of a round: errors, programs accepted and refused by check, the instructor's own reasons, samples."""
+    taught = layout.taught(path, number)
+    own = [last.reason for last in untaught(taught).values() if last and last.check == "instructor"]
+    return {
+        "run": str(path),
+        "round": number,
+        "failures": len({name for row in taught for name in row.failure_ids}),
+        "programs": {
+            "accepted": sum(row.program is not None for row in taught),
+            "proven": proven(taught, layout.attempts(path, number)),
+            "refused": refusals(taught),
+            "reasons": dict(Counter(reason.split(":")[0] for reason in own).most_common()),
+        },
+        "samples": layout.step(path, number, "assemble").facts()["samples"],
+        "asserted": asserted(layout.samples(path, number)),
+    }
+
+
+def diagnoses(path: Path, number: int) -> dict[str, Any]:
+    """What `errata diagnose` prints of a round: its errors by skill and misconception, most frequent first, those that no answer could be
+    read for, and those whose item is itself at fault."""
+    taught = layout.taught(path, number)
+    found: dict[str, dict[str, set[str]]] = {}
+    at_fault: set[str] = set()
+    for row in taught:
+        if row.diagnosis and row.diagnosis.verdict == "error":
+            found.setdefault(row.diagnosis.skill, {}).setdefault(row.diagnosis.misconception, set()).update(row.failure_ids)
+        elif row.diagnosis:
+            at_fault.update(row.failure_ids)
+    skills = []
+    for skill, kinds in found.items():
+        ranked = sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0]))
+        told = [{"misconception": name, "failures": len(ids)} for name, ids in ranked]
+        skills.append({"skill": skill, "failures": len(set().union(*kinds.values())), "misconceptions": told})
+    everyone = {name for row in taught for name in row.failure_ids}
+    diagnosed = at_fault.union(*(ids for kinds in found.values() for ids in kinds.values()))
+    return {
+        "run": str(path),
+        "round": number,
+        "failures": len(everyone),
+        "skills": sorted(skills, key=lambda one: (-one["failures"], one["skill"])),
+        "at_fault": len(at_fault),
+        "undiagnosed": len(everyone - diagnosed),
+    }
+
+
+def trained(path: Path, number: int) -> dict[str, Any]:
+    """What `errata train` prints of a round: where its weights lie and the training's report (None when there was nothing to train on), and
+    whether the gate has decided on them."""
+    report = layout.training_report(path, number)
+    return {
+        "run": str(path),
+        "round": number,
+        "weights": str(layout.weights(path, number)) if report else None,
+        "report": report,
+        "decided": layout.step(path, number, "gate").done,
+    }
