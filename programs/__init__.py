@@ -35,7 +35,7 @@ _FACE = {
     "Budget": "run.ledger",
     "SandboxInterpreter": "instructor.interpreter",
     "Lineage": "report.trace",
-    "Plain": "module",
+    "PlainAdapter": "module",
     "answers": "module",
     "metric": "module",
     "mine_module": "module",

@@ -45,7 +45,7 @@ from .instructor.offline import EMBEDDED
 from .run.directory import STEPS, RunDir, Stage, disk_errors, slug, to_json, write_atomic
 from .run.evaluate import evaluate
 from .run.ledger import Budget, Estimate, Ledger, estimate
-from .run.progress import Plain
+from .run.progress import Progress
 from .run.summary import untaught
 from .samples.checks import prove, row_checks, targeted
 from .samples.kinds import example_of, kind_of, sample_of
@@ -90,14 +90,14 @@ class Cycle:
     in_process = False
     """Whether trainings run in this process: no start of another a round, but their memory stays."""
 
-    def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | Plain | None = None):
+    def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | Progress | None = None):
         """`say` is what tells of progress, or gets one line of it at a time; None prints to stderr.
 
         Raises UsageError or TaskError for a task, guard or strategy that cannot be used, before anything is started.
         """
         self.config = config = pinned(config)
         self.path = path
-        self.progress = say if isinstance(say, Plain) else Plain(say or (lambda line: print(line, file=sys.stderr, flush=True)))
+        self.progress = say if isinstance(say, Progress) else Progress(say or (lambda line: print(line, file=sys.stderr, flush=True)))
         self.say = self.progress.say
         self.task = load_task(config.task, config.table, self._judge, items=config.errors != "recorded")
         twins = tuple(task.twin for task in parts(self.task) if task.twin)

@@ -1,7 +1,7 @@
 """Any dspy.Module over a task's items with a target inside: its answers as attempts, and its errors mined for the loop.
 
     with Cycle(load_config(overrides={"errors": "recorded"}), Path("runs/mine")) as loop:
-        mine_module(loop, dspy.Predict("question -> answer"), target_lm("tiny"), Plain())
+        mine_module(loop, dspy.Predict("question -> answer"), target_lm("tiny"), PlainAdapter())
         loop.run()
 
 The task judges; a DSPy metric judges through a task whose verdict it is (`jsonl:PATH` with table.verdict `module:function`). `trainset` and
@@ -29,7 +29,7 @@ FAULTS = 10
 """Items on which a module may raise, which are unjudged then; one more is raised to the caller."""
 
 
-class Plain(dspy.ChatAdapter):
+class PlainAdapter(dspy.ChatAdapter):
     """Asks as a small model is asked: the inputs alone are the message, the whole response is the one output.
 
     Instructions are the system message where a signature has its own. Raises UsageError for a signature of several outputs.
@@ -61,7 +61,7 @@ class Plain(dspy.ChatAdapter):
         try:
             return {name: parse_value(completion.strip(), signature.output_fields[name].annotation)}
         except ValueError as error:
-            raise AdapterParseError("Plain", signature, completion, str(error)) from None
+            raise AdapterParseError("PlainAdapter", signature, completion, str(error)) from None
 
     def _call_postprocess(self, processed_signature: Any, original_signature: Any, outputs: list[Any], *_: Any) -> list[dict[str, Any]]:
         # DSPy takes an empty response for one that cannot be read, and BootstrapFinetune ends on a response that cannot be read
@@ -72,7 +72,7 @@ class Plain(dspy.ChatAdapter):
 def _output(signature: Any) -> str:
     names = list(signature.output_fields)
     if len(names) != 1:
-        raise UsageError(f"Plain reads one output, and the signature has {', '.join(names)}: use dspy.ChatAdapter for it")
+        raise UsageError(f"PlainAdapter reads one output, and the signature has {', '.join(names)}: use dspy.ChatAdapter for it")
     return names[0]
 
 

@@ -7,7 +7,7 @@ import pytest
 from dspy import lm15
 from dspy.utils import DummyLM
 
-from errata.programs import Cycle, Plain, answers, load_config, mine_module, target_lm
+from errata.programs import Cycle, PlainAdapter, answers, load_config, mine_module, target_lm
 from errata.programs.module import FAULTS, metric, trainset
 from errata.programs.run.evaluate import attempts
 from errata.signatures.errors import TargetError, UsageError
@@ -26,7 +26,7 @@ def config(**more):
 def test_a_modules_errors_are_mined_in_batches_and_the_loop_teaches_from_them(tmp_path, batches):
     lm = target_lm("tiny", TargetEngine(window=600.0, width=12), max_tokens=SUMS.max_new_tokens)
     with Cycle(config(), tmp_path / "run") as loop:
-        rows = mine_module(loop, dspy.Predict("question -> answer"), lm, Plain())
+        rows = mine_module(loop, dspy.Predict("question -> answer"), lm, PlainAdapter())
         assert batches == [12, 12]
         examples = [row.example for row in rows]
         own = {example.id: attempt for example, attempt in attempts(loop.task, examples, Target.load(TargetSettings()))}
@@ -113,12 +113,12 @@ def test_what_the_target_says_of_itself_ends_the_mining_at_once(monkeypatch):
 
     monkeypatch.setattr(Target, "generate", fail)
     with pytest.raises(TargetError, match="memory ran out"):
-        list(answers(dspy.Predict("question -> answer"), SUMS, SUMS.examples("train", 4), target_lm("tiny"), Plain()))
+        list(answers(dspy.Predict("question -> answer"), SUMS, SUMS.examples("train", 4), target_lm("tiny"), PlainAdapter()))
 
 
 def test_plain_asks_with_the_inputs_alone_and_takes_the_whole_response():
     signature = dspy.Signature("question -> answer")
-    adapter = Plain()
+    adapter = PlainAdapter()
     demo = {"question": "1+1", "answer": "2"}
     assert adapter.format(signature, [demo], {"question": "2+2"}) == [
         {"role": "user", "content": "1+1"},
@@ -128,7 +128,7 @@ def test_plain_asks_with_the_inputs_alone_and_takes_the_whole_response():
     told = adapter.format(signature.with_instructions("Add."), [], {"question": "2+2"})
     assert told == [{"role": "system", "content": "Add."}, {"role": "user", "content": "2+2"}]
     assert adapter.parse(dspy.Signature("question -> answer: int"), " 4\n") == {"answer": 4}
-    with pytest.raises(UsageError, match="Plain reads one output"):
+    with pytest.raises(UsageError, match="PlainAdapter reads one output"):
         adapter.format(dspy.Signature("question -> reasoning, answer"), [], {"question": "2+2"})
 
 
@@ -137,7 +137,7 @@ def test_an_empty_response_is_an_empty_answer():
         def complete(self, request):
             return lm15.Response(None, request.model, lm15.Message.assistant([lm15.TextPart("")]), "stop", lm15.Usage())
 
-    with dspy.context(lm=dspy.LM("local/silent", engine=Silent(), cache=False), adapter=Plain()):
+    with dspy.context(lm=dspy.LM("local/silent", engine=Silent(), cache=False), adapter=PlainAdapter()):
         assert dspy.Predict("question -> answer")(question="2+2").answer == ""
 
 

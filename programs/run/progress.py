@@ -26,7 +26,7 @@ class _Step:
     told: float
 
 
-class Plain:
+class Progress:
     """Plain lines; of a step under way one every ten seconds."""
 
     every = 10.0
@@ -74,7 +74,7 @@ class Plain:
             self.end(title)
 
 
-class JsonLines(Plain):
+class JsonLines(Progress):
     """One JSON object a line: {"event": "said" | "step" | "settings" | "round", ...}."""
 
     every = 1.0
@@ -90,21 +90,24 @@ class JsonLines(Plain):
         self.write(json.dumps({"event": event} | fields, ensure_ascii=False))
 
 
-class Live(Plain):
+class Live(Progress):
     """On a terminal: a step's line moves while it lasts, with a bar, its rate and the time left, and what is said stays above it."""
 
     def __init__(self, stream: TextIO):
+        from rich import progress as bars
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
         from rich.table import Column
 
         self.console = Console(file=stream)
         super().__init__(self._print)
         title = Column(ratio=1, no_wrap=True, overflow="ellipsis")
-        columns = [TextColumn("{task.description}", markup=False, table_column=title), TextColumn("{task.fields[told]}", markup=False)]
+        columns = [
+            bars.TextColumn("{task.description}", markup=False, table_column=title),
+            bars.TextColumn("{task.fields[told]}", markup=False),
+        ]
         if self.console.width >= 100:
-            columns.insert(1, BarColumn(30))  # type: ignore[arg-type]
-        self._bars = Progress(*columns, console=self.console, transient=True, expand=True)
+            columns.insert(1, bars.BarColumn(30))  # type: ignore[arg-type]
+        self._bars = bars.Progress(*columns, console=self.console, transient=True, expand=True)
         self._shown: dict[str, Any] = {}
 
     def _print(self, line: str) -> None:
@@ -132,12 +135,12 @@ class Live(Plain):
             self._bars.stop()
 
 
-def teller(quiet: bool, as_json: bool) -> Plain:
+def teller(quiet: bool, as_json: bool) -> Progress:
     """What suits this process's stderr: nowhere when `quiet`, JSON lines, a live display on a terminal that can draw one, else lines."""
     stream = sys.stderr
     write = lambda line: print(line, file=stream, flush=True)  # noqa: E731
     if quiet:
-        return Plain(lambda line: None)
+        return Progress(lambda line: None)
     if as_json:
         return JsonLines(write)
     if stream.isatty():
@@ -145,7 +148,7 @@ def teller(quiet: bool, as_json: bool) -> Plain:
 
         if not Console(file=stream).is_dumb_terminal:
             return Live(stream)
-    return Plain(write)
+    return Progress(write)
 
 
 def _told(done: int, total: int | None, rate: float, note: str) -> list[str]:

@@ -45,7 +45,7 @@ from ..instructor.interpreter import interpreting
 from ..instructor.offline import offline_lm
 from ..run.directory import disk_errors, read_json, to_json, write_atomic
 from ..run.ledger import REASKS
-from ..run.progress import Plain
+from ..run.progress import Progress
 from ..samples.checks import row_checks
 from ..stats import paired
 from ..steps.assemble import assemble, replay, replay_count, train_rows
@@ -529,7 +529,7 @@ class Search:
 
     title = "optimize"
 
-    def __init__(self, progress: Plain, planned: int, least: int):
+    def __init__(self, progress: Progress, planned: int, least: int):
         """`planned` evaluations; a strategy's mean score counts when it was tried on `least` failures."""
         self._progress = progress
         self._planned = planned

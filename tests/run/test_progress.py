@@ -12,7 +12,7 @@ from errata.cli import app
 from errata.programs import Cycle
 from errata.programs.config import load_config, settings, told
 from errata.programs.run import progress
-from errata.programs.run.progress import JsonLines, Live, Plain, span, teller
+from errata.programs.run.progress import JsonLines, Live, Progress, span, teller
 from errata.trainers.tracking import Tracker
 
 
@@ -30,7 +30,7 @@ def clock(monkeypatch):
 
 def test_a_step_is_told_every_ten_seconds_with_its_rate_and_the_time_left(clock):
     said = []
-    plain = Plain(said.append)
+    plain = Progress(said.append)
     for done in range(0, 101, 5):
         plain.at("mine", done, 100)
         clock[0] += 1
@@ -40,7 +40,7 @@ def test_a_step_is_told_every_ten_seconds_with_its_rate_and_the_time_left(clock)
 
 def test_what_comes_before_a_steps_length_is_known_is_no_part_of_its_rate(clock):
     said = []
-    plain = Plain(said.append)
+    plain = Progress(said.append)
     with plain.busy("train"):
         clock[0] += 60  # a process starts
         plain.at("train", 400, 1000, "loss 0.5")  # a killed training goes on at step 400
@@ -92,10 +92,10 @@ def test_no_colour_is_drawn_where_none_is_wanted(monkeypatch):
 def test_the_form_is_that_of_the_stream(monkeypatch):
     for stream, term, quiet, as_json, form in (
         (Terminal(), "xterm", False, False, Live),
-        (Terminal(), "dumb", False, False, Plain),
+        (Terminal(), "dumb", False, False, Progress),
         (Terminal(), "xterm", False, True, JsonLines),
-        (io.StringIO(), "xterm", False, False, Plain),
-        (Terminal(), "xterm", True, True, Plain),
+        (io.StringIO(), "xterm", False, False, Progress),
+        (Terminal(), "xterm", True, True, Progress),
     ):
         monkeypatch.setenv("TERM", term)
         monkeypatch.setattr(sys, "stderr", stream)

@@ -14,7 +14,7 @@ from dspy import lm15
 from dspy.utils.exceptions import LMError, LMUnsupportedFeatureError
 from safetensors.torch import load_file
 
-from errata.programs import Plain, target_lm, weights_of
+from errata.programs import PlainAdapter, target_lm, weights_of
 from errata.programs.module import metric, trainset
 from errata.signatures.errors import TargetError, TrainerError, UsageError
 from errata.tasks import load_task
@@ -157,7 +157,7 @@ def test_a_saved_program_answers_with_its_target_and_a_copied_one_shares_it(fold
     program.save(tmp_path / "program.json")
     loaded = dspy.Predict("question -> answer")
     loaded.load(tmp_path / "program.json", allow_unsafe_lm_state=True)
-    with dspy.context(adapter=Plain()):
+    with dspy.context(adapter=PlainAdapter()):
         said = program(question=QUESTIONS[1]).answer
         assert said == loaded(question=QUESTIONS[1]).answer == plainly(folder, QUESTIONS[1], max_new_tokens=20).text.strip()
     assert program.deepcopy().lm.engine is program.lm.engine
@@ -260,9 +260,9 @@ def test_bootstrap_finetune_trains_the_target_and_the_program_answers_from_the_n
     student, teacher = programs
     before = student.lm
     data = items(8)
-    with dspy.context(adapter=Plain()):
+    with dspy.context(adapter=PlainAdapter()):
         assert ANSWER not in [student(**item.inputs()).answer for item in data]
-        optimizer = dspy.BootstrapFinetune(metric=lambda *_: True, adapter=Plain(), train_kwargs=KWARGS, num_threads=2)
+        optimizer = dspy.BootstrapFinetune(metric=lambda *_: True, adapter=PlainAdapter(), train_kwargs=KWARGS, num_threads=2)
         trained = optimizer.compile(student, trainset=data, teacher=teacher)
         assert [trained(**item.inputs()).answer for item in data] == [ANSWER] * 8
     assert trained.lm.model.startswith("local/tiny@")
@@ -279,18 +279,20 @@ def test_bootstrap_finetune_trains_the_target_and_the_program_answers_from_the_n
 def test_better_together_trains_prompts_and_weights(programs):
     student, _ = programs
     task = load_task("sums")
-    with dspy.context(adapter=Plain()):
+    with dspy.context(adapter=PlainAdapter()):
         optimizer = dspy.BetterTogether(
             metric=metric(task),
             p=dspy.BootstrapFewShot(metric=metric(task), max_bootstrapped_demos=1, max_labeled_demos=0),
-            w=dspy.BootstrapFinetune(metric=lambda *_: True, adapter=Plain(), train_kwargs=KWARGS, num_threads=2, exclude_demos=True),
+            w=dspy.BootstrapFinetune(
+                metric=lambda *_: True, adapter=PlainAdapter(), train_kwargs=KWARGS, num_threads=2, exclude_demos=True
+            ),
         )
         best = optimizer.compile(student, trainset=items(12), valset=items(4), strategy="p -> w", num_threads=2)
     strategies = {found["strategy"]: found["program"] for found in best.candidate_programs}
     assert set(strategies) == {"", "p", "p -> w"}
     assert not best.flag_compilation_error_occurred
     assert strategies["p -> w"].lm.model != strategies[""].lm.model
-    with dspy.context(adapter=Plain()):
+    with dspy.context(adapter=PlainAdapter()):
         assert best(**items(1)[0].inputs()).answer
 
 
