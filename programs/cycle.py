@@ -472,7 +472,7 @@ class Cycle:
 
     def candidate(self, number: int, target: TargetSettings) -> TargetSettings:
         """The settings of the weights that round `number` trained from `target`."""
-        from ..trainers.sft import trained
+        from ..trainers.weights import trained
 
         return trained(target, self.path / f"round-{number}/train")
 
@@ -521,7 +521,7 @@ class Cycle:
 
     def scores(self, task: Task, split: str, target: TargetSettings) -> list[Attempt]:
         """The target's attempts at a held-out split, kept by the hash of its weights."""
-        from ..trainers.target import weights_hash
+        from ..trainers.weights import weights_hash
 
         examples = task.examples(split, getattr(self.config.items, split), seed=self.config.seed)
         if not examples:
@@ -538,7 +538,7 @@ class Cycle:
 
     def finish(self, target: TargetSettings) -> None:
         """Evaluate the test split of the task and of each guard, before and after, and write result.json for the report."""
-        from ..trainers.target import weights_hash
+        from ..trainers.weights import weights_hash
 
         done = self.reported
         for task, split in done:

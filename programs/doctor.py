@@ -84,8 +84,7 @@ def _sandbox(sandbox: Sandbox) -> dict[str, Any]:
 
 def _machine(config: CycleConfig) -> Iterator[dict[str, Any]]:
     """Device, memory and disk."""
-    from ..trainers.memory import free, need
-    from ..trainers.target import choose_device
+    from ..trainers.memory import choose_device, free, need
 
     target, train = config.target, config.train
     try:

@@ -11,8 +11,9 @@ import json
 import time
 
 from errata.tasks import load_task
+from errata.trainers.chat import Completion
 from errata.trainers.settings import TargetSettings
-from errata.trainers.target import Completion, Target
+from errata.trainers.target import Target
 
 
 def main() -> None:

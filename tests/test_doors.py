@@ -86,7 +86,7 @@ def test_code_that_comes_with_a_model_is_off_unless_it_is_asked_for_by_name():
 
 def test_weights_that_are_pickles_are_refused(tmp_path):
     from errata.signatures.errors import TargetError
-    from errata.trainers.target import folder_of
+    from errata.trainers.weights import folder_of
 
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")

@@ -17,8 +17,9 @@ from typing import Any
 
 from openai_server import OpenAIServer, Reply, Seen, fault
 
+from errata.trainers.chat import Completion
 from errata.trainers.settings import TargetSettings
-from errata.trainers.target import Completion, Target
+from errata.trainers.target import Target
 
 
 class VllmServer(OpenAIServer):

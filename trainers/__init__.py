@@ -1,17 +1,15 @@
-"""Floor 2: the only place with torch, transformers, trl and peft. `settings` is light, the other modules not."""
+"""Floor 2: the only place with torch, transformers, trl and peft.
 
-from typing import TYPE_CHECKING
+`settings`, `weights`, `chat` and `served` load none of them; the other modules do.
+"""
 
+from .chat import AnyTarget
 from .settings import TargetSettings
-
-if TYPE_CHECKING:
-    from .served import ServedTarget
-    from .target import Target
 
 __all__ = ["open_target"]
 
 
-def open_target(settings: TargetSettings) -> "Target | ServedTarget":
+def open_target(settings: TargetSettings) -> AnyTarget:
     """The target that the settings name, ready to answer: loaded in this process, or found at its server. Raises TargetError."""
     if settings.api_base:
         from .served import ServedTarget

@@ -12,7 +12,8 @@ import torch
 
 from ..signatures.errors import TargetError
 from .settings import TargetSettings
-from .target import BASE_FILE, companions, folder_of, load_model, ties_broken, weights_hash
+from .target import load_model, ties_broken
+from .weights import BASE_FILE, companions, folder_of, weights_hash
 
 _PLACES = ("_name_or_path", "name_or_path")
 """Fields of old configs that hold the path on the machine where the file was written."""

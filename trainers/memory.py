@@ -1,11 +1,12 @@
-"""How much memory a target needs, told from the headers of its files before anything is loaded, and how much there is.
+"""The device a target runs on, how much memory is there, and how much a target needs, told from its files before anything is loaded.
 
-Rough figures, to tell "fits" from "does not": weights, gradients and optimizer states are counted, activations are taken from
+The needs are rough figures, to tell "fits" from "does not": weights, gradients and optimizer states are counted, activations are taken from
 Korthikanti et al. 2022 (arXiv 2205.05198: 34 bytes a token, hidden unit and layer at 16 bits) for the longest rows allowed.
 
 Does NOT cover: quantized weights, other optimizers than Adam, several devices, a server's memory.
 """
 
+import gc
 import json
 import os
 import sys
@@ -19,7 +20,81 @@ from safetensors import safe_open
 
 from ..signatures.errors import TargetError
 from .settings import TargetSettings, TrainSettings
-from .target import SMALL, choose_device, folder_of
+from .weights import first_line, folder_of
+
+SMALL = 20_000_000
+"""Parameters of a small model: changed whole by default, computed with one thread, asked in wide batches."""
+
+
+# ---------------------------------------------------------------- the device
+
+
+def choose_device(device: str) -> torch.device:
+    """`auto` is CUDA where there is one, else MPS (Apple silicon), else CPU. Raises TargetError when the device named is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise TargetError(f"no such device: {device}; give auto, cpu, cuda, cuda:N or mps") from None
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise TargetError(f"device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto")
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise TargetError("device mps was asked for and this machine has none: use cpu or auto")
+    return chosen
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU computes in bfloat16, as the Trainer judges it too; of a CPU False: small models are slower in it."""
+    if device.type == "mps":
+        return torch.backends.mps.is_macos_or_newer(14, 0)
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+def one_thread_for_small(parameters: int, device: torch.device) -> None:
+    """Has this process compute with one thread where a second only waits: while another process was busy, two threads answered
+    12 items a CPU-second and one 89 (0.2M parameters, 2 cores). It also keeps the bytes of a training apart from the cores."""
+    if device.type == "cpu" and parameters < SMALL:
+        torch.set_num_threads(1)
+
+
+def first_batch(parameters: int, device: str) -> int:
+    """Prompts at once, to begin with. On a CPU wide batches pay for small models only. CUDA starts wide; MPS does not, because it swaps to
+    the disk long before it says that memory ran out. Both go on by trial."""
+    if device != "cuda":
+        return 256 if parameters < SMALL else 16 if parameters < 1e9 else 4
+    return 256 if parameters < 2e9 else 64
+
+
+def memory_used(device: str) -> float:
+    """Share of a GPU's memory that is taken at the peak: of CUDA by this process since it began or by others, of MPS by this process
+    alone, of what the system recommends; 1 of a CPU."""
+    if device.startswith("mps"):
+        return torch.mps.driver_allocated_memory() / torch.mps.recommended_max_memory()
+    if not device.startswith("cuda"):
+        return 1.0
+    free, total = torch.cuda.mem_get_info(device)
+    others = total - free - torch.cuda.memory_reserved(device)
+    return (others + torch.cuda.max_memory_allocated(device)) / total
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """CUDA has a type for it; the CPU's allocator and MPS say it in words."""
+    words = ("DefaultCPUAllocator", "out of memory", "Invalid buffer size", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
+def release() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+# ---------------------------------------------------------------- what a target needs
 
 
 class Need(NamedTuple):
@@ -102,6 +177,5 @@ def _at_the_hub(model: str) -> tuple[int, int, dict[str, Any]]:
     try:
         found = get_safetensors_metadata(model).parameter_count
     except Exception as error:  # a hub error has many types: no such id, no right, no network
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise TargetError(f"{model} is not on this machine, and the hub did not tell its size ({why})") from None
+        raise TargetError(f"{model} is not on this machine, and the hub did not tell its size ({first_line(error)})") from None
     return sum(found.values()), sum(count * widths.get(kind, 4) for kind, count in found.items()), {}

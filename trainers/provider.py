@@ -30,10 +30,11 @@ from pydantic import ValidationError
 
 from ..signatures.errors import TargetError, TrainerError, UsageError
 from ..signatures.records import Message, TrainRow, content_hash
-from .rows import fingerprint
+from .chat import Completion, encode, fingerprint
 from .settings import TargetSettings, TrainSettings
-from .sft import check, train, trained
-from .target import Completion, Target, encode, weights_hash
+from .sft import check, train
+from .target import Target
+from .weights import trained, weights_hash
 
 MAX_TOKENS = 1024
 """New tokens of an answer where the call does not say."""

@@ -24,8 +24,9 @@ import httpx
 from ..signatures.calls import TIMEOUT, Pace, Patience, asked_wait, in_flight, known_keys, without_keys
 from ..signatures.errors import TargetError
 from ..signatures.records import Message, content_hash, whole
+from .chat import Completion
 from .settings import TargetSettings, vllm_rank
-from .target import Completion, adapter_folder, check_base, weights_hash
+from .weights import adapter_folder, check_base, weights_hash
 
 T = TypeVar("T")
 
@@ -111,14 +112,9 @@ class ServedTarget:
         seed: int = 0,
         begun: Sequence[str] | None = None,
     ) -> Iterator[tuple[int, Completion]]:
-        """Yields (index of the prompt, completion) as they arrive, in no fixed order. Greedy at temperature 0.
-
-        `begun` holds the beginning of each answer, as the in-process target takes it; vLLM and SGLang go on from one. Each prompt is asked
-        with a seed made of (prompt, beginning, how often both came before, seed). A prompt that fills the context alone gets an empty
-        completion with finish `length`. Raises TargetError.
-        """
+        """See `AnyTarget`. vLLM and SGLang alone go on from a beginning. Each prompt is asked with a seed of its own."""
         if begun is not None and not self._fields:
-            raise TargetError(f"the server at {self.address} is no vLLM or SGLang, which alone go on from the beginning of an answer")
+            raise TargetError(f"the server at {self.address} cannot go on from the beginning of an answer: only vLLM and SGLang can")
         seen: Counter[str] = Counter()
         questions: list[tuple[int, dict[str, Any]]] = []
         for index, prompt in enumerate(prompts):

@@ -29,13 +29,13 @@ from typing import Any
 
 from ..signatures import errors
 from ..signatures.errors import ErrataError, TrainerError, UsageError, did_you_mean
-from ..signatures.records import TrainReport, TrainRow, content_hash, sealed, unsealed
+from ..signatures.records import TrainReport, TrainRow, content_hash, sealed
 from .settings import TargetSettings, TrainSettings
+from .weights import finished
 
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 _COMPLETE = "complete.json"
-_AGAIN = "put the old ones back, or delete {} and give `errata cycle` again, which trains anew"
 _RENDERED = "rows are rendered with the target's own tokenizer and chat template"
 _NOT_YOURS = {
     "output_dir": "checkpoints lie in the training's folder",
@@ -68,8 +68,8 @@ def train(
     handed back. `stop`, set from another thread, ends the training process; started again it continues from its last checkpoint.
     Raises TrainerError (refused, failed, stopped, or `out` holds another training), UsageError, TargetError.
     """
-    from .rows import fingerprint
-    from .target import weights_hash
+    from .chat import fingerprint
+    from .weights import weights_hash
 
     target = target.model_copy(update={"api_base": None})  # wherever it is served, it is trained here
     if not rows:
@@ -79,7 +79,7 @@ def train(
     key = content_hash([base, data, settings.model_dump(mode="json"), seed])
     manifest = out / "manifest.json"
     if manifest.is_file():
-        found, report = _finished(out)
+        found, report = finished(out)
         if found != key:
             raise TrainerError(f"{out} holds a finished training of other rows, weights, settings or seed: use another folder")
         _tidy(out)  # a kill may have come between the manifest and this
@@ -113,36 +113,6 @@ def _tidy(out: Path) -> None:
     """Leaves of a finished training what others read."""
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     (out / "job.json").unlink(missing_ok=True)
-
-
-def trained(target: TargetSettings, out: Path) -> TargetSettings:
-    """The settings of the weights that a finished training of `target` left in `out`.
-
-    Raises TrainerError when they are not those that its manifest names: gone, changed or damaged."""
-    from .target import weights_hash
-
-    weights = out / "weights"
-    if not weights.is_dir():
-        raise TrainerError(f"{weights} is missing: {_AGAIN.format(out)}")
-    adapter = (weights / "adapter_config.json").exists()
-    settings = target.model_copy(update={"adapter": str(weights)} if adapter else {"model": str(weights), "adapter": None})
-    try:
-        found = weights_hash(settings)
-    except ErrataError:
-        found = "none"
-    if found != (wanted := _finished(out)[1].weights):
-        what = "base or adapter have" if adapter else "a file has"
-        raise TrainerError(f"{weights} are not those that were trained ({found}, not {wanted}): {what} changed since; {_AGAIN.format(out)}")
-    return settings
-
-
-def _finished(out: Path) -> tuple[str, TrainReport]:
-    """The key and the report of a finished training. Raises TrainerError for a manifest that is none any more."""
-    try:
-        found = unsealed(json.loads((out / "manifest.json").read_bytes()))
-        return found["key"], TrainReport.model_validate(found["report"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise TrainerError(f"{out}/manifest.json is damaged; {_AGAIN.format(out)}") from None
 
 
 def check(settings: TrainSettings) -> None:
@@ -279,19 +249,10 @@ def _run(job: dict[str, Any], tell: Progress) -> TrainReport:
     from transformers import AutoConfig, GenerationConfig, PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from .rows import prepare
-    from .target import (
-        SMALL,
-        choose_device,
-        end_tokens,
-        folder_of,
-        has_bfloat16,
-        load_model,
-        load_tokenizer,
-        memory_ran_out,
-        one_thread_for_small,
-        weights_hash,
-    )  # fmt: skip
+    from .chat import end_tokens, prepare
+    from .memory import SMALL, choose_device, has_bfloat16, memory_ran_out, one_thread_for_small
+    from .target import load_model, load_tokenizer
+    from .weights import folder_of, weights_hash
 
     datasets.disable_progress_bars()
     device = choose_device("cuda" if settings.device.startswith("cuda:") else settings.device)
@@ -457,7 +418,7 @@ def _last_checkpoint(folder: Path, key: str) -> Path | None:
 
 def _save(model: Any, method: str, base: Path, out: Path, base_hash: str, dtype: Any) -> None:
     """Writes `weights` in one move, with nothing in it that differs between equal trainings."""
-    from .target import BASE_FILE, companions
+    from .weights import BASE_FILE, companions
 
     temporary, weights = out / "weights.tmp", out / "weights"
     shutil.rmtree(temporary, ignore_errors=True)

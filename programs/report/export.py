@@ -38,7 +38,7 @@ def export(
     `errata export --json` prints. Raises RunError (no accepted round, an unfinished run, other weights than the run trained, `out` in
     use, no hub), UsageError and TargetError.
     """
-    from ...trainers.sft import trained
+    from ...trainers.weights import trained
 
     report, number = _accepted(path, number)
     began, weights = read_config(path).target, report["rounds"][number - 1]["train"]["weights"]
@@ -132,7 +132,7 @@ def _hub_name(name: str) -> str:
 
 def _base_folder(began: TargetSettings) -> Path | None:
     """Where the base lies; None when it cannot be had any more, which a whole model does not need."""
-    from ...trainers.target import folder_of
+    from ...trainers.weights import folder_of
 
     try:
         return folder_of(began.model)

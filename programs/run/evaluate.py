@@ -11,8 +11,7 @@ from typing import TypeVar
 
 from ...signatures.records import Attempt, Example
 from ...tasks import Task
-from ...trainers.served import ServedTarget
-from ...trainers.target import Completion, Target
+from ...trainers.chat import AnyTarget, Completion
 from ..stats import counts
 from .directory import Stage
 
@@ -22,7 +21,7 @@ WIDTH = max(8, os.cpu_count() or 1)
 """Code answers under way in the sandbox at the same time."""
 
 
-def attempts(task: Task, examples: Sequence[Example], target: Target | ServedTarget) -> Generator[tuple[Example, Attempt]]:
+def attempts(task: Task, examples: Sequence[Example], target: AnyTarget) -> Generator[tuple[Example, Attempt]]:
     """The target's greedy answer to each example, judged, in the order in which batches finish."""
     prompts = [task.prompt(example) for example in examples]
 
@@ -59,7 +58,7 @@ def evaluate(
     stage: Stage,
     task: Task,
     examples: Sequence[Example],
-    open_target: Callable[[], Target | ServedTarget],
+    open_target: Callable[[], AnyTarget],
     watch: Callable[[Rows, int], Rows] = lambda rows, total: rows,
 ) -> list[Attempt]:
     """Evaluate into a stage and finish it. The target is opened only when an answer is missing; `watch` sees rows go by."""

@@ -14,8 +14,7 @@ from typing import Any
 
 from ...signatures.records import Example, Tries, Try
 from ...tasks import Task
-from ...trainers.served import ServedTarget
-from ...trainers.target import Completion, Target
+from ...trainers.chat import AnyTarget, Completion
 from ..run.evaluate import judged
 from .lessons import calculated, own
 
@@ -74,9 +73,7 @@ class Tree:
         return picked
 
 
-def search(
-    task: Task, pending: Sequence[tuple[Example, Tries]], target: Target | ServedTarget, budget: int, temperature: float, seed: int
-) -> Asked:
+def search(task: Task, pending: Sequence[tuple[Example, Tries]], target: AnyTarget, budget: int, temperature: float, seed: int) -> Asked:
     """Each question with the right answer that was found, or without one when `budget` new tokens are spent; in the order of ending.
 
     `pending` are questions without a right try, whose examples hold their worked solutions; of one that holds none, only right answers are
@@ -105,9 +102,7 @@ def search(
                 yield tree.example, tree.tries.model_copy(update={"found": right, "tokens": tree.tries.tokens + budget - tree.left})
 
 
-def _wave(
-    task: Task, asked: Sequence[tuple[Tree, str]], target: Target | ServedTarget, temperature: float, seed: int
-) -> dict[str, list[Try]]:
+def _wave(task: Task, asked: Sequence[tuple[Tree, str]], target: AnyTarget, temperature: float, seed: int) -> dict[str, list[Try]]:
     """Go on from each beginning once; the answers of each tree, by its example's id, in the order in which it asked."""
 
     def judge(answer: tuple[int, Completion]) -> tuple[int, Try, int]:

@@ -16,8 +16,7 @@ from collections.abc import Callable, Sequence
 
 from ...signatures.records import Example, Rejection, Sample, Tries, Try
 from ...tasks import Task, member
-from ...trainers.served import ServedTarget
-from ...trainers.target import Completion, Target
+from ...trainers.chat import AnyTarget, Completion
 from ..config import GenerateSettings
 from ..run.directory import Stage
 from ..run.evaluate import judged
@@ -26,7 +25,7 @@ from .lessons import correction, hint, lesson_of, own, passed, solves, worked
 from .search import Asked, search
 
 
-def ask(task: Task, examples: Sequence[Example], target: Target | ServedTarget, count: int, temperature: float, seed: int) -> Asked:
+def ask(task: Task, examples: Sequence[Example], target: AnyTarget, count: int, temperature: float, seed: int) -> Asked:
     """`count` sampled and judged answers to each example; an example is given when all of its answers are there."""
     prompts = [prompt for example in examples for prompt in [task.prompt(example)] * count]
 
@@ -59,7 +58,7 @@ class Words:
         task: Task,
         settings: GenerateSettings,
         seed: int,
-        open_target: Callable[[], Target | ServedTarget],
+        open_target: Callable[[], AnyTarget],
         watch: Callable[[Asked, int], Asked] = lambda rows, total: rows,
     ):
         """The target is opened only when an answer is missing; `watch` sees answers go by."""

@@ -257,7 +257,7 @@ def run_cell(comparison: Comparison, cell: Cell, out: Path, say: Callable[[str],
 
 
 def _run(loop: Clocked, cell: Cell, out: Path) -> None:
-    from ...trainers.target import weights_hash
+    from ...trainers.weights import weights_hash
 
     targets = [loop.config.target]
     if cell.arm == VANILLA:

@@ -280,7 +280,8 @@ class Optimization:
 
     def _trained(self, before: Mapping[str, Taken], after: Mapping[str, Taken]) -> dict[str, Any] | None:
         """The costly last rung: train the target shortly on each strategy's programs, and compare on train items that are no errors'."""
-        from ...trainers.sft import train, trained
+        from ...trainers.sft import train
+        from ...trainers.weights import trained
 
         loop, seed = self.loop, self.settings.seed
         used = {failure.attempt.example.question for failure in self.measure.failures.values()}

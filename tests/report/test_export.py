@@ -25,8 +25,9 @@ from errata.signatures.records import Attempt, Diagnosis, Example, Failure, Gate
 from errata.tasks import load_task
 from errata.trainers.export import write_model
 from errata.trainers.settings import TargetSettings
-from errata.trainers.sft import train, trained
-from errata.trainers.target import Target, folder_of, weights_hash
+from errata.trainers.sft import train
+from errata.trainers.target import Target
+from errata.trainers.weights import folder_of, trained, weights_hash
 
 NASTY = "gaps | `rm -rf` </table><script>alert(1)</script> [x](http://evil.example) \u202e\n# a head"
 ITEMS = load_task("sums").examples("dev", 12)

@@ -6,7 +6,7 @@ import pytest
 
 from errata.programs.run.evaluate import attempts
 from errata.signatures.records import Example, Verdict
-from errata.trainers.target import Completion
+from errata.trainers.chat import Completion
 
 EXAMPLES = [Example(task="t", split="dev", question=f"question {number}", answer=str(number)) for number in range(12)]
 

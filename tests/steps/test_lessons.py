@@ -13,9 +13,9 @@ from errata.programs.steps.words import Words
 from errata.sandbox import Limits
 from errata.signatures.records import Sample, Tries, Try
 from errata.tasks import load_task
-from errata.trainers.rows import IGNORED, prepare
+from errata.trainers.chat import IGNORED, prepare, render
 from errata.trainers.settings import TargetSettings
-from errata.trainers.target import load_tokenizer, render
+from errata.trainers.target import load_tokenizer
 
 WORKED = "The jars hold 7*12=<<7*12=84>>84 pens.\nThen 84-38=<<84-38=46>>46 pens are left.\nEach gets 46/2=<<46/2=23>>23 pens."
 TASK = load_task("sums")
@@ -116,7 +116,7 @@ class Scripted:
     hash = "w"
 
     def generate(self, prompts, **_):
-        from errata.trainers.target import Completion
+        from errata.trainers.chat import Completion
 
         yield from ((place, Completion("", "stop", 1)) for place in range(len(prompts)))
 
@@ -174,7 +174,7 @@ def test_what_is_learned_is_the_answer_alone_and_the_prompt_is_in_the_targets_ch
 def test_a_correction_comes_from_the_targets_own_wrong_answer(tmp_path):
     class Wrong(Scripted):
         def generate(self, prompts, **_):
-            from errata.trainers.target import Completion
+            from errata.trainers.chat import Completion
 
             said = [f"{WORKED}\n#### 23", "#### 4", MISTAKE, f"{LINES[0]}\n{LINES[1]}\n#### 46"]
             yield from ((place, Completion(said[place], "stop", 9)) for place in range(len(prompts)))

@@ -14,7 +14,8 @@ from errata.programs.steps.words import Words, ask
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Example, Sample, Tries, Try
 from errata.tasks import load_task
-from errata.trainers.target import Completion, Target
+from errata.trainers.chat import Completion
+from errata.trainers.target import Target
 
 TASK = load_task("sums")
 RIGHT = "The bags hold 3*4=<<3*4=12>>12 pens.\nThen 12-2=<<12-2=10>>10 are left.\n#### 10"

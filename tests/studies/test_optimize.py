@@ -33,7 +33,7 @@ from errata.signatures.records import Attempt, Diagnosis, Example, Failure, Prog
 from errata.signatures.teach import WriteProgram
 from errata.tasks import load_task
 from errata.trainers import sft
-from errata.trainers.target import Completion
+from errata.trainers.chat import Completion
 
 QUIET = lambda line: None  # noqa: E731
 

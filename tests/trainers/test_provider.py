@@ -19,9 +19,10 @@ from errata.programs.module import metric, trainset
 from errata.signatures.errors import TargetError, TrainerError, UsageError
 from errata.tasks import load_task
 from errata.trainers import provider
+from errata.trainers.chat import encode
 from errata.trainers.provider import TargetEngine, TargetJob, train_rows, train_settings
 from errata.trainers.settings import TargetSettings
-from errata.trainers.target import Target, encode
+from errata.trainers.target import Target
 
 QUESTIONS = [f"Tom has {n} apples and buys {n + 3} more. How many?" for n in range(8)]
 FOR_EVER = 600.0

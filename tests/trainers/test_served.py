@@ -20,9 +20,11 @@ from errata.programs.report.export import export
 from errata.signatures.calls import Patience
 from errata.signatures.errors import RunError, TargetError, UsageError
 from errata.trainers import open_target
+from errata.trainers.chat import Completion
 from errata.trainers.served import ServedTarget
 from errata.trainers.settings import TargetSettings, vllm_rank
-from errata.trainers.target import Completion, Target, load_model, weights_hash
+from errata.trainers.target import Target, load_model
+from errata.trainers.weights import weights_hash
 
 FAST = Patience(attempts=3, first=0.01, most=5.0)
 PROMPTS = [[{"role": "user", "content": f"Ann has {n} apples and buys {n + 3} more. How many apples?"}] for n in range(8)]

@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 
 from errata.signatures.errors import TrainerError, UsageError
 from errata.signatures.records import TrainRow
-from errata.trainers.rows import IGNORED, fingerprint, prepare
+from errata.trainers.chat import IGNORED, encode, fingerprint, prepare
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.sft import _failed, check, train
-from errata.trainers.target import Target, encode, load_tokenizer, weights_hash
+from errata.trainers.target import Target, load_tokenizer
+from errata.trainers.weights import weights_hash
 
 KINDS = ("llama", "qwen2", "mistral", "plain")
 ROWS = models.sums(48)

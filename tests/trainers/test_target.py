@@ -12,8 +12,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from errata.signatures.errors import TargetError
+from errata.trainers.chat import encode
+from errata.trainers.memory import choose_device, has_bfloat16, memory_used
 from errata.trainers.settings import TargetSettings
-from errata.trainers.target import Target, _memory_used, choose_device, encode, has_bfloat16, weights_hash
+from errata.trainers.target import Target
+from errata.trainers.weights import weights_hash
 
 KINDS = ("llama", "qwen2", "mistral", "plain")
 PROMPTS = [[{"role": "user", "content": f"Tom has {i} apples " + "and more apples " * (i % 5)}] for i in range(24)]
@@ -86,7 +89,7 @@ def test_an_answer_is_cut_at_any_of_several_end_tokens(folders):
     assert (whole.finish, whole.tokens) == ("length", 20)
     ids = encode(target.tokenizer, [target.render(PROMPTS[0])])[0]
     out = target.model.generate(torch.tensor([ids]), max_new_tokens=20)[0, len(ids) :].tolist()
-    target.model.generation_config.eos_token_id = target._ends = [*target._ends, out[7]]
+    target.model.generation_config.eos_token_id = target.ends = [*target.ends, out[7]]
     ((_, cut),) = target.generate([PROMPTS[0]], max_new_tokens=20)
     assert (cut.finish, cut.tokens) == ("stop", out.index(out[7]) + 1)
     assert cut.text == target.tokenizer.decode(out[: cut.tokens - 1], skip_special_tokens=True)
@@ -146,7 +149,7 @@ def test_the_tensors_of_a_failed_attempt_are_gone_before_its_memory_is_handed_ba
         return generate(**inputs)
 
     monkeypatch.setattr(target.model, "generate", small)
-    monkeypatch.setattr("errata.trainers.target._free", lambda: freed.append([one() for one in failed]))
+    monkeypatch.setattr("errata.trainers.target.release", lambda: freed.append([one() for one in failed]))
     assert len(dict(target.generate(PROMPTS[:4], max_new_tokens=3))) == 4
     assert freed == [[None]]
 
@@ -191,8 +194,8 @@ def test_memory_that_runs_out_is_known_by_its_words_on_any_device_and_nothing_el
 def test_batches_grow_while_memory_is_left_and_never_again_past_what_failed(folders, monkeypatch):
     expected = dict(load(folders["llama"]).generate(PROMPTS, max_new_tokens=8))
     used = {"share": 0.1}
-    monkeypatch.setattr("errata.trainers.target._memory_used", lambda device: used["share"])
-    monkeypatch.setattr("errata.trainers.target._batch_size", lambda *_: 2)
+    monkeypatch.setattr("errata.trainers.target.memory_used", lambda device: used["share"])
+    monkeypatch.setattr("errata.trainers.target.first_batch", lambda *_: 2)
 
     def widths(settings: dict, most: int = 100) -> list[int]:
         target = load(folders["llama"], **settings)
@@ -222,7 +225,7 @@ def test_the_memory_used_is_that_at_the_peak_of_all_who_share_the_device(monkeyp
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 40)
     monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 6)
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 8)
-    assert (_memory_used("cuda:1"), _memory_used("mps"), _memory_used("cpu")) == (0.6, 0.75, 1.0)
+    assert (memory_used("cuda:1"), memory_used("mps"), memory_used("cpu")) == (0.6, 0.75, 1.0)
 
 
 def test_a_model_too_large_for_the_device_is_one_line(folders, monkeypatch):

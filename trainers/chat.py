@@ -1,0 +1,178 @@
+"""Conversations as text and as token ids: a prompt as the target is asked with it, a row as it learns it, and the answer that comes back.
+
+A row is made of the very text that the target is asked with, so that what it learns to continue is what it will be given. The labels
+are the completion and the token that ends it, nothing else. Handing finished ids to TRL keeps its own preparation, which drops
+rows without a count and trains on a cut context where a template renders a prompt alone differently, out of the way.
+Does NOT cover: rows with images or tools, preference pairs, prompts of a served target (its server renders them).
+"""
+
+from collections.abc import Iterator, Sequence
+from os.path import commonprefix
+from typing import Any, NamedTuple, Protocol
+
+from jinja2.exceptions import TemplateError
+
+from ..signatures.errors import TargetError, TrainerError
+from ..signatures.records import Message, TrainRow, content_hash
+from .weights import first_line
+
+IGNORED = -100
+"""Label of a token that is read and not learned."""
+# Some templates write the day; always the same one, so that a run continued tomorrow asks with the same prompts.
+_DATE = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}"
+
+
+class Completion(NamedTuple):
+    """One answer."""
+
+    text: str
+    """Without the prompt and without special tokens."""
+    finish: str
+    """`stop`, or `length` when the token limit or the model's context cut it."""
+    tokens: int
+    """New tokens, the end token included."""
+
+
+class AnyTarget(Protocol):
+    """What answers prompts: a model in this process (`Target`) or at a server (`ServedTarget`)."""
+
+    hash: str
+    """Content hash of all that decides the answers; keys every cache."""
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        begun: Sequence[str] | None = None,
+    ) -> Iterator[tuple[int, Completion]]:
+        """Yields (index of the prompt, completion) as they finish, in no fixed order. Greedy at temperature 0.
+
+        `begun` holds the beginning of each answer; the completion's text has it too, its tokens are the new ones. A sampled text depends
+        on (weights, prompt, beginning, how often both came before, seed), not on batch or order. A prompt that fills the context alone
+        gets an empty completion with finish `length`. Raises TargetError.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+def render(tokenizer: Any, messages: Sequence[Message], generate: bool = True) -> str:
+    """The text of a conversation by the model's own chat template, with the opening of the answer when `generate`.
+
+    A template that refuses or drops the system role gets the system text at the head of the first user turn. Without a
+    template: the contents, with a blank line after each. Raises TargetError when the template refuses the conversation.
+    """
+    messages = list(messages)
+    if not tokenizer.chat_template:
+        return "".join(f"{message['content']}\n\n" for message in messages)
+    system = messages[0]["content"].strip() if messages and messages[0]["role"] == "system" else ""
+    try:
+        text = tokenizer.apply_chat_template(
+            messages, chat_template=_DATE + tokenizer.get_chat_template(), tokenize=False, add_generation_prompt=generate
+        )
+        if not system or system in text:
+            return text
+    except TemplateError as error:
+        if not system:
+            raise TargetError(f"the target's chat template refuses the conversation: {first_line(error)}") from None
+    first, *rest = messages[1:] or [{"role": "user", "content": ""}]
+    return render(tokenizer, [{"role": first["role"], "content": f"{system}\n\n{first['content']}".strip()}, *rest], generate)
+
+
+def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of rendered texts. A chat template writes its own BOS; plain text gets the tokenizer's."""
+    if not texts:
+        return []
+    plain = not tokenizer.chat_template
+    ids = tokenizer(list(texts), add_special_tokens=plain, return_attention_mask=False)["input_ids"]
+    if plain and tokenizer.eos_token_id is not None:  # some tokenizers close every text; a prompt must stay open
+        ids = [row[:-1] if len(row) > 1 and row[-1] == tokenizer.eos_token_id else row for row in ids]
+    return ids
+
+
+def end_tokens(tokenizer: Any, config: Any, generation_config: Any) -> list[int]:
+    """Ids that end an answer: of the generation config, the config and the tokenizer, without repeats."""
+    found: list[int] = []
+    for ids in (
+        generation_config and generation_config.eos_token_id,
+        config.get_text_config().eos_token_id,
+        tokenizer.eos_token_id,
+    ):
+        found += ids if isinstance(ids, list) else [] if ids is None else [ids]
+    return list(dict.fromkeys(found))
+
+
+# ---------------------------------------------------------------- rows
+
+
+class Prepared(NamedTuple):
+    """Rows ready for the trainer, and what became of those handed in."""
+
+    columns: dict[str, list[list[int]]]
+    """`input_ids` and `labels`, a list of ids for each kept row."""
+    rows_in: int
+    rows_truncated: int
+    """Rows longer than the limit, kept or not."""
+    rows_lost: int
+    """Rows without a token left to learn; they are not kept."""
+
+    @property
+    def rows_kept(self) -> int:
+        return len(self.columns["input_ids"])
+
+
+def fingerprint(rows: Sequence[TrainRow]) -> str:
+    """Content hash of what the rows teach, in their order: 16 hex digits."""
+    return content_hash([[row.prompt, row.completion] for row in rows])
+
+
+def prepare(
+    rows: Sequence[TrainRow],
+    tokenizer: Any,
+    ends: Sequence[int],
+    max_length: int | None,
+    keep_end: bool = False,
+    completion_only: bool = True,
+) -> Prepared:
+    """Tokenizes rows, cuts those above `max_length` tokens (at the end, or at the head with `keep_end`) and counts.
+
+    `ends` are the ids that end an answer of this target. Raises TrainerError when there is none, for it would never stop.
+    """
+    if not ends:
+        raise TrainerError("the target has no end token, so it could not learn to stop: name an eos_token in its tokenizer")
+    columns: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
+    truncated = lost = 0
+    for row in rows:
+        ids, start = _encode(row, tokenizer, ends)
+        labels = [IGNORED] * start + ids[start:] if completion_only else ids
+        if max_length is not None and len(ids) > max_length:
+            truncated += 1
+            part = slice(-max_length, None) if keep_end else slice(max_length)
+            ids, labels = ids[part], labels[part]
+        if all(label == IGNORED for label in labels):
+            lost += 1
+            continue
+        columns["input_ids"].append(ids)
+        columns["labels"].append(labels)
+    return Prepared(columns, len(rows), truncated, lost)
+
+
+def _encode(row: TrainRow, tokenizer: Any, ends: Sequence[int]) -> tuple[list[int], int]:
+    """Ids of prompt, completion and end token, and where the completion starts."""
+    head = render(tokenizer, row.prompt)
+    answer = "".join(message["content"] for message in row.completion)
+    full = render(tokenizer, [*row.prompt, *row.completion], generate=False) if tokenizer.chat_template else ""
+    if not full.startswith(head):  # some templates write an answer's turn otherwise than its opening
+        full = head + answer
+    prompt, ids = encode(tokenizer, [head, full])
+    start = len(commonprefix([prompt, ids]))
+    if start < len(prompt):  # tokens would merge across the border, which they never do when the target answers
+        tail = tokenizer(full[len(head) :], add_special_tokens=False)["input_ids"]
+        ids, start = prompt + tail, len(prompt)
+    last = max((i for i in range(start, len(ids)) if ids[i] in ends), default=None)
+    if last is None:
+        return [*ids, tokenizer.eos_token_id if tokenizer.eos_token_id is not None else ends[0]], start
+    return ids[: last + 1], start  # what a template writes after the end token is never generated
