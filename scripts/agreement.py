@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from errata.sandbox import open_sandbox
-from errata.tasks import choice, code, doctor, load_task, number
+from errata.tasks import doctor, load_task
+from errata.tasks.verdicts import choice, code, number
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "evidence" / "agreement.md"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from errata.programs.run.directory import Stage
 from errata.signatures.records import Sample, Taught
-from errata.tasks import facts, lists, sums
+from errata.tasks.world import facts, lists, sums
 
 
 def pattern(text: str, numbers: str = r"\d+", words: str = r"[\w ]+") -> re.Pattern[str]:

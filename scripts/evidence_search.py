@@ -19,7 +19,7 @@ from errata.programs.steps.search import search
 from errata.programs.steps.words import ask
 from errata.signatures.records import Example, Tries
 from errata.tasks import Task, load_task
-from errata.tasks.sums import WEAK
+from errata.tasks.world.sums import WEAK
 from errata.trainers import open_target
 from errata.trainers.settings import TargetSettings
 

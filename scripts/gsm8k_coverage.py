@@ -25,7 +25,8 @@ from errata.programs.samples.checks import DRAWS, Distinct, good, prove
 from errata.programs.samples.harness import run_program, samples
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Attempt, Failure, SampleProgram
-from errata.tasks import load_task, number
+from errata.tasks import load_task
+from errata.tasks.verdicts import number
 
 LEVELS = (1, 3, 5)
 

@@ -1,7 +1,7 @@
 """Makes the target `tiny` from nothing: `python scripts/make_tiny.py OUT`. Prints its time and its accuracy per skill.
 
 The corpus is drawn on the fly from train splits. Three legs of `sums`: the common skills often, the rare ones
-(`errata.tasks.sums.WEAK`) about once in two thousand rows each and not at all in the third leg, a few `sums_plus` rows of
+(`errata.tasks.world.sums.WEAK`) about once in two thousand rows each and not at all in the third leg, a few `sums_plus` rows of
 common skills, and drills of single sums. Then a leg in which `lists` and `facts` join them, their rare skills as rarely, with a few rows of
 their twins and of `mixed` for common skills alone. Loss is on the assistant's text. The same seed and library versions on the same kind of
 CPU give the same weights. `--start FOLDER` goes on from the weights of the third leg. It needs no GPU and no network.
@@ -23,8 +23,9 @@ from transformers.utils import logging as transformers_logging
 
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Example
-from errata.tasks import Task, facts, lists, load_task, mixed
-from errata.tasks.sums import CHANGES, SKILLS, SUMS, WEAK, draw
+from errata.tasks import Task, load_task
+from errata.tasks.world import facts, lists, mixed
+from errata.tasks.world.sums import CHANGES, SKILLS, SUMS, WEAK, draw
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 TEMPLATE = (

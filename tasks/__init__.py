@@ -52,53 +52,53 @@ def _task(name: str, table: "TableSettings | None", runner: Runner | None) -> Ta
     path = Path(rest).expanduser() if rest else None
     match kind:
         case "sums" | "sums_plus" if not colon:
-            from .sums import SUMS, SUMS_PLUS
+            from .world.sums import SUMS, SUMS_PLUS
 
             return SUMS if kind == "sums" else SUMS_PLUS
         case "facts" | "facts_plus" if not colon:
-            from .facts import FACTS, FACTS_PLUS
+            from .world.facts import FACTS, FACTS_PLUS
 
             return FACTS if kind == "facts" else FACTS_PLUS
         case "lists" | "lists_plus" if not colon:
-            from .lists import CHANGES, Lists
+            from .world.lists import CHANGES, Lists
 
             return Lists(kind, CHANGES if kind == "lists_plus" else (None,), runner)
         case "mixed" if not colon:
-            from .mixed import Mixed
+            from .world.mixed import Mixed
 
             return Mixed(runner)
         case "gsm8k":
-            from .gsm8k import Gsm8k
+            from .sets.gsm8k import Gsm8k
 
             return Gsm8k(path)
         case "gsm_plus":
-            from .gsm_plus import GsmPlus
+            from .sets.gsm_plus import GsmPlus
 
             return GsmPlus(path)
         case "mmlu":
-            from .mmlu import Mmlu
+            from .sets.mmlu import Mmlu
 
             return Mmlu(path)
         case "arc":
-            from .arc import Arc
+            from .sets.arc import Arc
 
             return Arc(path)
         case "mbpp":
-            from .mbpp import Mbpp
+            from .sets.mbpp import Mbpp
 
             return Mbpp(path, runner)
         case "humaneval":
-            from .humaneval import HumanEval
+            from .sets.humaneval import HumanEval
 
             return HumanEval(path, runner)
         case "bbh":
-            from .bbh import Bbh
+            from .sets.bbh import Bbh
 
             if path is None:
                 raise UsageError("task bbh needs its data: write bbh:PATH, the published folder of JSON files, one a subtask")
             return Bbh(path)
         case "reasoning_gym":
-            from .reasoning_gym import ReasoningGym
+            from .sets.reasoning_gym import ReasoningGym
 
             return ReasoningGym(rest)
         case "jsonl" | "parquet" | "hf":

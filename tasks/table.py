@@ -25,9 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..signatures.errors import TaskError, UsageError
 from ..signatures.records import Example, Message, Verdict
-from . import choice, code, number, short
 from .base import SPLITS, Runner
 from .rows import Row, RowTask, field, file_hashes, files_under, from_hub, from_path, row_hashes
+from .verdicts import choice, code, number, short
 
 KINDS = {"exact": "text", "contains": "text", "regex": "text", "math": "text", "number": "number", "choice": "choice", "code": "code"}
 """The verdicts, and what an answer is for each; a DSPy metric's answers are text."""
@@ -213,7 +213,7 @@ class Table(RowTask):
                 judge = code.Judge(code.runner_or_refuse(self.name, runner))
                 return lambda example, response: judge.verdict(code.item_of(example), response)
             case "math":
-                from .mathverify import MathVerify
+                from .verdicts.mathverify import MathVerify
 
                 child = MathVerify()
                 return lambda example, response: child.verdict(example.answer, response)

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ...signatures.records import Attempt, Example, Sample
-from ...tasks import Task, choice, code, member, number
+from ...tasks import Task, member
+from ...tasks.verdicts import choice, code, number
 
 Draw = tuple[int, int, int]
 """(seed, index, level) of one sample."""

@@ -15,7 +15,8 @@ from fractions import Fraction
 from typing import Any
 
 from ...signatures.records import Example, Message, Sample, Tries, Try
-from ...tasks import Task, member, number
+from ...tasks import Task, member
+from ...tasks.verdicts import number
 from ..instructor.offline.reading import Unreadable, steps_of
 from ..samples.kinds import kind_of_sample
 

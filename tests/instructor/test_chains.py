@@ -8,7 +8,7 @@ from errata.programs.instructor.offline.chains import write
 from errata.programs.samples.checks import prove
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Attempt, Example, Failure, SampleProgram, Verdict
-from errata.tasks import number
+from errata.tasks.verdicts import number
 
 ASK = "State the final answer to the following arithmetic problem: {} ="
 

@@ -17,7 +17,8 @@ from errata.programs.samples.checks import DRAWS, prove
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Attempt, Failure, SampleProgram
 from errata.signatures.teach import CONTRACT, DiagnoseContrast, DiagnoseError, RepairProgram, WriteProgram
-from errata.tasks import load_task, number
+from errata.tasks import load_task
+from errata.tasks.verdicts import number
 
 STICKERS = (
     "Mary had 89 stickers. She used 3 large stickers on the front page and 7 stickers each on 6 other pages of her journal. "

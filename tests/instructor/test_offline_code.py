@@ -16,7 +16,7 @@ from errata.programs.samples.kinds import Code
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Failure, ProgramRun
 from errata.tasks import load_task
-from errata.tasks.lists import PRIMITIVES, SKILLS, function, run
+from errata.tasks.world.lists import PRIMITIVES, SKILLS, function, run
 
 SQUARES = (
     "Write a function to find squares of individual elements in a list using lambda function.\nIt must pass these tests:\n"

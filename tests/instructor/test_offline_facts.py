@@ -14,7 +14,7 @@ from errata.programs.samples.kinds import Choice
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Failure, Sample
 from errata.tasks import load_task
-from errata.tasks.facts import RELATIONS, WORLD, wordings
+from errata.tasks.world.facts import RELATIONS, WORLD, wordings
 
 FACTS = load_task("facts")
 ITEMS = FACTS.examples("train", 2 * len(RELATIONS))

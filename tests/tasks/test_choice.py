@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from errata.tasks import choice
+from errata.tasks.verdicts import choice
 
 SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 CITIES = {"A": "Paris", "B": "The city of Rome", "C": "Berlin", "D": "None of the above"}

@@ -9,7 +9,8 @@ import pytest
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.errors import SandboxError, UsageError
 from errata.signatures.records import ProgramRun
-from errata.tasks import code, doctor, load_task
+from errata.tasks import doctor, load_task
+from errata.tasks.verdicts import code
 
 SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PROMPT = 'import math\n\ndef half(x):\n    """ Half of x.\n    >>> half(4)\n    2.0\n    """\n'

@@ -9,7 +9,7 @@ from errata.programs.samples.checks import Unseen
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Sample
 from errata.tasks import doctor, load_task
-from errata.tasks.facts import CHANGES, RELATIONS, WEAK, WORLD, wordings
+from errata.tasks.world.facts import CHANGES, RELATIONS, WEAK, WORLD, wordings
 
 TASKS = ("facts", "facts_plus")
 

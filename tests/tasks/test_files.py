@@ -11,7 +11,8 @@ import pytest
 
 from errata.signatures.errors import TaskError
 from errata.signatures.records import Example, Verdict
-from errata.tasks import doctor, load_task, number
+from errata.tasks import doctor, load_task
+from errata.tasks.verdicts import number
 
 GOOD = [{"question": f"What is {n} + 1?", "answer": f"{n}+1=<<{n}+1={n + 1}>>{n + 1}\n#### {n + 1}"} for n in range(200)]
 
@@ -132,6 +133,6 @@ def test_doctor_names_a_gold_that_its_own_verdict_rejects():
 
 
 def test_tasks_import_neither_torch_nor_datasets():
-    code = "import sys, errata.tasks, errata.tasks.sums, errata.tasks.gsm8k; print({'torch', 'datasets', 'dspy'} & set(sys.modules))"
+    code = "import sys, errata.tasks.world.sums, errata.tasks.sets.gsm8k; print({'torch', 'datasets', 'dspy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

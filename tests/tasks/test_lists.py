@@ -12,8 +12,8 @@ from errata.programs.samples.checks import Unseen
 from errata.signatures.errors import UsageError
 from errata.signatures.records import ProgramRun, Sample
 from errata.tasks import doctor, load_task
-from errata.tasks.code import instrumented, item_of
-from errata.tasks.lists import (
+from errata.tasks.verdicts.code import instrumented, item_of
+from errata.tasks.world.lists import (
     CHANGES,
     PRIMITIVES,
     SKILLS,

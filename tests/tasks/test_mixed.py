@@ -5,8 +5,9 @@ import random
 import pytest
 
 from errata.signatures.errors import UsageError
-from errata.tasks import doctor, load_task, member, mixed, parts, sums
+from errata.tasks import doctor, load_task, member, parts
 from errata.tasks.union import Union
+from errata.tasks.world import mixed, sums
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from errata.tasks import number
+from errata.tasks.verdicts import number
 
 SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

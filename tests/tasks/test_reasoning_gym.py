@@ -9,7 +9,7 @@ from errata.programs import Cycle, load_config, report
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Example
 from errata.tasks import doctor, load_task
-from errata.tasks.reasoning_gym import worked
+from errata.tasks.sets.reasoning_gym import worked
 
 
 def test_without_the_library_one_line_says_how_to_get_it():

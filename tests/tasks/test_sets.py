@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from errata.signatures.errors import TaskError, UsageError
-from errata.tasks import doctor, load_task, number
+from errata.tasks import doctor, load_task
+from errata.tasks.verdicts import number
 
 SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

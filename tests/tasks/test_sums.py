@@ -7,7 +7,7 @@ import pytest
 
 from errata.signatures.errors import UsageError
 from errata.tasks import doctor, load_task
-from errata.tasks.sums import BOXES, CHANGES, NAMES, OBJECTS, SKILLS, WEAK, fixed_texts
+from errata.tasks.world.sums import BOXES, CHANGES, NAMES, OBJECTS, SKILLS, WEAK, fixed_texts
 
 TASKS = ("sums", "sums_plus")
 MARK = re.compile(r"(\d+)([-+*/])(\d+)=<<\1\2\3=(\d+)>>\4")

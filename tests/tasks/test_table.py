@@ -243,9 +243,9 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch):
 
 
 def test_math_without_its_library_is_one_line(tmp_path, monkeypatch):
-    import errata.tasks.mathverify
+    import errata.tasks.verdicts.mathverify
 
-    monkeypatch.setattr(errata.tasks.mathverify.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(errata.tasks.verdicts.mathverify.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"errata\[math\]"):
         one(tmp_path, {"question": "q", "answer": "1"}, verdict="math")
 
@@ -265,7 +265,7 @@ def test_mathematics_is_compared_by_value_and_from_any_thread(tmp_path):
 
 
 def test_mathematics_that_takes_too_long_is_unjudged_and_the_next_is_judged(monkeypatch):
-    from errata.tasks import mathverify
+    from errata.tasks.verdicts import mathverify
 
     pytest.importorskip("math_verify", reason='needs the extra: pip install "errata[math]"')
     judge = mathverify.MathVerify()

@@ -7,8 +7,9 @@ import torch
 import transformers
 
 from errata.sandbox import Limits
-from errata.tasks import facts, lists, load_task
-from errata.tasks.sums import WEAK
+from errata.tasks import load_task
+from errata.tasks.world import facts, lists
+from errata.tasks.world.sums import WEAK
 
 FOLDER = Path(__file__).parents[2] / "trainers" / "tiny"
 ROW = [

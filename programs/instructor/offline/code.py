@@ -1,4 +1,4 @@
-"""Diagnoses and sample programs for small functions over a list: chains of the primitives of errata.tasks.lists.
+"""Diagnoses and sample programs for small functions over a list: chains of the primitives of errata.tasks.world.lists.
 
 The reference's code is read as a chain, and the target's as another; the difference is the diagnosis (a step left out, steps in another
 order, another step, another constant, no Python), and `wrong` makes the same mistake on new chains. A program draws chains of the same
@@ -14,9 +14,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from ....tasks import code as python
-from ....tasks import lists
-from ....tasks.lists import PRIMITIVES, Step
+from ....tasks.verdicts import code as python
+from ....tasks.world import lists
+from ....tasks.world.lists import PRIMITIVES, Step
 from .diagnose import Finding
 from .functions import Chain, Telling, chain_of, telling_of, wordings
 from .reading import Unreadable
@@ -35,7 +35,7 @@ class Problem:
     over: str
     """`numbers` or `words`."""
     telling: Telling | None
-    """How the question's words tell it; None where they are other words than those of errata.tasks.lists."""
+    """How the question's words tell it; None where they are other words than those of errata.tasks.world.lists."""
     calls: tuple[list[Any], ...]
     """The lists that its tests call it with."""
 
@@ -466,7 +466,7 @@ def _form(problem: Problem) -> tuple[str, str, str]:
 
 
 def _own_words(problem: Problem) -> str | None:
-    """The question without the tests that the host writes, where its words are not those of errata.tasks.lists."""
+    """The question without the tests that the host writes, where its words are not those of errata.tasks.world.lists."""
     return None if problem.telling else problem.question.partition("\nIt must pass these tests:")[0].strip() + "\n"
 
 

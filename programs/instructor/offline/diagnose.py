@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ....tasks import number as numbers
+from ....tasks.verdicts import number as numbers
 from .reading import (
     Node,
     Reading,

@@ -1,4 +1,4 @@
-"""Diagnoses and sample programs for the closed world of errata.tasks.facts, whose knowledge base the embedded instructor owns.
+"""Diagnoses and sample programs for the closed world of errata.tasks.world.facts, whose knowledge base the embedded instructor owns.
 
 A program holds the whole relation that the failed question asks about as a table, and asks it of every town, in the wordings that are
 train's. What is not here: questions that go from a value to its town or join two facts, and any other knowledge, which are refused.
@@ -7,8 +7,8 @@ train's. What is not here: questions that go from a value to its town or join tw
 import re
 from dataclasses import dataclass
 
-from ....tasks import choice
-from ....tasks.facts import RELATIONS, WORLD, Relation, wordings
+from ....tasks.verdicts import choice
+from ....tasks.world.facts import RELATIONS, WORLD, Relation, wordings
 from .diagnose import Finding
 from .reading import Unreadable
 

@@ -1,4 +1,4 @@
-"""Reads a Python function over one list as a chain of the primitives of errata.tasks.lists, and a question's words as one.
+"""Reads a Python function over one list as a chain of the primitives of errata.tasks.world.lists, and a question's words as one.
 
 Comprehensions, generators, map and filter with a lambda, loops that append, and straight lines of assignments are read; a primitive is
 known in several spellings ("x % 2", "x % 2 == 1"). What is not here: branches, several arguments, imports, and loops that carry a value.
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ....tasks.code import parse
-from ....tasks.lists import PRIMITIVES, Primitive, Step
+from ....tasks.verdicts.code import parse
+from ....tasks.world.lists import PRIMITIVES, Primitive, Step
 from .reading import Unreadable
 
 SPELLINGS = {
@@ -234,7 +234,7 @@ def _phrases() -> tuple[re.Pattern[str], list[tuple[Primitive, int]]]:
 
 
 def telling_of(question: str) -> Telling | None:
-    """The chain that a question's words tell; None when they are not wholly the words of errata.tasks.lists."""
+    """The chain that a question's words tell; None when they are not wholly the words of errata.tasks.world.lists."""
     pattern, owners = _phrases()
     found = list(pattern.finditer(question))
     if not found:

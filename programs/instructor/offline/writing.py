@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from types import SimpleNamespace
 
-from ....tasks import number as numbers
+from ....tasks.verdicts import number as numbers
 from . import kit
 from .diagnose import misled
 from .reading import (

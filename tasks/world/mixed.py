@@ -17,10 +17,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..signatures.errors import UsageError
-from ..signatures.records import Example, Message, Verdict
-from . import choice, code, facts, lists, number, short, sums
-from .base import Runner
+from ...signatures.errors import UsageError
+from ...signatures.records import Example, Message, Verdict
+from ..base import Runner
+from ..verdicts import choice, code, number, short
+from . import facts, lists, sums
 
 SPLITS = ("train", "dev", "test")
 SIZES = {"train": 1800, "dev": 400, "test": 800}

@@ -7,11 +7,11 @@ Forms that are read: the published rows (`text` or `prompt`, the gold in `code`,
 
 import ast
 
-from ..signatures.errors import TaskError
-from ..signatures.records import Example
-from .code import defines, parse
+from ...signatures.errors import TaskError
+from ...signatures.records import Example
+from ..rows import Row, field
+from ..verdicts.code import defines, parse
 from .humaneval import CodeTask
-from .rows import Row, field
 
 
 class Mbpp(CodeTask):

@@ -21,11 +21,11 @@ from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import Any
 
-from ..signatures.errors import UsageError
-from ..signatures.records import Example, Message, Verdict
-from . import number
-from .base import SPLITS
-from .rows import share
+from ...signatures.errors import UsageError
+from ...signatures.records import Example, Message, Verdict
+from ..base import SPLITS
+from ..rows import share
+from ..verdicts import number
 
 SIZES = {"train": 1000, "dev": 300, "test": 300}
 """Items of a split where no limit is given."""

@@ -11,12 +11,12 @@ import random
 import re
 from pathlib import Path
 
-from ..signatures.errors import TaskError, UsageError
-from ..signatures.records import Example, Message, Verdict
-from . import number
-from .base import SPLITS
-from .jsonl import read_jsonl
-from .rows import Row, field, file_hashes
+from ...signatures.errors import TaskError, UsageError
+from ...signatures.records import Example, Message, Verdict
+from ..base import SPLITS
+from ..jsonl import read_jsonl
+from ..rows import Row, field, file_hashes
+from ..verdicts import number
 
 _GOLD = re.compile(r"(?:####|(?:^|\n)A:)([^\n#]*)\s*\Z")
 

@@ -11,10 +11,10 @@ and words in a row by their sequence, without regard to commas, spaces and case.
 import re
 from pathlib import Path
 
-from ..signatures.errors import TaskError
-from ..signatures.records import Example, Message, Verdict
-from . import choice, number
-from .rows import Row, RowTask, field, file_hashes, read_json, share
+from ...signatures.errors import TaskError
+from ...signatures.records import Example, Message, Verdict
+from ..rows import Row, RowTask, field, file_hashes, read_json, share
+from ..verdicts import choice, number
 
 SHOTS = 3
 _CUE = "Let's think step by step."

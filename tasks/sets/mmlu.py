@@ -10,10 +10,10 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..signatures.errors import TaskError
-from ..signatures.records import Example, Message, Verdict
-from . import choice
-from .rows import Row, RowTask, field, file_hashes
+from ...signatures.errors import TaskError
+from ...signatures.records import Example, Message, Verdict
+from ..rows import Row, RowTask, field, file_hashes
+from ..verdicts import choice
 
 LABELS = "ABCD"
 _FOLDERS = {"train": "auxiliary_train", "dev": "val", "test": "test"}

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..signatures.errors import UsageError
-from ..signatures.records import Example, Message, Verdict
-from . import code
-from .base import SPLITS, Runner
+from ...signatures.errors import UsageError
+from ...signatures.records import Example, Message, Verdict
+from ..base import SPLITS, Runner
+from ..verdicts import code
 
 FUNCTIONS = ("f", "g", "h", "go", "run", "fn")
 LISTS = ("xs", "ys", "zs", "ns", "vs", "ts")

@@ -15,7 +15,7 @@ It does not cover numbers in words ("seven", "2 million" is 2), other digit grou
 import re
 from fractions import Fraction
 
-from ..signatures.records import Message, Verdict
+from ...signatures.records import Message, Verdict
 
 _LONGEST = 60
 """Characters of the longest number that is read; a longer run of digits is a model in a loop."""

@@ -12,9 +12,9 @@ import hashlib
 import random
 from dataclasses import dataclass
 
-from ..signatures.errors import UsageError
-from ..signatures.records import Example, Message, Verdict
-from . import choice
+from ...signatures.errors import UsageError
+from ...signatures.records import Example, Message, Verdict
+from ..verdicts import choice
 
 SPLITS = ("train", "dev", "test")
 SIZES = {"train": 1800, "dev": 500, "test": 1000}

@@ -6,10 +6,10 @@ test split. How an answer is read and judged: errata.tasks.code.
 
 from pathlib import Path
 
-from ..signatures.records import Example, Message, Verdict
-from . import code
-from .base import Runner
-from .rows import Row, RowTask, field
+from ...signatures.records import Example, Message, Verdict
+from ..base import Runner
+from ..rows import Row, RowTask, field
+from ..verdicts import code
 
 
 class CodeTask(RowTask):

@@ -13,10 +13,10 @@ It has a test split from the hub, and no train split: train on `gsm8k`, and guar
 import re
 from fractions import Fraction
 
-from ..signatures.errors import TaskError
-from ..signatures.records import Example, Message, Verdict
-from . import number
-from .rows import Row, RowTask, field
+from ...signatures.errors import TaskError
+from ...signatures.records import Example, Message, Verdict
+from ..rows import Row, RowTask, field
+from ..verdicts import number
 
 UNANSWERABLE = "None"
 _CANNOT = re.compile(

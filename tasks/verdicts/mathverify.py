@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 
-from ..signatures.errors import UsageError
-from ..signatures.records import Verdict
+from ...signatures.errors import UsageError
+from ...signatures.records import Verdict
 
 SECONDS = 10.0
 """Limit for one answer, seconds."""

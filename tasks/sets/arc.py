@@ -7,10 +7,10 @@ Labels are the exam's own, A..E or 1..5. Forms that are read: rows with one fiel
 
 from typing import Any
 
-from ..signatures.errors import TaskError
-from ..signatures.records import Example
+from ...signatures.errors import TaskError
+from ...signatures.records import Example
+from ..rows import Row, field
 from .mmlu import ChoiceTask
-from .rows import Row, field
 
 
 class Arc(ChoiceTask):

@@ -2,7 +2,7 @@
 
 import re
 
-from ..signatures.records import Verdict
+from ...signatures.records import Verdict
 
 _SAID = re.compile(r"(?i)(?:\banswer\b\s*(?:is\b)?\s*:|####|\banswer\s+is\b)[ \t]*")
 

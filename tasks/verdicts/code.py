@@ -29,9 +29,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..signatures.errors import SandboxError, UsageError
-from ..signatures.records import Example, Message, ProgramRun, Verdict
-from .base import Runner
+from ...signatures.errors import SandboxError, UsageError
+from ...signatures.records import Example, Message, ProgramRun, Verdict
+from ..base import Runner
 
 TURNS = 8
 """Most rounds of answer and test, for tests whose arguments depend on earlier results."""

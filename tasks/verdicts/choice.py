@@ -16,7 +16,7 @@ earlier claim back, unless an option says so itself. It does not cover options i
 
 import re
 
-from ..signatures.records import Message, Verdict
+from ...signatures.records import Message, Verdict
 
 Choices = dict[str, str]
 """{label: text}, in the order in which they are shown; labels are A, B, ... or 1, 2, ..."""

@@ -17,9 +17,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..signatures.errors import UsageError
-from ..signatures.records import Example, Message, Verdict
-from . import number
+from ...signatures.errors import UsageError
+from ...signatures.records import Example, Message, Verdict
+from ..verdicts import number
 
 NAMES = (
     "Ann", "Ben", "Cara", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jack", "Kate", "Leo", "Mia", "Nora",
