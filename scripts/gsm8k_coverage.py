@@ -19,8 +19,8 @@ from collections import Counter
 from pathlib import Path
 
 from errata.programs.instructor.offline.diagnose import diagnose
-from errata.programs.instructor.offline.reading import Unreadable
 from errata.programs.instructor.offline.writing import write
+from errata.programs.samples.calculations import Unreadable
 from errata.programs.samples.checks import DRAWS, Distinct, good, prove
 from errata.programs.samples.harness import run_program, samples
 from errata.sandbox import Limits, open_sandbox

@@ -17,7 +17,7 @@ from typing import Any
 from ...signatures.records import Example, Message, Sample, Tries, Try
 from ...tasks import Task, member
 from ...tasks.verdicts import number
-from ..instructor.offline.reading import Unreadable, steps_of
+from ..samples.calculations import calculated
 from ..samples.kinds import kind_of_sample
 
 ASK = "That is wrong. Say which step is the first wrong one, and go on from there the right way."
@@ -104,15 +104,6 @@ def _from_the_wrong_step(mistake: str, solution: str) -> str | None:
 def _lines(text: str) -> list[tuple[str, list[Fraction], bool]]:
     """Each line that is not blank, the results of its calculations, and whether one of them is false."""
     return [(line, *calculated(line)) for line in text.splitlines() if line.strip()]
-
-
-def calculated(text: str) -> tuple[list[Fraction], bool]:
-    """Results of the calculations in a text, as written, and whether one of them is false."""
-    try:
-        steps, slips = steps_of(text, loose=True)
-    except Unreadable:
-        return [], False
-    return [step.value for step in steps], bool(slips)
 
 
 def solves(one: Try) -> bool:

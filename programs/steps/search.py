@@ -16,7 +16,8 @@ from ...signatures.records import Example, Tries, Try
 from ...tasks import Task
 from ...trainers.chat import AnyTarget, Completion
 from ..run.evaluate import judged
-from .lessons import calculated, own
+from ..samples.calculations import calculated
+from .lessons import own
 
 Asked = Generator[tuple[Example, Tries]]
 WIDTH = 4

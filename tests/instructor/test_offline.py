@@ -11,8 +11,9 @@ import pytest
 
 from errata.programs.instructor.offline import offline_lm
 from errata.programs.instructor.offline.diagnose import boundary, diagnose
-from errata.programs.instructor.offline.reading import Unreadable, body, mentions_of, plain, read, steps_of
+from errata.programs.instructor.offline.reading import mentions_of, plain, read
 from errata.programs.instructor.offline.writing import write
+from errata.programs.samples.calculations import Unreadable, body, steps_of
 from errata.programs.samples.checks import DRAWS, prove
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Attempt, Failure, SampleProgram
@@ -49,7 +50,7 @@ def drawn(space: dict, count: int = 100) -> list[dict]:
 def test_a_chain_is_read_over_the_questions_numbers() -> None:
     reading = read(*STICKERS)
     assert [plain(step.value) for step in reading.steps] == ["42", "45", "44"]
-    assert reading.steps[1].node == ("+", ("q", 1), ("s", 0))
+    assert reading.nodes[1] == ("+", ("q", 1), ("s", 0))
     assert reading.answer == 44
 
 
@@ -416,7 +417,7 @@ def test_legs_of_an_animal_are_no_number_of_the_question() -> None:
         "The birds have 3 * 2 = <<3*2=6>>6 legs.\nThe 5 dogs have 5 * 4 = <<5*4=20>>20 legs.\nA spider has 8 legs.\n"
         "In all 6+20+8=<<6+20+8=34>>34.\n#### 34",
     )
-    assert reading.steps[1].node == ("*", ("q", 1), ("c", Fraction(4)))
+    assert reading.nodes[1] == ("*", ("q", 1), ("c", Fraction(4)))
 
 
 def test_words_about_a_fixed_number_do_not_follow_a_result_that_equals_it() -> None:

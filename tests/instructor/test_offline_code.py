@@ -10,7 +10,7 @@ from errata.programs import LearnFromError
 from errata.programs.instructor.offline import offline_lm
 from errata.programs.instructor.offline.code import SPLIT, boundary, diagnose, edit_of, problem_of, write
 from errata.programs.instructor.offline.functions import chain_of, telling_of
-from errata.programs.instructor.offline.reading import Unreadable
+from errata.programs.samples.calculations import Unreadable
 from errata.programs.samples.checks import prove
 from errata.programs.samples.kinds import Code
 from errata.sandbox import Limits

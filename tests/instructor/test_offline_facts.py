@@ -8,7 +8,7 @@ import pytest
 from errata.programs import Cycle, CycleConfig, LearnFromError
 from errata.programs.instructor.offline import offline_lm
 from errata.programs.instructor.offline.facts import boundary, diagnose, problem_of, write
-from errata.programs.instructor.offline.reading import Unreadable
+from errata.programs.samples.calculations import Unreadable
 from errata.programs.samples.checks import Unseen, prove
 from errata.programs.samples.kinds import Choice
 from errata.sandbox import Limits

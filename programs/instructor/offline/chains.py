@@ -9,7 +9,7 @@ their worked solutions), and what the misconception would answer.
 import re
 from fractions import Fraction
 
-from .reading import final_answer
+from ...samples.calculations import final_answer
 
 _CHAIN = re.compile(r"(?<![\w.,+*/^()=-])(?<![+*/^(=-] )-?\d+(?:\s[-+]\s-?\d+)+(?!\s?[\w.,*/^%)]*\d|\s?[*/^%]|\s[-+])")
 _ASKED = re.compile(r"(?i)\b(?:calculate|compute|evaluate|solve|work\sout|what(?:'s|\sis)|problem|expression|value|result)\b[^.?!]*$")

@@ -17,9 +17,9 @@ from typing import Any
 from ....tasks.verdicts import code as python
 from ....tasks.world import lists
 from ....tasks.world.lists import PRIMITIVES, Step
+from ...samples.calculations import Unreadable
 from .diagnose import Finding
 from .functions import Chain, Telling, chain_of, telling_of, wordings
-from .reading import Unreadable
 
 SPLIT = "\n\nIt must pass:\n"
 """Between the reference's code and its tests."""

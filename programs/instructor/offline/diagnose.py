@@ -12,24 +12,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ....tasks.verdicts import number as numbers
-from .reading import (
-    Node,
-    Reading,
-    Slip,
-    Step,
-    Unreadable,
-    body,
-    candidates,
-    constants_of,
-    evaluate,
-    final_answer,
-    leaves_of,
-    mentions_of,
-    plain,
-    read,
-    steps_of,
-    substitute,
-)
+from ...samples.calculations import Node, Slip, Step, Unreadable, body, evaluate, final_answer, steps_of
+from .reading import Reading, candidates, constants_of, leaves_of, mentions_of, plain, substitute
 
 _VERBS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
 _TOPICS = (
@@ -249,8 +233,8 @@ def misled(reading: Reading, response: str) -> list[Node] | None:
 
 
 def _preferences(reading: Reading):
-    for step in reading.steps:
-        for node in leaves_of(step.node):
+    for whole in reading.nodes:
+        for node in leaves_of(whole):
             if node[0] == "q":
                 yield reading.mentions[node[1]].value, node
 
@@ -261,4 +245,4 @@ def _renumber(node: Node, order: dict[int, int]) -> Node:
     return node if node[0] in ("q", "c") else (node[0], *(_renumber(part, order) for part in node[1:]))
 
 
-__all__ = ["Finding", "boundary", "diagnose", "misled", "read", "skill_of"]
+__all__ = ["Finding", "boundary", "diagnose", "misled", "skill_of"]

@@ -12,9 +12,9 @@ import dspy
 from dspy.lm15 import Message, Request, Response, TextPart, Usage
 
 from ....signatures.errors import InstructorError
+from ...samples.calculations import Unreadable
 from . import chains, code, facts, several, writing
 from . import diagnose as sums
-from .reading import Unreadable
 
 _HEADER = re.compile(r"^\[\[ ## (\w+) ## \]\][ \t]*$", re.MULTILINE)
 

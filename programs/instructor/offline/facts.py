@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from ....tasks.verdicts import choice
 from ....tasks.world.facts import RELATIONS, WORLD, Relation, wordings
+from ...samples.calculations import Unreadable
 from .diagnose import Finding
-from .reading import Unreadable
 
 _OPTION = re.compile(r"^([A-J])\. (.+)$", re.MULTILINE)
 _TEACH = "Ask the relation of every town, in several wordings; take distractors from the values that the model confuses."

@@ -14,7 +14,7 @@ from typing import Any
 
 from ....tasks.verdicts.code import parse
 from ....tasks.world.lists import PRIMITIVES, Primitive, Step
-from .reading import Unreadable
+from ...samples.calculations import Unreadable
 
 SPELLINGS = {
     "even": ("not {t} % 2", "not {t} & 1", "{t} % 2 != 1"),

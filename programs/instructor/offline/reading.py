@@ -14,15 +14,22 @@ import re
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from ...samples.calculations import (
+    MARK,
+    NUMBER,
+    Node,
+    Step,
+    Unreadable,
+    body,
+    evaluate,
+    final_answer,
+    number,
+    singular,
+    steps_of,
+)
 from .kit import WORDS
 
-Node = tuple
-"""An expression: ("leaf", k), ("+" | "-" | "*" | "/", a, b), ("neg", a), ("pct", a); resolved leaves are ("q", i) for mention i of
-the question, ("s", j) for step j, and ("c", Fraction)."""
-
-
-class Unreadable(Exception):
-    """Why a problem cannot be read honestly; the message is a short stable reason, then particulars after a colon."""
+# leaves of a resolved expression are ("q", i) for mention i of the question, ("s", j) for step j, and ("c", Fraction)
 
 
 @dataclass(frozen=True)
@@ -42,26 +49,6 @@ class Mention:
 
 
 @dataclass
-class Step:
-    """One computation of a solution."""
-
-    node: Node
-    """Over ("leaf", k) while reading, over resolved leaves in a `Reading`."""
-    leaves: list[tuple[int, int, Fraction]]
-    """Start, end (in the whole text) and value of each literal."""
-    value: Fraction
-    start: int
-    """Where the computation stands in the text, from its first literal to the end of its result."""
-    end: int
-    result: tuple[int, int] | None
-    """Span of the result's number after the computation; None where it is not written."""
-    marked: bool
-    unit: str = ""
-    form: Node = ()
-    """The computation as written, over ("leaf", k)."""
-
-
-@dataclass
 class Reading:
     """A question and its solution as a chain over the question's numbers."""
 
@@ -72,6 +59,8 @@ class Reading:
     steps: list[Step]
     final: int
     """Index of the step that gives the answer."""
+    nodes: list[Node] = field(default_factory=list)
+    """What each step computes, over resolved leaves."""
     slots: list[tuple[int, int, Node]] = field(default_factory=list)
     """Spans of the solution that hold a number, with what it is."""
     bare: list[tuple[int, int]] = field(default_factory=list)
@@ -108,12 +97,6 @@ _NUMBER = re.compile(
     rf"|(?P<word>\b(?:{_ANY_WORD})(?:(?:[-\s]|\sand\s)(?:{_ANY_WORD}|hundred|thousand|million))*\b)",
     re.IGNORECASE,
 )
-_PLAIN = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+")
-
-
-def number(text: str) -> Fraction:
-    """The value of digits with commas and a decimal point."""
-    return Fraction(text.replace(",", "").rstrip("."))
 
 
 def _word_value(text: str) -> Fraction:
@@ -126,20 +109,6 @@ def _word_value(text: str) -> Fraction:
         elif word != "and":
             current += _WORD_VALUE[word]
     return Fraction(total + current)
-
-
-def singular(word: str) -> str:
-    """The word in lower case, without the commonest plural endings."""
-    word = word.lower()
-    if word in ("feet", "children", "people", "men", "women", "mice"):
-        return {"feet": "foot", "children": "child", "people": "person", "men": "man", "women": "woman", "mice": "mouse"}[word]
-    if word in ("cookies", "movies", "brownies", "calories", "smoothies", "selfies", "pies", "ties", "zombies", "hoodies"):
-        return word[:-1]
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("ches", "shes", "xes", "sses")):
-        return word[:-2]
-    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us")) else word
 
 
 _UNITS_IN = {
@@ -415,7 +384,7 @@ def mentions_of(text: str, fractions: bool = False) -> list[Mention]:
             top, bottom = map(int, re.split(r"\s?/\s?", raw))
             value, style = Fraction(top, bottom or 1), "fraction"
             if fractions and 0 < top < bottom <= 12 and not re.match(r"\s?/", after):
-                for piece in _PLAIN.finditer(raw):
+                for piece in NUMBER.finditer(raw):
                     why = "zero or one" if piece[0] == "1" else ""
                     found.append(Mention(start + piece.start(), start + piece.end(), piece[0], number(piece[0]), "digits", "/", why))
                 continue
@@ -694,262 +663,6 @@ def told(value: Fraction, question: str, mentions: list[Mention]) -> int:
     return words + fractions + sum(m.value == value for m in mentions)
 
 
-# ---------------------------------------------------------------------------------------------------------------- solution
-
-_MARK = re.compile(r"<<([^<>]*)>>")
-_OPERATORS = {"x": "*", "X": "*", "×": "*", "·": "*", "÷": "/", "–": "-", "−": "-", "—": "-"}
-_FINAL = re.compile(r"(?:####|^\s*A:)\s*\$?\s*(-?[\d.,/]+)\s*%?\s*$", re.MULTILINE)
-
-
-def parse(text: str, offset: int = 0) -> tuple[Node, list[tuple[int, int, Fraction]]] | None:
-    """Arithmetic text as a node over ("leaf", k) and its literals with spans (moved by `offset`); None where it is none."""
-    tokens: list[tuple[str, int]] = []
-    leaves: list[tuple[int, int, Fraction]] = []
-    i = 0
-    while i < len(text):
-        c = text[i]
-        literal = _PLAIN.match(text, i)
-        if literal:
-            leaves.append((offset + i, offset + literal.end(), number(literal.group(0))))
-            tokens.append(("leaf", len(leaves) - 1))
-            i = literal.end()
-            continue
-        c = _OPERATORS.get(c, c)
-        c = {"[": "(", "]": ")", "{": "(", "}": ")"}.get(c, c)
-        if c in "+-*/()%":
-            tokens.append((c, 0))
-        elif c not in " $,":
-            return None
-        i += 1
-    position = 0
-
-    def peek() -> str:
-        return tokens[position][0] if position < len(tokens) else ""
-
-    def atom() -> Node:
-        nonlocal position
-        kind, k = tokens[position] if position < len(tokens) else ("", 0)
-        position += 1
-        if kind == "leaf":
-            node: Node = ("leaf", k)
-        elif kind == "(":
-            node = total()
-            if peek() != ")":
-                raise ValueError
-            position += 1
-        elif kind == "-":
-            return ("neg", atom())
-        else:
-            raise ValueError
-        if peek() == "%":
-            position += 1
-            node = ("pct", node)
-        return node
-
-    def product() -> Node:
-        nonlocal position
-        node = atom()
-        while peek() in ("*", "/", "("):
-            op = peek()
-            if op == "(":
-                op = "*"
-            else:
-                position += 1
-            node = (op, node, atom())
-        return node
-
-    def total() -> Node:
-        nonlocal position
-        node = product()
-        while peek() in ("+", "-"):
-            op = peek()
-            position += 1
-            node = (op, node, product())
-        return node
-
-    try:
-        node = total()
-    except (ValueError, RecursionError):
-        return None
-    return (node, leaves) if position == len(tokens) and leaves else None
-
-
-def evaluate(node: Node, leaf) -> Fraction:
-    """Value of an expression; `leaf` maps a leaf node to its value. Raises ZeroDivisionError."""
-    kind = node[0]
-    if kind == "neg":
-        return -evaluate(node[1], leaf)
-    if kind == "pct":
-        return evaluate(node[1], leaf) / 100
-    if kind not in ("+", "-", "*", "/"):
-        return leaf(node)
-    a, b = evaluate(node[1], leaf), evaluate(node[2], leaf)
-    return a + b if kind == "+" else a - b if kind == "-" else a * b if kind == "*" else a / b
-
-
-def final_answer(text: str) -> Fraction | None:
-    """The number after the last `####` or `A:`; None where there is none."""
-    found = _FINAL.findall(text)
-    try:
-        return number(found[-1]) if found and "/" not in found[-1] else Fraction(found[-1]) if found else None
-    except (ValueError, ZeroDivisionError):
-        return None
-
-
-def body(text: str) -> str:
-    """A solution without its last line of `####` or `A:`."""
-    return re.sub(r"\n?\s*(?:####|^A:)[^\n]*\s*$", "", text, flags=re.MULTILINE).rstrip()
-
-
-@dataclass
-class Slip:
-    """A computation of a text whose written result is not its value."""
-
-    text: str
-    value: Fraction
-    written: Fraction
-
-
-def steps_of(text: str, loose: bool = False, given: set[Fraction] | frozenset[Fraction] = frozenset()) -> tuple[list[Step], list[Slip]]:
-    """The computations of a solution in order, and those that are false: of the marked ones, or `loose`, of all.
-
-    Loose steps have the value that is written, true or not, and marks that cannot be read are passed over. A mark that only repeats a
-    number (`<<25=25>>`) is passed over where the number is an earlier result or one of those `given` by the question, and no unknown is
-    solved for.
-    """
-    told_again = given if not _UNKNOWN.search(text) else frozenset()
-    steps: list[Step] = []
-    slips: list[Slip] = []
-    taken: list[tuple[int, int]] = []
-    for mark in _MARK.finditer(text):
-        left, _, right = mark[1].rpartition("=")
-        parsed = parse(left, mark.start(1)) if left else None
-        try:
-            written = number(right.strip().lstrip("$")) if not right.strip().startswith("-") else -number(right.strip()[1:])
-        except ValueError:
-            if loose:
-                continue
-            raise Unreadable(f"mark cannot be read: {mark[0]}") from None
-        before = text[: mark.start()]
-        result = re.match(r"\s*-?\$?\s*(" + _PLAIN.pattern + ")", text[mark.end() :])
-        span = None
-        end = mark.end()
-        if result and number(result[1]) == abs(written):
-            span = (mark.end() + result.start(1), mark.end() + result.end(1))
-            end = span[1]
-        if parsed is None or parsed[0][0] == "leaf":
-            equals = re.search(r"=\s*\$?\s*$", before)
-            spoken = _spoken(text, equals.start()) if equals else None
-            parsed = spoken or parsed
-            if parsed is None or parsed[0][0] == "leaf":
-                if parsed is not None and spoken is None and (_repeats(steps, written) or written in told_again):
-                    taken.append((mark.start(), end))
-                    continue
-                if loose:
-                    continue
-                raise Unreadable(f"step without a computation: {mark[0]}")
-        node, leaves = parsed
-        try:
-            value = evaluate(node, lambda n, found=leaves: found[n[1]][2])
-        except ZeroDivisionError:
-            if loose:
-                continue
-            raise Unreadable(f"division by zero: {mark[0]}") from None
-        if value != written:
-            slips.append(Slip(mark[1], value, written))
-        start = min(leaves[0][0], mark.start())
-        steps.append(Step(node, leaves, written if loose else value, start, end, span, True, _unit_after(text, end)))
-        taken.append((mark.start(), end))
-    for match in re.finditer(r"=\s*\$?\s*(-?(?:" + _PLAIN.pattern + "))", text):
-        end = match.end()
-        if any(a < end and match.start() < b for a, b in taken):
-            continue
-        if re.match(r"\s*[-+*/x×÷]\s*[\d($]", text[end:]):
-            continue
-        parsed = _spoken(text, match.start())
-        if parsed is None or parsed[0][0] == "leaf" or any(a <= parsed[1][0][0] < b for a, b in taken):
-            continue
-        node, leaves = parsed
-        try:
-            value = evaluate(node, lambda n, found=leaves: found[n[1]][2])
-        except ZeroDivisionError:
-            continue
-        written = number(match[1]) if match[1][0] != "-" else -number(match[1][1:])
-        if value != written and "%" in text[leaves[0][0] : end + 2]:
-            # "6 / 12 * 100% = 50%" counts in percents
-            bare = parse(text[leaves[0][0] : match.start()].replace("%", " "), leaves[0][0]) or _spoken(text, match.start(), percents=False)
-            if bare is not None and bare[0][0] != "leaf":
-                node, leaves = bare
-                value = evaluate(node, lambda n, found=leaves: found[n[1]][2])
-        if loose and value != written:
-            slips.append(Slip(" ".join(text[leaves[0][0] : end].split()), value, written))
-            value = written
-        if value == written:
-            steps.append(Step(node, leaves, value, leaves[0][0], end, match.span(1), False, _unit_after(text, end)))
-    steps.sort(key=lambda step: step.end)
-    slips.sort(key=lambda slip: text.find(slip.text))
-    return steps, slips
-
-
-_UNKNOWN = re.compile(r"\b[A-Za-z]\s?[-+*/=]|[-+*/=]\s?[A-Za-z]\b|\b\d+[a-wyzA-WYZ]\b|\b[Ll]et\b|\brepresents?\b")
-
-
-def _repeats(steps: list[Step], value: Fraction) -> bool:
-    return any(step.value == value for step in steps)
-
-
-_TOKEN = re.compile(
-    r"(?P<num>\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)|(?P<op>[-+*/×÷–−]|\bx\b|(?<=\d)x(?=\d))"
-    r"|(?P<word>[A-Za-z'’]+)|(?P<skip>[\s$%])|(?P<paren>[()])|(?P<other>.)"
-)
-
-
-def _spoken(text: str, equals: int, percents: bool = True) -> tuple[Node, list[tuple[int, int, Fraction]]] | None:
-    """The computation before the equals sign at `equals`, units and all ("7 stickers/page * 6 pages"); None where there is none."""
-    low = max(text.rfind("\n", 0, equals), text.rfind("=", 0, equals)) + 1
-    tokens = [m for m in _TOKEN.finditer(text, low, equals) if not m["skip"] or m[0] == "%"]
-    keep: list[tuple[int, int]] = []
-    want_number, words, depth, numbers = True, 0, 0, 0
-    start = None
-    for m in reversed(tokens):
-        if m["paren"]:
-            depth += 1 if m[0] == ")" else -1
-            if depth < 0:
-                break
-            keep.append(m.span())
-            if m[0] == "(":
-                start = m.start() if depth == 0 and not want_number else start
-        elif (want_number or (keep and text[keep[-1][0]] == "(" and keep[-1][0] == m.end() and depth == 0)) and m["num"]:
-            keep.append(m.span())
-            want_number, words, numbers = False, 0, numbers + 1
-            start = m.start() if depth == 0 else start
-        elif want_number and (m["word"] or (m["op"] == "/" and words)):
-            words += 1
-            if words > 4:
-                break
-        elif want_number and m[0] == "%":
-            keep.append(m.span())
-        elif not want_number and m["op"]:
-            keep.append(m.span())
-            want_number, words = True, 0
-        else:
-            break
-    if start is None or numbers < 2:
-        return None
-    blank = [" "] * (equals - start)
-    for a, b in keep:
-        if a >= start:
-            blank[a - start : b - start] = text[a:b]
-    return parse("".join(blank) if percents else "".join(blank).replace("%", " "), start)
-
-
-def _unit_after(text: str, end: int) -> str:
-    after = re.match(r"\s?(%|percent)|[-\s]*([A-Za-z]+)", text[end:])
-    if text[max(0, end - 25) : end].rfind("$") > text[max(0, end - 25) : end].rfind(" "):
-        return "$"
-    return "" if not after else "%" if after[1] else singular(after[2])
-
-
 # ------------------------------------------------------------------------------------------------------------- resolution
 
 
@@ -1034,11 +747,10 @@ def _doubt(reading: Reading) -> None:
                 if wrong in results and right not in results:
                     raise Unreadable(f"a comparison is computed backwards: {a} and {b}")
     for i, m in enumerate(reading.mentions):
-        roles = {side for step in reading.steps for side in sides(step.node, ("q", i))} if m.unit == "time" else set()
+        roles = {side for node in reading.nodes for side in sides(node, ("q", i))} if m.unit == "time" else set()
         if len(roles) > 1:
             raise Unreadable("a ratio both multiplies and divides")
-    for step in reading.steps:
-        node = step.node
+    for step, node in zip(reading.steps, reading.nodes, strict=True):
         single = node[0] == "+" and node[1] == node[2] and node[1][0] == "q"
         if single and sum(m.value == step.value / 2 for m in reading.mentions) == 1 and not _REPEATED.search(question):
             raise Unreadable(f"a number is added to itself: {plain(step.value / 2)}")
@@ -1333,9 +1045,9 @@ def _hints(text: str, step: Step) -> list[str]:
             continue
         if step.marked:
             spans = [
-                m.span() for m in _PLAIN.finditer(text, low, step.end) if number(m[0]) == value and "<<" not in text[m.end() : m.end() + 3]
+                m.span() for m in NUMBER.finditer(text, low, step.end) if number(m[0]) == value and "<<" not in text[m.end() : m.end() + 3]
             ]
-            spans = [span for span in spans if not any(m.start() <= span[0] < m.end() for m in _MARK.finditer(text))]
+            spans = [span for span in spans if not any(m.start() <= span[0] < m.end() for m in MARK.finditer(text))]
         nouns = {singular(m[1]) for _, b in spans if (m := re.match(r"\s([A-Za-z]{3,})", text[b : b + 30]))}
         found.append(nouns.pop() if len(nouns) == 1 else "")
     return found
@@ -1392,16 +1104,16 @@ def _agree(reading: Reading, choices: list[tuple[Node, ...]]) -> bool:
 
 def _settle(reading: Reading, choice: tuple[Node, ...]) -> None:
     k = 0
-    for step, node in zip(reading.steps, _nodes(reading, choice), strict=True):
+    for step in reading.steps:
         for start, end, _ in step.leaves:
             reading.slots.append((start, end, choice[k]))
             k += 1
-        step.form, step.node = step.node, node
+    reading.nodes = _nodes(reading, choice)
 
 
 def used_mentions(reading: Reading) -> set[int]:
     """Indices of the question's numbers that the chain uses."""
-    return {leaf[1] for step in reading.steps for leaf in leaves_of(step.node) if leaf[0] == "q"}
+    return {leaf[1] for node in reading.nodes for leaf in leaves_of(node) if leaf[0] == "q"}
 
 
 # ------------------------------------------------------------------------------------------------------- the solution's words
@@ -1440,13 +1152,13 @@ def _slots(reading: Reading) -> None:
     for j, step in enumerate(reading.steps):
         if step.result:
             known[step.result] = ("s", j)
-    for mark in _MARK.finditer(text):
+    for mark in MARK.finditer(text):
         right = mark.start(1) + mark[1].rfind("=") + 1
-        literal = _PLAIN.search(text, right, mark.end(1))
+        literal = NUMBER.search(text, right, mark.end(1))
         owner = next((j for j, s in enumerate(reading.steps) if s.marked and s.start <= right <= s.end), None)
         if literal and owner is not None:
             known[literal.span()] = ("s", owner)
-            bare = _PLAIN.fullmatch(text, mark.start(1), right - 1)
+            bare = NUMBER.fullmatch(text, mark.start(1), right - 1)
             if bare and bare.span() not in known and number(bare[0]) == reading.steps[owner].value:
                 # <<6=6>> after words that compute the 6
                 known[bare.span()] = ("s", owner)
@@ -1462,7 +1174,7 @@ def _slots(reading: Reading) -> None:
         for start, end in _parts(text, match):
             if (start, end) in known or any(a <= start and end <= b for a, b in known):
                 continue
-            if any(m.start() <= start < m.end() for m in _MARK.finditer(text)):
+            if any(m.start() <= start < m.end() for m in MARK.finditer(text)):
                 continue
             node = _explain(reading, text, start, end, moving, known)
             if node is None:
@@ -1477,7 +1189,7 @@ def _slots(reading: Reading) -> None:
     slashed = {m.value for m in reading.mentions if m.unit == "/"}
     for match in re.finditer(r"(\d+)\s?/\s?(\d+)", text):
         pair = (Fraction(match[1]), Fraction(match[2]))
-        inside = any(a <= match.start() < b for m in _MARK.finditer(text) for a, b in [m.span()])
+        inside = any(a <= match.start() < b for m in MARK.finditer(text) for a, b in [m.span()])
         if slashed and pair[1] in slashed and pair not in tops and not inside and known.get(match.span(1), ("c",))[0] == "c":
             # "the other 2/3": the 2 would stay while the 3 varies
             reading.bare.append(_line(text, match.start()))
@@ -1497,8 +1209,8 @@ def _slots(reading: Reading) -> None:
 def _refuse_equations_in_words(reading: Reading, known: dict) -> None:
     """Raises Unreadable where the words equate a varying number with one that no step computes ("1/2 a cup = 4 ounces")."""
     text = reading.solution
-    for match in re.finditer(r"=\s*\$?\s*(" + _PLAIN.pattern + ")", text):
-        if any(m.start() <= match.start() < m.end() for m in _MARK.finditer(text)) or known.get(match.span(1), ("c",))[0] == "s":
+    for match in re.finditer(r"=\s*\$?\s*(" + NUMBER.pattern + ")", text):
+        if any(m.start() <= match.start() < m.end() for m in MARK.finditer(text)) or known.get(match.span(1), ("c",))[0] == "s":
             continue
         if re.match(r"\s*[-+*/x×÷][-+*/x×÷\s\d$.,()%]*=\s*\$?<<", text[match.end() :]):
             continue  # "28/2 = <<28/2=14>>14": the computation once more
@@ -1516,7 +1228,7 @@ _COMPANY = re.compile(
 
 def _parts(text: str, match: re.Match) -> list[tuple[int, int]]:
     if match["frac"] or match["mixed"]:
-        return [m.span() for m in _PLAIN.finditer(text, match.start(), match.end())]
+        return [m.span() for m in NUMBER.finditer(text, match.start(), match.end())]
     return [match.span()]
 
 

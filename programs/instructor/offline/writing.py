@@ -19,23 +19,10 @@ from fractions import Fraction
 from types import SimpleNamespace
 
 from ....tasks.verdicts import number as numbers
+from ...samples.calculations import Node, Unreadable, evaluate
 from . import kit
 from .diagnose import misled
-from .reading import (
-    RELATIONAL,
-    Mention,
-    Node,
-    Reading,
-    Unreadable,
-    chain_values,
-    evaluate,
-    leaves_of,
-    plain,
-    read,
-    sides,
-    told,
-    used_mentions,
-)
+from .reading import RELATIONAL, Mention, Reading, chain_values, leaves_of, plain, read, sides, told, used_mentions
 
 TRIES = 400
 """Draws that an emitted program makes before it falls back on the original numbers."""
@@ -700,9 +687,9 @@ def _refuse_untold(plan: Plan) -> None:
                     raise Unreadable(f"a result is told by the question: {plain(m.value)}")
     needed = Counter(
         leaf[1]
-        for step, node in zip(plan.reading.steps, plan.nodes, strict=True)
+        for read, node in zip(plan.reading.nodes, plan.nodes, strict=True)
         if node[0] == "c"
-        for leaf in leaves_of(step.node)
+        for leaf in leaves_of(read)
         if leaf[0] == "c" and leaf[1] in RELATIONAL
     )
     for value, count in needed.items():
@@ -737,7 +724,7 @@ def plan_of(reading: Reading) -> Plan:
         parameters, of = _parameters(reading)
         if not parameters:
             raise Unreadable("no number may vary")
-        nodes = [_over(step.node, of, lambda i: reading.mentions[i].value) for step in reading.steps]
+        nodes = [_over(node, of, lambda i: reading.mentions[i].value) for node in reading.nodes]
         whole = all(p.value.denominator == 1 and p.step.denominator == 1 for p in parameters) and all(
             s.value.denominator == 1 for s in reading.steps
         )
@@ -1403,7 +1390,7 @@ def _computation(plan: Plan, j: int, slots: list[tuple[int, int, str]], result: 
         text = f"{infix(node[1], rank)}{node[0]}{infix(node[2], rank, True)}"
         return f"({text})" if rank < above or (rank == above and right) else text
 
-    left = infix(step.form)
+    left = infix(step.node)
     return f"{left} = <<{left}={result}>>{result}"
 
 
