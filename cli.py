@@ -613,12 +613,12 @@ def opened(
 
 def tell_settings(loop: Any, begun: bool) -> None:
     """The run directory and the config: what is set first, and of a new run what stands at its default."""
-    from errata.programs.config import settings, told
+    from errata.programs.config import as_text, settings
 
     chosen, default = settings(loop.config)
     loop.progress.fact("settings", run=str(loop.path), set=chosen, default=default)
     loop.say(f"run directory {loop.path}; the same command continues it")
-    for line in told(loop.config)[: 1 if begun else None]:
+    for line in as_text(loop.config)[: 1 if begun else None]:
         loop.say(line)
 
 

@@ -1,6 +1,10 @@
 """The config of a cycle: one YAML file, flags over the file, the file over these defaults.
 
-The text under each field is its documentation: docs/config.md is drawn from it. Light: no torch, no dspy.
+The text under each field is its documentation: docs/config.md is drawn from it, and from its first sentence the help of the command line's
+flag. Light: no torch, no dspy.
+
+What is not here: what a setting does (the step that reads it), and the fields of target, training and table (trainers/settings.py,
+tasks/table.py).
 """
 
 import copy
@@ -12,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from ..signatures.errors import UsageError, did_you_mean
@@ -21,7 +25,7 @@ from ..tasks.table import TableSettings
 from ..trainers.settings import TargetSettings, TrainSettings
 
 NO_YAML = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What PyYAML raises for a text that is none: errors of its own, and of Python for values that are none of their tag (`!!bool x`)."""
+"""What PyYAML raises for invalid text: its own errors, and errors of Python for values that do not fit their tag (`!!bool x`)."""
 
 
 class Settings(BaseModel):
@@ -55,79 +59,80 @@ class InstructorSettings(Settings):
 
 
 class BudgetSettings(Settings):
-    """Caps on a run, none by default. When one is reached the run ends with exit code 4, and what is done is kept."""
+    """Caps on a run. By default there is none. When one is reached the run ends with exit code 4, and what is done is kept."""
 
     max_calls: int | None = Field(default=None, ge=0)
-    """Calls to the instructor over all starts of the run, those that failed among them."""
+    """Most calls to the instructor over all starts of the run; failed calls count. None: unlimited."""
     max_tokens: int | None = Field(default=None, ge=0)
-    """Tokens in and out of the instructor over all starts of the run; calls under way are finished."""
+    """Most tokens in and out of the instructor over all starts of the run; calls under way are finished. None: unlimited."""
     max_cost: float | None = Field(default=None, ge=0)
-    """USD over all starts of the run; refused for a model without a known price."""
+    """Most USD over all starts of the run; refused for a model without a known price. None: unlimited."""
     max_time: float | None = Field(default=None, ge=0)
-    """Seconds from the start of the command."""
+    """Most seconds from the start of the command. None: unlimited."""
 
 
 class GenerateSettings(Settings):
     """How errors become rows."""
 
     strategy: str = "LearnFromError"
-    """`LearnFromError` (each error alone), `LearnFromContrast` (beside similar questions that the target solved),
-    `LearnFromClusters` (errors that are alike at once), `Fuse` (as LearnFromError, and programs fused of two), `Mix` (half of the errors by
-    LearnFromError, half by LearnFromContrast), the controls `Mimic` (train items rewritten without a look at errors), `GoldOnly` (the train
-    items that the target was asked, as they are) and `Uniform` (other train items, evenly over skills), or `FILE.py:NAME` (your own
-    subclass of errata.programs.Strategy)."""
+    """A built-in strategy, or `FILE.py:NAME`, your own subclass of errata.programs.Strategy; an unknown name lists all. Built in are
+    `LearnFromError` (each error alone), `LearnFromContrast` (beside similar questions that the target solved), `LearnFromClusters` (similar
+    errors together), `Fuse` (as LearnFromError, and programs made of two others), `Mix` (half of the errors by LearnFromError, half by
+    LearnFromContrast), and the controls `Mimic` (train items rewritten without a look at errors), `GoldOnly` (the train items that the
+    target was asked, as they are) and `Uniform` (other train items, evenly over skills)."""
     state: str | None = None
-    """JSON file of a strategy that `errata optimize` or `Strategy.save` wrote: its instructions and demonstrations; None: as shipped."""
+    """JSON file with the strategy's instructions and demonstrations, written by `errata optimize` or `Strategy.save`; None: as shipped."""
     state_hash: str | None = None
     """Hash of that file; filled in, so that a run is never continued with another."""
     failures: int | None = Field(default=120, ge=1)
-    """Most errors that the instructor analyses in a round, drawn at random from all that were found; None: all."""
+    """Most errors that the instructor analyses in a round, drawn at random from those found; None: all."""
     contrasts: int = Field(default=3, ge=1)
     """Solved neighbours shown beside an error (LearnFromContrast only)."""
     cluster: int = Field(default=5, ge=1)
-    """Most errors that are shown together (LearnFromClusters only)."""
+    """Most errors shown together (LearnFromClusters only)."""
     reference: bool = True
     """Whether a diagnosis may see the reference solution."""
     repairs: int = Field(default=2, ge=0)
-    """How often a refused program goes back to the instructor."""
+    """How often a refused program goes back to the instructor for repair."""
     completion: Literal["program", "target"] = "program"
-    """Whose words a row is in: the `program`'s worked solution, or the `target`'s own first right one of those sampled to the question;
-    the program's where none is right."""
+    """In whose words a row's solution is: those of the `program`, or of the `target` (its first right one among the answers sampled to the
+    question; the program's when none is right)."""
     samples: int = Field(default=4, ge=1)
-    """Answers that the target samples to a question, where it is asked: for its own words, or for a wrong answer to correct."""
+    """Answers that the target samples to a question, when its own words or a wrong answer to correct are wanted."""
     temperature: float = Field(default=1.0, gt=0)
     """Temperature of these answers."""
     band: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 0.99)
-    """Lowest and highest share of right answers, by true calculations, of a row that is kept (completion `target` only); by default what
-    the target always solves is dropped."""
+    """A row is kept when the share of right answers (with right calculations) among the sampled ones lies between these two (completion
+    `target` only); by default what the target always solves is dropped."""
     search_tokens: int = Field(default=0, ge=0)
-    """New tokens that a search for own words may take for each row without a right sampled answer (completion `target` only); 0: none."""
+    """Most new tokens that the search for own words takes for each row without a right sampled answer (completion `target` only); 0: no
+    search."""
     lesson: dict[Literal["worked", "correction", "hint"], Annotated[float, Field(ge=0)]] = {"worked": 1.0}
-    """What rows teach with, and in which shares: the `worked` solution, the `correction` of a wrong answer (the target's own, where one is
-    sampled), or a `hint` and then the answer; one name stands for all rows. A row that cannot be had as its share wants stays worked."""
+    """What rows teach with, and in which shares: the `worked` solution, the `correction` of a wrong answer (the target's own, when one is
+    sampled), or a `hint` and then the answer; one name stands for all rows. A row that cannot be made in the wanted form stays worked."""
     rows: int | None = Field(default=None, ge=1)
-    """Generated rows of a round's training set; None: 1000, or 8 a program where `errors` is `all`."""
+    """Generated rows of a round's training set; None: 1000, or 8 for each program when `errors` is `all`."""
     levels: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(default=(2, 3, 3, 4), min_length=1)
     """Levels that rows are drawn at, in turn; 3 is as hard as the errors."""
     probe: int = Field(default=8, ge=0)
-    """Rows of each program that the target tries before training; 0 leaves the check `targeted` out."""
+    """Rows of each program that the target tries before training; 0: the check `targeted` is left out."""
     solved: float = Field(default=0.9, gt=0, le=1)
     """A program is refused as not targeted when the target solves at least this share of its probe."""
     solves: int = Field(default=1, ge=0)
-    """Independent solves, by the instructor and without the answer, of each row that rests on a fact it asserts (multiple choice); most of
-    them must come to the row's answer, or the row is dropped. 0 leaves the check `agreed` out."""
+    """How often the instructor solves each row that rests on a fact it asserts (multiple choice), without seeing the answer; a row is
+    dropped unless most solves come to its answer. 0: the check `agreed` is left out."""
     agreed: float = Field(default=0.7, ge=0, le=1)
-    """All rows of a program are dropped when the solves agree with less than this share of its asserted rows."""
+    """All rows of a program are dropped when the solves agree with less than this share of its rows that rest on facts."""
     simpler: float = Field(default=0.5, ge=0)
-    """A program is refused as simpler when its rows' solutions have, on the median, less than this share of the steps of its errors'
-    reference solutions (a step is a calculation, or a line where there is none; of code a line)."""
+    """A program is refused as simpler when the median of its solutions' steps is less than this share of the steps of its errors' reference
+    solutions (a step is a calculation, or a line when there are no calculations; in code, a line)."""
     skip: tuple[Literal["anchored", "deterministic", "diverse", "telling", "simpler", "targeted", "agreed", "distinct"], ...] = ()
-    """Checks that are left out, to learn what they are worth; the report says so. `runs` and `unseen` always stay."""
-    budget: Literal["mass", "uniform", "bandit"] = "mass"
+    """Checks that are left out, to measure what they are worth; the report says so. `runs` and `unseen` always stay."""
+    allocation: Literal["mass", "uniform", "bandit"] = Field(default="mass", validation_alias=AliasChoices("allocation", "budget"))
     """How rows are shared among programs: by the share of its probe that the target fails (`mass`), evenly (`uniform`), or by mass times
-    what the last rounds' rows of the skill moved (`bandit`; by mass in the first round)."""
+    what the rows of the skill moved in the last rounds (`bandit`; in the first round as `mass`). Version 0.1 called it `budget`."""
     replay: float = Field(default=0.5, ge=0, lt=1)
-    """Share of the training set that replays items which the target already solves, in its own words."""
+    """Share of the training set that repeats items which the target already solves, in its own words."""
 
     @field_validator("lesson", mode="before")
     @classmethod
@@ -149,9 +154,10 @@ class GateSettings(Settings):
     alpha: float = Field(default=0.05, gt=0, le=1)
     """Largest two-sided p-value of the exact McNemar test at which a gain on dev counts."""
     margin: float = Field(default=0.02, ge=0, le=1)
-    """Largest fall of a guard's accuracy (a share, 0.02 = 2 points) that is let pass."""
+    """Largest fall of a guard's accuracy that is accepted (a share, 0.02 = 2 points)."""
     keep: Literal["better", "always"] = "better"
-    """Which weights are kept: those that are `better`, or `always` those that were trained, whatever the gate finds (`errata compare`)."""
+    """Which weights are kept: only those that are `better`, or `always` the trained ones, whatever the gate finds (as in
+    `errata compare`)."""
 
 
 class SandboxSettings(Settings):
@@ -171,14 +177,14 @@ class CycleConfig(Settings):
     """Everything a cycle depends on."""
 
     task: str = "sums"
-    """What is asked; an unknown name lists all tasks."""
+    """What is asked, e.g. `sums` or `gsm8k:PATH`; an unknown name lists all tasks."""
     guards: tuple[str, ...] | None = None
-    """Tasks that must not get worse; None: the task's out-of-domain twin, where it has one."""
+    """Tasks that must not get worse; None: the task's out-of-domain twin, if it has one."""
     errors: Literal["target", "all", "recorded"] = "target"
-    """Where errors come from: the `target` answers train items; `all` of them count as errors with an empty response; or answers that
-    were `recorded` elsewhere and taken in by `errata import` are round 1's."""
+    """Where errors come from: the `target` answers train items; or `all` train items count as errors with an empty response; or round 1
+    takes answers that were `recorded` elsewhere and read by `errata import`."""
     rounds: int = Field(default=1, ge=1)
-    """Rounds of error analysis and training, each from the weights that were accepted last."""
+    """Rounds of error analysis and training; each starts from the weights accepted last."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of every draw: items, errors, rows, training."""
     table: TableSettings = TableSettings()
@@ -193,9 +199,9 @@ class CycleConfig(Settings):
 
 
 IMPORTED = ("task", "table", "errors")
-"""What `errata import` settles; the rest of the config is open until the teaching begins."""
+"""What `errata import` fixes; the rest of the config may change until the teaching begins."""
 TRAINED = ("target", "train", "gate")
-"""What is still open after the teaching of recorded answers, until a target is measured or trained."""
+"""What may still change after recorded answers were taught, until a target is measured or trained."""
 FREE = (
     "rounds",
     "budget",
@@ -218,7 +224,7 @@ def load_config(path: Path | None = None, overrides: dict[str, Any] | None = Non
 
 
 def read_mapping(path: Path | None) -> dict[str, Any]:
-    """The YAML file at `path`; empty for None. Raises UsageError when it is no mapping."""
+    """The YAML file at `path`; empty for None. Raises UsageError when it is not a mapping."""
     if path is None:
         return {}
     try:
@@ -257,15 +263,15 @@ def laid_over(data: dict[str, Any], overrides: Mapping[str, Any], path: Path | N
 
 
 def _refuse_texts(config: CycleConfig, where: str) -> None:
-    """Raise UsageError for a text that no file name, file or request can hold, and for a password, which run.json would show."""
+    """Raise UsageError for a text that cannot stand in a file or a request, and for a password, which run.json would show."""
     try:
         values = json.dumps(config.model_dump(mode="json"))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: a value holds itself, is nested too deeply or is no text ({str(error)[:100]})") from error
+        raise UsageError(f"{where}: a value holds itself, is nested too deeply or is not valid text ({str(error)[:100]})") from error
     for sign, what in (("\\ud", "half a character (a lone surrogate)"), ("\\u0000", "a zero byte")):
         held = [name for name, _ in fields() if sign in values and _holds(value_of(config, name), sign)]
         if held:
-            raise UsageError(f"{where}: {held[0]} holds {what}, which is no text; take it out")
+            raise UsageError(f"{where}: {held[0]} holds {what}, which is not valid text; take it out")
     for name in ("target.api_base", "instructor.api_base"):
         if "@" in urlsplit(value_of(config, name) or "").netloc:
             raise UsageError(
@@ -323,15 +329,15 @@ def value_of(config: CycleConfig, name: str) -> Any:
 
 
 def settings(config: CycleConfig) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields that are set otherwise than by default, and those that stand at their default, by dotted name."""
+    """The fields whose value is not the default, and those that stand at their default, by dotted name."""
     default = CycleConfig()
     values = {name: value_of(config, name) for name, _ in fields()}
     chosen = {name: value for name, value in values.items() if value != value_of(default, name)}
     return chosen, {name: value for name, value in values.items() if name not in chosen}
 
 
-def told(config: CycleConfig) -> list[str]:
-    """The settings in lines: what is set, then the defaults, a line a group. `table` is left out where the task is no table."""
+def as_text(config: CycleConfig) -> list[str]:
+    """The settings in lines: what is set, then the defaults, a line for each group. `table` is left out when the task reads no table."""
     chosen, default = settings(config)
     lines = [f"set: {_pairs(chosen, '')}" if chosen else "set: nothing, all stands at its default"]
     table = config.task.partition(":")[0] in ("jsonl", "parquet", "hf")
@@ -353,7 +359,7 @@ def inline(value: Any) -> str:
 
 
 def commented(config: CycleConfig) -> str:
-    """A YAML file of this config that load_config reads back: each field under its documentation, those at their default commented out.
+    """A YAML file of this config that load_config reads back: each field under its documentation, commented out when at its default.
 
     `#name: value` is a field at its default, `# text` is documentation.
     """
@@ -382,7 +388,7 @@ def _comment(text: str, indent: str) -> list[str]:
 
 
 def describe() -> list[str]:
-    """Every field as a line of Markdown: name, default, documentation. `python -m errata.programs.config` writes docs/config.md from it."""
+    """Every field as a line of Markdown: name, default, documentation."""
     return [f"- `{name}` ({inline(field.get_default())}): {' '.join((field.description or '').split())}" for name, field in fields()]
 
 
@@ -390,7 +396,3 @@ def page() -> str:
     """docs/config.md."""
     head = "One YAML file, as `errata init` writes it; flags and `--set name=value` win over it. Each field with its default:"
     return "\n".join(["# Config", "", head, "", *describe()]) + "\n"
-
-
-if __name__ == "__main__":
-    print(page(), end="")

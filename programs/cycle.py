@@ -385,7 +385,7 @@ class Cycle:
         seed = self.config.seed * 1000 + number
         made = Assembly([], [])
         held_out = 0
-        masses = weights(generate.budget, self.run_dir, number, library, probed.masses, seed)
+        masses = weights(generate.allocation, self.run_dir, number, library, probed.masses, seed)
         total = self._rows(len(masses))
         items = self.strategy.items(self.task, mined.items, total, seed)
         if masses or items:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs import doctor as doctoring
-from errata.programs.config import CycleConfig, commented, fields, load_config
+from errata.programs.config import load_config
 from errata.programs.run.directory import RunDir, to_json
 from errata.programs.run.summary import diagnoses
 from errata.signatures.records import Diagnosis, GateDecision, Taught
@@ -30,34 +29,6 @@ def errata(*args):
 
 
 # ---- init
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        {},
-        {"task": "gsm8k:data/it's: #1", "target.model": "org/model", "instructor.model": "openai/gpt-5-mini"},
-        {"task": "jsonl:a.jsonl", "table.question": "{context}\n\n{question}", "table.choices": ["a", "b"], "guards": ["sums"]},
-        {"target.api_base": "http://localhost:8000/v1", "target.server_paths": [["/a", "/b"]], "train.sft": {"report_to": "wandb"}},
-    ],
-)
-def test_a_written_config_is_read_back_as_it_was(tmp_path, overrides):
-    config = load_config(overrides=overrides)
-    file = tmp_path / "c.yaml"
-    file.write_text(commented(config), encoding="utf-8")
-    assert load_config(file) == config
-
-
-def test_every_field_stands_in_a_written_config_with_its_documentation_and_can_be_uncommented():
-    text = commented(load_config())
-    loaded = yaml.safe_load(re.sub(r"(?m)^( *)#(\w+: )", r"\1\2", text))
-    assert CycleConfig.model_validate(loaded) == CycleConfig()
-    words = " ".join(re.sub(r"(?m)^ *# ", "", text).split())
-    for name, field in fields():
-        if name != "generate.state_hash":
-            group, _, leaf = name.rpartition(".")
-            assert leaf in (loaded[group] if group else loaded)
-            assert " ".join(field.description.split()) in words
 
 
 def test_init_writes_no_file_over_and_says_what_comes_next(tmp_path):

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs import Cycle
-from errata.programs.config import load_config, settings, told
+from errata.programs.config import as_text, load_config, settings
 from errata.programs.run import progress
 from errata.programs.run.progress import JsonLines, Live, Progress, span, teller
 from errata.trainers.tracking import Tracker
@@ -125,14 +125,14 @@ def test_json_is_one_document_on_stdout_and_events_on_stderr(tmp_path):
 
 def test_what_is_set_is_told_first_and_every_default_after_it():
     config = load_config(overrides={"task": "gsm8k:data", "train.epochs": 1})
-    first, *rest = told(config)
+    first, *rest = as_text(config)
     assert first == "set: task gsm8k:data, train.epochs 1.0"
     _, default = settings(config)
     text = "\n".join(rest)
     for name in default:
         group, _, leaf = name.rpartition(".")
         assert group == "table" or f" {leaf} " in text, name
-    assert told(load_config())[0] == "set: nothing, all stands at its default"
+    assert as_text(load_config())[0] == "set: nothing, all stands at its default"
 
 
 class Recorder:

@@ -1,0 +1,52 @@
+"""The config: a written file is read back as it was, every field is explained in it, and a name of version 0.1.0 is understood."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from errata.programs.config import CycleConfig, commented, fields, load_config
+from errata.programs.run.directory import read_config, to_json
+from errata.signatures.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {},
+        {"task": "gsm8k:data/it's: #1", "target.model": "org/model", "instructor.model": "openai/gpt-5-mini"},
+        {"task": "jsonl:a.jsonl", "table.question": "{context}\n\n{question}", "table.choices": ["a", "b"], "guards": ["sums"]},
+        {"target.api_base": "http://localhost:8000/v1", "target.server_paths": [["/a", "/b"]], "train.sft": {"report_to": "wandb"}},
+    ],
+)
+def test_a_written_config_is_read_back_as_it_was(tmp_path, overrides):
+    config = load_config(overrides=overrides)
+    file = tmp_path / "c.yaml"
+    file.write_text(commented(config), encoding="utf-8")
+    assert load_config(file) == config
+
+
+def test_every_field_stands_in_a_written_config_with_its_documentation_and_can_be_uncommented():
+    text = commented(load_config())
+    loaded = yaml.safe_load(re.sub(r"(?m)^( *)#(\w+: )", r"\1\2", text))
+    assert CycleConfig.model_validate(loaded) == CycleConfig()
+    words = " ".join(re.sub(r"(?m)^ *# ", "", text).split())
+    for name, field in fields():
+        if name != "generate.state_hash":
+            group, _, leaf = name.rpartition(".")
+            assert leaf in (loaded[group] if group else loaded)
+            assert " ".join(field.description.split()) in words
+
+
+def test_the_old_name_of_the_allocation_is_read_in_a_run_a_file_and_a_flag_and_written_by_its_new_one(tmp_path):
+    old = load_config().model_dump(mode="json")
+    old["generate"]["budget"] = "uniform"
+    del old["generate"]["allocation"]
+    (tmp_path / "run.json").write_bytes(to_json({"config": old}))
+    (tmp_path / "c.yaml").write_text("generate: {budget: uniform}")
+    wanted = load_config(overrides={"generate.allocation": "uniform"})
+    assert read_config(tmp_path) == load_config(tmp_path / "c.yaml") == load_config(overrides={"generate.budget": "uniform"}) == wanted
+    assert "budget" not in json.loads(wanted.model_dump_json())["generate"]
+    with pytest.raises(UsageError, match=r"generate\.budget = 'even' is not usable"):
+        load_config(overrides={"generate.budget": "even"})
