@@ -4,11 +4,15 @@
 - Two evaluations of the same items: `paired`, with the exact two-sided McNemar test and the adjusted Wald interval for paired proportions
   of Bonett and Price (2012), "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data", J. Educ.
   Behav. Stat. 37(4).
+- Several trainings: `t_interval` and `paired_t` over seeds (Student), `permutation` over the items of two arms, `sign_flips` over paired
+  scores, and `holm` for several p-values (Holm 1979, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6).
 
-Everything here needs the standard library alone, so that commands which only read a run start quickly.
+NumPy and SciPy are loaded by the functions over seeds, items and scores that need them. What a run's report needs is in the standard
+library, so that commands which only read a run start quickly.
 """
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterable, Sequence
 from math import exp, lgamma, log, sqrt
 from typing import Any
 
@@ -18,6 +22,10 @@ Z = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
 EXACT = 5000
 """Most changed items whose McNemar test is summed in whole numbers; above, in logarithms."""
+SWAPS = 19_999
+"""Random swaps of `permutation`; its least p-value is one in SWAPS + 1."""
+FLIPS = 9_999
+"""Random flips of `sign_flips` where there are too many to try all."""
 
 
 def counts(rows: Sequence[Attempt]) -> dict[str, int]:
@@ -82,13 +90,17 @@ def mcnemar(fixed: int, broken: int) -> float:
 
 
 def paired(before: Sequence[Attempt], after: Sequence[Attempt]) -> dict[str, Any]:
-    """Compare two evaluations of the same items. Pairs with an unjudged side are left out and counted.
+    """`paired_outcomes` of two evaluations of the same items."""
+    theirs = {row.example.id: row.verdict.correct for row in after}
+    return paired_outcomes([(row.verdict.correct, theirs[row.example.id]) for row in before if row.example.id in theirs])
+
+
+def paired_outcomes(pairs: Sequence[tuple[bool | None, bool | None]]) -> dict[str, Any]:
+    """Compare the outcomes (before, after) of the same items. Pairs with an unjudged side (None) are left out and counted.
 
     Returns pairs, unjudged, before, after, difference (shares), low, high (95 % interval of the difference), fixed, broken, p_value.
     """
-    theirs = {row.example.id: row.verdict.correct for row in after}
-    both = [(row.verdict.correct, theirs[row.example.id]) for row in before if row.example.id in theirs]
-    judged = [(old, new) for old, new in both if old is not None and new is not None]
+    judged = [(old, new) for old, new in pairs if old is not None and new is not None]
     n = len(judged)
     fixed = sum(not old and bool(new) for old, new in judged)
     broken = sum(bool(old) and not new for old, new in judged)
@@ -96,7 +108,7 @@ def paired(before: Sequence[Attempt], after: Sequence[Attempt]) -> dict[str, Any
     half = Z * ((up + down - (up - down) ** 2) / (n + 2)) ** 0.5
     return {
         "pairs": n,
-        "unjudged": len(both) - n,
+        "unjudged": len(pairs) - n,
         "before": sum(bool(old) for old, _ in judged) / n if n else 0.0,
         "after": sum(bool(new) for _, new in judged) / n if n else 0.0,
         "difference": (fixed - broken) / n if n else 0.0,
@@ -106,3 +118,69 @@ def paired(before: Sequence[Attempt], after: Sequence[Attempt]) -> dict[str, Any
         "broken": broken,
         "p_value": mcnemar(fixed, broken),
     }
+
+
+def right_share(outcomes: Iterable[bool | None]) -> float | None:
+    """Share right of the judged outcomes; None when none is judged."""
+    judged = [right for right in outcomes if right is not None]
+    return sum(judged) / len(judged) if judged else None
+
+
+# ---- over seeds, items and scores
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """(mean, low, high): the 95 % interval of Student's t over seeds; low and high are None for a single seed."""
+    from scipy.stats import t
+
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return mean, None, None
+    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+    return mean, mean - half, mean + half
+
+
+def paired_t(mine: Sequence[float], theirs: Sequence[float]) -> float | None:
+    """Two-sided p-value of the paired t test over seeds; None with one seed, or when all differences are equal."""
+    from scipy.stats import ttest_rel
+
+    differences = [a - b for a, b in zip(mine, theirs, strict=True)]
+    if len(differences) < 2 or max(differences) - min(differences) < 1e-12:
+        return None
+    return float(ttest_rel(mine, theirs).pvalue)
+
+
+def permutation(groups: Iterable[tuple[int, int, float]], seed: int = 0) -> float:
+    """Two-sided p-value of the paired permutation test over items. A group is (items that only the arm solves, items that only the control
+    solves, weight of an item); items that both or neither solve change nothing when they are swapped."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    seen, drawn = 0.0, np.zeros(SWAPS)
+    for won, lost, weight in groups:
+        seen += weight * (won - lost)
+        drawn += weight * (2 * rng.binomial(won + lost, 0.5, SWAPS) - (won + lost))
+    return float((1 + np.sum(np.abs(drawn) >= abs(seen) - 1e-12)) / (SWAPS + 1))
+
+
+def sign_flips(differences: Sequence[float], seed: int) -> float:
+    """Two-sided p-value of the mean of paired differences: how often random signs give a mean at least as far from 0."""
+    import numpy as np
+    from scipy.stats import permutation_test
+
+    if not any(differences):
+        return 1.0
+    rng = np.random.default_rng(seed)
+    drawn = permutation_test((np.array(differences),), np.mean, permutation_type="samples", n_resamples=FLIPS, rng=rng)
+    return float(drawn.pvalue)
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """p-values corrected for their number, in the same order; None stays None and is not counted."""
+    order = sorted((value, place) for place, value in enumerate(values) if value is not None)
+    corrected: list[float | None] = [None] * len(values)
+    least = 0.0
+    for rank, (value, place) in enumerate(order):
+        least = max(least, min(1.0, (len(order) - rank) * value))
+        corrected[place] = least
+    return corrected

@@ -1,9 +1,9 @@
-"""The statistics say what SciPy's exact ones say, though they need none of it."""
+"""The statistics: those of the standard library say what SciPy's exact ones say, the others what was computed by hand."""
 
 import pytest
 from scipy.stats import binomtest
 
-from errata.programs.stats import mcnemar, wilson
+from errata.programs.stats import SWAPS, holm, mcnemar, paired_outcomes, paired_t, permutation, sign_flips, t_interval, wilson
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 40, 301, 4_999, 5_001, 20_000])
@@ -22,3 +22,44 @@ def test_the_wilson_interval_is_that_of_scipy(n):
     for right in {0, n // 2, n - 1, n}:
         interval = binomtest(right, n).proportion_ci(method="wilson")
         assert wilson(right, n) == pytest.approx((interval.low, interval.high), abs=1e-15)
+
+
+def test_intervals_are_those_of_student():
+    # mean 3, standard deviation sqrt(2.5), t of 4 degrees of freedom 2.7764: half is 2.7764 * sqrt(2.5 / 5)
+    mean, low, high = t_interval([1, 2, 3, 4, 5])
+    assert mean == 3
+    assert (high - 3, 3 - low) == pytest.approx((1.9632, 1.9632), abs=1e-4)
+    assert t_interval([7]) == (7, None, None)
+
+
+def test_the_paired_t_test_sees_the_differences_alone():
+    # differences 1, 2, 3: t = 2 / (1 / sqrt(3)) = 3.4641 with 2 degrees of freedom, p = 0.07418
+    assert paired_t([11, 22, 33], [10, 20, 30]) == pytest.approx(0.07418, abs=1e-5)
+    assert paired_t([1], [0]) is None
+    assert paired_t([1, 2], [0, 1]) is None
+
+
+def test_the_permutation_test_is_the_sign_test_where_all_items_weigh_the_same():
+    # of 10 items that one side alone solves the arm has 9: P(9 or more, or 1 or fewer) = 22 / 1024
+    assert permutation([(9, 1, 0.1)]) == pytest.approx(22 / 1024, abs=0.004)
+    assert permutation([(5, 1, 0.1), (4, 0, 0.1)]) == pytest.approx(22 / 1024, abs=0.004)
+    assert permutation([(0, 0, 1.0)]) == 1
+    assert permutation([(200, 0, 0.01)]) == 1 / (SWAPS + 1)
+    # one heavy item outweighs three light ones: only its own swap decides
+    assert permutation([(1, 0, 10.0), (0, 3, 1.0)]) == 1
+
+
+def test_holm_multiplies_each_p_by_the_number_of_those_that_are_not_smaller():
+    assert holm([0.01, 0.04, None, 0.03]) == pytest.approx([0.03, 0.06, None, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_random_signs_are_all_tried_where_they_are_few():
+    # of the 2 ** 8 signs of eight equal gains two give a mean as far from 0
+    assert sign_flips([0.5] * 8, 0) == pytest.approx(2 / 2**8)
+    assert sign_flips([0.0, 0.0], 0) == 1.0
+
+
+def test_pairs_with_an_unjudged_side_are_counted_and_left_out():
+    found = paired_outcomes([(False, True), (True, True), (None, True), (True, None)])
+    assert (found["pairs"], found["unjudged"], found["fixed"], found["broken"], found["difference"]) == (2, 2, 1, 0, 0.5)

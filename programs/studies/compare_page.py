@@ -15,8 +15,9 @@ from ..report.figures import cell, plain
 from ..report.markup import Html, fold, join, page, prose, section, table
 from ..report.plots import Line, Point, around, intervals
 from ..run.directory import flatten, to_json, write_atomic
+from ..stats import SWAPS
 from .compare import VANILLA, Comparison
-from .compared import IN, SWAPS, WEAK, build
+from .compared import IN, WEAK, build
 
 STEPS = ("mine", "teach", "probe", "assemble", "train", "gate", "test", "whole")
 

@@ -6,8 +6,7 @@ control on an average over benchmarks:
   assumes that differences are about normal; with few seeds it needs a large and steady difference.
 - paired permutation over items: arm and control are swapped at random, item by item, within each seed and benchmark. It takes the trained
   weights as given and asks whether they differ on items of this kind; it knows nothing of what another training would have given.
-Both are two-sided. Within each test, p-values are corrected for the number of pairs and averages (Holm 1979, "A simple sequentially
-rejective multiple test procedure", Scand. J. Statist. 6).
+Both are two-sided (errata.programs.stats). Within each test, p-values are corrected for the number of pairs and averages (Holm).
 
 Weak skills are chosen on dev and measured on test, so that what was weak by chance does not look like a gain.
 
@@ -20,20 +19,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from scipy.stats import t, ttest_rel
-
 from ...signatures.errors import RunError
 from ...signatures.records import Attempt, GateDecision, Rejection, Taught
 from ..run.directory import Stage, read_json, slug
 from ..run.ledger import read_ledger
 from ..run.summary import refusals
+from ..stats import holm, paired_t, permutation, right_share, t_interval
 from .compare import DONE, SECONDS, VANILLA, Cell, Comparison, asked_rows, cells, is_done
 
 WEAK = 0.6
 """A skill is weak when less than this share of its dev items is solved, over all seeds."""
-SWAPS = 19_999
-"""Random swaps of the permutation test; its least p-value is one in SWAPS + 1."""
 IN, OUT = "in domain", "out of domain"
 
 Outcomes = dict[str, bool | None]
@@ -60,48 +55,8 @@ class Run(NamedTuple):
 
 def interval(values: Sequence[float]) -> dict[str, Any]:
     """Mean and 95 % interval of Student's t over seeds; low and high are None of a single seed."""
-    mean = statistics.mean(values)
-    half = None
-    if len(values) > 1:
-        half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
-    low, high = (None, None) if half is None else (mean - half, mean + half)
+    mean, low, high = t_interval(values)
     return {"mean": mean, "low": low, "high": high, "values": list(values)}
-
-
-def paired_t(mine: Sequence[float], theirs: Sequence[float]) -> float | None:
-    """Two-sided p-value of the paired t test over seeds; None with one seed, or where all differences are the same."""
-    differences = [a - b for a, b in zip(mine, theirs, strict=True)]
-    if len(differences) < 2 or max(differences) - min(differences) < 1e-12:
-        return None
-    return float(ttest_rel(mine, theirs).pvalue)
-
-
-def swapped(groups: Iterable[tuple[int, int, float]], seed: int = 0) -> float:
-    """Two-sided p-value of the paired permutation test over items. A group is (items that the arm alone solves, items that the control
-    alone solves, weight of an item); items that both or neither solve change nothing when they are swapped."""
-    rng = np.random.default_rng(seed)
-    seen, drawn = 0.0, np.zeros(SWAPS)
-    for won, lost, weight in groups:
-        seen += weight * (won - lost)
-        drawn += weight * (2 * rng.binomial(won + lost, 0.5, SWAPS) - (won + lost))
-    return float((1 + np.sum(np.abs(drawn) >= abs(seen) - 1e-12)) / (SWAPS + 1))
-
-
-def holm(values: Sequence[float | None]) -> list[float | None]:
-    """p-values corrected for their number, in the same order; None stays None and is not counted."""
-    order = sorted((value, place) for place, value in enumerate(values) if value is not None)
-    corrected: list[float | None] = [None] * len(values)
-    least = 0.0
-    for rank, (value, place) in enumerate(order):
-        least = max(least, min(1.0, (len(order) - rank) * value))
-        corrected[place] = least
-    return corrected
-
-
-def share(outcomes: Outcomes) -> float | None:
-    """Share right of the judged items; None where none is judged."""
-    judged = [right for right in outcomes.values() if right is not None]
-    return sum(judged) / len(judged) if judged else None
 
 
 # ---- reading
@@ -195,7 +150,7 @@ def _accuracies(runs: Sequence[Run], number: int, benchmark: str) -> list[float]
     """Share right, one a seed. Raises RunError where no item of a seed was judged."""
     values = []
     for run in runs:
-        value = share(run.test[number].benchmarks[benchmark])
+        value = right_share(run.test[number].benchmarks[benchmark].values())
         if value is None:
             raise RunError(f"{run.path}: no item of {benchmark} was judged, so arms cannot be compared on it; see the verdicts' reasons")
         values.append(value)
@@ -229,7 +184,7 @@ def _tests(comparison: Comparison, runs: Mapping[str, list[Run]], sides: Mapping
                         "average": side,
                         "difference": interval(_minus(mine, theirs)),
                         "p_seeds": paired_t(mine, theirs),
-                        "p_items": swapped(groups),
+                        "p_items": permutation(groups),
                         "items_won": sum(won for won, _, _ in groups),
                         "items_lost": sum(lost for _, lost, _ in groups),
                         "unjudged": unjudged,
@@ -243,7 +198,7 @@ def _tests(comparison: Comparison, runs: Mapping[str, list[Run]], sides: Mapping
 
 
 def _groups(mine: Sequence[Run], theirs: Sequence[Run], names: Sequence[str]) -> tuple[list[tuple[int, int, float]], int]:
-    """Of each seed and benchmark what `swapped` takes, weighted as in the average; and how many pairs have an unjudged side."""
+    """Of each seed and benchmark what `permutation` takes, weighted as in the average; and how many pairs have an unjudged side."""
     groups, unjudged = [], 0
     for one, other in zip(mine, theirs, strict=True):
         for name in names:
@@ -299,7 +254,7 @@ def _course(runs: Sequence[Run], number: int, skills: Sequence[tuple[str, str]])
 
 
 def _mean_over(found: Measured, skills: Sequence[tuple[str, str]]) -> float | None:
-    shares = [share(found.skills.get(skill, {})) for skill in skills]
+    shares = [right_share(found.skills.get(skill, {}).values()) for skill in skills]
     known = [value for value in shares if value is not None]
     return statistics.mean(known) if known else None
 

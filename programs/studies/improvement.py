@@ -13,15 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import permutation_test
 
-from ...signatures.records import Attempt, Example, Failure, SampleProgram, Verdict
+from ...signatures.records import Failure, SampleProgram
 from ..report import plots
 from ..report.figures import chance, code, many, points, sure
 from ..report.markdown import table as markdown_table
 from ..report.markup import NOTHING, Html, facts, fold, join, prose, python, section, table, toned
 from ..report.markup import page as whole_page
-from ..stats import paired
+from ..stats import paired_outcomes, sign_flips
 from ..strategies.strategy import Strategy
 from .scoring import Score
 
@@ -42,16 +41,15 @@ class Taken(NamedTuple):
 def compare(before: Mapping[str, Taken], after: Mapping[str, Taken], alpha: float, seed: int) -> dict[str, Any]:
     """Two strategies on the same failures. `better`: the mean score rises, with a p-value of at most `alpha`."""
     old, new = ([row.score for row in rows.values()] for rows in (before, after))
-    gains = np.array([b.score - a.score for a, b in zip(old, new, strict=True)])
-    p = 1.0
-    if np.any(gains):
-        drawn = permutation_test((gains,), np.mean, permutation_type="samples", n_resamples=9999, rng=np.random.default_rng(seed))
-        p = float(drawn.pvalue)
+    gains = [b.score - a.score for a, b in zip(old, new, strict=True)]
+    gain, p = float(np.mean(gains)), sign_flips(gains, seed)
     return {
-        "better": bool(gains.mean() > 0 and p <= alpha),
-        "score": {"before": _mean(old, "score"), "after": _mean(new, "score"), "gain": float(gains.mean()), "p_value": p},
-        "programs": _paired([row.passed for row in old], [row.passed for row in new]),
-        "checks": {name: _paired(*([row.checks[name] for row in rows] for rows in (old, new))) for name in old[0].checks},
+        "better": gain > 0 and p <= alpha,
+        "score": {"before": _mean(old, "score"), "after": _mean(new, "score"), "gain": gain, "p_value": p},
+        "programs": paired_outcomes([(a.passed, b.passed) for a, b in zip(old, new, strict=True)]),
+        "checks": {
+            name: paired_outcomes([(a.checks[name], b.checks[name]) for a, b in zip(old, new, strict=True)]) for name in old[0].checks
+        },
         **{name: [_mean(rows, name) for rows in (old, new)] for name in FIGURES},
         "rows": [
             {
@@ -67,15 +65,6 @@ def compare(before: Mapping[str, Taken], after: Mapping[str, Taken], alpha: floa
 def _taken(row: Taken) -> dict[str, Any]:
     program = row.program.source if row.program else None
     return {"score": row.score.score, "passed": row.score.passed, "feedback": row.score.feedback, "program": program}
-
-
-def _paired(old: Sequence[bool], new: Sequence[bool]) -> dict[str, Any]:
-    def attempts(found: Sequence[bool]) -> list[Attempt]:
-        verdicts = [Verdict(correct=right, extracted=None, reason="") for right in found]
-        examples = [Example(task="optimize", split="train", question=str(place), answer="") for place in range(len(found))]
-        return [Attempt(example=example, response="", verdict=verdict) for example, verdict in zip(examples, verdicts, strict=True)]
-
-    return paired(attempts(old), attempts(new))
 
 
 def _mean(rows: Sequence[Score], name: str) -> float | None:

@@ -1,4 +1,4 @@
-"""A comparison: what its file may say, who runs what, its statistics against values computed by hand, and its page."""
+"""A comparison: what its file may say, who runs what, what came of it, and its page."""
 
 import json
 import signal
@@ -230,39 +230,6 @@ def test_a_training_runs_where_the_comparison_says(tmp_path, monkeypatch, here):
     with pytest.raises(TrainerError, match="enough"):
         compare.run_cell(comparison, Cell("Error", 0), tmp_path, lambda line: None)
     assert asked == {"here": here}
-
-
-# ---- the statistics
-
-
-def test_intervals_are_those_of_student():
-    # mean 3, standard deviation sqrt(2.5), t of 4 degrees of freedom 2.7764: half is 2.7764 * sqrt(2.5 / 5)
-    found = compared.interval([1, 2, 3, 4, 5])
-    assert found["mean"] == 3
-    assert (found["high"] - 3, 3 - found["low"]) == pytest.approx((1.9632, 1.9632), abs=1e-4)
-    assert compared.interval([7])["low"] is None
-
-
-def test_the_paired_t_test_sees_the_differences_alone():
-    # differences 1, 2, 3: t = 2 / (1 / sqrt(3)) = 3.4641 with 2 degrees of freedom, p = 0.07418
-    assert compared.paired_t([11, 22, 33], [10, 20, 30]) == pytest.approx(0.07418, abs=1e-5)
-    assert compared.paired_t([1], [0]) is None
-    assert compared.paired_t([1, 2], [0, 1]) is None
-
-
-def test_the_permutation_test_is_the_sign_test_where_all_items_weigh_the_same():
-    # of 10 items that one side alone solves the arm has 9: P(9 or more, or 1 or fewer) = 22 / 1024
-    assert compared.swapped([(9, 1, 0.1)]) == pytest.approx(22 / 1024, abs=0.004)
-    assert compared.swapped([(5, 1, 0.1), (4, 0, 0.1)]) == pytest.approx(22 / 1024, abs=0.004)
-    assert compared.swapped([(0, 0, 1.0)]) == 1
-    assert compared.swapped([(200, 0, 0.01)]) == 1 / (compared.SWAPS + 1)
-    # one heavy item outweighs three light ones: only its own swap decides
-    assert compared.swapped([(1, 0, 10.0), (0, 3, 1.0)]) == 1
-
-
-def test_holm_multiplies_each_p_by_the_number_of_those_that_are_not_smaller():
-    assert compared.holm([0.01, 0.04, None, 0.03]) == pytest.approx([0.03, 0.06, None, 0.06])
-    assert compared.holm([0.9, 0.8]) == [1.0, 1.0]
 
 
 # ---- the document and its pages
