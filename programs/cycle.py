@@ -47,13 +47,15 @@ from .run.evaluate import evaluate
 from .run.ledger import Budget, Estimate, Ledger, estimate
 from .run.progress import Progress
 from .run.summary import untaught
-from .samples.checks import prove, row_checks, targeted
+from .samples.checks import prove, targeted
+from .samples.draw import draw_rows, draws
+from .samples.filters import row_checks
 from .samples.kinds import example_of, kind_of, sample_of
 from .samples.style import styles
 from .stats import counts
 from .steps.agree import QUESTIONS, Agree, agreed
 from .steps.allocation import weights
-from .steps.assemble import Assembly, assemble, checked, draw_rows, draws, replay, replay_count, train_rows
+from .steps.assemble import Assembly, assemble, checked, replay, replay_count, train_rows
 from .steps.gate import decide
 from .steps.library import retired, standings
 from .steps.words import Words

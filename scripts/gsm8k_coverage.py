@@ -21,8 +21,10 @@ from pathlib import Path
 from errata.programs.instructor.offline.diagnose import diagnose
 from errata.programs.instructor.offline.writing import write
 from errata.programs.samples.calculations import Unreadable
-from errata.programs.samples.checks import DRAWS, Distinct, good, prove
-from errata.programs.samples.harness import run_program, samples
+from errata.programs.samples.checks import DRAWS, good, prove
+from errata.programs.samples.draw import samples
+from errata.programs.samples.filters import Distinct
+from errata.programs.samples.harness import run_program
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Attempt, Failure, SampleProgram
 from errata.tasks import load_task

@@ -189,7 +189,12 @@ def test_the_wheel_installs_in_an_empty_environment_and_runs_from_an_empty_folde
 
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"errata"}
-    for needed in ("errata/trainers/tiny/model.safetensors", "errata/sandbox/guest.wasm.xz", "errata/cli.py"):
+    for needed in (
+        "errata/trainers/tiny/model.safetensors",
+        "errata/sandbox/guest.wasm.xz",
+        "errata/programs/samples/guest/code.py",
+        "errata/cli.py",
+    ):
         assert needed in names
     home = tmp_path / "env"
     venv.create(home, with_pip=False)

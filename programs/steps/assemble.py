@@ -11,14 +11,14 @@ What is not here: running the target (the cycle does, and errata.programs.steps.
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import cycle, islice, zip_longest
+from itertools import islice, zip_longest
 from typing import NamedTuple
 
 from ...sandbox import Limits, Sandbox
 from ...signatures.records import Attempt, Message, Rejection, Sample, SampleProgram, TrainRow
 from ...tasks import Task
-from ..samples.harness import run_program, samples
-from ..samples.kinds import Draw, example_of
+from ..samples.draw import draw_rows, draws, shares
+from ..samples.kinds import example_of
 from .lessons import completion, messages
 
 RowCheck = Callable[[Sample], str | None]
@@ -33,30 +33,6 @@ REPEATS = 4
 class Assembly(NamedTuple):
     samples: list[Sample]
     rejections: list[Rejection]
-
-
-def shares(masses: Mapping[str, float], total: int) -> dict[str, int]:
-    """Whole rows a program, in proportion to mass, summing to `total` (largest remainder; ties by id). Empty when no mass is above 0."""
-    mass = sum(masses.values())
-    if not mass:
-        return {}
-    exact = {name: total * value / mass for name, value in masses.items()}
-    whole = {name: int(value) for name, value in exact.items()}
-    order = sorted(exact, key=lambda name: (whole[name] - exact[name], name))
-    for name in order[: total - sum(whole.values())]:
-        whole[name] += 1
-    return whole
-
-
-def draws(seed: int, levels: Sequence[int], start: int, count: int) -> list[Draw]:
-    """`count` draws from index `start`, at the levels in turn."""
-    return [(seed, index, level) for index, level in zip(range(start, start + count), islice(cycle(levels), start, None), strict=False)]
-
-
-def draw_rows(sandbox: Sandbox, limits: Limits, program: SampleProgram, wanted: Sequence[Draw]) -> list[Sample]:
-    """The samples of the draws that did not fail. A program that breaks a limit here gives none."""
-    drawn = run_program(sandbox, program.source, (), wanted, limits, program.kind)
-    return samples(program, wanted, drawn.rows) if drawn.rows else []
 
 
 def assemble(

@@ -46,7 +46,7 @@ from ..instructor.offline import offline_lm
 from ..run.directory import disk_errors, read_json, to_json, write_atomic
 from ..run.ledger import REASKS
 from ..run.progress import Progress
-from ..samples.checks import row_checks
+from ..samples.filters import row_checks
 from ..stats import paired
 from ..steps.assemble import assemble, replay, replay_count, train_rows
 from ..strategies.named import load_strategy

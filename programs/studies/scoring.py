@@ -31,8 +31,8 @@ from ..run.directory import append, disk_errors, read_lines
 from ..run.evaluate import attempts
 from ..run.ledger import REASKS, count_tokens
 from ..samples.checks import CHECKS, prove, targeted
+from ..samples.draw import draw_rows, draws
 from ..samples.kinds import KINDS, example_of
-from ..steps.assemble import draw_rows, draws
 from ..strategies.strategy import Strategy
 
 SEED = -3

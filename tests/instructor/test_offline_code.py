@@ -12,7 +12,8 @@ from errata.programs.instructor.offline.code import SPLIT, boundary, diagnose, e
 from errata.programs.instructor.offline.functions import chain_of, telling_of
 from errata.programs.samples.calculations import Unreadable
 from errata.programs.samples.checks import prove
-from errata.programs.samples.kinds import Code
+from errata.programs.samples.code import CodeKind
+from errata.programs.samples.kind import guest
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Failure, ProgramRun
 from errata.tasks import load_task
@@ -48,12 +49,12 @@ def program(question, shown, response=""):
 def rows(space, count, level=3):
     """Rows as the sandbox would complete them, without one."""
     harness: dict = {}
-    exec(Code.harness, harness)
+    exec(guest(CodeKind.guest), harness)
     found = []
     for index in range(count):
         params = space["draw"](random.Random(f"{index}"), level)
         row = space["make"](**params) | {"wrong": space["wrong"](**params) if "wrong" in space else None}
-        found.append(Code().finish(harness["complete"](row), (0, index, level)))
+        found.append(CodeKind().finish(harness["complete"](row), (0, index, level)))
     return found
 
 

@@ -9,8 +9,9 @@ from errata.programs import Cycle, CycleConfig, LearnFromError
 from errata.programs.instructor.offline import offline_lm
 from errata.programs.instructor.offline.facts import boundary, diagnose, problem_of, write
 from errata.programs.samples.calculations import Unreadable
-from errata.programs.samples.checks import Unseen, prove
-from errata.programs.samples.kinds import Choice
+from errata.programs.samples.checks import prove
+from errata.programs.samples.choice import ChoiceKind
+from errata.programs.samples.filters import Unseen
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Failure, Sample
 from errata.tasks import load_task
@@ -39,7 +40,7 @@ def rows(space, count, level=3):
     for index in range(count):
         params = space["draw"](random.Random(f"{index}"), level)
         row = space["make"](**params) | ({"wrong": space["wrong"](**params)} if "wrong" in space else {})
-        found.append(Choice().finish(row, (0, index, level)))
+        found.append(ChoiceKind().finish(row, (0, index, level)))
     return found
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from errata.programs.samples.checks import Distinct, Telling, Unseen, prove, targeted
+from errata.programs.samples.checks import prove, targeted
+from errata.programs.samples.filters import Distinct, Telling, Unseen
 from errata.programs.samples.harness import run_program
-from errata.programs.samples.kinds import problem_shape
+from errata.programs.samples.kind import problem_shape
 from errata.programs.samples.style import steps
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Example, Failure, Sample, SampleProgram, Verdict

@@ -15,11 +15,13 @@ from errata.cli import app
 from errata.programs.instructor.chat import instructed_by
 from errata.programs.report.trace import Lineage, told
 from errata.programs.run.directory import Stage
-from errata.programs.samples.checks import Distinct, Unseen, prove
+from errata.programs.samples.checks import prove
+from errata.programs.samples.draw import draw_rows, draws
+from errata.programs.samples.filters import Distinct, Unseen
 from errata.programs.samples.harness import run_program
 from errata.programs.samples.kinds import asked, example_of
 from errata.programs.steps.agree import agreed
-from errata.programs.steps.assemble import Assembly, draw_rows, draws, train_rows
+from errata.programs.steps.assemble import Assembly, train_rows
 from errata.sandbox import Limits
 from errata.signatures.errors import TaskError
 from errata.signatures.records import Attempt, Failure, Rejection, Sample, SampleProgram, TrainRow

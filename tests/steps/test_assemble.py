@@ -2,9 +2,10 @@
 
 from collections import Counter
 
-from errata.programs.samples.checks import Distinct, Unseen
+from errata.programs.samples.draw import draws, shares
+from errata.programs.samples.filters import Distinct, Unseen
 from errata.programs.samples.harness import run_program
-from errata.programs.steps.assemble import assemble, draws, replay, shares, train_rows
+from errata.programs.steps.assemble import assemble, replay, train_rows
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Example, SampleProgram, Verdict
 from errata.tasks import load_task

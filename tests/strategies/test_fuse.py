@@ -6,8 +6,8 @@ import pytest
 
 from errata.programs import Fuse, LearnFromError
 from errata.programs.samples.checks import prove
+from errata.programs.samples.draw import draw_rows, draws
 from errata.programs.samples.nest import nested
-from errata.programs.steps.assemble import draw_rows, draws
 from errata.programs.strategies.fuse import WAYS, fused
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Diagnosis, Example, Failure, Rejection, SampleProgram, Taught, Verdict

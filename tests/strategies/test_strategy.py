@@ -13,7 +13,7 @@ from errata.programs.instructor.chat import instructed_by
 from errata.programs.instructor.offline import offline_lm
 from errata.programs.run.summary import refusals
 from errata.programs.samples.checks import prove
-from errata.programs.steps.assemble import draw_rows, draws
+from errata.programs.samples.draw import draw_rows, draws
 from errata.programs.strategies.diagnose import Diagnose
 from errata.programs.strategies.named import load_strategy
 from errata.programs.strategies.rehearse import Shown, prompts

@@ -20,7 +20,7 @@ from wording import BAD, ORDERS, Served, asked_for, both
 from errata.cli import app
 from errata.programs import Cycle, LearnFromError, load_config
 from errata.programs.instructor.chat import instructed_by
-from errata.programs.steps.assemble import draw_rows, draws
+from errata.programs.samples.draw import draw_rows, draws
 from errata.programs.strategies.named import load_strategy
 from errata.programs.strategies.rehearse import recorded_failures
 from errata.programs.studies import scoring

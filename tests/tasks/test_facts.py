@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from errata.programs.samples.checks import Unseen
+from errata.programs.samples.filters import Unseen
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Sample
 from errata.tasks import doctor, load_task

@@ -1,0 +1,74 @@
+"""Completes a row of a code problem, inside the sandbox: runs the solution on the program's calls.
+
+Not here: the tests and examples that the host writes from the results.
+"""
+
+import math
+import re
+
+
+def _show(value):
+    """The value as a literal, the same on every machine."""
+    kind = type(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("it gave %r, which has no literal form" % value)
+    if value is None or kind in (bool, int, float, complex, str, bytes):
+        return repr(value)
+    if isinstance(value, dict):
+        return "{%s}" % ", ".join("%s: %s" % (_show(key), _show(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return "[%s]" % ", ".join(map(_show, value))
+    if isinstance(value, tuple):
+        return "(%s)" % (_show(value[0]) + "," if len(value) == 1 else ", ".join(map(_show, value)))
+    if kind is set and value:
+        return "{%s}" % ", ".join(sorted(map(_show, value)))
+    raise ValueError("it gave an object of type %s, which has no literal form" % kind.__name__)
+
+
+def _results(source, entry, calls):
+    """What the function gives on each call: ["value", literal, whether it is a float] or ["raised", error]."""
+    space = {"__name__": "solution"}
+    try:
+        exec(compile(source, "solution.py", "exec", dont_inherit=True), space)
+        space[entry]
+    except (Exception, SystemExit) as error:
+        return [["raised", "%s: %s" % (type(error).__name__, error)]] * len(calls), space
+    rows = []
+    for call in calls:
+        try:
+            value = eval("%s(%s)" % (entry, call), space)
+            rows.append(["value", _show(value), type(value) is float])
+        except (Exception, SystemExit) as error:
+            rows.append(["raised", "%s: %s" % (type(error).__name__, error)])
+    return rows, space
+
+
+def _equals(told, value, space):
+    try:
+        return bool(eval(told, space) == value)
+    except Exception:
+        return False
+
+
+def _arguments(call, entry):
+    call = str(call).strip()
+    inner = re.fullmatch(re.escape(entry) + r"\((.*)\)", call, re.DOTALL)
+    return inner[1].strip() if inner else call
+
+
+def complete(row):
+    entry = row["entry_point"]
+    if not isinstance(row.get("calls"), list):
+        raise TypeError("make() must return a list of str under 'calls', not %r" % (row.get("calls"),))
+    row["calls"] = [_arguments(call, entry) for call in row["calls"]]
+    row["results"], space = _results(row["answer"], entry, row["calls"])
+    for call, result in zip(row["calls"], row["results"]):
+        if result[0] == "raised":
+            raise ValueError("the solution fails on %s(%s): %s" % (entry, call, result[1]))
+    for line, told in re.findall(r"^[ \t]*>>> (.+)\n[ \t]*(.+)", row["question"], re.MULTILINE):
+        value = eval(line, space)
+        if told.strip() != repr(value) and not _equals(told, value, space):
+            raise ValueError("the question's example %s gives %r, not %s; leave examples to the host" % (line, value, told.strip()))
+    if row.get("wrong") is not None:
+        row["wrong_results"], _ = _results(row["wrong"], entry, row["calls"])
+    return row

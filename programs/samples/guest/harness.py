@@ -1,0 +1,48 @@
+"""Calls draw, make and wrong inside the sandbox: one row an anchor, then one a draw; {"error": ...} for one that fails.
+
+Not here: `complete`, which the file of the program's kind beside this one defines.
+"""
+
+import json
+import random
+
+
+def _problem(program, params, payload):
+    params = json.loads(json.dumps(params, allow_nan=False))
+    row = program.make(**params)
+    if not isinstance(row, dict):
+        raise TypeError("make() must return a dict, not " + type(row).__name__)
+    out = {}
+    for field in payload["texts"]:
+        if not isinstance(row.get(field), str) or not row[field].strip():
+            raise TypeError("make() must return a non-empty str under %r, not %r" % (field, row.get(field)))
+        out[field] = row[field]
+    for field in payload["others"]:
+        if field in row:
+            out[field] = row[field]
+    if hasattr(program, "wrong"):
+        value = program.wrong(**params)
+        out["wrong"] = None if value is None else str(value)
+    return complete(out)
+
+
+def _try(build):
+    try:
+        return build()
+    except Exception as error:
+        return {"error": "%s: %s" % (type(error).__name__, error)}
+
+
+def _draw(program, seed, index, level, payload):
+    rng = random.Random("%s:%s:%s" % (seed, index, level))
+    params = program.draw(rng, level)
+    if not isinstance(params, dict):
+        raise TypeError("draw() must return a dict, not " + type(params).__name__)
+    return _problem(program, params, payload)
+
+
+def main(program, payload):
+    for name in payload["anchors"]:
+        yield _try(lambda: _problem(program, program.ANCHORS[name], payload))
+    for seed, index, level in payload["draws"]:
+        yield _try(lambda: _draw(program, seed, index, level, payload))

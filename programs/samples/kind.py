@@ -1,0 +1,124 @@
+"""What all kinds of problems share: the contract that each of them fills in, and how texts are compared.
+
+A row is a dict. What the harness hands back is untrusted and becomes a row through `finish`, which raises ValueError with a complaint for
+the instructor. The contract in the instructor's words lies in signatures/contracts.
+
+Not here: running programs (errata.programs.samples.harness) and the order of the checks (errata.programs.samples.checks).
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from ...signatures.records import Attempt, Example
+from ...tasks import Task
+
+Draw = tuple[int, int, int]
+"""(seed, index, level) of one sample."""
+Row = dict[str, Any]
+NUMBER = r"\d+(?:[.,/:]\d+)*"
+ALIKE = 0.6
+"""Least likeness (difflib ratio over words) of the anchor's question to the error's own."""
+
+
+class Kind(Protocol):
+    """One kind of problem: what `make` must give, what the host adds to it, and what anchors and `wrong` must show."""
+
+    name: Literal["number", "choice", "code"]
+    texts: tuple[str, ...]
+    """What make() must return as a str that is not blank."""
+    others: tuple[str, ...] = ("asserted",)
+    """What else it may return."""
+    asserted: bool = False
+    """Whether answers rest on facts, where make() does not say."""
+    guest: str = "plain.py"
+    """The file of guest/ that completes a row inside the sandbox."""
+    more: tuple[str, ...] = ()
+    """Fields that the guest adds."""
+    taught: str = ""
+    """What `lesson` tells apart, in the plural."""
+    spread: int = 1
+    """Every how many drawn rows one is checked for agreeing with itself."""
+
+    def finish(self, row: Row, draw: Draw | None) -> Row:
+        """The row that is checked and trained on; `draw` is None at an anchor. Raises ValueError."""
+        said = row.pop("asserted", self.asserted)
+        if not isinstance(said, bool):
+            raise ValueError(f"make() must return True or False under 'asserted', not {said!r}")
+        return {**row, "asserted": True} if said else row
+
+    def example(self, task: Task, row: Row) -> Example:
+        """The row as an item of the task."""
+        ...
+
+    def fields(self, example: Example) -> Row:
+        """An item of a task as the fields of a Sample: `example` the other way round."""
+        return {"question": example.question, "solution": example.solution, "answer": example.answer}
+
+    def consistent(self, task: Task, row: Row) -> str | None:
+        """The completion that would be trained on is judged right for the row's own answer."""
+        verdict = task.verdict(self.example(task, row), task.completion(row["solution"], row["answer"]))
+        if verdict.correct:
+            return None
+        return (
+            f"solution and answer do not agree: answer {row['answer']!r}, read from the solution {verdict.extracted!r} ({verdict.reason})"
+        )
+
+    def anchored(self, task: Task, example: Example, row: Row) -> str | None:
+        """What keeps an anchor's row from being the error's own problem with its gold answer."""
+        ...
+
+    def stem(self, example: Example) -> str:
+        """The question that an anchor must rebuild."""
+        return example.question
+
+    def item(self, example: Example) -> str:
+        """What of a held-out item must not be taught."""
+        return example.question
+
+    def told(self, task: Task, attempt: Attempt, row: Row) -> str | None:
+        """What keeps wrong() at an anchor from being what the target answered; its answer was readable."""
+        ...
+
+    def misses(self, task: Task, row: Row) -> bool:
+        """Whether wrong() gives the right answer on this row, so that it cannot tell the misconception from the skill."""
+        return row["wrong"] == row["answer"]
+
+    def text(self, row: Row) -> str:
+        """What must not repeat, or nearly repeat, another row."""
+        return row["question"]
+
+    def lesson(self, row: Row) -> Any:
+        """What only a few rows of a training set may have in common; None: no limit."""
+        return None
+
+    def overlap(self, row: Row) -> str:
+        """What must not overlap `item` of a held-out item."""
+        return row["question"]
+
+    def shape(self, row: Row) -> Any:
+        """What makes a problem distinct."""
+        return problem_shape(row["question"], row["answer"])
+
+
+def guest(name: str) -> str:
+    """A file of guest/ as it is sent to the sandbox: without its docstring."""
+    text = (Path(__file__).with_name("guest") / name).read_text(encoding="utf-8")
+    return "\n" + text.partition('"""\n')[2].lstrip("\n")
+
+
+def problem_shape(question: str, answer: str) -> tuple[str, tuple[str, ...], str]:
+    """What makes a problem distinct: its wording without names and numbers, its numbers in any order, its answer."""
+    numbers = re.findall(NUMBER, question)
+    template = re.sub(r"\b[A-Z][a-z]+\b", "N", re.sub(NUMBER, "0", question))
+    return template, tuple(sorted(numbers)), answer
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(NUMBER + r"|\w+", text.lower())
+
+
+def likeness(text: str, other: str) -> float:
+    """0 to 1 over words."""
+    return difflib.SequenceMatcher(None, words_of(text), words_of(other), autojunk=False).ratio()

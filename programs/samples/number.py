@@ -1,0 +1,52 @@
+"""Problems whose answer is a number that the program computed, or a short text.
+
+Not here: reading numbers out of answers (the task's verdict does).
+"""
+
+import re
+
+from ...signatures.records import Attempt, Example
+from ...tasks import Task
+from ...tasks.verdicts import number
+from .kind import Kind, Row
+
+
+class NumberKind(Kind):
+    """A number that the program computed; a short text likewise."""
+
+    name = "number"
+    texts = ("question", "solution", "answer")
+
+    def example(self, task: Task, row: Row) -> Example:
+        return Example(task=task.name, split="train", question=row["question"], answer=row["answer"])
+
+    def consistent(self, task: Task, row: Row) -> str | None:
+        complaint = super().consistent(task, row)
+        if complaint or _mentions(row["solution"], row["answer"]):
+            return complaint
+        return f"the solution never comes to the answer {row['answer']!r}: {row['solution'][:200]!r}"
+
+    def anchored(self, task: Task, example: Example, row: Row) -> str | None:
+        verdict = task.verdict(example, task.completion(row["solution"], row["answer"]))
+        return None if verdict.correct else f"answers {row['answer']!r}, but the gold answer is {example.answer!r}"
+
+    def told(self, task: Task, attempt: Attempt, row: Row) -> str | None:
+        if _same(task, row["wrong"], str(attempt.verdict.extracted)):
+            return None
+        return f"is {row['wrong']!r}, but the model answered {attempt.verdict.extracted!r}"
+
+    def misses(self, task: Task, row: Row) -> bool:
+        return _same(task, row["wrong"], row["answer"])
+
+
+def _mentions(solution: str, answer: str) -> bool:
+    """Whether the number `answer` stands in the solution, in any form (1,200 or $1200.00)."""
+    if re.search(rf"(?<![\d.,]){re.escape(answer)}(?!\.?\d)", solution):
+        return True
+    wanted = number.read(answer)
+    return any(number.same(number.extract(word), wanted) for word in re.split(r"[\s=]+", solution))
+
+
+def _same(task: Task, answer: str, other: str) -> bool:
+    example = Example(task=task.name, split="train", question="", answer=other)
+    return bool(task.verdict(example, task.completion("", answer)).correct)
