@@ -29,7 +29,7 @@ _FACE = {
     "prove": "samples.checks",
     "decide": "steps.gate",
     "paired": "stats",
-    "open_instructor": "instructor.chat",
+    "open_instructor": "instructor.engine",
     "instructed_by": "instructor.chat",
     "Ledger": "run.ledger",
     "Budget": "run.ledger",

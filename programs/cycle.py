@@ -39,12 +39,13 @@ from ..trainers import open_target
 from ..trainers.settings import TargetSettings
 from ..trainers.tracking import Tracker
 from .config import CycleConfig, GateSettings
-from .instructor.chat import Calls, calling, instructed_by, open_instructor
+from .instructor.chat import Calls, calling, instructed_by
+from .instructor.engine import open_instructor
 from .instructor.interpreter import interpreting
 from .instructor.offline import EMBEDDED
 from .run.directory import STEPS, RunDir, Stage, disk_errors, slug, to_json, write_atomic
 from .run.evaluate import evaluate
-from .run.ledger import Budget, Estimate, Ledger, estimate
+from .run.ledger import Budget, Ledger
 from .run.progress import Progress
 from .run.summary import untaught
 from .samples.checks import prove, targeted
@@ -61,6 +62,7 @@ from .steps.library import retired, standings
 from .steps.words import Words
 from .strategies.contrast import with_contrasts
 from .strategies.named import load_strategy
+from .strategies.rehearse import Estimate, estimate
 from .strategies.strategy import pinned
 
 T = TypeVar("T")

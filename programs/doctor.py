@@ -129,8 +129,8 @@ def _instructor(settings: InstructorSettings) -> dict[str, Any]:
     what = f"instructor {settings.model}"
     if settings.model == "offline":
         return _finding(what, True, "embedded, needs no key")
-    from .instructor.chat import open_instructor
-    from .run.ledger import route
+    from .instructor.engine import open_instructor
+    from .instructor.prices import route
 
     try:
         open_instructor(settings)

@@ -26,7 +26,8 @@ from pathlib import Path
 import dspy
 
 from errata.programs.config import InstructorSettings
-from errata.programs.instructor.chat import instructed_by, open_instructor
+from errata.programs.instructor.chat import instructed_by
+from errata.programs.instructor.engine import open_instructor
 from errata.programs.run.ledger import Ledger
 
 SERVER = Path(__file__).parents[1] / "tests/openai_server.py"

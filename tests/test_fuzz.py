@@ -26,7 +26,8 @@ from openai_server import OpenAIServer, Reply
 
 from errata.programs import LearnFromContrast, LearnFromError
 from errata.programs.config import CycleConfig, GenerateSettings, InstructorSettings, fields, load_config, parse_override
-from errata.programs.instructor.chat import Patience, instructed_by, open_instructor
+from errata.programs.instructor.chat import instructed_by
+from errata.programs.instructor.engine import Patience, open_instructor
 from errata.programs.report.runs import listed
 from errata.programs.run.directory import RunDir, Stage, read_config, read_json
 from errata.programs.strategies.named import load_strategy

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from errata.cli import app
 from errata.programs import LearnFromError
 from errata.programs.config import InstructorSettings, load_config, parse_override
-from errata.programs.instructor.chat import Patience, open_instructor
+from errata.programs.instructor.engine import Patience, open_instructor
 from errata.programs.run.directory import Stage
-from errata.programs.run.ledger import FILE, Ledger
+from errata.programs.run.layout import ANSWERS
+from errata.programs.run.ledger import Ledger
 from errata.signatures.errors import ErrataError, TaskError, UsageError
 from errata.signatures.records import Attempt, Diagnosis, Example, SampleProgram, Verdict, whole
 from errata.tasks import load_task
@@ -50,7 +51,7 @@ def test_what_the_instructor_writes_can_be_kept_and_shown_to_it_again(tmp_path):
         (said,) = lm("hi")
         assert said == MENDED
         lm(messages=[{"role": "user", "content": "hi"}, {"role": "assistant", "content": said}, {"role": "user", "content": "again"}])
-    (tmp_path / FILE).read_text(encoding="utf-8")
+    (tmp_path / ANSWERS).read_text(encoding="utf-8")
     assert Diagnosis(failure_ids=("f",), strategy="s", verdict="error", skill=said, misconception="", evidence="", teach="").skill == MENDED
     assert SampleProgram(diagnosis_id="d", source=f"x = '{HALF}'", anchors=()).source == f"x = '{MENDED}'"
 

@@ -26,7 +26,7 @@ ARROWS = {
     "studies": {"cycle", "instructor", "report", "run", "samples", "steps", "strategies"},
 }
 """The rooms of programs/ and which others each may use; config and stats are open to all."""
-YET = {("run", "instructor"), ("report", "steps")}
+YET = {("report", "steps")}
 """Arrows that are still to go."""
 HEAVY = {"dspy", "torch", "trl", "peft", "transformers", "datasets", "sklearn", "scipy", "wasmtime", "litellm"}
 MAY_IMPORT = {

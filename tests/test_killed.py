@@ -20,7 +20,7 @@ from openai_server import OpenAIServer, Reply
 from test_cycle import FLAGS, files
 
 from errata.programs.config import InstructorSettings
-from errata.programs.instructor.chat import open_instructor
+from errata.programs.instructor.engine import open_instructor
 
 FORKING = """
 import json, os, sys

@@ -27,6 +27,7 @@ from .directory import Stage, read_json, slug
 
 ATTEMPTS, TAUGHT, DECISION = "attempts.jsonl", "taught.jsonl", "decision.jsonl"
 SAMPLES, REJECTIONS, ROWS, LIBRARY = "samples.jsonl", "rejections.jsonl", "rows.jsonl", "library.jsonl"
+ANSWERS, SPENT = "answers.jsonl", "ledger.json"
 RESULT, SECONDS = "result.json", "seconds.json"
 
 

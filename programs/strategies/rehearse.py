@@ -1,13 +1,16 @@
-"""What an instructor would be sent: every prompt of a strategy for one failure, rendered by the adapter that sends it. Nothing is sent.
+"""What a strategy would send to an instructor, and what that would cost. Nothing is sent.
 
-The strategy itself is run, and each call is answered with what a run recorded of the failure, or with a stand-in such as
-"(the instructor's misconception)". The first program is refused, so that the repair is shown too.
+The strategy itself is run. Each of its calls is rendered by the adapter that would send it, and answered with a stand-in: what a run
+recorded of the failure, or a text such as "(the instructor's misconception)". `prompts` shows the calls for one failure; it refuses the
+first program, so that the repair is shown too. `estimate` counts the calls, tokens and cost of teaching from many failures.
 
-What is not here: exact counts of tokens, which differ by model. `count_tokens` goes by length, within a tenth of cl100k.
+Not covered: exact counts of tokens, which differ by model (`count_tokens` goes by length, within a tenth of cl100k). A strategy that
+branches on what the instructor says is followed along one branch only.
 """
 
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
@@ -16,15 +19,74 @@ from dspy.utils import DummyLM
 
 from ...signatures.errors import UsageError
 from ...signatures.records import Attempt, Example, Failure, Rejection, SampleProgram, Taught
-from ..instructor.chat import Chat
+from ..config import InstructorSettings
+from ..instructor.chat import REASKS, Chat, is_code
 from ..instructor.interpreter import interpreting
-from ..run.directory import Stage
-from ..run.ledger import CHARACTERS, count_tokens
+from ..instructor.prices import CHARACTERS, count_tokens, usd_of_calls
+from ..run import layout
 from .contrast import with_contrasts
 from .strategy import Strategy
+from .write import Prove
 
-ADAPTERS = ("chat", "json", "xml")
-"""Names of adapters: Errata calls its instructors by `chat`; the others are DSPy's, for those who call a strategy in code."""
+ADAPTERS: dict[str, Callable[[], dspy.Adapter]] = {"chat": lambda: Chat(0), "json": dspy.JSONAdapter, "xml": dspy.XMLAdapter}
+"""Adapters by name: Errata calls its instructors by `chat`; the others are DSPy's, for those who call a strategy in code."""
+EXTRA = 0.2
+"""Share of the possible repairs that is expected. An assumption: of 30 programs of a strong model 29 passed at once."""
+PROGRAM, TEXT = 1500, 80
+"""Tokens expected of an output field; measured on the recorded answers of a strong model: 1462 a program, 80 a misconception."""
+DOUBT = 0.1
+"""How far `count_tokens` may be off, as a share."""
+
+
+class Shown(NamedTuple):
+    """A failure with what a run recorded of it."""
+
+    failure: Failure
+    taught: Taught | None
+
+
+# ---- the dry run
+
+
+class _Dry(dspy.Adapter):
+    """Renders each call as `inner` would send it, keeps it, and answers it with stand-ins."""
+
+    def __init__(self, inner: dspy.Adapter, program: str, text: Callable[[str], str]):
+        """`program` stands in for each program, `text` of a field's name for each text."""
+        super().__init__()
+        self.inner = inner
+        self.program = program
+        self.text = text
+        self.calls: list[tuple[Any, list[dict[str, str]]]] = []
+        """The signature and the messages of each call."""
+
+    def run(self, act: Callable[[], object]) -> None:
+        """Do `act` with this adapter in the place of an instructor."""
+        with dspy.context(lm=DummyLM([]), adapter=self, disable_history=True), interpreting():
+            act()
+
+    def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
+        messages = self.inner.format(signature, demos, inputs)
+        self.calls.append((signature, [{"role": str(row["role"]), "content": str(row["content"])} for row in messages]))
+        return [{name: self._stand_in(name, output.annotation, inputs) for name, output in signature.output_fields.items()}]
+
+    def _stand_in(self, name: str, kind: Any, inputs: dict[str, Any]) -> Any:
+        if is_code(kind):
+            return kind(code=self.program)
+        if get_origin(kind) is Literal:
+            return get_args(kind)[0]
+        if get_origin(kind) is list:  # the ids of all errors that the question shows
+            return re.findall(r"^\d+\. id (\w+)$", str(inputs.get("failures", "")), re.MULTILINE)
+        if name == "refusal":
+            return ""
+        return kind() if kind in (bool, int, float) else self.text(name)
+
+
+def _tokens(messages: Sequence[dict[str, str]]) -> int:
+    return count_tokens("".join(row["content"] for row in messages))
+
+
+# ---- prompts
 
 
 class Prompt(NamedTuple):
@@ -37,22 +99,37 @@ class Prompt(NamedTuple):
     """By `count_tokens`, without the few tokens that a provider adds for each message."""
 
 
-class Shown(NamedTuple):
-    """A failure with what a run recorded of it."""
-
-    failure: Failure
-    taught: Taught | None
-
-
 def prompts(strategy: Strategy, shown: Shown, brief: str, adapter: str = "chat") -> list[Prompt]:
     """The calls that `strategy` makes for a failure, in order. Raises UsageError for an unknown adapter."""
-    made = {"chat": lambda: Chat(0), "json": dspy.JSONAdapter, "xml": dspy.XMLAdapter}.get(adapter)
-    if made is None:
+    if adapter not in ADAPTERS:
         raise UsageError(f"there is no adapter {adapter!r}; choose {', '.join(ADAPTERS)}")
-    rendering = _Rendering(made(), strategy, shown.taught)
-    with dspy.context(lm=DummyLM([]), adapter=rendering), interpreting():
-        strategy(failures=(shown.failure,), brief=brief, prove=rendering.prove)
-    return rendering.prompts
+    taught = shown.taught
+    known = taught.diagnosis.model_dump(mode="json") if taught and taught.diagnosis else {}
+    written = [program.source for program in (*taught.refused, taught.program) if program] if taught else []
+    stand_in = lambda name: str(known.get(name) or f"(the instructor's {name})")  # noqa: E731
+    dry = _Dry(ADAPTERS[adapter](), written[0] if written else "(the program of the instructor)", stand_in)
+    dry.run(lambda: strategy(failures=(shown.failure,), brief=brief, prove=_refuse_first(taught)))
+    named = list(strategy.named_predictors())
+    return [
+        Prompt(
+            next((name for name, predictor in named if predictor.signature.equals(signature)), signature.__name__),
+            messages,
+            _tokens(messages),
+        )
+        for signature, messages in dry.calls
+    ]
+
+
+def _refuse_first(taught: Taught | None) -> Prove:
+    """Refuses the first program: as it was refused in the run, if it was."""
+    recorded = [row for row in taught.rejections if row.kind == "program"] if taught else []
+    unknown = Rejection(of="", kind="program", check="(the check)", reason="(why it refused the program)")
+    left = [recorded[0] if recorded else unknown]
+
+    def prove(program: SampleProgram) -> Rejection | None:
+        return left.pop() if left else None
+
+    return prove
 
 
 def text(prompt: Prompt) -> str:
@@ -62,14 +139,16 @@ def text(prompt: Prompt) -> str:
     return "\n\n".join(parts)
 
 
+# ---- which failure is shown
+
+
 def recorded_failures(run: Path, contrasts: int) -> list[Shown]:
-    """The train errors of all rounds of a run, each once, with what was taught of it. None where no round has mined."""
+    """The train errors of all rounds of a run, each once, with what was taught of it. Empty when no round has mined."""
     found: dict[str, Shown] = {}
-    for folder in sorted(run.glob("round-[0-9]*"), key=lambda path: int(path.name.split("-")[1])):
-        mine, teach = Stage(folder / "mine"), Stage(folder / "teach")
-        rows = [row for row in mine.read("attempts.jsonl", Attempt) if row.example.split == "train"] if mine.done else []
-        taught = {name: row for row in teach.read("taught.jsonl", Taught) for name in row.failure_ids} if teach.done else {}
-        failures = [Failure(attempt=row) for row in rows if row.verdict.correct is False]
+    for number in layout.rounds(run):
+        rows = [row for row in layout.attempts(run, number) if row.example.split == "train"]
+        taught = {name: row for row in layout.taught(run, number) for name in row.failure_ids}
+        failures = list(layout.failures(rows).values())
         if contrasts:
             failures = with_contrasts(failures, [row for row in rows if row.verdict.correct], contrasts)
         for failure in failures:
@@ -78,7 +157,7 @@ def recorded_failures(run: Path, contrasts: int) -> list[Shown]:
 
 
 def unanswered(examples: Sequence[Example]) -> list[Shown]:
-    """Items as errors without an answer, where there is no run."""
+    """Items as errors without an answer, for when there is no run."""
     return [Shown(Failure(attempt=Attempt.unanswered(example)), None) for example in examples]
 
 
@@ -100,44 +179,83 @@ def choose(found: Sequence[Shown], wanted: str | None) -> Shown:
     raise UsageError(f"no train error or item has the id {wanted!r}; ids look like {near}")
 
 
-class _Rendering(dspy.Adapter):
-    """Lets another adapter make each call to a model that answers with what is known, and keeps the messages."""
+# ---- the estimate
 
-    def __init__(self, inner: dspy.Adapter, strategy: Strategy, taught: Taught | None):
-        super().__init__()
-        self.inner = inner
-        self.names = [(predictor, name) for name, predictor in strategy.named_predictors()]
-        self.known: dict[str, Any] = taught.diagnosis.model_dump(mode="json") if taught and taught.diagnosis else {}
-        self.written = [program.source for program in (*taught.refused, taught.program) if program] if taught else []
-        self.refusal = next((row for row in taught.rejections if row.kind == "program"), None) if taught else None
-        self.prompts: list[Prompt] = []
-        self.refused = False
 
-    def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
-        answer = {name: self._answer(name, output.annotation) for name, output in signature.output_fields.items()}
-        lm = DummyLM([answer], adapter=self.inner)
-        values = self.inner(lm, {}, signature, demos, inputs)
-        messages = [{"role": str(row["role"]), "content": str(row["content"])} for row in lm.history[-1]["messages"]]
-        name = next((name for predictor, name in self.names if predictor.signature.equals(signature)), signature.__name__)
-        self.prompts.append(Prompt(name, messages, count_tokens("".join(row["content"] for row in messages))))
-        return values
+class Span(NamedTuple):
+    low: int
+    expected: int
+    high: int
 
-    def _answer(self, name: str, kind: Any) -> Any:
-        if isinstance(kind, type) and issubclass(kind, dspy.Code):
-            return f"```python\n{self.written[0] if self.written else '(the program of the instructor)'}\n```"
-        if get_origin(kind) is Literal:
-            return get_args(kind)[0]
-        if get_origin(kind) is list:
-            return []
-        if name == "refusal":
-            return ""
-        return self.known.get(name) or f"(the instructor's {name})"
 
-    def prove(self, program: SampleProgram) -> Rejection | None:
-        """Refuses the first program."""
-        if self.refused:
-            return None
-        self.refused = True
-        if self.refusal:
-            return self.refusal
-        return Rejection(of=program.id, kind="program", check="(the check)", reason="(why it refused the program)")
+class Estimate(NamedTuple):
+    """What teaching from some failures will ask for. `high` is a bound: every repair and every second question is needed, and every answer
+    is as long as it may be. Attempts that fail on the way (rate limits) are not counted."""
+
+    failures: int
+    calls: Span
+    tokens_in: Span
+    tokens_out: Span
+    usd: tuple[float, float, float] | None
+    """None: the price is not known."""
+
+    def document(self) -> dict[str, Any]:
+        """For JSON and tables."""
+        spans = {name: getattr(self, name)._asdict() for name in ("calls", "tokens_in", "tokens_out")}
+        cost = "unknown" if self.usd is None else dict(zip(Span._fields, (round(value, 4) for value in self.usd), strict=True))
+        return {"failures": self.failures, **spans, "usd": cost}
+
+
+def estimate(
+    strategy: Strategy,
+    failures: Sequence[Failure],
+    brief: Callable[[Example], str],
+    settings: InstructorSettings,
+    count: int | None = None,
+    solve: Callable[[], object] | None = None,
+    solves: int = 0,
+) -> Estimate:
+    """Calls, tokens and cost of a strategy on `count` failures like `failures` (None: on these). `brief` tells what an item's task is.
+    `solves` calls like the one that `solve` makes are added: the independent solves of asserted rows."""
+    count = len(failures) if count is None else count
+    share = count / max(1, len(failures))
+
+    def load(scale: float, refusal: Rejection | None) -> list[float]:
+        """Calls, tokens in and tokens out when every program passes, or when every program is refused."""
+        taught = _load(scale, lambda: _teach(strategy, failures, brief, refusal))
+        solved = _load(scale, solve) if solve and solves else (0, 0, 0)
+        return [share * one + solves * other for one, other in zip(taught, solved, strict=True)]
+
+    refusal = Rejection(of="", kind="program", check="anchored", reason="x" * 300)
+    terse, passed, refused = load(0.5, None), load(1.0, None), load(1.0, refusal)
+    calls, tokens_in, tokens_out = (few + EXTRA * (many - few) for few, many in zip(passed, refused, strict=True))
+    most = refused[0] * (1 + REASKS)
+    most_in = (1 + REASKS) * refused[1] + most * PROGRAM  # a second question repeats the answer that could not be used
+    rows = [
+        (terse[0], (1 - DOUBT) * terse[1], terse[2]),
+        (calls, tokens_in, tokens_out),
+        (most, (1 + DOUBT) * most_in, most * settings.max_tokens),
+    ]
+    costs = [cost for row in rows if (cost := usd_of_calls(settings, *row)) is not None]
+    usd = (costs[0], costs[1], costs[2]) if len(costs) == 3 else None
+    spans = [Span(*map(round, column)) for column in zip(*rows, strict=True)]
+    return Estimate(count, spans[0], spans[1], spans[2], usd)
+
+
+def _teach(strategy: Strategy, failures: Sequence[Failure], brief: Callable[[Example], str], refusal: Rejection | None) -> None:
+    """Teach from the failures; `refusal` is what the checks say of every program."""
+    groups = strategy.groups(failures)
+    if refusal:  # what a program of several failures does not rebuild is taught alone
+        groups = [*groups, *((failure,) for group in groups if len(group) > 1 for failure in group)]
+    for group in groups:
+        strategy(failures=group, brief=brief(group[0].attempt.example), prove=lambda program: refusal)
+
+
+def _load(scale: float, act: Callable[[], object]) -> tuple[int, int, int]:
+    """Calls, tokens in and tokens out of `act`, with answers of `scale` times the expected length."""
+    program, text = round(scale * PROGRAM), round(scale * TEXT)
+    dry = _Dry(Chat(0), "x" * round(program * CHARACTERS), lambda name: "x" * round(text * CHARACTERS))
+    dry.run(act)
+    outputs = [output.annotation for signature, _ in dry.calls for output in signature.output_fields.values()]
+    tokens_out = sum(program if is_code(kind) else text for kind in outputs)
+    return len(dry.calls), sum(_tokens(messages) for _, messages in dry.calls), tokens_out

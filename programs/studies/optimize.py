@@ -40,11 +40,11 @@ from ...signatures.records import Attempt, Example, Failure, SampleProgram, Trai
 from ...tasks import parts
 from ..config import CycleConfig, InstructorSettings, Settings
 from ..cycle import Cycle
-from ..instructor.chat import Chat, Engine, Instructor, instructed_by, open_instructor
+from ..instructor.chat import Chat, instructed_by
+from ..instructor.engine import Engine, Instructor, open_instructor
 from ..instructor.interpreter import interpreting
 from ..instructor.offline import offline_lm
 from ..run.directory import disk_errors, read_json, to_json, write_atomic
-from ..run.ledger import REASKS
 from ..run.progress import Progress
 from ..samples.filters import row_checks
 from ..stats import paired
@@ -425,7 +425,7 @@ def _plan_gepa(evaluations: int, train: int, validation: int, measure: Measure) 
         "max_metric_calls": evaluations,
         "reflection_minibatch_size": min(3, train),
         # by default it asks for JSON, which not every server gives, and gives up at an answer in another form
-        "instruction_proposer": InstructionProposer(adapter=Chat(REASKS)),
+        "instruction_proposer": InstructionProposer(adapter=Chat()),
     }
 
 

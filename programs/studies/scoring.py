@@ -26,10 +26,10 @@ from ...signatures.records import Failure, Record, Rejection, SampleProgram, Tau
 from ...tasks import Task, member
 from ...trainers.target import Target
 from ..config import GenerateSettings
-from ..instructor.chat import UNUSABLE, Chat, Instructor, calling
+from ..instructor.chat import UNUSABLE, Chat, calling, reasks
+from ..instructor.prices import count_tokens
 from ..run.directory import append, disk_errors, read_lines
 from ..run.evaluate import attempts
-from ..run.ledger import REASKS, count_tokens
 from ..samples.checks import CHECKS, prove, targeted
 from ..samples.draw import draw_rows, draws
 from ..samples.kinds import KINDS, example_of
@@ -306,7 +306,7 @@ class Lesson(dspy.Module):
     def forward(self, failure: str) -> dspy.Prediction:
         """The program (empty: none), what was said of it, and the `Score`. Raises Halt for an error that ends the run."""
         lm = dspy.settings.lm
-        adapter = _Metered(REASKS if isinstance(lm, Instructor) else 0)
+        adapter = _Metered(reasks(lm))
         with halting():
             self.measure.watch()
             with dspy.context(adapter=adapter), calling(lm):

@@ -26,8 +26,12 @@ from typer.testing import CliRunner
 from errata.cli import app
 from errata.programs import Cycle, LearnFromContrast, LearnFromError
 from errata.programs.config import CycleConfig, InstructorSettings, Items
-from errata.programs.instructor.chat import Patience, Unreadable, instructed_by, open_instructor, rejection
-from errata.programs.run.ledger import FILE, REASKS, Answer, Budget, Ledger, Sums, count_tokens, estimate, read_ledger, route
+from errata.programs.instructor.chat import REASKS, UnusableAnswer, instructed_by, rejection
+from errata.programs.instructor.engine import Patience, open_instructor
+from errata.programs.instructor.prices import count_tokens, route
+from errata.programs.run.layout import ANSWERS
+from errata.programs.run.ledger import Answer, Budget, Ledger, Sums, read_ledger
+from errata.programs.strategies.rehearse import estimate
 from errata.signatures.errors import BudgetReached, InstructorError, RunError, UsageError
 from errata.signatures.records import Attempt, Example, Failure, Taught, Verdict
 
@@ -97,7 +101,7 @@ def test_other_spellings_of_a_server_are_reached_too(model):
 
 
 def test_a_server_of_ones_own_is_called_without_litellm_and_with_its_providers_key(monkeypatch):
-    monkeypatch.setattr("errata.programs.instructor.chat.LiteLLMEngine", None)
+    monkeypatch.setattr("errata.programs.instructor.engine.LiteLLMEngine", None)
     monkeypatch.setenv("MISTRAL_API_KEY", "key-of-the-environment")
     with OpenAIServer(first(Reply("hello"))) as server:
         assert opened(server, model="mistral/large/v2")("hi") == ["hello"]
@@ -246,7 +250,7 @@ def test_an_answer_of_no_use_is_asked_for_again_with_a_note(reply, check, text):
 @pytest.mark.parametrize(("reply", "check", "text"), NO_USE.values(), ids=NO_USE.keys())
 def test_an_answer_that_stays_of_no_use_is_kept_with_its_text(reply, check, text):
     with OpenAIServer(first(reply)) as server, Ledger(None) as ledger, instructed_by(opened(server, ledger)):
-        with pytest.raises(Unreadable) as caught:
+        with pytest.raises(UnusableAnswer) as caught:
             dspy.Predict("question -> answer")(question="sky?")
         assert len(server.seen) == total(ledger)["calls"] == 1 + REASKS
     kept = rejection("parent", caught.value)
@@ -258,7 +262,7 @@ def test_a_question_that_is_too_long_is_refused_alone():
     script = first(fault(400, "8192 tokens at most", "context_length_exceeded"), GOOD)
     with OpenAIServer(script) as server, instructed_by(opened(server)):
         ask = dspy.Predict("question -> answer")
-        with pytest.raises(Unreadable) as caught:
+        with pytest.raises(UnusableAnswer) as caught:
             ask(question="sky?")
         assert caught.value.check == "too_long"
         assert ask(question="sea?").answer == "blue"
@@ -319,7 +323,7 @@ def test_a_continued_run_repeats_no_call_and_gives_the_same_answers(tmp_path):
 def test_a_refusal_is_still_one_when_it_is_read_from_the_file(tmp_path):
     with OpenAIServer(first(Reply(None, refusal="I will not."))) as server:
         for _ in range(2):
-            with Ledger(tmp_path) as ledger, instructed_by(opened(server, ledger)), pytest.raises(Unreadable) as caught:
+            with Ledger(tmp_path) as ledger, instructed_by(opened(server, ledger)), pytest.raises(UnusableAnswer) as caught:
                 dspy.Predict("question -> answer")(question="sky?")
             assert caught.value.check == "refused"
             assert "I will not." in str(caught.value)
@@ -359,7 +363,7 @@ def test_a_line_that_a_kill_cut_is_dropped_and_its_answer_asked_for_again(tmp_pa
         with Ledger(tmp_path) as ledger:
             lm = opened(server, ledger)
             lm("a"), lm("b")
-        path = tmp_path / FILE
+        path = tmp_path / ANSWERS
         path.write_bytes(path.read_bytes()[:-7])
         with Ledger(tmp_path) as ledger:
             lm = opened(server, ledger)
@@ -383,7 +387,7 @@ def test_a_run_without_calls_has_no_file(tmp_path):
 
 
 def test_a_damaged_line_is_named(tmp_path):
-    (tmp_path / FILE).write_bytes(b'{"stage":"a","failed":"x"}\n{"stage":"a","answer":{}}\n{"stage":"a","failed":"x"}\n')
+    (tmp_path / ANSWERS).write_bytes(b'{"stage":"a","failed":"x"}\n{"stage":"a","answer":{}}\n{"stage":"a","failed":"x"}\n')
     with pytest.raises(RunError, match=r"answers\.jsonl line 2 is damaged"):
         Ledger(tmp_path)
 
@@ -393,7 +397,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from errata.programs.config import InstructorSettings
-from errata.programs.instructor.chat import open_instructor
+from errata.programs.instructor.engine import open_instructor
 from errata.programs.run.ledger import Ledger
 
 lm = open_instructor(InstructorSettings(model="openai/loopback", api_base=sys.argv[1], in_flight=4), Ledger(Path(sys.argv[2])))
@@ -528,7 +532,7 @@ def test_a_cost_that_is_not_known_is_unknown_and_cannot_be_capped():
         with Ledger(None) as ledger:
             opened(server, ledger)("hi")
             assert total(ledger)["usd"] == "unknown"
-        with pytest.raises(UsageError, match="no price is known"):
+        with pytest.raises(UsageError, match="the price of instructor openai/loopback is not known"):
             opened(server, Ledger(None, Budget(max_cost=1.0)))
     assert (Sums(usd=None) + Sums(usd=1.0)).usd is None
 
@@ -699,10 +703,10 @@ def test_keys_reach_no_file_no_message_and_no_log(provider, reply, tmp_path, mon
         with instructed_by(lm):
             try:
                 dspy.Predict("question -> answer")(question="sky?")
-            except (InstructorError, Unreadable):
+            except (InstructorError, UnusableAnswer):
                 said += traceback.format_exc()
         assert server.seen[0].authorization == f"Bearer {CANARY}"
-    assert (tmp_path / FILE).stat().st_size > 0
+    assert (tmp_path / ANSWERS).stat().st_size > 0
     said += "".join(path.read_text() for path in Path(tmp_path).iterdir()) + caplog.text + "".join(capfd.readouterr())
     assert "Traceback" in said
     assert CANARY not in said + json.dumps(lm.history, default=str)

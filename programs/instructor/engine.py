@@ -1,0 +1,258 @@
+"""Opens the instructor: any model that dspy.LM takes, hosted or behind an address of one's own, or the embedded `offline`.
+
+    with Ledger(run) as ledger:
+        lm = open_instructor(settings, ledger, "round-1/teach")
+        with instructed_by(lm):
+            strategy(...)
+
+`Instructor` is a dspy.LM, and its `Engine` stands between it and the wire. The engine looks for each answer in the ledger first, keeps
+each new answer as it arrives, and sorts what goes wrong:
+- rate limits, server errors, lost connections, timeouts and replies that are not a chat completion are tried again, with growing waits
+  that obey Retry-After, at most `Patience.attempts` times;
+- a bad key, an unknown model, an unpaid bill or a server that stays silent ends the run with one line (InstructorError), as a reached
+  cap does (BudgetReached).
+
+What is not here: answers that cannot be used (errata.programs.instructor.chat), asynchronous calls, streaming and tools, and a limit on
+the time of a whole answer (`timeout` is the longest silence). Providers that DSPy reaches only through LiteLLM (mistral, together_ai,
+bedrock ...) work, but each call costs about 4 ms of CPU there, eight times as much; with `api_base` such a model is called by the OpenAI
+protocol, without LiteLLM.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from contextvars import ContextVar
+from dataclasses import fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import dspy
+from dspy import lm15
+from dspy.clients.call_result import usage_dict
+from dspy.clients.engines import LiteLLMEngine, LM15Engine
+from dspy.utils.exceptions import LMConfigurationError, LMError
+
+from ...signatures.calls import TIMEOUT, Pace, Patience, asked_wait, known_keys, without_keys
+from ...signatures.errors import ErrataError, InstructorError, UsageError
+from ...signatures.records import whole
+from ..config import InstructorSettings
+from ..run.ledger import Answer, Ledger
+from .offline import offline_lm
+from .prices import count_tokens, route, usd, usd_of_calls
+
+FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
+"""Codes by which a provider refuses one question with status 400, while the form of the request is right."""
+FATAL = (lm15.AuthError, lm15.BillingError, lm15.InvalidRequestError, lm15.ConfigurationError, lm15.CapabilityError)
+"""What no second attempt can repair."""
+
+NO_CHAT = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a reply raises when its JSON has an unexpected shape."""
+
+last_answer: ContextVar[Answer | None] = ContextVar("last_answer", default=None)
+"""The answer that the last call of this context got, as the ledger keeps it."""
+_rollout: ContextVar[Any] = ContextVar("rollout", default=None)
+
+
+class Engine:
+    """What stands between dspy.LM and the wire: `complete(Request) -> Response`, as DSPy asks of an engine. Thread-safe."""
+
+    def __init__(
+        self, settings: InstructorSettings, ledger: Ledger, stage: str, timeout: float = TIMEOUT, patience: Patience | None = None
+    ):
+        self.settings = settings
+        self.ledger = ledger
+        self.stage = stage
+        self.patience = patience or Patience()
+        self.wire, self._name = _wire(settings, timeout)
+        self.keys = known_keys()
+        self._slots = threading.BoundedSemaphore(settings.in_flight)
+        self._pace = Pace(self.patience)
+
+    def __deepcopy__(self, memo: object) -> "Engine":
+        return self  # copies of a program share the one ledger
+
+    def complete(self, request: lm15.Request) -> lm15.Response:
+        """One answer, from the ledger or the server. Raises InstructorError or BudgetReached, which end the run, and ContextLengthError,
+        which is about this request only."""
+        if request.tools:
+            raise lm15.UnsupportedFeatureError("an instructor answers in text; it is given no tools", feature="tools")
+        key = request_key(request, _rollout.get())
+        with self.ledger.asking(key) as kept:
+            if kept is None:
+                answer = self._ask(request, key)
+            else:
+                answer = kept
+                self.ledger.reuse(self.stage, key)
+        last_answer.set(answer)
+        usage = lm15.Usage() if kept else lm15.Usage(input_tokens=answer.tokens_in, output_tokens=answer.tokens_out)
+        finish: Any = answer.finish
+        return lm15.Response(None, request.model, lm15.Message.assistant(answer.text), finish_reason=finish, usage=usage)
+
+    def _ask(self, request: lm15.Request, key: str) -> Answer:
+        """Send the request until it is answered; the answer is kept."""
+        for attempt in range(1, self.patience.attempts + 1):
+            try:
+                return self._attempt(request, key)
+            except lm15.ContextLengthError:
+                raise
+            except FATAL as error:
+                raise self._end(error, "check its name, key, address and settings") from None
+            except lm15.LM15Error as error:
+                if over := self._pace.again(attempt, _asked_wait(error)):
+                    raise self._end(error, over) from None
+        raise AssertionError("unreachable")
+
+    def _attempt(self, request: lm15.Request, key: str) -> Answer:
+        with self._slots:
+            self._pace.ready()
+            try:
+                with self.ledger.attempt(self.stage):
+                    answer = self._read(request, self._send(request))
+                self.ledger.keep(self.stage, key, answer)
+                return answer
+            except ErrataError as error:  # a reached cap, or a full disk
+                raise self._end(error) from None
+
+    def _send(self, request: lm15.Request) -> lm15.Response:
+        """One attempt. A provider that refuses the question has answered it."""
+        try:
+            return self.wire.complete(replace(request, model=self._name))
+        except lm15.InvalidRequestError as error:
+            if error.provider_code in FILTERED:
+                message = lm15.Message.assistant([lm15.RefusalPart(error.message)])
+                return lm15.Response(None, request.model, message, "content_filter", lm15.Usage(input_tokens=0, output_tokens=0))
+            raise
+        except NO_CHAT as error:
+            raise lm15.ProviderError(f"the reply is not a chat completion: {error}") from None
+
+    def _read(self, request: lm15.Request, response: lm15.Response) -> Answer:
+        texts = [part.text for part in response.message.parts if isinstance(part, lm15.TextPart)]
+        refusal = "".join(part.text for part in response.message.parts if isinstance(part, lm15.RefusalPart))
+        text = self._clean("".join(texts))
+        usage = usage_dict(response, route(self.settings.model)[0])
+        reported = "prompt_tokens" in usage and "completion_tokens" in usage
+        if reported:
+            tokens_in, tokens_out = usage["prompt_tokens"], usage["completion_tokens"]
+        else:
+            tokens_in, tokens_out = count_tokens(_text(request)), count_tokens(text)
+        cost = usd(self.settings, response, request) if reported else None
+        return Answer(text, response.finish_reason, tokens_in, tokens_out, reported, cost, self._clean(refusal))
+
+    def _end(self, error: Exception, advice: str = "") -> ErrataError:
+        """The error that ends the run, for this call and for all that have not been sent yet."""
+        return self._pace.end(error if isinstance(error, ErrataError) else self._explained(error, advice))
+
+    def _explained(self, error: Exception, advice: str) -> InstructorError:
+        first = next(iter(self._clean(getattr(error, "message", "") or str(error)).splitlines()), "")
+        return InstructorError(
+            f"instructor {self.settings.model}: {first[:300] or type(error).__name__} ({advice}); "
+            "give the same command again to go on: nothing done is lost"
+        )
+
+    def _clean(self, text: str) -> str:
+        """Without keys: an answer may be shown to the server again before any record holds it."""
+        cleaned: str = whole(without_keys(text, self.keys))
+        return cleaned
+
+
+def _wire(settings: InstructorSettings, timeout: float) -> tuple[Any, str]:
+    """What sends each attempt, without retries or cache, and the model's name there. It is DSPy's own engine when that speaks the
+    provider's protocol, or when `api_base` names a server that speaks OpenAI's; otherwise it is LiteLLM's."""
+    provider, name, native, env_key = route(settings.model)
+    sent = settings.model
+    prefix = settings.model.split("/", 1)[0].upper()
+    base = settings.api_base or os.environ.get(f"{prefix}_API_BASE") or os.environ.get(f"{prefix}_BASE_URL")
+    if not native and settings.api_base:
+        provider, sent, env_key = "openai-chat", f"openai/{name}", f"{prefix}_API_KEY"
+    elif not native or (base and provider.startswith("azure")):
+        # a server of one's own may need no key, but the protocol wants one
+        own = {"api_base": base, "api_key": os.environ.get(f"{prefix}_API_KEY", "none")} if base else {}
+        return LiteLLMEngine(timeout=timeout, **own), sent
+    key = os.environ.get(env_key) if env_key else None
+    config = lm15.RouterConfig(
+        base_urls={provider: base} if base else None,
+        api_keys={provider: key or "none"} if base is not None and env_key else None,
+        timeouts=lm15.Timeouts(read=timeout, write=timeout, pool=timeout),
+        max_connections=settings.in_flight,
+    )
+    return LM15Engine(config), sent
+
+
+def _asked_wait(error: lm15.LM15Error) -> float | None:
+    """Seconds that the server asks to wait; LiteLLM leaves them in the headers of an error below its own."""
+    if error.retry_after is not None:
+        return error.retry_after
+    below: BaseException | None = error
+    while below is not None:
+        said = getattr(getattr(below, "response", None), "headers", {}).get("retry-after")
+        if said:
+            return asked_wait(said)
+        below = below.__cause__ or below.__context__
+    return None
+
+
+def _text(request: lm15.Request) -> str:
+    system = request.system if isinstance(request.system, str) else ""
+    return system + "".join(part.text for message in request.messages for part in message.parts if isinstance(part, lm15.TextPart))
+
+
+def request_key(request: lm15.Request, rollout: Any) -> str:
+    """Hash of everything that an answer depends on: model, messages, sampling settings, and the rollout id that tells askings apart."""
+    text = json.dumps([request, rollout], default=lambda part: {name: getattr(part, name) for name in _fields(part.__class__)})
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@lru_cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
+
+
+class Instructor(dspy.LM):
+    """A dspy.LM over an `Engine`. A question that was asked already gets its kept answer, unless another `rollout_id` comes with it."""
+
+    def __init__(self, engine: Engine):
+        """Raises UsageError for settings that the model cannot take."""
+        settings = engine.settings
+        try:
+            super().__init__(
+                settings.model, temperature=settings.temperature, max_tokens=settings.max_tokens, engine=engine, cache=False, num_retries=0
+            )
+        except (LMConfigurationError, ValueError) as error:
+            raise UsageError(f"instructor {settings.model}: {' '.join(str(error).split())}") from error
+
+    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+        """As dspy.LM, but InstructorError and BudgetReached are raised as they are, not inside DSPy's own error."""
+        token = _rollout.set(kwargs.get("rollout_id", self.kwargs.get("rollout_id")))
+        try:
+            return super().__call__(prompt, messages=messages, **kwargs)
+        except LMError as error:
+            if isinstance(error.__cause__, ErrataError):
+                raise error.__cause__ from None
+            raise
+        finally:
+            _rollout.reset(token)
+
+
+def open_instructor(
+    settings: InstructorSettings,
+    ledger: Ledger | Path | None = None,
+    stage: str = "instructor",
+    timeout: float = TIMEOUT,
+    patience: Patience | None = None,
+) -> dspy.LM:
+    """The instructor that `settings.model` names. `ledger` keeps and counts its answers under `stage`; a path: a ledger in that folder;
+    None: a ledger in memory.
+
+    Raises UsageError for settings that the model cannot take, and for a cap on cost when the price is not known.
+    """
+    if settings.model == "offline":
+        return offline_lm()
+    if not isinstance(ledger, Ledger):
+        ledger = Ledger(ledger)
+    if ledger.budget.max_cost is not None and usd_of_calls(settings, 1, 1, 1) is None:
+        raise UsageError(
+            f"the price of instructor {settings.model} is not known, so --max-cost cannot hold; give --max-calls or --max-tokens"
+        )
+    return Instructor(Engine(settings, ledger, stage, timeout, patience))
