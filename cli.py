@@ -604,7 +604,7 @@ def opened(
 ) -> Iterator[Any]:
     """An open Cycle for the config with the flags over it, that can run up to the step `until`; the run directory is locked meanwhile."""
     loop = prepared(config, flags, settings, run, quiet, as_json, nulls)
-    loop.check(until)
+    loop.refuse_early(until)
     begun = (loop.path / "run.json").exists()
     with loop:
         tell_settings(loop, begun)

@@ -24,6 +24,7 @@ from ..tasks import Task
 from ..trainers.provider import weights_of
 from .cycle import Cycle
 from .stats import counts
+from .steps.mine import train_items
 
 FAULTS = 10
 """Items on which a module may raise, which are unjudged then; one more is raised to the caller."""
@@ -158,7 +159,7 @@ def mine_module(
     stage = loop.run_dir.stage("round-1/mine")
     if stage.done:
         return stage.read("attempts.jsonl", Attempt)
-    examples = list({example.id: example for example in loop.train_items(1)}.values())
+    examples = list({example.id: example for example in train_items(loop, 1)}.values())
     rows = stage.collect(
         "attempts.jsonl",
         examples,

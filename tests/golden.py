@@ -9,12 +9,12 @@ import hashlib
 import sys
 from pathlib import Path
 
-TIMED = ("run.json", "lock", "answers.jsonl")
+LEFT_OUT = ("run.json", "lock", "answers.jsonl", "seconds.json")
 
 
 def hashes(run: Path) -> dict[str, str]:
     """Path inside the run -> sha256 of the file, for every result file."""
-    files = sorted(path for path in run.rglob("*") if path.is_file() and path.name not in TIMED and "tracking" not in path.parts)
+    files = sorted(path for path in run.rglob("*") if path.is_file() and path.name not in LEFT_OUT and "tracking" not in path.parts)
     return {path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

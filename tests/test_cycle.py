@@ -36,7 +36,7 @@ SMALL = {
     "gate.margin": 1.0,
 }
 FLAGS = [flag for name, value in SMALL.items() for flag in ("--set", f"{name}={value}")]
-VOLATILE = {"lock", "train.log", "job.json"}
+VOLATILE = {"lock", "train.log", "job.json", "seconds.json"}
 """Files that may differ between two runs: they are no result."""
 
 

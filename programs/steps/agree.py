@@ -18,7 +18,6 @@ from ...signatures.records import Rejection, Sample
 from ...signatures.teach import SolveQuestions
 from ...tasks import Task, member
 from ..samples.kinds import example_of
-from .assemble import Assembly
 
 QUESTIONS = 8
 """Questions in a call."""
@@ -44,10 +43,10 @@ class Agree(dspy.Module):
         return [str(answer).strip() for answer in answers] if len(answers) == len(questions) else [""] * len(questions)
 
 
-def agreed(made: Assembly, task: Task, solves: int, share: float, width: int, seed: int) -> Assembly:
-    """The assembly without the asserted rows that most of `solves` solves did not come to, nor any row of a program of which they came to
+def agreed(samples: Sequence[Sample], task: Task, solves: int, share: float, width: int, seed: int) -> tuple[list[Sample], list[Rejection]]:
+    """The rows without the asserted ones that most of `solves` solves did not come to, nor any row of a program of which they came to
     less than `share`. Rows that stay are marked. Calls the LM of the context, `width` calls at a time."""
-    asserted = [sample for sample in made.samples if sample.asserted]
+    asserted = [sample for sample in samples if sample.asserted]
     random.Random(f"agreed:{seed}").shuffle(asserted)
     batches = [(again, asserted[start : start + QUESTIONS]) for again in range(solves) for start in range(0, len(asserted), QUESTIONS)]
     solver = Agree()
@@ -64,11 +63,11 @@ def agreed(made: Assembly, task: Task, solves: int, share: float, width: int, se
     for sample in asserted:
         programs[sample.program_id].append(sample.id in right)
     doubtful = {name for name, rows in programs.items() if len(rows) >= FEWEST and sum(rows) < share * len(rows)}
-    kept, rejections = [], list(made.rejections)
+    kept, rejections = [], []
     for name in sorted(doubtful):
         reason = f"independent solves came to {sum(programs[name])} of {len(programs[name])} of its asserted answers"
         rejections.append(Rejection(of=name, kind="program", check="agreed", reason=reason))
-    for sample in made.samples:
+    for sample in samples:
         if sample.asserted and sample.id not in right:
             heard = ", ".join(sorted(answer or "(nothing readable)" for answer in said[sample.id]))
             reason = f"solved without the answer it is {heard}, not {sample.answer}: {sample.question[:200]}"
@@ -78,7 +77,7 @@ def agreed(made: Assembly, task: Task, solves: int, share: float, width: int, se
             rejections.append(Rejection(of=sample.id, kind="sample", check="agreed", reason=reason, program=sample.program_id))
         else:
             kept.append(sample.model_copy(update={"agreed": True}) if sample.asserted else sample)
-    return Assembly(kept, rejections)
+    return kept, rejections
 
 
 def _right(task: Task, sample: Sample, answer: str) -> bool:

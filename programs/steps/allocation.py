@@ -15,10 +15,11 @@ have moved an arm's rows too; nothing tells the two apart.
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from ...signatures.records import Attempt, GateDecision, SampleProgram, Standing
-from ..run.directory import RunDir
+from ...signatures.records import Attempt, SampleProgram
+from ..run import layout
 
 
 class Trained(NamedTuple):
@@ -46,7 +47,7 @@ def stands_for(program: SampleProgram) -> int:
 
 
 def weights(
-    policy: str, run_dir: RunDir, number: int, library: Mapping[str, SampleProgram], masses: Mapping[str, float], seed: int
+    policy: str, run: Path, number: int, library: Mapping[str, SampleProgram], masses: Mapping[str, float], seed: int
 ) -> dict[str, float]:
     """The weight of each program of `masses` in round `number`, by the policy `mass`, `uniform` or `bandit`.
 
@@ -56,19 +57,17 @@ def weights(
     masses = {name: mass * stands_for(library[name]) for name, mass in masses.items()}
     if policy == "bandit":
         skills = {name: program.skill for name, program in library.items()}
-        return thompson(masses, skills, arms(_trained(run_dir, number), skills), seed)
+        return thompson(masses, skills, arms(_trained(run, number), skills), seed)
     return masses
 
 
-def _trained(run_dir: RunDir, number: int) -> Iterator[Trained]:
+def _trained(run: Path, number: int) -> Iterator[Trained]:
     """The accepted rounds before `number` that were probed before and after."""
     for earlier in range(1, number):
-        probes = [run_dir.stage(f"round-{one}/probe") for one in (earlier, earlier + 1)]
-        (decision,) = run_dir.stage(f"round-{earlier}/gate").read("decision.jsonl", GateDecision)
-        if decision.accepted and all(stage.done for stage in probes):
-            before, after = (stage.read("attempts.jsonl", Attempt) for stage in probes)
-            rows = run_dir.stage(f"round-{earlier}/assemble").read("library.jsonl", Standing)
-            yield Trained(before, after, {row.program_id: row.kept for row in rows})
+        before, after = (layout.attempts(run, one, "probe") for one in (earlier, earlier + 1))
+        decision = layout.decision(run, earlier)
+        if decision and decision.accepted and before and after:
+            yield Trained(before, after, {row.program_id: row.kept for row in layout.standings(run, earlier)})
 
 
 def arms(rounds: Iterable[Trained], skills: Mapping[str, str]) -> dict[str, Arm]:

@@ -9,25 +9,32 @@ What is not here: running the target (the cycle does, and errata.programs.steps.
 (errata.programs.steps.lessons).
 """
 
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice, zip_longest
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ...sandbox import Limits, Sandbox
-from ...signatures.records import Attempt, Message, Rejection, Sample, SampleProgram, TrainRow
-from ...tasks import Task
+from ...signatures.records import Attempt, Rejection, Sample, SampleProgram
+from ..instructor.chat import calling, instructed_by
+from ..instructor.engine import open_instructor
+from ..run import layout
+from ..samples.filters import row_checks
 from ..samples.draw import draw_rows, draws, shares
-from ..samples.kinds import example_of
-from .lessons import completion, messages
+from ..samples.kinds import sample_of
+from ..samples.style import styles
+from .agree import agreed
+from .allocation import weights
+from .library import standings
+from .mine import Mined, mined
+from .probe import probed
+from .rows import replay, replay_count, train_rows
+from .session import Session
+from .words import Words
 
 RowCheck = Callable[[Sample], str | None]
 Sift = Callable[[Sequence[Sample]], tuple[list[Sample], list[Rejection]]]
 """Takes checked rows together: those that stay, as they are trained on, and the refusals of the others."""
 PASSES = 4
 """How often the budget that programs could not fill is handed to the others."""
-REPEATS = 4
-"""Most copies of one solved item in a training set: more would drill the few lucky answers of a target that solves almost nothing."""
 
 
 class Assembly(NamedTuple):
@@ -35,7 +42,7 @@ class Assembly(NamedTuple):
     rejections: list[Rejection]
 
 
-def assemble(
+def drawn_rows(
     programs: Mapping[str, SampleProgram],
     masses: Mapping[str, float],
     total: int,
@@ -109,34 +116,90 @@ def first_refusal(sample: Sample, checks: Sequence[tuple[str, RowCheck]]) -> Rej
     return None
 
 
-def replay_count(samples: int, share: float) -> int:
-    """Rows to replay beside `samples` generated ones, so that they are `share` of all."""
-    return round(samples * share / (1 - share))
+# ---- the step
 
 
-def replay(solved: Sequence[Attempt], count: int, seed: int) -> list[Attempt]:
-    """`count` solved attempts at random, evenly over skills; where there are fewer they repeat, none more than REPEATS times."""
-    rng = random.Random(f"replay:{seed}")
-    groups: dict[str, list[Attempt]] = {}
-    for attempt in sorted(solved, key=lambda row: row.example.id):
-        groups.setdefault(attempt.example.skill, []).append(attempt)
-    turns = [_in_turn(groups[skill], rng) for skill in sorted(groups)]
-    drawn = (row for round_ in zip_longest(*turns) for row in round_ if row is not None)
-    return list(islice(drawn, count))
+def assemble(run: Session, number: int) -> None:
+    """Write a round's samples, what was refused, the rows that are trained on, and how each program fares."""
+    stage = run.stage(number, "assemble")
+    if stage.done:
+        return
+    generate, seed = run.config.generate, run.config.seed * 1000 + number
+    found = mined(run, number)
+    gone = layout.retired(run.path, number)
+    library = {name: program for name, program in layout.library(run.path, number).items() if name not in gone}
+    tried = probed(run, number, library)
+    masses = weights(generate.allocation, run.path, number, library, tried.masses, seed)
+    total = asked_rows(run, len(masses))
+    items = run.strategy.items(run.task, found.items, total, seed)
+    made = Assembly([], [])
+    held_out = run.held_out if masses or items else []
+    if masses or items:
+        checks = row_checks(run.task, held_out, generate.skip)
+        made = checked((sample_of(item, seed, index) for index, item in enumerate(items)), total, checks)
+    if masses:
+        left = total - len(made.samples)
+        words = _words(run, number, seed)
+        with run.progress.busy(f"round {number}: assemble"):
+            drawn = drawn_rows(library, masses, left, seed, generate.levels, checks, run.sandbox, run.limits, words)
+        words.finish()
+        drawn = _agreed(run, number, drawn)
+        made = Assembly(made.samples + drawn.samples, made.rejections + drawn.rejections)
+    elif items and len(made.samples) < total:
+        run.say(f"round {number}: {len(made.samples)} of {total} rows: task {run.task.name} has no more items of its own to give")
+    replayed = _replayed(found, replay_count(len(made.samples), generate.replay), seed)
+    rows = train_rows(run.task, made.samples, replayed, seed) if made.samples else []
+    standing = standings(number, library, tried.attempts, tried.rejections, masses, made.samples, made.rejections)
+    stage.finish(
+        {
+            layout.SAMPLES: made.samples,
+            layout.REJECTIONS: [*tried.rejections, *made.rejections],
+            layout.ROWS: rows,
+            layout.LIBRARY: standing,
+        },
+        samples=len(made.samples),
+        replay=len(replayed) if rows else 0,
+        refused=len(made.rejections),
+        held_out=len(held_out),
+        style=styles(run.task, made.samples, [failure.attempt.example for failure in found.failures], found.solved),
+    )
+    run.say(f"round {number}: assemble {len(made.samples)} samples of {len(masses)} programs, {len(replayed)} replayed")
+    if done := sum(bool(row.retired) for row in standing):
+        run.say(f"round {number}: {done} programs retire: the target has mastered their rows")
 
 
-def _in_turn(rows: list[Attempt], rng: random.Random) -> Iterator[Attempt]:
-    for _ in range(REPEATS):
-        yield from rng.sample(rows, len(rows))
+def asked_rows(run: Session, programs: int) -> int:
+    """Generated rows of a round."""
+    return run.config.generate.rows or (8 * programs if programs and run.config.errors == "all" else 1000)
 
 
-def train_rows(task: Task, kept: Sequence[Sample], replayed: Sequence[Attempt], seed: int) -> list[TrainRow]:
-    """Prompt-completion rows, shuffled: generated problems as their lesson wants them, replay in the target's own words."""
-    rows = [_row(messages(task, example_of(task, sample), sample), completion(task, sample), sample.id) for sample in kept]
-    rows += [_row(task.prompt(attempt.example), attempt.response, attempt.id) for attempt in replayed]
-    random.Random(f"shuffle:{seed}").shuffle(rows)
-    return rows
+def _replayed(found: Mined, count: int, seed: int) -> list[Attempt]:
+    """Solved items to train on again. A contrast works on both sides of the boundary: half are the solved neighbours of the errors."""
+    near = {row.id: row for failure in found.failures for row in failure.contrasts}
+    beside = count // 2 if near else 0
+    return replay(list(near.values()), beside, seed) + replay(found.solved, count - beside, seed)
 
 
-def _row(prompt: Sequence[Message], answer: str, source: str) -> TrainRow:
-    return TrainRow(prompt=tuple(prompt), completion=({"role": "assistant", "content": answer},), source=source)
+def _words(run: Session, number: int, seed: int) -> Words:
+    watch = lambda rows, total: run.counted(f"round {number}: ask the target {total} drawn questions", rows, total)  # noqa: E731
+    target = lambda: run.open_target(run.base(number))  # noqa: E731
+    return Words(run.stage(number, "words"), run.task, run.config.generate, seed, target, watch)
+
+
+def _agreed(run: Session, number: int, made: Assembly) -> Assembly:
+    """The rows whose answer is asserted, solved independently; the gap is told where there is no model to solve them."""
+    asserted = sum(sample.asserted for sample in made.samples)
+    generate, instructor = run.config.generate, run.config.instructor
+    if not asserted:
+        return made
+    if not generate.solves or "agreed" in generate.skip or instructor.model == "offline":
+        run.say(f"round {number}: {asserted} rows rest on facts that no independent solve has confirmed")
+        return made
+    lm = open_instructor(instructor, run.ledger, f"round-{number}/assemble")
+    run.say(f"round {number}: solve {asserted} rows independently, whose answer the instructor asserts")
+    with instructed_by(lm), calling(lm):
+        seed = run.config.seed * 1000 + number
+        after, refused = agreed(made.samples, run.task, generate.solves, generate.agreed, instructor.in_flight, seed)
+    kept = sum(sample.asserted for sample in after)
+    run.say(f"round {number}: the solves agree with {kept} of them; the others are dropped")
+    return Assembly(after, made.rejections + refused)

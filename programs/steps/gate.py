@@ -1,13 +1,42 @@
-"""Decides whether a candidate's weights are kept: the same dev items before and after, paired.
+"""Gate: decides whether a candidate's weights are kept, by the same dev items before and after, paired.
 
 The test and the interval are those of errata.programs.stats.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ...signatures.records import Attempt, GateDecision
+from ...tasks import parts
+from ...trainers.settings import TargetSettings
 from ..config import GateSettings
+from ..run import layout
 from ..stats import paired
+from .probe import probe_after
+from .session import Session
+
+
+def gate(run: Session, number: int) -> None:
+    """Compare the candidate with the weights that it came from, on dev and on each guard's dev, and write the decision."""
+    stage = run.stage(number, "gate")
+    if stage.done:
+        return
+    if not run.stage(number, "train").done:
+        decision = decide(run.task.name, [], [], {}, GateSettings())
+        decision = decision.model_copy(update={"reason": "no program was left to train on"})
+    else:
+        old, new = run.base(number), run.candidate(number)
+        before, after = _dev(run, old), _dev(run, new)
+        pairs = {guard.name: (run.scores(guard, "dev", old), run.scores(guard, "dev", new)) for guard in run.guards}
+        probe_after(run, number)
+        decision = decide(run.task.name, before, after, pairs, run.config.gate)
+        if len(parts(run.task)) > 1:
+            decision = decision.model_copy(update={"benchmarks": tuple(task.name for task in parts(run.task))})
+    stage.finish({layout.DECISION: [decision]}, accepted=decision.accepted)
+    run.say(f"round {number}: {'accepted' if decision.accepted else 'rejected'}: {decision.reason}")
+    figures = _figures(run, number, decision)
+    run.progress.fact("round", number=number, **figures)
+    run.tracker.log(number, {name: float(value) for name, value in figures.items() if isinstance(value, int | float)})
 
 
 def decide(
@@ -40,3 +69,20 @@ def decide(
     unproven = settings.keep == "always" and not better
     reason = f"kept as gate.keep says, though: {reason}" if unproven else reason
     return GateDecision(accepted=better or unproven, unproven=unproven, reason=reason, task=task, guards=tuple(sides), **main)
+
+
+def _dev(run: Session, target: TargetSettings) -> list[Attempt]:
+    """The target's attempts at the dev items of the task, or of all its members."""
+    return [attempt for task in parts(run.task) for attempt in run.scores(task, "dev", target)]
+
+
+def _figures(run: Session, number: int, decision: GateDecision) -> dict[str, Any]:
+    """What programs and trackers are told of a round that was decided here: dev and guards (shares), rows, cost so far."""
+    teach, rows = (run.stage(number, name).facts() for name in ("teach", "assemble"))
+    spent = run.ledger.document()["total"]
+    names = ("accepted", "before", "after", "low", "high", "fixed", "broken", "p_value")
+    figures = {name: getattr(decision, name) for name in names}
+    for guard in decision.guards:
+        figures |= {f"{guard['task']}_{side}": guard[side] for side in ("before", "after")}
+    figures |= {"failures": teach["failures"], "programs": teach["programs"], "rows": rows["samples"], "replayed": rows["replay"]}
+    return figures | {"calls": spent["calls"], "tokens": spent["tokens_in"] + spent["tokens_out"], "usd": spent["usd"]}

@@ -12,13 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...signatures.records import Attempt, Rejection, Sample, SampleProgram, Standing
-from ..run.directory import RunDir
-
-
-def retired(run_dir: RunDir, number: int) -> dict[str, str]:
-    """The programs that retired before round `number`, and why."""
-    rows = [row for one in range(1, number) for row in run_dir.stage(f"round-{one}/assemble").read("library.jsonl", Standing)]
-    return {row.program_id: row.retired for row in rows if row.retired}
 
 
 def standings(

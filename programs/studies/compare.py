@@ -18,8 +18,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,13 +27,14 @@ from typing import Any, NamedTuple
 from pydantic import Field, ValidationError
 
 from ...signatures.errors import BudgetReached, BusyError, ErrataError, RunError, UsageError
-from ...signatures.records import TrainReport, TrainRow
 from ...tasks.union import parts
-from ...trainers.settings import TargetSettings
+from ...trainers.weights import weights_hash
 from ..config import CycleConfig, Settings, explain, laid_over, read_mapping
 from ..cycle import Cycle
-from ..run.directory import read_json, slug, to_json, write_atomic
-from ..steps.assemble import replay_count
+from ..run.directory import slug, to_json, write_atomic
+from ..steps.mine import mine
+from ..steps.rows import replay_count
+from ..steps.session import add_seconds, cpu_seconds
 
 VANILLA = "vanilla"
 """The arm that is always there: the target as it came."""
@@ -42,7 +42,6 @@ OPEN = ("generate", "train", "instructor")
 """Groups of the config in which arms may differ; the rest is what they are compared on."""
 DONE = "compared.json"
 """Written last into the run directory of an arm and seed: the weights after each round, and the benchmarks they were measured on."""
-SECONDS = "seconds.json"
 FILE = "compare.json"
 """What was compared last in a folder; each run holds itself to its own config."""
 WAIT = 3.0
@@ -173,75 +172,9 @@ def is_done(out: Path, cell: Cell) -> bool:
 # ---- one run
 
 
-class Clocked(Cycle):
-    """A Cycle that keeps the seconds of its steps in `seconds.json`: of the wall, and of CPU in this process and in those it waited for.
-
-    What a killed step took is not in it.
-    """
-
-    _running = False
-
-    @contextmanager
-    def clock(self, name: str) -> Iterator[None]:
-        """Adds the seconds of what is inside to those of `name`; inside another clock it does nothing."""
-        if self._running:
-            yield
-            return
-        self._running = True
-        wall, cpu = time.monotonic(), cpu_seconds()
-        try:
-            yield
-        finally:
-            self._running = False
-            add_seconds(self.path, name, time.monotonic() - wall, cpu_seconds() - cpu)
-
-    def mine(self, number: int, target: TargetSettings) -> Any:
-        with self.clock(f"round-{number}/mine"):
-            return super().mine(number, target)
-
-    def teach(self, number: int, mined: Any) -> Any:
-        with self.clock(f"round-{number}/teach"):
-            return super().teach(number, mined)
-
-    def probe(self, number: int, *args: Any) -> Any:
-        with self.clock(f"round-{number}/probe"):
-            return super().probe(number, *args)
-
-    def assemble(self, number: int, *args: Any) -> list[TrainRow]:
-        with self.clock(f"round-{number}/assemble"):
-            return super().assemble(number, *args)
-
-    def train(self, number: int, *args: Any) -> TrainReport:
-        with self.clock(f"round-{number}/train"):
-            return super().train(number, *args)
-
-    def gate(self, number: int, target: TargetSettings) -> Any:
-        with self.clock(f"round-{number}/gate"):
-            return super().gate(number, target)
-
-    def scores(self, *args: Any) -> Any:
-        with self.clock("test"):
-            return super().scores(*args)
-
-
-def cpu_seconds() -> float:
-    """CPU seconds of this process and of the children that it waited for."""
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
-
-
-def add_seconds(run: Path, name: str, wall: float, cpu: float) -> None:
-    """Add to what `seconds.json` of a run says."""
-    path = run / SECONDS
-    known = read_json(path) if path.exists() else {}
-    old = known.get(name, {"wall": 0.0, "cpu": 0.0})
-    known[name] = {"wall": round(old["wall"] + wall, 2), "cpu": round(old["cpu"] + cpu, 2)}
-    write_atomic(path, to_json(known))
-
-
 def run_cell(comparison: Comparison, cell: Cell, out: Path, say: Callable[[str], None]) -> None:
     """Run one arm and seed to its end. Raises BusyError while another process works on it, and what Cycle raises."""
-    loop = Clocked(comparison.config(cell.arm, cell.seed), out / cell.name, lambda line: say(f"{cell.name}: {line}"))
+    loop = Cycle(comparison.config(cell.arm, cell.seed), out / cell.name, lambda line: say(f"{cell.name}: {line}"))
     loop.in_process = comparison.in_process
     wall, cpu = time.monotonic(), cpu_seconds()
     begun = False
@@ -256,22 +189,23 @@ def run_cell(comparison: Comparison, cell: Cell, out: Path, say: Callable[[str],
             add_seconds(loop.path, "whole", time.monotonic() - wall, cpu_seconds() - cpu)
 
 
-def _run(loop: Clocked, cell: Cell, out: Path) -> None:
-    from ...trainers.weights import weights_hash
+def _run(loop: Cycle, cell: Cell, out: Path) -> None:
 
     targets = [loop.config.target]
     if cell.arm == VANILLA:
-        loop.mine(1, targets[0])
-        for task, _ in loop.reported:
-            loop.scores(task, "dev", targets[0])
+        with loop.clock("round-1/mine"):
+            mine(loop, 1)
+        splits = ["dev"]
     else:
         lend(out / Cell(VANILLA, cell.seed).name, loop.path)
-        for number in range(1, loop.config.rounds + 1):
-            targets.append(loop.round(number, targets[-1]))
-        loop.finish(targets[-1])
-    for target in targets:
-        for task, split in loop.reported:
-            loop.scores(task, split, target)
+        loop.run()
+        targets += [loop.base(number + 1) for number in range(1, loop.config.rounds + 1)]
+        splits = []
+    with loop.clock("test"):
+        for target in targets:
+            for task, split in loop.reported:
+                for one in [*splits, split]:
+                    loop.scores(task, one, target)
     document = {
         "weights": list(map(weights_hash, targets)),
         "evaluations": [[task.name, split] for task, split in loop.reported],
@@ -301,7 +235,7 @@ def begin(comparison: Comparison, out: Path) -> None:
     """
     for arm in comparison.arms:
         try:
-            Cycle(comparison.config(arm, comparison.seeds[0]), out / arm).check()
+            Cycle(comparison.config(arm, comparison.seeds[0]), out / arm).refuse_early()
         except ErrataError as error:
             raise type(error)(f"arm {arm}: {error}") from None
     if out.is_dir() and any(out.iterdir()) and not (out / FILE).exists():
@@ -409,7 +343,7 @@ def foretell(comparison: Comparison, out: Path) -> dict[str, Any]:
         config = comparison.config(name, comparison.seeds[0])
         with TemporaryDirectory() as folder:
             loop = Cycle(config, Path(folder) / "run", lambda line: None)
-            loop.check()
+            loop.refuse_early()
             with loop:
                 estimate = loop.estimate().document()
         rounds = comparison.rounds * len(comparison.seeds)

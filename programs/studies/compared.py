@@ -22,10 +22,11 @@ from typing import Any, NamedTuple
 from ...signatures.errors import RunError
 from ...signatures.records import Attempt, GateDecision, Rejection, Taught
 from ..run.directory import Stage, read_json, slug
+from ..run.layout import SECONDS
 from ..run.ledger import read_ledger
 from ..run.summary import refusals
 from ..stats import holm, paired_t, permutation, right_share, t_interval
-from .compare import DONE, SECONDS, VANILLA, Cell, Comparison, asked_rows, cells, is_done
+from .compare import DONE, VANILLA, Cell, Comparison, asked_rows, cells, is_done
 
 WEAK = 0.6
 """A skill is weak when less than this share of its dev items is solved, over all seeds."""

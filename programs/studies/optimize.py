@@ -48,7 +48,8 @@ from ..run.directory import disk_errors, read_json, to_json, write_atomic
 from ..run.progress import Progress
 from ..samples.filters import row_checks
 from ..stats import paired
-from ..steps.assemble import assemble, replay, replay_count, train_rows
+from ..steps.assemble import drawn_rows
+from ..steps.rows import replay, replay_count, train_rows
 from ..strategies.named import load_strategy
 from ..strategies.rehearse import recorded_failures
 from ..strategies.strategy import Strategy, pinned
@@ -124,7 +125,7 @@ class Optimization:
             lambda: loop.sandbox,
             loop.limits,
             Journal(self.path / "journal.jsonl"),
-            (lambda: loop._open(loop.config.target)) if settings.target else None,
+            (lambda: loop.open_target(loop.config.target)) if settings.target else None,
             loop.config.generate,
             loop.ledger.check_time,
         )
@@ -287,7 +288,7 @@ class Optimization:
         used = {failure.attempt.example.question for failure in self.measure.failures.values()}
         pool = loop.task.examples("train", 4 * (loop.config.items.dev or 600), seed=seed + 7919)
         items = [example for example in pool if example.question not in used][: loop.config.items.dev]
-        start = loop._evaluate(loop.run_dir.stage("optimize/probe/start"), loop.task, items, loop.config.target, "probe training: before")
+        start = loop.evaluate(loop.run_dir.stage("optimize/probe/start"), loop.task, items, loop.config.target, "probe training: before")
         # half is measured, half is what may be replayed: the same item is never in both
         measured, other = items[::2], {example.id for example in items[1::2]}
         solved = [row for row in start if row.verdict.correct and row.example.id in other]
@@ -299,10 +300,10 @@ class Optimization:
                 return None
             out = self.path / "probe" / title
             with disk_errors(out):
-                loop._close_target()
+                loop.close_target()
                 train(data, loop.config.target, loop.config.train, out / "train", seed=seed)
             stage, target = loop.run_dir.stage(f"optimize/probe/{title}/measure"), trained(loop.config.target, out / "train")
-            found[title] = loop._evaluate(stage, loop.task, measured, target, f"probe training: {title}")
+            found[title] = loop.evaluate(stage, loop.task, measured, target, f"probe training: {title}")
         return {
             "items": len(measured),
             "gain_of_baseline": paired(found["start"], found["baseline"]),
@@ -314,7 +315,7 @@ class Optimization:
         loop = self.loop
         checks = row_checks(loop.task, held_out)
         levels, total = loop.config.generate.levels, self.settings.probe_training
-        made = assemble(programs, dict.fromkeys(programs, 1.0), total, seed, levels, checks, loop.sandbox, loop.limits)
+        made = drawn_rows(programs, dict.fromkeys(programs, 1.0), total, seed, levels, checks, loop.sandbox, loop.limits)
         count = replay_count(len(made.samples), loop.config.generate.replay)
         return train_rows(loop.task, made.samples, replay(solved, count, seed), seed) if made.samples else []
 

@@ -13,6 +13,7 @@ from errata.programs import Cycle
 from errata.programs.config import as_text, load_config, settings
 from errata.programs.run import progress
 from errata.programs.run.progress import JsonLines, Live, Progress, span, teller
+from errata.programs.steps.gate import gate
 from errata.trainers.tracking import Tracker
 
 
@@ -181,8 +182,8 @@ def test_a_rounds_figures_go_to_programs_and_to_the_tracker_when_it_is_decided(r
     with Cycle(config, tmp_path / "run", JsonLines(written.append)) as loop:
         loop.run_dir.stage("round-1/teach").finish({}, failures=9, programs=0)
         loop.run_dir.stage("round-1/assemble").finish({}, samples=0, replay=0)
-        loop.gate(1, config.target)
-        loop.gate(1, config.target)  # decided already: told once
+        gate(loop, 1)
+        gate(loop, 1)  # decided already: told once
     (event,) = [json.loads(line) for line in written if json.loads(line)["event"] == "round"]
     assert (event["number"], event["accepted"], event["failures"], event["programs"], event["calls"]) == (1, False, 9, 0, 0)
     figures = dict(recorder)[1]

@@ -16,12 +16,12 @@ from errata.programs.instructor.chat import instructed_by
 from errata.programs.report.trace import Lineage, told
 from errata.programs.run.directory import Stage
 from errata.programs.samples.checks import prove
-from errata.programs.samples.draw import draw_rows, draws
 from errata.programs.samples.filters import Distinct, Unseen
+from errata.programs.samples.draw import draw_rows, draws
 from errata.programs.samples.harness import run_program
 from errata.programs.samples.kinds import asked, example_of
 from errata.programs.steps.agree import agreed
-from errata.programs.steps.assemble import Assembly, train_rows
+from errata.programs.steps.rows import train_rows
 from errata.sandbox import Limits
 from errata.signatures.errors import TaskError
 from errata.signatures.records import Attempt, Failure, Rejection, Sample, SampleProgram, TrainRow
@@ -247,36 +247,36 @@ def solved(tasks, samples, answers, solves=1):
     """The assembly after solves by an LM that gives `answers` call by call, and the questions it was asked."""
     lm = DummyLM([{"reasoning": "r", "answers": json.dumps(row)} for row in answers])
     with instructed_by(lm):
-        after = agreed(Assembly(samples, []), tasks["choice"], solves, 0.5, 1, 0)
-    return after, [entry["messages"][-1]["content"] for entry in lm.history]
+        after = agreed(samples, tasks["choice"], solves, 0.5, 1, 0)
+    return *after, [entry["messages"][-1]["content"] for entry in lm.history]
 
 
 def test_asserted_rows_are_kept_only_where_an_independent_solve_agrees_and_never_sees_the_answer(tasks):
     samples = [fact(0), fact(1, asserted=False), fact(2, "B")]
-    after, asked = solved(tasks, samples, [["A", "A"]])
-    assert [(row.index, row.asserted, row.agreed) for row in after.samples] == [(0, True, True), (1, False, False)]
-    assert [(row.of, row.kind, row.check) for row in after.rejections] == [(samples[2].id, "sample", "agreed")]
-    assert "it is A, not B" in after.rejections[0].reason
+    kept, refused, asked = solved(tasks, samples, [["A", "A"]])
+    assert [(row.index, row.asserted, row.agreed) for row in kept] == [(0, True, True), (1, False, False)]
+    assert [(row.of, row.kind, row.check) for row in refused] == [(samples[2].id, "sample", "agreed")]
+    assert "it is A, not B" in refused[0].reason
     assert "Which 0?\nA. one 0\nB. two 0" in asked[0]
     assert "Which 1?" not in asked[0]
     assert "Answer" not in asked[0].partition("[[ ## questions ## ]]")[2].partition("Respond")[0]
 
 
 def test_most_solves_decide_and_answers_of_another_number_than_the_questions_count_as_none(tasks):
-    after, asked = solved(tasks, [fact(0), fact(1)], [["A", "A"], ["A", "B"], ["B"]], solves=3)
+    kept, refused, asked = solved(tasks, [fact(0), fact(1)], [["A", "A"], ["A", "B"], ["B"]], solves=3)
     assert len(asked) == 3
-    assert len(after.samples) == 1
-    assert "(nothing readable), A, B" in after.rejections[0].reason
+    assert len(kept) == 1
+    assert "(nothing readable), A, B" in refused[0].reason
 
 
 def test_a_program_that_the_solves_mostly_contradict_gives_no_row(tasks):
     samples = [fact(0, "A", "bad"), *(fact(index, "B", "bad") for index in (1, 2, 3)), fact(9, "A", "good")]
-    after, _ = solved(tasks, samples, [["A"] * 5])
-    assert [row.program_id for row in after.samples] == ["good"]
-    assert [(row.of, row.reason) for row in after.rejections if row.kind == "program"] == [
+    kept, refused, _ = solved(tasks, samples, [["A"] * 5])
+    assert [row.program_id for row in kept] == ["good"]
+    assert [(row.of, row.reason) for row in refused if row.kind == "program"] == [
         ("bad", "independent solves came to 1 of 4 of its asserted answers")
     ]
-    assert len([row for row in after.rejections if row.kind == "sample"]) == 4
+    assert len([row for row in refused if row.kind == "sample"]) == 4
 
 
 # ---- a real model's errors

@@ -4,9 +4,10 @@ import pytest
 
 from errata.programs.config import load_config
 from errata.programs.run.directory import RunDir
+from errata.programs.run.layout import retired
 from errata.programs.steps.allocation import Arm, Trained, arms, thompson, weights
 from errata.programs.steps.gate import decide
-from errata.programs.steps.library import retired, standings, told
+from errata.programs.steps.library import standings, told
 from errata.signatures.records import Attempt, Example, Rejection, Sample, SampleProgram, Verdict
 
 SKILLS = {"a": "add", "b": "add", "c": "cut"}
@@ -63,8 +64,8 @@ def test_the_mass_of_a_program_counts_within_its_arm():
 
 def test_a_uniform_budget_gives_each_program_the_same(tmp_path):
     with RunDir(tmp_path / "run", load_config()) as run_dir:
-        assert weights("uniform", run_dir, 2, LIBRARY, {"a": 0.1, "c": 0.9}, 0) == {"a": 1.0, "c": 1.0}
-        assert weights("mass", run_dir, 2, LIBRARY, {"a": 0.1, "c": 0.9}, 0) == {"a": 0.1, "c": 0.9}
+        assert weights("uniform", run_dir.path, 2, LIBRARY, {"a": 0.1, "c": 0.9}, 0) == {"a": 1.0, "c": 1.0}
+        assert weights("mass", run_dir.path, 2, LIBRARY, {"a": 0.1, "c": 0.9}, 0) == {"a": 0.1, "c": 0.9}
 
 
 @pytest.mark.parametrize("accepted", [True, False])
@@ -77,16 +78,16 @@ def test_the_bandit_learns_from_accepted_rounds_alone(tmp_path, accepted):
         run_dir.stage("round-1/gate").finish({"decision.jsonl": [decision]})
         kept = [Sample(program_id=name, seed=0, index=i, level=3, question="", solution="", answer="") for name in "ac" for i in range(9)]
         run_dir.stage("round-1/assemble").finish({"library.jsonl": standings(1, LIBRARY, [], [], masses, kept, [])})
-        given = weights("bandit", run_dir, 2, LIBRARY, masses, 0)
-        assert weights("bandit", run_dir, 1, LIBRARY, masses, 0) == masses
+        given = weights("bandit", run_dir.path, 2, LIBRARY, masses, 0)
+        assert weights("bandit", run_dir.path, 1, LIBRARY, masses, 0) == masses
     assert (given["a"] < 0.3 and given["c"] == 1.0) if accepted else given == masses
 
 
 def test_a_program_of_several_errors_has_the_mass_of_each(tmp_path):
     several = LIBRARY | {"a": LIBRARY["a"].model_copy(update={"anchors": ("e1", "e2", "e3")})}
     with RunDir(tmp_path / "run", load_config()) as run_dir:
-        assert weights("mass", run_dir, 1, several, {"a": 0.5, "c": 0.5}, 0) == {"a": 1.5, "c": 0.5}
-        assert weights("uniform", run_dir, 1, several, {"a": 0.5, "c": 0.5}, 0) == {"a": 1.0, "c": 1.0}
+        assert weights("mass", run_dir.path, 1, several, {"a": 0.5, "c": 0.5}, 0) == {"a": 1.5, "c": 0.5}
+        assert weights("uniform", run_dir.path, 1, several, {"a": 0.5, "c": 0.5}, 0) == {"a": 1.0, "c": 1.0}
 
 
 def test_a_program_that_the_probe_refuses_retires_and_its_acceptance_is_kept(tmp_path):
@@ -106,5 +107,5 @@ def test_a_program_that_the_probe_refuses_retires_and_its_acceptance_is_kept(tmp
     assert list(summed["skills"]) == ["add", "cut"]
     with RunDir(tmp_path / "run", load_config()) as run_dir:
         run_dir.stage("round-1/assemble").finish({"library.jsonl": rows})
-        assert retired(run_dir, 1) == {}
-        assert retired(run_dir, 2) == {"c": third.retired}
+        assert retired(run_dir.path, 1) == {}
+        assert retired(run_dir.path, 2) == {"c": third.retired}

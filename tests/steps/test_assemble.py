@@ -2,10 +2,11 @@
 
 from collections import Counter
 
-from errata.programs.samples.draw import draws, shares
 from errata.programs.samples.filters import Distinct, Unseen
+from errata.programs.samples.draw import draws, shares
 from errata.programs.samples.harness import run_program
-from errata.programs.steps.assemble import assemble, replay, train_rows
+from errata.programs.steps.assemble import drawn_rows
+from errata.programs.steps.rows import replay, train_rows
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Example, SampleProgram, Verdict
 from errata.tasks import load_task
@@ -31,7 +32,7 @@ RICH, POOR = program("rich", 10**6), program("poor", 2)
 
 def made(sandbox, masses, total, checks=(("distinct", Distinct()),)):
     programs = {"rich": RICH, "poor": POOR}
-    return assemble({name: programs[name] for name in masses}, masses, total, 7, (2, 3), checks, sandbox, Limits())
+    return drawn_rows({name: programs[name] for name in masses}, masses, total, 7, (2, 3), checks, sandbox, Limits())
 
 
 def test_rows_are_shared_in_proportion_to_mass_and_sum_to_the_total():
@@ -90,6 +91,6 @@ def test_replay_is_even_over_skills_and_in_the_targets_own_words():
 def test_programs_of_one_kind_do_not_draw_the_same_rows(sandbox):
     twin = RICH.model_copy(update={"diagnosis_id": "another"})
     programs = {"rich": RICH, "twin": twin}
-    assembly = assemble(programs, dict.fromkeys(programs, 1.0), 40, 7, (2, 3), (("distinct", Distinct()),), sandbox, Limits())
+    assembly = drawn_rows(programs, dict.fromkeys(programs, 1.0), 40, 7, (2, 3), (("distinct", Distinct()),), sandbox, Limits())
     assert Counter(sample.program_id for sample in assembly.samples) == {RICH.id: 20, twin.id: 20}
     assert assembly.rejections == []

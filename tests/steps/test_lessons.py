@@ -7,8 +7,8 @@ import pytest
 from errata.programs.config import load_config
 from errata.programs.run.directory import Stage
 from errata.programs.samples.kinds import example_of
-from errata.programs.steps.assemble import train_rows
 from errata.programs.steps.lessons import ASK, correction, hint, lesson_of, messages, passed
+from errata.programs.steps.rows import train_rows
 from errata.programs.steps.words import Words
 from errata.sandbox import Limits
 from errata.signatures.records import Sample, Tries, Try

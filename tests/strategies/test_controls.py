@@ -9,6 +9,12 @@ from errata.programs import Cycle, GoldOnly, LearnFromContrast, LearnFromError, 
 from errata.programs.config import GenerateSettings
 from errata.programs.instructor.chat import instructed_by
 from errata.programs.report.trace import told
+from errata.programs.run import layout
+from errata.programs.steps import mine
+from errata.programs.steps.assemble import assemble
+from errata.programs.steps.mine import train_items
+from errata.programs.steps.probe import probe
+from errata.programs.steps.teach import teach
 from errata.programs.strategies.named import BUILT_IN, load_strategy
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Attempt, Failure, Sample, SampleProgram, Taught, Verdict
@@ -29,17 +35,19 @@ def mined(tmp_path, strategy, **config):
     """A cycle that has mined a round."""
     loop = Cycle(load_config(overrides={**SMALL, "generate.strategy": strategy, **config}), tmp_path / "run", lambda line: None)
     with loop:
-        rows = [answered(item, number) for number, item in enumerate(loop.train_items(1))]
+        rows = [answered(item, number) for number, item in enumerate(train_items(loop, 1))]
         loop.run_dir.stage("round-1/mine").finish({"attempts.jsonl": rows})
     return loop
 
 
 def assembled(loop, number=1):
-    found = loop.mine(number, loop.config.target)
-    taught = loop.teach(number, found)
-    library = loop.library(number)
-    loop.assemble(number, loop.config.target, found, library, loop.probe(number, loop.config.target, library))
-    return found, taught, loop.run_dir.stage(f"round-{number}/assemble").read("samples.jsonl", Sample)
+    for step in (teach, probe, assemble):
+        step(loop, number)
+    return (
+        mine.mined(loop, number),
+        layout.taught(loop.path, number),
+        loop.run_dir.stage(f"round-{number}/assemble").read("samples.jsonl", Sample),
+    )
 
 
 def test_mimic_is_asked_for_a_program_alone_and_sees_neither_error_nor_response():

@@ -11,9 +11,12 @@ from errata.programs import Cycle, LearnFromContrast, LearnFromError, Strategy, 
 from errata.programs.config import CycleConfig, GenerateSettings
 from errata.programs.instructor.chat import instructed_by
 from errata.programs.instructor.offline import offline_lm
+from errata.programs.run import layout
 from errata.programs.run.summary import refusals
 from errata.programs.samples.checks import prove
 from errata.programs.samples.draw import draw_rows, draws
+from errata.programs.steps.mine import mine, mined
+from errata.programs.steps.teach import teach
 from errata.programs.strategies.diagnose import Diagnose
 from errata.programs.strategies.named import load_strategy
 from errata.programs.strategies.rehearse import Shown, prompts
@@ -214,12 +217,14 @@ def test_what_a_program_of_several_failures_does_not_claim_is_taught_alone(tmp_p
     config = load_config(overrides={"errors": "all", "items.train": 4})
     with Cycle(config, tmp_path / "run", lambda line: None) as loop:
         loop.strategy = FirstOfEach()
-        mined = loop.mine(1, config.target)
-        a, b, c, d = (failure.id for failure in mined.failures)
-        rows = loop.teach(1, mined)
+        mine(loop, 1)
+        a, b, c, d = (failure.id for failure in mined(loop, 1).failures)
+        teach(loop, 1)
+        rows = layout.taught(loop.path, 1)
         assert [row.failure_ids for row in rows] == [(a, b), (c, d), (b,), (d,)]
         assert refusals(rows) == {"ambiguous": 2}
-        assert loop.teach(1, mined) == rows
+        teach(loop, 1)
+        assert layout.taught(loop.path, 1) == rows
 
 
 def test_optimizers_find_every_predictor_and_state_is_plain_json(tmp_path):

@@ -14,11 +14,12 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from errata.cli import app
+from errata.programs import steps
 from errata.programs.run.directory import Stage, to_json, write_atomic
 from errata.programs.studies import compare, compare_page, compared
 from errata.programs.studies.compare import VANILLA, Cell, Comparison
 from errata.signatures.errors import BudgetReached, BusyError, RunError, TrainerError, UsageError
-from errata.signatures.records import Attempt, Example, GateDecision, Rejection, Taught, TrainReport, Verdict
+from errata.signatures.records import Attempt, Example, GateDecision, Rejection, Taught, TrainReport, TrainRow, Verdict
 
 ARMS = {"Error": {"generate.strategy": "LearnFromError"}, "Contrast": {"generate.strategy": "LearnFromContrast"}}
 
@@ -224,8 +225,13 @@ def test_a_training_runs_where_the_comparison_says(tmp_path, monkeypatch, here):
         asked["here"] = in_process
         raise TrainerError("enough")
 
-    monkeypatch.setattr("errata.trainers.sft.train", train)
-    monkeypatch.setattr(compare, "_run", lambda loop, cell, out: loop.train(1, loop.config.target, []))
+    def begin(loop, cell, out):
+        row = TrainRow(prompt=(), completion=(), source="s")
+        loop.stage(1, "assemble").finish({"rows.jsonl": [row]})
+        steps.train.train(loop, 1)
+
+    monkeypatch.setattr(steps.train, "fine_tune", train)
+    monkeypatch.setattr(compare, "_run", begin)
     comparison = Comparison(arms=ARMS, in_process=here)
     with pytest.raises(TrainerError, match="enough"):
         compare.run_cell(comparison, Cell("Error", 0), tmp_path, lambda line: None)

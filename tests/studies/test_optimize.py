@@ -21,6 +21,7 @@ from errata.cli import app
 from errata.programs import Cycle, LearnFromError, load_config
 from errata.programs.instructor.chat import instructed_by
 from errata.programs.samples.draw import draw_rows, draws
+from errata.programs.steps.teach import teach_failures
 from errata.programs.strategies.named import load_strategy
 from errata.programs.strategies.rehearse import recorded_failures
 from errata.programs.studies import scoring
@@ -67,7 +68,7 @@ class Broken(InProcess):
 def quicken(monkeypatch):
     """Dev and test items, which take seconds to draw, are none; programs run here."""
     monkeypatch.setattr(Cycle, "held_out", ())
-    monkeypatch.setattr("errata.programs.cycle.open_sandbox", lambda **_: InProcess())
+    monkeypatch.setattr("errata.programs.steps.session.open_sandbox", lambda **_: InProcess())
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +115,7 @@ def optimized(loop, mined, optimizer, budget=60, sandbox=None, **more):
 
 
 def run_of(loop, mined, optimizer, budget, sandbox=None, lm=None, reflection=None, target=False, **more):
-    loop._sandbox = sandbox
+    loop.sandbox = sandbox
     settings = OptimizeSettings(optimizer=optimizer, budget=str(budget), target=target, **more)
     return Optimization(loop, [mined], settings, lm, reflection).run()
 
@@ -253,9 +254,9 @@ def test_gepa_rewrites_the_code_of_a_flex_module_which_runs_in_the_sandbox_alone
 def test_code_of_an_optimizer_that_fails_is_a_bad_answer_and_no_end_of_the_run(mined, tmp_path, sandbox):
     (tmp_path / "coded.py").write_text(CODED)
     with Cycle(config_of(None, **{"generate.strategy": f"{tmp_path}/coded.py:Coded"}), tmp_path / "run", QUIET) as loop:
-        loop._sandbox = Real(sandbox)
+        loop.sandbox = Real(sandbox)
         loop.strategy.write.write._bind_code("class M(dspy.Module):\n    def forward(self, **inputs):\n        return 1 / 0")
-        (taught, *_) = loop.teach_failures(loop.run_dir.stage("t"), [row.failure for row in recorded_failures(mined, 0)][:1], "teach")
+        (taught, *_) = teach_failures(loop, loop.run_dir.stage("t"), [row.failure for row in recorded_failures(mined, 0)][:1], "teach")
     assert taught.program is None and "ZeroDivisionError" in taught.rejections[0].reason
 
 

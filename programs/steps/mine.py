@@ -1,0 +1,71 @@
+"""Mine: the target answers train items. What it fails is taught from, what it solves is replayed and contrasted with.
+
+Unjudged attempts are neither. Where errors are not the target's own, no target answers: all items count as errors, or recorded answers
+were imported.
+"""
+
+import random
+from typing import NamedTuple
+
+from ...signatures.errors import UsageError
+from ...signatures.records import Attempt, Example, Failure
+from ..run import layout
+from ..stats import counts
+from ..strategies.contrast import with_contrasts
+from .session import Session
+
+
+class Mined(NamedTuple):
+    """What a round works with."""
+
+    failures: list[Failure]
+    """What is taught from: errors, or what else the strategy asks for."""
+    solved: list[Attempt]
+    items: list[Example]
+    """All train items of the round."""
+
+
+def mine(run: Session, number: int) -> None:
+    """Write the attempts at the train items of a round."""
+    stage = run.stage(number, "mine")
+    if stage.done:
+        return
+    if run.config.errors == "recorded" and number == 1:
+        raise UsageError(f"{run.path} holds no recorded answers yet: errata import FILE --task {run.config.task} --run {run.path}")
+    examples = train_items(run, number)
+    if run.config.errors == "all":
+        rows = list(map(Attempt.unanswered, examples))
+        stage.finish({layout.ATTEMPTS: rows}, **counts(rows))
+    else:
+        run.evaluate(stage, run.task, examples, run.base(number), f"round {number}: mine errors")
+
+
+def train_items(run: Session, number: int) -> list[Example]:
+    """Train items of a round, without those whose question is also a dev, test or guard item."""
+    held_out = {example.question for example in run.held_out}
+    examples = run.task.examples("train", run.config.items.train, seed=run.config.seed + number)
+    kept = [example for example in examples if example.question not in held_out]
+    if len(kept) < len(examples):
+        run.say(f"round {number}: {len(examples) - len(kept)} train items are left out: they are dev, test or guard items too")
+    return kept
+
+
+def mined(run: Session, number: int) -> Mined:
+    """What the mining of a round found, once it is done. A strategy that is not taught from errors gets as many items at random."""
+    rows = layout.attempts(run.path, number)
+    if run.config.errors == "recorded" and number == 1:
+        rows = [row for row in rows if row.example.split == "train"]
+    failures = list(layout.failures(rows).values())
+    solved = [row for row in rows if row.verdict.correct]
+    items = list({row.example.id: row.example for row in rows}.values())
+    most = run.config.generate.failures
+    count = len(failures) if most is None else min(most, len(failures))
+    rng = random.Random(f"failures:{run.config.seed}:{number}")
+    if run.strategy.source != "errors":
+        drawn = rng.sample(items, count) if run.strategy.source == "train" else []
+        return Mined([Failure(attempt=Attempt.unanswered(item)) for item in drawn], solved, items)
+    if count < len(failures):
+        failures = rng.sample(failures, count)
+    if run.strategy.contrasts:
+        failures = with_contrasts(failures, solved, run.strategy.contrasts)
+    return Mined(failures, solved, items)

@@ -1,0 +1,262 @@
+"""One open run: its config, tasks, directory, ledger, sandbox, target and progress, which every step of a round uses.
+
+Steps talk to each other through the run directory alone: a step reads what the one before it wrote. So what a session knows of a round,
+such as the weights that it starts from, is read from there too.
+
+What is not here: the steps (a file each beside this one), and their order (errata.programs.cycle).
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from ...sandbox import Limits, Sandbox, open_sandbox
+from ...signatures.errors import BudgetReached, ErrataError, TaskError, UsageError
+from ...signatures.records import Attempt, Example, ProgramRun
+from ...tasks import Task, load_task, parts
+from ...trainers import open_target
+from ...trainers.settings import TargetSettings
+from ...trainers.sft import check, trained
+from ...trainers.tracking import Tracker
+from ..config import CycleConfig
+from ..run import layout
+from ..run.directory import RunDir, Stage, read_json, to_json, write_atomic
+from ..run.evaluate import evaluate
+from ..run.ledger import Budget, Ledger
+from ..run.progress import Plain
+from ..stats import counts
+from ..strategies.named import load_strategy
+from ..strategies.strategy import pinned
+
+T = TypeVar("T")
+
+
+class Session:
+    """`with Session(config, path) as run: ...`. The run directory is locked inside the `with`."""
+
+    run_dir: RunDir
+    ledger: Ledger
+    in_process = False
+    """Whether trainings run in this process: no start of another one a round, but their memory stays."""
+
+    def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | Plain | None = None):
+        """`say` takes progress, or one line of it at a time; None prints to stderr.
+
+        Raises UsageError or TaskError for a task, guard or strategy that cannot be used, before anything is started.
+        """
+        self.config = config = pinned(config)
+        self.path = path
+        self.progress = say if isinstance(say, Plain) else Plain(say or (lambda line: print(line, file=sys.stderr, flush=True)))
+        self.say = self.progress.say
+        self.task = load_task(config.task, config.table, self._judge, items=config.errors != "recorded")
+        twins = tuple(task.twin for task in parts(self.task) if task.twin)
+        self.guards = [load_task(name, config.table, self._judge) for name in (twins if config.guards is None else config.guards)]
+        names = [task.name for task in self.tasks]
+        if len(set(names)) < len(names):
+            raise UsageError(f"task and guards are {', '.join(names)}: two of one name cannot be told apart; leave one out")
+        self.strategy = load_strategy(config.generate)
+        if config.target.api_base and config.train.method == "full":
+            raise UsageError("a served target is trained with LoRA, as its server is given adapters, not weights: set train.method to lora")
+        if config.train.sft or config.train.lora:
+            check(config.train)  # a wrong field is told now, not after the instructor was paid
+        self.tracker = Tracker(config.train.sft.get("report_to"), path / "tracking", str(path), self.say)
+        self.limits = Limits(seconds=config.sandbox.seconds, memory_mb=config.sandbox.memory_mb)
+        self._sandbox: Sandbox | None = None
+        self._opening = threading.Lock()
+        self._target: Any = None
+        self._clock_runs = False
+
+    def __enter__(self) -> Self:
+        """Raises RunError when the run directory is another's, of another config, or not writable."""
+        self.run_dir = RunDir(self.path, self.config, self._data())
+        try:
+            self.ledger = Ledger(self.path, Budget(**self.config.budget.model_dump()))
+        except BaseException:
+            self.run_dir.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close_target()
+        self.tracker.close()
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
+        self.ledger.close()
+        self.run_dir.close()
+
+    # ---- rounds
+
+    def stage(self, number: int, name: str) -> Stage:
+        """The stage `name` of round `number`."""
+        return layout.step(self.path, number, name)
+
+    def decided(self, number: int) -> bool:
+        return self.stage(number, "gate").done
+
+    def base(self, number: int) -> TargetSettings:
+        """The weights that round `number` starts from: those that were accepted last before it, or those that the config names."""
+        for earlier in range(number - 1, 0, -1):
+            decision = layout.decision(self.path, earlier)
+            if decision and decision.accepted:
+                return self.candidate(earlier)
+        return self.config.target
+
+    def candidate(self, number: int) -> TargetSettings:
+        """The weights that round `number` trained."""
+        return trained(self.base(number), layout.training(self.path, number))
+
+    # ---- tasks and what they hold out
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The task, of several joined ones each member, and the guards."""
+        return (*parts(self.task), *self.guards)
+
+    @property
+    def reported(self) -> list[tuple[Task, str]]:
+        """Each task and guard with the split that is reported: test, or dev where test is empty."""
+        tested = self.config.items.test != 0
+        return [(task, "test" if tested and task.examples("test", 1) else "dev") for task in self.tasks]
+
+    @cached_property
+    def held_out(self) -> list[Example]:
+        """Every dev, test and guard item that a training row must not overlap, one of each question; empty where recorded answers came
+        without the task's data."""
+        try:
+            self.task.examples("dev", 0)
+        except ErrataError as error:
+            if self.config.errors != "recorded":
+                raise
+            self.say(f"rows are checked against no dev or test items ({error}); they cannot be trained on")
+            return []
+        questions: dict[str, Example] = {}
+        for task in self.tasks:
+            for split in ("dev", "test"):
+                # those that are measured, and where there are more of them the others too
+                for limit in (getattr(self.config.items, split), None):
+                    questions |= {example.question: example for example in task.examples(split, limit, seed=self.config.seed)}
+        self.run_dir.check(self.config, self._data())  # of recorded answers, a data set on the hub is first read here
+        return list(questions.values())
+
+    def _data(self) -> list[tuple[str, Mapping[str, str]]]:
+        return [(task.name, task.data) for task in self.tasks]
+
+    # ---- the target and the sandbox
+
+    def scores(self, task: Task, split: str, target: TargetSettings) -> list[Attempt]:
+        """The target's attempts at a held-out split, kept by the hash of its weights."""
+        from ...trainers.target import weights_hash
+
+        examples = task.examples(split, getattr(self.config.items, split), seed=self.config.seed)
+        if not examples:
+            raise TaskError(f"task {task.name} has no {split} items; give it a folder that holds {split}.jsonl")
+        stage = layout.evaluation(self.path, weights_hash(target), task.name, split)
+        return self.evaluate(stage, task, examples, target, f"evaluate {stage.path.name}, {self._whose(target)}")
+
+    def evaluate(self, stage: Stage, task: Task, examples: Sequence[Example], target: TargetSettings, title: str) -> list[Attempt]:
+        """The target's attempts at the examples, written into the stage, or read from it where it is done."""
+        if stage.done:
+            return stage.read(layout.ATTEMPTS, Attempt)
+        self.ledger.check_time()
+        rows = evaluate(stage, task, examples, lambda: self.open_target(target), lambda found, total: self.counted(title, found, total))
+        count = counts(rows)
+        extra = "".join(f", {count[name]} {name.replace('_', ' ')}" for name in ("no_answer", "cut", "unjudged") if count[name])
+        self.say(f"{title}: {count['right']} of {count['items']} right{extra}")
+        return rows
+
+    def open_target(self, settings: TargetSettings) -> Any:
+        """The target with these weights, ready to answer; another one that was open is closed."""
+        if self._target is None or self._target.settings != settings:
+            self.close_target()
+            self._target = open_target(settings)
+            if settings.api_base and not settings.model:
+                self.say(
+                    f"{self._target.name} at {settings.api_base} is known by its name alone: when the server is given other weights, "
+                    "choose another --run"
+                )
+            if not settings.api_base:
+                beside = f" + adapter {settings.adapter}" if settings.adapter else ""
+                self.say(f"target {settings.model}{beside}: {self._target.summary}")
+        return self._target
+
+    def close_target(self) -> None:
+        """Free the target's memory."""
+        if self._target is not None:
+            self._target.close()
+            self._target = None
+
+    def _whose(self, target: TargetSettings) -> str:
+        for number in range(1, self.config.rounds + 1):
+            if str(layout.weights(self.path, number)) in (target.model, target.adapter):
+                return f"weights of round {number}"
+        return "weights as given"
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Opened when it is first asked for; another one may be set before, and is closed with the run too."""
+        with self._opening:  # several calls in flight ask for it at once
+            if self._sandbox is None:
+                self._sandbox = open_sandbox(workers=self.config.sandbox.workers, backend=self.config.sandbox.backend)
+            return self._sandbox
+
+    @sandbox.setter
+    def sandbox(self, sandbox: Sandbox | None) -> None:
+        self._sandbox = sandbox
+
+    def _judge(self, source: str, harness: str, payload: Any) -> ProgramRun:
+        """Runs the answers of code tasks."""
+        return self.sandbox.run(source, harness, payload, self.limits)
+
+    # ---- progress and time
+
+    def counted(self, title: str, rows: Generator[T], total: int) -> Generator[T]:
+        """The same rows, while progress is told, until the cap on time is reached."""
+        self.progress.at(title, 0, total)
+        try:
+            for number, row in enumerate(rows, 1):
+                yield row
+                self.progress.at(title, number, total)
+                try:
+                    self.ledger.check_time()
+                except BudgetReached as reached:
+                    rows.throw(reached)  # what is under way is finished, what has not begun is dropped
+        finally:
+            self.progress.end(title)
+
+    @contextmanager
+    def clock(self, name: str) -> Iterator[None]:
+        """Add the seconds of what is inside to those of `name` in seconds.json; inside another clock it does nothing."""
+        if self._clock_runs:
+            yield
+            return
+        self._clock_runs = True
+        wall, cpu = time.monotonic(), cpu_seconds()
+        try:
+            yield
+        finally:
+            self._clock_runs = False
+            add_seconds(self.path, name, time.monotonic() - wall, cpu_seconds() - cpu)
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and of the children that it waited for."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def add_seconds(run: Path, name: str, wall: float, cpu: float) -> None:
+    """Add to what seconds.json of a run says of `name`, unless it is nothing. What a killed step took is not in it."""
+    if round(wall, 2) == 0:
+        return
+    path = run / layout.SECONDS
+    known = read_json(path) if path.exists() else {}
+    old = known.get(name, {"wall": 0.0, "cpu": 0.0})
+    known[name] = {"wall": round(old["wall"] + wall, 2), "cpu": round(old["cpu"] + cpu, 2)}
+    write_atomic(path, to_json(known))
