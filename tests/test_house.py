@@ -21,7 +21,7 @@ ARROWS = {
     "steps": {"instructor", "run", "samples", "strategies"},
     "report": {"run", "samples"},
     "cycle": {"instructor", "run", "samples", "steps", "strategies"},
-    "module": {"cycle", "run"},
+    "module": {"cycle", "run", "steps"},
     "doctor": {"instructor", "run"},
     "studies": {"cycle", "instructor", "report", "run", "samples", "steps", "strategies"},
 }

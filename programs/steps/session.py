@@ -22,14 +22,15 @@ from ...signatures.records import Attempt, Example, ProgramRun
 from ...tasks import Task, load_task, parts
 from ...trainers import open_target
 from ...trainers.settings import TargetSettings
-from ...trainers.sft import check, trained
+from ...trainers.sft import check
 from ...trainers.tracking import Tracker
+from ...trainers.weights import trained, weights_hash
 from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import RunDir, Stage, read_json, to_json, write_atomic
 from ..run.evaluate import evaluate
 from ..run.ledger import Budget, Ledger
-from ..run.progress import Plain
+from ..run.progress import Progress
 from ..stats import counts
 from ..strategies.named import load_strategy
 from ..strategies.strategy import pinned
@@ -45,14 +46,14 @@ class Session:
     in_process = False
     """Whether trainings run in this process: no start of another one a round, but their memory stays."""
 
-    def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | Plain | None = None):
+    def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | Progress | None = None):
         """`say` takes progress, or one line of it at a time; None prints to stderr.
 
         Raises UsageError or TaskError for a task, guard or strategy that cannot be used, before anything is started.
         """
         self.config = config = pinned(config)
         self.path = path
-        self.progress = say if isinstance(say, Plain) else Plain(say or (lambda line: print(line, file=sys.stderr, flush=True)))
+        self.progress = say if isinstance(say, Progress) else Progress(say or (lambda line: print(line, file=sys.stderr, flush=True)))
         self.say = self.progress.say
         self.task = load_task(config.task, config.table, self._judge, items=config.errors != "recorded")
         twins = tuple(task.twin for task in parts(self.task) if task.twin)
@@ -152,8 +153,6 @@ class Session:
 
     def scores(self, task: Task, split: str, target: TargetSettings) -> list[Attempt]:
         """The target's attempts at a held-out split, kept by the hash of its weights."""
-        from ...trainers.target import weights_hash
-
         examples = task.examples(split, getattr(self.config.items, split), seed=self.config.seed)
         if not examples:
             raise TaskError(f"task {task.name} has no {split} items; give it a folder that holds {split}.jsonl")
