@@ -17,8 +17,8 @@ from ...signatures.records import Attempt, Rejection, Sample, SampleProgram
 from ..instructor.chat import calling, instructed_by
 from ..instructor.engine import open_instructor
 from ..run import layout
-from ..samples.filters import row_checks
 from ..samples.draw import draw_rows, draws, shares
+from ..samples.filters import row_checks
 from ..samples.kinds import sample_of
 from ..samples.style import styles
 from .agree import agreed

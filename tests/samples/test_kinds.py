@@ -16,8 +16,8 @@ from errata.programs.instructor.chat import instructed_by
 from errata.programs.report.trace import Lineage, told
 from errata.programs.run.directory import Stage
 from errata.programs.samples.checks import prove
-from errata.programs.samples.filters import Distinct, Unseen
 from errata.programs.samples.draw import draw_rows, draws
+from errata.programs.samples.filters import Distinct, Unseen
 from errata.programs.samples.harness import run_program
 from errata.programs.samples.kinds import asked, example_of
 from errata.programs.steps.agree import agreed

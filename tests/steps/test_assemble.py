@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from errata.programs.samples.filters import Distinct, Unseen
 from errata.programs.samples.draw import draws, shares
+from errata.programs.samples.filters import Distinct, Unseen
 from errata.programs.samples.harness import run_program
 from errata.programs.steps.assemble import drawn_rows
 from errata.programs.steps.rows import replay, train_rows
