@@ -5,7 +5,7 @@ traceback: it is a bug of Errata's.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 
 class ErrataError(Exception):
@@ -54,8 +54,14 @@ class BudgetReached(ErrataError):
     exit_code = 4
 
 
-def did_you_mean(word: str, known: Sequence[str], quote: str = "") -> str:
+def did_you_mean(word: str, known: Iterable[str], quote: str = "") -> str:
     """`; did you mean X?` with the near word, or nothing: the end of a message about a word that is not known."""
+    found = near(word, known)
+    return f"; did you mean {quote}{found}{quote}?" if found else ""
+
+
+def near(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like this one, whatever the case; None when none is like it."""
     low = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), low, n=1, cutoff=0.5)
-    return f"; did you mean {quote}{low[near[0]]}{quote}?" if near else ""
+    found = difflib.get_close_matches(word.lower(), low, n=1, cutoff=0.5)
+    return low[found[0]] if found else None

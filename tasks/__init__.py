@@ -1,12 +1,11 @@
 """Tasks: what is asked and how it is judged. `load_task` turns a name into a task; imports are light (no torch, no
 datasets)."""
 
-import difflib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..signatures.errors import UsageError
+from ..signatures.errors import UsageError, near
 from .base import Runner, Task
 from .doctor import Finding, doctor
 from .union import Union, member, parts
@@ -105,6 +104,6 @@ def _task(name: str, table: "TableSettings | None", runner: Runner | None) -> Ta
             from .table import Table
 
             return Table(name, table, runner)
-    near = difflib.get_close_matches(kind.lower().replace("-", "_"), _NAMES, n=1, cutoff=0.5)
-    hint = f"did you mean {KNOWN[_NAMES.index(near[0])]}? " if near else ""
+    found = near(kind.replace("-", "_"), _NAMES)
+    hint = f"did you mean {KNOWN[_NAMES.index(found)]}? " if found else ""
     raise UsageError(f"no task is called {name!r}: {hint}known tasks are {', '.join(KNOWN)}; several are joined by +")

@@ -193,6 +193,7 @@ def test_the_wheel_installs_in_an_empty_environment_and_runs_from_an_empty_folde
         "errata/trainers/tiny/model.safetensors",
         "errata/sandbox/guest.wasm.xz",
         "errata/programs/samples/guest/code.py",
+        "errata/signatures/contracts/number.md",
         "errata/cli.py",
     ):
         assert needed in names

@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +27,7 @@ from dspy.clients.utils_finetune import TrainDataFormat, TrainingStatus, get_fin
 from filelock import FileLock
 from pydantic import ValidationError
 
-from ..signatures.errors import TargetError, TrainerError, UsageError
+from ..signatures.errors import TargetError, TrainerError, UsageError, did_you_mean
 from ..signatures.records import Message, TrainRow, content_hash
 from .chat import Completion, encode, fingerprint
 from .settings import TargetSettings, TrainSettings
@@ -365,8 +364,7 @@ def train_settings(given: dict[str, Any]) -> tuple[TrainSettings, int, Path | No
     names = [field.name for field in fields(SFTConfig) if field.init]
     for name in rest:
         if name not in names:
-            near = get_close_matches(name, [*TrainSettings.model_fields, "seed", *names], 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, [*TrainSettings.model_fields, "seed", *names])
             raise UsageError(f"train_kwargs: {name} is no field of Errata's TrainSettings or of trl.SFTConfig{hint}")
     try:
         settings = TrainSettings(**own | {"sft": own.get("sft", {}) | rest})

@@ -3,14 +3,13 @@
 What is not here: how strategies are made (errata.programs.strategies.strategy and the modules that are named below).
 """
 
-import difflib
 import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...signatures.errors import UsageError
+from ...signatures.errors import UsageError, near
 from ..config import GenerateSettings
 from .clusters import LearnFromClusters
 from .controls import GoldOnly, Mimic, Uniform
@@ -55,8 +54,8 @@ def _named(settings: GenerateSettings) -> Strategy:
     path, _, name = settings.strategy.rpartition(":")
     if path.endswith(".py"):
         return _from_file(Path(path).expanduser(), name)
-    near = difflib.get_close_matches(settings.strategy.lower(), [known.lower() for known in BUILT_IN], n=1, cutoff=0.5)
-    hint = "".join(f" did you mean {known}?" for known in BUILT_IN if known.lower() in near)
+    found = near(settings.strategy, BUILT_IN)
+    hint = f" did you mean {found}?" if found else ""
     raise UsageError(f"there is no strategy {settings.strategy!r}:{hint} choose {', '.join(BUILT_IN)} or FILE.py:NAME")
 
 

@@ -6,7 +6,7 @@ import dspy
 
 from ...sandbox import MODULES
 from ...signatures.records import Diagnosis, Failure, Rejection, SampleProgram, Taught
-from ...signatures.teach import CONTRACTS, RepairProgram, WriteProgram
+from ...signatures.teach import RepairProgram, WriteProgram, contract
 from ..instructor.chat import UNUSABLE, rejection
 from ..samples.kinds import kind_of
 from .diagnose import failures_text, reference_text, solved_text
@@ -30,7 +30,7 @@ class Write(dspy.Module):
         example = failure.attempt.example
         kind = kind_of(example).name
         shown = {
-            "contract": CONTRACTS[kind].format(modules=", ".join(MODULES)),
+            "contract": contract(kind, MODULES),
             "task": brief,
             "failure_id": failure.id,
             "question": example.question,

@@ -12,7 +12,6 @@ It does not cover composites of several generators, nor the library's curricula.
 """
 
 import ast
-import difflib
 import operator
 import random
 import re
@@ -21,7 +20,7 @@ from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import Any
 
-from ...signatures.errors import UsageError
+from ...signatures.errors import UsageError, near
 from ...signatures.records import Example, Message, Verdict
 from ..base import SPLITS
 from ..rows import share
@@ -70,8 +69,8 @@ class ReasoningGym:
     def _make(self, seed: int) -> Any:
         names = list(self._library.factory.DATASETS)
         if self._dataset_name not in names:
-            near = difflib.get_close_matches(self._dataset_name, names, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(names)[:8])}, ..."
+            found = near(self._dataset_name, names)
+            hint = f"did you mean {found}?" if found else f"it has {', '.join(sorted(names)[:8])}, ..."
             raise UsageError(f"reasoning-gym has no generator {self._dataset_name!r}: {hint}")
         try:
             return self._library.create_dataset(self._dataset_name, seed=seed, size=_SIZE, **self._config)

@@ -17,7 +17,7 @@ from errata.programs.samples.calculations import Unreadable, body, steps_of
 from errata.programs.samples.checks import DRAWS, prove
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Attempt, Failure, SampleProgram
-from errata.signatures.teach import CONTRACT, DiagnoseContrast, DiagnoseError, RepairProgram, WriteProgram
+from errata.signatures.teach import DiagnoseContrast, DiagnoseError, RepairProgram, WriteProgram, contract
 from errata.tasks import load_task
 from errata.tasks.verdicts import number
 
@@ -260,7 +260,7 @@ ADAPTERS = [dspy.ChatAdapter(use_json_adapter_fallback=False), dspy.JSONAdapter(
 def test_every_signature_of_the_instructor_is_answered(adapter: dspy.Adapter) -> None:
     item = {"task": "sums", "question": LEFT[0], "reference": LEFT[1], "response": WRONG[0][0]}
     told = {
-        "contract": CONTRACT.format(modules="math"),
+        "contract": contract("number", ["math"]),
         "failure_id": "e1",
         "skill": "s",
         "misconception": "m",

@@ -19,13 +19,13 @@ from errata.programs.samples.checks import prove
 from errata.programs.samples.draw import draw_rows, draws
 from errata.programs.samples.filters import Distinct, Unseen
 from errata.programs.samples.harness import run_program
-from errata.programs.samples.kinds import asked, example_of
+from errata.programs.samples.kinds import KINDS, asked, example_of
 from errata.programs.steps.agree import agreed
 from errata.programs.steps.rows import train_rows
 from errata.sandbox import Limits
 from errata.signatures.errors import TaskError
 from errata.signatures.records import Attempt, Failure, Rejection, Sample, SampleProgram, TrainRow
-from errata.signatures.teach import CONTRACTS
+from errata.signatures.teach import contract
 from errata.tasks import load_task
 
 SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[2] / "../shared/data"))
@@ -46,7 +46,7 @@ SAID = {
     "choice": "The answer is B.",
     "code": "```python\ndef count_multiples_of_3(numbers):\n    return sum(1 for n in numbers if n % 3 == 0 and n > 0)\n```",
 }
-EXAMPLES = {kind: text.format(modules="").partition("Example, for")[2].partition(":\n\n")[2] for kind, text in CONTRACTS.items()}
+EXAMPLES = {kind: contract(kind, []).partition("Example, for")[2].partition(":\n\n")[2] for kind in KINDS}
 """The complete program that each contract shows."""
 
 
@@ -77,7 +77,7 @@ def failures(tasks):
     return {kind: failed(tasks[kind], ITEMS[kind], SAID[kind]) for kind in ITEMS}
 
 
-@pytest.mark.parametrize("kind", list(CONTRACTS))
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(sandbox, tasks, failures, kind):
     failure = failures[kind]
     shown = program(kind, failure)

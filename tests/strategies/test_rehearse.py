@@ -15,7 +15,7 @@ from errata.programs.strategies.rehearse import Shown, choose, prompts, unanswer
 from errata.sandbox import MODULES, Limits, open_sandbox
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Attempt, Example, Failure, SampleProgram, Verdict
-from errata.signatures.teach import CONTRACT, CONTRACTS
+from errata.signatures.teach import contract
 from errata.tasks import load_task
 
 TASK = load_task("sums")
@@ -54,8 +54,7 @@ def test_every_adapter_shows_the_whole_contract_of_the_kind_once_a_program(adapt
     task = load_task(name, runner=lambda *_: None)
     (shown,) = unanswered(task.examples("train", 1))
     calls = prompts(LearnFromContrast(), shown, task.brief, adapter)
-    contract = CONTRACTS[kind].format(modules=", ".join(MODULES))
-    assert ["".join(row["content"] for row in call.messages).count(contract.strip()) for call in calls] == [0, 1, 1]
+    assert ["".join(row["content"] for row in call.messages).count(contract(kind, MODULES).strip()) for call in calls] == [0, 1, 1]
     assert all(shown.failure.attempt.example.question in call.messages[-1]["content"] for call in calls)
 
 
@@ -70,7 +69,7 @@ def test_an_unknown_adapter_or_error_is_a_usage_error():
 
 
 def test_the_example_of_the_contract_passes_its_own_checks():
-    text = CONTRACT.format(modules="")
+    text = contract("number", [])
     question, told = re.search(r'for the error "(.*?)" answered with (\d+):', text).groups()
     example = Example(task="sums", split="train", question=question, answer="10")
     verdict = Verdict(correct=False, extracted=told, reason="wrong")
