@@ -6,14 +6,18 @@ rows without a count and trains on a cut context where a template renders a prom
 Does NOT cover: rows with images or tools, preference pairs, prompts of a served target (its server renders them).
 """
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from os.path import commonprefix
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from jinja2.exceptions import TemplateError
 
 from ..signatures.errors import TargetError, TrainerError
-from ..signatures.records import Message, TrainRow, content_hash
+from ..signatures.records import Message, TrainRow
 from .weights import first_line
 
 IGNORED = -100
@@ -108,56 +112,60 @@ def end_tokens(tokenizer: Any, config: Any, generation_config: Any) -> list[int]
 # ---------------------------------------------------------------- rows
 
 
-class Prepared(NamedTuple):
-    """Rows ready for the trainer, and what became of those handed in."""
-
-    columns: dict[str, list[list[int]]]
-    """`input_ids` and `labels`, a list of ids for each kept row."""
-    rows_in: int
-    rows_truncated: int
-    """Rows longer than the limit, kept or not."""
-    rows_lost: int
-    """Rows without a token left to learn; they are not kept."""
-
-    @property
-    def rows_kept(self) -> int:
-        return len(self.columns["input_ids"])
-
-
-def fingerprint(rows: Sequence[TrainRow]) -> str:
-    """Content hash of what the rows teach, in their order: 16 hex digits."""
-    return content_hash([[row.prompt, row.completion] for row in rows])
+def read_rows(path: Path) -> Iterator[TrainRow]:
+    """The rows of a file of JSON lines, one at a time. Raises TrainerError for a file or line that cannot be read."""
+    again = f"delete {path.parent} and give the same command again, which makes the rows anew"
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise TrainerError(f"the training rows at {path} cannot be read ({error.strerror}): {again}") from None
+    with file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = TrainRow.model_validate_json(line)
+            except ValueError:
+                raise TrainerError(f"{path} line {number} is not a training row: {again}") from None
+            yield row
 
 
-def prepare(
-    rows: Sequence[TrainRow],
+def fingerprint(rows: Iterable[TrainRow]) -> str:
+    """Content hash of what the rows teach, in their order: 16 hex digits, those of `content_hash` of one list, which is never held."""
+    digest = hashlib.sha256(b"[")
+    for number, row in enumerate(rows):
+        text = json.dumps([row.prompt, row.completion], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        digest.update(b"," * (number > 0) + text.encode("utf-8", "surrogatepass"))
+    digest.update(b"]")
+    return digest.hexdigest()[:16]
+
+
+def encoded(
+    rows: Iterable[TrainRow],
     tokenizer: Any,
     ends: Sequence[int],
-    max_length: int | None,
+    limit: int | None,
+    counts: Counter[str],
     keep_end: bool = False,
     completion_only: bool = True,
-) -> Prepared:
-    """Tokenizes rows, cuts those above `max_length` tokens (at the end, or at the head with `keep_end`) and counts.
+) -> Iterator[dict[str, list[int]]]:
+    """`input_ids` and `labels` of one row after another, cut to `limit` tokens (at the end, or at the head with `keep_end`).
 
-    `ends` are the ids that end an answer of this target. Raises TrainerError when there is none, for it would never stop.
+    Counts `rows`, `truncated` (longer than the limit, kept or not) and `lost` (no token left to learn, not kept). `ends` are the ids that
+    end an answer of this target. Raises TrainerError when there are none, for it would never stop.
     """
     if not ends:
         raise TrainerError("the target has no end token, so it could not learn to stop: name an eos_token in its tokenizer")
-    columns: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
-    truncated = lost = 0
     for row in rows:
+        counts["rows"] += 1
         ids, start = _encode(row, tokenizer, ends)
         labels = [IGNORED] * start + ids[start:] if completion_only else ids
-        if max_length is not None and len(ids) > max_length:
-            truncated += 1
-            part = slice(-max_length, None) if keep_end else slice(max_length)
+        if limit is not None and len(ids) > limit:
+            counts["truncated"] += 1
+            part = slice(-limit, None) if keep_end else slice(limit)
             ids, labels = ids[part], labels[part]
         if all(label == IGNORED for label in labels):
-            lost += 1
+            counts["lost"] += 1
             continue
-        columns["input_ids"].append(ids)
-        columns["labels"].append(labels)
-    return Prepared(columns, len(rows), truncated, lost)
+        yield {"input_ids": ids, "labels": labels}
 
 
 def _encode(row: TrainRow, tokenizer: Any, ends: Sequence[int]) -> tuple[list[int], int]:

@@ -31,7 +31,7 @@ from ..signatures.errors import TargetError, TrainerError, UsageError, did_you_m
 from ..signatures.records import Message, TrainRow, content_hash
 from .chat import Completion, encode, fingerprint
 from .settings import TargetSettings, TrainSettings
-from .sft import check, train
+from .sft import check, job_key, train
 from .target import Target
 from .weights import trained, weights_hash
 
@@ -345,7 +345,7 @@ class TargetProvider(dspy.Provider):
             settings, seed, out = train_settings(train_kwargs or {})
             rows = train_rows(train_data, train_data_format)
             if out is None:
-                key = content_hash([weights_hash(target), fingerprint(rows), settings.model_dump(mode="json"), seed])
+                key = job_key(weights_hash(target), fingerprint(rows), settings, seed)
                 out = Path(get_finetune_directory()) / f"{model.rpartition('@')[0].removeprefix('local/')}-{key}"
             out.parent.mkdir(parents=True, exist_ok=True)
             stop, tell = (job.stop, job.progress.update) if isinstance(job, TargetJob) else (None, None)

@@ -1,8 +1,10 @@
 """Settings of the target and of its training. Light: a command line may import this without loading torch.
 
-Says nothing of what a setting does inside the libraries; `target` and `sft` refuse values that cannot work.
+Does NOT cover: what a setting does inside the libraries; `target` and `sft` refuse values that cannot work.
 """
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -90,6 +92,39 @@ class TrainSettings(BaseModel):
     def noise_of(self, method: str) -> float:
         """Alpha of the noise in a `full` or `lora` training."""
         return (15.0 if method == "full" else 0.0) if self.noise is None else self.noise
+
+
+OnProgress = Callable[[dict[str, Any]], None]
+"""Is given `step`, `steps`, `loss` and `epoch` of a training under way."""
+
+
+class Job(BaseModel):
+    """One training, as its child process is given it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    key: str
+    """Hash of all that decides the weights: base, rows, settings, seed."""
+    base: str
+    """Hash of the weights it starts from."""
+    data: str
+    """Fingerprint of the rows."""
+    rows: Path
+    """File of the rows, one JSON document a line."""
+    target: TargetSettings
+    settings: TrainSettings
+    seed: int
+    out: Path
+    """Absolute path of the training's folder."""
+
+    @property
+    def weights(self) -> Path:
+        return self.out / "weights"
+
+    @property
+    def scratch(self) -> Path:
+        """Rows in the form that the training reads, while it is under way."""
+        return self.out / "rows"
 
 
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)

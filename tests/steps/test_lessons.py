@@ -13,7 +13,7 @@ from errata.programs.steps.words import Words
 from errata.sandbox import Limits
 from errata.signatures.records import Sample, Tries, Try
 from errata.tasks import load_task
-from errata.trainers.chat import IGNORED, prepare, render
+from errata.trainers.chat import IGNORED, encoded, render
 from errata.trainers.settings import TargetSettings
 from errata.trainers.target import load_tokenizer
 
@@ -162,13 +162,13 @@ def test_what_is_learned_is_the_answer_alone_and_the_prompt_is_in_the_targets_ch
     tokenizer = load_tokenizer(TargetSettings())
     (row,) = train_rows(TASK, [sample], [], 0)
     end = tokenizer.convert_tokens_to_ids("<|end|>")
-    prepared = prepare([row], tokenizer, [end], 512)
-    ids, labels = prepared.columns["input_ids"][0], prepared.columns["labels"][0]
+    counts = Counter()
+    ((ids, labels),) = (kept.values() for kept in encoded([row], tokenizer, [end], 512, counts))
     assert tokenizer.decode([label for label in labels if label != IGNORED]) == f"{answer}<|end|>"
     asked = tokenizer.decode([token for token, label in zip(ids, labels, strict=True) if label == IGNORED])
     assert asked == render(tokenizer, messages(TASK, example_of(TASK, sample), sample))
     assert all(text in asked for text in prompt_holds)
-    assert prepared.rows_truncated == 0
+    assert counts == {"rows": 1}
 
 
 def test_a_correction_comes_from_the_targets_own_wrong_answer(tmp_path):

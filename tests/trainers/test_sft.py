@@ -6,6 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import models
@@ -13,10 +16,10 @@ import pytest
 from safetensors.torch import load_file
 
 from errata.signatures.errors import TrainerError, UsageError
-from errata.signatures.records import TrainRow
-from errata.trainers.chat import IGNORED, encode, fingerprint, prepare
+from errata.signatures.records import TrainRow, content_hash
+from errata.trainers.chat import IGNORED, encode, encoded, fingerprint, read_rows
 from errata.trainers.settings import TargetSettings, TrainSettings
-from errata.trainers.sft import _failed, check, train
+from errata.trainers.sft import check, failure, train
 from errata.trainers.target import Target, load_tokenizer
 from errata.trainers.weights import weights_hash
 
@@ -36,6 +39,13 @@ def target(folders: dict[str, Path]) -> TargetSettings:
     return TargetSettings(model=str(folders["llama"]))
 
 
+def prepare(rows, tokenizer, ends, limit, **more):
+    """The rows as tokens, and how many there were, were cut, and were lost."""
+    counts: Counter[str] = Counter()
+    kept = list(encoded(rows, tokenizer, ends, limit, counts, **more))
+    return kept, (counts["rows"], counts["truncated"], counts["lost"])
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "train.log"}
 
@@ -47,9 +57,10 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_the_labels_are_exactly_the_completion_and_its_end_token(folders, kind):
     loaded = Target.load(TargetSettings(model=str(folders[kind])))
     tokenizer = loaded.tokenizer
-    prepared = prepare(ROWS, tokenizer, [tokenizer.eos_token_id], None)
-    assert (prepared.rows_in, prepared.rows_kept, prepared.rows_truncated, prepared.rows_lost) == (48, 48, 0, 0)
-    for row, ids, labels in zip(ROWS, *prepared.columns.values(), strict=True):
+    kept, counts = prepare(ROWS, tokenizer, [tokenizer.eos_token_id], None)
+    assert (len(kept), counts) == (48, (48, 0, 0))
+    for row, one in zip(ROWS, kept, strict=True):
+        ids, labels = one["input_ids"], one["labels"]
         learned = [label for label in labels if label != IGNORED]
         assert tokenizer.decode(learned) == row.completion[0]["content"] + tokenizer.eos_token
         assert learned[-1] == tokenizer.eos_token_id
@@ -65,7 +76,7 @@ def test_the_rows_are_those_that_trl_would_make(folders, kind, tmp_path):
     from trl import SFTConfig, SFTTrainer
 
     tokenizer = load_tokenizer(TargetSettings(model=str(folders[kind])))
-    ours = prepare(ROWS[:8], tokenizer, [tokenizer.eos_token_id], None).columns
+    ours = prepare(ROWS[:8], tokenizer, [tokenizer.eos_token_id], None)[0]
     theirs = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(folders[kind]),
         args=SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to="none"),
@@ -73,9 +84,9 @@ def test_the_rows_are_those_that_trl_would_make(folders, kind, tmp_path):
         processing_class=tokenizer,
     ).train_dataset
     for i in range(8):
-        length = len(ours["input_ids"][i])
-        assert theirs[i]["input_ids"][:length] == ours["input_ids"][i]
-        assert theirs[i]["labels"][:length] == ours["labels"][i]
+        length = len(ours[i]["input_ids"])
+        assert theirs[i]["input_ids"][:length] == ours[i]["input_ids"]
+        assert theirs[i]["labels"][:length] == ours[i]["labels"]
         assert tokenizer.decode(theirs[i]["input_ids"][length:]).strip() == ""
 
 
@@ -84,7 +95,7 @@ def test_a_template_that_writes_no_end_token_still_teaches_to_stop(folders):
     tokenizer.chat_template = (
         "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
     )
-    labels = prepare(ROWS[:1], tokenizer, [tokenizer.eos_token_id], None).columns["labels"][0]
+    labels = prepare(ROWS[:1], tokenizer, [tokenizer.eos_token_id], None)[0][0]["labels"]
     assert tokenizer.decode([n for n in labels if n != IGNORED]).endswith("\n#### 0\n<|eot_id|>")
 
 
@@ -94,29 +105,77 @@ def test_a_template_that_opens_an_answer_otherwise_is_learned_as_it_is_asked(fol
         "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}{{ eos_token }}{% endfor %}"
         "{% if add_generation_prompt %}assistant: <think></think>{% endif %}"
     )
-    ((ids,), (labels,)) = prepare(ROWS[1:2], tokenizer, [tokenizer.eos_token_id], None).columns.values()
-    assert "assistant: <think></think>1 + 1 = 2\n#### 2<|eot_id|>" in tokenizer.decode(ids)
-    assert tokenizer.decode([n for n in labels if n != IGNORED]) == "1 + 1 = 2\n#### 2<|eot_id|>"
+    ((row,), _) = prepare(ROWS[1:2], tokenizer, [tokenizer.eos_token_id], None)
+    assert "assistant: <think></think>1 + 1 = 2\n#### 2<|eot_id|>" in tokenizer.decode(row["input_ids"])
+    assert tokenizer.decode([n for n in row["labels"] if n != IGNORED]) == "1 + 1 = 2\n#### 2<|eot_id|>"
 
 
 def test_rows_cut_and_lost_are_counted(folders):
     tokenizer = load_tokenizer(TargetSettings(model=str(folders["plain"])))
-    whole = prepare(ROWS[:3], tokenizer, [1], None).columns
-    lengths = [len(ids) for ids in whole["input_ids"]]
-    starts = [sum(label == IGNORED for label in labels) for labels in whole["labels"]]
-    prepared = prepare(ROWS[:3], tokenizer, [1], max(lengths) - 1)
-    assert prepared.rows_truncated == sum(n == max(lengths) for n in lengths)
-    assert prepared.rows_kept == 3
-    prepared = prepare(ROWS[:3], tokenizer, [1], min(starts))
-    assert (prepared.rows_truncated, prepared.rows_lost, prepared.rows_kept) == (3, 3, 0)
-    prepared = prepare(ROWS[:3], tokenizer, [1], min(starts), keep_end=True)
-    assert (prepared.rows_truncated, prepared.rows_lost, prepared.rows_kept) == (3, 0, 3)
+    whole, _ = prepare(ROWS[:3], tokenizer, [1], None)
+    lengths = [len(row["input_ids"]) for row in whole]
+    starts = [sum(label == IGNORED for label in row["labels"]) for row in whole]
+    kept, counts = prepare(ROWS[:3], tokenizer, [1], max(lengths) - 1)
+    assert (len(kept), counts) == (3, (3, sum(n == max(lengths) for n in lengths), 0))
+    assert prepare(ROWS[:3], tokenizer, [1], min(starts)) == ([], (3, 3, 3))
+    kept, counts = prepare(ROWS[:3], tokenizer, [1], min(starts), keep_end=True)
+    assert (len(kept), counts) == (3, (3, 3, 0))
 
 
 def test_the_fingerprint_is_of_what_the_rows_teach_in_their_order():
     assert fingerprint(ROWS) == fingerprint([row.model_copy(update={"source": "other"}) for row in ROWS])
     assert fingerprint(ROWS) != fingerprint(ROWS[::-1])
     assert fingerprint(ROWS) != fingerprint(ROWS[1:])
+    odd = TrainRow(prompt=({"role": "user", "content": 'é "\u2028" \n'},), completion=({"role": "assistant", "content": "\\"},), source="s")
+    for rows in ([], [odd], [*ROWS, odd]):
+        assert fingerprint(rows) == content_hash([[row.prompt, row.completion] for row in rows])
+
+
+# ---------------------------------------------------------------- rows in a file
+
+
+def written(rows: Sequence[TrainRow], path: Path) -> Path:
+    path.write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_rows_in_a_file_train_to_the_same_bytes_as_rows_in_a_list(target, tmp_path):
+    listed = train(ROWS, target, QUICK, tmp_path / "list", in_process=True)
+    file = written(ROWS, tmp_path / "rows.jsonl")
+    assert train(file, target, QUICK, tmp_path / "file", in_process=True) == listed
+    assert train(file, target, QUICK, tmp_path / "child") == listed
+    assert files(tmp_path / "list") == files(tmp_path / "file") == files(tmp_path / "child")
+    assert train(ROWS, target, QUICK, tmp_path / "file") == listed  # the same training, which is finished
+
+
+def test_rows_in_a_file_are_not_held_in_memory(tmp_path):
+    long = ROWS[0].model_copy(update={"prompt": ({"role": "user", "content": "7 " * 50_000},)})
+    file = written([long] * 200, tmp_path / "rows.jsonl")  # 20 MB
+    tracemalloc.start()
+    try:
+        fingerprint(read_rows(file))
+        assert tracemalloc.get_traced_memory()[1] < 4e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_of_rows_that_cannot_be_read_is_one_line(target, tmp_path):
+    file = written(ROWS[:2], tmp_path / "rows.jsonl")
+    file.write_bytes(file.read_bytes()[:-20] + b"\n")
+    for path, reason in ((file, "line 2 is not a training row: delete"), (tmp_path / "none.jsonl", "cannot be read")):
+        with pytest.raises(TrainerError, match=reason) as error:
+            train(path, target, QUICK, tmp_path / "out")
+        assert "\n" not in str(error.value)
+    file.write_bytes(b"")
+    with pytest.raises(TrainerError, match="no rows to train on"):
+        train(file, target, QUICK, tmp_path / "out")
+
+
+def test_rows_that_change_between_the_start_and_the_training_are_refused(target, tmp_path, monkeypatch):
+    file = written(ROWS, tmp_path / "rows.jsonl")
+    monkeypatch.setattr("errata.trainers.sft.check", lambda settings: written(ROWS[1:], file))
+    with pytest.raises(TrainerError, match="was changed while the training started"):
+        train(file, target, QUICK, tmp_path / "out", in_process=True)
 
 
 # ---------------------------------------------------------------- training
@@ -206,7 +265,7 @@ def test_fields_of_sft_config_and_lora_config_reach_the_trainer(target, tmp_path
         ({"lora": {"rr": 1}}, "lora.rr is not a field of LoraConfig"),
     ],
 )
-def test_a_field_that_is_none_is_a_usage_error(settings, reason):
+def test_an_unknown_field_or_one_that_errata_sets_is_a_usage_error(settings, reason):
     with pytest.raises(UsageError) as error:
         check(TrainSettings(**settings))
     assert str(error.value).startswith(reason)
@@ -380,7 +439,7 @@ def test_a_kill_between_the_last_step_and_the_manifest_costs_no_step(target, tmp
         raise _Stop
 
     with monkeypatch.context() as patch, pytest.raises(_Stop):
-        patch.setattr("errata.trainers.sft._save", stop)
+        patch.setattr("errata.trainers.fit.save", stop)
         train(ROWS, target, settings, tmp_path / "stopped", in_process=True)
     steps: list[int] = []
     assert train(ROWS, target, settings, tmp_path / "stopped", in_process=True, on_progress=lambda m: steps.append(m["step"])) == whole
@@ -406,5 +465,5 @@ def _wait(done, seconds: float = 120) -> None:
 
 def test_a_full_disk_is_told_as_such_in_the_words_of_any_library(tmp_path):
     for error in ("OSError: [Errno 28] No space left on device", "SafetensorError: I/O error: No space left on device (os error 28)"):
-        assert _failed(error, tmp_path / "train.log").startswith(f"the disk that holds {tmp_path} is full; free some space")
-    assert _failed("ValueError: x", tmp_path / "train.log").startswith("training failed: ValueError: x (log:")
+        assert failure(error, tmp_path / "train.log").startswith(f"the disk that holds {tmp_path} is full; free some space")
+    assert failure("ValueError: x", tmp_path / "train.log").startswith("training failed: ValueError: x (log:")

@@ -1,0 +1,265 @@
+"""Fine-tunes a target in this process with TRL's SFTTrainer: rows as tokens on the disk, the last whole checkpoint, the weights saved.
+
+What another kind of training shares is a function of its own here: what learns and in which format (`learner`), the arguments of a
+trainer (`arguments`), running it from its last checkpoint (`run`), blending and saving (`blend`, `save`).
+Does NOT cover: the child process and the manifest (sft.py), several GPUs, preference training.
+"""
+
+import json
+import math
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import torch
+from peft import LoraConfig
+from transformers import AutoConfig, GenerationConfig, PrinterCallback, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from ..signatures.errors import TrainerError
+from ..signatures.records import TrainReport
+from .chat import encoded, end_tokens, fingerprint, read_rows
+from .memory import SMALL, choose_device, has_bfloat16, memory_ran_out, one_thread_for_small
+from .settings import Job, OnProgress
+from .target import load_model, load_tokenizer
+from .weights import BASE_FILE, companions, folder_of, weights_hash
+
+LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+_LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
+_COMPLETE = "complete.json"
+_TOKENS = pa.schema({"input_ids": pa.list_(pa.int64()), "labels": pa.list_(pa.int64())})
+_AT_ONCE = 1000
+"""Rows that are held in memory while they are written as tokens."""
+
+
+def fit(job: Job, tell: OnProgress) -> TrainReport:
+    """Trains as the job says and leaves `weights` in its folder. Raises TrainerError, TargetError."""
+    settings, target = job.settings, job.target
+    datasets.disable_progress_bars()
+    device = choose_device("cuda" if settings.device.startswith("cuda:") else settings.device)
+    folder, tokenizer = folder_of(target.model), load_tokenizer(target)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=target.trust_remote_code)
+    generation = GenerationConfig.from_pretrained(folder) if (folder / "generation_config.json").is_file() else None
+    ends = end_tokens(tokenizer, config, generation)
+    if tokenizer.pad_token is None and ends:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(ends[0])  # labels are set already, so it masks nothing
+
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    asked = settings.sft.get("max_length", settings.max_length)
+    limit = min((n for n in (asked, context) if n is not None), default=None)
+    data, counts = _tokens(job, tokenizer, ends, limit)
+    bad = max(counts["truncated"], counts["lost"])
+    if bad > settings.max_lost_share * counts["rows"] or not len(data):
+        act = "raise max_length" if limit == asked else f"that is the target's whole context of {context} tokens: shorten the rows"
+        raise TrainerError(
+            f"{bad} of {counts['rows']} rows are longer than {limit} tokens and would be cut "
+            f"({counts['lost']} with nothing left to learn), more than the share {settings.max_lost_share:g}: {act}"
+        )
+
+    model, method = learner(job, device)
+    checkpoints = job.out / "checkpoints"
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(**arguments(job, method, device, _parameters(model), limit)),
+        train_dataset=data,
+        processing_class=tokenizer,
+        callbacks=[_Follow(tell, checkpoints, job.key)],
+        peft_config=_lora(job) if method == "lora" and not target.adapter else None,
+    )
+    trainer.remove_callback(PrinterCallback)
+    share = settings.blend_of(method)
+    # before the checkpoint is read: a continued training blends with the same weights
+    old = {} if share == 1 else {name: p.detach().cpu().clone() for name, p in _blended(trainer.model, method)}
+    run(trainer, last_checkpoint(checkpoints, job.key), f"on {device}", limit)
+    blend(trainer.model, method, old, share)
+    save(trainer.model, method, job, getattr(config, "dtype", None))
+
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    trained = {"adapter": str(job.weights)} if method == "lora" else {"model": str(job.weights)}
+    return TrainReport(
+        base=job.base,
+        weights=weights_hash(target.model_copy(update=trained)),
+        data=job.data,
+        rows_in=counts["rows"],
+        rows_kept=len(data),
+        rows_truncated=counts["truncated"],
+        steps=trainer.state.global_step,
+        loss_first=losses[0],
+        loss_last=losses[-1],
+        versions={name: version(name) for name in _LIBRARIES},
+    )
+
+
+def _tokens(job: Job, tokenizer: Any, ends: Sequence[int], limit: int | None) -> tuple[datasets.Dataset, Counter[str]]:
+    """The job's rows as token ids, and the counts of `encoded`. Read and written a part at a time and then mapped from the disk, so that
+    memory does not grow with the rows."""
+    if fingerprint(read_rows(job.rows)) != job.data:
+        raise TrainerError(f"{job.rows} was changed while the training started: give the same command again")
+    counts: Counter[str] = Counter()
+    sft = job.settings.sft
+    keep_end, completion_only = sft.get("truncation_mode") == "keep_end", sft.get("completion_only_loss") is not False
+    rows = encoded(read_rows(job.rows), tokenizer, ends, limit, counts, keep_end=keep_end, completion_only=completion_only)
+    file = job.scratch / "tokens.arrow"
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, _TOKENS) as writer:
+        while part := list(islice(rows, _AT_ONCE)):
+            writer.write_batch(pa.RecordBatch.from_pylist(part, _TOKENS))
+    return datasets.Dataset.from_file(str(file)), counts
+
+
+# ---------------------------------------------------------------- what learns, and how
+
+
+def learner(job: Job, device: torch.device) -> tuple[Any, str]:
+    """The target's model, still on the CPU, and how it is trained: `full` or `lora`. Raises TrainerError, TargetError."""
+    settings, target = job.settings, job.target
+    model = load_model(target, torch.device("cpu"), "auto", trainable=True, **settings.sft.get("model_init_kwargs") or {})
+    method = settings.method
+    if method == "auto":
+        method = "full" if _parameters(model) < SMALL and not target.adapter else "lora"
+    if method == "full" and target.adapter:
+        raise TrainerError("method full cannot train on an adapter: use lora, or merge the adapter into the model first")
+    half = has_bfloat16(device)
+    for parameter in model.parameters():  # what learns is float32: a narrower format would round small updates away
+        learns = parameter.requires_grad if target.adapter else method == "full"
+        parameter.data = parameter.data.to(torch.bfloat16 if half and not learns else torch.float32)
+    one_thread_for_small(_parameters(model), device)
+    return model, method
+
+
+def arguments(job: Job, method: str, device: torch.device, parameters: int, limit: int | None) -> dict[str, Any]:
+    """The fields of a trainer's config: Errata's own, and over them those that `train.sft` names."""
+    settings = job.settings
+    given = {
+        "output_dir": str(job.out / "checkpoints"),
+        "num_train_epochs": settings.epochs,
+        "max_steps": settings.steps or -1,
+        "learning_rate": settings.rate_of(method),
+        "neftune_noise_alpha": settings.noise_of(method) or None,
+        "per_device_train_batch_size": settings.batch_size,
+        "max_length": limit,
+        "seed": job.seed,
+        "warmup_steps": 0.05,
+        "save_strategy": "steps",
+        "save_steps": settings.save_steps,
+        "save_total_limit": 2,
+        # A window of the logged loss that spans a checkpoint would lose its first part in a continued training.
+        "logging_steps": math.gcd(settings.save_steps, 10),
+        "logging_first_step": True,
+        "use_cpu": device.type == "cpu",
+        "bf16": has_bfloat16(device),
+        "activation_checkpointing": device.type == "cuda" and parameters > 1e9,  # torch 2.13 has none on MPS
+        "dataloader_pin_memory": device.type == "cuda",
+        "report_to": "none",
+        "run_name": str(job.out.parent),
+        "disable_tqdm": True,
+    } | {name: value for name, value in settings.sft.items() if name not in ("max_length", "model_init_kwargs")}
+    if not given.get("packing"):
+        given["max_length"] = None  # rows are cut and counted already
+    return given
+
+
+def _lora(job: Job) -> LoraConfig:
+    return LoraConfig(**LORA | {"base_model_name_or_path": job.target.model} | job.settings.lora)
+
+
+def _parameters(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+# ---------------------------------------------------------------- running, and continuing
+
+
+class _Follow(TrainerCallback):
+    """Tells the parent, and seals each checkpoint once it is whole."""
+
+    def __init__(self, tell: OnProgress, checkpoints: Path, key: str):
+        self.tell = tell
+        self.checkpoints = checkpoints
+        self.key = key
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        control.should_log = control.should_log or state.global_step >= state.max_steps
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if logs and "loss" in logs:
+            self.tell({"step": state.global_step, "steps": state.max_steps, "loss": logs["loss"], "epoch": state.epoch})
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        checkpoint = self.checkpoints / f"checkpoint-{state.global_step}"
+        sizes = {path.name: path.stat().st_size for path in checkpoint.iterdir() if path.is_file()}
+        (checkpoint / _COMPLETE).write_text(json.dumps({"key": self.key, "sizes": sizes}), encoding="utf-8")
+
+
+def last_checkpoint(folder: Path, key: str) -> Path | None:
+    """The newest whole checkpoint of this job. Others are removed: half-written, damaged, or of another job."""
+    whole: list[tuple[int, Path]] = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            seal = json.loads((path / _COMPLETE).read_text(encoding="utf-8"))
+            good = seal["key"] == key and all((path / name).stat().st_size == size for name, size in seal["sizes"].items())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            good = False
+        if good:
+            whole.append((int(path.name.rpartition("-")[2]), path))
+        else:
+            shutil.rmtree(path)
+    return max(whole)[1] if whole else None
+
+
+def run(trainer: Any, last: Path | None, where: str, limit: int | None) -> None:
+    """Trains to the end, from the checkpoint `last` on. Raises TrainerError when memory runs out."""
+    try:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    except (RuntimeError, MemoryError) as error:  # torch's own is a RuntimeError
+        if not memory_ran_out(error):
+            raise
+        raise TrainerError(
+            f"memory ran out {where} with batches of {trainer.args.per_device_train_batch_size} rows of up to {limit} tokens: give the "
+            "same command with a smaller --set train.batch_size (and train.sft.gradient_accumulation_steps for it) or train.max_length"
+        ) from None
+
+
+# ---------------------------------------------------------------- the weights
+
+
+def _blended(model: Any, method: str) -> Iterator[tuple[str, Any]]:
+    """The parameters that `blend` moves back: all that learn, or the B matrices of an adapter, whose product with A they scale."""
+    return ((name, p) for name, p in model.named_parameters() if p.requires_grad and (method == "full" or "lora_B" in name))
+
+
+def blend(model: Any, method: str, old: dict[str, torch.Tensor], share: float) -> None:
+    """Moves each parameter of `old` to `share` of the way from its old value to its trained one."""
+    with torch.no_grad():
+        for name, p in _blended(model, method):
+            if name in old:
+                p.copy_(torch.lerp(old[name].to(p.device), p, share))
+
+
+def save(model: Any, method: str, job: Job, dtype: Any) -> None:
+    """Writes the job's `weights` in one move, with nothing in it that differs between equal trainings."""
+    temporary = job.out / "weights.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    if method == "lora":
+        model.save_pretrained(str(temporary))
+        (temporary / "README.md").unlink(missing_ok=True)
+        # peft keeps module names in sets, whose order changes from process to process.
+        path = temporary / "adapter_config.json"
+        config = {k: sorted(v) if isinstance(v, list) else v for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        base = weights_hash(job.target.model_copy(update={"adapter": None}))
+        (temporary / BASE_FILE).write_text(json.dumps({"base": base}) + "\n", encoding="utf-8")
+    else:
+        if dtype is not None:
+            model.to(dtype)
+        model.save_pretrained(str(temporary))
+        # All but the weights stays the base's own: the trainer changes pad tokens and defaults on the way.
+        for path in companions(folder_of(job.target.model)):
+            shutil.copyfile(path, temporary / path.name)
+    shutil.rmtree(job.weights, ignore_errors=True)
+    temporary.replace(job.weights)
