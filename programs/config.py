@@ -163,14 +163,25 @@ class GateSettings(Settings):
 class SandboxSettings(Settings):
     """Limits of one run of a generated program."""
 
-    backend: Literal["auto", "wasi", "linux"] = "auto"
-    """`wasi` (any platform), `linux` (Landlock and seccomp), or the first that works."""
     workers: int | None = Field(default=None, ge=1)
     """Worker processes; None: one a core."""
     seconds: float = Field(default=10.0, ge=0.05, le=3600)
     """Wall-clock limit, seconds."""
     memory_mb: int = Field(default=256, ge=32, le=4096)
     """Memory limit, MiB."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_backend(cls, data: Any) -> Any:
+        """Version 0.1.0 had a field `backend`; its `auto` and `wasi` are what there is now."""
+        if not isinstance(data, dict) or "backend" not in data:
+            return data
+        if data["backend"] not in ("auto", "wasi"):
+            raise UsageError(
+                f"sandbox.backend is {data['backend']!r}, which is gone: programs run in the WASI sandbox alone; take the field out of the "
+                "config, or choose another --run for a run that was made with it"
+            )
+        return {name: value for name, value in data.items() if name != "backend"}
 
 
 class CycleConfig(Settings):

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from ..sandbox import Sandbox, open_sandbox
+from ..sandbox import MEND, Sandbox, open_sandbox
 from ..signatures.errors import ErrataError, UsageError
 from ..tasks import Task, doctor, load_task
 from .config import CycleConfig, InstructorSettings
@@ -34,10 +34,10 @@ def examine(config: CycleConfig, limit: int | None = None) -> list[dict[str, Any
 
 def _findings(config: CycleConfig, limit: int | None) -> Iterator[dict[str, Any]]:
     try:
-        sandbox = open_sandbox(workers=1, backend=config.sandbox.backend)
+        sandbox = open_sandbox(workers=1)
     except ErrataError as error:
         yield _gold(config, None, limit)
-        yield _finding("sandbox", False, str(error), "errata doctor --set sandbox.backend=auto")
+        yield _finding("sandbox", False, str(error), MEND)
     else:
         with sandbox:
             yield _gold(config, sandbox, limit)
@@ -77,9 +77,8 @@ def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> di
 def _sandbox(sandbox: Sandbox) -> dict[str, Any]:
     run = sandbox.run(PROBE, HARNESS)
     if run.outcome == "ok" and run.rows == (42,):
-        return _finding("sandbox", True, f"runs programs ({sandbox.backend})")
-    other = "linux" if sandbox.backend == "wasi" else "wasi"
-    return _finding("sandbox", False, f"a trivial program ended with {run.outcome}: {run.error}", f"--set sandbox.backend={other}")
+        return _finding("sandbox", True, "runs programs")
+    return _finding("sandbox", False, f"a trivial program ended with {run.outcome}: {run.error}", MEND)
 
 
 def _machine(config: CycleConfig) -> Iterator[dict[str, Any]]:

@@ -1,10 +1,9 @@
 """What runs inside the walls: loads one untrusted program, calls the host's harness on it, and hands back JSON text.
 
-The same file is baked into the WASI component (scripts/make_sandbox.py) and imported by the Linux child, so that both
-backends answer alike. It is plain stdlib, imports nothing of Errata, and is itself untrusted once the program runs: a
-program can reach and change everything here. The caps in this file only make an honest program's failure readable; what
-keeps a hostile one in is outside (the component's empty imports and the store's limits, or the kernel's), and the host
-believes nothing of what comes back.
+This file is baked into the WASI component by scripts/make_sandbox.py: a change here needs the component made again. It is
+plain stdlib, imports nothing of Errata, and is itself untrusted once the program runs: a program can reach and change
+everything here. The caps in this file only make an honest program's failure readable; what keeps a hostile one in is
+outside (the component's empty imports and the store's limits), and the host believes nothing of what comes back.
 
 Request (JSON): {"source", "harness", "payload", "rows", "output_bytes", "print_bytes"}. Answer (JSON, ASCII):
 {"outcome", "rows", "error", "tail"} with outcome `ok`, `error`, `memory` or `output`.
@@ -97,10 +96,10 @@ class _Prints(io.RawIOBase):
 
 
 class _Missing:
-    """The last finder on sys.meta_path: says what can be imported instead."""
+    """The last finder on sys.meta_path: says it in Python's own words, and what can be imported instead."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        raise ModuleNotFoundError(f"no module {name!r} in the sandbox; a program may import: {', '.join(MODULES)}", name=name)
+        raise ModuleNotFoundError(f"No module named {name!r}; the sandbox has these: {', '.join(MODULES)}", name=name)
 
 
 def describe(error: BaseException) -> str:

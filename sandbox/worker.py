@@ -1,14 +1,14 @@
 """A worker process: CPython as a WASI component under wasmtime, a fresh instance for every program.
 
-Started by pool.py as `worker.main(["serve", COMPILED])` or `["compile", PACKED, COMPILED]`. Serving, it reads frames (4
+Started by process.py as `worker.main(["serve", COMPILED])` or `["compile", PACKED, COMPILED]`. Serving, it reads frames (4
 bytes of length, then JSON) from its standard input and answers on its standard output with a frame whose first byte is
 a status: `R` ready, `F` failed to start, `G` the guest's own answer follows, `T` timeout, `M` not enough memory to
 start, `O` answer too long, `C` the instance trapped.
 
 The component may import clocks that tick by the millisecond at each look, random bytes that are the same in every run,
 an empty environment and no directory; any other import ends the instance. Hence the same program gives the same bytes
-on every machine. On Linux the process walls itself in with Landlock and seccomp after loading. It ends when its input
-ends or its parent is gone.
+on every machine. The process ends when its input ends or its parent is gone. What is not here: a second border around
+the process, which may do what its user may; the component's walls are the only ones.
 """
 
 import hashlib
@@ -26,12 +26,10 @@ from typing import Any
 import wasmtime
 from wasmtime import component as wasm
 
-from . import restrict
-
 TICK = 0.05
 """Seconds between two looks at the deadline."""
 SLACK = 64 << 10
-"""Bytes that an answer may take beside its rows."""
+"""Bytes that an answer may take beside its rows; limits.py, which this process does not import, allows the same."""
 
 
 def engine() -> wasmtime.Engine:
@@ -172,7 +170,7 @@ def serve(compiled: str) -> None:
             msvcrt.setmode(stream, os.O_BINARY)
     try:
         runner = Runner(compiled)
-        # Once before the walls: what wasmtime sets up at first use may need calls that are refused later.
+        # one program before it says that it is ready, so that a broken wasmtime shows here
         probe = {
             "source": "",
             "harness": "def main(p, x): yield x",
@@ -184,24 +182,11 @@ def serve(compiled: str) -> None:
         answer = runner.run(probe, 60, 256, 99)
         if not answer.startswith(b'G{"outcome": "ok"'):
             raise RuntimeError(f"the guest answered {answer[:300]!r}")
-        walls = []
-        if restrict.supported():
-            try:
-                restrict.deny_files()
-                walls.append("landlock")
-            except OSError:
-                pass  # an old kernel: the component's own walls stand
         threading.Thread(target=_tick, args=(runner.engine, parent), daemon=True).start()
-        if walls:
-            try:
-                restrict.deny_calls()
-                walls.append("seccomp")
-            except OSError:
-                pass
     except Exception as error:
         _write(b"F" + f"{type(error).__name__}: {error}".encode()[:1000])
         return
-    _write(b"R" + ",".join(walls).encode())
+    _write(b"R")
     while True:
         request = json.loads(_read(int.from_bytes(_read(4), "big")))
         seconds, memory_mb = request.pop("seconds"), request.pop("memory_mb")

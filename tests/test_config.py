@@ -50,3 +50,28 @@ def test_the_old_name_of_the_allocation_is_read_in_a_run_a_file_and_a_flag_and_w
     assert "budget" not in json.loads(wanted.model_dump_json())["generate"]
     with pytest.raises(UsageError, match=r"generate\.budget = 'even' is not usable"):
         load_config(overrides={"generate.budget": "even"})
+
+
+@pytest.mark.parametrize("backend", ["auto", "wasi"])
+def test_a_config_or_run_that_named_the_wasi_sandbox_still_loads(tmp_path, backend):
+    old = CycleConfig().model_dump(mode="json")
+    old["sandbox"]["backend"] = backend
+    (tmp_path / "run.json").write_bytes(to_json({"config": old}))
+    (tmp_path / "old.yaml").write_text(f"sandbox:\n  backend: {backend}\n  workers: 3\n")
+    assert read_config(tmp_path) == CycleConfig() == load_config(overrides={"sandbox.backend": backend})
+    assert load_config(tmp_path / "old.yaml").sandbox.workers == 3
+
+
+def test_the_linux_backend_is_refused_in_one_line_that_says_what_to_do(tmp_path):
+    old = CycleConfig().model_dump(mode="json")
+    old["sandbox"]["backend"] = "linux"
+    (tmp_path / "run.json").write_bytes(to_json({"config": old}))
+    (tmp_path / "old.yaml").write_text("sandbox:\n  backend: linux\n")
+    for load in (
+        lambda: read_config(tmp_path),
+        lambda: load_config(tmp_path / "old.yaml"),
+        lambda: load_config(overrides={"sandbox.backend": "linux"}),
+    ):
+        with pytest.raises(UsageError, match=r"is 'linux', which is gone: [^\n]*; take the field out") as caught:
+            load()
+        assert "\n" not in str(caught.value)

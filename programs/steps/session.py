@@ -202,7 +202,7 @@ class Session:
         """Opened when it is first asked for; another one may be set before, and is closed with the run too."""
         with self._opening:  # several calls in flight ask for it at once
             if self._sandbox is None:
-                self._sandbox = open_sandbox(workers=self.config.sandbox.workers, backend=self.config.sandbox.backend)
+                self._sandbox = open_sandbox(workers=self.config.sandbox.workers)
             return self._sandbox
 
     @sandbox.setter

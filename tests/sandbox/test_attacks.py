@@ -1,4 +1,4 @@
-"""One attack, or one family of them, for each promise of sandbox/pool.py, against each backend that can exist here."""
+"""One attack, or one family of them, for each promise of sandbox/pool.py: what a hostile program can do to its host, or to the next."""
 
 import itertools
 import json
@@ -13,24 +13,17 @@ import pytest
 from harnesses import CALL, REPEAT
 
 from errata.sandbox import Limits, Sandbox, open_sandbox
-from errata.signatures.errors import SandboxError
 
-WORKERS = 1
 SHORT = Limits(seconds=0.4, memory_mb=128)
 USUAL = Limits(seconds=10, memory_mb=128)
 OUTCOMES = {"ok", "error", "timeout", "memory", "output", "crash"}
-
-
-@pytest.fixture(scope="module")
-def sandbox(each_backend):
-    return each_backend
 
 
 @pytest.fixture(autouse=True)
 def unharmed(request):
     """After every attack the same worker serves an honest program as if nothing had been."""
     yield
-    if "sandbox" in request.fixturenames and request.getfixturevalue("sandbox").backend == "wasi":
+    if "sandbox" in request.fixturenames:
         run = request.getfixturevalue("sandbox").run(
             "import json, random\ndef f(): return [json.loads('[1]'), random.random(), len('four')]", CALL
         )
@@ -276,7 +269,7 @@ def test_no_file_of_the_host_can_be_made_or_changed(sandbox, tmp_path, act):
     assert (tmp_path / "kept").read_text() == "kept"
 
 
-def test_nothing_of_the_environment_is_seen(tmp_path, monkeypatch):
+def test_nothing_of_the_environment_is_seen(monkeypatch):
     monkeypatch.setenv("ERRATA_TEST_SECRET", "hunter2")
     body = """
     import os, sys
@@ -286,18 +279,12 @@ def test_nothing_of_the_environment_is_seen(tmp_path, monkeypatch):
         except OSError: pass
         return repr(got)
     """
-    for backend in ("wasi", "linux"):
-        try:
-            opened = open_sandbox(1, backend)
-        except SandboxError:
-            continue
-        with opened:
-            run = attack(opened, body)
-            assert run.outcome == "ok" and "hunter2" not in run.rows[0] and "SECRET" not in run.rows[0]
-            for runner in opened._live:
-                process = getattr(runner, "_process", None)
-                if process is not None and process.poll() is None and sys.platform == "linux":
-                    assert b"hunter2" not in Path(f"/proc/{process.pid}/environ").read_bytes()
+    with open_sandbox(1) as opened:
+        run = attack(opened, body)
+        assert run.outcome == "ok" and "hunter2" not in run.rows[0] and "SECRET" not in run.rows[0]
+        (pid,) = opened.pids
+        if sys.platform == "linux":
+            assert b"hunter2" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def test_no_socket_can_be_opened(sandbox):
@@ -370,7 +357,7 @@ def test_a_fork_bomb_and_a_daemon_get_nowhere(sandbox, tmp_path):
         return sorted(set(map(str, pids)))
     """
     run = attack(sandbox, body)
-    assert run.outcome == "ok" and run.rows[0] in (["AttributeError"], ["PermissionError"])
+    assert run.outcome == "ok" and run.rows == (["AttributeError"],)
     assert not target.exists()
 
 
@@ -413,7 +400,7 @@ def test_foreign_code_cannot_be_loaded(sandbox):
             except ImportError: pass
         return got
     """
-    assert attack(sandbox, body).rows in (([],), (["_posixsubprocess"],), (["_socket"],))  # which are tried elsewhere
+    assert attack(sandbox, body).rows in (([],), (["_socket"],))  # _socket is tried in test_no_socket_can_be_opened
 
 
 # The answer ---------------------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def test_a_response_without_code_is_no_answer(judge, response):
         ("def half(x):\n    return half(x)", "RecursionError"),
         ("def half(x):\n    return 'a' * 10**9", "raised MemoryError"),
         ("def half(x):\n    raise SystemExit(0)", "SystemExit"),
-        ("import numpy\ndef half(x):\n    return x / 2", "no module 'numpy'"),
+        ("import numpy\ndef half(x):\n    return x / 2", "No module named 'numpy'"),
         ("def half(x: Number):\n    return x / 2", "name 'Number' is not defined"),
         ("def half(x):\n    pass", "it gave None"),
     ],
