@@ -62,7 +62,7 @@ class BudgetSettings(Settings):
     """Caps on a run. By default there is none. When one is reached the run ends with exit code 4, and what is done is kept."""
 
     max_calls: int | None = Field(default=None, ge=0)
-    """Most calls to the instructor over all starts of the run; failed calls count. None: unlimited."""
+    """Most calls to the instructor over all starts of the run, failed ones too; then it stops with exit code 4. None: unlimited."""
     max_tokens: int | None = Field(default=None, ge=0)
     """Most tokens in and out of the instructor over all starts of the run; calls under way are finished. None: unlimited."""
     max_cost: float | None = Field(default=None, ge=0)
@@ -75,7 +75,7 @@ class GenerateSettings(Settings):
     """How errors become rows."""
 
     strategy: str = "LearnFromError"
-    """A built-in strategy, or `FILE.py:NAME`, your own subclass of errata.programs.Strategy; an unknown name lists all. Built in are
+    """A built-in strategy, e.g. `LearnFromError`, or `FILE.py:NAME`, your own subclass of Strategy; an unknown name lists all. Built in are
     `LearnFromError` (each error alone), `LearnFromContrast` (beside similar questions that the target solved), `LearnFromClusters` (similar
     errors together), `Fuse` (as LearnFromError, and programs made of two others), `Mix` (half of the errors by LearnFromError, half by
     LearnFromContrast), and the controls `Mimic` (train items rewritten without a look at errors), `GoldOnly` (the train items that the

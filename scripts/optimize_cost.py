@@ -17,7 +17,8 @@ import dspy
 from wording import BAD, ORDERS, Both, asked_for
 
 from errata.programs import Cycle, LearnFromError, load_config
-from errata.programs.studies.optimize import Optimization, OptimizeSettings
+from errata.programs.studies.optimize import Optimization
+from errata.programs.studies.settings import OptimizeSettings
 
 PLAN = ["gepa=60", "mipro=145", "simba=300", "bootstrap=60", "dspy:COPRO=60"]
 
@@ -37,7 +38,7 @@ def main(plan: list[str]) -> None:
             config = load_config(overrides={"generate.state": str(root / "bad.json"), "generate.repairs": 0, "instructor.in_flight": 1})
             # from a bad start nothing earns a demonstration, but by a teacher
             teacher = "offline" if name == "bootstrap" else None
-            settings = OptimizeSettings(optimizer=name, budget=budget, target=False, teacher=teacher)
+            settings = OptimizeSettings(optimizer=name, evaluations=budget, target=False, teacher=teacher)
             with Cycle(config, root / name.replace(":", "-"), lambda line: None) as loop:
                 result = Optimization(loop, [root / "mined"], settings, lm, lm).run()
             found = {order for change in result["changed"] if change["predictor"] == "write.write" for order in asked_for(change["after"])}

@@ -22,8 +22,9 @@ ARROWS = {
     "report": {"run", "samples"},
     "cycle": {"instructor", "run", "samples", "steps", "strategies"},
     "module": {"cycle", "run", "steps"},
+    "start": {"cycle", "run", "strategies"},
     "doctor": {"instructor", "run"},
-    "studies": {"cycle", "instructor", "report", "run", "samples", "steps", "strategies"},
+    "studies": {"cycle", "instructor", "report", "run", "samples", "start", "steps", "strategies"},
 }
 """The rooms of programs/ and which others each may use; config and stats are open to all."""
 YET = {("report", "steps")}

@@ -32,21 +32,22 @@ from typing import Any
 import dspy
 import numpy as np
 from dspy.teleprompt.gepa.instruction_proposal import InstructionProposer
-from pydantic import Field
+from pydantic import ValidationError
 
 from ...signatures.calls import in_flight
 from ...signatures.errors import ErrataError, RunError, UsageError
 from ...signatures.records import Attempt, Example, Failure, SampleProgram, TrainRow, content_hash
 from ...tasks import parts
-from ..config import CycleConfig, InstructorSettings, Settings
+from ..config import InstructorSettings
 from ..cycle import Cycle
 from ..instructor.chat import Chat, instructed_by
 from ..instructor.engine import Engine, Instructor, open_instructor
 from ..instructor.interpreter import interpreting
 from ..instructor.offline import offline_lm
-from ..run.directory import disk_errors, read_json, to_json, write_atomic
+from ..run.directory import disk_errors, read_config, read_json, slug, to_json, write_atomic
 from ..run.progress import Progress
 from ..samples.filters import row_checks
+from ..start import Start
 from ..stats import paired
 from ..steps.assemble import drawn_rows
 from ..steps.rows import replay, replay_count, train_rows
@@ -55,41 +56,15 @@ from ..strategies.rehearse import recorded_failures
 from ..strategies.strategy import Strategy, pinned
 from .improvement import Taken, compare, document, markdown, page
 from .scoring import Halt, Journal, Lesson, Measure, Score, examples, halting, score_only, with_feedback
+from .settings import LEAST, OPTIMIZERS, OptimizeSettings
 
-OPTIMIZERS = ("gepa", "mipro", "bootstrap", "simba")
 REWRITING = ("gepa", "mipro", "simba")
 """Those that ask a model to rewrite instructions."""
 PRESETS = {"light": 6, "medium": 12, "heavy": 24}
 """Evaluations for each failure of train and validation."""
 PARTS = {"train": 0.4, "validation": 0.3, "held": 0.3}
-LEAST = 20
-"""Fewest questions among the failures: of six held out, all must gain for p = 0.03; with fewer, no gain could count."""
 DEMOS = 2
 """Most demonstrations a predictor, unless `options` say otherwise: one is the length of a program."""
-
-
-class OptimizeSettings(Settings):
-    """What an optimization depends on, beside the run's config."""
-
-    optimizer: str = "gepa"
-    """`gepa`, `mipro`, `bootstrap` (BootstrapFewShotWithRandomSearch), `simba`, or a teleprompter by path, `package.module:Class`."""
-    budget: str = "light"
-    """`light`, `medium` or `heavy` (6, 12 or 24 evaluations for each failure), or a number of evaluations, which optimizers plan for."""
-    reflection: str | None = None
-    """Model that rewrites instructions (GEPA, MIPROv2, SIMBA), as dspy.LM takes it; None: the instructor itself."""
-    teacher: str | None = None
-    """Model whose programs become demonstrations (bootstrap, MIPROv2), e.g. `offline`; None: the instructor itself."""
-    failures: int | None = Field(default=60, ge=LEAST)
-    """Most failures that are used, drawn at random; None: all."""
-    target: bool = True
-    """Whether the target tries rows of each program that passes, so that the score knows what it fails."""
-    probe_training: int = Field(default=0, ge=0)
-    """Rows of a short training on each strategy's held-out programs, compared on train items that are not among the errors; 0: none."""
-    alpha: float = Field(default=0.05, gt=0, le=1)
-    """Largest two-sided p-value of the paired permutation test of the scores at which the optimized strategy counts as better."""
-    seed: int = 0
-    options: dict[str, Any] = {}
-    """Arguments of the optimizer's constructor or of its compile, which win over what is chosen here."""
 
 
 class Optimization:
@@ -110,7 +85,7 @@ class Optimization:
         self.path = loop.path / "optimize"
         self.optimizer = _optimizer(settings.optimizer)
         _check_options(self.optimizer, settings.options)
-        self.budget = _budget(settings.budget)
+        self.budget = _evaluations(settings.evaluations)
         if not list(loop.strategy.named_parameters()):
             raise UsageError(f"strategy {loop.config.generate.strategy} asks no instructor: it has no prompt to optimize")
         self._check_reflection(reflection or lm)
@@ -134,7 +109,7 @@ class Optimization:
     @property
     def evaluations(self) -> int:
         """What the optimizer may spend, a strategy on a failure each."""
-        return self.budget or PRESETS[self.settings.budget] * (len(self.parts["train"]) + len(self.parts["validation"]))
+        return self.budget or PRESETS[self.settings.evaluations] * (len(self.parts["train"]) + len(self.parts["validation"]))
 
     def run(self) -> dict[str, Any]:
         """Optimize, compare, write `candidate.json`, `comparison.json` and `report.md`; what `errata optimize` prints.
@@ -185,7 +160,9 @@ class Optimization:
         mine = self.settings.model_dump(mode="json") | {"parts": {name: sorted(part) for name, part in self.parts.items()}}
         path = self.path / "settings.json"
         if path.exists():
-            theirs = read_json(path)
+            known = read_json(path)
+            own = {name: value for name, value in known.items() if name != "parts"}
+            theirs = OptimizeSettings.model_validate(own).model_dump(mode="json") | {"parts": known.get("parts")}
             for name in mine:
                 if mine[name] != theirs.get(name):
                     said = "other failures" if name == "parts" else f"{name} = {theirs.get(name)!r}, not {mine[name]!r}"
@@ -378,12 +355,12 @@ def _optimizer(name: str) -> Any:
     return found
 
 
-def _budget(text: str) -> int | None:
+def _evaluations(text: str) -> int | None:
     """Evaluations, or None for a preset."""
     if text in PRESETS:
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--budget takes {', '.join(PRESETS)} or a number of evaluations, not {text!r}")
+        raise UsageError(f"--evaluations takes {', '.join(PRESETS)} or a number, not {text!r}")
     return int(text)
 
 
@@ -590,15 +567,18 @@ def save(result: dict[str, Any], out: Path, force: bool) -> bool:
     return False
 
 
-def settings_of(values: dict[str, Any]) -> OptimizeSettings:
-    """Settings from flags. Raises UsageError in one line."""
+def prepared(start: Start, sources: Sequence[Path], values: Mapping[str, Any]) -> tuple[Cycle, OptimizeSettings]:
+    """The Cycle to optimize in, not yet open, and the settings of `values`. Without a config file it has the config of the first source.
+
+    Raises UsageError in one line.
+    """
+    config = start.load(None if start.config else read_config(sources[0]))
     try:
-        return OptimizeSettings.model_validate(values)
-    except ValueError as error:
+        settings = OptimizeSettings.model_validate({**values, "seed": config.seed})
+    except ValidationError as error:
         raise UsageError(f"optimize: {' '.join(str(error).split())}") from error
-
-
-def run_name(config: CycleConfig, settings: OptimizeSettings, sources: Sequence[Path]) -> str:
-    """The end of the default run directory's name: the same command continues the same run, with whatever caps."""
+    # the same command continues the same run, with whatever caps
     fixed = pinned(config).model_dump(mode="json", exclude={"budget"})
-    return content_hash([fixed, settings.model_dump(mode="json"), [str(source) for source in sources]])[:6]
+    name = content_hash([fixed, settings.model_dump(mode="json"), [str(source) for source in sources]])[:6]
+    path = start.run or Path("runs") / f"optimize-{slug(config.generate.strategy)}-{name}"
+    return Cycle(config, path, start.progress()), settings

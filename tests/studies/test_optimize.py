@@ -26,8 +26,9 @@ from errata.programs.strategies.named import load_strategy
 from errata.programs.strategies.rehearse import recorded_failures
 from errata.programs.studies import scoring
 from errata.programs.studies.improvement import Taken, compare, difference, document, markdown, page
-from errata.programs.studies.optimize import Optimization, OptimizeSettings, _optimizer, save, split
+from errata.programs.studies.optimize import Optimization, _optimizer, save, split
 from errata.programs.studies.scoring import PROBE, SEED, Journal, Look, Measure, Score
+from errata.programs.studies.settings import OptimizeSettings
 from errata.sandbox import Limits
 from errata.signatures.errors import BudgetReached, RunError, UsageError
 from errata.signatures.records import Attempt, Diagnosis, Example, Failure, ProgramRun, Rejection, SampleProgram, Taught, Verdict
@@ -116,7 +117,7 @@ def optimized(loop, mined, optimizer, budget=60, sandbox=None, **more):
 
 def run_of(loop, mined, optimizer, budget, sandbox=None, lm=None, reflection=None, target=False, **more):
     loop.sandbox = sandbox
-    settings = OptimizeSettings(optimizer=optimizer, budget=str(budget), target=target, **more)
+    settings = OptimizeSettings(optimizer=optimizer, evaluations=str(budget), target=target, **more)
     return Optimization(loop, [mined], settings, lm, reflection).run()
 
 
@@ -287,7 +288,7 @@ def command(mined, folder, server, *more):
 def test_a_cap_ends_it_with_exit_code_4_a_higher_one_goes_on_and_generate_and_cycle_teach_with_the_result(mined, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with OpenAIServer(Served()) as server:
-        gepa = command(mined, tmp_path, server, "--optimizer", "gepa", "--budget", "60", "--set", "instructor.in_flight=2")
+        gepa = command(mined, tmp_path, server, "--optimizer", "gepa", "--evaluations", "60", "--set", "instructor.in_flight=2")
         stopped = CliRunner().invoke(app, [*gepa, "--max-calls", "30"])
         assert (stopped.exit_code, server.served) == (4, 30)
         assert "cap of 30 calls is reached" in stopped.stderr and not (tmp_path / "better.json").exists()
@@ -542,7 +543,11 @@ def test_probe_training_compares_both_strategies_on_train_items_that_are_no_erro
         (["--optimizer", "gepo"], 2, "there is no optimizer 'gepo'; choose gepa, mipro, bootstrap, simba"),
         (["--optimizer", "json:JSONDecoder"], 2, "is no teleprompter: it has no compile()"),
         (["--optimizer", "gepa"], 2, "the embedded instructor cannot; name one with --reflection MODEL"),
-        (["--optimizer", "bootstrap", "--budget", "huge"], 2, "--budget takes light, medium, heavy or a number of evaluations, not 'huge'"),
+        (
+            ["--optimizer", "bootstrap", "--evaluations", "huge"],
+            2,
+            "--evaluations takes light, medium, heavy or a number of evaluations, not 'huge'",
+        ),
         (["--optimizer", "bootstrap", "--option", "max_demo=2"], 2, "BootstrapFewShotWithRandomSearch takes no max_demo; it takes"),
     ],
 )
