@@ -546,7 +546,7 @@ def test_probe_training_compares_both_strategies_on_train_items_that_are_no_erro
         (
             ["--optimizer", "bootstrap", "--evaluations", "huge"],
             2,
-            "--evaluations takes light, medium, heavy or a number of evaluations, not 'huge'",
+            "--evaluations takes light, medium, heavy or a number, not 'huge'",
         ),
         (["--optimizer", "bootstrap", "--option", "max_demo=2"], 2, "BootstrapFewShotWithRandomSearch takes no max_demo; it takes"),
     ],
