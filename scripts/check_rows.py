@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from errata.programs.run.directory import Stage
-from errata.signatures.records import Sample, Taught
+from errata.signatures.records import Sample, TeachingResult
 from errata.tasks.world import facts, lists, sums
 
 
@@ -96,7 +96,7 @@ def main() -> None:
     for task in SOLVERS:
         right, wrong, unread = (found[task, verdict] for verdict in (True, False, None))
         print(f"{task}: {right + wrong} rows solved again, {wrong} of them wrong; {unread} whose wording the solver does not know")
-    rows, calls = sum(found.values()), sum(one.calls for one in Stage(run / "round-1/teach").read("taught.jsonl", Taught))
+    rows, calls = sum(found.values()), sum(one.calls for one in Stage(run / "round-1/teach").read("taught.jsonl", TeachingResult))
     print(f"{rows} accepted rows from {calls} calls of the instructor: {rows / calls:.1f} a call")
 
 

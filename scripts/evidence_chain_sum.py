@@ -17,7 +17,7 @@ from errata.programs.cycle import Cycle
 from errata.programs.report import percent, write
 from errata.programs.run.directory import Stage
 from errata.programs.stats import counts, share
-from errata.signatures.records import Attempt, Failure, Sample, Taught
+from errata.signatures.records import Attempt, Failure, Sample, TeachingResult
 from errata.tasks import load_task
 
 TASK = "reasoning_gym:chain_sum"
@@ -92,7 +92,7 @@ def page(work: Path) -> str:
     for count in sorted(table):
         cells = [counts(table[count].get(digits, [])) for digits in range(1, 5)]
         lines.append(f"| {count} | " + " | ".join(f"{cell['right']} of {cell['items']}" for cell in cells) + " |")
-    taught = Stage(path / "round-1/teach").read("taught.jsonl", Taught)
+    taught = Stage(path / "round-1/teach").read("taught.jsonl", TeachingResult)
     samples = Stage(path / "round-1/assemble").read("samples.jsonl", Sample)
     first = next(row for row in taught if row.program)
     assert first.program and first.diagnosis

@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 from errata.programs.steps.lessons import own
 from errata.programs.steps.search import search
 from errata.programs.steps.words import ask
-from errata.signatures.records import Example, Tries
+from errata.signatures.records import Example, Rollouts
 from errata.tasks import Task, load_task
 from errata.tasks.world.sums import WEAK
 from errata.trainers import open_target
@@ -26,13 +26,13 @@ from errata.trainers.settings import TargetSettings
 PAGE = Path(__file__).parents[1] / "docs/evidence/search.md"
 BUDGETS = (1000,)
 """New tokens for each item."""
-Pending = Sequence[tuple[Example, Tries]]
+Pending = Sequence[tuple[Example, Rollouts]]
 
 
-def sampled(task: Task, pending: Pending, target, budget: int, seed: int) -> dict[str, Tries]:
+def sampled(task: Task, pending: Pending, target, budget: int, seed: int) -> dict[str, Rollouts]:
     """One more sample of each item still without an answer, again and again while another answer may be paid for."""
     left = {example.id: budget for example, _ in pending}
-    found: dict[str, Tries] = {}
+    found: dict[str, Rollouts] = {}
     turn = 0
     while True:
         open_ = [example for example, _ in pending if example.id not in found and left[example.id] >= task.max_new_tokens]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from errata.programs.run.directory import Stage
-from errata.signatures.records import Attempt, Failure, Sample, Taught
+from errata.signatures.records import Attempt, Failure, Sample, TeachingResult
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "evidence" / "recorded_mistral.md"
 MISTRAL = "recorded_mistral7b"
@@ -44,7 +44,7 @@ def short(text: str, most: int = 300) -> str:
     return words if len(words) <= most else f"{words[: most // 2]} [...] {words[-most // 2 :]}"
 
 
-def story(number: int, attempt: Attempt, taught: Taught, sample: Sample | None) -> list[str]:
+def story(number: int, attempt: Attempt, taught: TeachingResult, sample: Sample | None) -> list[str]:
     """One error, and what the instructor made of it."""
     example = attempt.example
     gold = example.answer or "its tests"
@@ -66,7 +66,7 @@ def wrapped(text: str) -> str:
     return "\n".join(textwrap.wrap(text, 140))
 
 
-def spread(rows: list[Taught], count: int) -> list[Taught]:
+def spread(rows: list[TeachingResult], count: int) -> list[TeachingResult]:
     return [rows[index * len(rows) // count] for index in range(min(count, len(rows)))]
 
 
@@ -78,7 +78,7 @@ def main(folder: Path) -> None:
             read = errata("import", *files, "--task", task, "--run", run, folder=folder)
             limit = f"generate.failures={most or 'null'}"
             made = errata("generate", "--run", run, "--set", limit, "--set", "generate.rows=400", folder=folder)
-            taught = Stage(run / "round-1/teach").read("taught.jsonl", Taught)
+            taught = Stage(run / "round-1/teach").read("taught.jsonl", TeachingResult)
             rows = Stage(run / "round-1/assemble").read("samples.jsonl", Sample)
             attempts = {Failure(attempt=row).id: row for row in Stage(run / "round-1/mine").read("attempts.jsonl", Attempt)}
             accepted, refused = made["programs"]["accepted"], sum(made["programs"]["refused"].values())

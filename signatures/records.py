@@ -59,13 +59,15 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     _identity: ClassVar[tuple[str, ...]] = ()
+    _hashed_as: ClassVar[str] = ""
+    """The name that the id is made with, where it is not the class's: a record that is renamed keeps its ids."""
 
     @computed_field  # type: ignore[prop-decorator]
     @cached_property
     def id(self) -> str:
         """Content hash of the identifying fields, 16 hex digits. Written with each row, computed anew when it is read."""
         names = set(self._identity) or set(type(self).model_fields)
-        return content_hash([type(self).__name__, self.model_dump(mode="json", include=names)])
+        return content_hash([self._hashed_as or type(self).__name__, self.model_dump(mode="json", include=names)])
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's; the id of a changed copy is computed anew."""
@@ -233,8 +235,10 @@ class Sample(Record):
     """Correction only: what is trained on, the first wrong step and the right way from there."""
 
 
-class Try(Record):
+class Rollout(Record):
     """One sampled answer of the target to a generated question."""
+
+    _hashed_as = "Try"
 
     response: str
     correct: bool | None
@@ -244,18 +248,19 @@ class Try(Record):
     """`stop`, or `length` when the token limit cut the response."""
 
 
-class Tries(Record):
+class Rollouts(Record):
     """What the target answered when it was asked one generated question several times, before it was trained on it."""
 
     _identity = ("question", "target")
+    _hashed_as = "Tries"
 
     question: str
     """Id of the question as an item of the task."""
     target: str
     """Hash of the weights that answered."""
-    tries: tuple[Try, ...]
+    tries: tuple[Rollout, ...]
     found: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    """The right answer that a search came to where no try was right."""
+    """The right answer that a search came to where none of `tries` was right."""
     tokens: int
     """New tokens of tries and search together."""
 
@@ -296,9 +301,11 @@ class Standing(Record):
     """Why it is neither probed nor drawn from again; empty while it is."""
 
 
-class Taught(Record):
+class TeachingResult(Record):
     """What a strategy made of one failure, or of several that were taught together: the diagnosis, the program that passed the checks, and
     every refusal on the way."""
+
+    _hashed_as = "Taught"
 
     failure_ids: tuple[str, ...]
     """What the diagnosis is of; those that the program rebuilds are its anchors."""

@@ -16,7 +16,7 @@ from errata.signatures.records import (
     Sample,
     SampleProgram,
     Standing,
-    Taught,
+    TeachingResult,
     TrainRow,
     Verdict,
 )
@@ -111,7 +111,7 @@ def fake_run(
             program = SampleProgram(
                 diagnosis_id=diagnosis.id, source=f"# {text.splitlines()[0] if text else place}\n{SOURCE}", anchors=(failure.id,)
             )
-            taught.append(Taught(failure_ids=(failure.id,), diagnosis=diagnosis, program=program))
+            taught.append(TeachingResult(failure_ids=(failure.id,), diagnosis=diagnosis, program=program))
             for index in range(3):
                 samples.append(
                     Sample(
@@ -131,7 +131,7 @@ def fake_run(
                     example = row.example.model_copy(update={"meta": {"program": program.id}})
                     rows.append(row.model_copy(update={"example": example}))
         refusal = Rejection(of="x", kind="program", check="anchored", reason=f"{text}no")
-        taught.append(Taught(failure_ids=("lost",), diagnosis=None, program=None, rejections=(refusal,)))
+        taught.append(TeachingResult(failure_ids=("lost",), diagnosis=None, program=None, rejections=(refusal,)))
         refused = [Rejection(of=f"{n}", kind="sample", check="distinct" if n % 3 else "unseen", reason=f"{text}no") for n in range(7)]
         standing = [
             Standing(program_id=row.program.id, round=number, skill=row.program.skill, probed=4, failed=3, weight=0.75, drawn=4, kept=3)

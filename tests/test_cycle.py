@@ -18,7 +18,7 @@ from errata.programs import report
 from errata.programs.config import load_config
 from errata.programs.cycle import Cycle
 from errata.programs.run.directory import RunDir
-from errata.signatures.records import GateDecision, Sample, Taught
+from errata.signatures.records import GateDecision, Sample, TeachingResult
 from errata.tasks import load_task
 
 ERRATA = [sys.executable, "-m", "errata.cli"]
@@ -395,7 +395,7 @@ def test_a_cycle_over_several_tasks_teaches_each_in_its_own_form_and_gates_on_al
     with Cycle(config, tmp_path / "run", said.append) as loop:
         assert [guard.name for guard in loop.guards] == ["sums_plus"]
         loop.run()
-        taught = loop.run_dir.stage("round-1/teach").read("taught.jsonl", Taught)
+        taught = loop.run_dir.stage("round-1/teach").read("taught.jsonl", TeachingResult)
         samples = {row.id: row for row in loop.run_dir.stage("round-1/assemble").read("samples.jsonl", Sample)}
         decision = loop.run_dir.stage("round-1/gate").read("decision.jsonl", GateDecision)[0]
     assert {row.program.task for row in taught if row.program} == {"sums", "gsm8k"}

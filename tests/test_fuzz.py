@@ -33,7 +33,7 @@ from errata.programs.run.directory import RunDir, Stage, read_config, read_json
 from errata.programs.strategies.named import load_strategy
 from errata.sandbox import Limits
 from errata.signatures.errors import ErrataError
-from errata.signatures.records import Attempt, Example, Failure, GateDecision, Rejection, Sample, Taught, TrainRow, Verdict
+from errata.signatures.records import Attempt, Example, Failure, GateDecision, Rejection, Sample, TeachingResult, TrainRow, Verdict
 from errata.tasks import load_task
 from errata.tasks.table import KINDS, TableSettings
 
@@ -216,8 +216,8 @@ def finished(tmp_path_factory):
 
 
 KINDS_OF_ROWS = {
-    "attempts.jsonl": Attempt, "taught.jsonl": Taught, "samples.jsonl": Sample, "rejections.jsonl": Rejection, "rows.jsonl": TrainRow,
-    "decision.jsonl": GateDecision,
+    "attempts.jsonl": Attempt, "taught.jsonl": TeachingResult, "samples.jsonl": Sample, "rejections.jsonl": Rejection,
+    "rows.jsonl": TrainRow, "decision.jsonl": GateDecision,
 }  # fmt: skip
 
 
@@ -355,7 +355,7 @@ def test_any_answer_of_an_instructor_teaches_or_is_refused(answers, proven, kind
     with instructed_by(dspy.LM("local/any", engine=Saying(answers), cache=False)):
         taught = kind()(failures=(failure,), brief="sums", prove=prove)
     assert (taught.program is None) == bool(taught.rejections) or taught.refused
-    assert Taught.model_validate_json(taught.model_dump_json()) == taught
+    assert TeachingResult.model_validate_json(taught.model_dump_json()) == taught
 
 
 # ---- programs in the sandbox

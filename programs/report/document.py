@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import RunError
-from ...signatures.records import Attempt, GateDecision, Rejection, Sample, Standing, Taught
+from ...signatures.records import Attempt, GateDecision, Rejection, Sample, Standing, TeachingResult
 from ..config import CycleConfig
 from ..run.directory import Stage, read_config, read_json
 from ..run.ledger import read_ledger
@@ -138,7 +138,7 @@ def _not_checked(rounds: Sequence[dict[str, Any]], skipped: Sequence[str]) -> li
 
 def _round(path: Path, number: int, held_out: _HeldOut) -> dict[str, Any]:
     folder = path / f"round-{number}"
-    taught = Stage(folder / "teach").read("taught.jsonl", Taught)
+    taught = Stage(folder / "teach").read("taught.jsonl", TeachingResult)
     assembled = Stage(folder / "assemble")
     rejections = assembled.read("rejections.jsonl", Rejection)
     decision = Stage(folder / "gate").read("decision.jsonl", GateDecision)[0]
@@ -187,7 +187,7 @@ def _facts(path: Path) -> dict[str, Any]:
     return stage.facts() if stage.done else {}
 
 
-def _masses(path: Path, number: int, taught: Sequence[Taught], samples: Sequence[Sample]) -> list[dict[str, Any]]:
+def _masses(path: Path, number: int, taught: Sequence[TeachingResult], samples: Sequence[Sample]) -> list[dict[str, Any]]:
     """What the target fails of the probe rows of a round's new programs, by diagnosed skill, greatest first: `before` the round's training
     and `after` it (None where that was not measured).
 
@@ -196,7 +196,7 @@ def _masses(path: Path, number: int, taught: Sequence[Taught], samples: Sequence
     before, after = (_probed(path / f"round-{number}" / name) for name in ("probe", "probe-after"))
     drawn = Counter(sample.program_id for sample in samples)
     errors = {row.program.id: len(row.program.anchors) for row in taught if row.program}
-    groups: dict[str, list[Taught]] = {}
+    groups: dict[str, list[TeachingResult]] = {}
     for row in taught:
         if row.program and row.diagnosis and row.program.id in before:
             groups.setdefault(row.diagnosis.skill, []).append(row)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...signatures.records import Attempt, Sample, Taught
+from ...signatures.records import Attempt, Sample, TeachingResult
 from ..samples.kinds import asked
 from .figures import before_after, chance, failed, library, many, outcomes, own_words, percent, points, stages, styles, sure, tally
 from .markup import NOTHING, Html, clip, facts, fold, join, page, prose, python, section, table, toned
@@ -323,7 +323,7 @@ def _cost(report: Mapping[str, Any]) -> list[Html]:
 
 class _Lesson(NamedTuple):
     number: int
-    taught: Taught
+    taught: TeachingResult
     error: Attempt
     samples: Sequence[Sample]
 

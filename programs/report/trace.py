@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import UsageError
-from ...signatures.records import Attempt, Sample, Taught, TrainRow
+from ...signatures.records import Attempt, Sample, TeachingResult, TrainRow
 from ..run.directory import Stage, read_config, read_json
 from ..run.layout import failures, unanswered
 from ..samples.kinds import asked
@@ -25,7 +25,7 @@ class Lineage:
         self.path = path
         self.rounds: list[Path] = sorted(path.glob("round-[0-9]*"), key=lambda folder: int(folder.name.split("-")[1]))
         self.samples: dict[str, tuple[int, Sample]] = {}
-        self.taught: dict[str, Taught] = {}
+        self.taught: dict[str, TeachingResult] = {}
         self.failures: dict[str, Attempt] = {}
         self.mined: dict[str, Attempt] = {}
         for number, folder in enumerate(self.rounds, 1):
@@ -33,7 +33,7 @@ class Lineage:
             self.mined |= {row.example.id: row for row in attempts}
             self.failures |= {name: failure.attempt for name, failure in failures(attempts).items()}
             blank: dict[str, Attempt] = {}
-            for taught in _rows(folder / "teach", "taught.jsonl", Taught):
+            for taught in _rows(folder / "teach", "taught.jsonl", TeachingResult):
                 if not self.failures.keys() >= set(taught.failure_ids):
                     blank = blank or {name: failure.attempt for name, failure in unanswered(attempts).items()}
                     self.failures |= {name: blank[name] for name in taught.failure_ids if name in blank}

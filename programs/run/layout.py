@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ...signatures.records import Attempt, Failure, GateDecision, Sample, SampleProgram, Standing, Taught
+from ...signatures.records import Attempt, Failure, GateDecision, Sample, SampleProgram, Standing, TeachingResult
 from .directory import Stage, read_json, slug
 
 ATTEMPTS, TAUGHT, DECISION = "attempts.jsonl", "taught.jsonl", "decision.jsonl"
@@ -57,10 +57,10 @@ def attempts(path: Path, number: int, name: str = "mine") -> list[Attempt]:
     return stage.read(ATTEMPTS, Attempt) if stage.done else []
 
 
-def taught(path: Path, number: int) -> list[Taught]:
+def taught(path: Path, number: int) -> list[TeachingResult]:
     """What became of the errors of a round; empty where its teaching is not finished."""
     stage = step(path, number, "teach")
-    return stage.read(TAUGHT, Taught) if stage.done else []
+    return stage.read(TAUGHT, TeachingResult) if stage.done else []
 
 
 def samples(path: Path, number: int) -> list[Sample]:

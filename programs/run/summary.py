@@ -10,22 +10,22 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ...signatures.records import Attempt, Rejection, Sample, Taught
+from ...signatures.records import Attempt, Rejection, Sample, TeachingResult
 from . import layout
 
 
-def untaught(rows: Sequence[Taught]) -> dict[str, Rejection | None]:
+def untaught(rows: Sequence[TeachingResult]) -> dict[str, Rejection | None]:
     """The failures that no kept program rebuilds, by id, each with the refusal that had the last word."""
     claimed = {name for row in rows if row.program for name in row.program.anchors}
     return {name: row.rejections[-1] if row.rejections else None for row in rows for name in row.failure_ids if name not in claimed}
 
 
-def refusals(rows: Sequence[Taught]) -> dict[str, int]:
+def refusals(rows: Sequence[TeachingResult]) -> dict[str, int]:
     """How many failures got no program, by the check that had the last word, most frequent first."""
     return dict(Counter(last.check for last in untaught(rows).values() if last).most_common())
 
 
-def proven(taught: Iterable[Taught], attempts: Iterable[Attempt]) -> int:
+def proven(taught: Iterable[TeachingResult], attempts: Iterable[Attempt]) -> int:
     """How many failures' diagnoses are proven: the kept program's wrong() gives, for the error's parameters, the target's very answer.
 
     The check `telling` refuses a program whose wrong() gives another, so having one is the proof, where the target's answer was readable.

@@ -17,7 +17,7 @@ from ...tasks import Task, member
 from .harness import Drawn, run_program
 from .kind import ALIKE, Draw, Kind, likeness
 from .kinds import KINDS
-from .style import reference, steps
+from .style import reference, step_count
 
 DRAWS: tuple[Draw, ...] = tuple((-1, index, 1 + index % 5) for index in range(200))
 """The draws that a program is judged on; seed -1 is never used for training rows."""
@@ -136,8 +136,8 @@ def simpler(trial: Trial) -> str | None:
     """On the median the solutions of drawn rows take about as many steps as the reference solutions of the errors, where there are any."""
     failures = {failure.id: failure for failure in trial.failures}
     anchors = [failures[name].attempt.example for name in trial.program.anchors]
-    references = [steps(text, trial.kind.name) for example in anchors if (text := reference(trial.task, example)) is not None]
-    rows = [steps(trial.task.completion(row["solution"], row["answer"]), trial.kind.name) for row in good(trial.first.rows)]
+    references = [step_count(text, trial.kind.name) for example in anchors if (text := reference(trial.task, example)) is not None]
+    rows = [step_count(trial.task.completion(row["solution"], row["answer"]), trial.kind.name) for row in good(trial.first.rows)]
     if not references or not rows:
         return None
     mine, theirs = statistics.median(rows), statistics.median(references)

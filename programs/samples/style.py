@@ -17,7 +17,7 @@ _MARK = re.compile(r"<<[^<>]*>>")
 _RESULT = re.compile(r"=\s*[-$€£]*\d")
 
 
-def steps(text: str, kind: str = "number") -> int:
+def step_count(text: str, kind: str = "number") -> int:
     """Calculations of a text; its lines that are not blank where it has none, or where it is code."""
     found = 0 if kind == "code" else len(_RESULT.findall(_MARK.sub("", text)))
     return found or sum(bool(line.strip()) for line in text.splitlines())
@@ -27,7 +27,7 @@ def style(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Median words and steps of (text, kind) pairs, and how many there are; medians are None where there is none."""
     rows = list(texts)
     words = [len(text.split()) for text, _ in rows]
-    counted = [steps(text, kind) for text, kind in rows]
+    counted = [step_count(text, kind) for text, kind in rows]
     return {"texts": len(rows), "words": _median(words), "steps": _median(counted)}
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from ...signatures.records import Example, Message, Sample, Tries, Try
+from ...signatures.records import Example, Message, Rollout, Rollouts, Sample
 from ...tasks import Task, member
 from ...tasks.verdicts import number
 from ..samples.calculations import calculated
@@ -106,18 +106,18 @@ def _lines(text: str) -> list[tuple[str, list[Fraction], bool]]:
     return [(line, *calculated(line)) for line in text.splitlines() if line.strip()]
 
 
-def solves(one: Try) -> bool:
+def solves(one: Rollout) -> bool:
     """Whether an answer is right and all its calculations are true: what is right by luck shows no skill and teaches no way."""
     return bool(one.correct) and not calculated(one.response)[1]
 
 
-def passed(tries: Tries) -> float | None:
+def passed(tries: Rollouts) -> float | None:
     """Share of the judged tries that solve the question."""
     judged = [one for one in tries.tries if one.correct is not None]
     return sum(map(solves, judged)) / len(judged) if judged else None
 
 
-def own(tries: Tries) -> str | None:
+def own(tries: Rollouts) -> str | None:
     """The target's own answer that is trained on: the first that solves the question and ended by itself, or the one that was found by
     search."""
     return next((one.response for one in tries.tries if solves(one) and one.finish == "stop"), tries.found)

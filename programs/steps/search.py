@@ -12,14 +12,14 @@ from collections.abc import Generator, Sequence
 from math import log, sqrt
 from typing import Any
 
-from ...signatures.records import Example, Tries, Try
+from ...signatures.records import Example, Rollout, Rollouts
 from ...tasks import Task
 from ...trainers.chat import AnyTarget, Completion
 from ..run.evaluate import judged
 from ..samples.calculations import calculated
 from .lessons import own
 
-Asked = Generator[tuple[Example, Tries]]
+Asked = Generator[tuple[Example, Rollouts]]
 WIDTH = 4
 """Beginnings of a question that are gone on from at the same time."""
 EXPLORE = 0.5
@@ -45,7 +45,7 @@ def reward(response: str, correct: bool | None, results: Sequence[Any]) -> float
 class Tree:
     """The beginnings of answers to one question."""
 
-    def __init__(self, example: Example, tries: Tries, budget: int):
+    def __init__(self, example: Example, tries: Rollouts, budget: int):
         """`example` holds the worked solution; `budget` in new tokens."""
         self.example = example
         self.tries = tries
@@ -74,7 +74,7 @@ class Tree:
         return picked
 
 
-def search(task: Task, pending: Sequence[tuple[Example, Tries]], target: AnyTarget, budget: int, temperature: float, seed: int) -> Asked:
+def search(task: Task, pending: Sequence[tuple[Example, Rollouts]], target: AnyTarget, budget: int, temperature: float, seed: int) -> Asked:
     """Each question with the right answer that was found, or without one when `budget` new tokens are spent; in the order of ending.
 
     `pending` are questions without a right try, whose examples hold their worked solutions; of one that holds none, only right answers are
@@ -103,18 +103,18 @@ def search(task: Task, pending: Sequence[tuple[Example, Tries]], target: AnyTarg
                 yield tree.example, tree.tries.model_copy(update={"found": right, "tokens": tree.tries.tokens + budget - tree.left})
 
 
-def _wave(task: Task, asked: Sequence[tuple[Tree, str]], target: AnyTarget, temperature: float, seed: int) -> dict[str, list[Try]]:
+def _wave(task: Task, asked: Sequence[tuple[Tree, str]], target: AnyTarget, temperature: float, seed: int) -> dict[str, list[Rollout]]:
     """Go on from each beginning once; the answers of each tree, by its example's id, in the order in which it asked."""
 
-    def judge(answer: tuple[int, Completion]) -> tuple[int, Try, int]:
+    def judge(answer: tuple[int, Completion]) -> tuple[int, Rollout, int]:
         place, given = answer
         verdict = task.verdict(asked[place][0].example, given.text)
-        return place, Try(response=given.text, correct=verdict.correct, reason=verdict.reason, finish=given.finish), given.tokens
+        return place, Rollout(response=given.text, correct=verdict.correct, reason=verdict.reason, finish=given.finish), given.tokens
 
     prompts = [task.prompt(tree.example) for tree, _ in asked]
     begun = [start for _, start in asked]
     answers = target.generate(prompts, max_new_tokens=task.max_new_tokens, temperature=temperature, seed=seed, begun=begun)
-    found: dict[str, list[Try]] = {tree.example.id: [] for tree, _ in asked}
+    found: dict[str, list[Rollout]] = {tree.example.id: [] for tree, _ in asked}
     for place, one, tokens in sorted(judged(task, judge, answers), key=lambda row: row[0]):
         tree = asked[place][0]
         tree.left -= tokens

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dspy
 
 from ...signatures.calls import in_flight
-from ...signatures.records import Failure, Rejection, SampleProgram, Taught
+from ...signatures.records import Failure, Rejection, SampleProgram, TeachingResult
 from ...tasks import member
 from ..instructor.chat import Calls, calling, instructed_by
 from ..instructor.engine import open_instructor
@@ -25,24 +25,24 @@ def teach(run: Session, number: int) -> None:
         teach_failures(run, stage, mined(run, number).failures, f"round {number}: teach")
 
 
-def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], title: str) -> list[Taught]:
+def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], title: str) -> list[TeachingResult]:
     """Run the strategy on its groups of failures, several calls in flight, each row written as it finishes. What a program of several
     failures does not rebuild is taught alone."""
     lm = open_instructor(run.config.instructor, run.ledger, str(stage.path.relative_to(run.path)))
 
-    def one(group: tuple[Failure, ...]) -> Taught:
+    def one(group: tuple[Failure, ...]) -> TeachingResult:
         calls = Calls()
         with calling(lm), dspy.context(callbacks=[calls]):
-            taught: Taught = run.strategy(
+            taught: TeachingResult = run.strategy(
                 failures=group,
                 brief=member(run.task, group[0].attempt.example.task).brief,
                 prove=lambda program: proof(run, program, group),
             )
         return taught.model_copy(update={"calls": calls.count})
 
-    def all_of(groups: list[tuple[Failure, ...]]) -> list[Taught]:
+    def all_of(groups: list[tuple[Failure, ...]]) -> list[TeachingResult]:
         produce = lambda missing: run.counted(title, in_flight(one, missing, run.config.instructor.in_flight), len(missing))  # noqa: E731
-        return stage.collect(layout.TAUGHT, groups, lambda group: "+".join(failure.id for failure in group), produce, Taught)
+        return stage.collect(layout.TAUGHT, groups, lambda group: "+".join(failure.id for failure in group), produce, TeachingResult)
 
     groups = run.strategy.groups(failures)
     with instructed_by(lm), interpreting(lambda: run.sandbox, run.limits):

@@ -14,7 +14,7 @@ that it answers the same to the same seed is its own promise.
 
 from collections.abc import Callable, Sequence
 
-from ...signatures.records import Example, Rejection, Sample, Tries, Try
+from ...signatures.records import Example, Rejection, Rollout, Rollouts, Sample
 from ...tasks import Task, member
 from ...trainers.chat import AnyTarget, Completion
 from ..config import GenerateSettings
@@ -29,12 +29,12 @@ def ask(task: Task, examples: Sequence[Example], target: AnyTarget, count: int, 
     """`count` sampled and judged answers to each example; an example is given when all of its answers are there."""
     prompts = [prompt for example in examples for prompt in [task.prompt(example)] * count]
 
-    def judge(answer: tuple[int, Completion]) -> tuple[int, Try, int]:
+    def judge(answer: tuple[int, Completion]) -> tuple[int, Rollout, int]:
         place, given = answer
         verdict = task.verdict(examples[place // count], given.text)
-        return place, Try(response=given.text, correct=verdict.correct, reason=verdict.reason, finish=given.finish), given.tokens
+        return place, Rollout(response=given.text, correct=verdict.correct, reason=verdict.reason, finish=given.finish), given.tokens
 
-    found: dict[int, dict[int, Try]] = {}
+    found: dict[int, dict[int, Rollout]] = {}
     tokens: dict[int, int] = {}
     answers = target.generate(prompts, max_new_tokens=task.max_new_tokens, temperature=temperature, seed=seed)
     for place, one, spent in judged(task, judge, answers):
@@ -45,7 +45,7 @@ def ask(task: Task, examples: Sequence[Example], target: AnyTarget, count: int, 
             tries = found.pop(item)
             yield (
                 examples[item],
-                Tries(question=examples[item].id, target=target.hash, tries=tuple(tries[n] for n in range(count)), tokens=tokens[item]),
+                Rollouts(question=examples[item].id, target=target.hash, tries=tuple(tries[n] for n in range(count)), tokens=tokens[item]),
             )
 
 
@@ -68,11 +68,11 @@ class Words:
         self.seed = seed
         self.open_target = open_target
         self.watch = watch
-        self.files: dict[str, dict[str, Tries]] = {}
+        self.files: dict[str, dict[str, Rollouts]] = {}
         """Rows of each file of the stage, by the id of the question as an item."""
 
     @property
-    def asked(self) -> dict[str, Tries]:
+    def asked(self) -> dict[str, Rollouts]:
         """What came of each question, by its id: of the search, where there was one."""
         return {name: row for found in self.files.values() for name, row in found.items()}
 
@@ -115,7 +115,7 @@ class Words:
 
     def _collect(self, name: str, items: list[Example], produce: Callable[[list[Example]], Asked]) -> None:
         if items:
-            rows = self.stage.collect(name, items, lambda example: example.id, produce, Tries)
+            rows = self.stage.collect(name, items, lambda example: example.id, produce, Rollouts)
             self.files.setdefault(name, {}).update({row.question: row for row in rows})
 
     def _ask(self, missing: list[Example]) -> Asked:
@@ -136,7 +136,7 @@ class Words:
     def _item(self, sample: Sample) -> Example:
         return example_of(self.task, sample).model_copy(update={"solution": worked(self.task, sample)})
 
-    def _outside(self, sample: Sample, tries: Tries | None) -> Rejection | None:
+    def _outside(self, sample: Sample, tries: Rollouts | None) -> Rejection | None:
         share = passed(tries) if tries and self.settings.completion == "target" else None
         low, high = self.settings.band
         if tries is None or share is None or low <= share <= high:
@@ -145,7 +145,7 @@ class Words:
         reason = f"the target solves it in {count} of {len(tries.tries)} tries, which is outside [{low:g}, {high:g}]"
         return Rejection(of=sample.id, kind="sample", check="band", reason=reason, program=sample.program_id)
 
-    def _settled(self, sample: Sample, lesson: str, tries: Tries | None) -> Sample:
+    def _settled(self, sample: Sample, lesson: str, tries: Rollouts | None) -> Sample:
         """The row with what can be had of its lesson and of the target's words."""
         found: dict[str, object] = {"passed": passed(tries)} if tries else {}
         if lesson == "hint" and hint(self.task, sample) is not None:
@@ -156,7 +156,7 @@ class Words:
             found["own"] = own(tries)
         return sample.model_copy(update=found) if found else sample
 
-    def _corrected(self, sample: Sample, tries: Tries | None) -> tuple[str, str] | None:
+    def _corrected(self, sample: Sample, tries: Rollouts | None) -> tuple[str, str] | None:
         """The first wrong answer whose first wrong step can be told, and the correction of it; the misconception's comes last."""
         example = example_of(self.task, sample)
         wrong = [(one.response, one.reason) for one in (tries.tries if tries else ()) if one.correct is False and one.finish == "stop"]

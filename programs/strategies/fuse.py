@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import dspy
 
-from ...signatures.records import Diagnosis, Example, Failure, Rejection, SampleProgram, Taught
+from ...signatures.records import Diagnosis, Example, Failure, Rejection, SampleProgram, TeachingResult
 from ...tasks import Task
 from ..samples.nest import nested
 from .strategy import Strategy
@@ -159,15 +159,15 @@ class Fuse(Strategy):
     def groups(self, failures: Sequence[Failure]) -> list[tuple[Failure, ...]]:
         return self.base.groups(failures)
 
-    def forward(self, failures: Sequence[Failure], brief: str, prove: Prove) -> Taught:
+    def forward(self, failures: Sequence[Failure], brief: str, prove: Prove) -> TeachingResult:
         """As the strategy that it rests on."""
-        taught: Taught = self.base(failures=failures, brief=brief, prove=prove)
+        taught: TeachingResult = self.base(failures=failures, brief=brief, prove=prove)
         return taught
 
     def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
         return self.base.items(task, mined, count, seed)
 
-    def derive(self, taught: Sequence[Taught], prove: Prove) -> list[Taught]:
+    def derive(self, taught: Sequence[TeachingResult], prove: Prove) -> list[TeachingResult]:
         """Pairs of programs of one task, each program in two of them at most; the ways are taken in turn, the next where one is refused."""
         rows = self.base.derive(taught, prove)
         kept = [row for row in [*taught, *rows] if row.program and row.program.kind == "number" and not row.program.parents]
@@ -181,7 +181,7 @@ class Fuse(Strategy):
                 rows.append(self._joined(ring[place], ring[(place + 1) % len(ring)], place, prove))
         return rows
 
-    def _joined(self, one: Taught, other: Taught, turn: int, prove: Prove) -> Taught:
+    def _joined(self, one: TeachingResult, other: TeachingResult, turn: int, prove: Prove) -> TeachingResult:
         assert one.program and other.program and one.diagnosis and other.diagnosis
         refused: list[SampleProgram] = []
         rejections: list[Rejection] = []
@@ -203,7 +203,9 @@ class Fuse(Strategy):
                 break
             refusal = prove(program)
             if refusal is None:
-                return Taught(failure_ids=ids, diagnosis=diagnosis, program=program, refused=tuple(refused), rejections=tuple(rejections))
+                return TeachingResult(
+                    failure_ids=ids, diagnosis=diagnosis, program=program, refused=tuple(refused), rejections=tuple(rejections)
+                )
             refused.append(program)
             rejections.append(refusal)
-        return Taught(failure_ids=ids, diagnosis=diagnosis, program=None, refused=tuple(refused), rejections=tuple(rejections))
+        return TeachingResult(failure_ids=ids, diagnosis=diagnosis, program=None, refused=tuple(refused), rejections=tuple(rejections))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dspy
 
 from ...signatures.errors import UsageError
-from ...signatures.records import Example, Failure, Taught
+from ...signatures.records import Example, Failure, TeachingResult
 from ...tasks import Task
 from .strategy import Strategy
 from .write import Prove
@@ -47,12 +47,12 @@ class Mix(Strategy):
     def groups(self, failures: Sequence[Failure]) -> list[tuple[Failure, ...]]:
         return [group for member in self.members for group in member.groups([one for one in failures if self.member(one.id) is member])]
 
-    def forward(self, failures: Sequence[Failure], brief: str, prove: Prove) -> Taught:
+    def forward(self, failures: Sequence[Failure], brief: str, prove: Prove) -> TeachingResult:
         """By the member whose group it is."""
-        taught: Taught = self.member(failures[0].id)(failures=failures, brief=brief, prove=prove)
+        taught: TeachingResult = self.member(failures[0].id)(failures=failures, brief=brief, prove=prove)
         return taught
 
-    def derive(self, taught: Sequence[Taught], prove: Prove) -> list[Taught]:
+    def derive(self, taught: Sequence[TeachingResult], prove: Prove) -> list[TeachingResult]:
         rows = []
         for member in self.members:
             rows += member.derive([row for row in taught if self.member(row.failure_ids[0]) is member], prove)

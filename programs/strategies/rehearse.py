@@ -18,7 +18,7 @@ import dspy
 from dspy.utils import DummyLM
 
 from ...signatures.errors import UsageError
-from ...signatures.records import Attempt, Example, Failure, Rejection, SampleProgram, Taught
+from ...signatures.records import Attempt, Example, Failure, Rejection, SampleProgram, TeachingResult
 from ..config import InstructorSettings
 from ..instructor.chat import REASKS, Chat, is_code
 from ..instructor.interpreter import interpreting
@@ -42,7 +42,7 @@ class Shown(NamedTuple):
     """A failure with what a run recorded of it."""
 
     failure: Failure
-    taught: Taught | None
+    taught: TeachingResult | None
 
 
 # ---- the dry run
@@ -120,7 +120,7 @@ def prompts(strategy: Strategy, shown: Shown, brief: str, adapter: str = "chat")
     ]
 
 
-def _refuse_first(taught: Taught | None) -> Prove:
+def _refuse_first(taught: TeachingResult | None) -> Prove:
     """Refuses the first program: as it was refused in the run, if it was."""
     recorded = [row for row in taught.rejections if row.kind == "program"] if taught else []
     unknown = Rejection(of="", kind="program", check="(the check)", reason="(why it refused the program)")

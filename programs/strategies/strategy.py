@@ -13,7 +13,7 @@ from dspy.primitives.code_interpreter import CodeInterpreterError
 from dspy.utils.saving import get_dependency_versions
 
 from ...signatures.errors import UsageError
-from ...signatures.records import Example, Failure, Rejection, Taught, content_hash, whole
+from ...signatures.records import Example, Failure, Rejection, TeachingResult, content_hash, whole
 from ...signatures.teach import DiagnoseContrast, DiagnoseError, RepairForContrast, WriteForContrast
 from ...tasks import Task
 from ..config import CycleConfig
@@ -41,20 +41,20 @@ class Strategy(dspy.Module):
         """The failures as they are taught: each alone, unless a strategy puts several together."""
         return [(failure,) for failure in failures]
 
-    def forward(self, failures: Sequence[Failure], brief: str, prove: Prove) -> Taught:
+    def forward(self, failures: Sequence[Failure], brief: str, prove: Prove) -> TeachingResult:
         """Both steps, for one of `groups`. An item that is itself at fault (`reference_wrong`, `ambiguous`) gets no program."""
         ids = tuple(failure.id for failure in failures)
         try:
             diagnosis = self.diagnose(failures=failures, brief=brief, strategy=type(self).__name__)
         except UNUSABLE as error:
-            return Taught(failure_ids=ids, diagnosis=None, program=None, rejections=(rejection(ids[0], error),))
+            return TeachingResult(failure_ids=ids, diagnosis=None, program=None, rejections=(rejection(ids[0], error),))
         if diagnosis.verdict != "error":
             refusal = Rejection(of=diagnosis.id, kind="diagnosis", check=diagnosis.verdict, reason=diagnosis.misconception)
-            return Taught(failure_ids=ids, diagnosis=diagnosis, program=None, rejections=(refusal,))
+            return TeachingResult(failure_ids=ids, diagnosis=diagnosis, program=None, rejections=(refusal,))
         meant = [failure for failure in failures if failure.id in diagnosis.failure_ids]
         return self.write(failures=meant, diagnosis=diagnosis, brief=brief, prove=prove)
 
-    def derive(self, taught: Sequence[Taught], prove: Prove) -> list[Taught]:
+    def derive(self, taught: Sequence[TeachingResult], prove: Prove) -> list[TeachingResult]:
         """Further rows, made of what was taught in a round without another failure; none unless a strategy says otherwise.
 
         They are made anew when a run is continued: paid calls are taken from its ledger."""

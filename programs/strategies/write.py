@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import dspy
 
 from ...sandbox import MODULES
-from ...signatures.records import Diagnosis, Failure, Rejection, SampleProgram, Taught
+from ...signatures.records import Diagnosis, Failure, Rejection, SampleProgram, TeachingResult
 from ...signatures.teach import RepairProgram, WriteProgram, contract
 from ..instructor.chat import UNUSABLE, rejection
 from ..samples.kinds import kind_of
@@ -24,7 +24,7 @@ class Write(dspy.Module):
         self.repair = dspy.Predict(repair)
         self.repairs = repairs
 
-    def forward(self, failures: Sequence[Failure], diagnosis: Diagnosis, brief: str, prove: Prove) -> Taught:
+    def forward(self, failures: Sequence[Failure], diagnosis: Diagnosis, brief: str, prove: Prove) -> TeachingResult:
         """At most 1 + `repairs` calls. Of several failures a program claims those whose ids it names; each of them must be rebuilt."""
         failure = failures[0]
         example = failure.attempt.example
@@ -80,4 +80,4 @@ class Write(dspy.Module):
             refused.append(program)
             rejections.append(refusal)
         ids = tuple(one.id for one in failures)
-        return Taught(failure_ids=ids, diagnosis=diagnosis, program=passed, refused=tuple(refused), rejections=tuple(rejections))
+        return TeachingResult(failure_ids=ids, diagnosis=diagnosis, program=passed, refused=tuple(refused), rejections=tuple(rejections))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...signatures.errors import RunError
-from ...signatures.records import Attempt, GateDecision, Rejection, Taught
+from ...signatures.records import Attempt, GateDecision, Rejection, TeachingResult
 from ..run.directory import Stage, read_json, slug
 from ..run.layout import SECONDS
 from ..run.ledger import read_ledger
@@ -279,8 +279,8 @@ def _round(run: Path, number: int) -> dict[str, Any]:
     }
 
 
-def _taught(run: Path, numbers: Iterable[int]) -> list[Taught]:
-    return [row for number in numbers for row in Stage(run / f"round-{number}/teach").read("taught.jsonl", Taught)]
+def _taught(run: Path, numbers: Iterable[int]) -> list[TeachingResult]:
+    return [row for number in numbers for row in Stage(run / f"round-{number}/teach").read("taught.jsonl", TeachingResult)]
 
 
 def _cost(paths: Sequence[Path], numbers: Sequence[int], gain: float) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import Any
 import dspy
 
 from ...sandbox import Limits, Sandbox
-from ...signatures.records import Failure, Record, Rejection, SampleProgram, Taught, content_hash
+from ...signatures.records import Failure, Record, Rejection, SampleProgram, TeachingResult, content_hash
 from ...tasks import Task, member
 from ...trainers.target import Target
 from ..config import GenerateSettings
@@ -223,7 +223,7 @@ class Measure:
             refusal=None if "targeted" in self.generate.skip else targeted(program, tried, self.generate.solved),
         )
 
-    def score(self, taught: Taught, tokens: int) -> Score:
+    def score(self, taught: TeachingResult, tokens: int) -> Score:
         """The score of what a strategy made of a failure for `tokens` tokens."""
         names, program = self.names, taught.program
         drafts = len(taught.refused) + (program is not None)
@@ -252,7 +252,7 @@ class Measure:
         )
 
 
-def _feedback(taught: Taught, look: Look | None, tokens: int) -> str:
+def _feedback(taught: TeachingResult, look: Look | None, tokens: int) -> str:
     """What a reflecting model reads: what went wrong and why, draft by draft, then what is left to gain."""
     said = []
     if taught.diagnosis is None:

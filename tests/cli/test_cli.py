@@ -16,7 +16,7 @@ from errata.programs import doctor as doctoring
 from errata.programs.config import load_config
 from errata.programs.run.directory import RunDir, to_json
 from errata.programs.run.summary import diagnoses
-from errata.signatures.records import Diagnosis, GateDecision, Taught
+from errata.signatures.records import Diagnosis, GateDecision, TeachingResult
 from errata.trainers import memory
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.target import load_model
@@ -182,11 +182,11 @@ def test_diagnoses_are_counted_by_skill_and_misconception(tmp_path):
         diagnosis = Diagnosis(
             failure_ids=names, strategy="S", verdict=verdict, skill=skill, misconception=misconception, evidence="", teach=""
         )
-        return Taught(failure_ids=names, diagnosis=diagnosis, program=None)
+        return TeachingResult(failure_ids=names, diagnosis=diagnosis, program=None)
 
     rows = [taught(("a", "b"), "packs", "adds"), taught(("c",), "packs", "adds"), taught(("b",), "packs", "slips")]
     rows += [taught(("d",), "shares", "forgets"), taught(("e",), "shares", "none", "ambiguous")]
-    rows.append(Taught(failure_ids=("f",), diagnosis=None, program=None))
+    rows.append(TeachingResult(failure_ids=("f",), diagnosis=None, program=None))
     with RunDir(tmp_path / "run", load_config()) as made:
         made.stage("round-1/teach").finish({"taught.jsonl": rows}, failures=6, programs=0)
     found = diagnoses(tmp_path / "run", 1)

@@ -33,7 +33,7 @@ from errata.programs.run.layout import ANSWERS
 from errata.programs.run.ledger import Answer, Budget, Ledger, Sums, read_ledger
 from errata.programs.strategies.rehearse import estimate
 from errata.signatures.errors import BudgetReached, InstructorError, RunError, UsageError
-from errata.signatures.records import Attempt, Example, Failure, Taught, Verdict
+from errata.signatures.records import Attempt, Example, Failure, TeachingResult, Verdict
 
 FAST = Patience(attempts=4, first=0.01, most=5.0)
 GOOD = Reply("[[ ## answer ## ]]\nblue\n\n[[ ## completed ## ]]")
@@ -583,7 +583,7 @@ def test_a_cap_inside_a_stage_keeps_its_rows_and_ends_its_calls_and_the_rest_is_
                 time.sleep(0.001)
             if written >= most:
                 loop.ledger.budget = Budget(max_time=60, started=time.monotonic() - 61)
-            return Taught(failure_ids=(failure.id,), diagnosis=None, program=None)
+            return TeachingResult(failure_ids=(failure.id,), diagnosis=None, program=None)
 
         loop.strategy.forward = taught
         with loop:

@@ -21,7 +21,7 @@ from errata.programs.report.export import export
 from errata.programs.run.directory import RunDir, Stage, to_json
 from errata.programs.stats import paired
 from errata.signatures.errors import RunError, TargetError, UsageError
-from errata.signatures.records import Attempt, Diagnosis, Example, Failure, GateDecision, Sample, SampleProgram, Taught, Verdict
+from errata.signatures.records import Attempt, Diagnosis, Example, Failure, GateDecision, Sample, SampleProgram, TeachingResult, Verdict
 from errata.tasks import load_task
 from errata.trainers.export import write_model
 from errata.trainers.settings import TargetSettings
@@ -50,7 +50,7 @@ def make_run(path: Path, decisions: tuple[bool, ...] = (True,), method: str = "f
             sample = Sample(program_id=program.id, seed=0, index=0, level=3, question="1 + 1?", solution="1 + 1 = 2", answer="2")
             run.stage(f"{folder}/mine").finish({"attempts.jsonl": [wrong]}, items=1)
             run.stage(f"{folder}/teach").finish(
-                {"taught.jsonl": [Taught(failure_ids=(failure.id,), diagnosis=diagnosis, program=program)]}, failures=1
+                {"taught.jsonl": [TeachingResult(failure_ids=(failure.id,), diagnosis=diagnosis, program=program)]}, failures=1
             )
             rows = {"samples.jsonl": [sample], "rejections.jsonl": [], "rows.jsonl": [], "library.jsonl": []}
             run.stage(f"{folder}/assemble").finish(rows, samples=1, replay=3)

@@ -10,7 +10,7 @@ from errata.programs.samples.checks import prove, targeted
 from errata.programs.samples.filters import Distinct, Telling, Unseen
 from errata.programs.samples.harness import run_program
 from errata.programs.samples.kind import problem_shape
-from errata.programs.samples.style import steps
+from errata.programs.samples.style import step_count
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Example, Failure, Sample, SampleProgram, Verdict
 from errata.tasks import load_task
@@ -83,10 +83,10 @@ def test_a_check_that_is_skipped_refuses_nothing_and_the_others_still_do(sandbox
 
 
 def test_steps_are_calculations_and_lines_where_there_are_none():
-    assert steps(LONGER) == 4
-    assert steps("First 3 * 4 = 12.\nThen 12 - 2 = $10.\n#### 10") == 2
-    assert steps("Venus is hotter.\n\nAnswer: B") == 2
-    assert steps("def f(x):\n    y = 3\n    return x + y", "code") == 3
+    assert step_count(LONGER) == 4
+    assert step_count("First 3 * 4 = 12.\nThen 12 - 2 = $10.\n#### 10") == 2
+    assert step_count("Venus is hotter.\n\nAnswer: B") == 2
+    assert step_count("def f(x):\n    y = 3\n    return x + y", "code") == 3
 
 
 @pytest.mark.parametrize(

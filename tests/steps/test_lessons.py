@@ -11,7 +11,7 @@ from errata.programs.steps.lessons import ASK, correction, hint, lesson_of, mess
 from errata.programs.steps.rows import train_rows
 from errata.programs.steps.words import Words
 from errata.sandbox import Limits
-from errata.signatures.records import Sample, Tries, Try
+from errata.signatures.records import Rollout, Rollouts, Sample
 from errata.tasks import load_task
 from errata.trainers.chat import IGNORED, encoded, render
 from errata.trainers.settings import TargetSettings
@@ -193,8 +193,8 @@ def test_a_row_without_a_wrong_answer_to_correct_stays_worked(tmp_path):
 
 
 def test_the_pass_rate_is_of_judged_tries_and_luck_passes_nothing():
-    tries = [Try(response="", correct=correct, reason="") for correct in (True, None, False, False)]
-    assert passed(Tries(question="q", target="w", tries=tuple(tries), tokens=1)) == pytest.approx(1 / 3)
-    assert passed(Tries(question="q", target="w", tries=(tries[1],), tokens=1)) is None
-    lucky = Try(response="Each gets 26/4=<<26/4=7>>7 pears.\n#### 7", correct=True, reason="right")
-    assert passed(Tries(question="q", target="w", tries=(lucky, lucky), tokens=1)) == 0.0
+    tries = [Rollout(response="", correct=correct, reason="") for correct in (True, None, False, False)]
+    assert passed(Rollouts(question="q", target="w", tries=tuple(tries), tokens=1)) == pytest.approx(1 / 3)
+    assert passed(Rollouts(question="q", target="w", tries=(tries[1],), tokens=1)) is None
+    lucky = Rollout(response="Each gets 26/4=<<26/4=7>>7 pears.\n#### 7", correct=True, reason="right")
+    assert passed(Rollouts(question="q", target="w", tries=(lucky, lucky), tokens=1)) == 0.0

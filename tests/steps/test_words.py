@@ -12,7 +12,7 @@ from errata.programs.steps.lessons import own, passed
 from errata.programs.steps.search import beginnings, search
 from errata.programs.steps.words import Words, ask
 from errata.signatures.errors import UsageError
-from errata.signatures.records import Example, Sample, Tries, Try
+from errata.signatures.records import Example, Rollout, Rollouts, Sample
 from errata.tasks import load_task
 from errata.trainers.chat import Completion
 from errata.trainers.target import Target
@@ -59,8 +59,8 @@ def words(tmp_path, target, **generate):
 
 def tried(*responses, finish="stop"):
     verdicts = [TASK.verdict(Example(task="sums", split="train", question="q", answer="10"), text) for text in responses]
-    tries = [Try(response=text, correct=v.correct, reason=v.reason, finish=finish) for text, v in zip(responses, verdicts, strict=True)]
-    return Tries(question="q", target="w", tries=tuple(tries), tokens=9)
+    tries = [Rollout(response=text, correct=v.correct, reason=v.reason, finish=finish) for text, v in zip(responses, verdicts, strict=True)]
+    return Rollouts(question="q", target="w", tries=tuple(tries), tokens=9)
 
 
 def test_a_row_is_in_the_targets_own_words_where_it_is_right_and_else_in_the_programs(tmp_path):

@@ -17,7 +17,7 @@ from errata.programs.steps.probe import probe
 from errata.programs.steps.teach import teach
 from errata.programs.strategies.named import BUILT_IN, load_strategy
 from errata.signatures.errors import UsageError
-from errata.signatures.records import Attempt, Failure, Sample, SampleProgram, Taught, Verdict
+from errata.signatures.records import Attempt, Failure, Sample, SampleProgram, TeachingResult, Verdict
 from errata.tasks import load_task
 
 SUMS = load_task("sums")
@@ -130,7 +130,7 @@ class Named(LearnFromError):
 
     def forward(self, failures, brief, prove):
         ids = tuple(failure.id for failure in failures)
-        return Taught(failure_ids=ids, diagnosis=None, program=SampleProgram(diagnosis_id=self.name, source="", anchors=ids))
+        return TeachingResult(failure_ids=ids, diagnosis=None, program=SampleProgram(diagnosis_id=self.name, source="", anchors=ids))
 
 
 def test_mix_hands_each_failure_to_one_member_by_shares_always_the_same():

@@ -10,7 +10,7 @@ from errata.programs.samples.draw import draw_rows, draws
 from errata.programs.samples.nest import nested
 from errata.programs.strategies.fuse import WAYS, fused
 from errata.sandbox import Limits
-from errata.signatures.records import Attempt, Diagnosis, Example, Failure, Rejection, SampleProgram, Taught, Verdict
+from errata.signatures.records import Attempt, Diagnosis, Example, Failure, Rejection, SampleProgram, TeachingResult, Verdict
 from errata.tasks import load_task
 
 TASK = load_task("sums")
@@ -75,7 +75,7 @@ def program(source, one, skill="s"):
 
 
 def taught(source, one, skill="s"):
-    return Taught(failure_ids=(one.id,), diagnosis=diagnosed(one, skill), program=program(source, one, skill))
+    return TeachingResult(failure_ids=(one.id,), diagnosis=diagnosed(one, skill), program=program(source, one, skill))
 
 
 def checked(sandbox, made):
@@ -141,7 +141,11 @@ def test_fuse_adds_programs_of_those_that_were_kept_and_falls_to_the_next_way_wh
         refused = asked[-1] == "sequence"
         return Rejection(of=made.id, kind="program", check="runs", reason="no") if refused else None
 
-    rows = [taught(FIRST, EATEN, "eating"), taught(SECOND, PENS, "buying"), Taught(failure_ids=("x",), diagnosis=None, program=None)]
+    rows = [
+        taught(FIRST, EATEN, "eating"),
+        taught(SECOND, PENS, "buying"),
+        TeachingResult(failure_ids=("x",), diagnosis=None, program=None),
+    ]
     (made,) = Fuse(LearnFromError()).derive(rows, prove)
     assert asked == ["sequence", "parallel"]
     assert set(made.program.parents) == {row.program.id for row in rows[:2]}

@@ -24,7 +24,7 @@ from errata.programs.strategies.strategy import pinned
 from errata.programs.strategies.write import Write
 from errata.sandbox import Limits
 from errata.signatures.errors import RunError, UsageError
-from errata.signatures.records import Attempt, Example, Failure, Rejection, SampleProgram, Taught, Verdict
+from errata.signatures.records import Attempt, Example, Failure, Rejection, SampleProgram, TeachingResult, Verdict
 from errata.signatures.teach import DiagnoseError, WriteProgram
 from errata.tasks import load_task
 
@@ -212,7 +212,7 @@ def test_what_a_program_of_several_failures_does_not_claim_is_taught_alone(tmp_p
             ids = tuple(failure.id for failure in failures)
             made = SampleProgram(diagnosis_id="d", source="", anchors=ids[:1]) if len(ids) > 1 else None
             refused = () if made else (Rejection(of="d", kind="diagnosis", check="ambiguous", reason=""),)
-            return Taught(failure_ids=ids, diagnosis=None, program=made, rejections=refused)
+            return TeachingResult(failure_ids=ids, diagnosis=None, program=made, rejections=refused)
 
     config = load_config(overrides={"errors": "all", "items.train": 4})
     with Cycle(config, tmp_path / "run", lambda line: None) as loop:

@@ -19,7 +19,7 @@ from errata.programs.run.directory import Stage, to_json, write_atomic
 from errata.programs.studies import compare, compare_page, compared
 from errata.programs.studies.compare import VANILLA, Cell, Comparison
 from errata.signatures.errors import BudgetReached, BusyError, RunError, TrainerError, UsageError
-from errata.signatures.records import Attempt, Example, GateDecision, Rejection, Taught, TrainReport, TrainRow, Verdict
+from errata.signatures.records import Attempt, Example, GateDecision, Rejection, TeachingResult, TrainReport, TrainRow, Verdict
 
 ARMS = {"Error": {"generate.strategy": "LearnFromError"}, "Contrast": {"generate.strategy": "LearnFromContrast"}}
 
@@ -270,7 +270,7 @@ def finished(out, cell, weights, scores, samples=8, calls=2):
         ):
             Stage(path / f"evaluate/{name}/{task}-{split}").finish({"attempts.jsonl": attempts(task, split, rights)})
     for number in range(1, len(weights)):
-        taught = Taught(
+        taught = TeachingResult(
             failure_ids=("f",),
             diagnosis=None,
             program=None,

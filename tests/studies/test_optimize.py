@@ -31,7 +31,7 @@ from errata.programs.studies.scoring import PROBE, SEED, Journal, Look, Measure,
 from errata.programs.studies.settings import OptimizeSettings
 from errata.sandbox import Limits
 from errata.signatures.errors import BudgetReached, RunError, UsageError
-from errata.signatures.records import Attempt, Diagnosis, Example, Failure, ProgramRun, Rejection, SampleProgram, Taught, Verdict
+from errata.signatures.records import Attempt, Diagnosis, Example, Failure, ProgramRun, Rejection, SampleProgram, TeachingResult, Verdict
 from errata.signatures.teach import WriteProgram
 from errata.tasks import load_task
 from errata.trainers import sft
@@ -460,7 +460,7 @@ def test_the_score_climbs_the_checks_anchored_first_and_then_pays_for_hard_rows(
         measure._look = lambda program: seen
         refusal = Rejection(of=program.id, kind="program", check=check or "runs", reason="because of x")
         kept = {"program": None, "refused": (program,), "rejections": (refusal,)} if check else {"program": program}
-        return measure.score(Taught(failure_ids=(failure.id,), diagnosis=diagnosis, **kept), 1000)
+        return measure.score(TeachingResult(failure_ids=(failure.id,), diagnosis=diagnosis, **kept), 1000)
 
     ladder = [scored(name).score for name in names]
     assert ladder == sorted(ladder) and len(set(ladder)) == len(ladder)
@@ -471,7 +471,7 @@ def test_the_score_climbs_the_checks_anchored_first_and_then_pays_for_hard_rows(
     assert easy.score < scored().score <= 1
     assert "Ann has 3 pens." in easy.feedback and "fails 2 of 8" in easy.feedback
     assert "refused by the check `anchored`: because of x" in scored("anchored").feedback
-    unread = Taught(
+    unread = TeachingResult(
         failure_ids=(failure.id,),
         diagnosis=None,
         program=None,
