@@ -67,8 +67,8 @@ def first_batch(parameters: int, device: str) -> int:
 
 
 def memory_used(device: str) -> float:
-    """Share of a GPU's memory that is taken at the peak: of CUDA by this process since it began or by others, of MPS by this process
-    alone, of what the system recommends; 1 of a CPU."""
+    """Share of a GPU's memory that is taken at the peak. CUDA: by this process since it began and by others. MPS: by this process, of what
+    the system recommends. CPU: always 1."""
     if device.startswith("mps"):
         return torch.mps.driver_allocated_memory() / torch.mps.recommended_max_memory()
     if not device.startswith("cuda"):
@@ -112,7 +112,7 @@ class Need(NamedTuple):
 
 
 def need(target: TargetSettings, train: TrainSettings) -> Need:
-    """Sizes of `target` and of its training. Loads no weights, and fetches none. Raises TargetError where its size cannot be known."""
+    """Sizes of `target` and of its training. Neither loads nor fetches weights. Raises TargetError when the size cannot be known."""
     device = choose_device(target.device)
     parameters, download, config = _sizes(target.model)
     half = 2 if target.dtype in ("bfloat16", "float16") or (target.dtype == "auto" and device.type != "cpu") else 4

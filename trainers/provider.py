@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
@@ -91,7 +91,8 @@ class TargetEngine:
         self.models: dict[str, TargetSettings] = {}
         """Settings by the name that a request gives."""
         self._targets: dict[str, Target] = {}
-        self._waiting: list[_Call] = []
+        self.waiting: list[_Call] = []
+        """Calls that no batch has taken yet."""
         self._changed = threading.Condition()
         self._asked: Counter[str] = Counter()
         self._worker = ThreadPoolExecutor(1, "errata-target")
@@ -114,7 +115,7 @@ class TargetEngine:
         """`complete`, without waiting."""
         call = self._call(request)
         with self._changed:
-            self._waiting.append(call)
+            self.waiting.append(call)
             self._changed.notify()
             self._worker.submit(self._answer)
         return call.future
@@ -126,8 +127,8 @@ class TargetEngine:
     def close(self, model: str | None = None) -> None:
         """Frees a model (None: all). Calls that wait for it get a TargetError; the batch under way is answered first."""
         with self._changed:
-            dropped = [call for call in self._waiting if model in (None, call.model)]
-            self._waiting = [call for call in self._waiting if model not in (None, call.model)]
+            dropped = [call for call in self.waiting if model in (None, call.model)]
+            self.waiting = [call for call in self.waiting if model not in (None, call.model)]
             self._changed.notify()
         for call in dropped:
             if call.future.set_running_or_notify_cancel():
@@ -184,14 +185,14 @@ class TargetEngine:
     def _gather(self) -> list[_Call]:
         with self._changed:
             end = time.monotonic() + 10 * self.window
-            while 0 < len(self._waiting) < self.width and (rest := end - time.monotonic()) > 0:
+            while 0 < len(self.waiting) < self.width and (rest := end - time.monotonic()) > 0:
                 if not self._changed.wait(min(self.window, rest)):
                     break
-            batch, self._waiting = self._waiting[: self.width], self._waiting[self.width :]
+            batch, self.waiting = self.waiting[: self.width], self.waiting[self.width :]
         return batch
 
     def _answer_together(self, calls: list[_Call]) -> None:
-        """One batch of calls that differ in their prompts alone."""
+        """One batch of calls that differ only in their prompts."""
         target = self._open(calls[0].model)
         asked: list[tuple[_Call, int]] = []
         for call in calls:
@@ -259,7 +260,7 @@ def _prompt(request: lm15.Request) -> list[Message]:
 
 def _text(part: Any) -> str:
     if not isinstance(part, lm15.TextPart):
-        raise lm15.UnsupportedFeatureError(f"a local target reads text alone, not {part.type}", feature=part.type)
+        raise lm15.UnsupportedFeatureError(f"a local target reads only text, not {part.type}", feature=part.type)
     return part.text
 
 
@@ -365,7 +366,7 @@ def train_settings(given: dict[str, Any]) -> tuple[TrainSettings, int, Path | No
     for name in rest:
         if name not in names:
             hint = did_you_mean(name, [*TrainSettings.model_fields, "seed", *names])
-            raise UsageError(f"train_kwargs: {name} is no field of Errata's TrainSettings or of trl.SFTConfig{hint}")
+            raise UsageError(f"train_kwargs: {name} is not a field of Errata's TrainSettings or of trl.SFTConfig{hint}")
     try:
         settings = TrainSettings(**own | {"sft": own.get("sft", {}) | rest})
     except ValidationError as error:
@@ -378,22 +379,16 @@ def train_settings(given: dict[str, Any]) -> tuple[TrainSettings, int, Path | No
 def train_rows(data: Sequence[dict[str, Any]], form: TrainDataFormat | str | None) -> list[TrainRow]:
     """DSPy's training data as rows. `chat`: the last message is learned, those before it are its prompt. `completion`: the prompt is a user
     message, as `lm(prompt)` sends it. Raises UsageError for another format, TrainerError for a row that is not of its format."""
-    readers: dict[str, Callable[[dict[str, Any]], tuple[list[Message], Any]]] = {
-        TrainDataFormat.CHAT.value: lambda row: (row["messages"][:-1], row["messages"][-1]),
-        TrainDataFormat.COMPLETION.value: lambda row: (
-            [{"role": "user", "content": row["prompt"]}],
-            {"role": "assistant", "content": row["completion"]},
-        ),
-    }
-    name = getattr(form, "value", form) or TrainDataFormat.CHAT.value
-    if name not in readers:
-        raise UsageError(f"a target is not trained on data of format {name!r}: give {' or '.join(readers)}")
+    name = getattr(form, "value", form) or "chat"
+    if name not in ("chat", "completion"):
+        raise UsageError(f"a target is not trained on data of format {name!r}: give chat or completion")
     rows = []
     for number, item in enumerate(data, 1):
         try:
-            prompt, answer = readers[name](item)
+            sides = [("user", "prompt"), ("assistant", "completion")]
+            *prompt, answer = item["messages"] if name == "chat" else [{"role": role, "content": item[side]} for role, side in sides]
             row = TrainRow(prompt=tuple(prompt), completion=(answer,), source=content_hash(item))
-        except (KeyError, IndexError, TypeError, ValidationError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise TrainerError(
                 f"row {number} of the training data is not of format {name} ({' '.join(str(error).split())[:100]})"
             ) from None

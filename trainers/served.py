@@ -3,8 +3,8 @@
     VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm serve Qwen/Qwen2.5-0.5B-Instruct --enable-lora
 
 An adapter is loaded under a name made of the hash of its weights, so that no name ever stands for two sets of weights, and unloaded
-again on close. Rate limits, server errors, lost connections and replies that are no chat completion are tried again; everything else
-that the server refuses ends the calls with one line.
+again on close. Rate limits, server errors, lost connections and replies that cannot be read are tried again; everything else that
+the server refuses ends the calls with one line.
 
 Does NOT cover: proof that the server has the weights that `target.model` names, prompts (the server's own chat template renders them),
 loading adapters into servers other than vLLM, streaming.
@@ -42,7 +42,7 @@ LOADING = "vLLM loads adapters when it is started with --enable-lora and VLLM_AL
 
 
 class _Passing(Exception):
-    """A failure that another attempt may mend; `asked` is the wait in seconds that the server wants."""
+    """A failure that may be gone at the next attempt; `asked` is the wait in seconds that the server wants."""
 
     def __init__(self, message: str, asked: float | None = None):
         super().__init__(message)
@@ -71,7 +71,8 @@ class ServedTarget:
         self._keys = sorted({*known_keys(), *([key] if key else [])}, key=len, reverse=True)
         self._pace = Pace(patience or Patience())
         self._width = settings.batch_size or IN_FLIGHT
-        self._fields: dict[str, Any] = {}
+        self.fields: dict[str, Any] = {}
+        """Sampling fields beside OpenAI's that this server reads."""
         self._loaded = False
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -91,7 +92,7 @@ class ServedTarget:
             cards = served._listed()
             served.name = served._own_name(cards)
             if any(card.get("owned_by") in ("vllm", "sglang") for card in cards):
-                served._fields = PLAIN
+                served.fields = PLAIN
             if settings.adapter:
                 if settings.model:
                     check_base(settings)
@@ -112,8 +113,8 @@ class ServedTarget:
         seed: int = 0,
         begun: Sequence[str] | None = None,
     ) -> Iterator[tuple[int, Completion]]:
-        """See `AnyTarget`. vLLM and SGLang alone go on from a beginning. Each prompt is asked with a seed of its own."""
-        if begun is not None and not self._fields:
+        """See `AnyTarget`. Only vLLM and SGLang go on from a beginning. Each prompt is asked with a seed of its own."""
+        if begun is not None and not self.fields:
             raise TargetError(f"the server at {self.address} cannot go on from the beginning of an answer: only vLLM and SGLang can")
         seen: Counter[str] = Counter()
         questions: list[tuple[int, dict[str, Any]]] = []
@@ -125,7 +126,7 @@ class ServedTarget:
             seen[text] += 1
             body = {"model": self.name, "messages": asked, "max_tokens": max_new_tokens, "temperature": temperature}
             body |= {"continue_final_message": True, "add_generation_prompt": False} if start else {}
-            questions.append((index, body | {"top_p": 1.0, "seed": own_seed} | self._fields))
+            questions.append((index, body | {"top_p": 1.0, "seed": own_seed} | self.fields))
         with closing(in_flight(lambda question: self._answer(question[1]), questions, self._width)) as answers:
             for (index, _), completion in answers:
                 yield index, completion._replace(text=_joined(begun[index], completion.text)) if begun else completion
@@ -144,14 +145,14 @@ class ServedTarget:
             try:
                 self._once("POST", "/unload_lora_adapter", {"lora_name": self.name}, lambda reply: None, timeout=5.0)
             except (_Passing, _Refused, TargetError):
-                pass  # the name stays with the server and harms nobody: it never stands for other weights
+                pass  # the name may stay with the server: it never stands for other weights
             self._loaded = False
         self._client.close()
 
     # ---- the model's name, and its adapter
 
     def _listed(self) -> list[dict[str, Any]]:
-        """The server's models, as it describes them. Asked once: who has no server wants to know it now."""
+        """The server's models, as it describes them. Asked once, without waiting for a server that is not there."""
 
         def read(reply: httpx.Response) -> list[dict[str, Any]]:
             return [{**card, "id": str(card["id"])} for card in reply.json()["data"]]
@@ -184,7 +185,7 @@ class ServedTarget:
         path = self._path_there()
         try:
             # 500 is what vLLM makes of every complaint of its engine about an adapter (load_lora_adapter in its openai/models/serving.py,
-            # 055e47c; earlier ones said 400): trying again mends none
+            # 055e47c; earlier ones said 400): trying again does not help
             self._call("POST", "/load_lora_adapter", {"lora_name": self.name, "lora_path": path}, lambda reply: None, final=500)
         except _Refused as refused:
             if "already been loaded" in str(refused):  # another process of Errata was quicker, with the same weights
@@ -202,7 +203,7 @@ class ServedTarget:
             return "it sees no such folder; share the folder with it, and say with target.server_paths where it sees it"
         if refused.status in (404, 405) or "not enabled" in said:
             return f"{refused}; {LOADING}"
-        return f"{refused} (HTTP {refused.status}); mend that"
+        return f"{refused} (HTTP {refused.status}); repair that"
 
     def _path_there(self) -> str:
         """The adapter's folder as the server sees it."""

@@ -19,7 +19,7 @@ class TargetSettings(BaseModel):
     """`tiny` (shipped with Errata), a folder, or the hub id of a causal language model. With `api_base`, the same weights on this
     machine, which training needs; empty, as it then is by default, only the server has them."""
     adapter: str | None = None
-    """Folder of a PEFT adapter that was trained on `model`; None for the model alone."""
+    """Folder of a PEFT adapter that was trained on `model`; None: the model without one."""
     device: str = "auto"
     """`auto` (CUDA where there is one, else MPS, the GPU of Apple silicon, else CPU), `cpu`, `cuda`, `cuda:1`, `mps`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

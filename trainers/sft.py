@@ -36,7 +36,7 @@ _RENDERED = "rows are rendered with the target's own tokenizer and chat template
 _NOT_YOURS = {
     "output_dir": "checkpoints lie in the training's folder",
     "resume_from_checkpoint": "a killed training continues by itself",
-    "assistant_only_loss": "the loss is on the completion alone already",
+    "assistant_only_loss": "the loss is on the completion already",
     "chat_template_path": _RENDERED,
     "eos_token": _RENDERED,
     "pad_token": _RENDERED,
@@ -64,7 +64,7 @@ def train(
     """
     target = target.model_copy(update={"api_base": None})  # wherever it is served, it is trained here
     if next(_each(rows), None) is None:
-        raise TrainerError("no rows to train on: the stages before kept none")
+        raise TrainerError("there are no rows to train on: the steps before kept no row")
     out = out.absolute()
     base, data = weights_hash(target), fingerprint(_each(rows))
     key = job_key(base, data, settings, seed)

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Tracker:
-    """Opens its trackers at the first figures; loads nothing where none is named."""
+    """Opens its trackers at the first figures; loads nothing when no tracker is named."""
 
     def __init__(self, report_to: Any, folder: Path, name: str, say: Callable[[str], None]):
         """`report_to` as SFTConfig takes it; `folder` is where a tracker without a server writes, `name` what it calls the run."""

@@ -1,6 +1,6 @@
 """Which weights a target has: its folders, the hash of their content, and the settings of what a training left behind.
 
-Reads files alone: neither torch nor transformers is loaded, so that a report and a served target can ask.
+Only reads files: neither torch nor transformers is loaded, so that a report and a served target can ask.
 Does NOT cover: loading a model (target.py) and training one (sft.py).
 """
 

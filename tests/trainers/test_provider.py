@@ -41,7 +41,7 @@ def plainly(folder, question, **options):
 
 
 def waiting(engine, count):
-    while len(engine._waiting) < count:
+    while len(engine.waiting) < count:
         time.sleep(0.01)
 
 
@@ -195,7 +195,7 @@ def test_data_of_another_format_is_refused_in_one_line(data, form, error):
 def test_train_kwargs_are_fields_of_errata_or_of_trl_and_others_are_refused_with_the_nearest_name(tmp_path):
     settings, seed, out = train_settings({"epochs": 1, "num_train_epochs": 2, "seed": 3, "output_dir": tmp_path, "sft": {"packing": False}})
     assert (settings.epochs, settings.sft, seed, out) == (1, {"num_train_epochs": 2, "packing": False}, 3, tmp_path)
-    with pytest.raises(UsageError, match=r"num_train_epoch is no field.*did you mean num_train_epochs"):
+    with pytest.raises(UsageError, match=r"num_train_epoch is not a field.*did you mean num_train_epochs"):
         train_settings({"num_train_epoch": 2})
     with pytest.raises(UsageError, match="epochs = -1"):
         train_settings({"epochs": -1})
@@ -206,7 +206,7 @@ def test_train_kwargs_are_fields_of_errata_or_of_trl_and_others_are_refused_with
 def test_a_training_that_cannot_be_done_is_the_jobs_result_and_its_status(folder):
     lm = target_lm(str(folder))
     job = lm.finetune([], "chat", {"epoch": 2})
-    with pytest.raises(UsageError, match="epoch is no field"):
+    with pytest.raises(UsageError, match="epoch is not a field"):
         raise job.result()
     assert job.status() == "failed"
 

@@ -248,12 +248,12 @@ def test_a_question_is_greedy_seeded_and_without_the_models_own_sampling_default
 
 
 def test_a_server_goes_on_from_the_beginning_of_an_answer_where_it_can():
-    with Scripted(lambda body, number: Reply("yes")) as server, pytest.raises(TargetError, match="is no vLLM or SGLang"):
+    with Scripted(lambda body, number: Reply("yes")) as server, pytest.raises(TargetError, match="only vLLM and SGLang can"):
         list(open_target(alone(server)).generate(PROMPTS[:1], max_new_tokens=9, begun=["So\n"]))
     said = ["\n#### 4", "#### 5", "#### 6"]
     with Scripted(lambda body, number: Reply(said[len(body["messages"][-1]["content"]) // 10])) as server:
         served = open_target(alone(server))
-        served._fields = {"top_k": -1}  # as a vLLM's
+        served.fields = {"top_k": -1}  # as a vLLM's
         answers = dict(served.generate(PROMPTS[:2], max_new_tokens=9, begun=["First.\n", "Second it is.\n"]))
     assert {place: answer.text for place, answer in answers.items()} == {0: "First.\n#### 4", 1: "Second it is.\n#### 5"}
     first = next(seen.body for seen in server.questions if seen.body["messages"][-1]["content"] == "First.\n")

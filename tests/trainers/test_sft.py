@@ -167,7 +167,7 @@ def test_a_file_of_rows_that_cannot_be_read_is_one_line(target, tmp_path):
             train(path, target, QUICK, tmp_path / "out")
         assert "\n" not in str(error.value)
     file.write_bytes(b"")
-    with pytest.raises(TrainerError, match="no rows to train on"):
+    with pytest.raises(TrainerError, match="there are no rows to train on"):
         train(file, target, QUICK, tmp_path / "out")
 
 
@@ -282,7 +282,7 @@ def test_training_is_refused_when_too_many_rows_would_be_cut(target, tmp_path):
     longest = [TrainRow(prompt=row.prompt, completion=({"role": "assistant", "content": "1 + " * 200},), source="x") for row in ROWS[:3]]
     with pytest.raises(TrainerError, match="whole context of 256 tokens"):
         train([*ROWS, *longest], target, TrainSettings(), tmp_path / "c", in_process=True)
-    with pytest.raises(TrainerError, match="no rows to train on"):
+    with pytest.raises(TrainerError, match="there are no rows to train on"):
         train([], target, settings, tmp_path / "d")
 
 
