@@ -11,6 +11,7 @@ What is not here: what the stages do (errata.programs.cycle). Nothing with a tim
 import errno
 import hashlib
 import json
+import mmap
 import os
 import re
 import threading
@@ -115,6 +116,49 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path} is damaged; delete it, or its folder, and give the same `errata cycle --run` again") from error
 
 
+class RowWriter:
+    """A file of a stage that is written row by row, under a name that counts for nothing until the stage is finished."""
+
+    def __init__(self, path: Path):
+        self.path = path.with_name(path.name + ".tmp")
+        self.rows = self.bytes = 0
+        self._hash = hashlib.sha256()
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("wb")
+
+    def add(self, row: Record) -> None:
+        self.add_line(row.model_dump_json().encode("utf-8") + b"\n")
+
+    def add_line(self, line: bytes | memoryview) -> None:
+        """`line` ends with its line feed."""
+        with disk_errors(self.path):
+            self._file.write(line)
+        self._hash.update(line)
+        self.rows += 1
+        self.bytes += len(line)
+
+    @contextmanager
+    def read(self) -> Iterator[memoryview]:
+        """The bytes that were written, which are dropped after."""
+        with disk_errors(self.path):
+            self._file.close()
+            if self.bytes:
+                with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
+                    yield view
+            else:
+                yield memoryview(b"")
+        self.path.unlink()
+
+    def keep(self, name: Path) -> str:
+        """Put the whole file in its place; its hash."""
+        with disk_errors(name), self._file:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self.path.replace(name)
+        return self._hash.hexdigest()
+
+
 class Stage:
     """One folder of a run. `done` once its manifest stands."""
 
@@ -173,13 +217,19 @@ class Stage:
                     rows[key(item)] = row
         return [rows[key(item)] for item in items]
 
-    def finish(self, files: dict[str, Sequence[Record]], **facts: Any) -> None:
+    def writer(self, name: str) -> RowWriter:
+        """A file whose rows are written one by one; hand it to `finish` under this name."""
+        return RowWriter(self.path / name)
+
+    def finish(self, files: Mapping[str, Sequence[Record] | RowWriter], **facts: Any) -> None:
         """Write the files, then the manifest, then drop the parts."""
         hashes = {}
         for name, rows in files.items():
-            data = b"".join(row.model_dump_json().encode("utf-8") + b"\n" for row in rows)
-            write_atomic(self.path / name, data)
-            hashes[name] = hashlib.sha256(data).hexdigest()
+            writer = rows if isinstance(rows, RowWriter) else self.writer(name)
+            if not isinstance(rows, RowWriter):
+                for row in rows:
+                    writer.add(row)
+            hashes[name] = writer.keep(self.path / name)
         write_atomic(self.path / "manifest.json", to_json(sealed({"files": hashes, "facts": facts})))
         self.drop_parts()
 

@@ -1,16 +1,28 @@
-"""Draws of sample programs: how many rows each gives, at which levels, and the samples that come of them.
+"""Drawing: how many rows each program gives, at which levels, the samples that come of them, and drawing anew what filters drop.
 
-Not here: running a program (errata.programs.samples.harness), and the checks of rows (errata.programs.samples.filters).
+Not here: running a program (errata.programs.samples.harness), and the filters of rows (errata.programs.samples.filters).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any
 
-from ...sandbox import Limits, Sandbox
-from ...signatures.records import Sample, SampleProgram
-from .harness import run_program
+from ...sandbox import Job, Limits, Sandbox
+from ...signatures.records import Rejection, Sample, SampleProgram
+from .filters import Filter, filtered
+from .harness import job_of, read_run, run_program
 from .kind import Draw
+
+JOB = 500
+"""Most rows that a program is asked for at once."""
+BATCH = 2000
+"""Rows that go through the filters together; no more are held at a time."""
+DRY = 20
+"""A program has no more to give when this many rows in a row were dropped or failed."""
+POOR = 10
+"""It is done with too when less than one in so many of its rows is kept."""
 
 
 def shares(masses: Mapping[str, float], total: int) -> dict[str, int]:
@@ -35,6 +47,95 @@ def draw_rows(sandbox: Sandbox, limits: Limits, program: SampleProgram, wanted: 
     """The samples of the draws that did not fail. A program that breaks a limit here gives none."""
     drawn = run_program(sandbox, program.source, (), wanted, limits, program.kind)
     return samples(program, wanted, drawn.rows) if drawn.rows else []
+
+
+def drawn(sandbox: Sandbox, limits: Limits, wanted: Iterable[tuple[SampleProgram, Sequence[Draw]]]) -> Iterator[list[Sample]]:
+    """`draw_rows` of many programs, in order; the sandbox is a few programs ahead of who takes them."""
+    ahead: deque[tuple[SampleProgram, Sequence[Draw]]] = deque()
+
+    def jobs() -> Iterator[Job]:
+        for program, some in wanted:
+            ahead.append((program, some))
+            yield job_of(program.source, (), some, limits, program.kind)
+
+    for run in sandbox.map(jobs()):
+        program, some = ahead.popleft()
+        rows = read_run(run, (), some, program.kind).rows
+        yield samples(program, some, rows) if rows else []
+
+
+@dataclass
+class Supply:
+    """What programs give to one training set: each its share by mass, drawn anew until its rows pass the filters. What a program that has
+    no more cannot give, the others give."""
+
+    programs: Mapping[str, SampleProgram]
+    masses: Mapping[str, float]
+    """Id of a program -> its weight; a program of weight 0 gives nothing."""
+    total: int
+    """Rows that are wanted."""
+    seed: int
+    levels: Sequence[int]
+    kept: Counter[str] = field(default_factory=Counter)
+    """Rows of each program that passed."""
+    done: set[str] = field(default_factory=set)
+    """Programs that have no more to give."""
+
+    def __post_init__(self) -> None:
+        # each from another index: programs of one kind would draw the same rows, and all but the first's would be dropped
+        self._next = {name: place * (1 + POOR) * (self.total + DRY) for place, name in enumerate(self.masses)}
+        self._dropped: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
+
+    def rows(self, filters: Sequence[Filter], sandbox: Sandbox, limits: Limits) -> Iterator[tuple[list[Sample], list[Rejection]]]:
+        """Batches of rows that passed and of refusals, until all that is wanted is there or no program has more."""
+        while wanted := self._wanted():
+            batch: list[Sample] = []
+            asked: Counter[str] = Counter()
+            for (name, some), rows in zip(wanted, drawn(sandbox, limits, self._jobs(wanted)), strict=True):
+                if name not in self.done:
+                    batch += rows
+                    asked[name] += len(some)
+                if len(batch) >= BATCH:
+                    yield self._settled(batch, asked, filters)
+                    batch, asked = [], Counter()
+            if asked:
+                yield self._settled(batch, asked, filters)
+
+    def _jobs(self, wanted: Sequence[tuple[str, Sequence[Draw]]]) -> Iterator[tuple[SampleProgram, Sequence[Draw]]]:
+        """A program that turned out to have no more is not run again: what is asked of it here is nothing."""
+        for name, some in wanted:
+            yield self.programs[name], () if name in self.done else some
+
+    def _wanted(self) -> list[tuple[str, list[Draw]]]:
+        """The draws that are still owed, a few hundred of a program at once."""
+        left = self.total - sum(self.kept[name] for name in self.done)
+        owed = shares({name: mass for name, mass in self.masses.items() if mass > 0 and name not in self.done}, left)
+        missing = self.total - sum(self.kept.values())
+        wanted = []
+        for name, share in owed.items():
+            count = min(missing, share - self.kept[name])
+            missing -= max(0, count)
+            while count > 0:
+                some = draws(self.seed, self.levels, self._next[name], min(count, JOB))
+                self._next[name] += len(some)
+                count -= len(some)
+                wanted.append((name, some))
+        return wanted
+
+    def _settled(self, batch: list[Sample], asked: Counter[str], filters: Sequence[Filter]) -> tuple[list[Sample], list[Rejection]]:
+        """The batch through the filters, with what that says of the programs."""
+        rows, refused = filtered(batch, filters)
+        passed = Counter(row.program_id for row in rows)
+        self.kept += passed
+        doubted = {row.of for row in refused if row.kind == "program"}
+        for name, count in asked.items():
+            self._asked[name] += count
+            self._dropped[name] = 0 if passed[name] else self._dropped[name] + count
+            poor = self._asked[name] >= POOR * DRY and self.kept[name] * POOR < self._asked[name]
+            if self._dropped[name] >= DRY or poor or name in doubted:
+                self.done.add(name)
+        return rows, refused
 
 
 def samples(program: SampleProgram, draws: Iterable[Draw], rows: Iterable[dict[str, Any]]) -> list[Sample]:

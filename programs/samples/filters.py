@@ -1,6 +1,7 @@
-"""The checks of drawn rows, asked once for each row, in order: `telling`, `distinct`, `unseen`.
+"""The filters of drawn rows: a batch goes through them in turn, and each hands on the rows that pass.
 
-A row check is a callable from a Sample to a complaint, or None when the row passes. Add one by writing it and naming it in `row_checks`.
+Here are those that look at a row beside others and beside held-out items: `telling`, `distinct`, `unseen`. Each is a check, a callable from
+a Sample to a complaint, or None when the row passes; `each` makes a filter of it. Add one by writing it and naming it in `row_filters`.
 
 Not here: the checks of programs (errata.programs.samples.checks), and the independent solve of asserted rows (errata.programs.steps.agree).
 """
@@ -11,11 +12,14 @@ from typing import Any
 
 from datasketch import MinHash, MinHashLSH
 
-from ...signatures.records import Example, Sample
+from ...signatures.records import Example, Rejection, Sample
 from ...tasks import Task, member
 from .kind import words_of
 from .kinds import kind_of, kind_of_sample
 
+Filter = Callable[[Sequence[Sample]], tuple[list[Sample], list[Rejection]]]
+"""Takes rows: those that stay, as they are trained on, and the refusals of the others."""
+RowCheck = Callable[[Sample], str | None]
 REPEATS = 4
 """Most rows of one training set that teach the very same: the same code, or the same question and right option."""
 
@@ -99,12 +103,35 @@ class Telling:
         return None
 
 
-def row_checks(
-    task: Task, held_out: Iterable[Example], skip: Collection[str] = ()
-) -> tuple[tuple[str, Callable[[Sample], str | None]], ...]:
-    """The row checks by name, but those to `skip`, in order, afresh for one training set."""
-    checks = ("telling", Telling(task)), ("distinct", Distinct()), ("unseen", Unseen(held_out))
-    return tuple((name, check) for name, check in checks if name not in skip)
+def row_filters(task: Task, held_out: Iterable[Example], skip: Collection[str] = ()) -> list[Filter]:
+    """The filters of every training set, but those to `skip`, in order, afresh for one training set."""
+    checks: dict[str, RowCheck] = {"telling": Telling(task), "distinct": Distinct(), "unseen": Unseen(held_out)}
+    return [each(name, check) for name, check in checks.items() if name not in skip]
+
+
+def each(name: str, check: RowCheck) -> Filter:
+    """A filter that asks `check` row by row."""
+
+    def ask(rows: Sequence[Sample]) -> tuple[list[Sample], list[Rejection]]:
+        kept, refused = [], []
+        for sample in rows:
+            complaint = check(sample)
+            if complaint is None:
+                kept.append(sample)
+            else:
+                refused.append(Rejection(of=sample.id, kind="sample", check=name, reason=complaint, program=sample.program_id))
+        return kept, refused
+
+    return ask
+
+
+def filtered(rows: Sequence[Sample], filters: Sequence[Filter]) -> tuple[list[Sample], list[Rejection]]:
+    """Rows through several filters in turn: those that pass all, and the refusals of the others."""
+    kept, refusals = list(rows), []
+    for one in filters:
+        kept, refused = one(kept)
+        refusals += refused
+    return kept, refusals
 
 
 def _grams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:

@@ -7,7 +7,7 @@ Not here: what a row must hold by kind (errata.programs.samples.kind), and judgi
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ...sandbox import Limits, Sandbox
+from ...sandbox import Job, Limits, Sandbox
 from ...signatures.records import ProgramRun
 from .kind import Draw, Kind, guest
 from .kinds import KINDS
@@ -28,9 +28,20 @@ def run_program(
     sandbox: Sandbox, source: str, anchors: Sequence[str], draws: Sequence[Draw], limits: Limits, kind: str = "number"
 ) -> Drawn:
     """Run a program once in a fresh sandbox. With an outcome other than `ok`, or rows that were forged, the lists are empty."""
+    job = job_of(source, anchors, draws, limits, kind)
+    return read_run(sandbox.run(job.source, job.harness, job.payload, job.limits), anchors, draws, kind)
+
+
+def job_of(source: str, anchors: Sequence[str], draws: Sequence[Draw], limits: Limits, kind: str) -> Job:
+    """The run of a program as the sandbox takes it."""
     rules = KINDS[kind]
     payload = {"texts": rules.texts, "others": rules.others, "anchors": list(anchors), "draws": [list(draw) for draw in draws]}
-    run = sandbox.run(source, HARNESS + guest(rules.guest), payload, limits)
+    return Job(source, HARNESS + guest(rules.guest), payload, limits)
+
+
+def read_run(run: ProgramRun, anchors: Sequence[str], draws: Sequence[Draw], kind: str) -> Drawn:
+    """What came out of a program's run, looked at as untrusted."""
+    rules = KINDS[kind]
     if run.outcome == "ok" and (len(run.rows) != len(anchors) + len(draws) or not all(_well_formed(row, rules) for row in run.rows)):
         run = run.model_copy(update={"outcome": "error", "error": "the program changed what make() and draw() hand back"})
     if run.outcome != "ok":

@@ -6,12 +6,13 @@ What is not here: the tokens of a target, which a report, drawn where no target 
 
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable
 from typing import Any
 
-from ...signatures.records import Attempt, Example, Sample
+from ...signatures.records import Example
 from ...tasks import Task, member
-from .kinds import example_of, kind_of
+from .kinds import kind_of
 
 _MARK = re.compile(r"<<[^<>]*>>")
 _RESULT = re.compile(r"=\s*[-$€£]*\d")
@@ -23,16 +24,28 @@ def step_count(text: str, kind: str = "number") -> int:
     return found or sum(bool(line.strip()) for line in text.splitlines())
 
 
+class Style:
+    """Words and steps of many texts, one after the other; two numbers a text are kept."""
+
+    def __init__(self) -> None:
+        self._words, self._steps = array("L"), array("L")
+
+    def add(self, text: str, kind: str) -> None:
+        self._words.append(len(text.split()))
+        self._steps.append(step_count(text, kind))
+
+    def document(self) -> dict[str, Any]:
+        """How many texts there are, and the medians of their words and steps; None where there are no texts."""
+        medians = [float(statistics.median(values)) if values else None for values in (self._words, self._steps)]
+        return {"texts": len(self._words), "words": medians[0], "steps": medians[1]}
+
+
 def style(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Median words and steps of (text, kind) pairs, and how many there are; medians are None where there is none."""
-    rows = list(texts)
-    words = [len(text.split()) for text, _ in rows]
-    counted = [step_count(text, kind) for text, kind in rows]
-    return {"texts": len(rows), "words": _median(words), "steps": _median(counted)}
-
-
-def _median(values: Sequence[int]) -> float | None:
-    return float(statistics.median(values)) if values else None
+    """`Style` of (text, kind) pairs, as a document."""
+    found = Style()
+    for text, kind in texts:
+        found.add(text, kind)
+    return found.document()
 
 
 def reference(task: Task, example: Example) -> str | None:
@@ -40,12 +53,3 @@ def reference(task: Task, example: Example) -> str | None:
     if kind_of(example).name != "code" and not example.solution:
         return None
     return member(task, example.task).completion(example.solution, example.answer)
-
-
-def styles(task: Task, samples: Sequence[Sample], errors: Sequence[Example], solved: Sequence[Attempt]) -> dict[str, dict[str, Any]]:
-    """`style` of the worked solutions of rows, of the reference solutions of the errors behind them, and of the target's right answers."""
-    kinds = [kind_of(example_of(task, sample)).name for sample in samples]
-    worked = [member(task, sample.task).completion(sample.solution, sample.answer) for sample in samples]
-    references = [(text, kind_of(example).name) for example in errors if (text := reference(task, example)) is not None]
-    own = [(attempt.response, kind_of(attempt.example).name) for attempt in solved]
-    return {"rows": style(zip(worked, kinds, strict=True)), "errors": style(references), "solved": style(own)}

@@ -8,7 +8,7 @@ What is not here: rows whose answer is computed, which a program's anchor stands
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
@@ -17,8 +17,11 @@ from ...signatures.calls import in_flight
 from ...signatures.records import Rejection, Sample
 from ...signatures.teach import SolveQuestions
 from ...tasks import Task, member
+from ..config import GenerateSettings
+from ..instructor.chat import calling, instructed_by
 from ..samples.kinds import example_of
 
+Say = Callable[[str], None]
 QUESTIONS = 8
 """Questions in a call."""
 FEWEST = 4
@@ -43,41 +46,71 @@ class Agree(dspy.Module):
         return [str(answer).strip() for answer in answers] if len(answers) == len(questions) else [""] * len(questions)
 
 
-def agreed(samples: Sequence[Sample], task: Task, solves: int, share: float, width: int, seed: int) -> tuple[list[Sample], list[Rejection]]:
-    """The rows without the asserted ones that most of `solves` solves did not come to, nor any row of a program of which they came to
-    less than `share`. Rows that stay are marked. Calls the LM of the context, `width` calls at a time."""
-    asserted = [sample for sample in samples if sample.asserted]
-    random.Random(f"agreed:{seed}").shuffle(asserted)
-    batches = [(again, asserted[start : start + QUESTIONS]) for again in range(solves) for start in range(0, len(asserted), QUESTIONS)]
-    solver = Agree()
+class Agreed:
+    """A filter: rows whose answer is asserted pass where most of several solves come to it, and are marked. A program of whose rows too few
+    are confirmed is refused with all rows that come after."""
 
-    def one(batch: tuple[int, list[Sample]]) -> list[str]:
-        return solver([example_of(task, sample).question for sample in batch[1]], member(task, batch[1][0].task).brief, batch[0])
+    def __init__(self, task: Task, settings: GenerateSettings, seed: int, width: int, open_lm: Callable[[], dspy.LM] | None, say: Say):
+        """`width`: calls in flight. Without `open_lm`, which is asked before each batch of solves, all rows pass unmarked."""
+        self.task, self.seed, self.width, self.say = task, seed, width, say
+        self.least = settings.agreed
+        self.solves = 0 if "agreed" in settings.skip else settings.solves
+        self.open_lm = open_lm
+        self.confirmed: dict[str, list[bool]] = defaultdict(list)
+        """Program id -> of each of its asserted rows so far, whether the solves came to it."""
+        self.doubtful: dict[str, str] = {}
+        """Program id -> why it is refused."""
 
-    said: dict[str, list[str]] = defaultdict(list)
-    for (_, rows), answers in in_flight(one, batches, width):
-        for sample, answer in zip(rows, answers, strict=True):
-            said[sample.id].append(answer)
-    right = {sample.id for sample in asserted if 2 * sum(_right(task, sample, answer) for answer in said[sample.id]) > solves}
-    programs: dict[str, list[bool]] = defaultdict(list)
-    for sample in asserted:
-        programs[sample.program_id].append(sample.id in right)
-    doubtful = {name for name, rows in programs.items() if len(rows) >= FEWEST and sum(rows) < share * len(rows)}
-    kept, rejections = [], []
-    for name in sorted(doubtful):
-        reason = f"independent solves came to {sum(programs[name])} of {len(programs[name])} of its asserted answers"
-        rejections.append(Rejection(of=name, kind="program", check="agreed", reason=reason))
-    for sample in samples:
-        if sample.asserted and sample.id not in right:
-            heard = ", ".join(sorted(answer or "(nothing readable)" for answer in said[sample.id]))
-            reason = f"solved without the answer it is {heard}, not {sample.answer}: {sample.question[:200]}"
-            rejections.append(Rejection(of=sample.id, kind="sample", check="agreed", reason=reason, program=sample.program_id))
-        elif sample.program_id in doubtful:
-            reason = f"its program {sample.program_id} was refused"
-            rejections.append(Rejection(of=sample.id, kind="sample", check="agreed", reason=reason, program=sample.program_id))
-        else:
-            kept.append(sample.model_copy(update={"agreed": True}) if sample.asserted else sample)
-    return kept, rejections
+    def __call__(self, samples: Sequence[Sample]) -> tuple[list[Sample], list[Rejection]]:
+        """The rows that pass, and the refusals of others and of programs."""
+        asserted = [sample for sample in samples if sample.asserted]
+        if not asserted or not self.solves or self.open_lm is None:
+            return list(samples), []
+        self.say(f"solve {len(asserted)} rows independently, whose answer the instructor asserts")
+        said = self._solve(asserted, self.open_lm())
+        right = {row.id for row in asserted if 2 * sum(_right(self.task, row, answer) for answer in said[row.id]) > self.solves}
+        self.say(f"the solves agree with {len(right)} of them; the others are dropped")
+        rejections = self._doubt(asserted, right)
+        kept = []
+        for sample in samples:
+            reason = f"its program {sample.program_id} was refused" if sample.program_id in self.doubtful else None
+            if sample.asserted and sample.id not in right:
+                heard = ", ".join(sorted(answer or "(nothing readable)" for answer in said[sample.id]))
+                reason = f"solved without the answer it is {heard}, not {sample.answer}: {sample.question[:200]}"
+            if reason:
+                rejections.append(Rejection(of=sample.id, kind="sample", check="agreed", reason=reason, program=sample.program_id))
+            else:
+                kept.append(sample.model_copy(update={"agreed": True}) if sample.asserted else sample)
+        return kept, rejections
+
+    def _solve(self, asserted: Sequence[Sample], lm: dspy.LM) -> dict[str, list[str]]:
+        """What each solve of each row came to, by the row's id."""
+        rows = list(asserted)
+        random.Random(f"agreed:{self.seed}").shuffle(rows)
+        batches = [(again, rows[start : start + QUESTIONS]) for again in range(self.solves) for start in range(0, len(rows), QUESTIONS)]
+        solver = Agree()
+
+        def one(batch: tuple[int, list[Sample]]) -> list[str]:
+            questions = [example_of(self.task, sample).question for sample in batch[1]]
+            return solver(questions, member(self.task, batch[1][0].task).brief, batch[0])
+
+        said: dict[str, list[str]] = defaultdict(list)
+        with instructed_by(lm), calling(lm):
+            for (_, some), answers in in_flight(one, batches, self.width):
+                for sample, answer in zip(some, answers, strict=True):
+                    said[sample.id].append(answer)
+        return said
+
+    def _doubt(self, asserted: Sequence[Sample], right: Collection[str]) -> list[Rejection]:
+        """The programs that are refused from now on."""
+        for sample in asserted:
+            self.confirmed[sample.program_id].append(sample.id in right)
+        found = []
+        for name, rows in sorted(self.confirmed.items()):
+            if name not in self.doubtful and len(rows) >= FEWEST and sum(rows) < self.least * len(rows):
+                self.doubtful[name] = f"independent solves came to {sum(rows)} of {len(rows)} of its asserted answers"
+                found.append(Rejection(of=name, kind="program", check="agreed", reason=self.doubtful[name]))
+        return found
 
 
 def _right(task: Task, sample: Sample, answer: str) -> bool:

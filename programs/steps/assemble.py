@@ -1,122 +1,70 @@
-"""From kept programs to a training set: rows drawn by weight, checked one by one, sifted together, and replay of what the target solves.
+"""Assemble: from kept programs to a training set.
 
-The weight of a program is its error mass, the share of its probe rows that the target fails: what it would still learn from it; or what
-errata.programs.steps.allocation makes of that. Each program stands for the errors that it rebuilds, drawn at random from all errors; its
-mass is
-counted once for each, so that each kind of error gets rows in proportion to how often it was made.
+Rows are drawn by weight and go through one pipeline of filters; what any filter drops is drawn anew, until the wanted number is there or
+the programs have no more. The weight of a program is its error mass, the share of its probe rows that the target fails, or what
+errata.programs.steps.allocation makes of that. Rows are written as they pass, so that memory does not grow with their number.
 
-What is not here: running the target (the cycle does, and errata.programs.steps.words), and the text of a row
-(errata.programs.steps.lessons).
+What is not here: drawing (errata.programs.samples.draw), the filters (errata.programs.samples.filters; the target's own words and the
+independent solves beside this file), and the text of a row (errata.programs.steps.lessons).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
 
-from ...sandbox import Limits, Sandbox
-from ...signatures.records import Attempt, Rejection, Sample, SampleProgram
-from ..instructor.chat import calling, instructed_by
+from ...signatures.records import Attempt, Example, Rejection, Sample
 from ..instructor.engine import open_instructor
 from ..run import layout
-from ..samples.draw import draw_rows, draws, shares
-from ..samples.filters import row_checks
-from ..samples.kinds import sample_of
-from ..samples.style import styles
-from .agree import agreed
+from ..run.directory import RowWriter, Stage
+from ..samples.draw import Supply
+from ..samples.filters import Filter, filtered, row_filters
+from ..samples.kinds import kind_of, kind_of_sample, sample_of
+from ..samples.style import Style, reference, style
+from .agree import Agreed
 from .allocation import weights
+from .lessons import worked
 from .library import standings
 from .mine import Mined, mined
 from .probe import probed
-from .rows import replay, replay_count, train_rows
+from .rows import TrainingSet, replay, replay_count
 from .session import Session
 from .words import Words
 
-RowCheck = Callable[[Sample], str | None]
-Sift = Callable[[Sequence[Sample]], tuple[list[Sample], list[Rejection]]]
-"""Takes checked rows together: those that stay, as they are trained on, and the refusals of the others."""
-PASSES = 4
-"""How often the budget that programs could not fill is handed to the others."""
+Batches = Iterator[tuple[list[Sample], list[Rejection]]]
 
 
-class Assembly(NamedTuple):
-    samples: list[Sample]
-    rejections: list[Rejection]
+class Assembly:
+    """What is written of the rows of a round, as they come."""
 
+    def __init__(self, run: Session, stage: Stage):
+        self.samples: RowWriter = stage.writer(layout.SAMPLES)
+        self.rejections: RowWriter = stage.writer(layout.REJECTIONS)
+        self.rows = TrainingSet(run.task, stage)
+        self.style = Style()
+        self.task = run.task
+        self.kept: Counter[str] = Counter()
+        """Program id -> rows that are trained on."""
+        self.dropped: dict[str, Counter[str]] = {}
+        """Program id -> the check that dropped its rows -> how many."""
+        self.unconfirmed = 0
+        """Rows that rest on a fact that no independent solve has confirmed."""
 
-def drawn_rows(
-    programs: Mapping[str, SampleProgram],
-    masses: Mapping[str, float],
-    total: int,
-    seed: int,
-    levels: Sequence[int],
-    checks: Sequence[tuple[str, RowCheck]],
-    sandbox: Sandbox,
-    limits: Limits,
-    sift: Sift | None = None,
-) -> Assembly:
-    """Draw and check rows until `total` are kept or the programs have no more to give.
+    def add(self, kept: Iterable[Sample], refused: Iterable[Rejection]) -> None:
+        for sample in kept:
+            self.samples.add(sample)
+            self.rows.add(sample)
+            self.style.add(worked(self.task, sample), kind_of_sample(sample).name)
+            self.kept[sample.program_id] += 1
+            self.unconfirmed += sample.asserted and not sample.agreed
+        for row in refused:
+            self.rejections.add(row)
+            if row.kind == "sample":
+                self.dropped.setdefault(row.program, Counter())[row.check] += 1
 
-    `programs` holds the keys of `masses`. What a program cannot fill goes to the others, by mass. `sift` is handed the rows of all programs
-    that the checks let pass, a few times.
-    """
-    kept: list[Sample] = []
-    rejections: list[Rejection] = []
-    # each from another index: programs of one kind would draw the same rows, and all but the first's would be refused
-    used = {name: place * 2 * total for place, name in enumerate(masses)}
-    live = {name: mass for name, mass in masses.items() if mass > 0}
-    for _ in range(PASSES):
-        budget = shares(live, total - len(kept))
-        fresh: list[Sample] = []
-        for name, count in budget.items():
-            if not count:
-                continue
-            # a fifth more than needed, for the rows that checks will refuse
-            wanted = draws(seed, levels, used[name], count + count // 5 + 2)
-            got = 0
-            for sample in draw_rows(sandbox, limits, programs[name], wanted):
-                if got == count:
-                    break
-                refusal = first_refusal(sample, checks)
-                if refusal:
-                    rejections.append(refusal)
-                else:
-                    fresh.append(sample)
-                    got += 1
-            used[name] += len(wanted)
-            if not got:
-                del live[name]
-        if sift:
-            fresh, refused = sift(fresh)
-            rejections += refused
-        kept += fresh
-        if len(kept) >= total or not live:
-            break
-    return Assembly(kept, rejections)
-
-
-def checked(rows: Iterable[Sample], total: int, checks: Sequence[tuple[str, RowCheck]]) -> Assembly:
-    """The first `total` rows that pass the checks, and the refusals on the way."""
-    made = Assembly([], [])
-    for sample in rows:
-        if len(made.samples) == total:
-            break
-        refusal = first_refusal(sample, checks)
-        if refusal:
-            made.rejections.append(refusal)
-        else:
-            made.samples.append(sample)
-    return made
-
-
-def first_refusal(sample: Sample, checks: Sequence[tuple[str, RowCheck]]) -> Rejection | None:
-    """Ask the row checks in order."""
-    for name, check in checks:
-        complaint = check(sample)
-        if complaint:
-            return Rejection(of=sample.id, kind="sample", check=name, reason=complaint, program=sample.program_id)
-    return None
-
-
-# ---- the step
+    @property
+    def count(self) -> int:
+        return sum(self.kept.values())
 
 
 def assemble(run: Session, number: int) -> None:
@@ -132,38 +80,39 @@ def assemble(run: Session, number: int) -> None:
     masses = weights(generate.allocation, run.path, number, library, tried.masses, seed)
     total = asked_rows(run, len(masses))
     items = run.strategy.items(run.task, found.items, total, seed)
-    made = Assembly([], [])
     held_out = run.held_out if masses or items else []
-    if masses or items:
-        checks = row_checks(run.task, held_out, generate.skip)
-        made = checked((sample_of(item, seed, index) for index, item in enumerate(items)), total, checks)
+    made = Assembly(run, stage)
+    made.add((), tried.rejections)
+    filters = row_filters(run.task, held_out, generate.skip)
+    for batch in own_rows(items, total, seed, filters):
+        made.add(*batch)
     if masses:
-        left = total - len(made.samples)
+        supply = Supply(library, masses, total - made.count, seed, generate.levels)
         words = _words(run, number, seed)
+        pipeline: list[Filter] = [*filters, words, _agreed(run, number, seed)]
         with run.progress.busy(f"round {number}: assemble"):
-            drawn = drawn_rows(library, masses, left, seed, generate.levels, checks, run.sandbox, run.limits, words)
+            for batch in supply.rows(pipeline, run.sandbox, run.limits):
+                made.add(*batch)
         words.finish()
-        drawn = _agreed(run, number, drawn)
-        made = Assembly(made.samples + drawn.samples, made.rejections + drawn.rejections)
-    elif items and len(made.samples) < total:
-        run.say(f"round {number}: {len(made.samples)} of {total} rows: task {run.task.name} has no more items of its own to give")
-    replayed = _replayed(found, replay_count(len(made.samples), generate.replay), seed)
-    rows = train_rows(run.task, made.samples, replayed, seed) if made.samples else []
-    standing = standings(number, library, tried.attempts, tried.rejections, masses, made.samples, made.rejections)
+    short = shortfall(made, total, masses, len(items))
+    replayed = _replayed(found, replay_count(made.count, generate.replay), seed) if made.count else []
+    standing = standings(number, library, tried, masses, made.kept, made.dropped)
     stage.finish(
         {
             layout.SAMPLES: made.samples,
-            layout.REJECTIONS: [*tried.rejections, *made.rejections],
-            layout.ROWS: rows,
+            layout.REJECTIONS: made.rejections,
+            layout.ROWS: made.rows.shuffled(replayed, seed),
             layout.LIBRARY: standing,
         },
-        samples=len(made.samples),
-        replay=len(replayed) if rows else 0,
-        refused=len(made.rejections),
+        samples=made.count,
+        wanted=total,
+        shortfall=short,
+        replay=len(replayed),
+        refused=sum(sum(checks.values()) for checks in made.dropped.values()),
         held_out=len(held_out),
-        style=styles(run.task, made.samples, [failure.attempt.example for failure in found.failures], found.solved),
+        style={"rows": made.style.document()} | _style_beside(run, found),
     )
-    run.say(f"round {number}: assemble {len(made.samples)} samples of {len(masses)} programs, {len(replayed)} replayed")
+    _tell(run, number, made, len(masses), len(replayed), short)
     if done := sum(bool(row.retired) for row in standing):
         run.say(f"round {number}: {done} programs retire: the target has mastered their rows")
 
@@ -173,6 +122,36 @@ def asked_rows(run: Session, programs: int) -> int:
     return run.config.generate.rows or (8 * programs if programs and run.config.errors == "all" else 1000)
 
 
+def own_rows(items: Sequence[Example], total: int, seed: int, filters: Sequence[Filter]) -> Batches:
+    """The first `total` of a task's own items that pass the filters, as rows."""
+    rows = iter([sample_of(item, seed, index) for index, item in enumerate(items)])
+    count = 0
+    while batch := list(islice(rows, total - count)):
+        kept, refused = filtered(batch, filters)
+        count += len(kept)
+        yield kept, refused
+
+
+def shortfall(made: Assembly, total: int, masses: dict[str, float], items: int) -> str:
+    """Why there are fewer rows than wanted, by the filters that dropped most; empty where there are enough."""
+    if made.count >= total:
+        return ""
+    dropped: Counter[str] = sum(made.dropped.values(), Counter())
+    by_check = ", ".join(f"{check} {count:,}" for check, count in dropped.most_common()) or "none"
+    if not masses and not items:
+        return f"no row of {total:,}: no program is left to draw from"
+    what = f"{len(masses)} programs have no more" if masses else f"task {made.task.name} has no more items of its own"
+    return f"{made.count:,} of {total:,} rows: {what} to give; dropped by {by_check}"
+
+
+def _tell(run: Session, number: int, made: Assembly, programs: int, replayed: int, short: str) -> None:
+    run.say(f"round {number}: assemble {made.count} samples of {programs} programs, {replayed} replayed")
+    if short:
+        run.say(f"round {number}: {short}")
+    if made.unconfirmed:
+        run.say(f"round {number}: {made.unconfirmed} rows rest on facts that no independent solve has confirmed")
+
+
 def _replayed(found: Mined, count: int, seed: int) -> list[Attempt]:
     """Solved items to train on again. A contrast works on both sides of the boundary: half are the solved neighbours of the errors."""
     near = {row.id: row for failure in found.failures for row in failure.contrasts}
@@ -180,26 +159,22 @@ def _replayed(found: Mined, count: int, seed: int) -> list[Attempt]:
     return replay(list(near.values()), beside, seed) + replay(found.solved, count - beside, seed)
 
 
+def _agreed(run: Session, number: int, seed: int) -> Agreed:
+    """The embedded instructor answers no questions, so that facts which it asserts stay unconfirmed."""
+    settings = run.config.instructor
+    open_lm = None if settings.model == "offline" else lambda: open_instructor(settings, run.ledger, f"round-{number}/assemble")
+    return Agreed(run.task, run.config.generate, seed, settings.in_flight, open_lm, lambda line: run.say(f"round {number}: {line}"))
+
+
+def _style_beside(run: Session, found: Mined) -> dict[str, Any]:
+    """The style of what generated rows stand beside: the references of the errors behind them, and the target's own right answers."""
+    errors = [failure.attempt.example for failure in found.failures]
+    references = [(text, kind_of(example).name) for example in errors if (text := reference(run.task, example)) is not None]
+    own = [(attempt.response, kind_of(attempt.example).name) for attempt in found.solved]
+    return {"errors": style(references), "solved": style(own)}
+
+
 def _words(run: Session, number: int, seed: int) -> Words:
     watch = lambda rows, total: run.counted(f"round {number}: ask the target {total} drawn questions", rows, total)  # noqa: E731
     target = lambda: run.open_target(run.base(number))  # noqa: E731
     return Words(run.stage(number, "words"), run.task, run.config.generate, seed, target, watch)
-
-
-def _agreed(run: Session, number: int, made: Assembly) -> Assembly:
-    """The rows whose answer is asserted, solved independently; the gap is told where there is no model to solve them."""
-    asserted = sum(sample.asserted for sample in made.samples)
-    generate, instructor = run.config.generate, run.config.instructor
-    if not asserted:
-        return made
-    if not generate.solves or "agreed" in generate.skip or instructor.model == "offline":
-        run.say(f"round {number}: {asserted} rows rest on facts that no independent solve has confirmed")
-        return made
-    lm = open_instructor(instructor, run.ledger, f"round-{number}/assemble")
-    run.say(f"round {number}: solve {asserted} rows independently, whose answer the instructor asserts")
-    with instructed_by(lm), calling(lm):
-        seed = run.config.seed * 1000 + number
-        after, refused = agreed(made.samples, run.task, generate.solves, generate.agreed, instructor.in_flight, seed)
-    kept = sum(sample.asserted for sample in after)
-    run.say(f"round {number}: the solves agree with {kept} of them; the others are dropped")
-    return Assembly(after, made.rejections + refused)

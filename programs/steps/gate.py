@@ -23,7 +23,7 @@ def gate(run: Session, number: int) -> None:
         return
     if not run.stage(number, "train").done:
         decision = decide(run.task.name, [], [], {}, GateSettings())
-        decision = decision.model_copy(update={"reason": "no program was left to train on"})
+        decision = decision.model_copy(update={"reason": f"nothing to train on: {run.stage(number, 'assemble').facts()['shortfall']}"})
     else:
         old, new = run.base(number), run.candidate(number)
         before, after = _dev(run, old), _dev(run, new)

@@ -8,48 +8,46 @@ What is not here: probing and drawing (the cycle does), and what share of the ro
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...signatures.records import Attempt, Rejection, Sample, SampleProgram, Standing
+from ...signatures.records import Attempt, SampleProgram, Standing
+from .probe import Probed
 
 
 def standings(
     number: int,
     library: Mapping[str, SampleProgram],
-    probe: Iterable[Attempt],
-    refused: Iterable[Rejection],
+    probed: Probed,
     weights: Mapping[str, float],
-    samples: Iterable[Sample],
-    rejections: Iterable[Rejection],
+    kept: Mapping[str, int],
+    dropped: Mapping[str, Mapping[str, int]],
 ) -> list[Standing]:
-    """A row a program of `library`, which had not retired before: `refused` are those that the probe refused, `samples` and `rejections`
-    are of the rows that were drawn."""
+    """A row a program of `library`, none of which had retired before. `kept` and `dropped` (by check) count the rows that were drawn."""
     tried: dict[str, list[Attempt]] = {}
-    for attempt in probe:
+    for attempt in probed.attempts:
         if attempt.verdict.correct is not None:
             tried.setdefault(attempt.example.meta["program"], []).append(attempt)
-    kept = Counter(sample.program_id for sample in samples)
-    dropped: dict[str, Counter[str]] = {}
-    for row in rejections:
-        if row.kind == "sample":
-            dropped.setdefault(row.program, Counter())[row.check] += 1
-    reasons = {row.of: row.reason for row in refused}
-    return [
-        Standing(
-            program_id=name,
-            round=number,
-            skill=program.skill,
-            probed=len(tried.get(name, ())),
-            failed=sum(row.verdict.correct is False for row in tried.get(name, ())),
-            weight=weights.get(name, 0.0),
-            drawn=kept[name] + sum(dropped.get(name, Counter()).values()),
-            kept=kept[name],
-            refused=dict(sorted(dropped.get(name, Counter()).items())),
-            retired=reasons.get(name, ""),
+    reasons = {row.of: row.reason for row in probed.rejections}
+    rows = []
+    for name, program in library.items():
+        refused = dict(sorted(dropped.get(name, {}).items()))
+        own = tried.get(name, [])
+        rows.append(
+            Standing(
+                program_id=name,
+                round=number,
+                skill=program.skill,
+                probed=len(own),
+                failed=sum(row.verdict.correct is False for row in own),
+                weight=weights.get(name, 0.0),
+                drawn=kept.get(name, 0) + sum(refused.values()),
+                kept=kept.get(name, 0),
+                refused=refused,
+                retired=reasons.get(name, ""),
+            )
         )
-        for name, program in library.items()
-    ]
+    return rows
 
 
 def told(rows: Sequence[Standing]) -> dict[str, Any]:

@@ -4,11 +4,14 @@ What is not here: which samples are trained on (errata.programs.steps.assemble),
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, zip_longest
 
 from ...signatures.records import Attempt, Message, Sample, TrainRow
 from ...tasks import Task
+from ..run import layout
+from ..run.directory import RowWriter, Stage
 from ..samples.kinds import example_of
 from .lessons import completion, messages
 
@@ -37,9 +40,44 @@ def _in_turn(rows: list[Attempt], rng: random.Random) -> Iterator[Attempt]:
         yield from rng.sample(rows, len(rows))
 
 
-def train_rows(task: Task, kept: Sequence[Sample], replayed: Sequence[Attempt], seed: int) -> list[TrainRow]:
-    """Prompt-completion rows, shuffled: generated problems as their lesson wants them, replay in the target's own words."""
-    rows = [_row(messages(task, example_of(task, sample), sample), completion(task, sample), sample.id) for sample in kept]
+class TrainingSet:
+    """The training rows of samples, kept on disk until all are there and are shuffled."""
+
+    def __init__(self, task: Task, stage: Stage):
+        self.task = task
+        self.stage = stage
+        self._held = stage.writer("unshuffled")
+        self._ends = array("Q", [0])
+        """Where each line ends, bytes."""
+
+    def add(self, sample: Sample) -> None:
+        self._add(train_row(self.task, sample))
+
+    def _add(self, row: TrainRow) -> None:
+        self._held.add(row)
+        self._ends.append(self._held.bytes)
+
+    def shuffled(self, replayed: Iterable[Attempt], seed: int) -> RowWriter:
+        """All rows and those of the replayed attempts in random order, as a file of the stage."""
+        for attempt in replayed:
+            self._add(_row(self.task.prompt(attempt.example), attempt.response, attempt.id))
+        order = array("Q", range(len(self._ends) - 1))
+        random.Random(f"shuffle:{seed}").shuffle(order)
+        out = self.stage.writer(layout.ROWS)
+        with self._held.read() as held:
+            for place in order:
+                out.add_line(held[self._ends[place] : self._ends[place + 1]])
+        return out
+
+
+def train_row(task: Task, sample: Sample) -> TrainRow:
+    """A generated problem as its lesson wants it."""
+    return _row(messages(task, example_of(task, sample), sample), completion(task, sample), sample.id)
+
+
+def train_rows(task: Task, kept: Iterable[Sample], replayed: Iterable[Attempt], seed: int) -> list[TrainRow]:
+    """As `TrainingSet`, of few rows, in memory."""
+    rows = [train_row(task, sample) for sample in kept]
     rows += [_row(task.prompt(attempt.example), attempt.response, attempt.id) for attempt in replayed]
     random.Random(f"shuffle:{seed}").shuffle(rows)
     return rows

@@ -46,10 +46,10 @@ from ..instructor.interpreter import interpreting
 from ..instructor.offline import offline_lm
 from ..run.directory import disk_errors, read_config, read_json, slug, to_json, write_atomic
 from ..run.progress import Progress
-from ..samples.filters import row_checks
+from ..samples.draw import Supply
+from ..samples.filters import row_filters
 from ..start import Start
 from ..stats import paired
-from ..steps.assemble import drawn_rows
 from ..steps.rows import replay, replay_count, train_rows
 from ..strategies.named import load_strategy
 from ..strategies.rehearse import recorded_failures
@@ -290,11 +290,12 @@ class Optimization:
 
     def _rows(self, programs: dict[str, SampleProgram], solved: list[Attempt], held_out: list[Example], seed: int) -> list[TrainRow]:
         loop = self.loop
-        checks = row_checks(loop.task, held_out)
+        filters = row_filters(loop.task, held_out)
         levels, total = loop.config.generate.levels, self.settings.probe_training
-        made = drawn_rows(programs, dict.fromkeys(programs, 1.0), total, seed, levels, checks, loop.sandbox, loop.limits)
-        count = replay_count(len(made.samples), loop.config.generate.replay)
-        return train_rows(loop.task, made.samples, replay(solved, count, seed), seed) if made.samples else []
+        supply = Supply(programs, dict.fromkeys(programs, 1.0), total, seed, levels)
+        samples = [sample for kept, _ in supply.rows(filters, loop.sandbox, loop.limits) for sample in kept]
+        count = replay_count(len(samples), loop.config.generate.replay)
+        return train_rows(loop.task, samples, replay(solved, count, seed), seed) if samples else []
 
 
 class Halting(Instructor):

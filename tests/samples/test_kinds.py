@@ -7,20 +7,19 @@ import re
 from pathlib import Path
 
 import pytest
-from dspy.utils import DummyLM
 from openai_server import OpenAIServer, Reply
 from typer.testing import CliRunner
 
 from errata.cli import app
-from errata.programs.instructor.chat import instructed_by
+from errata.programs.config import load_config
 from errata.programs.report.trace import Lineage, told
+from errata.programs.run import layout
 from errata.programs.run.directory import Stage
 from errata.programs.samples.checks import prove
-from errata.programs.samples.draw import draw_rows, draws
+from errata.programs.samples.draw import DRY, POOR, draw_rows, draws
 from errata.programs.samples.filters import Distinct, Unseen
 from errata.programs.samples.harness import run_program
 from errata.programs.samples.kinds import KINDS, asked, example_of
-from errata.programs.steps.agree import agreed
 from errata.programs.steps.rows import train_rows
 from errata.sandbox import Limits
 from errata.signatures.errors import TaskError
@@ -234,51 +233,6 @@ def test_rows_of_numbers_are_written_as_they_always_were():
     assert (sample.id, shown.id) == ("1aed8fe1891a5fef", "37758c2b47afd2eb")
 
 
-# ---- independent solves
-
-
-def fact(index, answer="A", program_id="p", asserted=True):
-    choices = {"A": f"one {index}", "B": f"two {index}"}
-    more = {"choices": choices, "asserted": asserted}
-    return Sample(program_id=program_id, seed=0, index=index, level=3, question=f"Which {index}?", solution="s", answer=answer, **more)
-
-
-def solved(tasks, samples, answers, solves=1):
-    """The assembly after solves by an LM that gives `answers` call by call, and the questions it was asked."""
-    lm = DummyLM([{"reasoning": "r", "answers": json.dumps(row)} for row in answers])
-    with instructed_by(lm):
-        after = agreed(samples, tasks["choice"], solves, 0.5, 1, 0)
-    return *after, [entry["messages"][-1]["content"] for entry in lm.history]
-
-
-def test_asserted_rows_are_kept_only_where_an_independent_solve_agrees_and_never_sees_the_answer(tasks):
-    samples = [fact(0), fact(1, asserted=False), fact(2, "B")]
-    kept, refused, asked = solved(tasks, samples, [["A", "A"]])
-    assert [(row.index, row.asserted, row.agreed) for row in kept] == [(0, True, True), (1, False, False)]
-    assert [(row.of, row.kind, row.check) for row in refused] == [(samples[2].id, "sample", "agreed")]
-    assert "it is A, not B" in refused[0].reason
-    assert "Which 0?\nA. one 0\nB. two 0" in asked[0]
-    assert "Which 1?" not in asked[0]
-    assert "Answer" not in asked[0].partition("[[ ## questions ## ]]")[2].partition("Respond")[0]
-
-
-def test_most_solves_decide_and_answers_of_another_number_than_the_questions_count_as_none(tasks):
-    kept, refused, asked = solved(tasks, [fact(0), fact(1)], [["A", "A"], ["A", "B"], ["B"]], solves=3)
-    assert len(asked) == 3
-    assert len(kept) == 1
-    assert "(nothing readable), A, B" in refused[0].reason
-
-
-def test_a_program_that_the_solves_mostly_contradict_gives_no_row(tasks):
-    samples = [fact(0, "A", "bad"), *(fact(index, "B", "bad") for index in (1, 2, 3)), fact(9, "A", "good")]
-    kept, refused, _ = solved(tasks, samples, [["A"] * 5])
-    assert [row.program_id for row in kept] == ["good"]
-    assert [(row.of, row.reason) for row in refused if row.kind == "program"] == [
-        ("bad", "independent solves came to 1 of 4 of its asserted answers")
-    ]
-    assert len([row for row in refused if row.kind == "sample"]) == 4
-
-
 # ---- a real model's errors
 
 
@@ -388,19 +342,24 @@ def generated(kind, run, solved, *flags):
 
 @needs_recorded
 @pytest.mark.usefixtures("no_hub")
-def test_recorded_errors_of_facts_become_rows_that_independent_solves_confirm(tmp_path):
+def test_recorded_errors_of_facts_become_rows_that_independent_solves_confirm(tmp_path, sandbox):
     made, samples, _ = generated("choice", tmp_path / "open/run", {}, "--set", "generate.solves=0")
     assert made["programs"]["accepted"] == 9
     assert made["programs"]["refused"] == {"reference_wrong": 1}
     assert made["asserted"] == {"rows": 60, "agreed": 0}
     doubted = next(iter(samples.values())).program_id
-    known = {asked(row): row.answer for row in samples.values() if row.program_id != doubted}
+    # what each program gives, as often as it is asked
+    known = {}
+    for place, program in enumerate(layout.library(tmp_path / "open/run", 1).values()):
+        wanted = draws(1, load_config().generate.levels, place * (1 + POOR) * (60 + DRY), 60)
+        if program.id != doubted:
+            known |= {asked(row): row.answer for row in draw_rows(sandbox, Limits(), program, wanted)}
 
     run = tmp_path / "run"
     made, kept, rows = generated("choice", run, known)
-    doubts = sum(row.program_id == doubted for row in samples.values())
-    assert made["samples"] == 60 - doubts
-    assert made["asserted"] == {"rows": 60 - doubts, "agreed": 60 - doubts}
+    # what the doubted program does not give, the others give
+    assert made["samples"] == 60
+    assert made["asserted"] == {"rows": 60, "agreed": 60}
     refused = Stage(run / "round-1/assemble").read("rejections.jsonl", Rejection)
     assert [(row.of, row.check) for row in refused if row.kind == "program"] == [(doubted, "agreed")]
     for name, sample in kept.items():

@@ -8,7 +8,8 @@ from errata.programs.run.layout import retired
 from errata.programs.steps.allocation import Arm, Trained, arms, thompson, weights
 from errata.programs.steps.gate import decide
 from errata.programs.steps.library import standings, told
-from errata.signatures.records import Attempt, Example, Rejection, Sample, SampleProgram, Verdict
+from errata.programs.steps.probe import Probed
+from errata.signatures.records import Attempt, Example, Rejection, SampleProgram, Verdict
 
 SKILLS = {"a": "add", "b": "add", "c": "cut"}
 LIBRARY = {name: SampleProgram(diagnosis_id=name, source="", anchors=(), skill=skill) for name, skill in SKILLS.items()}
@@ -76,8 +77,8 @@ def test_the_bandit_learns_from_accepted_rounds_alone(tmp_path, accepted):
         run_dir.stage("round-1/probe").finish({"attempts.jsonl": [*probe("a", *[False] * 40), *probe("c", *[False] * 40)]})
         run_dir.stage("round-2/probe").finish({"attempts.jsonl": [*probe("a", *[False] * 40), *probe("c", *[True] * 40)]})
         run_dir.stage("round-1/gate").finish({"decision.jsonl": [decision]})
-        kept = [Sample(program_id=name, seed=0, index=i, level=3, question="", solution="", answer="") for name in "ac" for i in range(9)]
-        run_dir.stage("round-1/assemble").finish({"library.jsonl": standings(1, LIBRARY, [], [], masses, kept, [])})
+        rows = standings(1, LIBRARY, Probed({}, []), masses, {"a": 9, "c": 9}, {})
+        run_dir.stage("round-1/assemble").finish({"library.jsonl": rows})
         given = weights("bandit", run_dir.path, 2, LIBRARY, masses, 0)
         assert weights("bandit", run_dir.path, 1, LIBRARY, masses, 0) == masses
     assert (given["a"] < 0.3 and given["c"] == 1.0) if accepted else given == masses
@@ -91,13 +92,10 @@ def test_a_program_of_several_errors_has_the_mass_of_each(tmp_path):
 
 
 def test_a_program_that_the_probe_refuses_retires_and_its_acceptance_is_kept(tmp_path):
-    def row(program, index):
-        return Sample(program_id=program, seed=0, index=index, level=3, question="", solution="", answer="")
-
-    refusals = [Rejection(of="x", kind="sample", check=check, reason="", program="a") for check in ("distinct", "distinct", "band")]
     refused = [Rejection(of="c", kind="program", check="targeted", reason="the target solves 2 of 2 of its rows: nothing to teach")]
     tried = [*probe("a", False, True, None), *probe("c", True, True)]
-    rows = standings(1, LIBRARY, tried, refused, {"a": 0.5, "b": 0.5}, [row("a", 0), row("a", 1), row("b", 2)], refusals)
+    dropped = {"a": {"distinct": 2, "band": 1}}
+    rows = standings(1, LIBRARY, Probed({}, refused, tried), {"a": 0.5, "b": 0.5}, {"a": 2, "b": 1}, dropped)
     first, second, third = rows
     assert (first.probed, first.failed, first.drawn, first.kept, first.refused) == (2, 1, 5, 2, {"band": 1, "distinct": 2})
     assert (second.probed, second.drawn, second.kept, second.weight) == (0, 1, 1, 0.5)

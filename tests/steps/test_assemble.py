@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from errata.programs.samples.draw import draws, shares
-from errata.programs.samples.filters import Distinct, Unseen
+from errata.programs.samples import draw
+from errata.programs.samples.draw import Supply, draws, shares
+from errata.programs.samples.filters import Distinct, Unseen, each
 from errata.programs.samples.harness import run_program
-from errata.programs.steps.assemble import drawn_rows
 from errata.programs.steps.rows import replay, train_rows
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Example, SampleProgram, Verdict
@@ -30,9 +30,12 @@ ANCHORS = {{}}
 RICH, POOR = program("rich", 10**6), program("poor", 2)
 
 
-def made(sandbox, masses, total, checks=(("distinct", Distinct()),)):
-    programs = {"rich": RICH, "poor": POOR}
-    return drawn_rows({name: programs[name] for name in masses}, masses, total, 7, (2, 3), checks, sandbox, Limits())
+def made(sandbox, programs, total, **filters):
+    """The rows of the programs that pass the filters, and the refusals; each program has the same mass."""
+    supply = Supply({one.id: one for one in programs}, {one.id: 0.5 for one in programs}, total, 7, (2, 3))
+    asked = [each(name, check) for name, check in (filters or {"distinct": Distinct()}).items()]
+    batches = list(supply.rows(asked, sandbox, Limits()))
+    return [row for kept, _ in batches for row in kept], [row for _, refused in batches for row in refused]
 
 
 def test_rows_are_shared_in_proportion_to_mass_and_sum_to_the_total():
@@ -42,14 +45,30 @@ def test_rows_are_shared_in_proportion_to_mass_and_sum_to_the_total():
 
 
 def test_what_a_poor_program_cannot_fill_goes_to_the_others(sandbox):
-    assembly = made(sandbox, {"rich": 0.5, "poor": 0.5}, 40)
-    by_program = Counter(sample.program_id for sample in assembly.samples)
-    assert by_program == {RICH.id: 36, POOR.id: 4}
-    assert {row.check for row in assembly.rejections} == {"distinct"}
+    samples, rejections = made(sandbox, [RICH, POOR], 40)
+    assert Counter(sample.program_id for sample in samples) == {RICH.id: 36, POOR.id: 4}
+    assert {row.check for row in rejections} == {"distinct"}
+
+
+def test_what_any_filter_drops_is_drawn_anew_until_the_wanted_number_is_there(sandbox):
+    samples, rejections = made(sandbox, [RICH], 60, odd=lambda sample: "odd" if int(sample.answer) % 2 else None)
+    assert len(samples) == 60 and {int(sample.answer) % 2 for sample in samples} == {0}
+    assert len(rejections) >= 20 and len({row.of for row in rejections} | {row.id for row in samples}) == 60 + len(rejections)
+
+
+def test_programs_of_which_nothing_passes_are_given_up(sandbox):
+    samples, rejections = made(sandbox, [RICH], 60, never=lambda sample: "no")
+    assert samples == [] and 20 <= len(rejections) <= 60
+
+
+def test_rows_are_the_same_however_many_go_through_the_filters_at_once(sandbox, monkeypatch):
+    whole = made(sandbox, [RICH, POOR], 40)
+    monkeypatch.setattr(draw, "BATCH", 3)
+    assert made(sandbox, [RICH, POOR], 40) == whole
 
 
 def test_every_row_can_be_made_again_from_its_record_alone(sandbox):
-    for sample in made(sandbox, {"rich": 1.0}, 12).samples[::5]:
+    for sample in made(sandbox, [RICH], 12)[0][::5]:
         again = run_program(sandbox, RICH.source, (), [(sample.seed, sample.index, sample.level)], Limits()).rows[0]
         assert again["question"] == sample.question
 
@@ -60,12 +79,12 @@ def test_levels_come_in_turn_and_go_on_where_the_last_draw_ended():
 
 
 def test_refused_rows_are_kept_with_their_reason_and_never_trained_on(sandbox):
-    first = made(sandbox, {"rich": 1.0}, 3).samples
+    first, _ = made(sandbox, [RICH], 3)
     held_out = [Example(task="sums", split="test", question=sample.question, answer=sample.answer) for sample in first]
-    assembly = made(sandbox, {"rich": 1.0}, 3, (("unseen", Unseen(held_out)),))
-    assert len(assembly.samples) == 3
-    assert not {sample.question for sample in assembly.samples} & {example.question for example in held_out}
-    assert {row.of for row in assembly.rejections} >= {sample.id for sample in first}
+    samples, rejections = made(sandbox, [RICH], 3, unseen=Unseen(held_out))
+    assert len(samples) == 3
+    assert not {sample.question for sample in samples} & {example.question for example in held_out}
+    assert {row.of for row in rejections} >= {sample.id for sample in first}
 
 
 def solved(skill, number):
@@ -90,7 +109,6 @@ def test_replay_is_even_over_skills_and_in_the_targets_own_words():
 
 def test_programs_of_one_kind_do_not_draw_the_same_rows(sandbox):
     twin = RICH.model_copy(update={"diagnosis_id": "another"})
-    programs = {"rich": RICH, "twin": twin}
-    assembly = drawn_rows(programs, dict.fromkeys(programs, 1.0), 40, 7, (2, 3), (("distinct", Distinct()),), sandbox, Limits())
-    assert Counter(sample.program_id for sample in assembly.samples) == {RICH.id: 20, twin.id: 20}
-    assert assembly.rejections == []
+    samples, rejections = made(sandbox, [RICH, twin], 40)
+    assert Counter(sample.program_id for sample in samples) == {RICH.id: 20, twin.id: 20}
+    assert rejections == []
