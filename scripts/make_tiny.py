@@ -25,7 +25,7 @@ from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Example
 from errata.tasks import Task, load_task
 from errata.tasks.world import facts, lists, mixed
-from errata.tasks.world.sums import CHANGES, SKILLS, SUMS, WEAK, draw
+from errata.tasks.world.sums import CHANGES, SKILLS, WEAK, draw
 
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 TEMPLATE = (
@@ -37,6 +37,7 @@ TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
+SUMS, FACTS = load_task("sums"), load_task("facts")
 COMMON = [skill for skill in SKILLS if skill.name not in WEAK]
 UNCOMMON = [skill for skill in SKILLS if skill.name in WEAK]
 
@@ -85,7 +86,7 @@ def world_row(rng: random.Random, args: argparse.Namespace) -> Row:
         relation = drawn(rng, facts.RELATIONS, facts.WEAK, args.rare / SHARES[world])
         plus = twin and relation.name not in facts.WEAK
         example = facts.draw(relation, rng, "train", rng.choice(facts.CHANGES) if plus else None)
-        return written(facts.prompt(example.question), facts.FACTS.completion(example.solution, example.answer))
+        return written(facts.prompt(example.question), FACTS.completion(example.solution, example.answer))
     make, skills = rng.choice(list(mixed.FORMS.values()))
     example = make(rng.choice([skill for skill in skills if skill.name not in mixed.WEAK]), rng, "train")
     return written(mixed.prompt(example), example.solution)

@@ -51,27 +51,27 @@ def _task(name: str, table: "TableSettings | None", runner: Runner | None) -> Ta
     path = Path(rest).expanduser() if rest else None
     match kind:
         case "sums" | "sums_plus" if not colon:
-            from .world.sums import SUMS, SUMS_PLUS
+            from .world.sums import SumsTask
 
-            return SUMS if kind == "sums" else SUMS_PLUS
+            return SumsTask(kind)
         case "facts" | "facts_plus" if not colon:
-            from .world.facts import FACTS, FACTS_PLUS
+            from .world.facts import FactsTask
 
-            return FACTS if kind == "facts" else FACTS_PLUS
+            return FactsTask(kind)
         case "lists" | "lists_plus" if not colon:
-            from .world.lists import CHANGES, Lists
+            from .world.lists import ListsTask
 
-            return Lists(kind, CHANGES if kind == "lists_plus" else (None,), runner)
+            return ListsTask(kind, runner)
         case "mixed" if not colon:
-            from .world.mixed import Mixed
+            from .world.mixed import MixedTask
 
-            return Mixed(runner)
+            return MixedTask(runner)
         case "gsm8k":
             from .sets.gsm8k import Gsm8k
 
             return Gsm8k(path)
         case "gsm_plus":
-            from .sets.gsm_plus import GsmPlus
+            from .sets.gsm8k import GsmPlus
 
             return GsmPlus(path)
         case "mmlu":
@@ -79,7 +79,7 @@ def _task(name: str, table: "TableSettings | None", runner: Runner | None) -> Ta
 
             return Mmlu(path)
         case "arc":
-            from .sets.arc import Arc
+            from .sets.mmlu import Arc
 
             return Arc(path)
         case "mbpp":
@@ -87,7 +87,7 @@ def _task(name: str, table: "TableSettings | None", runner: Runner | None) -> Ta
 
             return Mbpp(path, runner)
         case "humaneval":
-            from .sets.humaneval import HumanEval
+            from .sets.mbpp import HumanEval
 
             return HumanEval(path, runner)
         case "bbh":
@@ -101,9 +101,9 @@ def _task(name: str, table: "TableSettings | None", runner: Runner | None) -> Ta
 
             return ReasoningGym(rest)
         case "jsonl" | "parquet" | "hf":
-            from .table import Table
+            from .table import TableTask
 
-            return Table(name, table, runner)
+            return TableTask(name, table, runner)
     found = near(kind.replace("-", "_"), _NAMES)
     hint = f"did you mean {KNOWN[_NAMES.index(found)]}? " if found else ""
     raise UsageError(f"no task is called {name!r}: {hint}known tasks are {', '.join(KNOWN)}; several are joined by +")

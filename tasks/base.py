@@ -7,10 +7,17 @@ is handed its runner.
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from ..signatures.errors import UsageError
 from ..signatures.records import Example, Message, ProgramRun, Verdict
 
 SPLITS = ("train", "dev", "test")
 """Errors are mined in train, the gate decides on dev, only reports read test."""
+
+
+def check_split(task: str, split: str) -> None:
+    """Raise UsageError for a split that does not exist."""
+    if split not in SPLITS:
+        raise UsageError(f"{task} has no split {split!r}: use one of {', '.join(SPLITS)}")
 
 
 class Runner(Protocol):

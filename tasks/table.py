@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ..signatures.errors import TaskError, UsageError
 from ..signatures.records import Example, Message, Verdict
 from .base import SPLITS, Runner
-from .rows import Row, RowTask, field, file_hashes, files_under, from_hub, from_path, row_hashes
+from .rows import Row, RowTask, field
 from .verdicts import choice, code, number, short
 
 KINDS = {"exact": "text", "contains": "text", "regex": "text", "math": "text", "number": "number", "choice": "choice", "code": "code"}
@@ -99,7 +99,7 @@ _PLAIN_ASK = 'Think it through; end with the line "Answer: " and the answer alon
 _PLAIN_BRIEF = 'Questions with a short answer. The last line of a response is "Answer: " and the answer alone.'
 
 
-class Table(RowTask):
+class TableTask(RowTask):
     """Rows with a column mapping. A bad file or mapping raises TaskError when the task is made, bad settings UsageError."""
 
     def __init__(self, name: str, settings: TableSettings | None = None, runner: Runner | None = None):
@@ -112,18 +112,12 @@ class Table(RowTask):
         self.max_new_tokens = settings.max_new_tokens
         self.brief = settings.brief or _BRIEF.get(settings.verdict, _PLAIN_BRIEF)
         self._verdict = self._judge(runner)
-        rows: dict[str, list[Example]] = {}
-        path = Path(rest).expanduser()
-        for split, where, row in self._hub_rows(rest) if source == "hf" else from_path(path):
-            rows.setdefault(split, []).append(self.read(row, split, where))
-        self._keep(rows, whole=source != "hf" and not path.is_dir())
-        self.data = row_hashes(self._rows or {}) if source == "hf" else file_hashes(path, [file for _, file in files_under(path)])
-
-    def _hub_rows(self, rest: str) -> Any:
-        match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]+)\])?", rest)
-        if match is None:
+        if source != "hf":
+            self.load_path(Path(rest).expanduser())
+        elif match := re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]+)\])?", rest):
+            self.load_hub(match[1], match[2], settings.splits)
+        else:
             raise UsageError(f"task hf:{rest} cannot be read: write hf:NAME or hf:NAME[CONFIG], e.g. hf:openai/gsm8k[main]")
-        return from_hub(match[1], match[2], self.settings.splits)
 
     # Rows -----------------------------------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ def test_what_a_served_target_answers_can_be_written():
 def test_data_that_hold_one_are_refused_with_their_place(tmp_path, name):
     row = json.dumps({"question": HALF, "answer": "7"})
     (tmp_path / name).write_text(row if name.endswith("l") else f"[{row}]")
-    with pytest.raises(TaskError, match=r"half of a surrogate pair .* is no text"):
+    with pytest.raises(TaskError, match=r"half of a surrogate pair .* is not text"):
         load_task(f"jsonl:{tmp_path / name}", load_config(overrides={"table.verdict": "number"}).table)
 
 

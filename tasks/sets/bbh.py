@@ -59,7 +59,7 @@ class Bbh(RowTask):
                 part = share(row.question)
                 split = "train" if part < 0.5 else "dev" if part < 0.7 else "test"
                 rows[split].append(row.model_copy(update={"split": split}))
-        self._keep(rows)
+        self.keep(rows)
         self.data = file_hashes(path, [*files, *prompts.values()])
 
     def _read_file(self, file: Path) -> list[Example]:

@@ -1,67 +1,51 @@
-"""The task `gsm8k:PATH`: grade school word problems from local files in GSM8K's form, `question` and `answer` ending in
-"#### 72" (or "A: 72", as OpenAI's recordings end).
+"""Grade school word problems: the tasks `gsm8k:PATH` and `gsm_plus`.
 
-A folder holds train.jsonl and test.jsonl, and dev.jsonl if it has one of its own; without it, dev is every tenth or so
-train row, chosen by a hash of its question, and train is the rest. A lone file is all train. Rows with a field
-`extracted_answer` (GSM-Plus) take their gold from there, and their `type` as skill. It does not download anything.
+`gsm8k` reads local files in GSM8K's form, `question` and `answer` ending in "#### 72" (or "A: 72", as OpenAI's recordings end). Rows with a
+field `extracted_answer` take their gold from there, and their `type` as skill. It downloads nothing.
+
+`gsm_plus` (from the hub) or `gsm_plus:PATH` asks GSM8K's test questions, changed in eight ways (arXiv 2402.19255). Forms that are read: the
+hub's rows (`question`, `solution`, `answer`, `perturbation_type`) and rows with the gold in `extracted_answer` and the way of change in
+`type`. The way of change is the skill. It has a test split from the hub, and no train split: train on `gsm8k`, and guard with this. Its
+golds are messy, and read thus:
+- one number, with unit, sign of currency or percent, or as a fraction: "160 windows", "$18.50", "20 %", "3/2";
+- a decimal with two places or more may have been rounded ("33.33", "5.333"): an answer that has more places, or is a fraction, counts when
+  it rounds to the gold. "23" and "11.7" are exact, and "33" is not "33.33";
+- "None", where a change ("critical thinking") made the question unanswerable: right is a response that says so in place of a number.
 """
 
-import hashlib
-import random
 import re
-from pathlib import Path
+from collections.abc import Iterable
+from fractions import Fraction
 
-from ...signatures.errors import TaskError, UsageError
+from ...signatures.errors import TaskError
 from ...signatures.records import Example, Message, Verdict
-from ..base import SPLITS
-from ..jsonl import read_jsonl
-from ..rows import Row, field, file_hashes
+from ..rows import Row, RowTask, field
 from ..verdicts import number
 
 _GOLD = re.compile(r"(?:####|(?:^|\n)A:)([^\n#]*)\s*\Z")
 
 
-class Gsm8k:
-    """GSM8K from a file or folder. A bad file raises TaskError when the task is made, not an hour later. Without a path it reads rows
-    and judges, and has no items."""
+class Gsm8k(RowTask):
+    """GSM8K from a file or folder. A bad file raises TaskError when the task is made. Without a path it reads rows and judges, and has no
+    items."""
 
     name = "gsm8k"
     kind = "number"
-    twin = None
     max_new_tokens = 400
+    dev_share = 26 / 256
     brief = (
         "Grade school arithmetic word problems of two to eight steps. The response works through the steps, each with a "
         'calculator mark such as "48/2=<<48/2=24>>24 clips", and its last line is "#### " and the answer, '
         "a bare number without its unit."
     )
 
-    def __init__(self, path: Path | None = None):
-        self.path = path
-        files: dict[str, Path] = {}
-        if path is None:
-            rows = {}
-        elif path.is_dir():
-            files = {split: file for split in SPLITS if (file := path / f"{split}.jsonl").exists()}
-            rows = {split: self._read(file, split) for split, file in files.items()}
-            if not rows:
-                raise TaskError(f"{path}: holds neither train.jsonl nor test.jsonl; give a folder that does, or one JSONL file")
-            if "dev" not in rows and "train" in rows:
-                dev = [row for row in rows["train"] if _is_dev(row)]
-                rows["train"] = [row for row in rows["train"] if not _is_dev(row)]
-                rows["dev"] = [row.model_copy(update={"split": "dev"}) for row in dev]
-        else:
-            files = {"train": path}
-            rows = {"train": self._read(path, "train")}
-        self._rows = rows
-        self.data = file_hashes(path, files.values()) if path else {}
-
-    def _read(self, file: Path, split: str) -> list[Example]:
-        rows = read_jsonl(file, ("question", "answer"))
-        return [self.read(row, split, f"{file}, line {line}").model_copy(update={"meta": {"line": line}}) for line, row in rows]
+    def load(self, found: Iterable[tuple[str, str, Row]], one_file: bool = False) -> None:
+        """An item's `meta` holds its line in the file."""
+        numbered = ((split, where, row | {"line": int(where.rpartition(" ")[2])}) for split, where, row in found)
+        super().load(numbered, one_file)
 
     def read(self, row: Row, split: str, where: str) -> Example:
-        """The example that a row holds; `where` names it in errors. Raises TaskError."""
-        question, text = field(row, "question", where), field(row, "answer", where)
+        question, text = field(row, "question", where, number=False), field(row, "answer", where)
         marked = _GOLD.search(text)
         gold = str(row["extracted_answer"]) if "extracted_answer" in row else marked[1] if marked else text
         gold = gold.strip()
@@ -77,19 +61,8 @@ class Gsm8k:
             answer=gold,
             solution=text if text.strip() != gold else "",
             skill=str(row.get("skill", row.get("type", ""))),
+            meta={"line": row["line"]} if "line" in row else {},
         )
-
-    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
-        """Rows of a split, in the file's order for seed 0 and shuffled by any other; none for a split that the path
-        lacks."""
-        if split not in SPLITS:
-            raise UsageError(f"gsm8k has no split {split!r}: use one of {', '.join(SPLITS)}")
-        if self.path is None:
-            raise UsageError("task gsm8k needs its data: write gsm8k:PATH, a JSONL file or a folder with train.jsonl and test.jsonl")
-        rows = list(self._rows.get(split, []))
-        if seed:
-            random.Random(f"gsm8k {split} {seed}").shuffle(rows)
-        return rows[:limit]
 
     def prompt(self, example: Example) -> list[Message]:
         """One user message: the question and the answer form."""
@@ -102,5 +75,82 @@ class Gsm8k:
         return number.completion(solution, answer)
 
 
-def _is_dev(example: Example) -> bool:
-    return hashlib.sha256(example.question.encode()).digest()[0] < 26
+UNANSWERABLE = "None"
+_CANNOT = re.compile(
+    r"(?i)\b(?:none|unanswerable|undetermined|undeterminable|indeterminate|unknown|not\s+(?:possible|enough|sufficient|specified|given|provided"
+    r"|determinable|known|solvable|stated|clear)|insufficient|cannot|can't|can\s+not|impossible|unable|missing|lacks?|n/?a|need\s+more)\b"
+)
+
+
+class GsmPlus(RowTask):
+    """GSM-Plus. A bad file raises TaskError when the task is made."""
+
+    name = "gsm_plus"
+    kind = "number"
+    max_new_tokens = 400
+    brief = (
+        "Grade school arithmetic word problems with changed numbers, added or irrelevant sentences, or the question turned round. The "
+        'response works through the steps; its last line is "#### " and the answer, a bare number, or "#### None" where the question '
+        "cannot be answered."
+    )
+    hub = ("qintongli/GSM-Plus", None, {"test": "test"})
+
+    def read(self, row: Row, split: str, where: str) -> Example:
+        published = "extracted_answer" not in row
+        gold = row.get("answer" if published else "extracted_answer")
+        gold = UNANSWERABLE if gold is None else str(gold).strip()
+        if gold.lower() in ("none", "n/a", "null"):
+            gold = UNANSWERABLE
+        elif number.read(gold) is None:
+            raise TaskError(f"{where}: no single number can be read from the answer {gold[-40:]!r}; mend or delete the row")
+        return Example(
+            task=self.name,
+            split=split,
+            question=field(row, "question", where),
+            answer=gold,
+            solution=str(row.get("solution" if published else "answer") or ""),
+            skill=str(row.get("perturbation_type" if published else "type") or ""),
+        )
+
+    def prompt(self, example: Example) -> list[Message]:
+        """One user message: the question and the answer form."""
+        ask = 'Show each step; end with the line "#### number", or "#### None" if the question cannot be answered.'
+        return [{"role": "user", "content": f"{example.question}\n{ask}"}]
+
+    def verdict(self, example: Example, response: str) -> Verdict:
+        """`right`, `wrong`, or `no answer`."""
+        refuses = refused(response)
+        if example.answer == UNANSWERABLE:
+            if refuses:
+                return Verdict(correct=True, extracted=UNANSWERABLE, reason="right")
+            given = number.extract(response)
+            shown = None if given is None else number.show(given)
+            return Verdict(correct=False, extracted=shown, reason="wrong" if shown else "no answer")
+        if refuses:
+            return Verdict(correct=False, extracted=UNANSWERABLE, reason="wrong")
+        verdict = number.verdict(example.answer, response)
+        given = number.extract(response)
+        if verdict.reason == "wrong" and given is not None and _rounds_to(given, example.answer):
+            return verdict.model_copy(update={"correct": True, "reason": "right"})
+        return verdict
+
+    def completion(self, solution: str, answer: str) -> str:
+        """The steps without the marks that stand in the middle of some published solutions, and "#### answer"."""
+        return number.completion(re.sub(r"\s*####\s*", " ", solution).strip(), answer)
+
+
+def refused(response: str) -> bool:
+    """Whether a response's last line says that there is no answer: "#### None", "it cannot be determined"."""
+    lines = [line for line in response.split("\n") if line.strip()]
+    if not lines:
+        return False
+    tail = lines[-1].rpartition("####")[2]
+    return _CANNOT.search(tail) is not None and number.extract(tail) is None
+
+
+def _rounds_to(given: Fraction, gold: str) -> bool:
+    """Whether a number with more places than a gold of two places or more rounds to it."""
+    places = len(gold_digits[1]) if (gold_digits := re.search(r"\d*\.(\d+)", gold)) else 0
+    unit = Fraction(1, 10**places)
+    expected = number.read(gold)
+    return places >= 2 and expected is not None and (given / unit).denominator != 1 and abs(given - expected) * 2 <= unit

@@ -1,17 +1,64 @@
-"""The task `mbpp` (from the hub) or `mbpp:PATH`: short Python functions from a sentence, judged by three tests each.
+"""Python functions, judged by the tests that come with them: the tasks `mbpp` and `humaneval`, each from the hub or from a path.
 
-Forms that are read: the published rows (`text` or `prompt`, the gold in `code`, `test_list` of asserts, `test_setup_code` or
-`test_imports`), where the question shows the tests as is usual, because they fix the function's name; and HumanEval's form (`prompt`,
-`test`, `entry_point`), which often has no gold. How an answer is read and judged: errata.tasks.code.
+`humaneval` or `humaneval:PATH` asks by signature and docstring. Rows hold `prompt`, `entry_point`, `test`, and mostly `canonical_solution`
+(the body that continues the prompt). On the hub all of it is a test split.
+
+`mbpp` or `mbpp:PATH` asks by a sentence, with three tests each. Forms that are read: the published rows (`text` or `prompt`, the gold in
+`code`, `test_list` of asserts, `test_setup_code` or `test_imports`), where the question shows the tests as is usual, because they fix the
+function's name; and HumanEval's form, which often has no gold.
+
+How an answer is read and judged: errata.tasks.verdicts.code.
 """
 
 import ast
+from pathlib import Path
 
 from ...signatures.errors import TaskError
-from ...signatures.records import Example
-from ..rows import Row, field
-from ..verdicts.code import defines, parse
-from .humaneval import CodeTask
+from ...signatures.records import Example, Message, Verdict
+from ..base import Runner
+from ..rows import Row, RowTask, field
+from ..verdicts import code
+
+
+class CodeTask(RowTask):
+    """What code tasks have in common. Answers run behind `runner` alone."""
+
+    kind = "code"
+    max_new_tokens = 768
+    brief = (
+        "Python functions to be written from a signature and a docstring with examples, or from a sentence; judged by tests that call "
+        "them. The response holds the whole function with its imports in one ```python block."
+    )
+
+    def __init__(self, path: Path | None = None, runner: Runner | None = None):
+        self._judge = code.Judge(code.runner_or_refuse(self.name, runner))
+        super().__init__(path)
+
+    def read(self, row: Row, split: str, where: str) -> Example:
+        prompt = field(row, "prompt", where)
+        meta = {name: field(row, name, where) for name in ("entry_point", "test")} | {"prompt": prompt}
+        body = str(row.get("canonical_solution") or "")
+        answer = prompt + body if body.strip() else ""
+        if "task_id" in row:
+            meta["task_id"] = str(row["task_id"])
+        return Example(task=self.name, split=split, question=prompt.strip(), answer=answer, meta=meta)
+
+    def prompt(self, example: Example) -> list[Message]:
+        """One user message: the question and the answer form."""
+        return code.prompt(example)
+
+    def verdict(self, example: Example, response: str) -> Verdict:
+        return self._judge.verdict(code.item_of(example), response)
+
+    def completion(self, solution: str, answer: str) -> str:
+        return code.completion(solution, answer)
+
+
+class HumanEval(CodeTask):
+    """HumanEval. A bad file raises TaskError when the task is made, a missing runner UsageError."""
+
+    name = "humaneval"
+    hub = ("openai/openai_humaneval", None, {"test": "test"})
 
 
 class Mbpp(CodeTask):
@@ -42,9 +89,9 @@ class Mbpp(CodeTask):
 
 def _entry(test: str, gold: str, where: str) -> str:
     """The function that the tests call and the gold defines. Raises TaskError when there is none."""
-    tree, written = parse(test), parse(gold)
+    tree, written = code.parse(test), code.parse(gold)
     if tree is not None and written is not None:
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and defines(written, node.func.id):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and code.defines(written, node.func.id):
                 return node.func.id
     raise TaskError(f"{where}: the tests call no function that `code` defines; mend or delete the row")

@@ -1,14 +1,21 @@
-"""The task `mmlu` (from the hub) or `mmlu:PATH`: four options over 57 subjects, the subject as skill.
+"""Questions with labelled options, one of them right: the tasks `mmlu` and `arc`, each from the hub or from a path.
 
-Forms that are read: rows with `question`, `A`..`D` and a letter in `answer`; the hub's, with a list `choices` and the right one's index in
-`answer`; and the published folder of CSV files without headers (`test/anatomy_test.csv`: question, four options, letter), where
-auxiliary_train is train, val is dev, and the published dev (five worked items a subject) is left out.
+`mmlu` or `mmlu:PATH` has four options over 57 subjects, the subject as skill. Forms that are read: rows with `question`, `A`..`D` and a
+letter in `answer`; the hub's, with a list `choices` and the right one's index in `answer`; and the published folder of CSV files without
+headers (`test/anatomy_test.csv`: question, four options, letter), where auxiliary_train is train, val is dev, and the published dev (five
+worked items a subject) is left out.
+
+`arc` (ARC-Challenge) or `arc:PATH` has science questions of school exams with three to five options. Labels are the exam's own, A..E or
+1..5. Forms that are read: rows with one field a label, listed in `label`, and the right one in `answer`; the hub's, with `choices`
+{"text": [...], "label": [...]} and `answerKey`; the published JSONL, with `question` {"stem": ..., "choices": [{"text", "label"}]} and
+`answerKey`.
 """
 
 import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ...signatures.errors import TaskError
 from ...signatures.records import Example, Message, Verdict
@@ -57,10 +64,7 @@ class Mmlu(ChoiceTask):
 
     def __init__(self, path: Path | None = None):
         if path and any((path / folder).is_dir() for folder in _FOLDERS.values()):
-            rows: dict[str, list[Example]] = {}
-            for split, where, row in _published(path):
-                rows.setdefault(split, []).append(self.read(row, split, where))
-            self._keep(rows)
+            self.load(_published(path))
             self.data = file_hashes(path, _published_files(path))
         else:
             super().__init__(path)
@@ -99,3 +103,32 @@ def _published(path: Path) -> Iterator[tuple[str, str, Row]]:
                     raise TaskError(f"{file}, row {number}: {len(cells)} cells; a row is a question, four options and a letter")
                 row = dict(zip(("question", *LABELS, "answer"), cells, strict=True))
                 yield split, f"{file}, row {number}", row | {"subject": subject}
+
+
+class Arc(ChoiceTask):
+    """ARC-Challenge. A bad file raises TaskError when the task is made."""
+
+    name = "arc"
+    brief = (
+        "Science questions of school exams with three to five labelled options, exactly one of them right. "
+        'The response reasons briefly; its last line is "Answer: " and the label.'
+    )
+    hub = ("allenai/ai2_arc", "ARC-Challenge", {"train": "train", "dev": "validation", "test": "test"})
+
+    def read(self, row: Row, split: str, where: str) -> Example:
+        question: Any = row.get("question")
+        if isinstance(question, dict):
+            found = [(option.get("label"), option.get("text")) for option in question.get("choices", [])]
+            text = field(question, "stem", where)
+        elif isinstance(row.get("choices"), dict):
+            found = list(zip(row["choices"].get("label", []), row["choices"].get("text", []), strict=False))
+            text = field(row, "question", where)
+        else:
+            labels = row.get("label")
+            if not isinstance(labels, list):
+                raise TaskError(f"{where}: field 'label' must list the labels of the options, it is {str(labels)[:40]!r}; add it")
+            found = [(label, field(row, str(label), where)) for label in labels]
+            text = field(row, "question", where)
+        choices = {str(label): str(words) for label, words in found}
+        gold = field(row, "answerKey" if "answerKey" in row else "answer", where).strip()
+        return self.example(where, split=split, text=text, choices=choices, gold=gold)

@@ -22,7 +22,7 @@ from typing import Any
 
 from ...signatures.errors import UsageError, near
 from ...signatures.records import Example, Message, Verdict
-from ..base import SPLITS
+from ..base import check_split
 from ..rows import share
 from ..verdicts import number
 
@@ -82,8 +82,7 @@ class ReasoningGym:
 
         Raises UsageError for a split that does not exist.
         """
-        if split not in SPLITS:
-            raise UsageError(f"{self.name} has no split {split!r}: use one of {', '.join(SPLITS)}")
+        check_split(self.name, split)
         limit = SIZES[split] if limit is None else limit
         low, high = _BOUNDS[split]
         # Python's own Random turns the text into seeds; the library takes integers.

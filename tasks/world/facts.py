@@ -8,15 +8,13 @@ met in train. `facts_plus` asks the same facts otherwise; `meta["change"]` says 
 It does not cover facts that change, facts with several right values, or questions that need more than two of them.
 """
 
-import hashlib
 import random
 from dataclasses import dataclass
 
-from ...signatures.errors import UsageError
 from ...signatures.records import Example, Message, Verdict
 from ..verdicts import choice
+from . import world
 
-SPLITS = ("train", "dev", "test")
 SIZES = {"train": 1800, "dev": 500, "test": 1000}
 """Items of a split when no limit is given; any limit can be asked for."""
 CHANGES = ("other wording", "more options", "reversed question", "two facts")
@@ -227,20 +225,16 @@ WORLD = _world()
 """The closed knowledge base: {town: {relation: value}}."""
 
 
-def _hash(*parts: str) -> int:
-    return int.from_bytes(hashlib.sha256("/".join(parts).encode()).digest()[:8], "big")
-
-
 def wordings(relation: Relation, town: str, split: str, others: bool = False) -> list[str]:
     """The wordings in which a fact may be asked in a split: one in dev, one in test, the others in train."""
     texts = relation.others if others else relation.wordings
-    order = sorted(texts, key=lambda text: _hash(relation.name, town, text))
+    order = sorted(texts, key=lambda text: world.number_of(f"{relation.name}/{town}/{text}"))
     return {"dev": order[:1], "test": order[1:2]}.get(split, order[2:])
 
 
 def towns(split: str, *parts: str) -> list[str]:
     """The towns about which `facts_plus` asks what has a single wording (named by `parts`): 8 of 10 in train, 1 in dev, 1 in test."""
-    order = sorted(WORLD, key=lambda town: _hash(*parts, town))
+    order = sorted(WORLD, key=lambda town: world.number_of("/".join((*parts, town))))
     tenth = TOWNS // 10
     return {"dev": order[:tenth], "test": order[tenth : 2 * tenth]}.get(split, order[2 * tenth :])
 
@@ -289,8 +283,8 @@ def prompt(shown: str) -> list[Message]:
     return [{"role": "user", "content": f"{shown}\nAnswer in a sentence."}]
 
 
-class Facts:
-    """The task `facts`, or `facts_plus` when `changes` names what is done to each question."""
+class FactsTask(world.WorldTask):
+    """The task `facts`, or its twin `facts_plus`."""
 
     kind = "choice"
     max_new_tokens = 64
@@ -299,29 +293,11 @@ class Facts:
         'sentence, in the words of the right option, e.g. "The river of Tarby is the Vey."; it names no letter and no other option.'
     )
 
-    def __init__(self, name: str = "facts", changes: tuple[str | None, ...] = (None,)):
-        self.name = name
-        self.changes = changes
-        self.twin = "facts_plus" if name == "facts" else None
-        self.data: dict[str, str] = {}
+    def __init__(self, name: str):
+        super().__init__(name, RELATIONS, SIZES, CHANGES if name == "facts_plus" else (None,))
 
-    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
-        """`limit` questions of a split, relations in turn; the first n are the same for any limit >= n.
-
-        Raises UsageError for a split that does not exist.
-        """
-        if split not in SPLITS:
-            raise UsageError(f"{self.name} has no split {split!r}: use one of {', '.join(SPLITS)}")
-        limit = SIZES[split] if limit is None else limit
-        rng = random.Random(f"{self.name} {split} {seed}")
-        found: dict[str, Example] = {}
-        for index in range(limit):
-            relation = RELATIONS[index % len(RELATIONS)]
-            change = self.changes[index // len(RELATIONS) % len(self.changes)]
-            while (example := draw(relation, rng, split, change)).question in found:
-                pass
-            found[example.question] = example
-        return list(found.values())
+    def draw(self, skill: Relation, rng: random.Random, split: str, change: str | None) -> Example:
+        return draw(skill, rng, split, change)
 
     def prompt(self, example: Example) -> list[Message]:
         """One user message: the question with its options, and the answer form."""
@@ -333,7 +309,3 @@ class Facts:
     def completion(self, solution: str, answer: str) -> str:
         """The sentence alone, whose words say which option it means; the label where there is none."""
         return solution.strip() or choice.completion("", answer)
-
-
-FACTS = Facts()
-FACTS_PLUS = Facts("facts_plus", CHANGES)

@@ -12,16 +12,15 @@ chain of dev or test is ever met in train under other names or in other words.
 It does not cover several arguments, nested lists, loops, or values that a function must refuse.
 """
 
-import hashlib
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...signatures.errors import UsageError
 from ...signatures.records import Example, Message, Verdict
-from ..base import SPLITS, Runner
+from ..base import Runner
 from ..verdicts import code
+from . import world
 
 FUNCTIONS = ("f", "g", "h", "go", "run", "fn")
 LISTS = ("xs", "ys", "zs", "ns", "vs", "ts")
@@ -237,8 +236,7 @@ def function(steps: tuple[Step, ...], name: str, source: str) -> str:
 
 def split_of(steps: tuple[Step, ...]) -> str:
     """The one split that a chain may appear in: 8 of 10 in train, 1 in dev, 1 in test. Chains of the same code share it."""
-    digest = hashlib.sha256(expression(steps, "xs").encode()).digest()
-    return {8: "dev", 9: "test"}.get(int.from_bytes(digest[:8], "big") % 10, "train")
+    return world.split_of(expression(steps, "xs"))
 
 
 # Tests --------------------------------------------------------------------------------------------------------------------
@@ -382,8 +380,8 @@ def completion(solution: str, answer: str) -> str:
     return answer.strip("\n")
 
 
-class Lists:
-    """The task `lists`, or `lists_plus` when `changes` names what is done to each problem. Raises UsageError without a runner."""
+class ListsTask(world.WorldTask):
+    """The task `lists`, or its twin `lists_plus`. Raises UsageError without a runner."""
 
     kind = "code"
     max_new_tokens = 128
@@ -394,30 +392,12 @@ class Lists:
         "expression. It is judged by calls with lists, the empty one among them."
     )
 
-    def __init__(self, name: str = "lists", changes: tuple[str | None, ...] = (None,), runner: Runner | None = None):
-        self.name = name
-        self.changes = changes
-        self.twin = "lists_plus" if name == "lists" else None
-        self.data: dict[str, str] = {}
+    def __init__(self, name: str, runner: Runner | None):
+        super().__init__(name, SKILLS, SIZES, CHANGES if name == "lists_plus" else (None,))
         self._judge = code.Judge(code.runner_or_refuse(name, runner))
 
-    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
-        """`limit` problems of a split, skills in turn; the first n are the same for any limit >= n.
-
-        Raises UsageError for a split that does not exist.
-        """
-        if split not in SPLITS:
-            raise UsageError(f"{self.name} has no split {split!r}: use one of {', '.join(SPLITS)}")
-        limit = SIZES[split] if limit is None else limit
-        rng = random.Random(f"{self.name} {split} {seed}")
-        found: dict[str, Example] = {}
-        for index in range(limit):
-            skill = SKILLS[index % len(SKILLS)]
-            change = self.changes[index // len(SKILLS) % len(self.changes)]
-            while (example := draw(skill, rng, split, change)).question in found:
-                pass
-            found[example.question] = example
-        return list(found.values())
+    def draw(self, skill: Skill, rng: random.Random, split: str, change: str | None) -> Example:
+        return draw(skill, rng, split, change)
 
     def prompt(self, example: Example) -> list[Message]:
         """One user message: the question and the answer form."""

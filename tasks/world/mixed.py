@@ -11,19 +11,17 @@ task it comes from; a word problem over letters, which has no operands, belongs 
 It does not cover questions that need two of the three worlds at once.
 """
 
-import hashlib
+import math
 import random
 import re
 from collections.abc import Callable
 from typing import Any
 
-from ...signatures.errors import UsageError
 from ...signatures.records import Example, Message, Verdict
 from ..base import Runner
 from ..verdicts import choice, code, number, short
-from . import facts, lists, sums
+from . import facts, lists, sums, world
 
-SPLITS = ("train", "dev", "test")
 SIZES = {"train": 1800, "dev": 400, "test": 800}
 """Items of a split when no limit is given; any limit can be asked for."""
 
@@ -51,9 +49,9 @@ def _as_choice(skill: sums.Skill, rng: random.Random, split: str) -> Example:
 
 
 def _as_code(skill: sums.Skill, rng: random.Random, split: str) -> Example:
-    wordings = sorted(skill.wordings, key=lambda text: hashlib.sha256(f"{skill.name} {text}".encode()).digest())
+    wordings = sorted(skill.wordings, key=lambda text: world.number_of(f"{skill.name} {text}"))
     text = {"dev": wordings[0], "test": wordings[1]}.get(split) or rng.choice(wordings[2:])
-    slots = sums.story(rng)
+    slots = world.story(rng)
     name = rng.choice(lists.FUNCTIONS)
     names = list(skill.operands)
     question = f"Write {name}({', '.join(names)}): {text.format(**slots, **{each: each for each in names})}"
@@ -89,52 +87,38 @@ def _by_hand(skill: lists.Skill, rng: random.Random, split: str) -> Example:
 
 
 FOLDED = tuple(skill for skill in lists.SKILLS if skill.shape[-1] == "fold" and skill.over == "numbers")
-FORMS: dict[str, tuple[Callable[[Any, random.Random, str], Example], tuple[Any, ...]]] = {
+DrawsForm = Callable[[Any, random.Random, str], Example]
+FORMS: dict[str, tuple[DrawsForm, tuple[Any, ...]]] = {
     "sums as choice": (_as_choice, sums.SKILLS),
     "sums as code": (_as_code, sums.SKILLS),
     "facts in words": (_in_words, facts.RELATIONS),
     "lists by hand": (_by_hand, FOLDED),
 }
 """How an item of each form is drawn from a skill, a generator and a split, and the skills that it takes over."""
+_TURNS = math.lcm(*(len(skills) for _, skills in FORMS.values()))
+IN_TURN = tuple((draw, skills[turn % len(skills)]) for turn in range(_TURNS) for draw, skills in FORMS.values())
+"""(how to draw, skill): the forms in turn, and in each form its skills in turn."""
 WEAK = frozenset((*sums.WEAK, *lists.WEAK, *facts.WEAK))
 
 
-class Mixed:
+class MixedTask(world.WorldTask):
     """The task `mixed`. Raises UsageError without a runner."""
 
-    name = "mixed"
     kind = "several"
     max_new_tokens = 128
-    twin = None
     brief = (
         "Questions about arithmetic, lists and invented towns, each in a form that another kind of question has: a word problem with "
         "options or as a Python function, a fact without options, or a chain of list operations worked out by hand."
     )
 
-    def __init__(self, runner: Runner | None = None):
-        self.data: dict[str, str] = {}
+    def __init__(self, runner: Runner | None):
+        super().__init__("mixed", IN_TURN, SIZES)
+        self.twin = None
         self._judge = code.Judge(code.runner_or_refuse(self.name, runner))
 
-    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
-        """`limit` items of a split, forms and their skills in turn; the first n are the same for any limit >= n.
-
-        Raises UsageError for a split that does not exist.
-        """
-        if split not in SPLITS:
-            raise UsageError(f"{self.name} has no split {split!r}: use one of {', '.join(SPLITS)}")
-        limit = SIZES[split] if limit is None else limit
-        rng = random.Random(f"{self.name} {split} {seed}")
-        forms = list(FORMS.values())
-        found: dict[str, Example] = {}
-        for index in range(limit):
-            draw, skills = forms[index % len(forms)]
-            skill = skills[index // len(forms) % len(skills)]
-            for _ in range(1000):  # of facts in words there are few: what is not found then is left out
-                example = draw(skill, rng, split)
-                if example.question not in found:
-                    break
-            found[example.question] = example
-        return list(found.values())
+    def draw(self, skill: tuple[DrawsForm, Any], rng: random.Random, split: str, change: str | None) -> Example:
+        draw, taken = skill
+        return draw(taken, rng, split)
 
     def prompt(self, example: Example) -> list[Message]:
         return prompt(example)

@@ -11,29 +11,14 @@ share long runs of words only when they are nearly the same problem.
 It does not cover fractions, units, or numbers with more than four digits.
 """
 
-import hashlib
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...signatures.errors import UsageError
 from ...signatures.records import Example, Message, Verdict
 from ..verdicts import number
+from . import world
 
-NAMES = (
-    "Ann", "Ben", "Cara", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jack", "Kate", "Leo", "Mia", "Nora",
-    "Omar", "Paul", "Rosa", "Sam", "Tara", "Uma", "Vera", "Will", "Yara", "Zoe",
-)  # fmt: skip
-OBJECTS = (
-    "apples", "pens", "books", "cards", "coins", "shells", "stamps", "marbles", "beads", "cakes", "eggs", "plums",
-    "pears", "rocks", "toys", "balls", "nuts", "buttons", "lemons", "cookies", "stickers", "crayons", "ribbons",
-    "candles",
-)  # fmt: skip
-BOXES = (
-    "boxes", "bags", "packs", "jars", "trays", "crates",
-)  # fmt: skip
-SPLITS = ("train", "dev", "test")
 SIZES = {"train": 1800, "dev": 540, "test": 1080}
 """Items of a split when no limit is given; any limit can be asked for."""
 
@@ -354,23 +339,13 @@ SKILLS = (
             "{A} has ${p} and buys {n} {o}. They cost ${k} each. {A} buys {m} {q} for ${j} each. " + DOLLARS,
             "{A} gets ${p} from {B}. {A} buys {n} {o} for ${k} each and {m} {q} for ${j} each. " + DOLLARS,
         ),
-        (
-            "The {o} cost [t=n*k] dollars.",
-            "{A} has [u=p-t] dollars left.",
-            "The {q} cost [v=m*j] dollars.",
-            "{A} has [u-v] dollars left.",
-        ),
+        ("The {o} cost [t=n*k] dollars.", "{A} has [u=p-t] dollars left.", "The {q} cost [v=m*j] dollars.", "{A} has [u-v] dollars left."),
         (
             "At ${k} for one, {A} paid for {n} {o}, and for {m} {q} at ${j}, out of ${p}. What money remains?",
             "From a purse with ${p}, {A} paid for {n} {o} at ${k} and {m} {q} at ${j}. What money is in the purse?",
         ),
         "{A} has ${p}. {A} buys {n} {o} for ${k} each and {m} {q}, and has ${r} left. What does one of the {q} cost?",
-        (
-            "The {o} cost [t=n*k] dollars.",
-            "{A} had [u=p-t] dollars left.",
-            "The {q} cost [v=u-r] dollars.",
-            "One costs [v/m] dollars.",
-        ),
+        ("The {o} cost [t=n*k] dollars.", "{A} had [u=p-t] dollars left.", "The {q} cost [v=u-r] dollars.", "One costs [v/m] dollars."),
     ),
 )
 
@@ -425,12 +400,6 @@ def _write(steps: tuple[str, ...], values: dict[str, int], slots: dict[str, str]
     return "\n".join([*lines, f"#### {values['result']}"])
 
 
-def story(rng: random.Random) -> dict[str, str]:
-    """Names, objects and containers for the slots of a text."""
-    words = [*rng.sample(NAMES, 4), *rng.sample(OBJECTS, 2), *rng.sample(BOXES, 2)]
-    return dict(zip(("A", "B", "C", "D", "o", "q", "box", "bag"), words, strict=True))
-
-
 def worked(skill: Skill, rng: random.Random) -> dict[str, int]:
     """Operands of a skill, whatever their split, with its `result`."""
     while True:
@@ -458,8 +427,7 @@ def formula(skill: Skill) -> str:
 
 def split_of(skill: str, operands: tuple[int, ...]) -> str:
     """The one split that a skill's operand tuple may appear in: 8 of 10 in train, 1 in dev, 1 in test."""
-    digest = hashlib.sha256(f"{skill} {' '.join(map(str, operands))}".encode()).digest()
-    return {8: "dev", 9: "test"}.get(int.from_bytes(digest[:8], "big") % 10, "train")
+    return world.split_of(f"{skill} {' '.join(map(str, operands))}")
 
 
 def draw(skill: Skill, rng: random.Random, split: str, change: str | None = None) -> Example:
@@ -474,7 +442,7 @@ def draw(skill: Skill, rng: random.Random, split: str, change: str | None = None
             values = _results(skill.steps, operands, highest)
             if values is not None:
                 break
-    slots = story(rng)
+    slots = world.story(rng)
     steps = skill.steps
     text = rng.choice(skill.others if change == "other wording" else skill.wordings)
     if change == "irrelevant sentence":
@@ -497,8 +465,8 @@ def draw(skill: Skill, rng: random.Random, split: str, change: str | None = None
     )
 
 
-class Sums:
-    """The task `sums`, or `sums_plus` when `changes` names what is done to each problem."""
+class SumsTask(world.WorldTask):
+    """The task `sums`, or its twin `sums_plus`."""
 
     kind = "number"
     max_new_tokens = 192
@@ -507,29 +475,11 @@ class Sums:
         'with a calculator mark such as "Ann has 3*4=<<3*4=12>>12 pens.", and its last line is "#### " and the answer.'
     )
 
-    def __init__(self, name: str = "sums", changes: tuple[str | None, ...] = (None,)):
-        self.name = name
-        self.changes = changes
-        self.twin = "sums_plus" if name == "sums" else None
-        self.data: dict[str, str] = {}
+    def __init__(self, name: str):
+        super().__init__(name, SKILLS, SIZES, CHANGES if name == "sums_plus" else (None,))
 
-    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
-        """`limit` problems of a split, skills in turn; the first n are the same for any limit >= n.
-
-        Raises UsageError for a split that does not exist.
-        """
-        if split not in SPLITS:
-            raise UsageError(f"{self.name} has no split {split!r}: use one of {', '.join(SPLITS)}")
-        limit = SIZES[split] if limit is None else limit
-        rng = random.Random(f"{self.name} {split} {seed}")
-        found: dict[str, Example] = {}
-        for index in range(limit):
-            skill = SKILLS[index % len(SKILLS)]
-            change = self.changes[index // len(SKILLS) % len(self.changes)]
-            while (example := draw(skill, rng, split, change)).question in found:
-                pass
-            found[example.question] = example
-        return list(found.values())
+    def draw(self, skill: Skill, rng: random.Random, split: str, change: str | None) -> Example:
+        return draw(skill, rng, split, change)
 
     def prompt(self, example: Example) -> list[Message]:
         """One user message: the question and the answer form."""
@@ -540,16 +490,3 @@ class Sums:
 
     def completion(self, solution: str, answer: str) -> str:
         return number.completion(solution, answer)
-
-
-def fixed_texts() -> Iterator[str]:
-    """Every wording of the two tasks with its slots in place, for the test of how long fixed wording runs."""
-    for skill in SKILLS:
-        yield from (*skill.wordings, *skill.others, skill.reverse)
-        for text in skill.wordings:
-            head, _, ask = text.rpartition(". ")
-            yield from (f"{head}. {aside} {ask}" for aside in ASIDES)
-
-
-SUMS = Sums()
-SUMS_PLUS = Sums("sums_plus", CHANGES)

@@ -106,7 +106,7 @@ def test_a_bad_file_is_one_line_that_names_the_file_and_the_fault(tmp_path, case
 def test_a_missing_file_and_a_folder_without_data_are_refused(tmp_path):
     with pytest.raises(TaskError, match="no such file"):
         load_task(f"gsm8k:{tmp_path / 'none.jsonl'}")
-    with pytest.raises(TaskError, match=r"neither train\.jsonl nor test\.jsonl"):
+    with pytest.raises(TaskError, match=r"no train, dev or test file"):
         load_task(f"gsm8k:{tmp_path}")
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from errata.signatures.errors import UsageError
 from errata.tasks import doctor, load_task
-from errata.tasks.world.sums import BOXES, CHANGES, NAMES, OBJECTS, SKILLS, WEAK, fixed_texts
+from errata.tasks.world.sums import ASIDES, CHANGES, SKILLS, WEAK
+from errata.tasks.world.world import BOXES, NAMES, OBJECTS
 
 TASKS = ("sums", "sums_plus")
 MARK = re.compile(r"(\d+)([-+*/])(\d+)=<<\1\2\3=(\d+)>>\4")
@@ -65,6 +66,15 @@ def test_items_are_distinct_and_a_smaller_limit_gives_the_first_ones(name):
     assert task.examples("test", 60, seed=3) == many[:60]
     assert task.examples("test", 60, seed=4) != many[:60]
     assert task.examples("test", 0) == []
+
+
+def fixed_texts():
+    """Every wording of the two tasks with its slots in place."""
+    for skill in SKILLS:
+        yield from (*skill.wordings, *skill.others, skill.reverse)
+        for text in skill.wordings:
+            head, _, ask = text.rpartition(". ")
+            yield from (f"{head}. {aside} {ask}" for aside in ASIDES)
 
 
 def test_no_wording_holds_eight_fixed_words_in_a_row():

@@ -1,0 +1,78 @@
+"""What the tasks of the small world share: items drawn in turn from a seed, splits by a hash, and the names that stories are told with.
+
+It does not cover what is asked: that say sums, lists, facts and mixed.
+"""
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from ...signatures.records import Example
+from ..base import check_split
+
+NAMES = (
+    "Ann", "Ben", "Cara", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jack", "Kate", "Leo", "Mia", "Nora",
+    "Omar", "Paul", "Rosa", "Sam", "Tara", "Uma", "Vera", "Will", "Yara", "Zoe",
+)  # fmt: skip
+OBJECTS = (
+    "apples", "pens", "books", "cards", "coins", "shells", "stamps", "marbles", "beads", "cakes", "eggs", "plums",
+    "pears", "rocks", "toys", "balls", "nuts", "buttons", "lemons", "cookies", "stickers", "crayons", "ribbons",
+    "candles",
+)  # fmt: skip
+BOXES = ("boxes", "bags", "packs", "jars", "trays", "crates")
+TRIES = 1000
+"""Draws for one item, before its skill counts as exhausted."""
+
+
+class WorldTask:
+    """A task whose items are made from a seed. `changes` names what a twin does to each problem; (None,): nothing."""
+
+    data: Mapping[str, str] = MappingProxyType({})
+    """Empty: nothing is read."""
+
+    def __init__(self, name: str, skills: Sequence[Any], sizes: Mapping[str, int], changes: Sequence[str | None] = (None,)):
+        self.name = name
+        self.skills = skills
+        self.sizes = sizes
+        self.changes = changes
+        self.twin: str | None = None if name.endswith("_plus") else f"{name}_plus"
+
+    def draw(self, skill: Any, rng: random.Random, split: str, change: str | None) -> Example:
+        """One new item of a skill."""
+        raise NotImplementedError
+
+    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
+        """`limit` items of a split, skills in turn; the first n are the same for any limit >= n. Fewer when a skill has no more.
+
+        Raises UsageError for a split that does not exist.
+        """
+        check_split(self.name, split)
+        rng = random.Random(f"{self.name} {split} {seed}")
+        found: dict[str, Example] = {}
+        for index in range(self.sizes[split] if limit is None else limit):
+            skill = self.skills[index % len(self.skills)]
+            change = self.changes[index // len(self.skills) % len(self.changes)]
+            for _ in range(TRIES):
+                example = self.draw(skill, rng, split, change)
+                if example.question not in found:
+                    break
+            found[example.question] = example
+        return list(found.values())
+
+
+def number_of(text: str) -> int:
+    """A number of 64 bits that depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def split_of(text: str) -> str:
+    """The one split that a problem told by `text` may appear in: 8 of 10 in train, 1 in dev, 1 in test."""
+    return {8: "dev", 9: "test"}.get(number_of(text) % 10, "train")
+
+
+def story(rng: random.Random) -> dict[str, str]:
+    """Names, objects and containers for the slots of a text."""
+    words = [*rng.sample(NAMES, 4), *rng.sample(OBJECTS, 2), *rng.sample(BOXES, 2)]
+    return dict(zip(("A", "B", "C", "D", "o", "q", "box", "bag"), words, strict=True))
