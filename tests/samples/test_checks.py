@@ -1,4 +1,4 @@
-"""The checks on programs and rows: what each refuses, with a program that is right but for that one thing."""
+"""The checks on programs: what each refuses, with a program that is right but for that one thing."""
 
 import json
 import os
@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from errata.programs.samples.checks import prove, targeted
-from errata.programs.samples.filters import Distinct, Telling, Unseen
 from errata.programs.samples.harness import run_program
 from errata.programs.samples.kind import problem_shape
 from errata.programs.samples.style import step_count
 from errata.sandbox import Limits
-from errata.signatures.records import Attempt, Example, Failure, Sample, SampleProgram, Verdict
+from errata.signatures.records import Attempt, Example, Failure, SampleProgram, Verdict
 from errata.tasks import load_task
 
 SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[2] / "../shared/data"))
@@ -143,50 +142,6 @@ def test_a_program_whose_rows_the_target_solves_has_nothing_to_teach():
     assert targeted(program, [row(True)] * 8 + [row(False)] * 2, 0.9) is None
     # an unjudged row is no solved row
     assert targeted(program, [row(None)] * 9, 0.9) is None
-
-
-def sample(question, answer="1", wrong=None, index=0):
-    return Sample(program_id="p", seed=0, index=index, level=3, question=question, solution="s", answer=answer, wrong=wrong)
-
-
-LONG = (
-    "On a cold and windy morning in the far north the old baker carries {} warm loaves of rye bread from the oven to the market "
-    "and then she gives every one of her {} neighbours a small loaf before she counts what remains"
-)
-
-
-def test_a_repeated_or_nearly_repeated_row_is_refused():
-    check = Distinct()
-    assert check(sample(LONG.format(12, 3))) is None
-    assert check(sample(LONG.format(12, 3).upper())) is not None
-    assert check(sample(LONG.format(12, 3) + " today")) is not None
-    assert check(sample(LONG.format(14, 5))) is None
-
-
-@pytest.mark.parametrize(
-    "overlap",
-    [
-        "ANN has 3 bags, of 4 apples and eats 2: how many are left",
-        "Once more: Ann has 3 bags of 4 apples and eats 2. How many are left? Say it.",
-    ],
-)
-def test_a_row_that_overlaps_a_held_out_item_is_refused(overlap):
-    assert Unseen([EXAMPLE])(sample(overlap)) is not None
-
-
-def test_a_row_that_shares_13_words_with_a_held_out_item_is_refused():
-    held_out = EXAMPLE.model_copy(update={"question": LONG.format(12, 3)})
-    assert Unseen([held_out])(sample("one two " + " ".join(LONG.format(12, 3).split()[4:17]) + " three four")) is not None
-    assert Unseen([held_out])(sample("one two " + " ".join(LONG.format(12, 3).split()[4:16]) + " three four")) is None
-
-
-def test_other_numbers_in_the_same_wording_are_no_overlap():
-    assert Unseen([EXAMPLE])(sample("Ann has 5 bags of 6 apples and eats 7. How many are left?")) is None
-
-
-def test_a_row_on_which_the_misconception_is_right_is_refused():
-    assert Telling(TASK)(sample("q", answer="4", wrong="4.0")) is not None
-    assert Telling(TASK)(sample("q", answer="4", wrong="5")) is None
 
 
 @pytest.mark.skipif(not (SHARED / "recorded_instructor/programs.jsonl").exists(), reason="needs the recorded programs (ERRATA_SHARED_DATA)")
