@@ -45,7 +45,7 @@ class Start(NamedTuple):
     def cycle(self) -> Cycle:
         """The Cycle that is meant, not yet open: nothing is written. Without a run directory it gets the default one."""
         from .cycle import Cycle
-        from .strategies.strategy import pinned
+        from .strategies.state import pinned
 
         # a run directory that exists brings its own config; what is given must agree with it
         known = self.run is not None and self.config is None and (self.run / "run.json").exists()

@@ -1,14 +1,13 @@
 """The sandbox as a DSPy code interpreter: `dspy.configure(interpreter_factory=SandboxInterpreter)` serves RLM and Flex.
 
-A session's state is its journal. Every `execute` plays the cells before it again, in a fresh interpreter, with the
-tools' recorded answers, and then the new cell; when that cell asks a tool which has not been asked yet, the run stops,
-the host asks the tool, and the journal is played again with one more answer. So no process holds a session's state, a
-tool is called once for each time the code calls it, and a cell that breaks a limit leaves the session as it was. This
-is sound because a program's run is repeatable (see errata.sandbox); a run that departs from its journal is noticed and
-ends the session.
+A session's state is its journal: the cells so far and the answers of their tools. Every `execute` plays the journal again in a fresh
+interpreter (guest/cells.py), and then the new cell. When that cell calls a tool that has not answered yet, the run stops, the host asks
+the tool, and the journal is played again with one more answer. So no process holds a session's state, a tool is called once for each time
+the code calls it, and a cell that breaks a limit leaves the session as it was. This is sound because a program's run is repeatable (see
+errata.sandbox); a run that departs from its journal is noticed and ends the session.
 
-NOT covered: long sessions are quadratic, as the limits' seconds hold for the whole journal; nothing is kept between
-sessions; tools and variables pass as JSON.
+NOT covered: long sessions take quadratic time, and the limit in seconds holds for the whole journal; nothing is kept between sessions;
+tools and variables pass as JSON.
 """
 
 import asyncio
@@ -19,6 +18,7 @@ import keyword
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -28,95 +28,12 @@ from pydantic_core import to_jsonable_python
 from ...sandbox import MODULES, Limits, Sandbox, open_sandbox
 from ...signatures.errors import ErrataError
 
-_HARNESS = '''
-import ast, io, json, sys
-
-
-class Submitted(BaseException):
-    """SUBMIT was called."""
-
-
-class Stopped(BaseException):
-    """A tool was called that has no recorded answer yet, or another one than the journal says."""
-
-
-def main(program, payload):
-    space = vars(program)
-    answers, asked, stopped = payload["answers"], 0, None
-
-    def tool(name, parameters):
-        def call(*values, **named):
-            nonlocal asked, stopped
-            if len(values) > len(parameters):
-                raise TypeError(f"{name}() takes {len(parameters)} positional arguments but {len(values)} were given")
-            named = json.loads(json.dumps({**dict(zip(parameters, values)), **named}))
-            if stopped is None and asked < len(answers):
-                answer = answers[asked]
-                if [answer["name"], answer["named"]] == [name, named]:
-                    asked += 1
-                    if "error" in answer:
-                        raise RuntimeError(answer["error"])
-                    return json.loads(answer["value"])
-                stopped = {"departed": name}
-            stopped = stopped or {"call": name, "named": named}
-            raise Stopped
-        call.__name__ = name
-        return call
-
-    def submit(names):
-        def SUBMIT(*values, **named):
-            given = {**dict(zip(names, values)), **named}
-            if len(values) > len(names) or set(given) != set(names):
-                raise TypeError(f"SUBMIT takes {', '.join(names)}")
-            raise Submitted(given)
-        return SUBMIT
-
-    def plain(value):
-        try:
-            return json.loads(json.dumps(value, allow_nan=False))
-        except (TypeError, ValueError):
-            return repr(value)
-
-    for number, cell in enumerate(payload["cells"], 1):
-        name = f"<cell {number}>"
-        space.update({name: json.loads(payload["values"][index]) for name, index in cell["variables"].items()})
-        space.update({name: tool(name, parameters) for name, parameters in cell["tools"].items()})
-        space["SUBMIT"] = submit(cell["outputs"])
-        sys.stdout = sys.stderr = printed = io.StringIO()
-        result = {}
-        try:
-            tree = ast.parse(cell["code"], name)
-            last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-            exec(compile(tree, name, "exec"), space)
-            value = eval(compile(ast.Expression(last.value), name, "eval"), space) if last else None
-            result["value"] = None if value is None else str(value)
-        except Submitted as done:
-            result["final"] = {key: plain(value) for key, value in done.args[0].items()}
-        except Stopped:
-            pass
-        except BaseException as error:
-            line, trace = 0, error.__traceback__
-            while trace is not None:
-                line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == name else line
-                trace = trace.tb_next
-            early = isinstance(error, SyntaxError) and error.filename == name and not line
-            result["syntax" if early else "error"] = f"{type(error).__name__}: {error}" + (f" (line {line})" if line else "")
-        if stopped is not None:
-            yield stopped
-            return
-    yield {**result, "printed": printed.getvalue()}
-'''
+_CELLS = Path(__file__).with_name("guest").joinpath("cells.py").read_text(encoding="utf-8")
+"""Runs inside the sandbox."""
 
 
 class SandboxInterpreter:
-    """A DSPy `CodeInterpreter` session on a sandbox.
-
-    Args:
-        sandbox: where cells run; it may be shared by many sessions and is left open. None opens one of a single worker
-        for this session. limits: hold for a session's whole journal, at every `execute`. tools: host functions that
-        cells may call by name, with JSON arguments; their results cross as JSON. output_fields: `[{"name": ...}]`, the
-        arguments of SUBMIT; one named `output` when None.
-    """
+    """A DSPy `CodeInterpreter` session on a sandbox."""
 
     execution_instructions = (
         "CPython runs in WebAssembly. State persists between executions. There are no files, processes, threads or network. "
@@ -130,6 +47,9 @@ class SandboxInterpreter:
         tools: dict[str, Callable[..., Any]] | None = None,
         output_fields: list[dict[str, Any]] | None = None,
     ) -> None:
+        """`sandbox`: where cells run; it may be shared by many sessions and is left open. None: one of a single worker is opened for this
+        session. `limits` hold for the whole journal, at every `execute`. `tools`: host functions that cells may call by name, with JSON
+        arguments; their results cross as JSON. `output_fields`: `[{"name": ...}]`, the arguments of SUBMIT; None: one named `output`."""
         self.tools = dict(tools or {})
         self.output_fields = output_fields
         self._sandbox = sandbox
@@ -141,14 +61,14 @@ class SandboxInterpreter:
         self._busy = self._over = False
 
     def start(self) -> None:
-        """Open the sandbox; `execute` does it too."""
+        """Open the sandbox. `execute` calls this too."""
         if self._over:
             raise CodeInterpreterError("this session has ended: make another interpreter")
         if self._sandbox is None:
             self._sandbox = open_sandbox(1)
 
     def shutdown(self) -> None:
-        """End the session, and its sandbox when it is its own."""
+        """End the session; close the sandbox when the session opened it."""
         self._over = True
         if self._own and self._sandbox is not None:
             self._sandbox.close()
@@ -164,18 +84,12 @@ class SandboxInterpreter:
         return self.execute(code, variables)
 
     def execute(self, code: str, variables: dict[str, Any] | None = None) -> Any:
-        """Run one more cell.
+        """Run one more cell. Returns a `FinalOutput` when the code called SUBMIT; else what it printed; else the text of its last
+        expression; else None.
 
-        Returns:
-            A `FinalOutput` when the code called SUBMIT; else what it printed; else the text of its last expression;
-            else None.
-
-        Raises:
-            SyntaxError: the code does not parse.
-            CodeExecutionError: the code or a tool raised, or the code broke a limit; the session goes on.
-            CodeInterpreterError: the session is over, is called from one of its own tools, or was given a name or value
-            that it
-                cannot take.
+        Raises SyntaxError when the code does not parse; CodeExecutionError when the code or a tool raised, or the code broke a limit (the
+        session goes on); CodeInterpreterError when the session is over, is called from one of its own tools, or was given a name or value
+        that it cannot take.
         """
         self.start()
         if self._busy:
@@ -208,7 +122,7 @@ class SandboxInterpreter:
             raise CodeInterpreterError(f"{clash[0]!r} is the name of a tool and of a variable")
         indices = {}
         for name, value in variables.items():
-            # RLM hands the same inputs to every cell: each value is kept once.
+            # RLM gives the same inputs to every cell: each value is kept once
             indices[name] = self._values.setdefault(_text(value, name), len(self._values))
         return {
             "code": code,
@@ -218,11 +132,11 @@ class SandboxInterpreter:
         }
 
     def _play(self, cell: dict[str, Any]) -> dict[str, Any]:
-        """The new cell's result, after its tools have been asked."""
+        """The result of the new cell. Its tools are asked on the way."""
         assert self._sandbox is not None
         while True:
             payload = {"cells": [*self._cells, cell], "values": list(self._values), "answers": self._answers}
-            run = self._sandbox.run("", _HARNESS, payload, self._limits)
+            run = self._sandbox.run("", _CELLS, payload, self._limits)
             if run.outcome != "ok":
                 raise CodeExecutionError(f"{run.outcome}: {run.error}")
             row = run.rows[-1] if run.rows else None
@@ -246,7 +160,7 @@ class SandboxInterpreter:
                 with ThreadPoolExecutor(1) as thread:  # the caller's thread may have a running loop
                     value = thread.submit(contextvars.copy_context().run, asyncio.run, value).result()
             answer["value"] = _text(value, name)
-        except ErrataError:  # a reached cap or a bad key is not the code's to handle
+        except ErrataError:  # a reached cap or a bad key must end the run: the code may not handle it
             raise
         except Exception as error:  # the code sees it as a RuntimeError and may handle it
             answer["error"] = f"{type(error).__name__}: {error}"
@@ -255,7 +169,7 @@ class SandboxInterpreter:
 
 @contextmanager
 def interpreting(sandbox: Callable[[], Sandbox] | None = None, limits: Limits = Limits(seconds=30)) -> Iterator[None]:
-    """DSPy's modules that run code (Flex, RLM) run it in this sandbox inside, or in one of their own; never in a process of the host's."""
+    """Inside, DSPy's modules that run code (Flex, RLM) run it in this sandbox (None: in one of their own), never on the host."""
     with dspy.context(interpreter_factory=lambda: SandboxInterpreter(sandbox() if sandbox else None, limits)):
         yield
 

@@ -33,7 +33,7 @@ from ..run.ledger import Budget, Ledger
 from ..run.progress import Progress
 from ..stats import counts
 from ..strategies.named import load_strategy
-from ..strategies.strategy import pinned
+from ..strategies.state import pinned
 
 T = TypeVar("T")
 

@@ -1,6 +1,9 @@
-"""The step from a failure, or from several of one kind, to a diagnosis, as a dspy.Module over a signature of errata.signatures.teach."""
+"""The step from a failure, or from several of one kind, to a diagnosis, as a dspy.Module over a signature of errata.signatures.teach.
 
-from collections.abc import Sequence
+Here is also what an instructor is shown of failures, for this step and for the next one (errata.programs.strategies.write).
+"""
+
+from collections.abc import Mapping, Sequence
 
 import dspy
 
@@ -8,35 +11,54 @@ from ...signatures.records import Attempt, Diagnosis, Failure
 from ...signatures.teach import DiagnoseError
 
 
-def reference_text(failure: Failure) -> str:
+def fields_of(failures: Sequence[Failure], brief: str, reference: bool = True) -> dict[str, str]:
+    """What a signature may name: `task`; `question`, `reference` and `response` of the first failure; `solved`, its solved neighbours; and
+    `failures`, all of them, numbered, each with its id. `reference`: whether the reference solution is shown."""
+    first = failures[0]
+    return {
+        "task": brief,
+        "question": first.attempt.example.question,
+        "reference": _reference(first, reference),
+        "response": _response(first),
+        "solved": _solved(first.contrasts),
+        "failures": "\n\n".join(
+            f"{number}. id {one.id}\nQuestion: {one.attempt.example.question}\nReference: {_reference(one, reference)}\n"
+            f"Response: {_response(one)}"
+            for number, one in enumerate(failures, 1)
+        ),
+    }
+
+
+def ask(predict: dspy.Predict, fields: Mapping[str, str]) -> dspy.Prediction:
+    """One call, with those of the fields that the signature names. Raises AdapterParseError when the answer cannot be read."""
+    wanted = predict.signature.input_fields
+    return predict(**{name: value for name, value in fields.items() if name in wanted})
+
+
+def _reference(failure: Failure, shown: bool) -> str:
     """The reference solution and answer as the instructor reads them; of code the tests too."""
     example = failure.attempt.example
+    if not shown:
+        return "(hidden)"
     if "test" in example.meta:
         return f"{example.answer}\n\nIt must pass:\n{example.meta['test']}".strip()
     last = f"#### {example.answer}"
     return example.solution if example.solution.endswith(last) else f"{example.solution}\n{last}".strip()
 
 
-def failures_text(failures: Sequence[Failure], reference: bool = True) -> str:
-    """Several failures as the instructor reads them, numbered, each under its id."""
-    parts = []
-    for number, failure in enumerate(failures, 1):
-        asked = f"Question: {failure.attempt.example.question}\nReference: {reference_text(failure) if reference else '(hidden)'}"
-        parts.append(f"{number}. id {failure.id}\n{asked}\nResponse: {failure.attempt.response or '(empty)'}")
-    return "\n\n".join(parts)
+def _response(failure: Failure) -> str:
+    return failure.attempt.response or "(empty)"
 
 
-def solved_text(contrasts: tuple[Attempt, ...]) -> str:
-    """The solved neighbours and what the target answered to them."""
+def _solved(contrasts: Sequence[Attempt]) -> str:
     return "\n\n".join(f"Question: {row.example.question}\nResponse: {row.response}" for row in contrasts) or "(none)"
 
 
 class Diagnose(dspy.Module):
-    """Asks the instructor what is behind a failure. Hand it a subclass of DiagnoseError to ask in other words or for more.
+    """Asks the instructor what is behind a failure. Give it a subclass of DiagnoseError to ask in other words or for more.
 
-    A signature reads those of the fields that it names: `task`, `question`, `reference` and `response` of the first failure, `solved` (its
-    solved neighbours), and `failures` (all of them, numbered, each with its id). One that gives `members`, a list of ids, says which of
-    them the diagnosis is of."""
+    A signature reads those of `fields_of` that it names. One that gives `members`, a list of ids, says of which failures the diagnosis
+    is."""
 
     def __init__(self, signature: type[dspy.Signature] = DiagnoseError, reference: bool = True):
         """`reference`: whether the instructor may see the reference solution while it diagnoses."""
@@ -46,19 +68,9 @@ class Diagnose(dspy.Module):
 
     def forward(self, failures: Sequence[Failure], brief: str, strategy: str) -> Diagnosis:
         """One call. `brief` tells what the task is. Raises AdapterParseError when the answer cannot be read."""
-        failure = failures[0]
-        shown = {
-            "task": brief,
-            "question": failure.attempt.example.question,
-            "reference": reference_text(failure) if self.reference else "(hidden)",
-            "response": failure.attempt.response or "(empty)",
-            "solved": solved_text(failure.contrasts),
-            "failures": failures_text(failures, self.reference),
-        }
-        wanted = self.predict.signature.input_fields
-        answer = self.predict(**{name: value for name, value in shown.items() if name in wanted})
+        answer = ask(self.predict, fields_of(failures, brief, self.reference))
         return Diagnosis(
-            failure_ids=tuple(one.id for one in failures if one.id in answer.get("members", [one.id])) or (failure.id,),
+            failure_ids=tuple(one.id for one in failures if one.id in answer.get("members", [one.id])) or (failures[0].id,),
             strategy=strategy,
             verdict=answer.verdict,
             skill=answer.skill.strip(),

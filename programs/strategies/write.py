@@ -1,4 +1,7 @@
-"""The step from a diagnosis to a program that passes the checks: write, prove, and repair at most N times."""
+"""The step from a diagnosis to a program that passes the checks: write, prove, and repair at most N times.
+
+What is not here: the checks (errata.programs.samples.checks).
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -9,10 +12,34 @@ from ...signatures.records import Diagnosis, Failure, Rejection, SampleProgram, 
 from ...signatures.teach import RepairProgram, WriteProgram, contract
 from ..instructor.chat import UNUSABLE, rejection
 from ..samples.kinds import kind_of
-from .diagnose import failures_text, reference_text, solved_text
+from .diagnose import ask, fields_of
 
 Prove = Callable[[SampleProgram], Rejection | None]
 """Runs the checks; None when the program passes."""
+
+
+class Drafts:
+    """Programs that are proven one after the other, until one passes, and why the others do not."""
+
+    def __init__(self, prove: Prove):
+        self.prove = prove
+        self.passed: SampleProgram | None = None
+        self.refused: list[SampleProgram] = []
+        self.rejections: list[Rejection] = []
+
+    def passes(self, program: SampleProgram) -> bool:
+        """Run the checks and keep the program."""
+        refusal = self.prove(program)
+        if refusal is None:
+            self.passed = program
+            return True
+        self.refused.append(program)
+        self.rejections.append(refusal)
+        return False
+
+    def taught(self, failure_ids: tuple[str, ...], diagnosis: Diagnosis) -> TeachingResult:
+        refused, rejections = tuple(self.refused), tuple(self.rejections)
+        return TeachingResult(failure_ids=failure_ids, diagnosis=diagnosis, program=self.passed, refused=refused, rejections=rejections)
 
 
 class Write(dspy.Module):
@@ -25,59 +52,41 @@ class Write(dspy.Module):
         self.repairs = repairs
 
     def forward(self, failures: Sequence[Failure], diagnosis: Diagnosis, brief: str, prove: Prove) -> TeachingResult:
-        """At most 1 + `repairs` calls. Of several failures a program claims those whose ids it names; each of them must be rebuilt."""
-        failure = failures[0]
-        example = failure.attempt.example
-        kind = kind_of(example).name
-        shown = {
+        """At most 1 + `repairs` calls. A program for several failures claims those whose ids it names; each of them must be rebuilt."""
+        first = failures[0]
+        kind = kind_of(first.attempt.example).name
+        fields = fields_of(failures, brief) | {
             "contract": contract(kind, MODULES),
-            "task": brief,
-            "failure_id": failure.id,
-            "question": example.question,
-            "reference": reference_text(failure),
-            "response": failure.attempt.response or "(empty)",
+            "failure_id": first.id,
             "skill": diagnosis.skill,
             "misconception": diagnosis.misconception,
             "teach": diagnosis.teach,
             "boundary": diagnosis.boundary,
-            "solved": solved_text(failure.contrasts),
-            "failures": failures_text(failures),
         }
-        wanted = self.write.signature.input_fields
-        shown = {name: value for name, value in shown.items() if name in wanted}
-        refused: list[SampleProgram] = []
-        rejections: list[Rejection] = []
-        passed: SampleProgram | None = None
+        drafts = Drafts(prove)
         for attempt in range(self.repairs + 1):
             try:
-                if attempt == 0:
-                    answer = self.write(**shown)
-                else:
-                    complaint = f"{rejections[-1].check}: {rejections[-1].reason}"
-                    answer = self.repair(**shown, rejected=refused[-1].source, complaint=complaint)
+                answer = ask(self.repair if attempt else self.write, fields)
             except UNUSABLE as error:
-                # kept with its text; a repair would be asked about nothing
-                rejections.append(rejection(diagnosis.id, error))
+                # kept with its text; there is no program to repair
+                drafts.rejections.append(rejection(diagnosis.id, error))
                 break
             source = answer.program.code.strip() if answer.program else ""
             if not source:
                 reason = (answer.refusal or "").strip() or "the instructor gave no program"
-                rejections.append(Rejection(of=diagnosis.id, kind="diagnosis", check="instructor", reason=reason))
+                drafts.rejections.append(Rejection(of=diagnosis.id, kind="diagnosis", check="instructor", reason=reason))
                 break
             program = SampleProgram(
                 diagnosis_id=diagnosis.id,
                 source=source + "\n",
-                anchors=tuple(one.id for one in failures if one.id in source) or (failure.id,),
+                anchors=tuple(one.id for one in failures if one.id in source) or (first.id,),
                 skill=diagnosis.skill,
                 attempt=attempt,
                 kind=kind,
-                task=example.task,
+                task=first.attempt.example.task,
             )
-            refusal = prove(program)
-            if refusal is None:
-                passed = program
+            if drafts.passes(program):
                 break
-            refused.append(program)
-            rejections.append(refusal)
-        ids = tuple(one.id for one in failures)
-        return TeachingResult(failure_ids=ids, diagnosis=diagnosis, program=passed, refused=tuple(refused), rejections=tuple(rejections))
+            complaint = drafts.rejections[-1]
+            fields |= {"rejected": program.source, "complaint": f"{complaint.check}: {complaint.reason}"}
+        return drafts.taught(tuple(one.id for one in failures), diagnosis)

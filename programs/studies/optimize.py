@@ -53,7 +53,8 @@ from ..stats import paired
 from ..steps.rows import replay, replay_count, train_rows
 from ..strategies.named import load_strategy
 from ..strategies.rehearse import recorded_failures
-from ..strategies.strategy import Strategy, pinned
+from ..strategies.state import pinned
+from ..strategies.strategy import Strategy
 from .improvement import Taken, compare, document, markdown, page
 from .scoring import Halt, Journal, Lesson, Measure, Score, examples, halting, score_only, with_feedback
 from .settings import LEAST, OPTIMIZERS, OptimizeSettings

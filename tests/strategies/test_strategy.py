@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import dspy
 import pytest
@@ -20,7 +21,7 @@ from errata.programs.steps.teach import teach
 from errata.programs.strategies.diagnose import Diagnose
 from errata.programs.strategies.named import load_strategy
 from errata.programs.strategies.rehearse import Shown, prompts
-from errata.programs.strategies.strategy import pinned
+from errata.programs.strategies.state import pinned
 from errata.programs.strategies.write import Write
 from errata.sandbox import Limits
 from errata.signatures.errors import RunError, UsageError
@@ -316,12 +317,23 @@ def test_a_saved_strategy_sends_the_same_prompts_with_its_instructions_and_demos
     assert "x = 1" in after[1].messages[2]["content"]
 
 
+def test_a_state_that_0_1_0_saved_is_loaded_with_its_words_and_demonstrations():
+    folder = Path(__file__).parent
+    loaded = load_strategy(GenerateSettings(state=str(folder / "state_0_1_0_error.json")))
+    diagnose, write, _ = prompts(loaded, Shown(FAILURE, None), "sums")
+    assert "Say in one line where the response departs." in diagnose.messages[0]["content"]
+    assert "Ann has 3 pens and buys 2." in write.messages[1]["content"]
+    assert "ANCHORS = {}" in write.messages[2]["content"]
+    mix = load_strategy(GenerateSettings(strategy="Mix", state=str(folder / "state_0_1_0_mix.json")))
+    assert mix.members[1].write.repair.signature.instructions == "Mend what the complaint names."
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda state: state["write.write"].update(lm={"model": "m", "api_base": "http://evil"}), "brings a model of its own"),
         (lambda state: state.pop("write.repair"), "holds diagnose.predict, write.write, but LearnFromError needs"),
-        (lambda state: state["write.write"].update(forward="x"), "write.write is no saved predictor"),
+        (lambda state: state["write.write"].update(forward="x"), "write.write is not a saved predictor"),
         (lambda state: state["write.write"]["signature"]["fields"].pop(), "has other fields than that of LearnFromError"),
         (lambda state: state["write.write"]["demos"].append({"weather": "fine"}), "has other fields than that of LearnFromError"),
     ],

@@ -1,0 +1,106 @@
+"""The saved state of a strategy: the instructions and demonstrations that an optimizer found, as JSON in DSPy's own form.
+
+A state never holds a model, its address or its key. What is not here: how it is found (errata.programs.studies.optimize).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dspy
+from dspy.primitives.code_interpreter import CodeInterpreterError
+from dspy.utils.saving import get_dependency_versions
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from ...signatures.errors import UsageError
+from ...signatures.records import content_hash, whole
+from ..config import CycleConfig
+from ..run.directory import to_json, write_atomic
+
+
+class _Field(BaseModel):
+    prefix: str
+    description: str
+
+
+class _Signature(BaseModel):
+    instructions: str
+    fields: list[_Field]
+
+
+class _Predictor(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    signature: _Signature
+    demos: list[Any]
+    traces: Any = None
+    train: Any = None
+    lm: Any = None
+
+
+class _Code(BaseModel):
+    """Of dspy.Flex: code that an optimizer wrote. It runs in the sandbox only."""
+
+    model_config = ConfigDict(extra="forbid")
+    module_src: str
+    lm: Any
+
+
+_SAVED: TypeAdapter[_Predictor | _Code] = TypeAdapter(_Predictor | _Code)
+
+
+def save(strategy: dspy.Module, path: Path) -> None:
+    """Write the state of `strategy`, whole or not at all."""
+    state = strategy.dump_state()
+    for one in state.values():
+        one["lm"] = None
+    write_atomic(path, to_json(state | {"metadata": {"dependency_versions": get_dependency_versions()}}))
+
+
+def load(strategy: dspy.Module, path: Path) -> None:
+    """Put a state that `save` wrote into `strategy`. Raises UsageError for another file, or for the state of another strategy."""
+    state = _read(path)
+    name = type(strategy).__name__
+    parameters = dict(strategy.named_parameters())
+    if state.keys() != parameters.keys():
+        held = ", ".join(sorted(state)) or "nothing"
+        raise UsageError(f"strategy state {path} holds {held}, but {name} needs {', '.join(sorted(parameters))}")
+    for part, parameter in parameters.items():
+        if isinstance(parameter, dspy.Flex) != ("module_src" in state[part]):
+            raise UsageError(f"strategy state {path}: {part} is code either there or in {name}, but not in both; optimize it again")
+    for part, predictor in strategy.named_predictors():
+        saved, fields = state[part], predictor.signature.fields
+        known = all(isinstance(demo, dict) and demo.keys() <= {*fields, "augmented"} for demo in saved["demos"])
+        if len(saved["signature"]["fields"]) != len(fields) or not known:
+            raise UsageError(f"strategy state {path}: {part} has other fields than that of {name}; optimize it again")
+    try:
+        strategy.load_state(state)
+    except (SyntaxError, CodeInterpreterError) as error:
+        raise UsageError(f"strategy state {path}: its code cannot be read ({error}); optimize it again") from error
+
+
+def pinned(config: CycleConfig) -> CycleConfig:
+    """The config with the hash of its strategy's state, as it is now. Raises UsageError when the file is not a state."""
+    state = config.generate.state
+    found = None if state is None else content_hash(_read(Path(state)))
+    return config.model_copy(update={"generate": config.generate.model_copy(update={"state_hash": found})})
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    """The state of each predictor, without the versions that it was saved with."""
+    try:
+        state = whole(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise UsageError(f"strategy state {path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"strategy state {path} is not JSON; give a file that errata optimize or Strategy.save wrote") from error
+    if not isinstance(state, dict):
+        raise UsageError(f"strategy state {path} must be a mapping of predictors to states; give a file that Strategy.save wrote")
+    state.pop("metadata", None)
+    for name, one in state.items():
+        try:
+            saved = _SAVED.validate_python(one)
+        except ValueError as error:
+            raise UsageError(f"strategy state {path}: {name} is not a saved predictor; give a file that Strategy.save wrote") from error
+        if saved.lm:
+            raise UsageError(f"strategy state {path}: {name} brings a model of its own; set its lm to null, and name it with --instructor")
+    return state
