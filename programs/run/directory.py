@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from io import RawIOBase
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -96,9 +96,17 @@ def read_lines(path: Path, take: Callable[[Any], None], advice: str) -> int:
 
 
 def _bytes(path: Path) -> bytes | None:
-    """What a file of a run directory holds; None where there is none. Raises RunError for one that cannot be read."""
+    """What a file of a run directory holds; None when there is no such file. Raises RunError when it cannot be read."""
+    file = _opened(path)
+    if file is None:
+        return None
+    with file:
+        return file.read()
+
+
+def _opened(path: Path) -> BinaryIO | None:
     try:
-        return path.read_bytes()
+        return path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -174,16 +182,24 @@ class Stage:
         """The facts that `finish` was given. Raises RunError when the manifest is damaged."""
         return self._manifest()["facts"]
 
-    def read(self, name: str, record: type[R]) -> list[R]:
-        """The rows of a finished stage. Raises RunError when the file is not the one that the manifest names."""
+    def file(self, name: str) -> Path:
+        """Where a file of a finished stage lies. Raises RunError when it is not the one that the manifest names."""
         path = self.path / name
         wanted = self._manifest()["files"].get(name)
-        data = _bytes(path)
-        if wanted is None or data is None or hashlib.sha256(data).hexdigest() != wanted:
+        found = None
+        if file := _opened(path):
+            with file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        if wanted is None or found != wanted:
             raise RunError(f"{path} is not what its manifest says: it was changed or damaged; delete {self.path} to make the stage again")
+        return path
+
+    def read(self, name: str, record: type[R]) -> list[R]:
+        """The rows of a finished stage. Raises RunError when the file is not the one that the manifest names."""
+        path = self.file(name)
         try:
             # split on \n only: strings may hold U+2028 and its like
-            return [record.model_validate_json(line) for line in data.split(b"\n") if line]
+            return [record.model_validate_json(line) for line in path.read_bytes().split(b"\n") if line]
         except ValueError as error:
             raise RunError(f"{path} holds rows of another version of Errata; delete {self.path} to make the stage again") from error
 
