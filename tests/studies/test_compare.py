@@ -227,7 +227,7 @@ def test_a_training_runs_where_the_comparison_says(tmp_path, monkeypatch, here):
 
     def begin(loop, cell, out):
         row = TrainRow(prompt=(), completion=(), source="s")
-        loop.stage(1, "assemble").finish({"rows.jsonl": [row]})
+        loop.stage(1, "assemble").finish({"rows.jsonl": [row]}, samples=1, replay=0)
         steps.train.train(loop, 1)
 
     monkeypatch.setattr(steps.train, "fine_tune", train)
