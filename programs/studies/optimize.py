@@ -18,54 +18,45 @@ handed through (`options`).
 """
 
 import contextlib
-import importlib
-import inspect
 import logging
 import random
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import dspy
 import numpy as np
-from dspy.teleprompt.gepa.instruction_proposal import InstructionProposer
 from pydantic import ValidationError
 
 from ...signatures.calls import in_flight
 from ...signatures.errors import ErrataError, RunError, UsageError
-from ...signatures.records import Attempt, Example, Failure, SampleProgram, TrainRow, content_hash
+from ...signatures.records import Failure, content_hash
 from ...tasks import parts
 from ..config import InstructorSettings
 from ..cycle import Cycle
-from ..instructor.chat import Chat, instructed_by
+from ..instructor.chat import instructed_by
 from ..instructor.engine import Engine, Instructor, open_instructor
 from ..instructor.interpreter import interpreting
 from ..instructor.offline import offline_lm
 from ..run.directory import disk_errors, read_config, read_json, slug, to_json, write_atomic
 from ..run.progress import Progress
-from ..samples.draw import Supply
-from ..samples.filters import row_filters
 from ..start import Start
-from ..stats import paired
-from ..steps.rows import replay, replay_count, train_rows
 from ..strategies.named import load_strategy
 from ..strategies.rehearse import recorded_failures
 from ..strategies.state import pinned
 from ..strategies.strategy import Strategy
 from .improvement import Taken, compare, document, markdown, page
-from .scoring import Halt, Journal, Lesson, Measure, Score, examples, halting, score_only, with_feedback
-from .settings import LEAST, OPTIMIZERS, OptimizeSettings
+from .optimizers import REWRITING, arguments, check_options, plan, saveable, teleprompter
+from .probe_training import probe_training
+from .scoring import Halt, Journal, Lesson, Measure, Score, examples, halting, score_only
+from .settings import LEAST, OptimizeSettings
 
-REWRITING = ("gepa", "mipro", "simba")
-"""Those that ask a model to rewrite instructions."""
 PRESETS = {"light": 6, "medium": 12, "heavy": 24}
 """Evaluations for each failure of train and validation."""
 PARTS = {"train": 0.4, "validation": 0.3, "held": 0.3}
-DEMOS = 2
-"""Most demonstrations a predictor, unless `options` say otherwise: one is the length of a program."""
 
 
 class Optimization:
@@ -84,8 +75,8 @@ class Optimization:
         self.loop = loop
         self.settings = settings
         self.path = loop.path / "optimize"
-        self.optimizer = _optimizer(settings.optimizer)
-        _check_options(self.optimizer, settings.options)
+        self.optimizer = teleprompter(settings.optimizer)
+        check_options(self.optimizer, settings.options)
         self.budget = _evaluations(settings.evaluations)
         if not list(loop.strategy.named_parameters()):
             raise UsageError(f"strategy {loop.config.generate.strategy} asks no instructor: it has no prompt to optimize")
@@ -103,8 +94,8 @@ class Optimization:
             Journal(self.path / "journal.jsonl"),
             (lambda: loop.open_target(loop.config.target)) if settings.target else None,
             loop.config.generate,
-            loop.ledger.check_time,
         )
+        self.measure.watch = loop.ledger.check_time
         self.search = Search(loop.progress, self.evaluations, len(self.parts["validation"]))
 
     @property
@@ -127,7 +118,8 @@ class Optimization:
         before, after = self._held("baseline", baseline), self._held("optimized", candidate)
         result = compare(before, after, self.settings.alpha, self.settings.seed)
         if self.settings.probe_training:
-            result["probe_training"] = self._trained(before, after)
+            used = {failure.attempt.example.question for failure in self.measure.failures.values()}
+            result["probe_training"] = probe_training(self.loop, self.settings, used, before.values(), after.values())
         settings = self.settings.model_dump(mode="json")
         result |= {"run": str(self.loop.path), "strategy": self.loop.config.generate.strategy, "settings": settings}
         result |= {"instructor": self.loop.config.instructor.model, "task": self.loop.task.name, "search": search}
@@ -204,7 +196,7 @@ class Optimization:
                 raise UsageError(f"{self.optimizer.__name__} failed: {said}; see --option and {log}") from error
             finally:
                 self.measure.told = None
-        return _saveable(made, self.optimizer.__name__, baseline)
+        return saveable(made, self.optimizer.__name__, baseline)
 
     @contextlib.contextmanager
     def _instructed(self) -> Iterator[None]:
@@ -228,9 +220,8 @@ class Optimization:
             "eval_kwargs": {"num_threads": width, "display_progress": False},
             **taught,
         }
-        plan = PLANS.get(self.settings.optimizer, _plan_other)
-        chosen |= plan(self.evaluations, len(train), len(validation), self.measure) | self.settings.options
-        made, compiling = _arguments(self.optimizer, "__init__"), _arguments(self.optimizer, "compile")
+        chosen |= plan(self.settings.optimizer, self.evaluations, len(train), len(validation), self.measure) | self.settings.options
+        made, compiling = arguments(self.optimizer, "__init__"), arguments(self.optimizer, "compile")
         optimizer = self.optimizer(**{name: chosen[name] for name in made if name in chosen})
         return optimizer.compile(lesson, **{name: chosen[name] for name in compiling if name in chosen and name != "student"})
 
@@ -257,47 +248,6 @@ class Optimization:
         self.loop.say(f"{title}: {passed} of {len(rows)} held-out failures got a program, mean score {mean:.3f}")
         return {name: rows[name] for name in self.parts["held"]}
 
-    def _trained(self, before: Mapping[str, Taken], after: Mapping[str, Taken]) -> dict[str, Any] | None:
-        """The costly last rung: train the target shortly on each strategy's programs, and compare on train items that are no errors'."""
-        from ...trainers.sft import train
-        from ...trainers.weights import trained
-
-        loop, seed = self.loop, self.settings.seed
-        used = {failure.attempt.example.question for failure in self.measure.failures.values()}
-        pool = loop.task.examples("train", 4 * (loop.config.items.dev or 600), seed=seed + 7919)
-        items = [example for example in pool if example.question not in used][: loop.config.items.dev]
-        start = loop.evaluate(loop.run_dir.stage("optimize/probe/start"), loop.task, items, loop.config.target, "probe training: before")
-        # half is measured, half is what may be replayed: the same item is never in both
-        measured, other = items[::2], {example.id for example in items[1::2]}
-        solved = [row for row in start if row.verdict.correct and row.example.id in other]
-        found: dict[str, list[Attempt]] = {"start": [row for row in start if row.example.id not in other]}
-        for title, rows in (("baseline", before), ("optimized", after)):
-            programs = {row.program.id: row.program for row in rows.values() if row.program}
-            data = self._rows(programs, solved, [*loop.held_out, *measured], seed)
-            if not data:
-                return None
-            out = self.path / "probe" / title
-            with disk_errors(out):
-                loop.close_target()
-                train(data, loop.config.target, loop.config.train, out / "train", seed=seed)
-            stage, target = loop.run_dir.stage(f"optimize/probe/{title}/measure"), trained(loop.config.target, out / "train")
-            found[title] = loop.evaluate(stage, loop.task, measured, target, f"probe training: {title}")
-        return {
-            "items": len(measured),
-            "gain_of_baseline": paired(found["start"], found["baseline"]),
-            "gain_of_optimized": paired(found["start"], found["optimized"]),
-            "optimized_over_baseline": paired(found["baseline"], found["optimized"]),
-        }
-
-    def _rows(self, programs: dict[str, SampleProgram], solved: list[Attempt], held_out: list[Example], seed: int) -> list[TrainRow]:
-        loop = self.loop
-        filters = row_filters(loop.task, held_out)
-        levels, total = loop.config.generate.levels, self.settings.probe_training
-        supply = Supply(programs, dict.fromkeys(programs, 1.0), total, seed, levels)
-        samples = [sample for kept, _ in supply.rows(filters, loop.sandbox, loop.limits) for sample in kept]
-        count = replay_count(len(samples), loop.config.generate.replay)
-        return train_rows(loop.task, samples, replay(solved, count, seed), seed) if samples else []
-
 
 class Halting(Instructor):
     """An Instructor whose fatal errors no optimizer can swallow: GEPA logs a failed reflection and tries again, without end."""
@@ -313,6 +263,15 @@ class Halting(Instructor):
 
 
 # ---- the failures
+
+
+def _evaluations(text: str) -> int | None:
+    """Evaluations, or None for a preset."""
+    if text in PRESETS:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--evaluations takes {', '.join(PRESETS)} or a number, not {text!r}")
+    return int(text)
 
 
 def split(failures: Mapping[str, Failure], seed: int, most: int | None = None) -> dict[str, dict[str, Failure]]:
@@ -333,136 +292,6 @@ def split(failures: Mapping[str, Failure], seed: int, most: int | None = None) -
     second = first + round(PARTS["validation"] * len(order))
     cuts = {"train": order[:first], "validation": order[first:second], "held": order[second:]}
     return {part: {name: failures[name] for key in keys for name in questions[key]} for part, keys in cuts.items()}
-
-
-# ---- the optimizers
-
-
-def _optimizer(name: str) -> Any:
-    """The teleprompter's class. Raises UsageError where it cannot be had."""
-    if name == "mipro" and importlib.util.find_spec("optuna") is None:
-        raise UsageError("MIPROv2 needs optuna, which is not installed: pip install 'errata[optimize]'; or choose --optimizer gepa")
-    named = {"gepa": "GEPA", "mipro": "MIPROv2", "bootstrap": "BootstrapFewShotWithRandomSearch", "simba": "SIMBA"}
-    if name in named:
-        return getattr(dspy, named[name])
-    module, colon, cls = name.partition(":")
-    if not colon:
-        raise UsageError(f"there is no optimizer {name!r}; choose {', '.join(OPTIMIZERS)}, or give one by path: package.module:Class")
-    try:
-        found = getattr(importlib.import_module(module), cls)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"optimizer {name}: {error}") from error
-    if not inspect.isclass(found) or not callable(getattr(found, "compile", None)):
-        raise UsageError(f"optimizer {name} is no teleprompter: it has no compile()")
-    return found
-
-
-def _evaluations(text: str) -> int | None:
-    """Evaluations, or None for a preset."""
-    if text in PRESETS:
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--evaluations takes {', '.join(PRESETS)} or a number, not {text!r}")
-    return int(text)
-
-
-def _arguments(cls: Any, method: str) -> list[str]:
-    """Names of the arguments, those that `**kwargs` hands to a base class among them."""
-    found: list[str] = []
-    for owner in cls.__mro__:
-        if method in vars(owner) and owner is not object:
-            parameters = inspect.signature(vars(owner)[method]).parameters.values()
-            found += [one.name for one in parameters if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
-            if all(one.kind != one.VAR_KEYWORD for one in parameters):
-                break
-    return [name for name in dict.fromkeys(found) if name != "self"]
-
-
-def _check_options(cls: Any, options: Mapping[str, Any]) -> None:
-    """Raise UsageError for an option that the optimizer does not take."""
-    known = sorted({*_arguments(cls, "__init__"), *_arguments(cls, "compile")})
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise UsageError(f"{cls.__name__} takes no {', '.join(unknown)}; it takes {', '.join(known)}")
-
-
-def _saveable(made: Any, name: str, baseline: Strategy) -> Strategy:
-    """The strategy in what an optimizer returned, without models. Raises UsageError where it is none that a JSON file could hold."""
-    strategy = getattr(made, "strategy", None)
-    if not isinstance(made, Lesson) or type(strategy) is not type(baseline) or "forward" in vars(made):
-        raise UsageError(f"{name} returned {type(made).__name__}, whose behaviour is not in its prompts: no JSON state could hold it")
-    for place, predictor in strategy.named_predictors():
-        predictor.lm = None
-        stray = sorted({key for demo in predictor.demos for key in dict(demo)} - {*predictor.signature.fields, "augmented"})
-        if stray:
-            raise UsageError(f"{name} gave {place} demonstrations that are none of its own answers, with {', '.join(stray)}; see --option")
-    return strategy
-
-
-def _plan_gepa(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    return {
-        "metric": with_feedback,
-        "max_metric_calls": evaluations,
-        "reflection_minibatch_size": min(3, train),
-        # by default it asks for JSON, which not every server gives, and gives up at an answer in another form
-        "instruction_proposer": InstructionProposer(adapter=Chat()),
-    }
-
-
-def _plan_mipro(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    def trials(candidates: int) -> int:
-        return (evaluations - (candidates - 1) * train) // validation - 1
-
-    candidates = next((number for number in range(6, 2, -1) if trials(number) >= 2 * number), 2)
-    return {
-        "auto": None,
-        "num_candidates": candidates,
-        "num_trials": max(3, trials(candidates)),
-        "minibatch": False,
-        "max_bootstrapped_demos": DEMOS,
-        "max_labeled_demos": 0,  # a failure without diagnosis and program is no demonstration
-        "metric_threshold": measure.passing,
-    }
-
-
-def _plan_bootstrap(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    sets = max(1, (evaluations - validation) // (validation + train) - 1)
-    return {
-        "max_bootstrapped_demos": DEMOS,
-        "max_labeled_demos": 0,
-        "num_candidate_programs": sets,
-        "metric_threshold": measure.passing,
-        "restrict": [-3, -1, *range(sets)],  # -2 is "labels only"
-    }
-
-
-def _plan_simba(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    size, candidates = min(8, train), 4
-    steps = max(1, (evaluations - (candidates + 1) * train) // (size * (2 * candidates + 1)))
-    return {"metric": with_feedback, "bsize": size, "num_candidates": candidates, "max_steps": steps, "max_demos": DEMOS}
-
-
-def _plan_other(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    """By the names that DSPy's others have (COPRO, InferRules, BootstrapFewShot...); what they spend is their own matter."""
-    return {
-        "max_metric_calls": evaluations,
-        "max_bootstrapped_demos": DEMOS,
-        "max_demos": DEMOS,
-        "max_labeled_demos": 0,
-        "metric_threshold": measure.passing,
-        "num_candidates": max(1, evaluations // validation - 1),
-        "num_candidate_programs": max(1, evaluations // validation - 1),
-        "depth": 1,
-        "breadth": max(2, evaluations // (3 * train)),
-    }
-
-
-PLANS: dict[str, Callable[[int, int, int, Measure], dict[str, Any]]] = {
-    "gepa": _plan_gepa,
-    "mipro": _plan_mipro,
-    "bootstrap": _plan_bootstrap,
-    "simba": _plan_simba,
-}
 
 
 @contextlib.contextmanager

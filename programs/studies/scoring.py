@@ -119,7 +119,7 @@ class Journal:
         self._whole = read_lines(path, take, "delete that line (its work is done again)")
 
     def once(self, key: str, record: type[Any], make: Callable[[], Any]) -> Any:
-        """The record that is kept under `key`, made and written when there is none. Two threads may make the same one."""
+        """The record that is kept under `key`; it is made and written when it is missing. Two threads may make the same one."""
         if key in self._known:
             return record.model_validate(self._known[key])
         made = make()
@@ -148,10 +148,8 @@ class Measure:
         journal: Journal,
         target: Callable[[], Target] | None = None,
         generate: GenerateSettings = GenerateSettings(),
-        watch: Callable[[], None] = lambda: None,
     ):
-        """`failures` by id. Without `target`, nothing is said of what it misses. Of `generate` the levels and what the checks go by are
-        taken. `watch` is called before each evaluation, and may raise what ends the run."""
+        """`failures` by id. Without `target`, nothing is said of what it misses. `generate` gives the levels and what the checks go by."""
         self.task = task
         self.failures = failures
         self.sandbox = sandbox
@@ -159,7 +157,8 @@ class Measure:
         self.journal = journal
         self.target = target
         self.generate = generate
-        self.watch = watch
+        self.watch: Callable[[], None] = lambda: None
+        """Is called before each evaluation of an optimizer, and may raise what ends the run."""
         self.told: Callable[[Strategy, Score], None] | None = None
         """Hears of each evaluation of an optimizer."""
         self._asking = threading.Lock()
@@ -195,11 +194,12 @@ class Measure:
 
         key = content_hash(["proof", self.task.name, failure.id, program.source])
         proof = self.journal.once(key, Proof, proven)
-        refusal = proof.refusal or self._look(program).refusal
+        refusal = proof.refusal or self.look(program).refusal
         # kept by its source, which another diagnosis may come to as well
         return refusal and refusal.model_copy(update={"of": program.id})
 
-    def _look(self, program: SampleProgram) -> Look:
+    def look(self, program: SampleProgram) -> Look:
+        """What is seen of a program that passed the checks; drawn and tried once."""
         key = content_hash(["look", self.task.name, program.anchors, program.source, self.target is not None])
         look: Look = self.journal.once(key, Look, lambda: self._drawn(program))
         return look
@@ -227,7 +227,7 @@ class Measure:
         """The score of what a strategy made of a failure for `tokens` tokens."""
         names, program = self.names, taught.program
         drafts = len(taught.refused) + (program is not None)
-        look = self._look(program) if program else None
+        look = self.look(program) if program else None
         refusals = [row for row in taught.rejections if row.kind == "program"]
         last = None if program else next((row.check for row in reversed(refusals)), "")
         reached = len(names) if last is None else names.index(last) if last in names else 0
@@ -248,11 +248,11 @@ class Measure:
             tokens=tokens,
             missed=missed,
             distinct=distinct,
-            feedback=_feedback(taught, look, tokens),
+            feedback=feedback(taught, look, tokens),
         )
 
 
-def _feedback(taught: TeachingResult, look: Look | None, tokens: int) -> str:
+def feedback(taught: TeachingResult, look: Look | None, tokens: int) -> str:
     """What a reflecting model reads: what went wrong and why, draft by draft, then what is left to gain."""
     said = []
     if taught.diagnosis is None:

@@ -24,9 +24,10 @@ from errata.programs.samples.draw import draw_rows, draws
 from errata.programs.steps.teach import teach_failures
 from errata.programs.strategies.named import load_strategy
 from errata.programs.strategies.rehearse import recorded_failures
-from errata.programs.studies import scoring
+from errata.programs.studies import probe_training, scoring
 from errata.programs.studies.improvement import Taken, compare, difference, document, markdown, page
-from errata.programs.studies.optimize import Optimization, _optimizer, save, split
+from errata.programs.studies.optimize import Optimization, save, split
+from errata.programs.studies.optimizers import teleprompter
 from errata.programs.studies.scoring import PROBE, SEED, Journal, Look, Measure, Score
 from errata.programs.studies.settings import OptimizeSettings
 from errata.sandbox import Limits
@@ -161,7 +162,7 @@ def test_gepa_finds_the_wording_from_feedback_and_the_same_command_again_costs_n
 
 
 def test_without_what_the_checks_said_gepa_finds_nothing(opened, mined, tmp_path, monkeypatch):
-    monkeypatch.setattr(scoring, "_feedback", lambda *_: "No.")
+    monkeypatch.setattr(scoring, "feedback", lambda *_: "No.")
     with opened() as loop:
         result = optimized(loop, mined, "gepa", 40)
     assert not result["better"]
@@ -183,7 +184,7 @@ def test_other_optimizers_find_what_earns_the_score_within_their_budget(opened, 
 @pytest.mark.parametrize(
     ("optimizer", "said"),
     [
-        ("dspy:LabeledFewShot", "gave diagnose.predict demonstrations that are none of its own answers, with failure"),
+        ("dspy:LabeledFewShot", "gave diagnose.predict demonstrations that are not its own answers, with failure"),
         ("dspy:KNNFewShot", "missing 2 required positional arguments: 'k' and 'vectorizer'"),
         ("dspy:Ensemble", "returned EnsembledProgram, whose behaviour is not in its prompts"),
         ("dspy:BootstrapFinetune", "does not have an LM assigned"),
@@ -457,7 +458,7 @@ def test_the_score_climbs_the_checks_anchored_first_and_then_pays_for_hard_rows(
     program = SampleProgram(diagnosis_id=diagnosis.id, source="x = 1", anchors=(failure.id,))
 
     def scored(check=None, seen=look):
-        measure._look = lambda program: seen
+        measure.look = lambda program: seen
         refusal = Rejection(of=program.id, kind="program", check=check or "runs", reason="because of x")
         kept = {"program": None, "refused": (program,), "rejections": (refusal,)} if check else {"program": program}
         return measure.score(TeachingResult(failure_ids=(failure.id,), diagnosis=diagnosis, **kept), 1000)
@@ -495,7 +496,7 @@ def test_the_hit_rate_is_what_the_target_fails_and_a_row_that_it_solved_is_told(
         program = LearnFromError()(failures=(failure,), brief=task.brief, prove=lambda program: None).program
     made = draw_rows(InProcess(), Limits(), program, draws(SEED, (2, 3, 3, 4), 0, PROBE))
     measure = Measure(task, {failure.id: failure}, InProcess, Limits(), Journal(tmp_path / "journal.jsonl"), target=Knows)
-    look = measure._look(program)
+    look = measure.look(program)
     assert (look.tried, look.missed) == (PROBE, PROBE // 2)
     assert any(f"{row.question} Answered: #### {row.answer}" == look.solved for row in made[1::2])
     assert look.refusal is None and 1 < look.distinct <= look.rows
@@ -510,14 +511,14 @@ def test_probe_training_compares_both_strategies_on_train_items_that_are_no_erro
         verdicts = [Verdict(correct=bool(place % wrong), extracted=None, reason="") for place in range(len(items))]
         return [Attempt(example=item, response="r", verdict=verdict) for item, verdict in zip(items, verdicts, strict=True)]
 
-    monkeypatch.setattr(Cycle, "_evaluate", evaluate)
+    monkeypatch.setattr(Cycle, "evaluate", evaluate)
     train = sft.train
 
     def short(rows, *args, **options):
         trained.append(rows)
         return train(rows, *args, **options, in_process=True)
 
-    monkeypatch.setattr(sft, "train", short)
+    monkeypatch.setattr(probe_training, "train", short)
     with opened(**{"items.dev": 40, "generate.state": None, "train.steps": 2}) as loop:
         result = run_of(loop, mined, "bootstrap", 20, probe_training=30)
     probe = result["probe_training"]
@@ -541,7 +542,7 @@ def test_probe_training_compares_both_strategies_on_train_items_that_are_no_erro
         (["--out", "nowhere/out.json"], 2, "--out nowhere/out.json lies in a folder that is not there"),
         (["--strategy", "GoldOnly"], 2, "strategy GoldOnly asks no instructor: it has no prompt to optimize"),
         (["--optimizer", "gepo"], 2, "there is no optimizer 'gepo'; choose gepa, mipro, bootstrap, simba"),
-        (["--optimizer", "json:JSONDecoder"], 2, "is no teleprompter: it has no compile()"),
+        (["--optimizer", "json:JSONDecoder"], 2, "is not a teleprompter: it has no compile()"),
         (["--optimizer", "gepa"], 2, "the embedded instructor cannot; name one with --reflection MODEL"),
         (
             ["--optimizer", "bootstrap", "--evaluations", "huge"],
@@ -561,4 +562,4 @@ def test_bad_input_is_one_line_with_its_exit_code(mined, tmp_path, flags, code, 
 def test_mipro_without_optuna_is_told_in_one_line(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=re.escape("MIPROv2 needs optuna, which is not installed: pip install 'errata[optimize]'")):
-        _optimizer("mipro")
+        teleprompter("mipro")
