@@ -18,8 +18,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from errata.programs.instructor.offline.diagnose import diagnose
-from errata.programs.instructor.offline.writing import write
+from errata.programs.instructor.offline.word_problems.diagnose import diagnose
+from errata.programs.instructor.offline.word_problems.emit import write
 from errata.programs.samples.calculations import Unreadable
 from errata.programs.samples.checks import DRAWS, good, prove
 from errata.programs.samples.draw import samples

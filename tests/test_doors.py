@@ -23,8 +23,11 @@ HARMLESS = {("re", "compile"), ("optimizer", "compile"), ("model", "eval")}
 LOADERS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 ALLOWED = {
     ("programs/__init__.py", "import_module"): "the package's own modules, by the names of its face",
-    ("programs/instructor/offline/writing.py", "exec"): "arithmetic over names and numbers of the embedded instructor's own making",
-    ("programs/instructor/offline/writing.py", "compile"): "the same",
+    (
+        "programs/instructor/offline/word_problems/tune.py",
+        "exec",
+    ): "arithmetic over names and numbers of the embedded instructor's own making",
+    ("programs/instructor/offline/word_problems/tune.py", "compile"): "the same",
     ("programs/studies/optimize.py", "import_module"): "an optimizer that the user names, package.module:Class",
     ("programs/strategies/named.py", "exec_module"): "a strategy file that the user names, FILE.py:NAME",
     ("sandbox/guest.py", "import_module"): "inside the sandbox",

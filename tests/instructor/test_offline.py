@@ -10,9 +10,11 @@ import dspy
 import pytest
 
 from errata.programs.instructor.offline import offline_lm
-from errata.programs.instructor.offline.diagnose import boundary, diagnose
-from errata.programs.instructor.offline.reading import mentions_of, plain, read
-from errata.programs.instructor.offline.writing import write
+from errata.programs.instructor.offline.word_problems.diagnose import boundary, diagnose
+from errata.programs.instructor.offline.word_problems.emit import write
+from errata.programs.instructor.offline.word_problems.fixed import mentions_of
+from errata.programs.instructor.offline.word_problems.kit import show
+from errata.programs.instructor.offline.word_problems.reading import read
 from errata.programs.samples.calculations import Unreadable, body, steps_of
 from errata.programs.samples.checks import DRAWS, prove
 from errata.sandbox import Limits, open_sandbox
@@ -49,7 +51,7 @@ def drawn(space: dict, count: int = 100) -> list[dict]:
 
 def test_a_chain_is_read_over_the_questions_numbers() -> None:
     reading = read(*STICKERS)
-    assert [plain(step.value) for step in reading.steps] == ["42", "45", "44"]
+    assert [show(step.value) for step in reading.steps] == ["42", "45", "44"]
     assert reading.nodes[1] == ("+", ("q", 1), ("s", 0))
     assert reading.answer == 44
 
@@ -120,7 +122,7 @@ def test_every_equation_of_a_drawn_solution_is_true_and_ends_in_the_answer(item:
         row = space["make"](**parameters)
         steps, slips = steps_of(row["solution"], loose=True)
         assert not slips
-        assert plain(steps[-1].value) == row["answer"]
+        assert show(steps[-1].value) == row["answer"]
 
 
 def test_draws_differ_and_depend_on_the_generator_alone() -> None:
@@ -228,7 +230,7 @@ def test_the_first_departure_is_named(response: str, kind: str) -> None:
 @pytest.mark.parametrize("response", [response for response, _ in WRONG] + ["It is 12 + 2 + 5 - 4 = 15.\n#### 15"])
 def test_wrong_gives_the_very_answer_of_the_model_and_never_the_right_one(response: str) -> None:
     space = program(LEFT, response)
-    assert space["wrong"](**space["ANCHORS"]["e1"]) == plain(number.extract(response) or Fraction(0))
+    assert space["wrong"](**space["ANCHORS"]["e1"]) == show(number.extract(response) or Fraction(0))
     for row in drawn(space):
         assert space["wrong"](**row) != space["make"](**row)["answer"]
 

@@ -18,8 +18,9 @@ from ....tasks.verdicts import code as python
 from ....tasks.world import lists
 from ....tasks.world.lists import PRIMITIVES, Step
 from ...samples.calculations import Unreadable
-from .diagnose import Finding
 from .functions import Chain, Telling, chain_of, telling_of, wordings
+from .template import filled
+from .word_problems.diagnose import Finding
 
 SPLIT = "\n\nIt must pass:\n"
 """Between the reference's code and its tests."""
@@ -284,94 +285,6 @@ def boundary(question: str, reference: str, solved: str) -> str:
 
 # ---- program ---------------------------------------------------------------------------------------------------------------
 
-_PROGRAM = '''"""Practice for: {skill}. Chains of the same kinds of steps are drawn anew, and the code is written from the chain."""
-
-from __future__ import annotations
-
-from collections import namedtuple
-
-Primitive = namedtuple("Primitive", "kind code wordings constants")
-PRIMITIVES = {{
-{primitives}
-}}
-SHAPE = {shape!r}
-OWN = {own!r}  # the primitives of the original
-OVER = {over!r}
-HEAD, JOINT, END = {head!r}, {joint!r}, {end!r}
-FUNCTIONS = {functions!r}
-LISTS = {names!r}
-WORDS = {words!r}
-
-
-{expression}
-
-{loop}
-
-{values}
-
-{word}
-
-def pick(kind, rng, level):
-    """A step of a kind: often the original's own primitive, with a constant of its range, smaller at low levels, larger at 4 and 5."""
-    names = [name for name in PRIMITIVES if PRIMITIVES[name].kind == kind]
-    own = [name for name in names if name in OWN]
-    name = rng.choice(own if own and rng.random() < 0.3 else names)
-    constants = PRIMITIVES[name].constants
-    if not isinstance(constants, tuple):
-        return [name, rng.choice(constants) if constants else None]
-    low, high = constants
-    ends = {{1: (low, (low + high) // 2), 2: (low, (low + 2 * high) // 3), 5: (low, high + high // 2)}}
-    return [name, rng.randint(*ends.get(level, (low, high)))]
-
-
-def outcome(function, values):
-    try:
-        return function(values)
-    except (TypeError, AttributeError, IndexError):
-        return None
-
-
-def telling(steps, lists, careful):
-    """Whether the chain fails on no list, and every step matters on some{and_mistake}."""
-    chains = [steps[:i] + steps[i + 1:] for i in range(len(steps))]{more_chains}
-    right, *others = eval("[" + ", ".join(f"lambda xs: {{expression(chain, 'xs')}}" for chain in [steps, *chains]) + "]")
-    wanted = [outcome(right, values) for values in lists]
-    return None not in wanted and all(any(outcome(other, values) != found for values, found in zip(lists, wanted)) for other in others)
-
-
-def draw(rng, level):
-    for attempt in range(100):
-        shape = list(SHAPE)
-        if level == 1 and len(shape) > 2:
-            del shape[rng.randrange(len(shape))]
-        elif level == 5 and len(shape) < 4:
-            more = [kind for kind in ("cut", "order") if kind != shape[-1]]
-            shape = [*shape, rng.choice(more)] if shape[-1] != "fold" else ["cut", *shape]
-        steps = [pick(kind, rng, level) for kind in shape]
-        lists = [a_list(steps, OVER, rng) for _ in range(4)] + [[]]
-        if telling(steps, lists, attempt < 50):
-            words = [rng.choice({styles}) % len(PRIMITIVES[name].wordings) for name, _ in steps]
-            return {{"name": rng.choice(FUNCTIONS), "source": rng.choice(LISTS), "steps": steps, "words": words, "lists": lists}}
-    raise ValueError("no chain was found whose every step matters")
-
-
-def function(steps, name, source):
-    return f"def {{name}}({{source}}):\\n    return {{expression(steps, source)}}"
-
-
-def make(name, source, steps, words, lists{more}):
-    phrases = [PRIMITIVES[step].wordings[word].format(k=k) for (step, k), word in zip(steps, words)]
-    return {{
-        "question": {question},
-        "entry_point": name,
-        "answer": function(steps, name, source),
-        "calls": [repr(values) for values in lists],
-        "examples": {examples},
-    }}
-{wrong}
-
-ANCHORS = {{{failure!r}: {anchor!r}}}
-'''
 
 _WRONG = '''
 
@@ -419,15 +332,16 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
     others = any(word == len(PRIMITIVES[name].wordings) for (name, _), word in zip(steps, words, strict=True))
     telling = "HEAD.format(name=name, source=source) + JOINT.join(phrases) + END"
     wrong = "" if careful else _wrong(problem, response, own is not None)
-    return _PROGRAM.format(
+    return filled(
+        "lists",
         skill=re.sub(r"[^\w ,:-]", "", skill),
         primitives="\n".join(_entry_of(name, primitive) for name, primitive in table.items()),
         shape=shape,
         own=tuple(dict.fromkeys(name for name, _ in steps)),
-        over=problem.over,
-        head=head,
-        joint=joint,
-        end=end,
+        over=repr(problem.over),
+        head=repr(head),
+        joint=repr(joint),
+        end=repr(end),
         functions=tuple(dict.fromkeys((*lists.FUNCTIONS, problem.chain.name) if told else (problem.chain.name,))),
         names=tuple(dict.fromkeys((*lists.LISTS, problem.chain.source) if told else (problem.chain.source,))),
         words=lists.WORDS if problem.over == "words" else (),
@@ -442,7 +356,7 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
         wrong=wrong,
         and_mistake="; where careful, whether the mistake shows too" if wrong else "",
         more_chains=" + [chain for chain in [mistaken(steps)] if careful and chain is not None]" if wrong else "",
-        failure=failure_id,
+        failure=repr(failure_id),
         anchor=anchor,
     )
 

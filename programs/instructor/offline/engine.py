@@ -2,7 +2,7 @@
 
 It answers the signatures of errata.signatures.teach, told apart by the output fields that are asked for, in the form of DSPy's
 ChatAdapter or, when a JSON object is asked for, of JSONAdapter. Any other request raises InstructorError. Tokens are counted as
-words, and cost nothing. What is not here: the analysis itself (reading, diagnose, writing).
+words, and cost nothing. What is not here: the analysis itself (word_problems/, code, facts).
 """
 
 import json
@@ -13,8 +13,9 @@ from dspy.lm15 import Message, Request, Response, TextPart, Usage
 
 from ....signatures.errors import InstructorError
 from ...samples.calculations import Unreadable
-from . import chains, code, facts, several, writing
-from . import diagnose as sums
+from . import bare_sums, code, facts, several
+from .word_problems import diagnose as sums
+from .word_problems import emit
 
 _HEADER = re.compile(r"^\[\[ ## (\w+) ## \]\][ \t]*$", re.MULTILINE)
 
@@ -137,7 +138,7 @@ def _program(given: dict[str, str]) -> dict[str, str]:
 
 
 def _sums(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool) -> str:
-    return chains.write(question, reference, failure_id, skill) or writing.write(question, reference, response, failure_id, skill, careful)
+    return bare_sums.write(question, reference, failure_id, skill) or emit.write(question, reference, response, failure_id, skill, careful)
 
 
 def _written(answer: dict[str, object], as_json: bool) -> str:

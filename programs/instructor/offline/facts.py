@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ....tasks.verdicts import choice
 from ....tasks.world.facts import RELATIONS, WORLD, Relation, wordings
 from ...samples.calculations import Unreadable
-from .diagnose import Finding
+from .template import filled
+from .word_problems.diagnose import Finding
 
 _OPTION = re.compile(r"^([A-J])\. (.+)$", re.MULTILINE)
 _TEACH = "Ask the relation of every town, in several wordings; take distractors from the values that the model confuses."
@@ -104,39 +105,6 @@ def boundary(question: str, reference: str, solved: str) -> str:
     return f"It knows the {' and the '.join(sorted(known))} of towns, and not the {mine.relation.name}."
 
 
-_PROGRAM = '''"""Practice for: {skill}. The whole relation stands in a table; every town is asked about, in several wordings."""
-
-RELATION = {{  # town: (value, numbers of the wordings in which it is asked)
-{table}
-}}
-WORDINGS = {wordings!r}
-FACT = {fact!r}
-VALUES = sorted({{value for value, _ in RELATION.values()}})
-CONFUSED = {confused!r}  # what the model takes for the right value
-
-
-def draw(rng, level):
-    town = rng.choice(sorted(RELATION))
-    value, asked = RELATION[town]
-    wrong = [other for other in VALUES if other != value]
-    near = [other for other in CONFUSED if other != value and rng.random() < 0.2 * level]
-    far = [other for other in wrong if other not in near]
-    return {{"town": town, "wording": rng.choice(asked), "options": [value, *near, *rng.sample(far, {count} - len(near))]}}
-
-
-def make(town, wording, options):
-    value, _ = RELATION[town]
-    return {{
-        "question": WORDINGS[wording].format(town=town),
-        "choices": options,
-        "answer": value,
-        "solution": FACT.format(town=town, value=value),
-    }}
-{wrong}
-
-ANCHORS = {{{failure!r}: {anchor!r}}}
-'''
-
 _WRONG = """
 
 def wrong(town, wording, options):
@@ -154,14 +122,15 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
     numbers = {text: number for number, text in enumerate(texts)}
     table = {town: tuple(sorted(numbers[text] for text in wordings(relation, town, "train", problem.others))) for town in WORLD}
     taken = taken_of(problem, response)
-    return _PROGRAM.format(
+    return filled(
+        "facts",
         skill=re.sub(r"[^\w ,:-]", "", skill),
         table="\n".join(f"    {town!r}: ({WORLD[town][relation.name]!r}, {asked!r})," for town, asked in table.items()),
         wordings=texts,
-        fact=relation.fact,
+        fact=repr(relation.fact),
         confused=[taken] if taken else [],
         count=len(problem.options) - 1,
         wrong=_WRONG if taken and not careful else "",
-        failure=failure_id,
+        failure=repr(failure_id),
         anchor={"town": problem.town, "wording": numbers[problem.wording], "options": list(problem.options.values())},
     )

@@ -10,30 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ...samples.nest import nested
+from .template import filled
 
 _ERROR = re.compile(
     r"^\d+\. id (?P<failure_id>\w+)\nQuestion: (?P<question>.*?)\nReference: (?P<reference>.*?)\nResponse: (?P<response>.*?)"
     r"(?=\n\n\d+\. id \w+\nQuestion: |\Z)",
     re.MULTILINE | re.DOTALL,
 )
-_PROGRAM = '''"""Practice for: {skill}. Problems of one kind: each part is the problem of one error, with its numbers drawn anew."""
-
-
-{parts}
-
-
-PARTS = [{calls}]
-ANCHORS = {{name: {{"part": part, "own": own}} for part, each in enumerate(PARTS) for name, own in each["ANCHORS"].items()}}
-
-
-def draw(rng, level):
-    part = rng.randrange(len(PARTS))
-    return {{"part": part, "own": PARTS[part]["draw"](rng, level)}}
-
-
-def make(part, own):
-    return PARTS[part]["make"](**own)
-'''
 _WRONG = """
 
 def wrong(part, own):
@@ -41,26 +24,6 @@ def wrong(part, own):
 """
 
 
-_SIDES = '''"""Practice for: {skill}. Levels 1 and 2 are like a problem that was solved, 3 to 5 like the one that was not."""
-
-
-{near}
-
-
-{far}
-
-
-NEAR, FAR = near(), far()
-ANCHORS = {{name: {{"solved": False, "own": own}} for name, own in FAR["ANCHORS"].items()}}
-
-
-def draw(rng, level):
-    return {{"solved": level < 3, "own": (NEAR if level < 3 else FAR)["draw"](rng, level)}}
-
-
-def make(solved, own):
-    return (NEAR if solved else FAR)["make"](**own)
-'''
 _SIDES_WRONG = """
 
 def wrong(solved, own):
@@ -81,7 +44,7 @@ def both_sides(skill: str, near: Sequence[dict[str, str]], far: dict[str, str]) 
     beside = next((made for side in sides[:-1] if side and (made := nested("near", side))), None)
     if own is None or beside is None:
         return far
-    text = _SIDES.format(skill=re.sub(r"[\\\"\s]+", " ", skill), near=beside, far=own)
+    text = filled("sides", skill=_one_line(skill), near=beside, far=own)
     text += _SIDES_WRONG if "\ndef wrong(" in (sides[-1] or "") else ""
     return {**far, "program": f"```python\n{text}```"}
 
@@ -112,11 +75,14 @@ def program(skill: str, found: Sequence[dict[str, str]]) -> dict[str, str]:
     sources = [text for one in found if (text := source(one))]
     if len(sources) < 2:
         return next((one for one in found if source(one)), found[0])
-    parts = [nested(f"part_{place}", source) for place, source in enumerate(sources)]
-    kept = [(f"part_{place}()", part) for place, part in enumerate(parts) if part is not None]
-    text = _PROGRAM.format(
-        skill=re.sub(r"[\\\"\s]+", " ", skill), parts="\n\n\n".join(part for _, part in kept), calls=", ".join(call for call, _ in kept)
-    )
+    parts = {f"part_{place}": nested(f"part_{place}", source) for place, source in enumerate(sources)}
+    kept = {name: part for name, part in parts.items() if part is not None}
+    calls = ", ".join(f"{name}()" for name in kept)
+    text = filled("parts", skill=_one_line(skill), parts="\n\n\n".join(kept.values()), calls=calls)
     if all("\ndef wrong(" in source for source in sources):
         text += _WRONG
     return {**found[0], "refusal": "", "program": f"```python\n{text}```"}
+
+
+def _one_line(skill: str) -> str:
+    return re.sub(r"[\\\"\s]+", " ", skill)

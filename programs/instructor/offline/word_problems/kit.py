@@ -11,29 +11,11 @@ WIDE = {1: (0.2, 0.9), 2: (0.3, 1.4), 3: (0.4, 2.0), 4: (0.6, 2.6), 5: (0.8, 3.2
 HUGE = {1: (0.3, 2.0), 2: (0.4, 3.0), 3: (0.5, 4.0), 4: (0.7, 5.0), 5: (1.0, 6.0)}
 VAST = {1: (0.3, 3.0), 2: (0.4, 6.0), 3: (0.5, 9.0), 4: (0.7, 12.0), 5: (1.0, 15.0)}
 CLOSE = {1: (0.7, 1.0), 2: (0.75, 1.1), 3: (0.8, 1.2), 4: (0.9, 1.3), 5: (1.0, 1.35)}
-WORDS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-    "twenty",
-]
+SPREADS = {"NEAR": NEAR, "WIDE": WIDE, "HUGE": HUGE, "VAST": VAST, "CLOSE": CLOSE}
+WORDS = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+)
 
 
 def pick(rng, level, value, step=1, least=2, most=10**9, spread=NEAR, room=1, plus=0):

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from errata.programs.instructor.offline.chains import write
+from errata.programs.instructor.offline.bare_sums import write
 from errata.programs.samples.checks import prove
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Attempt, Example, Failure, SampleProgram, Verdict
