@@ -171,13 +171,13 @@ def evaluate(
     if limit:
         start.flags[f"items.{split}"] = limit
     with start.opened("mine") as loop:
-        from errata.programs.report import measured, outcomes
+        from errata.programs.report import texts
         from errata.programs.stats import by_skill, counts, share
 
         rows = loop.scores(loop.task, split, loop.config.target)
         shares = {name: share(group) for name, group in {"all": rows, **by_skill(rows)}.items()}
-        lines = [f"{loop.task.name} {split}, with 95 % interval", *measured(shares), f"{len(rows)} items: {outcomes(counts(rows))}"]
-        emit(start, counts(rows) | {"skills": shares, "run": str(loop.path)}, "\n".join(lines))
+        text = texts.evaluated(f"{loop.task.name} {split}", rows)
+        emit(start, counts(rows) | {"skills": shares, "run": str(loop.path)}, text)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -185,18 +185,14 @@ def evaluate(
 def diagnose(start: Start, dry_run: DryRun = False) -> None:
     """Say what a target gets wrong, by skill and misconception. Stops after teaching; `errata generate` goes on from there."""
     with start.opened("teach") as loop:
-        from errata.programs.run.summary import diagnoses
+        from errata.programs.report import texts
+        from errata.programs.run import summary
 
         if dry_run:
             foretell(start, loop)
             return
-        result = diagnoses(loop.path, loop.run(until="teach"))
-        lines = [f"round {result['round']}, {result['failures']} errors; {result['at_fault']} of items that are at fault themselves, "]
-        lines[0] += f"{result['undiagnosed']} without a diagnosis"
-        for skill in result["skills"]:
-            lines.append(f"{skill['failures']:5} {skill['skill']}")
-            lines += [f"{one['failures']:9} {one['misconception']}" for one in skill["misconceptions"]]
-        emit(start, result, "\n".join([*lines, f"next: errata generate --run {loop.path}"]))
+        result = summary.diagnoses(loop.path, loop.run(until="teach"))
+        emit(start, result, texts.diagnosed(result))
 
 
 @app.command(rich_help_panel=LOOP)
@@ -213,23 +209,14 @@ def generate(
         most = start.flags.setdefault("generate.failures", None)  # without --limit all
         start.flags.update({"errors": "all", "items.train": most})
     with start.opened("assemble") as loop:
-        from errata.programs.run.summary import generated
+        from errata.programs.report import texts
+        from errata.programs.run import summary
 
         if dry_run:
             foretell(start, loop)
             return
-        result = generated(loop.path, loop.run(until="assemble"))
-        programs = result["programs"]
-        refused = sum(programs["refused"].values())
-        lines = [f"round {result['round']}, {result['failures']} errors: {programs['accepted']} programs accepted, {refused} refused"]
-        lines += [f"  refused by {check}: {count}" for check, count in programs["refused"].items()]
-        lines += [f"    {reason}: {count}" for reason, count in programs["reasons"].items()]
-        if programs["proven"]:
-            lines.append(f"  {programs['proven']} diagnoses proven: as code, the misconception gives the target's very answer")
-        if result["asserted"]["rows"]:
-            lines.append("  {rows} rows rest on facts that the instructor asserts, {agreed} of them confirmed".format(**result["asserted"]))
-        lines += [f"{result['samples']} samples: {result['run']}/round-{result['round']}/assemble/samples.jsonl"]
-        emit(start, result, "\n".join(lines))
+        result = summary.generated(loop.path, loop.run(until="assemble"))
+        emit(start, result, texts.generated(result))
 
 
 @app.command(rich_help_panel=LOOP)
@@ -237,18 +224,14 @@ def generate(
 def train(start: Start, dry_run: DryRun = False) -> None:
     """Run a round up to its training, without deciding on the weights."""
     with start.opened("train") as loop:
-        from errata.programs.run.summary import trained
+        from errata.programs.report import texts
+        from errata.programs.run import summary
 
         if dry_run:
             foretell(start, loop)
             return
-        result = trained(loop.path, loop.run(until="train"))
-        report = result["report"]
-        text = f"round {result['round']}: no program was left to train on"
-        if report:
-            text = f"round {result['round']}: trained on {report['rows_kept']} rows in {report['steps']} steps, loss "
-            text += f"{report['loss_first']:.3f} -> {report['loss_last']:.3f}\nweights: {result['weights']}"
-        emit(start, result, text if result["decided"] else f"{text}\n`errata cycle --run {loop.path}` decides on them")
+        result = summary.trained(loop.path, loop.run(until="train"))
+        emit(start, result, texts.trained(result))
 
 
 @app.command(rich_help_panel=LOOP)
@@ -303,7 +286,7 @@ def optimize(
 ) -> None:
     """Let an optimizer rewrite a strategy's prompts on recorded errors; keep the result when it teaches better on held-out ones."""
     from errata.programs.studies import optimize as optimizing
-    from errata.programs.studies.improvement import markdown
+    from errata.programs.studies.optimize_page import markdown
 
     optimizing.check_place(out)
     own = {field.removeprefix("optimize."): value for field, value in start.flags.items() if field.startswith("optimize.")}
@@ -332,7 +315,7 @@ def import_(
     model: Annotated[str | None, typer.Option("--model", help="Take the answers of this model alone.")] = None,
 ) -> None:
     """Take answers that a model has already given, judge them, and let `errata generate` and `errata cycle` go on from there."""
-    from errata.programs.report import outcomes
+    from errata.programs.report import texts
     from errata.programs.steps import recorded
 
     if "task" not in start.flags and start.config is None and not (start.run and (start.run / "run.json").exists()):
@@ -343,10 +326,7 @@ def import_(
     answers = recorded.load(files, loop.task, recorded.source_of(loop.config.task), named, model)
     with loop:
         result = recorded.take(answers, loop.task, loop.run_dir.stage("round-1/mine"), loop.path) | {"run": str(loop.path)}
-    lines = [f"{one['file']}: {one['answers']} answers ({', '.join(one['forms'])}), {one['left_out']} left out" for one in result["files"]]
-    lines += [f"{result['items']} answers: {outcomes(result)}; {result['held_out']} of them to dev or test items"]
-    lines += [f"  unjudged: {reason}: {count}" for reason, count in result["unjudged_reasons"].items()]
-    emit(start, result, "\n".join([*lines, f"attempts: {result['attempts']}; next: errata generate --run {loop.path}"]))
+    emit(start, result, texts.imported(result))
 
 
 @app.command(rich_help_panel=DATA)
@@ -363,16 +343,11 @@ def export(
     """Write the weights of the last accepted round as a folder that others load, with a model card, and print how to use it."""
     if public and not push:
         raise UsageError("--public says how --push uploads: give --push OWNER/NAME, or leave it out")
+    from errata.programs.report import texts
     from errata.programs.report.export import export as take_out
 
     result = take_out(run, out, round_, merge, push, public, start.progress().say)
-    what = {"full": "the whole model", "merged": "base and adapter merged", "adapter": "the adapter"}[result["form"]]
-    lines = [f"round {result['round']}: {what}{', ' + result['dtype'] if result['dtype'] else ''}, in {result['out']}"]
-    lines += [f"card: {result['out']}/README.md, licence {result['licence']}"]
-    lines += [f"pushed: {result['pushed']}"] if push else []
-    names = {"vllm": "vLLM", "lm_eval": "lm-evaluation-harness", "inspect": "inspect", "errata": "Errata"}
-    lines += [f"\n{names[name]}\n  {line}" for name, line in result["lines"].items()]
-    emit(start, result, "\n".join(lines))
+    emit(start, result, texts.exported(result))
 
 
 # ---- looking into a run
@@ -504,21 +479,19 @@ def one_line_errors() -> Iterator[None]:
 
 def show_report(start: Start, run: Path, more: str = "") -> None:
     """Write the report of a finished run and print its table."""
-    from errata.programs.report import table, write
+    from errata.programs.report import texts, write
 
     result = write(run)
-    emit(start, result | {"run": str(run)}, f"{table(result)}\n\nreport: {run}/report.html{more}")
+    emit(start, result.model_dump(mode="json") | {"run": str(run)}, f"{texts.as_text(result)}\n\nreport: {run}/report.html{more}")
 
 
 def foretell(start: Start, loop: Any) -> None:
     """What --dry-run prints."""
+    from errata.programs.report import texts
+
     config, result = loop.config, loop.estimate().document()
-    lines = [f"{result['failures']} errors at most, {config.generate.strategy} with {config.instructor.model}: low, expected, high"]
-    for name in ("calls", "tokens_in", "tokens_out"):
-        lines.append(f"  {name.replace('_', ' '):12}" + "".join(f"{result[name][side]:>14,}" for side in ("low", "expected", "high")))
-    cost = result["usd"]
-    lines.append(f"  {'USD':12}" + ("unknown" if cost == "unknown" else "".join(f"{value:>14.2f}" for value in cost.values())))
-    emit(start, result, "\n".join(lines))
+    title = f"{result['failures']} errors at most, {config.generate.strategy} with {config.instructor.model}"
+    emit(start, result, texts.foretold(title, result))
 
 
 def emit(start: Start, document: dict[str, Any], text: str) -> None:

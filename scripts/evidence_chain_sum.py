@@ -14,7 +14,8 @@ from typing import Any
 
 from errata.programs.config import load_config
 from errata.programs.cycle import Cycle
-from errata.programs.report import percent, write
+from errata.programs.report import Report, percent, write
+from errata.programs.report.records import Share
 from errata.programs.run.directory import Stage
 from errata.programs.stats import counts, share
 from errata.signatures.records import Attempt, Failure, Sample, TeachingResult
@@ -29,7 +30,7 @@ CYCLES: dict[str, dict[str, Any]] = {
 PAGE = Path(__file__).parents[1] / "docs/evidence/chain_sum.md"
 
 
-def run(work: Path, name: str) -> tuple[dict[str, Any], Path]:
+def run(work: Path, name: str) -> tuple[Report, Path]:
     """One cycle to its report."""
     path = work / name
     with Cycle(load_config(overrides={"task": TASK} | CYCLES[name]), path) as loop:
@@ -48,7 +49,8 @@ def kept(work: Path, path: Path) -> str:
     config = load_config(overrides={"task": "sums", "items.test": 300})
     with Cycle(config, work / "sums") as loop, Cycle(load_config(overrides={"task": TASK} | CYCLES[path.name]), path) as other:
         before, after = (
-            share(loop.scores(load_task("sums"), "test", target)) for target in (config.target, other.candidate(1, other.config.target))
+            Share(**share(loop.scores(load_task("sums"), "test", target)))
+            for target in (config.target, other.candidate(1, other.config.target))
         )
     return f"`sums` test, 300 items: {percent(before)} -> {percent(after)}"
 
@@ -65,24 +67,25 @@ def page(work: Path) -> str:
     ]
     for name, settings in CYCLES.items():
         result, path = run(work, name)
-        (row,) = result["rounds"]
-        decision = row["decision"]
-        (evaluation,) = result["evaluations"].values()
+        (row,) = result.rounds
+        assert row.train
+        decision = row.decision
+        (evaluation,) = result.evaluations.values()
         flags = " ".join(f"--set {key}={value}" for key, value in settings.items())
         lines += [f"## {name}", "", f"`errata cycle --task {TASK} {flags}".strip() + "`", ""]
         lines += [
-            f"- {row['failures']} errors, {row['programs']} programs passed; {row['samples']} rows, {row['replay']} replayed; "
-            f"{row['train']['steps']} steps, loss {row['train']['loss_first']:.2f} to {row['train']['loss_last']:.2f}.",
-            f"- **{'accepted' if decision['accepted'] else 'rejected'}**: {decision['reason']} (dev, {decision['pairs']} items: "
-            f"{100 * decision['before']:.1f} -> {100 * decision['after']:.1f} %, {decision['fixed']} fixed, {decision['broken']} broken).",
-            f"- test, {evaluation['before']['items']} items: {percent(evaluation['before'])} -> {percent(evaluation['after'])}"
-            + ("." if decision["accepted"] else ": the weights stayed as they were."),
-            f"- without a readable answer {evaluation['before']['no_answer']} -> {evaluation['after']['no_answer']}, cut at the token "
-            f"limit {evaluation['before']['cut']} -> {evaluation['after']['cut']}, unjudged {evaluation['after']['unjudged']}.",
+            f"- {row.failures} errors, {row.programs} programs passed; {row.samples} rows, {row.replay} replayed; "
+            f"{row.train.steps} steps, loss {row.train.loss_first:.2f} to {row.train.loss_last:.2f}.",
+            f"- **{'accepted' if decision.accepted else 'rejected'}**: {decision.reason} (dev, {decision.pairs} items: "
+            f"{100 * decision.before:.1f} -> {100 * decision.after:.1f} %, {decision.fixed} fixed, {decision.broken} broken).",
+            f"- test, {evaluation.before.items} items: {percent(evaluation.before)} -> {percent(evaluation.after)}"
+            + ("." if decision.accepted else ": the weights stayed as they were."),
+            f"- without a readable answer {evaluation.before.no_answer} -> {evaluation.after.no_answer}, cut at the token "
+            f"limit {evaluation.before.cut} -> {evaluation.after.cut}, unjudged {evaluation.after.unjudged}.",
             f"- {kept(work, path)}: a cycle on a task without a twin has no guard unless `guards` names one.",
             "",
         ]
-    after = Stage(path / f"evaluate/{row['train']['weights']}/reasoning_gym_chain_sum-dev").read("attempts.jsonl", Attempt)
+    after = Stage(path / f"evaluate/{row.train.weights}/reasoning_gym_chain_sum-dev").read("attempts.jsonl", Attempt)
     table: dict[int, dict[int, list[Attempt]]] = {}
     for attempt in after:
         count, digits = terms(attempt)

@@ -404,4 +404,4 @@ def test_a_cycle_over_several_tasks_teaches_each_in_its_own_form_and_gates_on_al
     assert decision.benchmarks == ("sums", "gsm8k")
     assert decision.pairs == 16
     document = report.write(tmp_path / "run")
-    assert list(document["evaluations"]) == ["sums test", "gsm8k test", "sums_plus test"]
+    assert list(document.evaluations) == ["sums test", "gsm8k test", "sums_plus test"]

@@ -194,6 +194,8 @@ def test_the_wheel_installs_in_an_empty_environment_and_runs_from_an_empty_folde
         "errata/trainers/tiny/model.safetensors",
         "errata/sandbox/guest.wasm.xz",
         "errata/programs/samples/guest/code.py",
+        "errata/programs/report/templates/report.html.j2",
+        "errata/programs/report/templates/style.css",
         "errata/signatures/contracts/number.md",
         "errata/cli.py",
     ):

@@ -1,26 +1,25 @@
 """What a run achieved, in four forms of one document: report.json, report.md, report.html and the terminal's table.
 
-- `document`: what was measured, read from the run directory. `figures`: figures and verdicts in words.
-- `terminal`, `markdown`, `page`: the forms. `markup`, `plots`: pieces of pages, for comparisons too.
+- `document`: what was measured, read from the run directory; `records`: its parts. `figures`: figures and verdicts in words and tables.
+- `texts`, `page`: the forms. `markup`, `tables`, `plots`, `templates`: pieces of pages, for comparisons and optimizations too.
 """
 
 from pathlib import Path
-from typing import Any
 
 from ..run.directory import to_json, write_atomic
 from .document import build, compare
 from .figures import outcomes, percent, points
-from .markdown import markdown
-from .page import run_page
-from .terminal import measured, table
+from .page import markdown, run_page
+from .records import Report
+from .texts import as_text
 
-__all__ = ["build", "compare", "measured", "outcomes", "percent", "points", "table", "write"]
+__all__ = ["Report", "as_text", "build", "compare", "outcomes", "percent", "points", "write"]
 
 
-def write(path: Path) -> dict[str, Any]:
+def write(path: Path) -> Report:
     """Build the report of a finished run and write report.json, report.md and report.html into its directory."""
     report = build(path)
-    write_atomic(path / "report.json", to_json(report))
+    write_atomic(path / "report.json", to_json(report.model_dump(mode="json")))
     write_atomic(path / "report.md", markdown(report).encode("utf-8", "replace"))
     write_atomic(path / "report.html", run_page(report, path).encode("utf-8", "replace"))
     return report

@@ -3,11 +3,13 @@
 All figures are read from the run's report and its evaluations. Names that come from data or from a model stand as code spans, in which
 Markdown and HTML mean nothing. No path of this machine is written into the card; the printed lines may hold some.
 
-What is not here: the weights (errata.trainers.export), and which of them (errata.programs.report.export).
+What is not here: the card's words (templates/card.md.j2), the weights (errata.trainers.export), and which of them
+(errata.programs.report.export).
 """
 
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +17,11 @@ import yaml
 
 from ...tasks import joined
 from ...trainers.settings import TrainSettings, vllm_rank
-from .figures import cell, code, percent, plain, points
+from ..config import CycleConfig
+from .figures import compared, many
+from .markup import plain, render
+from .records import Compared, Report, Sides
+from .tables import Table
 
 DATASETS = {
     "gsm8k": "openai/gsm8k", "gsm_plus": "qintongli/GSM-Plus", "mmlu": "cais/mmlu", "arc": "allenai/ai2_arc",
@@ -32,8 +38,6 @@ _FORMS = {
     "merged": "a LoRA adapter, merged into its base; this folder is the whole model",
     "adapter": "a LoRA adapter; it needs its base",
 }
-
-
 _ERRORS = {
     "target": "errors are the model's own, on the train split",
     "all": "every train item counted as an error",
@@ -152,41 +156,81 @@ def ready(facts: Facts, place: str, base: str, task: str) -> dict[str, str]:
 # ---- the card
 
 
-def write(facts: Facts, report: dict[str, Any], scores: dict[tuple[str, str], dict[str, Any]], licence: Licence, place: str) -> str:
-    """The card as text. `scores` holds report.compare of the base and these weights by (task, split); `place` is a hub id or a name."""
-    from huggingface_hub import ModelCardData
+def write(facts: Facts, report: Report, scores: Mapping[tuple[str, str], Compared], licence: Licence, place: str, most: int = 40) -> str:
+    """The card as text. `scores` compares the base and these weights by (task, split); `place` is a hub id or a name; `most` skills that
+    changed are shown."""
+    config, row = report.config, report.rounds[facts.number - 1]
+    assert row.train, "only weights that were trained are exported"
+    named = {f"{task} {split}": one for (task, split), one in scores.items()}
+    skills = [(one.change.difference, name, skill, one) for name, whole in named.items() for skill, one in _changed(whole)]
+    changed = sorted(skills, key=lambda one: one[:3])
+    base = facts.base if facts.on_hub else f"path/to/{facts.base}"
+    return render(
+        "card.md.j2",
+        facts=facts,
+        report=report,
+        config=config,
+        decision=row.decision,
+        train=row.train,
+        licence=licence,
+        head=_head(facts, config, scores, licence),
+        task=_shown(config.task),
+        form=_FORMS[facts.form],
+        errors=_ERRORS[config.errors],
+        instructor=without_place(config.instructor.model),
+        scores=compared((([name], one) for name, one in named.items()), ["set"]),
+        measured=list(named),
+        tested=any(split == "test" for _, split in scores),
+        skills=compared((([name, skill], one) for _, name, skill, one in changed[:most]), ["set", "skill"], p=False),
+        changed=len(changed),
+        fallen=sum(difference < 0 for difference, *_ in changed),
+        broken=sum(one.change.broken for one in scores.values()),
+        cut=sum(one.after.cut for one in scores.values()),
+        rounds=_rounds(report, facts.number),
+        training=_training(facts, config.train),
+        margin=f"{100 * config.gate.margin:g}",
+        sources=[(_dataset(name) or _shown(name), _dataset(name) is None and ":" not in name) for name in joined(config.task)],
+        lines=[plain(line, 1000) for name, line in ready(facts, place, base, _shown(config.task)).items() if name != "errata"],
+        many=many,
+    )
 
-    config = report["config"]
-    decision = report["rounds"][facts.number - 1]["decision"]
-    kept = "and the weights were kept because they did better on held-out items"
-    if decision.get("unproven"):
-        kept = f"and the weights were kept because the run was told to, not because they are better: {code(decision['reason'])}"
+
+def _changed(whole: Compared) -> list[tuple[str, Sides]]:
+    """The skills of a set in which an item changed; none where the set has a single skill."""
+    changed = [(skill, one) for skill, one in whole.skills.items() if one.change.fixed + one.change.broken]
+    return changed if len(whole.skills) > 1 else []
+
+
+def _head(facts: Facts, config: CycleConfig, scores: Mapping[tuple[str, str], Compared], licence: Licence) -> str:
+    """What the hub reads, as YAML."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    results = [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=plain(_dataset(task) or task),
+            dataset_name=plain(task),
+            dataset_split=split,
+            metric_type="accuracy",
+            metric_name="accuracy",
+            metric_value=round(one.after.share, 4),
+        )
+        for (task, split), one in scores.items()
+        if one.after.share is not None
+    ]
     data = ModelCardData(
         base_model=facts.base,
         base_model_relation="adapter" if facts.form == "adapter" else "finetune",
         library_name="peft" if facts.form == "adapter" else "transformers",
         pipeline_tag="text-generation",
         tags=["errata", "trl", "sft", *(["lora"] if facts.form != "full" else [])],
-        datasets=[known for name in joined(config["task"]) if (known := _dataset(name))] or None,
+        datasets=[known for name in joined(config.task) if (known := _dataset(name))] or None,
         metrics=["accuracy"],
         model_name=facts.name,
-        eval_results=_results(scores) or None,
+        eval_results=results or None,
         **licence.fields,
     )
-    parts = [
-        f"# {facts.name}",
-        f"{code(facts.base)} after {_count(len(facts.chain), 'round')} of error-driven fine-tuning with Errata: an instructor model "
-        f"studied what it got wrong on {code(_shown(config['task']))}, wrote programs that draw new problems of the same kinds with "
-        f"computed answers, {kept} (the method goes on from arXiv 2407.00497).",
-        _what(facts, report),
-        _scores(facts, scores),
-        _broken(scores),
-        _lineage(facts, report),
-        _limits(facts, report, scores),
-        _licence(facts, report, licence),
-        _use(facts, place, config),
-    ]
-    return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
+    return str(data.to_yaml())
 
 
 def _shown(task: str) -> str:
@@ -200,163 +244,20 @@ def _dataset(task: str) -> str | None:
     return re.sub(r"\[.*\]$", "", rest) if kind == "hf" else DATASETS.get(kind)
 
 
-def _results(scores: dict[tuple[str, str], dict[str, Any]]) -> list[Any]:
-    from huggingface_hub import EvalResult
-
-    return [
-        EvalResult(
-            task_type="text-generation",
-            dataset_type=plain(_dataset(task) or task),
-            dataset_name=plain(task),
-            dataset_split=split,
-            metric_type="accuracy",
-            metric_name="accuracy",
-            metric_value=round(row["after"]["share"], 4),
-        )
-        for (task, split), row in scores.items()
-        if row["after"]["share"] is not None
-    ]
+def _rounds(report: Report, last: int) -> Table:
+    """The rounds that led to the weights."""
+    head = ["round", "kept", "errors analysed", "programs", "rows drawn", "rows replayed", "rows trained on", "dev, %"]
+    rows = []
+    for row in report.rounds[:last]:
+        dev = f"{100 * row.decision.before:.1f} to {100 * row.decision.after:.1f}"
+        counts = [row.failures, row.programs, row.samples, row.replay, row.train.rows_kept if row.train else 0]
+        rows.append([row.number, "yes" if row.decision.accepted else "no", *counts, dev])
+    return Table(head, rows)
 
 
-def _what(facts: Facts, report: dict[str, Any]) -> str:
-    shipped = report["config"]["target"]["model"] == "tiny"
-    off_hub = " (shipped with Errata, not a hub id)" if shipped else " (the name of a folder, not a hub id)"
-    base = code(facts.base) + ("" if facts.on_hub else off_hub)
-    began = " with an adapter of its own" if report["config"]["target"]["adapter"] else ""
-    lines = [
-        "## What it is",
-        f"- Base: {base}{began}, weights {code(report['target']['before'])}",
-        f"- Form: {_FORMS[facts.form]}" + (f", {facts.dtype}" if facts.dtype else f", rank {facts.rank}"),
-        f"- Weights that were measured: {code(facts.weights)}, of round {facts.number}",
-    ]
-    return "\n".join([lines[0], "", *lines[1:]])
-
-
-def _scores(facts: Facts, scores: dict[tuple[str, str], dict[str, Any]]) -> str:
-    lines = ["| set | items | before, % | after, % | change, points | fixed | broken | p |", "|---|---|---|---|---|---|---|---|"]
-    for (task, split), row in scores.items():
-        change = row["change"]
-        lines.append(
-            f"| {cell(f'{task} {split}')} | {row['before']['items']} | {percent(row['before'])} | {percent(row['after'])} "
-            f"| {points(change)} | {change['fixed']} | {change['broken']} | {change['p_value']:.2g} |"
-        )
-    said = (
-        "Greedy answers, one an item. In brackets: 95 % intervals (Wilson for shares, Bonett and Price for paired differences); p is of "
-        "the exact McNemar test. The weights were chosen by their gain on dev, which therefore flatters them"
-    )
-    test = any(split == "test" for _, split in scores)
-    return "\n".join(["## Scores", "", *lines, "", f"{said}; test decided nothing." if test else f"{said}; there are no test scores."])
-
-
-def _broken(scores: dict[tuple[str, str], dict[str, Any]], most: int = 40) -> str:
-    """Skills that changed, those that fell first."""
-    rows = [
-        (row["change"]["difference"], f"{task} {split}", skill, row)
-        for (task, split), whole in scores.items()
-        for skill, row in whole["skills"].items()
-        if len(whole["skills"]) > 1 and row["change"]["fixed"] + row["change"]["broken"]
-    ]
-    rows.sort(key=lambda row: row[:3])
-    lines = ["| set | skill | items | before, % | after, % | change, points | fixed | broken |", "|---|---|---|---|---|---|---|---|"]
-    for _, name, skill, row in rows[:most]:
-        change = row["change"]
-        lines.append(
-            f"| {cell(name)} | {cell(skill)} | {row['before']['items']} | {percent(row['before'])} | {percent(row['after'])} "
-            f"| {points(change)} | {change['fixed']} | {change['broken']} |"
-        )
-    fallen = sum(difference < 0 for difference, *_ in rows)
-    total = sum(row["change"]["broken"] for row in scores.values())
-    head = f"{_count(total, 'item')} that the base solved {'is' if total == 1 else 'are'} answered wrong now."
-    if not rows:
-        return f"## What broke\n\n{head}"
-    head += f" {_count(fallen, 'skill')} fell, {len(rows) - fallen} rose or held with items both fixed and broken"
-    head += f"; the {most} lowest:" if len(rows) > most else ":"
-    return "\n".join(["## What broke and what was mended, by skill", "", head, "", *lines])
-
-
-def _lineage(facts: Facts, report: dict[str, Any]) -> str:
-    config = report["config"]
-    train, generate = TrainSettings.model_validate(config["train"]), config["generate"]
-    lines = [
-        "| round | kept | errors analysed | programs | rows drawn | rows replayed | rows trained on | dev, % |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in report["rounds"][: facts.number]:
-        decision, trained = row["decision"], row["train"]
-        lines.append(
-            f"| {row['number']} | {'yes' if decision['accepted'] else 'no'} | {row['failures']} | {row['programs']} | {row['samples']} "
-            f"| {row['replay']} | {trained['rows_kept'] if trained else 0} "
-            f"| {100 * decision['before']:.1f} to {100 * decision['after']:.1f} |"
-        )
-    last = report["rounds"][facts.number - 1]["train"]
+def _training(facts: Facts, train: TrainSettings) -> dict[str, Any]:
+    """Settings of the training, those that the user gave to TRL among them."""
     method = "full" if facts.form == "full" else "lora"
-    rate, epochs = (
-        train.sft.get(name, ours) for name, ours in (("learning_rate", train.rate_of(method)), ("num_train_epochs", train.epochs))
-    )
-    more = sorted(train.sft.keys() - {"learning_rate", "num_train_epochs"})
-    known = [
-        f"- Task: {code(_shown(config['task']))}; {_ERRORS[config['errors']]}, the gate decided on dev",
-        f"- Instructor: {code(without_place(config['instructor']['model']))}, strategy {code(generate['strategy'])}",
-        "- Each program rebuilt the gold answer of the error that it was written for before it was used; its rows were drawn in a sandbox. "
-        "Rows that overlap a dev, test or guard item were dropped, and a share of replayed rows is the target's own right answers",
-        f"- Training: TRL's SFTTrainer, {'all weights' if method == 'full' else 'LoRA'}, {code(epochs)} epochs, highest rate {code(rate)}, "
-        f"{100 * train.blend_of(method):g} % of the way to the trained weights, data {code(last['data'])}"
-        + (f"; SFTConfig fields of its own: {', '.join(map(code, more))}" if more else ""),
-        "- Versions: " + ", ".join(f"{plain(name)} {plain(version)}" for name, version in sorted(last["versions"].items())),
-    ]
-    return "\n".join(["## Data and lineage", "", *known, "", *lines])
-
-
-def _limits(facts: Facts, report: dict[str, Any], scores: dict[tuple[str, str], dict[str, Any]]) -> str:
-    margin = 100 * report["config"]["gate"]["margin"]
-    lines = [
-        f"- Measured on {', '.join(code(f'{task} {split}') for task, split in scores)} and on nothing else. A guard may have fallen by "
-        f"up to {margin:g} points; what lies outside these sets may have been forgotten.",
-        "- Nothing here was tested for safety, bias or factual truth beyond the scores above.",
-    ]
-    if report["config"]["target"]["api_base"]:
-        lines.append(
-            "- The answers that were scored came from a server with the base and each round's adapter, in its own number format and with "
-            "its own chat template. That it had this very base is the user's word."
-        )
-    if facts.form == "merged" and facts.dtype != "float32":
-        lines.append(
-            f"- The scores are of base and adapter. The merge was rounded to {facts.dtype}, so single answers may differ; measure it again."
-        )
-    lines += [f"- Not checked: {plain(line)}." for line in report["not_checked"]]
-    cut = sum(row["after"]["cut"] for row in scores.values())
-    if cut:
-        lines.append(f"- {_count(cut, 'answer')} of the weights after training ran into the token limit and count as wrong.")
-    return "\n".join(["## Limits", "", *lines])
-
-
-def _licence(facts: Facts, report: dict[str, Any], licence: Licence) -> str:
-    instructor = report["config"]["instructor"]["model"]
-    task = report["config"]["task"]
-    if licence.source:
-        base = f"{code(facts.base)} is under {code(licence.fields['license'])}, says {licence.source}; these weights derive from it."
-    else:
-        base = f"No licence of {code(facts.base)} was found in its card or config: `unknown` stands above. Find it before you publish."
-    if instructor == "offline":
-        terms = "The training rows come from Errata's embedded instructor: no outside model's terms apply to them."
-    else:
-        terms = (
-            f"The training rows come from programs that {code(without_place(instructor))} wrote. Its provider's terms may restrict "
-            "training on what it writes; read them before you publish or use these weights."
-        )
-    sources = []
-    for name in joined(task):
-        known, whose = _dataset(name), "Errors behind the rows, and replayed items, are from"
-        drawn = known is None and ":" not in name
-        sources.append(f"{whose} {code(known or _shown(name))}" + (", which Errata draws itself." if drawn else ": its terms apply too."))
-    return "\n".join(["## Licence", "", *(f"- {line}" for line in (base, terms, *sources))])
-
-
-def _use(facts: Facts, place: str, config: dict[str, Any]) -> str:
-    base = facts.base if facts.on_hub else f"path/to/{facts.base}"
-    lines = ready(facts, place, base, _shown(config["task"]))
-    return "\n".join(["## Use", "", "```bash", *(plain(line, 1000) for name, line in lines.items() if name != "errata"), "```"])
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
+    ours = {"learning_rate": train.rate_of(method), "num_train_epochs": train.epochs}
+    rate, epochs = (train.sft.get(name, value) for name, value in ours.items())
+    return {"rate": rate, "epochs": epochs, "blend": f"{100 * train.blend_of(method):g}", "own": sorted(train.sft.keys() - ours.keys())}

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import RunError, TargetError, UsageError
-from ...signatures.records import Attempt
+from ...signatures.records import Attempt, GateDecision
 from ...trainers.settings import TargetSettings
-from ..run.directory import Stage, read_config, read_json, slug
-from . import build, card, compare
+from ..run import layout
+from ..run.directory import slug
+from . import card
+from .document import build, compare
+from .records import Compared, Report
 
 _DOES = {"full": "copy the model", "merged": "merge the adapter into its base", "adapter": "copy the adapter"}
 STALE = ["*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "adapter_config.json", "base.json"]
@@ -41,11 +44,13 @@ def export(
     from ...trainers.weights import trained
 
     report, number = _accepted(path, number)
-    began, weights = read_config(path).target, report["rounds"][number - 1]["train"]["weights"]
-    chain = tuple(n for n in report["accepted"] if n <= number)
+    row = report.rounds[number - 1]
+    assert row.train, "an accepted round was trained"
+    began, weights = report.config.target, row.train.weights
+    chain = tuple(n for n in report.accepted if n <= number)
     target = began
     for n in chain:
-        target = trained(target, path / f"round-{n}/train")
+        target = trained(target, layout.training(path, n))
     if not merge and target.adapter is None:
         raise UsageError(f"round {number} of {path} trained all weights: there is no adapter; leave --adapter out")
     out = out or path / "export"
@@ -61,7 +66,7 @@ def export(
     facts = card.Facts(name, form, weights, "", 0, base, on_hub, False, began.trust_remote_code, number, chain)
     base_folder = _base_folder(began)
     licence = card.licence_of(base_folder)
-    scores = _scores(path, report["rounds"][number - 1]["decision"], report["target"]["before"], weights)
+    scores = _scores(path, row.decision, report.target.before, weights)
 
     partial = out.absolute().parent / f".{out.absolute().name}.partial"
     try:
@@ -88,20 +93,20 @@ def export(
         "dtype": facts.dtype or None,
         "base": base,
         "licence": licence.fields["license"],
-        "scores": {f"{task} {split}": {side: one[side] for side in ("before", "after", "change")} for (task, split), one in scores.items()},
-        "lines": card.ready(facts, str(out.resolve()), base if on_hub else str(base_folder), report["config"]["task"]),
+        "scores": {f"{task} {split}": one.model_dump(exclude={"skills"}) for (task, split), one in scores.items()},
+        "lines": card.ready(facts, str(out.resolve()), base if on_hub else str(base_folder), report.config.task),
         "pushed": _push(api, push, out, public, say) if push else None,
     }
 
 
-def _accepted(path: Path, number: int | None) -> tuple[dict[str, Any], int]:
+def _accepted(path: Path, number: int | None) -> tuple[Report, int]:
     """The report of a finished run, and the round to export."""
     report = build(path)
-    if read_json(path / "result.json")["rounds"] < read_config(path).rounds:
+    if len(report.rounds) < report.config.rounds:
         raise RunError(f"{path} has not come to its end; `errata cycle --run {path}` continues it")
-    accepted = report["accepted"]
+    accepted = report.accepted
     if not accepted:
-        why = report["rounds"][-1]["decision"]["reason"]
+        why = report.rounds[-1].decision.reason
         raise RunError(f"{path} has no accepted round, so there are no better weights than the ones it began with ({why})")
     if number is not None and number not in accepted:
         known = ", ".join(map(str, accepted))
@@ -140,14 +145,14 @@ def _base_folder(began: TargetSettings) -> Path | None:
         return None
 
 
-def _scores(path: Path, decision: dict[str, Any], before: str, after: str) -> dict[tuple[str, str], dict[str, Any]]:
+def _scores(path: Path, decision: GateDecision, before: str, after: str) -> dict[tuple[str, str], Compared]:
     """Base against these weights on every held-out set that both were measured on, by (task, split)."""
     found = {}
-    for task in (*(decision.get("benchmarks") or [decision["task"]]), *(guard["task"] for guard in decision["guards"])):
+    for task in (*(decision.benchmarks or (decision.task,)), *(guard["task"] for guard in decision.guards)):
         for split in ("test", "dev"):
-            stages = [Stage(path / "evaluate" / weights / slug(f"{task}-{split}")) for weights in (before, after)]
+            stages = [layout.evaluation(path, weights, task, split) for weights in (before, after)]
             if all(stage.done for stage in stages):
-                found[task, split] = compare(*(stage.read("attempts.jsonl", Attempt) for stage in stages))
+                found[task, split] = compare(*(stage.read(layout.ATTEMPTS, Attempt) for stage in stages))
     return found
 
 

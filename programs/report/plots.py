@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import ceil, floor
 from typing import NamedTuple
 
-from .markup import NOTHING, Html, join, named
+from .markup import Html, join, named
 
 COLOURS = ("var(--old)", "var(--new)", "var(--name)", "var(--keyword)", "var(--string)", "var(--number)")
 """Of series, in turn; the first is what the others are compared with."""
@@ -128,7 +128,7 @@ def bars(lines: Sequence[Bar], kinds: Sequence[str], colours: Sequence[str] = CO
             start += width
         rows.append(_row(line.label, 20, marks, line.told))
     keys = [(kind, _swatch(colours[place % len(colours)])) for place, kind in enumerate(kinds)]
-    return Html("<div class=plot>{}{}</div>").format(join(rows), _keys(keys) if len(kinds) > 1 else NOTHING)
+    return Html("<div class=plot>{}{}</div>").format(join(rows), _keys(keys) if len(kinds) > 1 else Html())
 
 
 def course(title: object, stops: Sequence[Stop], told: object = "") -> Html:
@@ -152,7 +152,7 @@ def course(title: object, stops: Sequence[Stop], told: object = "") -> Html:
         point, colour = stop.point, "var(--new)" if stop.kept else "var(--old)"
         if stop.after is not None:
             ends = (x(stop.after), x(place), y(stops[stop.after].point.value), y(point.value))
-            dashes = NOTHING if stop.kept else Html(" stroke-dasharray='4 3'")
+            dashes = Html() if stop.kept else Html(" stroke-dasharray='4 3'")
             marks.append(Html("<line x1='{}' x2='{}' y1='{:.1f}' y2='{:.1f}' stroke='{}'{} />").format(*ends, colour, dashes))
         marks.append(
             Html("<line x1='{0}' x2='{0}' y1='{1:.1f}' y2='{2:.1f}' stroke='{3}' stroke-width=2 />").format(
@@ -234,7 +234,7 @@ def _fill(place: int) -> str:
 def _key(series: Sequence[str]) -> Html:
     """What the marks stand for; nothing for a single series without a name."""
     if not any(series):
-        return NOTHING
+        return Html()
     mark = "<svg aria-hidden=true><circle cx=7 cy=6 r=4 stroke='{}' stroke-width=2 fill='{}'/></svg>"
     return _keys(
         [(name, Html(mark).format(COLOURS[place % len(COLOURS)], _fill(place))) for place, name in enumerate(series)],

@@ -46,9 +46,9 @@ def evaluation(path: Path, weights: str, task: str, split: str) -> Stage:
     return Stage(path / "evaluate" / weights / slug(f"{task}-{split}"))
 
 
-def evaluations(path: Path) -> list[Stage]:
-    """All finished evaluations of held-out items."""
-    return [stage for stage in map(Stage, sorted(path.glob("evaluate/*/*"))) if stage.done]
+def evaluations(path: Path, weights: str = "*") -> list[Stage]:
+    """All finished evaluations of held-out items, or those of the weights with this hash."""
+    return [stage for stage in map(Stage, sorted(path.glob(f"evaluate/{weights}/*"))) if stage.done]
 
 
 def attempts(path: Path, number: int, name: str = "mine") -> list[Attempt]:

@@ -1,38 +1,26 @@
 """A comparison in words: tables for the terminal, comparison.md (a page that can be kept as it is) and comparison.html, from one document.
 
-What is not here: the figures themselves (errata.programs.studies.compared).
+What is not here: the figures themselves (errata.programs.studies.compared), and the words and order of the pages
+(errata/programs/report/templates/comparison.*.j2).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 from ..config import CycleConfig
-from ..report.figures import cell, plain
-from ..report.markup import Html, fold, join, page, prose, section, table
+from ..report.markup import Figures, Html, Name, plain, render
 from ..report.plots import Line, Point, around, intervals
+from ..report.tables import Table
 from ..run.directory import flatten, to_json, write_atomic
 from ..stats import SWAPS
 from .compare import VANILLA, Comparison
 from .compared import IN, WEAK, build
 
 STEPS = ("mine", "teach", "probe", "assemble", "train", "gate", "test", "whole")
-
-
-class Name(str):
-    """A name that a config or data brought along, which a page must not read as markup."""
-
-
-class Table(NamedTuple):
-    """One table: its first column names, the others figures."""
-
-    title: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = ()
 
 
 def write(comparison: Comparison, out: Path, command: str) -> dict[str, Any]:
@@ -94,7 +82,7 @@ def _summary(document: Mapping[str, Any]) -> Table:
         counts = [_span(row[what] for row in made) for what in ("rows", "steps")]
         rows.append([*line, *(points(arm["average_gains"][side]) for side in sides), Name(worst), *counts])
     head = ["arm", *(f"{side}, %" for side in sides), *(f"gain {side}" for side in sides), "worst benchmark", "rows", "steps"]
-    return Table("Averages after the last round", head, rows, [*document["notes"], "rows and steps are of one round of one seed"])
+    return Table(head, rows, "Averages after the last round", [*document["notes"], "rows and steps are of one round of one seed"])
 
 
 def _span(values: Iterable[int]) -> str:
@@ -103,11 +91,11 @@ def _span(values: Iterable[int]) -> str:
 
 
 def _accuracies(document: Mapping[str, Any]) -> Table:
-    rows: list[list[str]] = []
+    rows: list[list[object]] = []
     for side, names in document["benchmarks"].items():
         rows.append([side, *(percent(arm["averages"][side][-1]) for arm in document["arms"].values())])
         rows += [[Name(name), *(percent(arm["benchmarks"][name][-1]) for arm in document["arms"].values())] for name in names]
-    return Table("Benchmarks after the last round, % right", ["", *map(Name, document["arms"])], rows)
+    return Table(["", *map(Name, document["arms"])], rows, "Benchmarks after the last round, % right")
 
 
 def _tests(document: Mapping[str, Any]) -> Table:
@@ -126,7 +114,7 @@ def _tests(document: Mapping[str, Any]) -> Table:
     if unjudged := sum(row["unjudged"] for row in document["tests"]):
         notes.append(f"{unjudged} pairs of items were left out: one side was not judged")
     head = ["arm - control", "average", "difference", "p over seeds", "p over items", "items"]
-    return Table("Paired tests after the last round", head, rows, notes)
+    return Table(head, rows, "Paired tests after the last round", notes)
 
 
 def _rounds(document: Mapping[str, Any]) -> Table:
@@ -146,12 +134,12 @@ def _rounds(document: Mapping[str, Any]) -> Table:
     weak = ", ".join(f"{plain(benchmark, 40)}/{plain(skill, 40)}" for benchmark, skill in vanilla["weak"][0]["skills"]) or "none"
     notes = [
         f"weak: skills {IN} of which under {100 * WEAK:.0f} % of the dev items of all seeds are solved; figures are of test",
-        Name(f"weak at the start: {weak}"),
+        f"weak at the start: {weak}",
     ]
     if document["rounds"] > 1:
         notes.append("left weak: skills that were weak after the round before; what they had then, and what this round added (paired t)")
     head = ["arm", "round", *(f"{side}, %" for side in sides), "weak at the start, %", "other skills, %", "left weak, %", "added", "p"]
-    return Table("Round by round", head, rows, notes)
+    return Table(head, rows, "Round by round", notes)
 
 
 def _cost(document: Mapping[str, Any]) -> Table:
@@ -172,7 +160,7 @@ def _cost(document: Mapping[str, Any]) -> Table:
     ]
     if document["base"]["instructor"]["model"] == "offline":
         notes.append("the embedded instructor costs nothing and counts no tokens; what it would be asked is told by its calls")
-    return Table("What it took", head, rows, notes)
+    return Table(head, rows, "What it took", notes)
 
 
 def _dropped(document: Mapping[str, Any]) -> Table:
@@ -185,7 +173,7 @@ def _dropped(document: Mapping[str, Any]) -> Table:
         told = [", ".join(f"{check} {count}" for check, count in dropped[what].items()) or "none" for what in ("programs", "failures")]
         rows.append([Name(name), amount(dropped["drawn"]), *shares, *map(Name, told)])
     head = ["arm", "rows drawn", *(f"{check}, %" for check in checks), "programs refused", "errors without a program"]
-    return Table("What the checks dropped", head, rows, ["% of the rows that were drawn; the others are counts"])
+    return Table(head, rows, "What the checks dropped", ["% of the rows that were drawn; the others are counts"])
 
 
 def _seconds(document: Mapping[str, Any]) -> Table:
@@ -194,7 +182,7 @@ def _seconds(document: Mapping[str, Any]) -> Table:
         used = arm["seconds"]
         rows.append([Name(name), *(f"{used[step]['wall']:.0f} / {used[step]['cpu']:.0f}" if step in used else "-" for step in STEPS)])
     notes = ["wall / CPU seconds of one run, all rounds; steps that a kill cut short are not counted, and vanilla's are shared by all arms"]
-    return Table("Where the time went", ["arm", *STEPS], rows, notes)
+    return Table(["arm", *STEPS], rows, "Where the time went", notes)
 
 
 # ---- the terminal
@@ -202,7 +190,7 @@ def _seconds(document: Mapping[str, Any]) -> Table:
 
 def text(document: Mapping[str, Any]) -> str:
     """All tables as plain text."""
-    return "\n\n".join(["\n".join(answers(document)), about(document), *map(_as_text, tables(document))])
+    return "\n\n".join(["\n".join(answers(document)), about(document), *(table.text() for table in tables(document))])
 
 
 def about(document: Mapping[str, Any]) -> str:
@@ -255,46 +243,22 @@ def _finding(row: Mapping[str, Any]) -> str:
     return "no sure difference from"
 
 
-def _as_text(table: Table) -> str:
-    cells = [[plain(value, 60) for value in row] for row in (table.head, *table.rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [table.title]
-    for first, *others in cells:
-        told = "".join(f"  {value:>{width}}" for value, width in zip(others, widths[1:], strict=True))
-        lines.append(f"  {first:<{widths[0]}}{told}".rstrip())
-    return "\n".join([*lines, *(f"  * {plain(note, 1000)}" for note in table.notes)])
-
-
-# ---- comparison.md
+# ---- the pages
 
 
 def markdown(document: Mapping[str, Any]) -> str:
-    """The page for a repository."""
-    lines = [
-        "# Strategies compared",
-        "",
-        *(f"- {_safe(answer)}" for answer in answers(document)),
-        "",
-        f"Made by {cell(document['command'])} with Errata {plain(document['errata'])}, commit: (to be filled in).",
-        "",
-        _safe(about(document)),
-        "",
-    ]
-    for one in tables(document):
-        lines += [f"## {one.title}", "", _line(map(_marked, one.head)), "|---" * len(one.head) + "|"]
-        lines += [_line(map(_marked, row)) for row in one.rows]
-        lines += ["", *(f"- {_safe(note)}" for note in one.notes), ""]
-    lines += [
-        "## The comparison",
-        "",
-        "Fields of `base` by their dotted names, without those at their default.",
-        "",
-        "```yaml",
-        fenced(document),
-        "```",
-        "",
-    ]
-    return "\n".join(lines)
+    """comparison.md, the page for a repository."""
+    return render("comparison.md.j2", **_shown(document))
+
+
+def html(document: Mapping[str, Any]) -> str:
+    """comparison.html: the answer, plots of the averages and benchmarks, then the tables."""
+    return render("comparison.html.j2", gains=_gains(document), benchmarks=_plot(document), **_shown(document))
+
+
+def _shown(document: Mapping[str, Any]) -> dict[str, Any]:
+    made = {"command": plain(document["command"], 500), "errata": plain(document["errata"])}
+    return made | {"answers": answers(document), "about": about(document), "tables": tables(document), "fields": Figures(fenced(document))}
 
 
 def fenced(document: Mapping[str, Any]) -> str:
@@ -303,40 +267,6 @@ def fenced(document: Mapping[str, Any]) -> str:
     base = {name: value for name, value in flatten(document["base"]).items() if usual.get(name, ...) != value}
     told = {"base": base} | {name: document[name] for name in ("controls", "seeds", "rounds", "gate")} | {"arms": document["changes"]}
     return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=130).replace("```", "'''").rstrip()
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _marked(value: str) -> str:
-    return (cell(value) if isinstance(value, Name) else _safe(value)) if value else ""
-
-
-def _safe(value: str) -> str:
-    """One line in which Markdown and HTML find no markup of a name's."""
-    told = plain(value, 2000).replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{letter}" if letter in "\\`*_[]|" else letter for letter in told)
-
-
-# ---- comparison.html
-
-
-def html(document: Mapping[str, Any]) -> str:
-    """One page that loads nothing: the answer, plots of the averages and benchmarks, then the tables."""
-    parts = [Html("<div class=answer>{}</div>").format(join(Html("<p>{}</p>").format(answer) for answer in answers(document)))]
-    parts += [Html("<p>{}</p>").format(about(document)), Html("<p class=soft>Made by {} with Errata {}.</p>").format(*_made(document))]
-    parts.append(section("Gains over vanilla, points", _gains(document), name="gains"))
-    parts.append(section("Benchmarks after the last round", _plot(document), name="benchmarks"))
-    for one in tables(document):
-        notes = (Html("<p class=soft>{}</p>").format(note) for note in one.notes)
-        parts.append(section(one.title, table(one.head, one.rows), *notes))
-    parts.append(section("The comparison", fold("fields of base without those at their default, and the arms", prose(fenced(document)))))
-    return page("Errata: strategies compared", *parts)
-
-
-def _made(document: Mapping[str, Any]) -> tuple[str, str]:
-    return plain(document["command"], 500), plain(document["errata"])
 
 
 def _gains(document: Mapping[str, Any]) -> Html:

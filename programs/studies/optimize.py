@@ -48,7 +48,8 @@ from ..strategies.named import load_strategy
 from ..strategies.rehearse import recorded_failures
 from ..strategies.state import pinned
 from ..strategies.strategy import Strategy
-from .improvement import Taken, compare, document, markdown, page
+from .improvement import Taken, compare, document
+from .optimize_page import markdown, page
 from .optimizers import REWRITING, arguments, check_options, plan, saveable, teleprompter
 from .probe_training import probe_training
 from .scoring import Halt, Journal, Lesson, Measure, Score, examples, halting, score_only

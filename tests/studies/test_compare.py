@@ -1,6 +1,7 @@
 """A comparison: what its file may say, who runs what, what came of it, and its page."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -441,7 +442,7 @@ def test_names_cannot_break_out_of_the_page(whole):
     told, page = compare_page.text(document), compare_page.markdown(document)
     assert "\x1b" not in told + page
     for line in page.splitlines():
-        spans = line.split("`")
+        spans = re.sub(r"\\.", "", line).split("`")  # what stands behind a backslash is text
         assert "<script" not in "".join(spans[::2])
     shown = compare_page.html(document)
     for forbidden in ("<script", "<link", "<img", "http://", "https://", "@import", "url(", "\x1b"):

@@ -25,8 +25,9 @@ from errata.programs.steps.teach import teach_failures
 from errata.programs.strategies.named import load_strategy
 from errata.programs.strategies.rehearse import recorded_failures
 from errata.programs.studies import probe_training, scoring
-from errata.programs.studies.improvement import Taken, compare, difference, document, markdown, page
+from errata.programs.studies.improvement import Taken, compare, document
 from errata.programs.studies.optimize import Optimization, save, split
+from errata.programs.studies.optimize_page import difference, markdown, page
 from errata.programs.studies.optimizers import teleprompter
 from errata.programs.studies.scoring import PROBE, SEED, Journal, Look, Measure, Score
 from errata.programs.studies.settings import OptimizeSettings
@@ -439,7 +440,7 @@ def test_the_pages_tell_figures_by_check_costs_and_the_change_word_by_word_and_r
     result |= {"parts": {"train": 10, "validation": 7, "held": 8}, "search": {"evaluations": 60, "strategies": 3, "best": 0.9}}
     result |= {"spent": {"stages": {"optimize/reflection": bill}, "total": bill}}
     text, html = markdown(result), page(result)
-    assert re.search(r"\| passed `anchored` \| 0% \| 100% \| \+100\.0 \[\+\d+, \+100\] \| 8 gained, 0 lost \| p = 0\.0078 \|", text)
+    assert re.search(r"\| passed anchored \| 0% \| 100% \| \+100\.0 \[\+\d+, \+100\] \| 8 gained, 0 lost \| p = 0\.0078 \|", text)
     assert "| reflection | 3 | 10 | 5 | unknown |" in text
     assert "## `write.write`: 1 demonstration, before 0" in text and "+ Vary <i>names</i>.\n" in text
     assert "<ins class=better>Vary &lt;i&gt;names&lt;/i&gt;.</ins>" in html and "a demo&#39;s question" in html

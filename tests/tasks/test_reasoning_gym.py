@@ -128,7 +128,7 @@ def test_a_round_on_chain_sum_goes_from_errors_to_a_decision_on_tiny(library, tm
     settings |= {"generate.failures": 12, "generate.rows": 96, "generate.probe": 0, "train.epochs": 2}
     with Cycle(load_config(overrides=settings), tmp_path / "run", say=lambda line: None) as loop:
         loop.run()
-    (row,) = report.write(tmp_path / "run")["rounds"]
-    assert (row["failures"], row["programs"], row["decision"]["pairs"]) == (12, 12, 30)
-    assert row["samples"] > 48
-    assert row["train"]["loss_last"] < 0.8 * row["train"]["loss_first"]
+    (row,) = report.write(tmp_path / "run").rounds
+    assert (row.failures, row.programs, row.decision.pairs) == (12, 12, 30)
+    assert row.samples > 48
+    assert row.train.loss_last < 0.8 * row.train.loss_first

@@ -1,0 +1,253 @@
+"""The parts of a report as frozen records with the fields of report.json: a page that asks for another field fails and shows no empty cell.
+
+Shares are of judged items and lie in [0, 1]; `low` and `high` bound their 95 % interval. None: not measured. What is not here: how the
+parts are read from a run (errata.programs.report.document).
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...signatures.records import GateDecision, TrainReport
+from ..config import CycleConfig
+
+
+class Document(BaseModel):
+    """Base of all parts of documents: frozen, with known fields alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, serialize_by_alias=True)
+
+
+class Counts(Document):
+    """Items by outcome (errata.programs.stats.counts)."""
+
+    items: int
+    right: int
+    wrong: int
+    no_answer: int
+    cut: int
+    unjudged: int
+
+
+class Share(Counts):
+    """The share that is right."""
+
+    share: float | None
+    """None: no item was judged."""
+    low: float
+    high: float
+
+
+class Change(Document):
+    """Two evaluations of the same items (errata.programs.stats.paired)."""
+
+    pairs: int
+    unjudged: int
+    before: float
+    after: float
+    difference: float
+    low: float
+    high: float
+    fixed: int
+    broken: int
+    p_value: float
+
+
+class Sides(Document):
+    """Before and after of some items."""
+
+    before: Share
+    after: Share
+    change: Change
+
+
+class Compared(Sides):
+    """Before and after of a benchmark."""
+
+    skills: dict[str, Sides]
+
+
+class Evaluation(Compared):
+    """A benchmark at the begin and at the end of a run."""
+
+    fixed: list[str]
+    """Ids of items that were wrong before and are right after."""
+    broken: list[str]
+
+
+class Stop(Document):
+    """A benchmark after one round."""
+
+    round: int
+    """0: the weights that the run began with."""
+    weights: str
+    kept: bool
+    parent: int | None = Field(serialization_alias="from")
+    """The round that the weights were trained from; None at round 0."""
+    all: Share
+    skills: dict[str, Share]
+
+
+class Failing(Share):
+    """Attempts at the probe rows of some programs."""
+
+    mass: float
+    """How many of the studied errors the target would make again: its share of failed rows, times the errors that a program rebuilds."""
+
+
+class Mass(Document):
+    """The new programs of a round for one diagnosed skill."""
+
+    skill: str
+    misconceptions: dict[str, int]
+    """The commonest, with how many programs each."""
+    programs: int
+    errors: int
+    rows: int
+    before: Failing
+    after: Failing | None
+
+
+class Style(Document):
+    """Length of texts (errata.programs.samples.style): medians."""
+
+    texts: int
+    words: float | None
+    steps: float | None
+
+
+class Words(Document):
+    """Rows by whose words they are in and by their lesson, and what the target answered to their questions, if it was asked."""
+
+    own_words: int
+    worked: int
+    correction: int
+    hint: int
+    questions: int | None = Field(default=None, exclude_if=lambda count: count is None)
+    items: int | None = Field(default=None, exclude_if=lambda count: count is None)
+    right: int | None = Field(default=None, exclude_if=lambda count: count is None)
+    """Questions that the target solved at least once."""
+    found: int | None = Field(default=None, exclude_if=lambda count: count is None)
+    """Questions that a search solved."""
+    tokens: int | None = Field(default=None, exclude_if=lambda count: count is None)
+
+
+class Standings(Document):
+    """How programs fared in a round, in sums."""
+
+    programs: int
+    retired: int
+    probed: int
+    failed: int
+    drawn: int
+    kept: int
+    refused: dict[str, int]
+
+
+class Library(Standings):
+    """The programs of all rounds so far."""
+
+    reasons: dict[str, str]
+    """Why a program retires, by its id."""
+    skills: dict[str, Standings]
+
+
+class Asserted(Document):
+    """Rows whose answer the instructor asserts."""
+
+    rows: int
+    agreed: int
+    """Those that independent solves came to."""
+
+
+class Round(Document):
+    """One round."""
+
+    number: int
+    mined: Counts
+    failures: int
+    programs: int
+    diagnosed: int
+    proven: int
+    refused: dict[str, int]
+    """Failures without a program, by the check that had the last word."""
+    complaints: dict[str, int]
+    """Refused drafts by check."""
+    at_fault: list[str]
+    skills: dict[str, int]
+    samples: int
+    replay: int
+    style: dict[str, Style]
+    words: Words
+    library: Library
+    asserted: Asserted
+    items: int
+    programs_refused_by_probe: int
+    programs_refused_by_solves: int
+    rows_refused: dict[str, int]
+    masses: list[Mass]
+    train: TrainReport | None
+    dev: Compared | None
+    decision: GateDecision
+
+    @property
+    def guards(self) -> dict[str, Change]:
+        """What the training changed on each guard."""
+        return {str(guard["task"]): Change(**{name: guard[name] for name in Change.model_fields}) for guard in self.decision.guards}
+
+
+class Spent(Document):
+    """What the instructor was asked for."""
+
+    calls: int
+    cached: int
+    failed: int
+    tokens_in: int
+    tokens_out: int
+    approximated: int
+    usd: float | Literal["unknown"]
+
+
+class Bill(Document):
+    """What was spent, by stage and in all."""
+
+    stages: dict[str, Spent]
+    total: Spent
+
+
+class Weights(Document):
+    """Hashes of the weights."""
+
+    before: str
+    after: str
+
+
+class Answer(Document):
+    """What a run achieved, in words."""
+
+    verdict: Literal["better", "worse", "mixed", "same", "unchanged"]
+    """`unchanged`: no round was accepted."""
+    headline: str
+    lines: list[str]
+
+
+class Report(Document):
+    """report.json."""
+
+    config: CycleConfig
+    target: Weights
+    accepted: list[int]
+    guards: list[str]
+    evaluations: dict[str, Evaluation]
+    """By benchmark: `task split`."""
+    course: dict[str, list[Stop]]
+    rounds: list[Round]
+    instructor: Bill
+    work: dict[str, dict[str, int]]
+    """By stage: `answers` that the target gave, `steps` of training and the `rows` trained on."""
+    not_checked: list[str]
+    answer: Answer
+
+    def is_guard(self, benchmark: str) -> bool:
+        """Whether a benchmark was measured to see that nothing was forgotten."""
+        return benchmark.rsplit(" ", 1)[0] in self.guards

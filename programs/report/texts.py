@@ -1,0 +1,153 @@
+"""What commands print on a terminal: the report of a run, and what diagnose, generate, train, evaluate, import and export say.
+
+What is not here: lists of runs (errata.programs.report.runs), traces (errata.programs.report.trace), comparisons and optimizations
+(errata.programs.studies).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...signatures.records import Attempt
+from ..stats import by_skill, counts, share
+from .figures import OUTCOMES, compared, many, outcomes, percent, sure
+from .markup import plain
+from .records import Counts, Evaluation, Report, Round, Share, Sides
+from .tables import Table
+
+SKILLS, FEW = 12, 4
+"""Most skills that are shown of a benchmark where there is one, and where there are several or it is a guard; the page has them all."""
+
+
+def as_text(report: Report) -> str:
+    """The answer, one line a benchmark, the skills that changed, one line a round."""
+    parts = ["\n".join(plain(line, 2000) for line in (report.answer.headline, *report.answer.lines))]
+    if report.evaluations:
+        parts.append(_compared(report.evaluations, "benchmark"))
+    # of the same weights there is nothing to compare skill by skill
+    for name, evaluation in report.evaluations.items() if report.accepted else ():
+        alone = len(report.evaluations) - len(report.guards) <= 1 and not report.is_guard(name)
+        parts += _skills(name, evaluation, alone)
+    last = report.rounds[-1]
+    if not report.accepted and last.dev:
+        title = "No round was accepted: before and after are the same weights. What the last training would have changed, on dev:"
+        parts.append(f"{title}\n{_compared({'all': last.dev} | _foremost(last.dev.skills, SKILLS), 'skill')}")
+    return "\n\n".join([*parts, "\n".join(plain(_decided(row), 2000) for row in report.rounds)])
+
+
+def _compared(rows: Mapping[str, Sides], first: str) -> str:
+    """A table of comparisons by name. Answers that could not be read, and those that were cut, have a column where there are any."""
+    extra = [name for name in OUTCOMES if any(getattr(side, name) for row in rows.values() for side in (row.before, row.after))]
+    return compared((([name], row) for name, row in rows.items()), [first], p=False, extra=extra).text()
+
+
+def _skills(name: str, evaluation: Evaluation, alone: bool) -> list[str]:
+    """How many skills of a benchmark changed, and the foremost of them; where it is not `alone`, only sure changes."""
+    skills = evaluation.skills
+    if len(skills) < 2:
+        return []
+    found = Counter(sure(row.change) for row in skills.values())
+    title = f"{plain(name)}, {len(skills)} skills: {found['better']} surely better, {found['worse']} surely worse"
+    shown = _foremost(skills, SKILLS if alone else min(FEW, found["better"] + found["worse"]))
+    left = len(skills) - len(shown)
+    lines = [title, *([_compared(shown, "skill")] if shown else [])]
+    return ["\n".join(lines + [f"  and {many(left, 'other skill')} in report.html"] * bool(shown and left))]
+
+
+def _foremost(skills: Mapping[str, Sides], most: int) -> dict[str, Sides]:
+    """At most so many, sure changes first, then the greatest; in falling order of the change."""
+
+    def weight(name: str) -> tuple[bool, float]:
+        change = skills[name].change
+        return sure(change) in ("better", "worse"), abs(change.difference)
+
+    chosen = sorted(skills, key=weight, reverse=True)[:most]
+    return {name: skills[name] for name in sorted(chosen, key=lambda name: -skills[name].change.difference)}
+
+
+def _decided(row: Round) -> str:
+    decision = row.decision
+    return (
+        f"round {row.number}: {'accepted' if decision.accepted else 'rejected'} ({decision.reason}): "
+        f"{many(row.failures, 'error')}, {many(row.programs, 'program')}, {many(row.samples, 'row')} + {row.replay:,} replayed; "
+        f"{decision.task} dev {100 * decision.before:.1f} -> {100 * decision.after:.1f}, "
+        f"{decision.fixed} fixed, {decision.broken} broken"
+    )
+
+
+# ---- single commands
+
+
+def evaluated(title: str, rows: Sequence[Attempt]) -> str:
+    """What `errata evaluate` prints: the answers to one split, all of them and by skill."""
+    shares = {name: Share(**share(some)) for name, some in {"all": rows, **by_skill(rows)}.items()}
+    table = Table(
+        ["", "% right", "items", *(name.replace("_", " ") for name in OUTCOMES)],
+        [[name, percent(row), row.items, row.no_answer, row.cut, row.unjudged] for name, row in shares.items()],
+        f"{title}, with 95 % interval",
+    )
+    return f"{table.text()}\n{len(rows)} items: {outcomes(Counts(**counts(rows)))}"
+
+
+def diagnosed(found: Mapping[str, Any]) -> str:
+    """What `errata diagnose` prints (errata.programs.run.summary.diagnoses)."""
+    title = f"round {found['round']}, {found['failures']} errors; {found['at_fault']} of items that are at fault themselves, "
+    lines = [f"{title}{found['undiagnosed']} without a diagnosis"]
+    for skill in found["skills"]:
+        lines.append(f"{skill['failures']:5} {skill['skill']}")
+        lines += [f"{one['failures']:9} {one['misconception']}" for one in skill["misconceptions"]]
+    return "\n".join([*lines, f"next: errata generate --run {found['run']}"])
+
+
+def generated(found: Mapping[str, Any]) -> str:
+    """What `errata generate` prints (errata.programs.run.summary.generated)."""
+    programs, asserted = found["programs"], found["asserted"]
+    refused = sum(programs["refused"].values())
+    lines = [f"round {found['round']}, {found['failures']} errors: {programs['accepted']} programs accepted, {refused} refused"]
+    lines += [f"  refused by {check}: {count}" for check, count in programs["refused"].items()]
+    lines += [f"    {reason}: {count}" for reason, count in programs["reasons"].items()]
+    if programs["proven"]:
+        lines.append(f"  {programs['proven']} diagnoses proven: as code, the misconception gives the target's very answer")
+    if asserted["rows"]:
+        lines.append(f"  {asserted['rows']} rows rest on facts that the instructor asserts, {asserted['agreed']} of them confirmed")
+    return "\n".join([*lines, f"{found['samples']} samples: {found['run']}/round-{found['round']}/assemble/samples.jsonl"])
+
+
+def trained(found: Mapping[str, Any]) -> str:
+    """What `errata train` prints (errata.programs.run.summary.trained)."""
+    report = found["report"]
+    text = f"round {found['round']}: no program was left to train on"
+    if report:
+        text = f"round {found['round']}: trained on {report['rows_kept']} rows in {report['steps']} steps, loss "
+        text += f"{report['loss_first']:.3f} -> {report['loss_last']:.3f}\nweights: {found['weights']}"
+    return text if found["decided"] else f"{text}\n`errata cycle --run {found['run']}` decides on them"
+
+
+def imported(found: Mapping[str, Any]) -> str:
+    """What `errata import` prints (errata.programs.steps.recorded.take)."""
+    lines = [f"{one['file']}: {one['answers']} answers ({', '.join(one['forms'])}), {one['left_out']} left out" for one in found["files"]]
+    outcome = outcomes(Counts(**{name: found[name] for name in Counts.model_fields}))
+    lines.append(f"{found['items']} answers: {outcome}; {found['held_out']} of them to dev or test items")
+    lines += [f"  unjudged: {reason}: {count}" for reason, count in found["unjudged_reasons"].items()]
+    return "\n".join([*lines, f"attempts: {found['attempts']}; next: errata generate --run {found['run']}"])
+
+
+def exported(found: Mapping[str, Any]) -> str:
+    """What `errata export` prints (errata.programs.report.export.export)."""
+    what = {"full": "the whole model", "merged": "base and adapter merged", "adapter": "the adapter"}[found["form"]]
+    dtype = f", {found['dtype']}" if found["dtype"] else ""
+    lines = [f"round {found['round']}: {what}{dtype}, in {found['out']}", f"card: {found['out']}/README.md, licence {found['licence']}"]
+    lines += [f"pushed: {found['pushed']}"] if found["pushed"] else []
+    names = {"vllm": "vLLM", "lm_eval": "lm-evaluation-harness", "inspect": "inspect", "errata": "Errata"}
+    return "\n".join([*lines, *(f"\n{names[name]}\n  {line}" for name, line in found["lines"].items())])
+
+
+def foretold(title: str, found: Mapping[str, Any]) -> str:
+    """What `--dry-run` prints of an estimate (errata.programs.strategies.rehearse)."""
+    sides = ("low", "expected", "high")
+    rows: list[list[object]] = [
+        [name.replace("_", " "), *(f"{found[name][side]:,}" for side in sides)] for name in ("calls", "tokens_in", "tokens_out")
+    ]
+    usd = found["usd"]
+    rows.append(["USD", *(["unknown"] * 3 if usd == "unknown" else [f"{usd[side]:.2f}" for side in sides])])
+    return Table(["", *sides], rows, title).text()

@@ -1,0 +1,162 @@
+"""What an optimization achieved, in words: report.md, which the terminal shows too, and report.html.
+
+What is not here: the figures (errata.programs.studies.improvement), and the words and order of the pages
+(errata/programs/report/templates/optimization.*.j2).
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..report import plots
+from ..report.figures import chance, many, points
+from ..report.markup import Figures, Html, join, render
+from ..report.records import Change
+from ..report.tables import Table
+from .improvement import FIGURES
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """report.md."""
+    lines = [[f"{sign} {text}" for sign, text in difference(one["before"], one["after"])] for one in result["changed"]]
+    return render("optimization.md.j2", changes=zip(result["changed"], lines, strict=True), **_shown(result))
+
+
+def page(result: Mapping[str, Any]) -> str:
+    """report.html: one page that loads nothing and runs nothing."""
+    settings = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in result["settings"].items()]
+    changes, rows = [_change(one) for one in result["changed"]], [_row(one) for one in result["rows"]]
+    return render("optimization.html.j2", plot=_plot(result), changes=changes, rows=rows, settings=settings, **_shown(result))
+
+
+def _shown(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What both pages say."""
+    return {
+        "better": result["better"],
+        "strategy": result["strategy"],
+        "optimizer": result["settings"]["optimizer"],
+        "answer": Figures(_answer(result).capitalize()),
+        "origin": _origin(result),
+        "figures": _figures(result),
+        "costs": _costs(result),
+        "probe": _probe(result) if "probe_training" in result else "",
+        "many": many,
+    }
+
+
+def difference(before: str, after: str) -> list[tuple[str, str]]:
+    """(`-`, `+` or ` `, text): what was taken out, put in and kept, a line or a sentence each."""
+    old, new = ([piece for piece in re.split(r"\n|(?<=[.!?;]) ", text) if piece.strip()] for text in (before, after))
+    return [(line[0], line[2:]) for line in difflib.ndiff(old, new) if line[0] != "?"]
+
+
+def _words(before: str, after: str) -> Iterator[tuple[str, str]]:
+    """The same word by word, in runs; blanks go with the word before them and count as no change."""
+    old, new = (re.findall(r"\S+\s*", text) for text in (before, after))
+    same = difflib.SequenceMatcher(None, [word.strip() for word in old], [word.strip() for word in new], autojunk=False)
+    for kind, a, b, c, d in same.get_opcodes():
+        if kind == "equal":
+            yield " ", "".join(new[c:d])
+        else:
+            yield "-", "".join(old[a:b])
+            yield "+", "".join(new[c:d])
+
+
+def _answer(result: Mapping[str, Any]) -> str:
+    score = result["score"]
+    word = "better" if result["better"] else "not better"
+    return (
+        f"{word}: mean score {score['before']:.3f} -> {score['after']:.3f} ({score['gain']:+.3f}, {chance(score['p_value'])}, paired "
+        f"permutation test) on {many(result['programs']['pairs'], 'held-out failure')}"
+    )
+
+
+def _shares(result: Mapping[str, Any]) -> dict[str, Change]:
+    """The shares that were compared, by name: failures that got a program, and drafts that passed each check."""
+    return {"got a program": Change(**result["programs"])} | {f"passed {name}": Change(**row) for name, row in result["checks"].items()}
+
+
+def _figures(result: Mapping[str, Any]) -> Table:
+    """Baseline, optimized, change, pairs that changed, p-value."""
+    score = result["score"]
+    rows: list[list[object]] = []
+    rows.append(["mean score", f"{score['before']:.3f}", f"{score['after']:.3f}", f"{score['gain']:+.3f}", "", _p(score["p_value"])])
+    for name, change in _shares(result).items():
+        shares = [f"{100 * change.before:.0f}%", f"{100 * change.after:.0f}%", points(change)]
+        rows.append([name, *shares, f"{change.fixed} gained, {change.broken} lost", _p(change.p_value)])
+    for name, title in FIGURES.items():
+        old, new = result[name]
+        form = ".0f" if name == "tokens" else ".2f"
+        values = ["-" if value is None else format(value, form) for value in (old, new)]
+        rows.append([title, *values, "" if old is None or new is None else format(new - old, "+" + form), "", ""])
+    return Table(["", "baseline", "optimized", "change", "pairs", "p"], rows)
+
+
+def _p(value: float) -> Figures:
+    return Figures(chance(value))
+
+
+def _costs(result: Mapping[str, Any]) -> Table:
+    """What each model was asked for, and all of them together."""
+    spent = result["spent"]
+    bills = {name.removeprefix("optimize/"): one for name, one in spent["stages"].items()} | {"in all": spent["total"]}
+    rows = [[name, one["calls"], one["tokens_in"], one["tokens_out"], one["usd"]] for name, one in bills.items()]
+    return Table(["spent by", "calls", "tokens in", "tokens out", "USD"], rows)
+
+
+def _origin(result: Mapping[str, Any]) -> str:
+    parts, search = result["parts"], result["search"]
+    best = "" if search["best"] is None else f", the best of them {search['best']:.3f} on what it was tried on"
+    return (
+        f"{result['strategy']} on {result['task']}, instructor {result['instructor']}, {result['settings']['optimizer']} with seed "
+        f"{result['settings']['seed']}: {many(parts['train'], 'failure')} were learnt from, {parts['validation']} chose, {parts['held']} "
+        f"were held out. {many(search['evaluations'], 'evaluation')} of {search['strategies']} strategies{best}."
+    )
+
+
+def _probe(result: Mapping[str, Any]) -> Figures:
+    probe = result["probe_training"]
+    if probe is None:
+        return Figures("Short training: a strategy left nothing to train on.")
+    old, new, over = (Change(**probe[name]) for name in ("gain_of_baseline", "gain_of_optimized", "optimized_over_baseline"))
+    return Figures(
+        f"Short training on each strategy's held-out programs, measured on {many(probe['items'], 'train item')} that are no errors': "
+        f"baseline {points(old)} points, optimized {points(new)}; optimized over baseline {points(over)}, {chance(over.p_value)}."
+    )
+
+
+# ---- the page
+
+
+def _plot(result: Mapping[str, Any]) -> Html:
+    """The change of each share, in points, with its interval."""
+    marks = {name: plots.Point(row.difference, row.low, row.high, points(row)) for name, row in _shares(result).items()}
+    lines = [plots.Line(name, [point], point.told) for name, point in marks.items()]
+    return plots.intervals(lines, ["optimized minus baseline, points of a hundred"], plots.around(marks.values()))
+
+
+def _change(change: Mapping[str, Any]) -> dict[str, Any]:
+    """What the optimizer did to one predictor."""
+    marks = {"-": Html("<del class=worse>{}</del>"), "+": Html("<ins class=better>{}</ins>"), " ": Html("{}")}
+    words = [marks[sign].format(text) for sign, text in _words(change["before"], change["after"]) if text]
+    return {
+        "title": f"{change['predictor']}: {many(len(change['demos']), 'demonstration')}, before {change['had']}",
+        "words": join(words, "") if change["before"] != change["after"] else None,
+        "after": change["after"],
+        "demos": [json.dumps(demo, indent=1, ensure_ascii=False) for demo in change["demos"]],
+    }
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A held-out failure, and what both strategies made of it."""
+    old, new = row["before"], row["after"]
+    tone = "better" if new["score"] > old["score"] else "worse" if new["score"] < old["score"] else ""
+    scores = Figures(f"{old['score']:.3f} to {new['score']:.3f}", tone)
+    return {
+        "title": Html("{}: {}").format(scores, row["question"][:120]),
+        "failure": row["failure"],
+        "question": row["question"],
+        "sides": [("baseline", old), ("optimized", new)],
+    }
