@@ -36,11 +36,15 @@ def _fault(task: Task, example: Example) -> str:
         right = {}
     for what, response in right.items():
         verdict = task.verdict(example, response)
+        if verdict.correct is None:
+            return f"it cannot be judged: {verdict.reason}; leave the item out"
         if not verdict.correct:
             return f"the {what} is judged {verdict.reason!r} (read {verdict.extracted!r}, gold {example.answer!r})"
     for what, response in {"a changed answer": _changed(_kind(task, example), example), "an empty response": ""}.items():
         verdict = task.verdict(example, response)
-        if verdict.correct is not False:
+        if verdict.correct is None:
+            return f"it cannot be judged: {verdict.reason}; leave the item out"
+        if verdict.correct:
             return f"{what} is not judged wrong but {verdict.reason!r} (gold {example.answer!r})"
     return ""
 

@@ -18,240 +18,35 @@ A response is free text: the last fenced block that defines the entry point, els
 run of code in the prose. The prompt's own imports and helpers (what stands before the entry point) are put before a whole function.
 
 It does not cover: a test that looks at what the answer did to its arguments (each call gets fresh ones), at printed text or files, or into
-objects of the answer's own classes (such an item is unjudged). Modules that the sandbox lacks (numpy) are missing for answers too.
+objects of the answer's own classes (such an item is unjudged). Of the standard library the sandbox lacks what needs threads, processes or a
+network: an answer or a test that needs it is unjudged, and the reason names the module. Other libraries (numpy) are missing: an answer that
+imports one is wrong.
 """
 
 import ast
+import importlib.util
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...signatures.errors import SandboxError, UsageError
 from ...signatures.records import Example, Message, ProgramRun, Verdict
 from ..base import Runner
+from . import guest
 
 TURNS = 8
 """Most rounds of answer and test, for tests whose arguments depend on earlier results."""
 _SHOWN = 300
 """Characters of a reason."""
 
-CODEC = r"""
-import builtins, collections, decimal, fractions, itertools, json, math
-
-class Hole:
-    'Stands for a value that is not known yet: whatever is done with it goes well and means nothing.'
-    __hash__ = object.__hash__
-    def __bool__(self): return True
-    def __float__(self): return 0.0
-    def __int__(self): return 0
-    def __index__(self): return 0
-    def __len__(self): return 0
-    def __iter__(self): return iter(())
-    def __contains__(self, item): return True
-    def __getattr__(self, name): return self
-    def __call__(self, *args, **kwargs): return self
-def _self(self, *others): return self
-for _name in ('add sub mul truediv floordiv mod pow matmul and or xor lshift rshift radd rsub rmul rtruediv rfloordiv rmod rpow rand ror '
-              'rxor neg pos abs round getitem invert').split():
-    setattr(Hole, '__' + _name + '__', _self)
-for _name in 'eq ne lt le gt ge'.split():
-    setattr(Hole, '__' + _name + '__', lambda self, other: True)
-
-class Depends(BaseException): 'An argument is a value that is not known yet.'
-class Unreadable(BaseException): 'A test looked into an object that did not come over.'
-
-class Opaque:
-    def __init__(self, name): vars(self)['_name'] = name
-    def __repr__(self): return '<' + vars(self)['_name'] + ' object>'
-    def __getattr__(self, name):
-        if name.startswith('__'): raise AttributeError(name)
-        raise Unreadable(vars(self)['_name'])
-    def __call__(self, *args, **kwargs): raise Unreadable(vars(self)['_name'])
-
-_dumps, _islice, _finite, _type, _issub = json.dumps, itertools.islice, math.isfinite, type, issubclass
-_lost = []
-_program = None
-_VIEWS = (type({}.keys()), type({}.items()))
-MOST = 100000
-
-def encode(value, deep=0):
-    kind = _type(value)
-    if deep > 50:
-        _lost.append('value nested too deeply')
-        return ['?', 'value nested too deeply']
-    if value is None or kind is bool:
-        return value
-    if kind is Hole:
-        raise Depends
-    inner = lambda items: [encode(item, deep + 1) for item in items]
-    try:
-        if _issub(kind, int):
-            number = int.__index__(value)
-            return number if -2**53 < number < 2**53 else ['i', hex(number)]
-        if _issub(kind, float):
-            number = float.__float__(value)
-            return number if _finite(number) else ['f', repr(number)]
-        if _issub(kind, str):
-            text = str.__str__(value)
-            try:
-                text.encode()
-                return text
-            except UnicodeEncodeError:
-                return ['u', text.encode('utf-8', 'surrogatepass').hex()]
-        if _issub(kind, complex): return ['c', encode(complex.real.__get__(value)), encode(complex.imag.__get__(value))]
-        if _issub(kind, bytes): return ['b', bytes.hex(value)]
-        if _issub(kind, bytearray): return ['B', bytearray.hex(value)]
-        if _issub(kind, list): return ['l', *inner(list.__iter__(value))]
-        if _issub(kind, tuple): return ['t', *inner(tuple.__iter__(value))]
-        if _issub(kind, set): return ['s', *sorted(inner(set.__iter__(value)), key=_dumps)]
-        if _issub(kind, frozenset): return ['z', *sorted(inner(frozenset.__iter__(value)), key=_dumps)]
-        if _issub(kind, dict): return ['d', *[inner(pair) for pair in dict.items(value)]]
-        if _issub(kind, collections.deque): return ['q', *inner(collections.deque.__iter__(value))]
-        if kind is range: return ['r', encode(value.start), encode(value.stop), encode(value.step)]
-        if kind is fractions.Fraction: return ['F', encode(value.numerator), encode(value.denominator)]
-        if kind is decimal.Decimal: return ['D', str(value)]
-        if kind is _type and value.__module__ == 'builtins': return ['T', value.__name__]
-        if kind in _VIEWS: return ['s', *sorted(inner(value), key=_dumps)]
-        if kind.__module__ == 'program' and _type(getattr(value, '__dict__', None)) is dict:
-            return ['O', kind.__name__, *[inner(pair) for pair in dict.items(value.__dict__)]]
-        if kind is _type({}.values()) or hasattr(kind, '__next__'): return ['n', *inner(_islice(value, MOST))]
-    except (TypeError, ValueError, AttributeError):
-        if hasattr(kind, '__next__'): raise  # it is the generator's own
-    _lost.append(kind.__name__)
-    return ['?', kind.__name__]
-
-def decode(value):
-    if _type(value) is not list:
-        return value
-    tag, rest = value[0], value[1:]
-    if tag == 'i': return int(rest[0], 16)
-    if tag == 'f': return float(rest[0])
-    if tag == 'u': return bytes.fromhex(rest[0]).decode('utf-8', 'surrogatepass')
-    if tag == 'b': return bytes.fromhex(rest[0])
-    if tag == 'B': return bytearray.fromhex(rest[0])
-    if tag == 'd': return {decode(key): decode(item) for key, item in rest}
-    if tag == 'D': return decimal.Decimal(rest[0])
-    if tag == '?': return Opaque(rest[0])
-    if tag == 'T': return getattr(builtins, rest[0]) if isinstance(getattr(builtins, rest[0]), type) else Opaque(rest[0])
-    if tag == 'O':
-        kind = getattr(_program, rest[0], None)
-        if not isinstance(kind, type):
-            return Opaque(rest[0])
-        made = object.__new__(kind)
-        vars(made).update((key, decode(item)) for key, item in rest[1:])
-        return made
-    items = [decode(item) for item in rest]
-    if tag == 'l': return items
-    if tag == 'c': return complex(*items)
-    if tag == 't': return tuple(items)
-    if tag == 's': return set(items)
-    if tag == 'z': return frozenset(items)
-    if tag == 'q': return collections.deque(items)
-    if tag == 'r': return range(*items)
-    if tag == 'F': return fractions.Fraction(*items)
-    if tag == 'n': return iter(items)
-    raise ValueError(tag)
-"""
-"""Values as JSON and back, for both harnesses: a list is a tag and its content, everything else stands for itself."""
-
-ANSWER = (
-    CODEC
-    + r"""
-def main(program, payload):
-    global _program
-    _program = program
-    # Python 3.14 looks at annotations late; before it an unknown name in one is an error where the function is defined.
-    for thing in list(vars(program).values()):
-        for part in [thing, *(list(vars(thing).values()) if isinstance(thing, type) else [])]:
-            if getattr(part, '__module__', None) == 'program' and (isinstance(part, type) or hasattr(part, '__code__')):
-                part.__annotations__
-    function = getattr(program, payload['entry'])
-    for call in payload['calls']:
-        args, kwargs = decode(call)
-        try:
-            row = {'value': encode(function(*args, **kwargs))}
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            row = {'raised': _type(error).__name__, 'error': describe(error)}
-        yield row
-"""
-)
-"""Runs beside the answer: one row a call."""
-
-TEST = (
-    CODEC
-    + r"""
-class _Again(BaseException): 'Enough was asked for one turn.'
-
-def main(program, payload):
-    global _program
-    _program = program
-    known, fresh, state = payload['known'], [], {'calls': 0, 'asserts': 0, 'last': None, 'thrown': None}
-
-    def candidate(*args, **kwargs):
-        try:
-            call = encode([list(args), kwargs])
-        except Depends:
-            raise _Again
-        if _lost:
-            raise Unreadable(_lost[0])
-        number = state['calls']
-        state['calls'] += 1
-        if not fresh and number < len(known) and known[number][0] == call:
-            row = known[number][1]
-            if 'raised' in row:
-                state['last'] = 'raised ' + row['error']
-                kind = getattr(builtins, row['raised'], Exception)
-                state['thrown'] = (kind if isinstance(kind, type) and issubclass(kind, Exception) else Exception)(row['error'])
-                raise state['thrown']
-            value = decode(row['value'])
-            try:
-                state['last'] = 'it gave ' + (repr(value) if not hasattr(value, '__next__') else type(value).__name__)[:200]
-            except ValueError:  # an integer of thousands of digits
-                state['last'] = 'it gave a huge number'
-            return value
-        if len(fresh) > MOST:
-            raise _Again
-        fresh.append(call)
-        return Hole()
-
-    def check(test, text):
-        state['asserts'] += 1
-        try:
-            held = bool(test())
-        except Exception:
-            if fresh:
-                return
-            raise
-        if not held and not fresh:
-            raise AssertionError(text)
-
-    vars(program).update({payload['entry']: candidate, '__assert__': check})
-    failed, unreadable = None, None
-    try:
-        program.check(candidate)
-    except _Again:
-        pass
-    except Unreadable as error:
-        unreadable = str(error)
-    except AssertionError as error:
-        failed = str(error) or 'an assert'
-    except Exception as error:
-        failed = describe(error) if error is not state['thrown'] else ''
-    yield {
-        'kept': state['calls'] - len(fresh), 'calls': fresh, 'asked': state['calls'], 'asserts': state['asserts'],
-        'failed': failed, 'unreadable': unreadable, 'last': state['last'],
-    }
-"""
-)
-"""Runs beside the test: one row that tells what it asks for, and whether it held."""
-
-
-_space: dict[str, Any] = {"__name__": "codec"}
-exec(CODEC, _space)  # the same text on both sides of the border
-_ENCODE, _DECODE = _space["encode"], _space["decode"]
+HARNESS = Path(guest.__file__).read_text(encoding="utf-8")
+"""Runs beside an answer, and beside a test."""
 
 
 class Case(NamedTuple):
@@ -326,37 +121,28 @@ class Judge:
             seen = self._ask(item, test, known)
             if seen.outcome != "ok" and known:
                 return False, f"its values break the test: {seen.outcome}: {seen.error}"
-            if seen.outcome != "ok":
-                return None, f"the item's own test fails to run: {seen.outcome}: {seen.error}"
+            if fault := _test_fault(seen):
+                return None, fault
             row = seen.rows[0]
-            if row["unreadable"] is not None:
-                return None, f"the item's test needs an object of type {row['unreadable']}, which the sandbox does not hand over"
-            if not row["asked"] or (not row["asserts"] and not row["calls"] and row["failed"] is None):
-                return None, "the item's own test asks nothing of the function"
             if not row["calls"]:
                 return _outcome(row)
             calls = [call for call, _ in known[: row["kept"]]] + row["calls"]
-            run = self._run(source, ANSWER, {"entry": item.entry, "calls": calls})
-            if run.outcome != "ok":
-                return False, f"{run.outcome}: {run.error}"
-            if len(run.rows) != len(calls) or not all(map(_well_formed, run.rows)):
-                return False, "what it handed back is not what was asked for"
+            run, wrong = self._answers(item, source, calls)
+            if wrong:
+                return wrong
             known = [list(pair) for pair in zip(calls, run.rows, strict=True)]
         return None, f"the item's own test asks for more than {TURNS} results that depend on each other"
 
-    def _plainly(self, item: Item, source: str, cases: Sequence[Case]) -> tuple[bool, str]:
+    def _plainly(self, item: Item, source: str, cases: Sequence[Case]) -> tuple[bool | None, str]:
         """One run of the answer alone; its values, which hold nothing but data, are compared here."""
-        calls = [[case.args, case.kwargs] for case in cases]
-        run = self._run(source, ANSWER, {"entry": item.entry, "calls": [_ENCODE(call) for call in calls]})
-        if run.outcome != "ok":
-            return False, f"{run.outcome}: {run.error}"
-        if len(run.rows) != len(calls) or not all(map(_well_formed, run.rows)):
-            return False, "what it handed back is not what was asked for"
+        run, wrong = self._answers(item, source, [guest.encode([case.args, case.kwargs]) for case in cases])
+        if wrong:
+            return wrong
         for case, row in zip(cases, run.rows, strict=True):
             if "raised" in row:
                 return False, f"{case.text[: _SHOWN // 2]}: raised {row['error']}"
             try:
-                value = _DECODE(row["value"])
+                value = guest.decode(row["value"])
                 if value == case.expected:
                     continue
                 shown = repr(value)[:200]
@@ -365,18 +151,70 @@ class Judge:
             return False, f"{case.text[: _SHOWN // 2]}: it gave {shown}"
         return True, "right"
 
+    def _answers(self, item: Item, source: str, calls: list[Any]) -> tuple[ProgramRun, tuple[bool | None, str] | None]:
+        """A run with a row a call, and what to judge without looking at the rows; None: they are well formed."""
+        run = self._run(source, HARNESS, {"entry": item.entry, "calls": calls})
+        errors = [run.error, *(row["error"] for row in run.rows if _well_formed(row) and "raised" in row)]
+        if lacks := next(filter(None, map(lacking, errors)), ""):
+            return run, (None, f"the answer needs {lacks}")
+        if run.outcome != "ok":
+            return run, (False, f"{run.outcome}: {run.error}")
+        if len(run.rows) != len(calls) or not all(map(_well_formed, run.rows)):
+            return run, (False, "what it handed back is not what was asked for")
+        return run, None
+
     def _ask(self, item: Item, test: str, known: list[list[Any]]) -> ProgramRun:
         payload = {"entry": item.entry, "known": known}
         if known:
-            return self._run(test, TEST, payload)
+            return self._run(test, HARNESS, payload)
         with self._lock:
             kept = self._first.get((item.entry, test))
         if kept is None:
-            kept = self._run(test, TEST, payload)
+            kept = self._run(test, HARNESS, payload)
             if kept.outcome == "ok":
                 with self._lock:
                     self._first[item.entry, test] = kept
         return kept
+
+
+def _test_fault(seen: ProgramRun) -> str:
+    """Why the item's own test cannot judge anything; "": it can."""
+    errors = (seen.error, str(seen.rows[0]["failed"] or "")) if seen.outcome == "ok" else (seen.error,)
+    if lacks := next(filter(None, map(lacking, errors)), ""):
+        return f"the item's own test needs {lacks}"
+    if seen.outcome != "ok":
+        return f"the item's own test fails to run: {seen.outcome}: {seen.error}"
+    row = seen.rows[0]
+    if row["unreadable"] is not None:
+        return f"the item's test needs an object of type {row['unreadable']}, which the sandbox does not hand over"
+    if not row["asked"] or (not row["asserts"] and not row["calls"] and row["failed"] is None):
+        return "the item's own test asks nothing of the function"
+    return ""
+
+
+_NO_MODULE = re.compile(r"[Nn]o module (?:named )?'([\w.]+)'")
+_NO_NAME = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
+
+
+def lacking(error: str) -> str:
+    """What a run failed on though it is a part of Python: a module of the standard library, or threads, that the sandbox lacks. "": its
+    fault is another one; a module that exists nowhere is such a fault."""
+    if "can't start new thread" in error:
+        return "threads, which the sandbox lacks"
+    names = [found[1] for found in _NO_MODULE.finditer(error)] + [f"{found[2]}.{found[1]}" for found in _NO_NAME.finditer(error)]
+    return next((f"the module {name!r}, which the sandbox lacks" for name in names if _standard(name)), "")
+
+
+def _standard(name: str) -> bool:
+    """Whether the standard library of this Python has a module. Nothing is imported."""
+    top, *rest = name.split(".")
+    if top not in sys.stdlib_module_names or not rest:
+        return top in sys.stdlib_module_names
+    spec, path = importlib.util.find_spec(top), top
+    for part in rest:
+        path = f"{path}.{part}"
+        spec = PathFinder.find_spec(path, spec.submodule_search_locations) if spec and spec.submodule_search_locations else None
+    return spec is not None
 
 
 def _outcome(row: dict[str, Any]) -> tuple[bool | None, str]:

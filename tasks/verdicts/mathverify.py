@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 from ...signatures.errors import UsageError
 from ...signatures.records import Verdict
@@ -17,22 +18,7 @@ SECONDS = 10.0
 """Limit for one answer, seconds."""
 _START_SECONDS = 120.0
 
-_CHILD = r"""
-import json, logging, sys
-from math_verify import parse, verify
-logging.disable(logging.CRITICAL)
-print(json.dumps("ready"), flush=True)
-for line in sys.stdin:
-    gold, response = json.loads(line)
-    try:
-        # A gold without marks, such as \frac{1}{2}, is LaTeX for the library only between dollar signs.
-        expected = parse(gold, parsing_timeout=None) if "$" in gold or "\\boxed" in gold else parse("$" + gold + "$", parsing_timeout=None)
-        given = parse(response, parsing_timeout=None)
-        answer = [bool(expected), str(given[0]) if given else None, bool(given) and verify(expected, given, timeout_seconds=None)]
-    except Exception as error:
-        answer = str(error) or type(error).__name__
-    print(json.dumps(answer), flush=True)
-"""
+_CHILD = Path(__file__).with_name("mathverify_child.py")
 
 
 class MathVerify:
@@ -49,7 +35,7 @@ class MathVerify:
         with self._lock:
             if self._child is None:
                 self._child = subprocess.Popen(
-                    [sys.executable, "-c", _CHILD],
+                    [sys.executable, "-P", str(_CHILD)],  # -P: this folder is not where it looks for modules
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
@@ -64,7 +50,7 @@ class MathVerify:
             return Verdict(correct=None, extracted=None, reason=f"math-verify failed: {' '.join(answer.split())[:200]}")
         readable, given, right = answer
         if not readable:
-            return Verdict(correct=None, extracted=given, reason=f"the gold answer {gold!r} is no mathematics that can be read")
+            return Verdict(correct=None, extracted=given, reason=f"the gold answer {gold!r} cannot be read as mathematics")
         if given is None:
             return Verdict(correct=False, extracted=None, reason="no answer")
         return Verdict(correct=right, extracted=given, reason="right" if right else "wrong")
@@ -79,7 +65,7 @@ class MathVerify:
         return self._read(SECONDS)
 
     def _read(self, seconds: float) -> list | str | None:
-        """The child's next line; None when it takes too long or ends, and it is done away with then."""
+        """The child's next line; None: it took too long or ended, and is killed."""
         child = self._child
         assert child is not None and child.stdout is not None
         timer = threading.Timer(seconds, child.kill)

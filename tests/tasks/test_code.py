@@ -88,6 +88,42 @@ def test_a_wrong_function_is_wrong_with_its_reason(judge, response, reason):
     assert verdict.extracted is not None
 
 
+MISSING = {
+    "unittest": ("import unittest", "the module 'unittest'"),
+    "asyncio": ("import asyncio", "the module 'asyncio'"),
+    "concurrent.futures": ("from concurrent.futures import ThreadPoolExecutor", "the module 'concurrent"),
+    "sqlite3": ("import sqlite3", "the module 'sqlite3'"),
+    "threading": ("import threading; threading.Thread(target=print).start()", "threads"),
+    "subprocess": ("import subprocess; subprocess.run(['ls'])", "the module 'subprocess'"),
+    "ctypes": ("from ctypes import c_int", "the module 'ctypes'"),
+    "socket": ("import socket; socket.socket()", "the module 'socket'"),
+    "urllib.request": ("from urllib import request", "the module 'urllib.request'"),
+}
+"""What Python has and the sandbox lacks: a line that needs it, and how it is named."""
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_an_answer_or_a_test_that_needs_what_the_sandbox_lacks_of_python_is_unjudged(judge, missing):
+    line, named = MISSING[missing]
+    plain, loop = item("assert candidate(1) == 1"), item("for n in (1, 2): assert candidate(n) == n")
+    for answer in (f"{line}\ndef f(x):\n    return x\n", f"def f(x):\n    {line}\n    return x\n"):
+        for test in (plain, loop):
+            verdict = judge.verdict(test, answer)
+            assert verdict.correct is None, (answer, verdict.reason)
+            assert verdict.reason.startswith(f"the answer needs {named}")
+    for own in (code.Item("", "f", f"{line}\n{plain.test}"), item(f"{line}\nassert candidate(1) == 1")):
+        verdict = judge.verdict(own, "def f(x):\n    return x\n")
+        assert (verdict.correct, verdict.reason.startswith(f"the item's own test needs {named}")) == (None, True)
+
+
+@pytest.mark.parametrize("line", ["import numpy", "import os.nonsense", "from typing import Int", "import unitest", "from xml import doom"])
+def test_an_answer_that_imports_what_python_does_not_have_is_wrong(judge, line):
+    for answer in (f"{line}\ndef f(x):\n    return x\n", f"def f(x):\n    {line}\n    return x\n"):
+        verdict = judge.verdict(item("assert candidate(1) == 1"), answer)
+        assert verdict.correct is False
+        assert "Error" in verdict.reason
+
+
 LIARS = {
     "equality": "class L(int):\n    def __eq__(self, other): return True\n    def __lt__(self, other): return True\n"
     "    def __sub__(self, other): return 0\n    __hash__ = None\ndef f(x):\n    return L(99)\n",
@@ -248,6 +284,17 @@ def test_humaneval_rows_pass_doctor_and_a_bad_gold_is_named(runner, tmp_path):
     assert doctor(task) == (1, [])
     bad = load_task(f"humaneval:{rows(tmp_path / 'bad' / 'test.jsonl', EVAL | {'canonical_solution': '    return x'})}", runner=runner)
     assert len(doctor(bad)[1]) == 1
+
+
+def test_doctor_names_the_module_that_a_gold_or_a_test_needs_and_the_sandbox_lacks(runner, tmp_path):
+    gold = PUBLISHED | {"code": "import sqlite3\ndef shared(a, b):\n    return tuple(set(a) & set(b))"}
+    test = {**EVAL, "test": "import unittest\n" + EVAL["test"], "canonical_solution": ""}
+    _, findings = doctor(load_task(f"mbpp:{rows(tmp_path / 'some.jsonl', gold, test)}", runner=runner))
+    assert [finding.reason.partition(", which")[0] for finding in findings] == [
+        "it cannot be judged: the answer needs the module 'sqlite3'",
+        "it cannot be judged: the item's own test needs the module 'unittest'",
+    ]
+    assert not any("\n" in finding.reason for finding in findings)
 
 
 def test_mbpp_is_read_in_both_forms(runner, tmp_path):
