@@ -1,9 +1,9 @@
 """Strategies side by side: what `errata compare CONFIG` runs.
 
-A comparison is a folder of ordinary run directories, one an arm and seed (`<folder>/<arm>-<seed>/`), made by Cycle: each is locked,
-continues where a kill left it, and opens with `errata report`. The run `vanilla-<seed>` is the target as it came: the errors that it mined
-and its answers to held-out items are made once a seed and handed to the arms. Any number of processes may work on one folder: each takes
-the next run that is neither done nor under way elsewhere.
+A comparison is a folder of ordinary run directories, one for each arm and seed (`<folder>/<arm>-<seed>/`), made by Cycle: each is locked,
+continues where a kill left it, and opens with `errata report`. The run `vanilla-<seed>` is the target as it came: its errors and answers to
+held-out items are made once for each seed and handed to the arms. Any number of processes may work on one folder: each takes the next
+run that is neither done nor under way elsewhere.
 
 What is equal in all arms: target, items of each split, errors of round 1, rounds, generated rows that are asked for, and steps of training
 (`train.steps`, as many as the base's whole training set takes in `train.epochs`). Unless `gate` is set, each round's weights are kept as
@@ -55,23 +55,22 @@ class Comparison(Settings):
     """The config that all arms share, as in a file for --config (docs/config.md). Its task, or the members of a union of tasks, are the
     benchmarks in domain; its guards are those out of domain. Its budget is that of each run."""
     arms: dict[str, dict[str, Any]] = Field(min_length=1)
-    """Name -> what the arm has otherwise: dotted names of fields of `generate`, `train` and `instructor` -> values. `vanilla`, the target
-    without training, is always there."""
+    """Name -> what the arm sets differently: dotted names of fields of `generate`, `train` and `instructor` -> values. `vanilla`, the
+    target without training, is always there."""
     controls: tuple[str, ...] = (VANILLA,)
     """Arms that each other arm is tested against."""
     seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
-    """One run an arm and seed; the seed draws items, errors, rows and the order of training."""
+    """One run for each arm and seed; the seed draws items, errors, rows and the order of training."""
     rounds: int = Field(default=1, ge=1)
     """Rounds of each run."""
     gate: bool = False
     """Whether weights that the gate rejects are dropped; otherwise each round goes on from what the last one trained."""
-
     in_process: bool = False
     """Whether trainings run in the comparing process, for small targets on a CPU: the same weights, about ten CPU seconds a round less, but
     their memory is kept."""
 
     def config(self, arm: str, seed: int) -> CycleConfig:
-        """The config of one run. Raises UsageError for a field that is none."""
+        """The config of one run. Raises UsageError for an unknown field."""
         shared = {"seed": seed, "rounds": self.rounds, "gate.keep": "better" if self.gate else "always"}
         base = laid_over(self.base, shared)
         return laid_over(self.base, shared | {"train.steps": steps(base)} | self.arms.get(arm, {}))
@@ -119,7 +118,7 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Comparison:
                 )
     for name in comparison.controls:
         if name not in (VANILLA, *arms):
-            raise UsageError(f"{path}: control {name!r} is no arm; the arms are {', '.join((VANILLA, *arms))}")
+            raise UsageError(f"{path}: control {name!r} is not an arm; the arms are {', '.join((VANILLA, *arms))}")
     if len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise UsageError(f"{path}: seeds are {', '.join(map(str, seeds))}; give different numbers from 0 on")
     base = comparison.base
@@ -183,14 +182,14 @@ def run_cell(comparison: Comparison, cell: Cell, out: Path, say: Callable[[str],
             if is_done(out, cell):
                 return
             begun = True
-            _run(loop, cell, out)
+            run_open(loop, cell, out)
     finally:
         if begun:
             add_seconds(loop.path, "whole", time.monotonic() - wall, cpu_seconds() - cpu)
 
 
-def _run(loop: Cycle, cell: Cell, out: Path) -> None:
-
+def run_open(loop: Cycle, cell: Cell, out: Path) -> None:
+    """Everything that an open run has left to do; its `compared.json` last."""
     targets = [loop.config.target]
     if cell.arm == VANILLA:
         with loop.clock("round-1/mine"):
@@ -229,7 +228,7 @@ def lend(source: Path, run: Path) -> None:
 
 
 def begin(comparison: Comparison, out: Path) -> None:
-    """Refuse what could not be run before anything is written: an arm whose strategy or task is none, or a folder of other things.
+    """Refuse what could not be run before anything is written: an arm with an unknown strategy or task, or a folder of other things.
 
     Raises UsageError, TaskError or RunError.
     """

@@ -1,4 +1,5 @@
-"""Prompt optimization as an experiment: a strategy, recorded failures, an optimizer of DSPy's and a budget; a better strategy, or none.
+"""Prompt optimization as an experiment: a strategy, recorded failures, one of DSPy's optimizers and a number of evaluations; what comes of
+it is a better strategy, or the finding that none was found.
 
     with Cycle(config, path) as loop:
         result = Optimization(loop, [Path("runs/mine")], OptimizeSettings(optimizer="gepa")).run()
@@ -12,9 +13,8 @@ and not used. A reached cap, a bad key and an interrupt end the optimizer at onc
 
 Strategies that run code of an optimizer's (dspy.Flex) run it in the run's sandbox.
 
-What is not here: the metric (errata.programs.studies.scoring), and what came of it (errata.programs.studies.improvement). An optimizer's
-own settings are
-handed through (`options`).
+What is not here: the metric (errata.programs.studies.scoring), what each optimizer is given (errata.programs.studies.optimizers), and what
+came of it (errata.programs.studies.improvement). An optimizer's own settings are handed through (`options`).
 """
 
 import contextlib

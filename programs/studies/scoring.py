@@ -1,6 +1,6 @@
 """How good a strategy's answer to one failure is, on the student's side: a score from 0 to 1, and feedback in words.
 
-The score of a program is its way through the checks, `anchored` first; of one that passes all of them also how much of it the target
+The score of a program is how far it comes through the checks. When it passes all of them, it also counts how many of its rows the target
 fails (does it reproduce the weakness?), how different its rows are, and what it cost:
 
     0.6 checks + 0.2 misses of the target + 0.1 distinct draws + 0.1 cost        (without a target: the rest over 0.8)
@@ -8,8 +8,9 @@ fails (does it reproduce the weakness?), how different its rows are, and what it
 Half of the checks' share is for `anchored`, the other half is shared by the others; checks behind the one that refused count as failed. A
 refusal of the instructor, an unreadable answer and an item called faulty score 0: they teach nothing. Cost is 4000 / (4000 + tokens).
 
-What is proven of a program once is kept in a journal, so that an optimization which was killed repeats no sandbox run and no probe. What
-is not here: optimizers (errata.programs.studies.optimize), and a judge of prose: wording counts only by what it leads to.
+What was proven of a program is kept in a journal, so that an optimization which was killed repeats no sandbox run and no probe.
+
+What is not here: optimizers (errata.programs.studies.optimizers), and a judge of prose: wording counts only by what it leads to.
 """
 
 import json
@@ -93,12 +94,12 @@ class Score(Record):
     score: float
     passed: bool
     checks: dict[str, bool]
-    """Each check by name; those behind the one that refused count as failed. Of the last program; all False where there was none."""
+    """Each check by name, of the last program; those behind the one that refused count as failed. All False without a program."""
     drafts: int
     tokens: int
     """In and out of the instructor, by `count_tokens`."""
     missed: float | None
-    """Share of the probe that the target failed; None where it tried none."""
+    """Share of the probe that the target failed; None: it tried no row."""
     distinct: float | None
     feedback: str
 
@@ -160,7 +161,7 @@ class Measure:
         self.watch: Callable[[], None] = lambda: None
         """Is called before each evaluation of an optimizer, and may raise what ends the run."""
         self.told: Callable[[Strategy, Score], None] | None = None
-        """Hears of each evaluation of an optimizer."""
+        """Is told of each evaluation of an optimizer."""
         self._asking = threading.Lock()
 
     def __deepcopy__(self, memo: object) -> "Measure":

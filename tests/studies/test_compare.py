@@ -46,7 +46,7 @@ def written(folder, text):
         ("arms: {A: {generate: {rows: 5}}}", "arms may differ in fields of"),
         ("arms: {A: {train.epochs: 5}}", "all arms train for the same steps"),
         ("arms: {A: {generate.strategi: x}}", "arm A: config: there is no field `generate.strategi`; did you mean `generate.strategy`?"),
-        ("arms: {A: {}}\ncontrols: [B]", "control 'B' is no arm"),
+        ("arms: {A: {}}\ncontrols: [B]", "control 'B' is not an arm"),
         ("arms: {A: {}}\nseeds: [1, 1]", "give different numbers from 0 on"),
         ("arms: {A: {}}\nseeds: [-1]", "give different numbers from 0 on"),
         ("arms: {A: {}}\nround: 2", "there is no field `round`; did you mean `rounds`?"),
@@ -232,7 +232,7 @@ def test_a_training_runs_where_the_comparison_says(tmp_path, monkeypatch, here):
         steps.train.train(loop, 1)
 
     monkeypatch.setattr(steps.train, "fine_tune", train)
-    monkeypatch.setattr(compare, "_run", begin)
+    monkeypatch.setattr(compare, "run_open", begin)
     comparison = Comparison(arms=ARMS, in_process=here)
     with pytest.raises(TrainerError, match="enough"):
         compare.run_cell(comparison, Cell("Error", 0), tmp_path, lambda line: None)
