@@ -6,7 +6,6 @@ Not here: running a program (errata.programs.samples.harness), and the filters o
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle, islice
 from typing import Any
 
 from ...sandbox import Job, Limits, Sandbox
@@ -40,7 +39,7 @@ def shares(masses: Mapping[str, float], total: int) -> dict[str, int]:
 
 def draws(seed: int, levels: Sequence[int], start: int, count: int) -> list[Draw]:
     """`count` draws from index `start`, at the levels in turn."""
-    return [(seed, index, level) for index, level in zip(range(start, start + count), islice(cycle(levels), start, None), strict=False)]
+    return [(seed, index, levels[index % len(levels)]) for index in range(start, start + count)]
 
 
 def draw_rows(sandbox: Sandbox, limits: Limits, program: SampleProgram, wanted: Sequence[Draw]) -> list[Sample]:
@@ -102,13 +101,13 @@ class Supply:
             if asked:
                 yield self._settled(batch, asked, filters)
 
-    def _jobs(self, wanted: Sequence[tuple[str, Sequence[Draw]]]) -> Iterator[tuple[SampleProgram, Sequence[Draw]]]:
+    def _jobs(self, wanted: Sequence[tuple[str, range]]) -> Iterator[tuple[SampleProgram, Sequence[Draw]]]:
         """A program that turned out to have no more is not run again: what is asked of it here is nothing."""
         for name, some in wanted:
-            yield self.programs[name], () if name in self.done else some
+            yield self.programs[name], () if name in self.done else draws(self.seed, self.levels, some.start, len(some))
 
-    def _wanted(self) -> list[tuple[str, list[Draw]]]:
-        """The draws that are still owed, a few hundred of a program at once."""
+    def _wanted(self) -> list[tuple[str, range]]:
+        """The indices of the draws that are still owed, a few hundred of a program at once."""
         left = self.total - sum(self.kept[name] for name in self.done)
         owed = shares({name: mass for name, mass in self.masses.items() if mass > 0 and name not in self.done}, left)
         missing = self.total - sum(self.kept.values())
@@ -117,8 +116,8 @@ class Supply:
             count = min(missing, share - self.kept[name])
             missing -= max(0, count)
             while count > 0:
-                some = draws(self.seed, self.levels, self._next[name], min(count, JOB))
-                self._next[name] += len(some)
+                some = range(self._next[name], self._next[name] + min(count, JOB))
+                self._next[name] = some.stop
                 count -= len(some)
                 wanted.append((name, some))
         return wanted
