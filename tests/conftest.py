@@ -1,5 +1,6 @@
 """Fixtures that several files share."""
 
+import os
 import signal
 
 import pytest
@@ -30,3 +31,11 @@ def batches(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(Target, "generate", counted)
     return sizes
+
+
+@pytest.fixture
+def no_keys(monkeypatch) -> None:
+    """No key and no address of a provider stands in the environment."""
+    for name in list(os.environ):
+        if name.endswith(("_API_KEY", "_API_BASE", "_BASE_URL")):
+            monkeypatch.delenv(name)

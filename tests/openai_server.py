@@ -153,11 +153,11 @@ class OpenAIServer:
             await writer.drain()
             await asyncio.sleep(reply.stall)
             whole = whole[half:]
-        writer.write(whole)
-        if reply.status == 200 and reply.body is None:  # before the drain: a client may have the last byte when it returns
+        if reply.status == 200 and reply.body is None:  # before the write: a client may have the last byte when it returns
             self.served += 1
             self.tokens_in += tokens_in
             self.tokens_out += tokens_out
+        writer.write(whole)
         await writer.drain()
         return True
 

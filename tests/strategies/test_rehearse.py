@@ -1,21 +1,26 @@
-"""`errata prompt` shows what an instructor is sent, to the letter, and the shipped contract keeps its own rules."""
+"""`errata prompt` shows what an instructor is sent, to the letter; an estimate holds; and the shipped contract keeps its own rules."""
 
 import json
 import re
 
 import dspy
 import pytest
+from asking import opened, total
 from dspy.utils import DummyLM
+from openai_server import OpenAIServer, Reply
 from typer.testing import CliRunner
 
 from errata.cli import app
-from errata.programs import LearnFromContrast, LearnFromError, prove
-from errata.programs.instructor.chat import instructed_by
-from errata.programs.strategies.rehearse import Shown, choose, prompts, unanswered
+from errata.programs import Diagnose, LearnFromContrast, LearnFromError, Strategy, Write, prove
+from errata.programs.config import InstructorSettings
+from errata.programs.instructor.chat import REASKS, instructed_by
+from errata.programs.run.ledger import Ledger
+from errata.programs.strategies.diagnose import ask, fields_of
+from errata.programs.strategies.rehearse import Shown, choose, estimate, prompts, unanswered
 from errata.sandbox import MODULES, Limits, open_sandbox
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Attempt, Example, Failure, SampleProgram, Verdict
-from errata.signatures.teach import contract
+from errata.signatures.teach import DiagnoseError, contract
 from errata.tasks import load_task
 
 TASK = load_task("sums")
@@ -89,3 +94,62 @@ def test_the_command_prints_prompts_and_tokens_of_a_train_item_and_one_document(
     assert document["calls"][0]["tokens"] == round(sum(len(row["content"]) for row in document["calls"][0]["messages"]) / 3.5)
     wrong = CliRunner().invoke(app, ["prompt", "--task", "sums", "--run", "nowhere"])
     assert (wrong.exit_code, wrong.stdout) == (1 + 1, "")
+
+
+def attempt(number):
+    example = Example(task="sums", split="train", question=f"Ann has {number} pens and loses 2.", answer=str(number - 2))
+    return Attempt(example=example, response="14", verdict=Verdict(correct=False, extracted="14", reason="wrong"))
+
+
+FAILURES = [Failure(attempt=attempt(number), contrasts=(attempt(90),)) for number in range(3, 8)]
+
+
+@pytest.mark.parametrize("strategy", [LearnFromError(repairs=2), LearnFromContrast(repairs=2)])
+def test_a_real_run_stays_between_low_and_high(strategy):
+    diagnosis = {"verdict": "error", "skill": "loss", "misconception": "adds", "evidence": "14", "teach": "vary", "boundary": "none"}
+    text = "".join(f"[[ ## {name} ## ]]\n{value}\n\n" for name, value in diagnosis.items())
+    written = "[[ ## refusal ## ]]\n\n[[ ## program ## ]]\n```python\n" + "x = 1\n" * 900 + "```\n\n[[ ## completed ## ]]"
+
+    def script(body, number):
+        return Reply(written if "[[ ## contract ## ]]" in body["messages"][-1]["content"] else text, usage=False)
+
+    settings = InstructorSettings(model="openai/loopback", max_tokens=4000)
+    before = estimate(strategy, FAILURES, lambda example: "sums", settings)
+    assert before.calls[0::2] == (10, 5 * 4 * (1 + REASKS))
+    assert before.usd is None
+    with OpenAIServer(script) as server, Ledger(None) as ledger, instructed_by(opened(server, ledger, max_tokens=4000)):
+        for failure in FAILURES:
+            assert strategy(failures=(failure,), brief="sums", prove=lambda program: None).program
+        spent = total(ledger)
+    assert (spent["calls"], spent["approximated"]) == (10, 10)
+    for name in ("calls", "tokens_in", "tokens_out"):
+        span = getattr(before, name)
+        assert span.low <= spent[name] <= span.high, name
+        assert span.low <= span.expected <= span.high, name
+
+
+def test_an_estimate_scales_to_the_failures_and_knows_listed_prices():
+    settings = InstructorSettings(model="openai/gpt-4o-mini")
+    one, ten = (estimate(LearnFromError(), FAILURES, lambda example: "sums", settings, count) for count in (5, 50))
+    assert ten.calls == tuple(10 * calls for calls in one.calls)
+    assert ten.usd[1] == pytest.approx(10 * one.usd[1], rel=0.01)
+    assert 0 < one.usd[0] < one.usd[1] < one.usd[2]
+    assert one.document()["usd"]["low"] > 0
+    other = estimate(LearnFromError(), FAILURES, lambda example: "sums", InstructorSettings(model="openai/never-heard-of"))
+    assert other.document()["usd"] == "unknown"
+
+
+def test_a_strategy_whose_answers_hold_numbers_is_rehearsed_too():
+    class Sure(DiagnoseError):
+        """Say how sure you are."""
+
+        sure: float = dspy.OutputField()
+
+    class Diagnosing(Diagnose):
+        def forward(self, failures, brief, strategy):
+            assert ask(self.predict, fields_of(failures, brief)).sure <= 1
+            return super().forward(failures, brief, strategy)
+
+    strategy = Strategy(Diagnosing(Sure), Write())
+    assert len(prompts(strategy, errors(1)[0], TASK.brief)) == 4
+    assert estimate(strategy, FAILURES, lambda example: "sums", InstructorSettings()).calls.low == 15
