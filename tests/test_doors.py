@@ -28,7 +28,7 @@ ALLOWED = {
         "exec",
     ): "arithmetic over names and numbers of the embedded instructor's own making",
     ("programs/instructor/offline/word_problems/tune.py", "compile"): "the same",
-    ("programs/studies/optimize.py", "import_module"): "an optimizer that the user names, package.module:Class",
+    ("programs/studies/optimizers.py", "import_module"): "an optimizer that the user names, package.module:Class",
     ("programs/strategies/named.py", "exec_module"): "a strategy file that the user names, FILE.py:NAME",
     ("sandbox/guest.py", "import_module"): "inside the sandbox",
     ("sandbox/guest.py", "exec"): "inside the sandbox",
