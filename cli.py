@@ -316,16 +316,17 @@ def import_(
 ) -> None:
     """Take answers that a model has already given, judge them, and let `errata generate` and `errata cycle` go on from there."""
     from errata.programs.report import texts
-    from errata.programs.steps import recorded
+    from errata.programs.steps.recorded import take
+    from errata.tasks.recorded import join
 
     if "task" not in start.flags and start.config is None and not (start.run and (start.run / "run.json").exists()):
         raise UsageError("say what the answers answer, e.g. --task gsm8k, or --task gsm8k:PATH where the gold is in the task's own data")
     start.flags["errors"] = "recorded"
-    named = dict(recorded.parse_field(text) for text in field or [])
+    named = dict(join.parse_field(text) for text in field or [])
     loop = start.cycle()
-    answers = recorded.load(files, loop.task, recorded.source_of(loop.config.task), named, model)
+    answers = join.load(files, loop.task, join.source_of(loop.config.task), named, model)
     with loop:
-        result = recorded.take(answers, loop.task, loop.run_dir.stage("round-1/mine"), loop.path) | {"run": str(loop.path)}
+        result = take(answers, loop.task, loop.run_dir.stage("round-1/mine"), loop.path) | {"run": str(loop.path)}
     emit(start, result, texts.imported(result))
 
 

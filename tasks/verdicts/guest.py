@@ -79,8 +79,8 @@ MOST = 100000
 """Items of an iterator that are read, and calls of one turn."""
 # bound now, before a program can patch anything
 _dumps, _islice, _finite, _type, _issub = json.dumps, itertools.islice, math.isfinite, type, issubclass
-_VIEWS = (type({}.keys()), type({}.items()))
-_VALUES = type({}.values())
+_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.items()))
+_VALUES: type = type({}.values())
 _IN_ORDER: tuple[tuple[str, Any], ...] = (("l", list), ("t", tuple), ("q", collections.deque))
 _UNORDERED: tuple[tuple[str, Any], ...] = (("s", set), ("z", frozenset))
 _lost: list[str] = []
@@ -240,7 +240,8 @@ def answer(program: Any, payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def test(program: Any, payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What the test asks for beyond what is known, and whether it held."""
-    known, fresh = payload["known"], []
+    known: list[Any] = payload["known"]
+    fresh: list[Any] = []
     asked = asserts = 0
     last: str | None = None
     thrown: Exception | None = None

@@ -1,0 +1,174 @@
+"""From an answer to its example: a row that carries its gold is read by the task, another is joined by id or by the exact question."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from ...signatures.errors import TaskError, UsageError
+from ...signatures.records import Example, whole
+from ..base import SPLITS, Task
+from ..rows import Row, file_hash, from_path
+from .answer import OTHER_FILTER, RecordedAnswer
+from .forms import IDS, read
+
+
+class Recorded(NamedTuple):
+    """What files hold: answers that have met their examples, and what was read of each file."""
+
+    rows: list[tuple[Example, RecordedAnswer]]
+    files: list[dict[str, Any]]
+
+
+@runtime_checkable
+class ReadsRows(Protocol):
+    """A task that makes an example of a row that carries its gold."""
+
+    def read(self, row: Row, split: str, where: str) -> Example: ...
+
+
+def load(
+    paths: Sequence[Path], task: Task, source: Path | None = None, fields: dict[str, str] | None = None, model: str | None = None
+) -> Recorded:
+    """The answers of the files, each with its example. `source` is the task's own data, None where it has none here; `fields` maps our
+    names (response, question, answer, id, or one that the task reads) to the file's; `model` keeps the answers of one model.
+
+    Raises TaskError, naming file, line, what is missing and what to do, and UsageError when no answer is of `model`.
+    """
+    items = _Items(task, source)
+    rows, files = [], []
+    models: set[str] = set()
+    for path in paths:
+        kept = skipped = 0
+        forms: Counter[str] = Counter()
+        for answer in read(path, fields or {}):
+            forms[answer.form] += 1
+            models.add(answer.model)
+            if answer.fault == OTHER_FILTER or model not in (None, answer.model):
+                skipped += 1
+                continue
+            kept += 1
+            example = items.example(answer)
+            rows.append((example, _spoken(answer._replace(response=whole(answer.response)), example)))
+        files.append({"file": str(path), "sha256": file_hash(path), "forms": dict(forms), "answers": kept, "left_out": skipped})
+    if not rows:
+        there = ", ".join(sorted(filter(None, models))) or "none is named"
+        raise UsageError(f"no answer is of model {model!r}; models there: {there}")
+    return Recorded(rows, files)
+
+
+def parse_field(text: str) -> tuple[str, str]:
+    """Our name and the file's, of --field NAME=FIELD."""
+    ours, equals, theirs = text.partition("=")
+    if not equals or not ours.strip() or not theirs.strip():
+        raise UsageError(f"--field takes NAME=FIELD, e.g. --field response=output, not {text!r}")
+    return ours.strip(), theirs.strip()
+
+
+def source_of(task: str) -> Path | None:
+    """The path in a task's name: gsm8k:PATH."""
+    kind, _, rest = task.partition(":")
+    return Path(rest).expanduser() if rest and kind not in ("hf", "reasoning_gym") else None
+
+
+class _Items:
+    """Finds the example that an answer belongs to."""
+
+    def __init__(self, task: Task, source: Path | None):
+        self._task = task
+        self._source = source
+        self._known = source is not None or not isinstance(task, ReadsRows) or task.name.startswith("hf:")
+        self._by_question: dict[str, list[Example]] | None = None
+        self._by_id: dict[str, Example] | None = None
+
+    def example(self, answer: RecordedAnswer) -> Example:
+        """Raises TaskError when the row neither carries its gold nor is found among the task's items."""
+        if answer.example is not None:
+            return self._placed(answer.example, answer)
+        example = self._own(answer)
+        if isinstance(example, TaskError):
+            fact = str(example).rpartition(";")[0] or str(example)
+            found = self._joined(answer)
+            if found is None and self._known:
+                raise TaskError(f"{fact}, and {self._task.name} has no item of this question or id; mend the row, or --field answer=NAME")
+            if found is None:
+                name = f"{self._task.name}:PATH"
+                raise TaskError(f"{fact}; map the gold with --field answer=NAME, or give the task with its data, {name}")
+            example = found
+        return self._placed(example, answer)
+
+    def _own(self, answer: RecordedAnswer) -> Example | TaskError:
+        """The example that the row itself carries, or why it carries none."""
+        row = answer.row
+        if isinstance(self._task, ReadsRows):
+            try:
+                return self._task.read(row, "train", answer.where)
+            except TaskError as error:
+                return error
+        if self._task.kind == "number" and row.get("question") and row.get("answer") is not None:
+            text = str(row["answer"])
+            return Example(
+                task=self._task.name,
+                split="train",
+                question=str(row["question"]),
+                answer=text.rpartition("####")[2].strip(),
+                solution=text if "####" in text else "",
+                skill=str(row.get("skill") or ""),
+            )
+        return TaskError(f"{answer.where}: the row carries no item of {self._task.name}")
+
+    def _joined(self, answer: RecordedAnswer) -> Example | None:
+        """The one item with the row's id, or else with its question; an id that is another question's says nothing."""
+        if not self._known:
+            return None
+        row, ids = answer.row, self._ids()
+        question = _key(str(row["question"])) if row.get("question") is not None else ""
+        named = [ids[str(row[name])] for name in IDS if str(row.get(name)) in ids]
+        found = [example for example in named if question in _key(example.question)] or self._questions().get(question, [])
+        if len({example.id for example in found}) > 1:
+            raise TaskError(f"{answer.where}: several items of {self._task.name} have this question; give the whole row, or its id")
+        return found[0] if found else None
+
+    def _placed(self, example: Example, answer: RecordedAnswer) -> Example:
+        """The example in the split that its question has in the task, with where it was recorded."""
+        split = example.split
+        if self._known:
+            same = self._questions().get(_key(example.question), [])
+            split = next((other.split for other in same if other.split != "train"), split)
+        meta = example.meta
+        if answer.example is None:
+            meta = meta | {"recorded": answer.where} | ({"model": answer.model} if answer.model else {})
+        return example.model_copy(update={"split": split, "meta": meta})
+
+    def _questions(self) -> dict[str, list[Example]]:
+        """Items by the words of their question, as it is shown and, for options, without them."""
+        if self._by_question is None:
+            self._by_question = {}
+            for split in SPLITS:
+                for example in self._task.examples(split):
+                    for text in {_key(example.question), _key(str(example.meta.get("stem", example.question)))}:
+                        self._by_question.setdefault(text, []).append(example)
+        return self._by_question
+
+    def _ids(self) -> dict[str, Example]:
+        """Items by id: the data's own ids, and those of Errata's examples."""
+        if self._by_id is None:
+            self._by_id = {example.id: example for found in self._questions().values() for example in found}
+            if self._source is not None and isinstance(self._task, ReadsRows):
+                for split, where, row in from_path(self._source):
+                    for name in IDS:
+                        if row.get(name) is not None:
+                            self._by_id[str(row[name])] = self._task.read(row, split, where)
+        return self._by_id
+
+
+def _key(question: str) -> str:
+    return " ".join(question.split())
+
+
+def _spoken(answer: RecordedAnswer, example: Example) -> RecordedAnswer:
+    """Where options were scored, the label of the likeliest one is the response: its words may be part of another option's."""
+    choices = example.meta.get("choices") or {}
+    if answer.picked is None or len(choices) != answer.picked[1]:
+        return answer
+    return answer._replace(response=f"RecordedAnswer: {list(choices)[answer.picked[0]]}")
