@@ -25,10 +25,10 @@ from trl import SFTConfig, SFTTrainer
 from ..signatures.errors import TrainerError
 from ..signatures.records import TrainReport
 from .chat import encoded, end_tokens, fingerprint, read_rows
-from .memory import SMALL, choose_device, has_bfloat16, memory_ran_out, one_thread_for_small
+from .memory import SMALL, choose_device, has_bfloat16, one_thread_for_small
 from .settings import Job, OnProgress
 from .target import load_model, load_tokenizer
-from .weights import BASE_FILE, companions, folder_of, weights_hash
+from .weights import BASE_FILE, companions, folder_of, memory_ran_out, weights_hash
 
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
@@ -63,20 +63,19 @@ def fit(job: Job, tell: OnProgress) -> TrainReport:
         )
 
     model, method = learner(job, device)
-    checkpoints = job.out / "checkpoints"
     trainer = SFTTrainer(
         model=model,
         args=SFTConfig(**arguments(job, method, device, _parameters(model), limit)),
         train_dataset=data,
         processing_class=tokenizer,
-        callbacks=[_Follow(tell, checkpoints, job.key)],
+        callbacks=[_Follow(tell, job)],
         peft_config=_lora(job) if method == "lora" and not target.adapter else None,
     )
     trainer.remove_callback(PrinterCallback)
     share = settings.blend_of(method)
     # before the checkpoint is read: a continued training blends with the same weights
     old = {} if share == 1 else {name: p.detach().cpu().clone() for name, p in _blended(trainer.model, method)}
-    run(trainer, last_checkpoint(checkpoints, job.key), f"on {device}", limit)
+    run(trainer, last_checkpoint(job), f"on {device}", limit)
     blend(trainer.model, method, old, share)
     save(trainer.model, method, job, getattr(config, "dtype", None))
 
@@ -136,7 +135,7 @@ def arguments(job: Job, method: str, device: torch.device, parameters: int, limi
     """The fields of a trainer's config: Errata's own, and over them those that `train.sft` names."""
     settings = job.settings
     given = {
-        "output_dir": str(job.out / "checkpoints"),
+        "output_dir": str(job.checkpoints),
         "num_train_epochs": settings.epochs,
         "max_steps": settings.steps or -1,
         "learning_rate": settings.rate_of(method),
@@ -178,10 +177,9 @@ def _parameters(model: Any) -> int:
 class _Follow(TrainerCallback):
     """Tells the parent, and seals each checkpoint once it is whole."""
 
-    def __init__(self, tell: OnProgress, checkpoints: Path, key: str):
+    def __init__(self, tell: OnProgress, job: Job):
         self.tell = tell
-        self.checkpoints = checkpoints
-        self.key = key
+        self.job = job
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         control.should_log = control.should_log or state.global_step >= state.max_steps
@@ -191,18 +189,18 @@ class _Follow(TrainerCallback):
             self.tell({"step": state.global_step, "steps": state.max_steps, "loss": logs["loss"], "epoch": state.epoch})
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        checkpoint = self.checkpoints / f"checkpoint-{state.global_step}"
+        checkpoint = self.job.checkpoints / f"checkpoint-{state.global_step}"
         sizes = {path.name: path.stat().st_size for path in checkpoint.iterdir() if path.is_file()}
-        (checkpoint / _COMPLETE).write_text(json.dumps({"key": self.key, "sizes": sizes}), encoding="utf-8")
+        (checkpoint / _COMPLETE).write_text(json.dumps({"key": self.job.key, "sizes": sizes}), encoding="utf-8")
 
 
-def last_checkpoint(folder: Path, key: str) -> Path | None:
+def last_checkpoint(job: Job) -> Path | None:
     """The newest whole checkpoint of this job. Others are removed: half-written, damaged, or of another job."""
     whole: list[tuple[int, Path]] = []
-    for path in folder.glob("checkpoint-*"):
+    for path in job.checkpoints.glob("checkpoint-*"):
         try:
             seal = json.loads((path / _COMPLETE).read_text(encoding="utf-8"))
-            good = seal["key"] == key and all((path / name).stat().st_size == size for name, size in seal["sizes"].items())
+            good = seal["key"] == job.key and all((path / name).stat().st_size == size for name, size in seal["sizes"].items())
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             good = False
         if good:

@@ -78,14 +78,6 @@ def memory_used(device: str) -> float:
     return (others + torch.cuda.max_memory_allocated(device)) / total
 
 
-def memory_ran_out(error: BaseException) -> bool:
-    """CUDA has a type for it; the CPU's allocator and MPS say it in words."""
-    words = ("DefaultCPUAllocator", "out of memory", "Invalid buffer size", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-    )
-
-
 def release() -> None:
     gc.collect()
     if torch.cuda.is_available():

@@ -122,6 +122,10 @@ class Job(BaseModel):
         return self.out / "weights"
 
     @property
+    def checkpoints(self) -> Path:
+        return self.out / "checkpoints"
+
+    @property
     def scratch(self) -> Path:
         """Rows in the form that the training reads, while it is under way."""
         return self.out / "rows"

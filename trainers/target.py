@@ -7,7 +7,6 @@ Does NOT cover: servers (errata.trainers.served), encoder-decoder models, quanti
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -17,9 +16,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from ..signatures.errors import TargetError
 from ..signatures.records import Message, content_hash
 from .chat import Completion, encode, end_tokens, render
-from .memory import choose_device, first_batch, has_bfloat16, memory_ran_out, memory_used, one_thread_for_small, release
+from .memory import choose_device, first_batch, has_bfloat16, memory_used, one_thread_for_small, release
 from .settings import TargetSettings
-from .weights import adapter_folder, check_base, first_line, folder_of, naming, not_its_adapter, weights_hash
+from .weights import adapter_folder, check_base, first_line, folder_of, memory_ran_out, naming, not_its_adapter, weights_hash
 
 WIDEST = 1024
 """Prompts that are answered at once at most, however much memory there is."""
@@ -59,7 +58,7 @@ def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtyp
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     folder = folder_of(settings.model)
-    with _loading(settings.model):
+    with naming(settings.model):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -77,21 +76,9 @@ def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtyp
         model = _with_adapter(model, settings, trainable)
         if not trainable and model.dtype == torch.float32 and not ties_broken(model):
             model = model.merge_and_unload()
-    with _loading(settings.model):  # the device's memory may be the smaller one
+    with naming(settings.model):  # the device's memory may be the smaller one
         model.to(device)
     return model
-
-
-@contextmanager
-def _loading(model: str) -> Iterator[None]:
-    """As `naming`, and says so when memory ran out."""
-    with naming(model):
-        try:
-            yield
-        except (RuntimeError, MemoryError) as error:
-            if memory_ran_out(error):
-                raise TargetError(f"{model} does not fit in memory: use a smaller model or a narrower dtype") from None
-            raise
 
 
 def _with_adapter(model: Any, settings: TargetSettings, trainable: bool) -> Any:
@@ -199,7 +186,7 @@ class Target:
                 answers: list[list[int]] | None = None
                 try:
                     answers = self._step(batch, steps, temperature) if steps > 0 else [[] for _ in batch]
-                except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                except (RuntimeError, MemoryError) as error:
                     self._shrink(batch, error)
                 if answers is None:  # only here: until it is let go, the error holds the frames with the tensors of the failed attempt
                     release()

@@ -145,11 +145,19 @@ def naming(model: str) -> Iterator[None]:
     except TargetError:
         raise
     except Exception as error:  # a damaged folder raises nearly anything
+        if memory_ran_out(error):
+            raise TargetError(f"{model} does not fit in memory: use a smaller model or a narrower dtype") from None
         if "trust_remote_code" in str(error):
             why = "runs Python code of its own: read it, then set trust_remote_code to true"
         else:
             why = f"cannot be loaded: {first_line(error)}"
         raise TargetError(f"{model} {why}") from None
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """CUDA has a type for it, a RuntimeError; all say it in words."""
+    words = ("DefaultCPUAllocator", "out of memory", "Invalid buffer size", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(word in str(error) for word in words))
 
 
 def first_line(error: BaseException) -> str:

@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-import tracemalloc
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,11 +14,11 @@ import pytest
 from safetensors.torch import load_file
 
 from errata.signatures.errors import TrainerError, UsageError
-from errata.signatures.records import TrainRow, content_hash
-from errata.trainers.chat import IGNORED, encode, encoded, fingerprint, read_rows
+from errata.signatures.records import TrainRow
+from errata.trainers.chat import fingerprint
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.sft import check, failure, train
-from errata.trainers.target import Target, load_tokenizer
+from errata.trainers.target import Target
 from errata.trainers.weights import weights_hash
 
 KINDS = ("llama", "qwen2", "mistral", "plain")
@@ -39,96 +37,8 @@ def target(folders: dict[str, Path]) -> TargetSettings:
     return TargetSettings(model=str(folders["llama"]))
 
 
-def prepare(rows, tokenizer, ends, limit, **more):
-    """The rows as tokens, and how many there were, were cut, and were lost."""
-    counts: Counter[str] = Counter()
-    kept = list(encoded(rows, tokenizer, ends, limit, counts, **more))
-    return kept, (counts["rows"], counts["truncated"], counts["lost"])
-
-
 def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "train.log"}
-
-
-# ---------------------------------------------------------------- rows
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_labels_are_exactly_the_completion_and_its_end_token(folders, kind):
-    loaded = Target.load(TargetSettings(model=str(folders[kind])))
-    tokenizer = loaded.tokenizer
-    kept, counts = prepare(ROWS, tokenizer, [tokenizer.eos_token_id], None)
-    assert (len(kept), counts) == (48, (48, 0, 0))
-    for row, one in zip(ROWS, kept, strict=True):
-        ids, labels = one["input_ids"], one["labels"]
-        learned = [label for label in labels if label != IGNORED]
-        assert tokenizer.decode(learned) == row.completion[0]["content"] + tokenizer.eos_token
-        assert learned[-1] == tokenizer.eos_token_id
-        # The context is, token by token, what the target is asked with.
-        assert ids[: len(ids) - len(learned)] == encode(tokenizer, [loaded.render(row.prompt)])[0]
-        assert ids[len(ids) - len(learned) :] == learned
-
-
-@pytest.mark.parametrize("kind", ["llama", "qwen2"])
-def test_the_rows_are_those_that_trl_would_make(folders, kind, tmp_path):
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM
-    from trl import SFTConfig, SFTTrainer
-
-    tokenizer = load_tokenizer(TargetSettings(model=str(folders[kind])))
-    ours = prepare(ROWS[:8], tokenizer, [tokenizer.eos_token_id], None)[0]
-    theirs = SFTTrainer(
-        model=AutoModelForCausalLM.from_pretrained(folders[kind]),
-        args=SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to="none"),
-        train_dataset=Dataset.from_list([{"prompt": list(r.prompt), "completion": list(r.completion)} for r in ROWS[:8]]),
-        processing_class=tokenizer,
-    ).train_dataset
-    for i in range(8):
-        length = len(ours[i]["input_ids"])
-        assert theirs[i]["input_ids"][:length] == ours[i]["input_ids"]
-        assert theirs[i]["labels"][:length] == ours[i]["labels"]
-        assert tokenizer.decode(theirs[i]["input_ids"][length:]).strip() == ""
-
-
-def test_a_template_that_writes_no_end_token_still_teaches_to_stop(folders):
-    tokenizer = load_tokenizer(TargetSettings(model=str(folders["llama"])))
-    tokenizer.chat_template = (
-        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
-    )
-    labels = prepare(ROWS[:1], tokenizer, [tokenizer.eos_token_id], None)[0][0]["labels"]
-    assert tokenizer.decode([n for n in labels if n != IGNORED]).endswith("\n#### 0\n<|eot_id|>")
-
-
-def test_a_template_that_opens_an_answer_otherwise_is_learned_as_it_is_asked(folders):
-    tokenizer = load_tokenizer(TargetSettings(model=str(folders["llama"])))
-    tokenizer.chat_template = (
-        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}{{ eos_token }}{% endfor %}"
-        "{% if add_generation_prompt %}assistant: <think></think>{% endif %}"
-    )
-    ((row,), _) = prepare(ROWS[1:2], tokenizer, [tokenizer.eos_token_id], None)
-    assert "assistant: <think></think>1 + 1 = 2\n#### 2<|eot_id|>" in tokenizer.decode(row["input_ids"])
-    assert tokenizer.decode([n for n in row["labels"] if n != IGNORED]) == "1 + 1 = 2\n#### 2<|eot_id|>"
-
-
-def test_rows_cut_and_lost_are_counted(folders):
-    tokenizer = load_tokenizer(TargetSettings(model=str(folders["plain"])))
-    whole, _ = prepare(ROWS[:3], tokenizer, [1], None)
-    lengths = [len(row["input_ids"]) for row in whole]
-    starts = [sum(label == IGNORED for label in row["labels"]) for row in whole]
-    kept, counts = prepare(ROWS[:3], tokenizer, [1], max(lengths) - 1)
-    assert (len(kept), counts) == (3, (3, sum(n == max(lengths) for n in lengths), 0))
-    assert prepare(ROWS[:3], tokenizer, [1], min(starts)) == ([], (3, 3, 3))
-    kept, counts = prepare(ROWS[:3], tokenizer, [1], min(starts), keep_end=True)
-    assert (len(kept), counts) == (3, (3, 3, 0))
-
-
-def test_the_fingerprint_is_of_what_the_rows_teach_in_their_order():
-    assert fingerprint(ROWS) == fingerprint([row.model_copy(update={"source": "other"}) for row in ROWS])
-    assert fingerprint(ROWS) != fingerprint(ROWS[::-1])
-    assert fingerprint(ROWS) != fingerprint(ROWS[1:])
-    odd = TrainRow(prompt=({"role": "user", "content": 'é "\u2028" \n'},), completion=({"role": "assistant", "content": "\\"},), source="s")
-    for rows in ([], [odd], [*ROWS, odd]):
-        assert fingerprint(rows) == content_hash([[row.prompt, row.completion] for row in rows])
 
 
 # ---------------------------------------------------------------- rows in a file
@@ -146,17 +56,6 @@ def test_rows_in_a_file_train_to_the_same_bytes_as_rows_in_a_list(target, tmp_pa
     assert train(file, target, QUICK, tmp_path / "child") == listed
     assert files(tmp_path / "list") == files(tmp_path / "file") == files(tmp_path / "child")
     assert train(ROWS, target, QUICK, tmp_path / "file") == listed  # the same training, which is finished
-
-
-def test_rows_in_a_file_are_not_held_in_memory(tmp_path):
-    long = ROWS[0].model_copy(update={"prompt": ({"role": "user", "content": "7 " * 50_000},)})
-    file = written([long] * 200, tmp_path / "rows.jsonl")  # 20 MB
-    tracemalloc.start()
-    try:
-        fingerprint(read_rows(file))
-        assert tracemalloc.get_traced_memory()[1] < 4e6
-    finally:
-        tracemalloc.stop()
 
 
 def test_a_file_of_rows_that_cannot_be_read_is_one_line(target, tmp_path):

@@ -13,7 +13,6 @@ from transformers import AutoModelForCausalLM
 
 from errata.signatures.errors import TargetError
 from errata.trainers.chat import encode
-from errata.trainers.memory import choose_device, has_bfloat16, memory_used
 from errata.trainers.settings import TargetSettings
 from errata.trainers.target import Target
 from errata.trainers.weights import weights_hash
@@ -219,85 +218,10 @@ def test_batches_grow_while_memory_is_left_and_never_again_past_what_failed(fold
     assert widths({})[:3] == [2, 2, 2]
 
 
-def test_the_memory_used_is_that_at_the_peak_of_all_who_share_the_device(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (30, 100))  # free, total
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 50)  # ours; the other 20 are others'
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 40)
-    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 6)
-    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 8)
-    assert (memory_used("cuda:1"), memory_used("mps"), memory_used("cpu")) == (0.6, 0.75, 1.0)
-
-
 def test_a_model_too_large_for_the_device_is_one_line(folders, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "to", lambda *_, **__: real_cpu_error())
     with pytest.raises(TargetError, match="does not fit in memory: use a smaller model or a narrower dtype"):
         load(folders["llama"])
-
-
-@pytest.mark.parametrize("kind", ["llama", "mistral", "plain"])
-def test_a_prompt_starts_with_exactly_one_bos(folders, kind):
-    target = load(folders[kind])
-    (ids,) = encode(target.tokenizer, [target.render(PROMPTS[0])])
-    assert ids.count(target.tokenizer.bos_token_id) == 1
-    assert ids[0] == target.tokenizer.bos_token_id
-
-
-def test_a_template_without_system_role_gets_the_system_text_in_the_user_turn(folders):
-    conversation = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]
-    assert load(folders["mistral"]).render(conversation) == "<s>[INST] Be brief.\n\n2 + 2? [/INST]"
-    assert load(folders["qwen2"]).render(conversation).startswith("<|im_start|>system\nBe brief.<|im_end|>")
-    assert load(folders["plain"]).render(conversation) == "Be brief.\n\n2 + 2?\n\n"
-
-
-def test_a_template_that_drops_the_system_role_gets_its_text_too(folders):
-    target = load(folders["qwen2"])
-    target.tokenizer.chat_template = "{% for m in messages %}{% if m['role'] == 'user' %}<{{ m['content'] }}>{% endif %}{% endfor %}"
-    assert target.render([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]) == "<Be brief.\n\n2 + 2?>"
-
-
-def test_a_conversation_that_the_template_refuses_is_a_target_error(folders):
-    with pytest.raises(TargetError, match="must alternate"):
-        load(folders["mistral"]).render([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
-
-
-def test_a_template_that_writes_the_date_gives_the_same_prompt_on_any_day(folders):
-    target = load(folders["qwen2"])
-    target.tokenizer.chat_template = "{{ strftime_now('%d %B %Y') }} {{ messages[0]['content'] }}"
-    assert target.render([{"role": "user", "content": "2 + 2?"}]) == "26 Jul 2024 2 + 2?"
-
-
-def test_the_hash_is_of_the_content_and_not_of_the_place(folders, tmp_path):
-    copy = shutil.copytree(folders["llama"], tmp_path / "elsewhere")
-    settings = TargetSettings(model=str(copy))
-    original = weights_hash(TargetSettings(model=str(folders["llama"])))
-    assert weights_hash(settings) == original == load(copy).hash
-    config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(config | {"_name_or_path": "x", "transformers_version": "0"}))
-    assert weights_hash(settings) == original
-    (copy / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.1}))
-    assert weights_hash(settings) != original
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "chat_template.jinja"])
-def test_the_hash_changes_with_weights_tokenizer_and_template(folders, tmp_path, name):
-    copy = shutil.copytree(folders["llama"], tmp_path / "copy")
-    before = weights_hash(TargetSettings(model=str(copy)))
-    content = (copy / name).read_bytes()
-    (copy / name).write_bytes(content[:-2] + b" " + content[-1:])
-    assert weights_hash(TargetSettings(model=str(copy))) != before
-
-
-def test_the_hubs_cache_is_hashed_by_its_names_with_the_same_result(folders, tmp_path):
-    import hashlib
-
-    snapshot = shutil.copytree(folders["llama"], tmp_path / "models--a--b/snapshots/rev")
-    before = weights_hash(TargetSettings(model=str(snapshot)))
-    weights = snapshot / "model.safetensors"
-    blob = tmp_path / "models--a--b/blobs" / hashlib.sha256(weights.read_bytes()).hexdigest()
-    blob.parent.mkdir()
-    weights.rename(blob)
-    weights.symlink_to(blob)
-    assert weights_hash(TargetSettings(model=str(snapshot))) == before
 
 
 def test_loading_and_asking_print_nothing(folders, capfd):
@@ -347,25 +271,6 @@ def test_a_hub_id_that_cannot_be_had_is_a_target_error(monkeypatch):
     with pytest.raises(TargetError, match="nobody/no-such-model") as error:
         Target.load(TargetSettings(model="nobody/no-such-model"))
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("cuda", "mps", "macos_14", "device", "bfloat16"),
-    [
-        (True, False, False, "cuda", True),
-        (True, True, True, "cuda", True),
-        (False, True, True, "mps", True),
-        (False, True, False, "mps", False),
-        (False, False, False, "cpu", False),
-    ],
-)
-def test_auto_is_cuda_or_the_gpu_of_apple_silicon_or_the_cpu_in_this_order(monkeypatch, cuda, mps, macos_14, device, bfloat16):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: cuda)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: macos_14 and (major, minor) == (14, 0))
-    chosen = choose_device("auto")
-    assert (chosen.type, has_bfloat16(chosen)) == (device, bfloat16)
 
 
 @pytest.mark.parametrize("bfloat16", [True, False])
