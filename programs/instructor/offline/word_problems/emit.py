@@ -6,10 +6,12 @@ names, wording, or what is asked.
 
 import inspect
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .....tasks.verdicts import number as verdicts
 from ....samples.calculations import Node, Unreadable
+from ..template import filled
 from . import kit
 from .chain import chain_source, exact, order_of, pick_source, steps_tuple
 from .diagnose import misled
@@ -61,103 +63,69 @@ def _mislead(plan: Plan, response: str) -> None:
 
 def emit(plan: Plan, failure_id: str, skill: str) -> str:
     """Source of the whole program."""
-    shown = _Shown(plan)
-    question, solution = _question(plan, shown), _solution(plan, shown)
-    anchor = "{" + ", ".join(f'"{p.name}": {kit.show(p.value)}' for p in plan.parameters) + "}"
-    parts = [
-        *_head(plan, skill, question, solution, shown),
-        *_draw(plan, anchor),
-        *_make(plan, shown),
-        *(_wrong(plan, plan.wrong) if plan.wrong else ()),
-        "",
-        f"ANCHORS = {{{failure_id!r}: {anchor}}}",
-        "",
-    ]
-    return "\n".join(parts)
-
-
-def _head(plan: Plan, skill: str, question: str, solution: str, shown: "_Shown") -> list[str]:
-    """Docstring, imports, tables, texts, helpers and the chain."""
-    chain = chain_source(plan)
-    helpers = [name for name in ("grouped", "cents") if shown.uses(f"{name}(")]
+    shown, names = _Shown(plan), plan.names
+    question, solution, chain = _question(plan, shown), _solution(plan, shown), chain_source(plan)
     fractions = not plan.whole or plan.wrong is not None or any(map(shown.uses, ("show(", "grouped(", "Fraction("))) or "Fraction(" in chain
+    helpers = ["pick", *(["show"] if fractions else []), *(name for name in ("grouped", "cents") if shown.uses(f"{name}("))]
+    comma = "," if len(names) == 1 else ""
+    arguments = ", ".join(names)
+    return filled(
+        "word_problem",
+        skill=re.sub(r"[\\\"\s]+", " ", skill).strip(),
+        imports="import math" + ("\nfrom fractions import Fraction" if fractions else ""),
+        tables="\n".join(_tables(plan, shown)),
+        question=_text(question),
+        solution=_text(solution),
+        helpers="\n\n".join(inspect.getsource(getattr(kit, name)) for name in helpers),
+        chain=chain,
+        tries=TRIES,
+        draws="\n".join(f"        {names[i]} = {pick_source(plan.parameters[i], names)}" for i in order_of(plan)),
+        numbers=arguments + comma,
+        original=", ".join(kit.show(p.value) for p in plan.parameters) + comma,
+        arguments=arguments,
+        tells=f" and tells({arguments})" if plan.wrong else "",
+        keywords=", ".join(f'"{name}": {name}' for name in names),
+        steps=steps_tuple(plan) if len(plan.nodes) > 1 else "(step1,)",
+        shown="\n".join(f'        "{key}": {expression},' for key, expression in shown.fields.items()),
+        answer=f"{'str' if plan.whole else 'show'}(step{plan.reading.final + 1})",
+        wrong=_wrong(plan, plan.wrong) if plan.wrong else "",
+        failure=repr(failure_id),
+        anchor="{" + ", ".join(f'"{p.name}": {kit.show(p.value)}' for p in plan.parameters) + "}",
+    )
+
+
+def _tables(plan: Plan, shown: "_Shown") -> Iterator[str]:
+    """How far draws go from the original, and the words that are shown."""
     free = [p for p in plan.parameters if not p.close and p.via is None]
     spreads = sorted({p.spread for p in free if p.spread}) or (["WIDE"] if any(p.wide for p in free) else [])
-    tables = ["NEAR", *(["CLOSE"] if any(p.close for p in plan.parameters) else []), *spreads]
-    skill = re.sub(r"[\\\"\s]+", " ", skill).strip()
-    parts = [
-        f'"""Practice for: {skill}. The numbers of one problem are drawn anew and its solution is computed again."""',
-        "",
-        "import math",
-        *(["from fractions import Fraction"] if fractions else []),
-        "",
-        *(f"{name} = {kit.SPREADS[name]!r}" for name in tables),
-    ]
+    for name in ("NEAR", *(["CLOSE"] if any(p.close for p in plan.parameters) else []), *spreads):
+        yield f"{name} = {kit.SPREADS[name]!r}"
     if shown.uses("PARTS"):
-        parts.append(f"PARTS = {kit.PARTS!r}")
+        yield f"PARTS = {kit.PARTS!r}"
     if shown.uses("WORDS["):
-        parts.append(f"WORDS = {' '.join(kit.WORDS)!r}.split()")
-    parts += ["", f"QUESTION = {_text(question)}", f"SOLUTION = {_text(solution)}", "", "", inspect.getsource(kit.pick)]
-    for name in (["show"] if fractions else []) + helpers:
-        parts += ["", inspect.getsource(getattr(kit, name))]
-    return [*parts, "", chain]
+        yield f"WORDS = {' '.join(kit.WORDS)!r}.split()"
 
 
-def _draw(plan: Plan, anchor: str) -> list[str]:
-    names, comma = plan.names, "," if len(plan.parameters) == 1 else ""
-    arguments = ", ".join(names)
-    original = ", ".join(kit.show(p.value) for p in plan.parameters)
-    tells = f" and tells({arguments})" if plan.wrong is not None else ""
-    keywords = ", ".join(f'"{name}": {name}' for name in names)
-    return [
-        "",
-        "def draw(rng, level):",
-        f"    for _ in range({TRIES}):",
-        *(f"        {names[i]} = {pick_source(plan.parameters[i], names)}" for i in order_of(plan)),
-        f"        if ({arguments}{comma}) != ({original}{comma}) and sensible({arguments}){tells}:",
-        f"            return {{{keywords}}}",
-        f"    return {anchor}  # the original",
-        "",
-        "",
-    ]
+_WRONG = """
+
+def wrong({arguments}):
+{lines}
+    return show(step{last})
 
 
-def _make(plan: Plan, shown: "_Shown") -> list[str]:
-    arguments = ", ".join(plan.names)
-    result = steps_tuple(plan) if len(plan.nodes) > 1 else "(step1,)"
-    return [
-        f"def make({arguments}):",
-        f"    {result} = solve({arguments})",
-        "    shown = {",
-        *(f'        "{key}": {expression},' for key, expression in shown.fields.items()),
-        "    }",
-        "    return {",
-        '        "question": QUESTION.format(**shown),',
-        '        "solution": SOLUTION.format(**shown),',
-        f'        "answer": {"str" if plan.whole else "show"}(step{plan.reading.final + 1}),',
-        "    }",
-        "",
-    ]
+def tells({arguments}):
+    \"\"\"Whether the misconception gives another answer here.\"\"\"
+    try:
+        return Fraction(wrong({arguments})) != solve({arguments})[{final}]
+    except ZeroDivisionError:
+        return False
+"""
 
 
-def _wrong(plan: Plan, wrong: list[Node]) -> list[str]:
-    names, arguments = plan.names, ", ".join(plan.names)
-    return [
-        "",
-        f"def wrong({arguments}):",
-        *(f"    {name} = Fraction(str({name}))" for name in names),
-        *(f"    step{j + 1} = {exact(node, names)}" for j, node in enumerate(wrong)),
-        f"    return show(step{len(wrong)})",
-        "",
-        "",
-        f"def tells({arguments}):",
-        '    """Whether the misconception gives another answer here."""',
-        "    try:",
-        f"        return Fraction(wrong({arguments})) != solve({arguments})[{plan.reading.final}]",
-        "    except ZeroDivisionError:",
-        "        return False",
-        "",
-    ]
+def _wrong(plan: Plan, wrong: list[Node]) -> str:
+    lines = [f"    {name} = Fraction(str({name}))" for name in plan.names]
+    lines += [f"    step{j + 1} = {exact(node, plan.names)}" for j, node in enumerate(wrong)]
+    return _WRONG.format(arguments=", ".join(plan.names), lines="\n".join(lines), last=len(wrong), final=plan.reading.final)
 
 
 # ------------------------------------------------------------------------------------------------------------------ texts
