@@ -159,10 +159,7 @@ _REASONS: tuple[tuple[str, Callable[[_Place], object]], ...] = (
         lambda p: p.after(r"\s*[-\s](?:million|billion|thousand|hundred|dozen and a half)|\s+and\s+(?:a|one)[-\s](?:half|third|quarter)"),
     ),
     ("an ordinal", lambda p: p.after(r"(?:st|nd|rd|th)\b")),
-    (
-        "part of a compound",
-        lambda p: p.after(r"\s?-\s?[A-Za-z]") and not (p.m.style in ("digits", "decimal") and p.after(_MEASURED)),
-    ),
+    ("part of a compound", lambda p: p.after(r"\s?-\s?[A-Za-z]") and not (p.m.style in ("digits", "decimal") and p.after(_MEASURED))),
     ("", _ratio),
     (
         "part of a name, a ratio or a range",
@@ -184,10 +181,7 @@ _REASONS: tuple[tuple[str, Callable[[_Place], object]], ...] = (
     ("a fact about the world", lambda p: p.m.counts and _WORLD.search(p.sentence)),
     ("a fact about the world", lambda p: p.m.unit in ("mile", "kilometer", "km") and _PLACES.search(p.sentence)),
     ("a conversion", lambda p: p.m.value in (4, 52) and p.after(r"\sweeks?\b") and p.somewhere(r"\bmonth|\byear")),
-    (
-        "the worth of things that are counted elsewhere",
-        lambda p: p.m.unit == "$" and p.after(r"(?:\sdollars)?['’]?\sworth\sof\b"),
-    ),
+    ("the worth of things that are counted elsewhere", lambda p: p.m.unit == "$" and p.after(r"(?:\sdollars)?['’]?\sworth\sof\b")),
     ("a denomination", lambda p: p.m.unit == "$" and p.after(r"(?:\s|-)(?:bill|note|coin)s?\b")),
     (
         "a fact told for the question",
@@ -195,20 +189,11 @@ _REASONS: tuple[tuple[str, Callable[[_Place], object]], ...] = (
             r"\s*(?:Remember|Note|Recall|Hint|Assume|remember|note|Use)\b", re.split(r"[.!?)]\s|\(", p.text[: p.m.start])[-1]
         ),
     ),
-    (
-        "refers to things named before",
-        lambda p: p.word and p.m.value <= 4 and p.after(r"\s+of\s+(?:them|these|those|whom|us|which)\b"),
-    ),
+    ("refers to things named before", lambda p: p.word and p.m.value <= 4 and p.after(r"\s+of\s+(?:them|these|those|whom|us|which)\b")),
     ("a conversion", _converts),
     ("a rule of a game", _rule_of_a_game),
-    (
-        "the hours of a working day or week",
-        lambda p: p.m.unit == "hour" and p.m.value in (8, 40) and p.somewhere(r"\bovertime\b"),
-    ),
-    (
-        "an offer",
-        lambda p: p.before(r"\b(?:buy|get|Buy|Get)\s(?:\w+\s)?") and re.search(r"\bfree\b", p.text[p.m.end :][:60]),
-    ),
+    ("the hours of a working day or week", lambda p: p.m.unit == "hour" and p.m.value in (8, 40) and p.somewhere(r"\bovertime\b")),
+    ("an offer", lambda p: p.before(r"\b(?:buy|get|Buy|Get)\s(?:\w+\s)?") and re.search(r"\bfree\b", p.text[p.m.end :][:60])),
     ("a list follows", _list_follows),
     ("a list may follow", _people_follow),
 )
