@@ -262,7 +262,11 @@ def compare(
         comparing.work_in_processes(comparison, out, jobs, say, start.quiet)
     told = " ".join(["errata compare", str(config), *(f"--set {one}" for one in start.assignments)])
     result = pages.write(comparison, out, told)
-    emit(start, result | {"out": str(out)}, f"{pages.text(result)}\n\npages: {out}/comparison.md, {out}/comparison.html")
+    emit(
+        start,
+        result.model_dump(mode="json") | {"out": str(out)},
+        f"{pages.text(result)}\n\npages: {out}/comparison.md, {out}/comparison.html",
+    )
 
 
 @app.command(rich_help_panel=LOOP)

@@ -1,4 +1,4 @@
-"""What came of a comparison, as one JSON-able document: accuracies, paired tests, what was paid for them.
+"""What came of a comparison, as one document (a frozen record, comparison.json): accuracies, paired tests, what was paid for them.
 
 Read from the run directories of the seeds that are finished in all arms; nothing is run here. Two tests say whether an arm beats a
 control on an average over benchmarks:
@@ -16,8 +16,9 @@ What is not here: running (errata.programs.studies.compare), and words and pages
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from ...signatures.errors import RunError
 from ...signatures.records import Attempt, GateDecision, Rejection, TeachingResult
@@ -27,6 +28,7 @@ from ..run.ledger import read_ledger
 from ..run.summary import refusals
 from ..stats import holm, paired_t, permutation, right_share, t_interval
 from .compare import DONE, VANILLA, Cell, Comparison, asked_rows, cells, is_done
+from .records import Arm, Compared, Cost, Dropped, Interval, Made, PairedTest, Price, Seconds, TrainedArm, Weak, Worst
 
 WEAK = 0.6
 """A skill is weak when less than this share of its dev items is solved, over all seeds."""
@@ -54,10 +56,9 @@ class Run(NamedTuple):
 # ---- figures
 
 
-def interval(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and 95 % interval of Student's t over seeds; low and high are None of a single seed."""
+def interval(values: Sequence[float]) -> Interval:
     mean, low, high = t_interval(values)
-    return {"mean": mean, "low": low, "high": high, "values": list(values)}
+    return Interval(mean=mean, low=low, high=high, values=list(values))
 
 
 # ---- reading
@@ -88,8 +89,8 @@ def read_run(out: Path, cell: Cell) -> Run:
 # ---- the document
 
 
-def build(comparison: Comparison, out: Path) -> dict[str, Any]:
-    """The document. Raises RunError when no seed is finished in all arms."""
+def build(comparison: Comparison, out: Path, command: str = "") -> Compared:
+    """The document; `command` is what made it. Raises RunError when no seed is finished in all arms."""
     every = cells(comparison)
     seeds = [seed for seed in comparison.seeds if all(is_done(out, cell) for cell in every if cell.seed == seed)]
     if not seeds:
@@ -101,50 +102,56 @@ def build(comparison: Comparison, out: Path) -> dict[str, Any]:
     sides = {IN: known["in_domain"]}
     if guards := [name for name, _ in known["evaluations"] if name not in sides[IN]]:
         sides[OUT] = guards
-    last = comparison.rounds
-    arms = {arm: _arm(comparison, arm, runs[arm], vanilla, sides, seeds) for arm in runs}
-    return {
-        "base": comparison.base,
-        "changes": comparison.arms,
-        "controls": list(comparison.controls),
-        "seeds": seeds,
-        "missing_seeds": [seed for seed in comparison.seeds if seed not in seeds],
-        "rounds": last,
-        "gate": comparison.gate,
-        "benchmarks": sides,
-        "items": {name: len(outcomes) for name, outcomes in vanilla[0].test[0].benchmarks.items()},
-        "weights": known["weights"][0],
-        "arms": arms,
-        "tests": _tests(comparison, runs, sides),
-        "notes": _notes(comparison, arms),
-    }
+    arms = {arm: _trained(runs[arm], vanilla, sides, seeds) for arm in comparison.arms}
+    return Compared(
+        base=comparison.base,
+        changes=comparison.arms,
+        controls=list(comparison.controls),
+        seeds=seeds,
+        missing_seeds=[seed for seed in comparison.seeds if seed not in seeds],
+        rounds=comparison.rounds,
+        gate=comparison.gate,
+        benchmarks=sides,
+        items={name: len(outcomes) for name, outcomes in vanilla[0].test[0].benchmarks.items()},
+        weights=known["weights"][0],
+        arms={VANILLA: _accuracy(vanilla, vanilla, sides), **arms},
+        tests=_tests(comparison, runs, sides),
+        notes=_notes(comparison, arms),
+        command=command,
+        errata=version("errata"),
+    )
 
 
-def _arm(
-    comparison: Comparison, arm: str, runs: list[Run], vanilla: list[Run], sides: Mapping[str, Sequence[str]], seeds: Sequence[int]
-) -> dict[str, Any]:
-    """Figures of one arm over all seeds; accuracies of vanilla have one round, 0."""
-    rounds = range(len(runs[0].test))
-    by_benchmark = {name: [interval(_accuracies(runs, number, name)) for number in rounds] for names in sides.values() for name in names}
-    averages = {side: [interval(_average(runs, number, names)) for number in rounds] for side, names in sides.items()}
-    document: dict[str, Any] = {"benchmarks": by_benchmark, "averages": averages, "weak": _weak(runs, vanilla, sides[IN])}
-    if arm == VANILLA:
-        return document
-    last = rounds[-1]
+Sides = Mapping[str, Sequence[str]]
+"""Benchmarks in domain and out of domain."""
+
+
+def _accuracy(runs: Sequence[Run], vanilla: Sequence[Run], sides: Sides) -> Arm:
+    numbers = range(len(runs[0].test))
+    return Arm(
+        benchmarks={name: [interval(_accuracies(runs, number, name)) for number in numbers] for names in sides.values() for name in names},
+        averages={side: [interval(_average(runs, number, names)) for number in numbers] for side, names in sides.items()},
+        weak=_weak(runs, vanilla, sides[IN]),
+    )
+
+
+def _trained(runs: Sequence[Run], vanilla: Sequence[Run], sides: Sides, seeds: Sequence[int]) -> TrainedArm:
+    numbers, paths = range(1, len(runs[0].test)), [run.path for run in runs]
     gains = {
-        name: interval(_minus(_accuracies(runs, last, name), _accuracies(vanilla, 0, name))) for names in sides.values() for name in names
+        name: interval(_minus(_accuracies(runs, -1, name), _accuracies(vanilla, 0, name))) for names in sides.values() for name in names
     }
-    worst = min(gains, key=lambda name: gains[name]["mean"])
-    side_gains = {side: interval(_minus(_average(runs, last, names), _average(vanilla, 0, names))) for side, names in sides.items()}
-    return document | {
-        "gains": gains,
-        "average_gains": side_gains,
-        "worst": {"benchmark": worst, **gains[worst]},
-        "rounds": [_round(run.path, number) | {"seed": seed} for run, seed in zip(runs, seeds, strict=True) for number in rounds[1:]],
-        "cost": _cost([run.path for run in runs], rounds[1:], side_gains[IN]["mean"]),
-        "dropped": _dropped([run.path for run in runs], rounds[1:]),
-        "seconds": _seconds([run.path for run in runs]),
-    }
+    worst = min(gains, key=lambda name: gains[name].mean)
+    side_gains = {side: interval(_minus(_average(runs, -1, names), _average(vanilla, 0, names))) for side, names in sides.items()}
+    return TrainedArm(
+        **dict(_accuracy(runs, vanilla, sides)),
+        gains=gains,
+        average_gains=side_gains,
+        worst=Worst(benchmark=worst, **dict(gains[worst])),
+        rounds=[_round(path, number, seed) for path, seed in zip(paths, seeds, strict=True) for number in numbers],
+        cost=_cost(paths, numbers, side_gains[IN].mean),
+        dropped=_dropped(paths, numbers),
+        seconds=_seconds(paths),
+    )
 
 
 def _accuracies(runs: Sequence[Run], number: int, benchmark: str) -> list[float]:
@@ -168,34 +175,33 @@ def _minus(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
     return [a - b for a, b in zip(mine, theirs, strict=True)]
 
 
-def _tests(comparison: Comparison, runs: Mapping[str, list[Run]], sides: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def _tests(comparison: Comparison, runs: Mapping[str, list[Run]], sides: Sides) -> list[PairedTest]:
     """Each arm that is no control against each control, on each average, after the last round."""
-    found: list[dict[str, Any]] = []
+    found: list[PairedTest] = []
     for arm in comparison.arms:
         if arm in comparison.controls:
             continue
         for control in comparison.controls:
             for side, names in sides.items():
-                mine, theirs = (_average(runs[name], len(runs[name][0].test) - 1, names) for name in (arm, control))
+                mine, theirs = (_average(runs[name], -1, names) for name in (arm, control))
                 groups, unjudged = _groups(runs[arm], runs[control], names)
                 found.append(
-                    {
-                        "arm": arm,
-                        "control": control,
-                        "average": side,
-                        "difference": interval(_minus(mine, theirs)),
-                        "p_seeds": paired_t(mine, theirs),
-                        "p_items": permutation(groups),
-                        "items_won": sum(won for won, _, _ in groups),
-                        "items_lost": sum(lost for _, lost, _ in groups),
-                        "unjudged": unjudged,
-                    }
+                    PairedTest(
+                        arm=arm,
+                        control=control,
+                        average=side,
+                        difference=interval(_minus(mine, theirs)),
+                        p_seeds=paired_t(mine, theirs),
+                        p_items=permutation(groups),
+                        items_won=sum(won for won, _, _ in groups),
+                        items_lost=sum(lost for _, lost, _ in groups),
+                        unjudged=unjudged,
+                    )
                 )
-    for name in ("p_seeds", "p_items"):
-        values: list[float | None] = [row[name] for row in found]
-        for row, value in zip(found, holm(values), strict=True):
-            row[f"{name}_holm"] = value
-    return found
+    corrected = zip(holm([row.p_seeds for row in found]), holm([row.p_items for row in found]), strict=True)
+    return [
+        row.model_copy(update={"p_seeds_holm": seeds, "p_items_holm": items}) for row, (seeds, items) in zip(found, corrected, strict=True)
+    ]
 
 
 def _groups(mine: Sequence[Run], theirs: Sequence[Run], names: Sequence[str]) -> tuple[list[tuple[int, int, float]], int]:
@@ -213,9 +219,8 @@ def _groups(mine: Sequence[Run], theirs: Sequence[Run], names: Sequence[str]) ->
     return groups, unjudged
 
 
-def _weak(runs: list[Run], vanilla: list[Run], names: Sequence[str]) -> list[dict[str, Any]]:
-    """For the target as it came and after each round but the last: the skills of the task that were weak then, and their accuracy on test
-    from then on (a mean over skills, an interval over seeds), with that of the others beside it."""
+def _weak(runs: Sequence[Run], vanilla: Sequence[Run], names: Sequence[str]) -> list[Weak]:
+    """For the target as it came and after each round but the last: the skills of the task that were weak then."""
     found = []
     for before in range(max(1, len(runs[0].test) - 1)):
         weak, others = _by_strength(runs if before else vanilla, before, names)
@@ -223,18 +228,10 @@ def _weak(runs: list[Run], vanilla: list[Run], names: Sequence[str]) -> list[dic
         courses = [_course(runs, number, weak) for number in numbers]
         change, p = None, None
         if len(courses) > 1 and courses[0] and courses[1]:
-            change = interval(_minus(courses[1]["values"], courses[0]["values"]))
-            p = paired_t(courses[1]["values"], courses[0]["values"])
-        found.append(
-            {
-                "after_round": before,
-                "skills": [list(skill) for skill in weak],
-                "test": courses,
-                "others": [_course(runs, number, others) for number in numbers],
-                "next": change,
-                "p_next": p,
-            }
-        )
+            change = interval(_minus(courses[1].values, courses[0].values))
+            p = paired_t(courses[1].values, courses[0].values)
+        beside = [_course(runs, number, others) for number in numbers]
+        found.append(Weak(after_round=before, skills=weak, test=courses, others=beside, next=change, p_next=p))
     return found
 
 
@@ -248,8 +245,8 @@ def _by_strength(runs: Sequence[Run], number: int, names: Sequence[str]) -> tupl
     return [skill for skill, right in known.items() if right < WEAK], [skill for skill, right in known.items() if right >= WEAK]
 
 
-def _course(runs: Sequence[Run], number: int, skills: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
-    """Accuracy of skills on test after a round; None where a seed has no item of them."""
+def _course(runs: Sequence[Run], number: int, skills: Sequence[tuple[str, str]]) -> Interval | None:
+    """Accuracy of skills on test after a round; None when a seed has no item of them."""
     values = [value for run in runs if (value := _mean_over(run.test[number], skills)) is not None]
     return interval(values) if len(values) == len(runs) else None
 
@@ -263,52 +260,47 @@ def _mean_over(found: Measured, skills: Sequence[tuple[str, str]]) -> float | No
 # ---- what it took
 
 
-def _round(run: Path, number: int) -> dict[str, Any]:
+def _round(run: Path, number: int, seed: int) -> Made:
     folder = run / f"round-{number}"
     facts = Stage(folder / "assemble").facts()
     decision = Stage(folder / "gate").read("decision.jsonl", GateDecision)[0]
     manifest = folder / "train" / "manifest.json"
     trained = read_json(manifest)["report"] if manifest.exists() else None
-    return {
-        "round": number,
-        "rows": facts["samples"],
-        "replay": facts["replay"],
-        "steps": trained["steps"] if trained else 0,
-        "gate": "accepted" if decision.accepted and not decision.unproven else "rejected",
-        "reason": decision.reason,
-    }
+    return Made(
+        round=number,
+        rows=facts["samples"],
+        replay=facts["replay"],
+        steps=trained["steps"] if trained else 0,
+        gate="accepted" if decision.accepted and not decision.unproven else "rejected",
+        reason=decision.reason,
+        seed=seed,
+    )
 
 
 def _taught(run: Path, numbers: Iterable[int]) -> list[TeachingResult]:
     return [row for number in numbers for row in Stage(run / f"round-{number}/teach").read("taught.jsonl", TeachingResult)]
 
 
-def _cost(paths: Sequence[Path], numbers: Sequence[int], gain: float) -> dict[str, Any]:
+def _cost(paths: Sequence[Path], numbers: Sequence[int], gain: float) -> Cost:
     """Of all seeds and rounds together; a point is one of the average in domain, over vanilla."""
     ledgers = [read_ledger(path)["total"] for path in paths]
     calls = sum(ledger["calls"] for ledger in ledgers) or sum(row.calls for path in paths for row in _taught(path, numbers))
     rows = sum(Stage(path / f"round-{number}/assemble").facts()["samples"] for path in paths for number in numbers)
     tokens = sum(ledger["tokens_in"] + ledger["tokens_out"] for ledger in ledgers)
-    usd = "unknown" if any(ledger["usd"] == "unknown" for ledger in ledgers) else sum(ledger["usd"] for ledger in ledgers)
+    unknown = any(ledger["usd"] == "unknown" for ledger in ledgers)
+    usd: float | Literal["unknown"] = "unknown" if unknown else sum(ledger["usd"] for ledger in ledgers)
     points = 100 * gain * len(paths) if gain > 0 else 0.0
 
-    def each(amount: float | str, of: float) -> float | str | None:
-        """None where there is nothing to divide by."""
-        return amount if isinstance(amount, str) else amount / of if of else None
+    def each(of: float) -> Price:
+        if not of:
+            return Price(calls=None, tokens=None, usd="unknown" if usd == "unknown" else None)
+        return Price(calls=calls / of, tokens=tokens / of, usd=usd if isinstance(usd, str) else usd / of)
 
-    return {
-        "calls": calls,
-        "tokens": tokens,
-        "usd": usd,
-        "rows": rows,
-        "rows_per_call": rows / calls if calls else None,
-        "per_row": {"calls": each(calls, rows), "tokens": each(tokens, rows), "usd": each(usd, rows)},
-        "per_point": {"calls": each(calls, points), "tokens": each(tokens, points), "usd": each(usd, points)},
-    }
+    per_call = rows / calls if calls else None
+    return Cost(calls=calls, tokens=tokens, usd=usd, rows=rows, rows_per_call=per_call, per_row=each(rows), per_point=each(points))
 
 
-def _dropped(paths: Sequence[Path], numbers: Sequence[int]) -> dict[str, Any]:
-    """What each check refused: failures without a program, programs, and rows, with their share of all rows that were drawn."""
+def _dropped(paths: Sequence[Path], numbers: Sequence[int]) -> Dropped:
     rows: Counter[str] = Counter()
     programs: Counter[str] = Counter()
     kept = 0
@@ -323,44 +315,42 @@ def _dropped(paths: Sequence[Path], numbers: Sequence[int]) -> dict[str, Any]:
     for path in paths:
         for number in numbers:
             failures.update(refusals(_taught(path, [number])))
-    return {
-        "drawn": drawn,
-        "rows": dict(rows.most_common()),
-        "row_shares": {check: count / drawn for check, count in rows.most_common()},
-        "programs": dict(programs.most_common()),
-        "failures": dict(failures.most_common()),
-    }
+    return Dropped(
+        drawn=drawn,
+        rows=dict(rows.most_common()),
+        row_shares={check: count / drawn for check, count in rows.most_common()},
+        programs=dict(programs.most_common()),
+        failures=dict(failures.most_common()),
+    )
 
 
-def _seconds(paths: Sequence[Path]) -> dict[str, dict[str, float]]:
-    """Seconds of each step, of the wall and of CPU: a mean over runs, of all rounds together. `test` is the evaluation that only the report
-    reads; `whole` is the run, with what lies between the steps."""
-    total: dict[str, dict[str, float]] = {}
+def _seconds(paths: Sequence[Path]) -> dict[str, Seconds]:
+    total: dict[str, Seconds] = {}
     for path in paths:
         for name, used in (read_json(path / SECONDS) if (path / SECONDS).exists() else {}).items():
-            into = total.setdefault(name.rpartition("/")[2], {"wall": 0.0, "cpu": 0.0})
-            for kind in ("wall", "cpu"):
-                into[kind] += used[kind] / len(paths)
+            step = name.rpartition("/")[2]
+            old = total.get(step, Seconds(wall=0.0, cpu=0.0))
+            total[step] = Seconds(wall=old.wall + used["wall"] / len(paths), cpu=old.cpu + used["cpu"] / len(paths))
     return total
 
 
-def _notes(comparison: Comparison, arms: Mapping[str, dict[str, Any]]) -> list[str]:
+def _notes(comparison: Comparison, arms: Mapping[str, TrainedArm]) -> list[str]:
     """Where arms were not equal after all, and what was not measured."""
     notes = []
-    rounds = [(arm, row) for arm, document in arms.items() for row in document.get("rounds", [])]
+    rounds = [(arm, row) for arm, document in arms.items() for row in document.rounds]
     for arm in comparison.arms:
         config = comparison.config(arm, comparison.seeds[0])
         own = [row for name, row in rounds if name == arm]
-        fewer = [row for row in own if row["rows"] < asked_rows(config)]
+        fewer = [row for row in own if row.rows < asked_rows(config)]
         if fewer:
-            least = min(row["rows"] for row in fewer)
+            least = min(row.rows for row in fewer)
             notes.append(
                 f"{arm} kept fewer rows than asked in {len(fewer)} of {len(own)} rounds: at least {least} of {asked_rows(config)}; "
                 "it saw them more often, as steps are equal"
             )
-        if untrained := sum(not row["steps"] for row in own):
+        if untrained := sum(not row.steps for row in own):
             notes.append(f"{arm} trained on nothing in {untrained} of {len(own)} rounds: no row was left")
-    steps = {row["steps"] for _, row in rounds if row["steps"]}
+    steps = {row.steps for _, row in rounds if row.steps}
     if len(steps) > 1:
         notes.append(f"steps of training are not equal: {', '.join(map(str, sorted(steps)))}")
     if len({asked_rows(comparison.config(arm, comparison.seeds[0])) for arm in comparison.arms}) > 1:

@@ -19,6 +19,7 @@ from errata.programs import steps
 from errata.programs.run.directory import Stage, to_json, write_atomic
 from errata.programs.studies import compare, compare_page, compared
 from errata.programs.studies.compare import VANILLA, Cell, Comparison
+from errata.programs.studies.records import Compared, Interval, Price
 from errata.signatures.errors import BudgetReached, BusyError, RunError, TrainerError, UsageError
 from errata.signatures.records import Attempt, Example, GateDecision, Rejection, TeachingResult, TrainReport, TrainRow, Verdict
 
@@ -319,68 +320,68 @@ def whole(tmp_path):
 
 def test_the_document_says_how_good_each_arm_is_and_what_it_cost(whole):
     document = compared.build(*whole)
-    assert document["benchmarks"] == {compared.IN: ["sums"], compared.OUT: ["sums_plus"]}
-    contrast = document["arms"]["Contrast"]
-    assert contrast["averages"][compared.IN][-1]["values"] == [1.0, 0.75]
-    assert contrast["average_gains"][compared.IN]["mean"] == 0.375
-    assert contrast["worst"]["benchmark"] == "sums_plus"
-    assert contrast["worst"]["mean"] == -0.25
+    assert document.benchmarks == {compared.IN: ["sums"], compared.OUT: ["sums_plus"]}
+    contrast = document.trained["Contrast"]
+    assert contrast.averages[compared.IN][-1].values == [1.0, 0.75]
+    assert contrast.average_gains[compared.IN].mean == 0.375
+    assert contrast.worst.benchmark == "sums_plus"
+    assert contrast.worst.mean == -0.25
     # 2 seeds and 2 rounds of 7 rows and 2 calls, for 37.5 points a seed
-    assert (contrast["cost"]["rows"], contrast["cost"]["calls"], contrast["cost"]["rows_per_call"]) == (28, 8, 3.5)
-    assert contrast["cost"]["per_point"]["calls"] == pytest.approx(8 / 75)
-    assert contrast["cost"]["usd"] == 0.0
-    assert contrast["dropped"]["row_shares"] == {"unseen": 8 / 36}
-    assert contrast["dropped"]["failures"] == {"readable": 4}
-    assert [row["gate"] for row in contrast["rounds"]] == ["rejected", "accepted"] * 2
-    assert document["arms"]["Error"]["cost"]["per_point"] == {"calls": None, "tokens": None, "usd": None}
-    assert document["notes"] == [
+    assert (contrast.cost.rows, contrast.cost.calls, contrast.cost.rows_per_call) == (28, 8, 3.5)
+    assert contrast.cost.per_point.calls == pytest.approx(8 / 75)
+    assert contrast.cost.usd == 0.0
+    assert contrast.dropped.row_shares == {"unseen": 8 / 36}
+    assert contrast.dropped.failures == {"readable": 4}
+    assert [row.gate for row in contrast.rounds] == ["rejected", "accepted"] * 2
+    assert document.trained["Error"].cost.per_point == Price(calls=None, tokens=None, usd=None)
+    assert document.notes == [
         "Contrast kept fewer rows than asked in 4 of 4 rounds: at least 7 of 8; it saw them more often, as steps are equal"
     ]
 
 
 def test_each_arm_that_is_no_control_is_tested_against_each_control_on_each_average(whole):
     document = compared.build(*whole)
-    assert [(row["arm"], row["control"], row["average"]) for row in document["tests"]] == [
+    assert [(row.arm, row.control, row.average) for row in document.tests] == [
         ("Contrast", "Error", compared.IN),
         ("Contrast", "Error", compared.OUT),
     ]
-    inside, outside = document["tests"]
-    assert inside["difference"]["values"] == [0.5, 0.25]
-    assert (inside["items_won"], inside["items_lost"]) == (3, 0)
+    inside, outside = document.tests
+    assert inside.difference.values == [0.5, 0.25]
+    assert (inside.items_won, inside.items_lost) == (3, 0)
     # differences of 0.5 and 0.25: t = 3 with one degree of freedom, p = 0.2048; the other pair's differences are the same, so it has no p
-    assert inside["p_seeds"] == pytest.approx(0.2048, abs=1e-4)
-    assert inside["p_seeds_holm"] == inside["p_seeds"]
-    assert outside["p_seeds"] is None
+    assert inside.p_seeds == pytest.approx(0.2048, abs=1e-4)
+    assert inside.p_seeds_holm == inside.p_seeds
+    assert outside.p_seeds is None
     # all three swaps must fall alike, one way or the other
-    assert inside["p_items"] == pytest.approx(0.25, abs=0.02)
+    assert inside.p_items == pytest.approx(0.25, abs=0.02)
 
 
 def test_weak_skills_are_chosen_on_dev_and_measured_on_test(whole):
     document = compared.build(*whole)
-    start, after_one = document["arms"]["Contrast"]["weak"]
-    assert start["skills"] == [["sums", "hard"]]
-    assert [course["mean"] for course in start["test"]] == [0.0, 0.5, 0.75]
-    assert [course["mean"] for course in start["others"]] == [1.0, 0.5, 1.0]
+    start, after_one = document.arms["Contrast"].weak
+    assert start.skills == [("sums", "hard")]
+    assert [course.mean for course in start.test] == [0.0, 0.5, 0.75]
+    assert [course.mean for course in start.others] == [1.0, 0.5, 1.0]
     # what was weak on dev after round 1 is hard alone, though easy had fallen on test
-    assert after_one["skills"] == [["sums", "hard"]]
-    assert after_one["next"]["values"] == [0.5, 0.0]
+    assert after_one.skills == [("sums", "hard")]
+    assert after_one.next.values == [0.5, 0.0]
 
 
 def test_an_unknown_price_stays_unknown_in_every_figure(whole):
     comparison, out = whole
     answer = {"text": "t", "finish": "stop", "tokens_in": 10, "tokens_out": 5, "reported": True, "usd": None, "refusal": ""}
     (out / "Contrast-1" / "answers.jsonl").write_text(json.dumps({"stage": "s", "key": "k", "answer": answer}) + "\n")
-    cost = compared.build(comparison, out)["arms"]["Contrast"]["cost"]
-    assert (cost["calls"], cost["tokens"]) == (1, 15)
-    assert [cost["usd"], cost["per_row"]["usd"], cost["per_point"]["usd"]] == ["unknown"] * 3
+    cost = compared.build(comparison, out).trained["Contrast"].cost
+    assert (cost.calls, cost.tokens) == (1, 15)
+    assert [cost.usd, cost.per_row.usd, cost.per_point.usd] == ["unknown"] * 3
 
 
 def test_seeds_that_are_not_done_in_all_arms_are_left_out_and_named(whole):
     comparison, out = whole
     (out / "Error-0" / compare.DONE).unlink()
     document = compared.build(comparison, out)
-    assert (document["seeds"], document["missing_seeds"]) == ([1], [0])
-    assert "Not all is done: seeds 0 are left out" in compare_page.about(document | {"command": "c", "errata": "e"})
+    assert (document.seeds, document.missing_seeds) == ([1], [0])
+    assert "Not all is done: seeds 0 are left out" in compare_page.about(document)
     (out / "vanilla-1" / compare.DONE).unlink()
     with pytest.raises(RunError, match="4 of 6 runs are done, and no seed in all arms"):
         compared.build(comparison, out)
@@ -392,8 +393,8 @@ def test_items_that_were_not_judged_are_left_out_of_pairs_and_counted(whole):
     rows = attempts("sums", "test", [T, T, T, None])
     stage.finish({"attempts.jsonl": rows})
     document = compared.build(comparison, out)
-    assert document["arms"]["Contrast"]["averages"][compared.IN][-1]["values"] == [1.0, 0.75]
-    assert document["tests"][0]["unjudged"] == 1
+    assert document.arms["Contrast"].averages[compared.IN][-1].values == [1.0, 0.75]
+    assert document.tests[0].unjudged == 1
     stage.finish({"attempts.jsonl": attempts("sums", "test", [None] * 4)})
     with pytest.raises(RunError, match="no item of sums was judged"):
         compared.build(comparison, out)
@@ -402,7 +403,7 @@ def test_items_that_were_not_judged_are_left_out_of_pairs_and_counted(whole):
 def test_the_table_and_the_page_say_the_same(whole):
     document = compare_page.write(*whole, "errata compare it.yaml")
     out = whole[1]
-    assert json.loads((out / "comparison.json").read_bytes()) == json.loads(to_json(document))
+    assert json.loads((out / "comparison.json").read_bytes()) == document.model_dump(mode="json")
     told, page = compare_page.text(document), (out / "comparison.md").read_text()
     assert "sums 4, sums_plus 4" in told
     for shown in ("87.5 ± 158.8", "+37.5 ± 158.8", "-25.0 ± 0.0 (sums_plus)"):
@@ -413,14 +414,15 @@ def test_the_table_and_the_page_say_the_same(whole):
 
 def test_the_page_begins_with_what_each_arm_gained_over_whom_how_surely_and_at_what_cost(whole):
     document = compare_page.write(*whole, "errata compare it.yaml")
-    row = next(row for row in document["tests"] if row["average"] == compared.IN)
+    (row, *others) = document.tests
+    assert row.average == compared.IN
     for chances, said in (
         ({"p_seeds_holm": 0.01}, "surely better than Error"),
         ({"p_seeds_holm": 0.2, "p_items_holm": 0.01}, "better, with these weights only, than Error"),
         ({"p_seeds_holm": None, "p_items_holm": 0.2}, "no sure difference from Error"),
-        ({"p_seeds_holm": 0.01, "difference": {"mean": -0.1, "low": None, "high": None}}, "surely worse than Error"),
+        ({"p_seeds_holm": 0.01, "difference": Interval(mean=-0.1, low=None, high=None, values=[])}, "surely worse than Error"),
     ):
-        row.update(chances)
+        document = document.model_copy(update={"tests": [row.model_copy(update=chances), *others]})
         (answer,) = compare_page.answers(document)
         assert answer.startswith(f"Contrast: In domain +37.5 ± 158.8 points over vanilla; {said}. Out of domain")
         assert answer.endswith("Cost: 8 calls, USD 0.00.")
@@ -430,15 +432,16 @@ def test_the_page_begins_with_what_each_arm_gained_over_whom_how_surely_and_at_w
 def test_names_cannot_break_out_of_the_page(whole):
     comparison, out = whole
     evil = "<script>alert(1)</script>|`x`\x1b[31m"
-    document = compare_page.write(comparison, out, evil)
-    document["benchmarks"][compared.OUT] = [evil]
-    document["items"][evil] = 3
-    for arm in document["arms"].values():
+    found = compare_page.write(comparison, out, evil).model_dump(mode="json")
+    found["benchmarks"][compared.OUT] = [evil]
+    found["items"][evil] = 3
+    for name, arm in found["arms"].items():
         arm["benchmarks"][evil] = arm["benchmarks"]["sums_plus"]
         arm["weak"][0]["skills"] = [[evil, evil]]
-        if "worst" in arm:
+        if name != VANILLA:
             arm["worst"]["benchmark"] = evil
             arm["dropped"]["failures"] = {evil: 1}
+    document = Compared.model_validate(found)
     told, page = compare_page.text(document), compare_page.markdown(document)
     assert "\x1b" not in told + page
     for line in page.splitlines():
