@@ -155,6 +155,7 @@ def cycle(start: Start, dry_run: DryRun = False) -> None:
             return
         loop.run()
         show_report(start, loop.path, f"\nlineage: errata trace {loop.path} ID")
+        refuse_nothing(loop.path)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -217,6 +218,7 @@ def generate(
             return
         result = summary.generated(loop.path, loop.run(until="assemble"))
         emit(start, result, texts.generated(result))
+        refuse_nothing(loop.path)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -232,6 +234,7 @@ def train(start: Start, dry_run: DryRun = False) -> None:
             return
         result = summary.trained(loop.path, loop.run(until="train"))
         emit(start, result, texts.trained(result))
+        refuse_nothing(loop.path)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -488,6 +491,14 @@ def show_report(start: Start, run: Path, more: str = "") -> None:
 
     result = write(run)
     emit(start, result.model_dump(mode="json") | {"run": str(run)}, f"{texts.as_text(result)}\n\nreport: {run}/report.html{more}")
+
+
+def refuse_nothing(run: Path) -> None:
+    """A command that was to make rows and made none ends with exit code 1 and the reason."""
+    from errata.programs.run.summary import nothing_made
+
+    if reason := nothing_made(run):
+        raise ErrataError(reason)
 
 
 def foretell(start: Start, loop: Any) -> None:

@@ -171,7 +171,7 @@ def test_a_run_killed_at_every_boundary_and_inside_generation_and_training_ends_
 
 
 def test_the_sandbox_is_opened_once_however_many_threads_ask_for_it_at_once(tmp_path, monkeypatch):
-    from errata.programs import cycle as module
+    from errata.programs.steps import session as module
 
     opened = []
 
@@ -184,7 +184,7 @@ def test_the_sandbox_is_opened_once_however_many_threads_ask_for_it_at_once(tmp_
             opened.remove(self)
 
     monkeypatch.setattr(module, "open_sandbox", Slow)
-    with module.Cycle(load_config(), tmp_path / "run", say=lambda line: None) as loop, ThreadPoolExecutor(16) as pool:
+    with module.Session(load_config(), tmp_path / "run", say=lambda line: None) as loop, ThreadPoolExecutor(16) as pool:
         ready = threading.Barrier(16)
         found = list(pool.map(lambda _: (ready.wait(), loop.sandbox)[1], range(16)))
         assert opened == [found[0]] == list(set(found))

@@ -88,6 +88,27 @@ def diagnoses(path: Path, number: int) -> dict[str, Any]:
     }
 
 
+def nothing_made(path: Path) -> str:
+    """Why no round of a run came to a row to train on, by the checks that refused; empty where one did, or where none came that far."""
+    stages = [stage for number in layout.rounds(path) if (stage := layout.step(path, number, "assemble")).done]
+    if not stages or any(stage.facts()["samples"] for stage in stages):
+        return ""
+    taught = [row for number in layout.rounds(path) for row in layout.taught(path, number)]
+    programs = sum(row.program is not None for row in taught)
+    if not taught:
+        reason = "there was no error to teach from"
+    elif not programs:
+        refused = ", ".join(f"{check} {count}" for check, count in refusals(taught).items())
+        reason = f"none of {len(taught)} errors got a program; refused by {refused or 'no check'}"
+    else:
+        gone = sum(bool(row.retired) for number in layout.rounds(path) for row in layout.standings(path, number))
+        solved = f", {gone} of them with rows that the target solves already" if gone else ""
+        reason = f"{programs} programs passed{solved}; {stages[-1].facts().get('shortfall', '')}"
+    return (
+        f"nothing was made to train on: {reason}; the reasons are in {path}/round-*/teach/{layout.TAUGHT} and assemble/{layout.REJECTIONS}"
+    )
+
+
 def trained(path: Path, number: int) -> dict[str, Any]:
     """What `errata train` prints of a round: where its weights lie and the training's report (None when there was nothing to train on), and
     whether the gate has decided on them."""
