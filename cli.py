@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from annotated_types import Ge
 
 from errata.programs.config import fields, parse_override
 from errata.programs.start import Start
@@ -67,8 +66,7 @@ def setting(field: str, kind: Any, name: str, panel: str, **more: Any) -> Option
     """An option that sets a field of the config; its help is the first sentence of the field's documentation."""
     known = FIELDS[field]
     first = re.split(r"(?<!e\.g)\.\s", " ".join((known.description or "").split()))[0]
-    least = next((rule.ge for rule in known.metadata if isinstance(rule, Ge)), None)
-    return option(field, kind, name, help=first.removesuffix(".").replace("`", "") + ".", panel=panel, min=least, **more)
+    return option(field, kind, name, help=first.removesuffix(".").replace("`", "") + ".", panel=panel, **more)
 
 
 def searching(field: str, kind: Any, name: str) -> Option:
