@@ -72,6 +72,12 @@ def peak(pid: int | str) -> float:
     return int(found[1]) * 1024 / 1e6 if found else 0.0
 
 
+def cpu_seconds() -> tuple[float, float]:
+    """Of this process, and of its children that have ended."""
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime, children.ru_utime + children.ru_stime
+
+
 def measure(library: list[SampleProgram], rows: int, folder: Path) -> dict[str, Any]:
     """Make a training set of `rows` generated rows under `folder`; what it took."""
     task = load_task("sums")
@@ -79,7 +85,7 @@ def measure(library: list[SampleProgram], rows: int, folder: Path) -> dict[str, 
     named = {program.id: program for program in library}
     stage = Stage(folder / f"rows-{rows}")
     checks: Counter[str] = Counter()
-    started = time.perf_counter()
+    started, before = time.perf_counter(), cpu_seconds()
     with open_sandbox() as sandbox:
         samples, refusals, training = stage.writer(layout.SAMPLES), stage.writer(layout.REJECTIONS), TrainingSet(task, stage)
         supply = Supply(named, dict.fromkeys(named, 1.0), rows, seed=0, levels=(2, 3, 3, 4))
@@ -93,12 +99,11 @@ def measure(library: list[SampleProgram], rows: int, folder: Path) -> dict[str, 
         workers = [peak(pid) for pid in sandbox.pids]
     size = samples.bytes
     stage.finish({layout.SAMPLES: samples, layout.REJECTIONS: refusals, layout.ROWS: training.shuffled((), 0)})
-    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return {
         "rows": samples.rows,
         "refused": dict(checks),
         "seconds": time.perf_counter() - started,
-        "cpu": [usage.ru_utime + usage.ru_stime for usage in usages],
+        "cpu": [after - start for after, start in zip(cpu_seconds(), before, strict=True)],
         "parent": peak("self"),
         "workers": workers,
         "megabytes": size / 1e6,
