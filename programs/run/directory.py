@@ -17,9 +17,9 @@ import re
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from io import RawIOBase
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -104,7 +104,7 @@ def _bytes(path: Path) -> bytes | None:
         return file.read()
 
 
-def _opened(path: Path) -> BinaryIO | None:
+def _opened(path: Path) -> BufferedReader | None:
     try:
         return path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
