@@ -256,7 +256,7 @@ def _marked(text: str, mark: re.Match[str], loose: bool, known: set[Fraction]) -
 
 
 def _unmarked(text: str, match: re.Match[str], loose: bool, taken: list[tuple[int, int]]) -> tuple[Step | None, Slip | None]:
-    """Step and slip of a plain equation; no step where it is none, or where it is false and not `loose`."""
+    """Step and slip of a plain equation; no step if its left side is not read, or if it is false and not `loose`."""
     parsed = _spoken(text, match.start())
     if parsed is None or parsed[0][0] == "leaf" or any(a <= parsed[1][0][0] < b for a, b in taken):
         return None, None

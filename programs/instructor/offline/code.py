@@ -2,8 +2,7 @@
 
 The reference's code is read as a chain, and the target's as another; the difference is the diagnosis (a step left out, steps in another
 order, another step, another constant, no Python), and `wrong` makes the same mistake on new chains. A program draws chains of the same
-kinds of steps anew. What is not here: reading (errata.programs.instructor.offline.functions), and functions that are no such chain,
-which are refused.
+kinds of steps anew. What is not here: reading (errata.programs.instructor.offline.functions), and other functions, which are refused.
 """
 
 import ast
@@ -20,7 +19,7 @@ from ....tasks.world.lists import PRIMITIVES, Step
 from ...samples.calculations import Unreadable
 from .functions import Chain, Telling, chain_of, telling_of, wordings
 from .template import filled
-from .word_problems.diagnose import Finding
+from .word_problems.diagnose import AT_FAULT, Finding
 
 SPLIT = "\n\nIt must pass:\n"
 """Between the reference's code and its tests."""
@@ -36,7 +35,7 @@ class Problem:
     over: str
     """`numbers` or `words`."""
     telling: Telling | None
-    """How the question's words tell it; None where they are other words than those of errata.tasks.world.lists."""
+    """How the question's words tell it; None if they are not the words of errata.tasks.world.lists."""
     calls: tuple[list[Any], ...]
     """The lists that its tests call it with."""
 
@@ -51,7 +50,7 @@ def is_code(question: str, reference: str) -> bool:
 
 
 def problem_of(question: str, reference: str) -> Problem:
-    """Raises Unreadable when the reference is no chain of known steps over one list of numbers or of words."""
+    """Raises Unreadable when the reference is not a chain of known steps over one list of numbers or of words."""
     answer, _, test = reference.partition(SPLIT)
     telling = telling_of(question)
     calls = _calls(test)
@@ -137,7 +136,7 @@ def diagnose(question: str, reference: str, response: str) -> Finding:
     skill, told = skill_of(problem), problem.telling
     if told and _code(told.steps) != _code(problem.chain.steps) and _over(told.steps) == problem.over:
         text = f"The reference does not do what is asked: {_code(problem.chain.steps)} is not: {_then(told.steps)}."
-        return Finding("reference_wrong", skill, text, _code(problem.chain.steps), "Nothing: the item itself is at fault.")
+        return Finding("reference_wrong", skill, text, _code(problem.chain.steps), AT_FAULT)
     text, evidence = _departure(problem, response)
     return Finding("error", skill, text, evidence, _TEACH)
 
@@ -385,7 +384,7 @@ def _own_words(problem: Problem) -> str | None:
 
 
 def _wrong(problem: Problem, response: str, told: bool) -> str:
-    """`wrong`, which makes the response's mistake on other chains; empty where that mistake is no single one."""
+    """`wrong`, which makes the response's mistake on other chains; empty if it makes several."""
     try:
         given = given_of(problem, response)
     except Unreadable:

@@ -7,6 +7,7 @@ words, and cost nothing. What is not here: the analysis itself (word_problems/, 
 
 import json
 import re
+from collections.abc import Sequence
 
 import dspy
 from dspy.lm15 import Message, Request, Response, TextPart, Usage
@@ -45,10 +46,10 @@ def offline_lm() -> dspy.LM:
     return dspy.LM("local/offline", engine=OfflineEngine(), async_engine=_AsyncEngine(), cache=False)
 
 
-def _text(system) -> str:
+def _text(system: str | Sequence[object] | None) -> str:
     if system is None or isinstance(system, str):
         return system or ""
-    return "\n".join(part.text for part in system if hasattr(part, "text"))
+    return "\n".join(part.text for part in system if isinstance(part, TextPart))
 
 
 def _outputs(system: str) -> list[str]:

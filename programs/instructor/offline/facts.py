@@ -11,7 +11,7 @@ from ....tasks.verdicts import choice
 from ....tasks.world.facts import RELATIONS, WORLD, Relation, wordings
 from ...samples.calculations import Unreadable
 from .template import filled
-from .word_problems.diagnose import Finding
+from .word_problems.diagnose import AT_FAULT, Finding
 
 _OPTION = re.compile(r"^([A-J])\. (.+)$", re.MULTILINE)
 _TEACH = "Ask the relation of every town, in several wordings; take distractors from the values that the model confuses."
@@ -39,7 +39,7 @@ def is_choice(question: str) -> bool:
 
 
 def problem_of(question: str) -> Problem:
-    """Raises Unreadable when the question asks for no single fact that the embedded instructor owns."""
+    """Raises Unreadable unless the question asks for one fact that the embedded instructor owns."""
     options = dict(_OPTION.findall(question))
     stem = choice.stem(question, options)
     for relation in RELATIONS:
@@ -65,7 +65,7 @@ def diagnose(question: str, reference: str, response: str) -> Finding:
     gold = re.search(r"#### ([A-J])\s*$", reference)
     if gold and problem.options.get(gold[1]) != problem.value:
         text = f"The reference gives {problem.options.get(gold[1])!r}, but: {fact}"
-        return Finding("reference_wrong", skill, text, gold[0], "Nothing: the item itself is at fault.")
+        return Finding("reference_wrong", skill, text, gold[0], AT_FAULT)
     taken = taken_of(problem, response)
     if taken is None:
         text = f"No option can be read from its answer. {fact}"

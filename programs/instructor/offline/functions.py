@@ -110,7 +110,7 @@ def _instances(node: ast.AST, kinds: tuple[str, ...], over: str) -> Iterator[tup
 
 
 def chain_of(source: str, entry: str, over: str) -> Chain:
-    """What the function `entry` of a source does to a list of numbers or of words. Raises Unreadable when it is no such chain."""
+    """What the function `entry` of a source does to a list of numbers or of words. Raises Unreadable for other functions."""
     tree = parse(source)
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == entry] if tree else []
     if not found:

@@ -38,7 +38,7 @@ def solved(text: str) -> list[dict[str, str]]:
 
 
 def both_sides(skill: str, near: Sequence[dict[str, str]], far: dict[str, str]) -> dict[str, str]:
-    """The program of an error with that of the nearest solved problem that could be written; as it is where there is none."""
+    """The program of an error with that of the nearest solved problem that could be written; that of the error alone if none could."""
     sides = [source(one) for one in (*near, far)]
     own = nested("far", sides[-1]) if sides[-1] else None
     beside = next((made for side in sides[:-1] if side and (made := nested("near", side))), None)
@@ -61,7 +61,7 @@ def errors(text: str) -> list[dict[str, str]]:
 
 
 def diagnosis(ids: Sequence[str], found: Sequence[dict[str, str]]) -> dict[str, object]:
-    """The commonest skill among errors that are no fault of the item, and who is of it; the words are those of the first."""
+    """The commonest skill among errors that are not the item's fault, and who is of it; the words are those of the first."""
     skills = Counter(one["skill"] for one in found if one["verdict"] == "error")
     if not skills:
         return {**found[0], "members": []}

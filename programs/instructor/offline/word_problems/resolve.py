@@ -218,7 +218,7 @@ def _complements(value: Fraction, mentions: list[Mention]) -> list[Node]:
 
 
 def _hints(text: str, step: Step) -> list[str]:
-    """For each literal of a step, the noun that follows it in the words; empty where there is none or it is not certain."""
+    """For each literal of a step, the noun that follows it in the words; empty if no noun follows or it is not certain."""
     low = text.rfind("\n", 0, step.start) + 1
     found = []
     for start, end, value in step.leaves:
