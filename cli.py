@@ -370,10 +370,10 @@ def report(start: Start, run: RunArgument) -> None:
 @takes(*JSON)
 def runs(start: Start, folder: Annotated[Path, typer.Argument(help="Folder of runs, or a run.")] = Path("runs")) -> None:
     """List runs: task, target, how far each came, what it gained at what cost, and how to go on."""
-    from errata.programs.report.runs import listed, told
+    from errata.programs.report.runs import as_text, listed
 
     found = listed(folder)
-    emit(start, {"runs": found}, told(found) or f"no runs in {folder}; `errata cycle` begins one")
+    emit(start, {"runs": found}, as_text(found) or f"no runs in {folder}; `errata cycle` begins one")
 
 
 @app.command(rich_help_panel=LOOK)
@@ -384,10 +384,10 @@ def trace(
     id_: Annotated[str, typer.Argument(metavar="ID", help="Id of a sample, program, error or item, or its beginning.")],
 ) -> None:
     """Print the way from a training row to the error behind it, or from an item to the rows of its skill."""
-    from errata.programs.report.trace import Lineage, told
+    from errata.programs.report.trace import Lineage, as_text
 
     document = Lineage(run).trace(id_)
-    emit(start, document, told(document))
+    emit(start, document, as_text(document))
 
 
 @app.command(rich_help_panel=LOOK)

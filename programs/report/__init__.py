@@ -9,17 +9,20 @@ from pathlib import Path
 from ..run.directory import to_json, write_atomic
 from .document import build, compare
 from .figures import outcomes, percent, points
-from .page import markdown, run_page
+from .page import html, markdown
 from .records import Report
+from .rows import Rows
 from .texts import as_text
+from .trace import Lineage
 
 __all__ = ["Report", "as_text", "build", "compare", "outcomes", "percent", "points", "write"]
 
 
 def write(path: Path) -> Report:
     """Build the report of a finished run and write report.json, report.md and report.html into its directory."""
-    report = build(path)
+    rows = Rows(path)
+    report = build(path, rows)
     write_atomic(path / "report.json", to_json(report.model_dump(mode="json")))
     write_atomic(path / "report.md", markdown(report).encode("utf-8", "replace"))
-    write_atomic(path / "report.html", run_page(report, path).encode("utf-8", "replace"))
+    write_atomic(path / "report.html", html(report, Lineage(path, rows)).encode("utf-8", "replace"))
     return report

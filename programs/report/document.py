@@ -6,7 +6,6 @@ intervals (errata.programs.stats).
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from .records import (
     Weights,
     Words,
 )
+from .rows import Rows
 
 COMPUTED = "agreed: rows whose answer a program computes were not solved a second time by a model; each program's anchor stands for them"
 SKIPPED = "{}: the config left this check out (generate.skip)"
@@ -67,18 +67,19 @@ def evaluated(before: Sequence[Attempt], after: Sequence[Attempt]) -> Evaluation
     return Evaluation(**dict(compare(before, after)), fixed=fixed, broken=broken)
 
 
-def build(path: Path) -> Report:
-    """The report of a finished run. Raises RunError for a run that has not come to its end."""
+def build(path: Path, rows: Rows | None = None) -> Report:
+    """The report of a finished run; `rows`: those of the run, where they are read for more. Raises RunError for a run that has not come to
+    its end."""
     config = read_config(path)
     if not (path / layout.RESULT).exists():
         raise RunError(f"{path} has not come to its end; `errata cycle --run {path}` continues it")
     result = read_json(path / layout.RESULT)
-    held_out = _HeldOut(path)
+    rows = rows or Rows(path)
     evaluations = {}
     for task, split in result["evaluations"]:
-        old, new = (held_out.of(weights)[task, split] for weights in (result["before"], result["after"]))
+        old, new = (_benchmarks(rows, weights)[task, split] for weights in (result["before"], result["after"]))
         evaluations[f"{task} {split}"] = evaluated(old, new)
-    rounds = [_round(path, number, held_out) for number in range(1, result["rounds"] + 1)]
+    rounds = [_round(path, number, rows) for number in range(1, result["rounds"] + 1)]
     guards = sorted({name for row in rounds for name in row.guards})
     bill = Bill(**read_ledger(path))
     work = _work(path, config, result["rounds"])
@@ -88,7 +89,7 @@ def build(path: Path) -> Report:
         accepted=[row.number for row in rounds if row.decision.accepted],
         guards=guards,
         evaluations=evaluations,
-        course=_course(held_out, result["before"], rounds),
+        course=_course(rows, result["before"], rounds),
         rounds=rounds,
         instructor=bill,
         work=work,
@@ -97,30 +98,22 @@ def build(path: Path) -> Report:
     )
 
 
-class _HeldOut:
-    """Attempts at held-out items by the hash of the weights and by benchmark, each file read once."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self.of = cache(self._of)
-
-    def _of(self, weights: str) -> dict[Benchmark, list[Attempt]]:
-        """All that was measured of these weights; benchmarks in alphabetical order."""
-        found: dict[Benchmark, list[Attempt]] = {}
-        for stage in layout.evaluations(self._path, weights):
-            for row in stage.read(layout.ATTEMPTS, Attempt):
-                found.setdefault((row.example.task, row.example.split), []).append(row)
-        return found
+def _benchmarks(rows: Rows, weights: str) -> dict[Benchmark, list[Attempt]]:
+    """All that was measured of these weights on held-out items."""
+    found: dict[Benchmark, list[Attempt]] = {}
+    for row in rows.evaluated.get(weights, []):
+        found.setdefault((row.example.task, row.example.split), []).append(row)
+    return found
 
 
-def _course(held_out: _HeldOut, before: str, rounds: Sequence[Round]) -> dict[str, list[Stop]]:
+def _course(run: Rows, before: str, rounds: Sequence[Round]) -> dict[str, list[Stop]]:
     """Each benchmark after each round in which it was measured, all of it and by skill, from the weights that the run began with."""
     trained = {before: 0} | {row.train.weights: row.number for row in rounds if row.train}
     parent = {row.number: trained[row.train.base] for row in rounds if row.train}
     kept = {0} | {row.number for row in rounds if row.decision.accepted}
     course: dict[str, list[Stop]] = {}
     for weights, number in trained.items():
-        for (task, split), rows in held_out.of(weights).items():
+        for (task, split), rows in _benchmarks(run, weights).items():
             skills = {name: Share(**share(some)) for name, some in by_skill(rows).items()}
             whole, came_from = Share(**share(rows)), parent.get(number)
             stop = Stop(round=number, weights=weights, kept=number in kept, parent=came_from, all=whole, skills=skills)
@@ -149,17 +142,17 @@ def _not_checked(rounds: Sequence[Round], skipped: Sequence[str]) -> list[str]:
     return lines + [SKIPPED.format(name) for name in skipped]
 
 
-def _round(path: Path, number: int, held_out: _HeldOut) -> Round:
-    taught, attempts, samples = layout.taught(path, number), layout.attempts(path, number), layout.samples(path, number)
+def _round(path: Path, number: int, rows: Rows) -> Round:
+    taught, attempts, samples = rows.taught(number), rows.attempts(number), rows.samples(number)
     assembled, asked = (layout.step(path, number, name) for name in ("assemble", "words"))
     rejections = assembled.read(layout.REJECTIONS, Rejection)
     decision = layout.decision(path, number)
     assert decision, "a run that is finished has decided on each round"
-    training = layout.training_report(path, number)
+    training = rows.training_report(number)
     train = TrainReport.model_validate(training) if training else None
     refused = Counter(row.check for row in rejections if row.kind == "program")
     skills = Counter(row.diagnosis.skill for row in taught if row.diagnosis and row.program)
-    old, new = (held_out.of(weights) for weights in (train.base, train.weights)) if train else ({}, {})
+    old, new = (_benchmarks(rows, weights) for weights in (train.base, train.weights)) if train else ({}, {})
     benchmarks = decision.benchmarks or (decision.task,)
     before, after = ([row for task in benchmarks for row in found.get((task, "dev"), [])] for found in (old, new))
     return Round(
@@ -177,13 +170,13 @@ def _round(path: Path, number: int, held_out: _HeldOut) -> Round:
         replay=assembled.facts()["replay"],
         style={name: Style(**one) for name, one in assembled.facts().get("style", {}).items()},
         words=Words(**_words(samples), **(asked.facts() if asked.done else {})),
-        library=_library(layout.standings(path, number)),
+        library=summed(layout.standings(path, number)),
         asserted=Asserted(**asserted(samples)),
         items=sum(row.item is not None for row in samples),
         programs_refused_by_probe=sum(refused.values()) - refused["agreed"],
         programs_refused_by_solves=refused["agreed"],
         rows_refused=_counted(row.check for row in rejections if row.kind == "sample"),
-        masses=_masses(path, number, taught, samples),
+        masses=_masses(rows, number),
         train=train,
         dev=compare(before, after) if before else None,
         decision=decision,
@@ -201,7 +194,7 @@ def _words(samples: Sequence[Sample]) -> dict[str, int]:
     return {"own_words": sum(sample.own is not None for sample in samples)} | lessons
 
 
-def _library(rows: Sequence[Standing]) -> Library:
+def summed(rows: Sequence[Standing]) -> Library:
     """Standings of a round in sums, over all programs and by skill, the skills with most programs first."""
     skills: dict[str, list[Standing]] = {}
     for row in rows:
@@ -218,10 +211,11 @@ def _sums(rows: Sequence[Standing]) -> dict[str, Any]:
     return {"programs": len(rows), "retired": sum(bool(row.retired) for row in rows), "refused": dict(refused.most_common())} | figures
 
 
-def _masses(path: Path, number: int, taught: Sequence[TeachingResult], samples: Sequence[Sample]) -> list[Mass]:
+def _masses(run: Rows, number: int) -> list[Mass]:
     """What the target fails of the probe rows of a round's new programs, by diagnosed skill, greatest first: before the round's training
     and after it."""
-    before, after = (_probed(layout.attempts(path, number, name)) for name in ("probe", "probe-after"))
+    taught, samples = run.taught(number), run.samples(number)
+    before, after = (_probed(run.attempts(number, name)) for name in ("probe", "probe-after"))
     drawn = Counter(sample.program_id for sample in samples)
     errors = {row.program.id: len(row.program.anchors) for row in taught if row.program}
     groups: dict[str, list[TeachingResult]] = {}

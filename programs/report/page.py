@@ -7,7 +7,6 @@ What is not here: figures (errata.programs.report.document), escaping (markup), 
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ...signatures.records import Attempt, Sample, TeachingResult
@@ -41,8 +40,8 @@ def markdown(report: Report) -> str:
     )
 
 
-def run_page(report: Report, path: Path) -> str:
-    """The page of a finished run in `path`."""
+def html(report: Report, lineage: Lineage) -> str:
+    """report.html."""
     evaluations = report.evaluations
 
     def label(name: str) -> Html:
@@ -51,7 +50,7 @@ def run_page(report: Report, path: Path) -> str:
     return render(
         "report.html.j2",
         report=report,
-        run=path.name,
+        run=lineage.path.name,
         benchmarks=comparison(evaluations, "benchmark", label) if evaluations else None,
         balance=balance([(label(name), row.change.broken, row.change.fixed) for name, row in evaluations.items()]),
         courses=_courses(report),
@@ -60,7 +59,7 @@ def run_page(report: Report, path: Path) -> str:
         masses=[_masses(row) for row in report.rounds if row.masses],
         kept=[_kept(row) for row in report.rounds],
         cost=_cost(report),
-        groups=_groups(report, Lineage(path)),
+        groups=_groups(report, lineage),
         most={"lessons": LESSONS, "of_a_kind": ITEMS},
         config=json.dumps(report.config.model_dump(mode="json"), indent=1, ensure_ascii=False),
         outcomes=outcomes,

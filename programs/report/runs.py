@@ -98,12 +98,12 @@ def _cost(path: Path) -> dict[str, Any]:
     return {"calls": total["calls"], "tokens": total["tokens_in"] + total["tokens_out"], "usd": total["usd"]}
 
 
-def told(runs: list[dict[str, Any]]) -> str:
+def as_text(runs: list[dict[str, Any]]) -> str:
     """The list in words, a few short lines a run."""
-    return "\n\n".join(map(_told, runs))
+    return "\n\n".join(map(_text, runs))
 
 
-def _told(run: dict[str, Any]) -> str:
+def _text(run: dict[str, Any]) -> str:
     if "damaged" in run:
         return f"{run['run']}\n  cannot be read: {run['damaged']}"
     gain, cost = run["gain"], run["cost"]

@@ -1,49 +1,51 @@
-"""Lineage: from a training row to the error behind it, and from an item that was fixed or broken to the rows of its skill.
+"""`errata trace`: from a training row to the error behind it, and from an item that was fixed or broken to the rows of its skill.
 
 Reads the run directory only. What is not here: why a row changed an answer; rows of the item's skill are shown, not proven causes.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import UsageError
 from ...signatures.records import Attempt, Sample, TeachingResult, TrainRow
-from ..run.directory import Stage, read_config, read_json
-from ..run.layout import failures, unanswered
+from ..run import layout
+from ..run.directory import read_config
 from ..samples.kinds import asked
+from .rows import Rows
 
 
 class Lineage:
     """All rows of a run that a trace may need, by id."""
 
-    def __init__(self, path: Path):
-        """Raises RunError when `path` is no run directory or a stage is damaged."""
+    def __init__(self, path: Path, rows: Rows | None = None):
+        """`rows`: those of the run at `path`, where they were read already. Raises RunError when `path` is not a run directory or a stage
+        is damaged."""
         read_config(path)
         self.path = path
-        self.rounds: list[Path] = sorted(path.glob("round-[0-9]*"), key=lambda folder: int(folder.name.split("-")[1]))
+        self.rows = rows or Rows(path)
         self.samples: dict[str, tuple[int, Sample]] = {}
         self.taught: dict[str, TeachingResult] = {}
         self.failures: dict[str, Attempt] = {}
         self.mined: dict[str, Attempt] = {}
-        for number, folder in enumerate(self.rounds, 1):
-            attempts = list(_rows(folder / "mine", "attempts.jsonl", Attempt))
+        for number in layout.rounds(path):
+            attempts = self.rows.attempts(number)
             self.mined |= {row.example.id: row for row in attempts}
-            self.failures |= {name: failure.attempt for name, failure in failures(attempts).items()}
+            self.failures |= {name: failure.attempt for name, failure in layout.failures(attempts).items()}
             blank: dict[str, Attempt] = {}
-            for taught in _rows(folder / "teach", "taught.jsonl", TeachingResult):
+            for taught in self.rows.taught(number):
                 if not self.failures.keys() >= set(taught.failure_ids):
-                    blank = blank or {name: failure.attempt for name, failure in unanswered(attempts).items()}
+                    blank = blank or {name: failure.attempt for name, failure in layout.unanswered(attempts).items()}
                     self.failures |= {name: blank[name] for name in taught.failure_ids if name in blank}
                 if taught.program:
                     self.taught[taught.program.id] = taught
-            for sample in _rows(folder / "assemble", "samples.jsonl", Sample):
+            for sample in self.rows.samples(number):
                 self.samples[sample.id] = (number, sample)
 
     def trace(self, wanted: str) -> dict[str, Any]:
-        """The way of a sample, program, error or item whose id begins with `wanted`, as one JSON-able document; `told` puts it in words.
+        """The way of a sample, program, error or item whose id begins with `wanted`, as one JSON-able document; `as_text` puts it in words.
 
         Raises UsageError when there is none, or several.
         """
@@ -65,7 +67,8 @@ class Lineage:
 
     def _sample(self, name: str) -> dict[str, Any]:
         number, sample = self.samples[name]
-        used = any(row.source == name for row in _rows(self.path / f"round-{number}/assemble", "rows.jsonl", TrainRow))
+        rows = layout.step(self.path, number, "assemble").read(layout.ROWS, TrainRow)
+        used = any(row.source == name for row in rows)
         document = {"kind": "sample", "id": name, "round": number, "sample": sample.model_dump(mode="json"), "trained_on": used}
         if sample.item is None:
             return document | {"program": self._program(sample.program_id)}
@@ -110,18 +113,16 @@ class Lineage:
         """Evaluated dev and test items, each with (weights, attempt) in the order before, after."""
         order = self._weights()
         items: dict[str, list[tuple[str, Attempt]]] = {}
-        for folder in self.path.glob("evaluate/*/*"):
-            for row in _rows(folder, "attempts.jsonl", Attempt):
-                items.setdefault(row.example.id, []).append((folder.parent.name, row))
+        for weights, attempts in self.rows.evaluated.items():
+            for row in attempts:
+                items.setdefault(row.example.id, []).append((weights, row))
         return {name: sorted(rows, key=lambda row: order.get(row[0], len(order))) for name, rows in items.items()}
 
     def _weights(self) -> dict[str, int]:
         """Weights in the order in which they came about: what each training began from, then what it gave."""
         order: dict[str, int] = {}
-        for folder in self.rounds:
-            manifest = folder / "train" / "manifest.json"
-            if manifest.exists():
-                report = read_json(manifest)["report"]
+        for number in layout.rounds(self.path):
+            if report := self.rows.training_report(number):
                 for name in (report["base"], report["weights"]):
                     order.setdefault(name, len(order))
         return order
@@ -146,13 +147,13 @@ class Lineage:
 # ---- in words
 
 
-def told(document: dict[str, Any]) -> str:
+def as_text(document: dict[str, Any]) -> str:
     """What `Lineage.trace` found, for the terminal."""
-    words = {"sample": _told_sample, "program": _told_program, "error": _told_error, "item": _told_item}
+    words = {"sample": _sample_text, "program": _program_text, "error": _error_text, "item": _item_text}
     return words[document["kind"]](document)
 
 
-def _told_sample(document: dict[str, Any]) -> str:
+def _sample_text(document: dict[str, Any]) -> str:
     sample = Sample.model_validate(document["sample"])
     lines = [
         f"sample {document['id']}: round {document['round']}, seed {sample.seed}, index {sample.index}, level {sample.level}",
@@ -165,12 +166,12 @@ def _told_sample(document: dict[str, Any]) -> str:
         _block("answer", sample.answer) + (f" (the misconception answers {sample.wrong})" if sample.wrong is not None else ""),
         *([f"  it rests on a fact that the instructor asserts, {_confirmed(sample)}"] if sample.asserted else []),
         f"  trained on in round {document['round']}: {'yes' if document['trained_on'] else 'no'}",
-        _told_program(document["program"]) if sample.item is None else _told_own(document),
+        _program_text(document["program"]) if sample.item is None else _own_text(document),
     ]
     return "\n".join(lines)
 
 
-def _told_own(document: dict[str, Any]) -> str:
+def _own_text(document: dict[str, Any]) -> str:
     """Of a row that no program made."""
     attempt = document["attempt"]
     if attempt is None:
@@ -184,7 +185,7 @@ def _confirmed(sample: Sample) -> str:
     return "and independent solves came to it too" if sample.agreed else "which no independent solve has confirmed"
 
 
-def _told_program(document: dict[str, Any]) -> str:
+def _program_text(document: dict[str, Any]) -> str:
     program, diagnosis = document["program"], document["diagnosis"]
     if program is None:
         return f"program {document['id']}: not of this run"
@@ -198,10 +199,10 @@ def _told_program(document: dict[str, Any]) -> str:
         lines.insert(1, f"  fused of the programs {' and '.join(program['parents'])}")
     if diagnosis["boundary"]:
         lines.append(f"  boundary: {diagnosis['boundary']}")
-    return "\n".join([*lines, *map(_told_error, document["errors"])])
+    return "\n".join([*lines, *map(_error_text, document["errors"])])
 
 
-def _told_error(document: dict[str, Any]) -> str:
+def _error_text(document: dict[str, Any]) -> str:
     attempt = document["attempt"]
     if attempt is None:
         return f"error {document['id']}: its item is not among the attempts of this run"
@@ -215,7 +216,7 @@ def _told_error(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _told_item(document: dict[str, Any]) -> str:
+def _item_text(document: dict[str, Any]) -> str:
     item, skill = document["item"], document["rows_of_skill"]
     lines = [f"item {document['id']} of {_place(item)}", _block("question", item["question"]), f"  gold answer: {item['answer']}"]
     for one in document["attempts"]:
@@ -236,12 +237,6 @@ def _told_item(document: dict[str, Any]) -> str:
 
 def _place(example: dict[str, Any]) -> str:
     return f"{example['task']} {example['split']}" + (f", skill {example['skill']}" if example["skill"] else "")
-
-
-def _rows(folder: Path, name: str, record: type) -> Iterator:
-    stage = Stage(folder)
-    if stage.done:
-        yield from stage.read(name, record)
 
 
 def _block(title: str, text: str) -> str:

@@ -7,9 +7,7 @@ has mastered its rows, that it retires: it is neither probed nor drawn from agai
 What is not here: probing and drawing (the cycle does), and what share of the rows a program is given (errata.programs.steps.allocation).
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from ...signatures.records import Attempt, SampleProgram, Standing
 from .probe import Probed
@@ -48,21 +46,3 @@ def standings(
             )
         )
     return rows
-
-
-def told(rows: Sequence[Standing]) -> dict[str, Any]:
-    """Standings of a round in sums, over all programs and by skill, and why programs retire, for the report."""
-    skills: dict[str, list[Standing]] = {}
-    for row in rows:
-        skills.setdefault(row.skill, []).append(row)
-    retire = {row.program_id: row.retired for row in rows if row.retired}
-    by_skill = {name: _sum(skills[name]) for name in sorted(skills, key=lambda name: (-len(skills[name]), name))}
-    return _sum(rows) | {"reasons": retire, "skills": by_skill}
-
-
-def _sum(rows: Sequence[Standing]) -> dict[str, Any]:
-    count = {name: sum(getattr(row, name) for row in rows) for name in ("probed", "failed", "drawn", "kept")}
-    refused: Counter[str] = Counter()
-    for row in rows:
-        refused.update(row.refused)
-    return {"programs": len(rows), "retired": sum(bool(row.retired) for row in rows)} | count | {"refused": dict(refused.most_common())}

@@ -168,10 +168,3 @@ class Words:
             if text is not None:
                 return response, text
         return None
-
-
-def told(samples: Sequence[Sample]) -> dict[str, int]:
-    """Rows by whose words they are in and by their lesson, for the report."""
-    own_words = [sample for sample in samples if sample.own is not None]
-    lessons = {name: sum(sample.lesson == name for sample in samples) for name in ("worked", "correction", "hint")}
-    return {"own_words": len(own_words)} | lessons

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs.config import load_config
-from errata.programs.report.trace import Lineage, told
+from errata.programs.report.trace import Lineage, as_text
 from errata.programs.run import layout
 from errata.programs.run.directory import Stage
 from errata.programs.samples.checks import prove
@@ -365,7 +365,7 @@ def test_recorded_errors_of_facts_become_rows_that_independent_solves_confirm(tm
     for name, sample in kept.items():
         assert rows[name].prompt[0]["content"].startswith(sample.question + "\nA. ")
         assert rows[name].completion[0]["content"].endswith(f"\nAnswer: {sample.answer}")
-    lineage = told(Lineage(run).trace(next(iter(kept))))
+    lineage = as_text(Lineage(run).trace(next(iter(kept))))
     assert "it rests on a fact that the instructor asserts, and independent solves came to it too" in lineage
 
 

@@ -3,11 +3,12 @@
 import pytest
 
 from errata.programs.config import load_config
+from errata.programs.report.document import summed
 from errata.programs.run.directory import RunDir
 from errata.programs.run.layout import retired
 from errata.programs.steps.allocation import Arm, Trained, arms, thompson, weights
 from errata.programs.steps.gate import decide
-from errata.programs.steps.library import standings, told
+from errata.programs.steps.library import standings
 from errata.programs.steps.probe import Probed
 from errata.signatures.records import Attempt, Example, Rejection, SampleProgram, Verdict
 
@@ -100,9 +101,9 @@ def test_a_program_that_the_probe_refuses_retires_and_its_acceptance_is_kept(tmp
     assert (first.probed, first.failed, first.drawn, first.kept, first.refused) == (2, 1, 5, 2, {"band": 1, "distinct": 2})
     assert (second.probed, second.drawn, second.kept, second.weight) == (0, 1, 1, 0.5)
     assert (third.weight, third.kept, third.retired) == (0.0, 0, "the target solves 2 of 2 of its rows: nothing to teach")
-    summed = told(rows)
-    assert (summed["programs"], summed["retired"], summed["drawn"], summed["kept"]) == (3, 1, 6, 3)
-    assert list(summed["skills"]) == ["add", "cut"]
+    found = summed(rows)
+    assert (found.programs, found.retired, found.drawn, found.kept) == (3, 1, 6, 3)
+    assert list(found.skills) == ["add", "cut"]
     with RunDir(tmp_path / "run", load_config()) as run_dir:
         run_dir.stage("round-1/assemble").finish({"library.jsonl": rows})
         assert retired(run_dir.path, 1) == {}

@@ -8,7 +8,7 @@ from dspy.utils import DummyLM
 from errata.programs import Cycle, GoldOnly, LearnFromContrast, LearnFromError, Lineage, Mimic, Mix, Uniform, load_config
 from errata.programs.config import GenerateSettings
 from errata.programs.instructor.chat import instructed_by
-from errata.programs.report.trace import told
+from errata.programs.report.trace import as_text
 from errata.programs.run import layout
 from errata.programs.steps import mine
 from errata.programs.steps.assemble import assemble
@@ -90,7 +90,7 @@ def test_gold_only_trains_on_the_mined_items_themselves_and_each_row_walks_back_
     for row in rows:
         assert (row.question, row.solution, row.answer) == (items[row.item].question, items[row.item].solution, items[row.item].answer)
     assert Counter(row.item in {attempt.example.id for attempt in found.solved} for row in rows)[True] > 10
-    said = told(Lineage(tmp_path / "run").trace(rows[0].id))
+    said = as_text(Lineage(tmp_path / "run").trace(rows[0].id))
     assert f"item {rows[0].item} of sums train" in said and "no program made it" in said and "the target answered" in said
 
 
@@ -105,7 +105,7 @@ def test_uniform_trains_on_other_items_evenly_over_skills(tmp_path):
     pool = {item.id: item.skill for item in Uniform().items(SUMS, found.items, 36, 1)}
     skills = Counter(pool[row.item] for row in rows)
     assert len(skills) == 18 and set(skills.values()) == {2}
-    assert "which the target was not asked" in told(Lineage(tmp_path / "run").trace(rows[0].id))
+    assert "which the target was not asked" in as_text(Lineage(tmp_path / "run").trace(rows[0].id))
 
 
 def test_a_task_that_has_no_more_items_of_its_own_gives_what_it_has_and_says_so(tmp_path):
