@@ -24,7 +24,6 @@ import os
 import threading
 from contextvars import ContextVar
 from dataclasses import fields, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -142,14 +141,11 @@ class Engine:
 
     def _end(self, error: Exception, advice: str = "") -> ErrataError:
         """The error that ends the run, for this call and for all that have not been sent yet."""
-        return self._pace.end(error if isinstance(error, ErrataError) else self._explained(error, advice))
-
-    def _explained(self, error: Exception, advice: str) -> InstructorError:
+        if isinstance(error, ErrataError):
+            return self._pace.end(error)
         first = next(iter(self._clean(getattr(error, "message", "") or str(error)).splitlines()), "")
-        return InstructorError(
-            f"instructor {self.settings.model}: {first[:300] or type(error).__name__} ({advice}); "
-            "give the same command again to go on: nothing done is lost"
-        )
+        said = f"{first[:300] or type(error).__name__} ({advice}); give the same command again to go on: nothing done is lost"
+        return self._pace.end(InstructorError(f"instructor {self.settings.model}: {said}"))
 
     def _clean(self, text: str) -> str:
         """Without keys: an answer may be shown to the server again before any record holds it."""
@@ -200,13 +196,8 @@ def _text(request: lm15.Request) -> str:
 
 def request_key(request: lm15.Request, rollout: Any) -> str:
     """Hash of everything that an answer depends on: model, messages, sampling settings, and the rollout id that tells askings apart."""
-    text = json.dumps([request, rollout], default=lambda part: {name: getattr(part, name) for name in _fields(part.__class__)})
+    text = json.dumps([request, rollout], default=lambda part: {field.name: getattr(part, field.name) for field in fields(part)})
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-@lru_cache
-def _fields(kind: Any) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind))
 
 
 class Instructor(dspy.LM):

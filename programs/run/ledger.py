@@ -25,8 +25,6 @@ from ...signatures.records import sealed, unsealed
 from .directory import append, disk_errors, read_lines, to_json, write_atomic
 from .layout import ANSWERS, SPENT
 
-# ---- the records
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -108,51 +106,26 @@ class Budget:
             raise BudgetReached(f"{reached} to go on: what is done is kept")
 
 
-# ---- the file
-
-
-class _Fold:
-    """The sums by stage and the answers by key, line by line."""
-
-    def __init__(self, path: Path | None):
-        """Raises RunError for a damaged line; a last line that a kill cut is left out."""
-        self.stages: dict[str, Sums] = defaultdict(Sums)
-        self.answers: dict[str, Answer] = {}
-        self.whole = read_lines(path, self.add, "delete that line (its answer is asked for again)") if path else 0
-
-    def add(self, line: dict[str, Any]) -> None:
-        line = unsealed(line)
-        if "failed" in line:
-            more = Sums(failed=1)
-        elif "cached" in line:
-            more = Sums(cached=1)
-        else:
-            answer = self.answers[line["key"]] = Answer(**line["answer"])
-            more = Sums(1, 0, 0, answer.tokens_in, answer.tokens_out, int(not answer.reported), answer.usd)
-        self.stages[line["stage"]] += more
-
-    def document(self) -> dict[str, Any]:
-        """Sums by stage, and their total."""
-        total = sum(self.stages.values(), Sums())
-        return {"stages": {name: sums.document() for name, sums in self.stages.items()}, "total": total.document()}
-
-
 def read_ledger(run: Path) -> dict[str, Any]:
     """The sums of a run directory, also of a run that was killed; no stages when no instructor was called."""
-    return _Fold(run / ANSWERS).document()
+    return Ledger(run).document()
 
 
 class Ledger:
     """The answers and sums of one run, for all stages and threads of a process; the run's lock keeps other processes out."""
 
     def __init__(self, run: Path | None, budget: Budget | None = None):
-        """`run` is the run directory; None keeps all in memory. Raises RunError when a line other than the last is damaged."""
+        """`run` is the run directory; None keeps all in memory. A last line that a kill cut is left out.
+
+        Raises RunError when another line is damaged."""
         self.path = None if run is None else run / ANSWERS
         self.budget = budget or Budget()
-        self._file: FileIO | None = None
-        self._fold = _Fold(self.path)
-        self._whole: int | None = self._fold.whole
+        self._stages: dict[str, Sums] = defaultdict(Sums)
+        self._answers: dict[str, Answer] = {}
+        advice = "delete that line (its answer is asked for again)"
+        self._whole: int | None = read_lines(self.path, self._add, advice) if self.path else 0
         """Bytes that the file keeps when it is first opened; None once it was."""
+        self._file: FileIO | None = None
         self._lock = threading.RLock()
         self._asking: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._under_way = 0
@@ -167,14 +140,14 @@ class Ledger:
         with self._lock:
             lock = self._asking[key]
         with lock:
-            yield self._fold.answers.get(key)
+            yield self._answers.get(key)
 
     @contextmanager
     def attempt(self, stage: str) -> Iterator[None]:
         """Put this around the sending of one request. Raises BudgetReached instead when a cap is reached; an attempt that raises is
         counted as failed, the answer of any other must be given to `keep`."""
         with self._lock:
-            self.budget.check(sum(self._fold.stages.values(), Sums(calls=self._under_way)))
+            self.budget.check(sum(self._stages.values(), Sums(calls=self._under_way)))
             self._under_way += 1
         try:
             yield
@@ -193,14 +166,15 @@ class Ledger:
     def document(self) -> dict[str, Any]:
         """Sums by stage, and their total."""
         with self._lock:
-            return self._fold.document()
+            total = sum(self._stages.values(), Sums())
+            return {"stages": {name: sums.document() for name, sums in self._stages.items()}, "total": total.document()}
 
     def close(self) -> None:
         """Close the file and write the sums beside it, for readers; also when an earlier start was killed before it could."""
         if self._file is not None:
             self._file.close()
             self._file = None
-        if self.path is not None and self._fold.stages:
+        if self.path is not None and self._stages:
             sums, path = to_json(self.document()), self.path.with_name(SPENT)
             if not path.exists() or path.read_bytes() != sums:
                 write_atomic(path, sums)
@@ -211,6 +185,17 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _add(self, line: dict[str, Any]) -> None:
+        line = unsealed(line)
+        if "failed" in line:
+            more = Sums(failed=1)
+        elif "cached" in line:
+            more = Sums(cached=1)
+        else:
+            answer = self._answers[line["key"]] = Answer(**line["answer"])
+            more = Sums(1, 0, 0, answer.tokens_in, answer.tokens_out, int(not answer.reported), answer.usd)
+        self._stages[line["stage"]] += more
+
     def _write(self, line: dict[str, Any], ended: bool = False) -> None:
         """`ended`: an attempt is no longer under way. Both are booked under one lock, or a cap could seem reached too early."""
         data = json.dumps(sealed(line), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
@@ -220,7 +205,7 @@ class Ledger:
                 with disk_errors(self.path):
                     file = self._file or self._open(self.path)
                     append(file, data)
-            self._fold.add(line)
+            self._add(line)
 
     def _open(self, path: Path) -> FileIO:
         """Called at the first line, so that a run without calls has no file. A last line that a kill cut is dropped. A call that was

@@ -1,7 +1,7 @@
 """Errors of one kind taught together: one diagnosis and one program for a cluster.
 
 Errors are put together by the words of question and response; then the instructor says which of them are of one kind, and its program
-claims those that it rebuilds. What is not claimed is taught alone (errata.programs.cycle).
+claims those that it rebuilds. What is not here: teaching the others, each alone (errata.programs.steps.teach).
 """
 
 from collections.abc import Sequence

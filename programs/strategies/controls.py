@@ -1,4 +1,4 @@
-"""Controls: what a strategy that studies errors is compared with. None of them sees an error or what the target answered.
+"""Controls: what a strategy that studies errors is compared with. None of them sees an error or an answer of the target.
 
 - `Mimic` has train items rewritten, whether the target solves them or not: what the paper calls AugGPT.
 - `GoldOnly` trains on the source data: the items that the target was asked, with their reference solutions.
@@ -9,7 +9,7 @@ What is not here: training as many rows and steps for each (the config's `genera
 
 import random
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 import dspy
 
@@ -22,7 +22,7 @@ from .write import Write
 
 
 class Undiagnosed(Diagnose):
-    """Stands where a diagnosis would be asked for: no call, no words."""
+    """Takes the place of a diagnosis: no call, no words."""
 
     def __init__(self) -> None:
         dspy.Module.__init__(self)
@@ -34,7 +34,7 @@ class Undiagnosed(Diagnose):
 
 
 class Mimic(Strategy):
-    """Programs for train items at random, as many as errors would be taught. The instructor sees the item and its reference alone."""
+    """Programs for train items at random, as many as errors would be taught. The instructor sees only the item and its reference."""
 
     source = "train"
 
@@ -67,19 +67,16 @@ class Uniform(_Uninstructed):
 
     def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
         asked = {example.question for example in mined}
-        # the seed is none that items are mined with; enough is drawn to make up for those that were asked or will be refused
+        # no items are mined with this seed; enough is drawn to make up for those that were asked or will be refused
         drawn = task.examples("train", 2 * count + len(asked), seed=seed + 1_000_003)
         fresh = [example for example in drawn if example.question not in asked]
-        tasks = _groups(fresh, lambda example: example.task)
-        return _in_turn([_in_turn(_groups(rows, lambda example: example.skill)) for rows in tasks])
+        return _in_turn([_in_turn(_groups(rows, lambda example: example.skill)) for rows in _groups(fresh, lambda example: example.task)])
 
 
 def _groups(rows: Sequence[Example], name: Callable[[Example], str]) -> list[list[Example]]:
-    found: dict[str, list[Example]] = {}
-    for row in rows:
-        found.setdefault(name(row), []).append(row)
-    return [found[key] for key in sorted(found)]
+    return [list(group) for _, group in groupby(sorted(rows, key=name), key=name)]
 
 
 def _in_turn(groups: Sequence[Sequence[Example]]) -> list[Example]:
+    """One row of each group in turn, until all are taken."""
     return [row for turn in zip_longest(*groups) for row in turn if row is not None]

@@ -7,26 +7,27 @@ from collections.abc import Mapping, Sequence
 
 import dspy
 
-from ...signatures.records import Attempt, Diagnosis, Failure
+from ...signatures.records import Diagnosis, Failure
 from ...signatures.teach import DiagnoseError
 
 
 def fields_of(failures: Sequence[Failure], brief: str, reference: bool = True) -> dict[str, str]:
     """What a signature may name: `task`; `question`, `reference` and `response` of the first failure; `solved`, its solved neighbours; and
     `failures`, all of them, numbered, each with its id. `reference`: whether the reference solution is shown."""
-    first = failures[0]
-    return {
-        "task": brief,
-        "question": first.attempt.example.question,
-        "reference": _reference(first, reference),
-        "response": _response(first),
-        "solved": _solved(first.contrasts),
-        "failures": "\n\n".join(
-            f"{number}. id {one.id}\nQuestion: {one.attempt.example.question}\nReference: {_reference(one, reference)}\n"
-            f"Response: {_response(one)}"
-            for number, one in enumerate(failures, 1)
-        ),
-    }
+    shown = [
+        {
+            "question": one.attempt.example.question,
+            "reference": _reference(one) if reference else "(hidden)",
+            "response": one.attempt.response or "(empty)",
+        }
+        for one in failures
+    ]
+    solved = [f"Question: {row.example.question}\nResponse: {row.response}" for row in failures[0].contrasts]
+    numbered = [
+        f"{number}. id {one.id}\nQuestion: {texts['question']}\nReference: {texts['reference']}\nResponse: {texts['response']}"
+        for number, (one, texts) in enumerate(zip(failures, shown, strict=True), 1)
+    ]
+    return {"task": brief, **shown[0], "solved": "\n\n".join(solved) or "(none)", "failures": "\n\n".join(numbered)}
 
 
 def ask(predict: dspy.Predict, fields: Mapping[str, str]) -> dspy.Prediction:
@@ -35,23 +36,13 @@ def ask(predict: dspy.Predict, fields: Mapping[str, str]) -> dspy.Prediction:
     return predict(**{name: value for name, value in fields.items() if name in wanted})
 
 
-def _reference(failure: Failure, shown: bool) -> str:
+def _reference(failure: Failure) -> str:
     """The reference solution and answer as the instructor reads them; of code the tests too."""
     example = failure.attempt.example
-    if not shown:
-        return "(hidden)"
     if "test" in example.meta:
         return f"{example.answer}\n\nIt must pass:\n{example.meta['test']}".strip()
     last = f"#### {example.answer}"
     return example.solution if example.solution.endswith(last) else f"{example.solution}\n{last}".strip()
-
-
-def _response(failure: Failure) -> str:
-    return failure.attempt.response or "(empty)"
-
-
-def _solved(contrasts: Sequence[Attempt]) -> str:
-    return "\n\n".join(f"Question: {row.example.question}\nResponse: {row.response}" for row in contrasts) or "(none)"
 
 
 class Diagnose(dspy.Module):

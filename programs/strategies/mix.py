@@ -12,15 +12,15 @@ from .write import Prove
 
 
 class Mix(Strategy):
-    """Hands failures, and the rows of members that train on items as they are, to its members.
+    """Gives failures, and the rows of items that are trained on as they are, to its members.
 
-    Which member a failure goes to hangs on its id alone: it is the same in every run, and shares are kept on the average.
+    The id of a failure alone decides which member it goes to: it is the same in every run, and shares are kept on the average.
     """
 
     def __init__(self, members: Sequence[Strategy], shares: Sequence[float] | None = None):
-        """`shares`: one a member, in any unit; None: equal.
+        """`shares`: one a member, in any unit; None: equal shares.
 
-        Raises UsageError for shares that are none, and for members that are taught from different sources."""
+        Raises UsageError for invalid shares, and for members that are taught from different sources."""
         dspy.Module.__init__(self)
         self.members = list(members)
         shares = [1.0] * len(self.members) if shares is None else list(shares)
@@ -29,14 +29,13 @@ class Mix(Strategy):
         self.shares = [share / sum(shares) for share in shares]
         sources = {member.source for member in self.members} - {"none"}
         if len(sources) > 1:
-            raise UsageError(
-                "Mix takes members that are all taught from errors, or all from train items: " + ", ".join(map(_name, members))
-            )
+            held = ", ".join(f"{type(member).__name__} ({member.source})" for member in members)
+            raise UsageError(f"Mix takes members that are all taught from errors, or all from train items: {held}")
         self.source = sources.pop() if sources else "none"
         self.contrasts = max(member.contrasts for member in self.members)
 
     def member(self, failure: str) -> Strategy:
-        """Whose failure it is, by its id."""
+        """The member that the failure with this id goes to."""
         place = int(failure, 16) / 16 ** len(failure)
         for member, share in zip(self.members, self.shares, strict=True):
             place -= share
@@ -64,7 +63,3 @@ class Mix(Strategy):
             mine = round(share * count)
             rows += member.items(task, mined, mine, seed + place)[:mine]
         return rows
-
-
-def _name(member: Strategy) -> str:
-    return f"{type(member).__name__} ({member.source})"

@@ -18,7 +18,7 @@ import dspy
 from dspy.utils import DummyLM
 
 from ...signatures.errors import UsageError
-from ...signatures.records import Attempt, Example, Failure, Rejection, SampleProgram, TeachingResult
+from ...signatures.records import Attempt, Example, Failure, Rejection, TeachingResult
 from ..config import InstructorSettings
 from ..instructor.chat import REASKS, Chat, is_code
 from ..instructor.interpreter import interpreting
@@ -26,7 +26,6 @@ from ..instructor.prices import CHARACTERS, count_tokens, usd_of_calls
 from ..run import layout
 from .contrast import with_contrasts
 from .strategy import Strategy
-from .write import Prove
 
 ADAPTERS: dict[str, Callable[[], dspy.Adapter]] = {"chat": lambda: Chat(0), "json": dspy.JSONAdapter, "xml": dspy.XMLAdapter}
 """Adapters by name: Errata calls its instructors by `chat`; the others are DSPy's, for those who call a strategy in code."""
@@ -106,30 +105,19 @@ def prompts(strategy: Strategy, shown: Shown, brief: str, adapter: str = "chat")
     taught = shown.taught
     known = taught.diagnosis.model_dump(mode="json") if taught and taught.diagnosis else {}
     written = [program.source for program in (*taught.refused, taught.program) if program] if taught else []
+    refusals = [row for row in taught.rejections if row.kind == "program"] if taught else []
+    refusals += [Rejection(of="", kind="program", check="(the check)", reason="(why it refused the program)")]
+    left = refusals[:1]  # as the run refused the first program, if it did
     stand_in = lambda name: str(known.get(name) or f"(the instructor's {name})")  # noqa: E731
+    prove = lambda program: left.pop() if left else None  # noqa: E731
     dry = _Dry(ADAPTERS[adapter](), written[0] if written else "(the program of the instructor)", stand_in)
-    dry.run(lambda: strategy(failures=(shown.failure,), brief=brief, prove=_refuse_first(taught)))
+    dry.run(lambda: strategy(failures=(shown.failure,), brief=brief, prove=prove))
     named = list(strategy.named_predictors())
-    return [
-        Prompt(
-            next((name for name, predictor in named if predictor.signature.equals(signature)), signature.__name__),
-            messages,
-            _tokens(messages),
-        )
-        for signature, messages in dry.calls
-    ]
 
+    def name_of(signature: Any) -> str:
+        return next((name for name, predictor in named if predictor.signature.equals(signature)), signature.__name__)
 
-def _refuse_first(taught: TeachingResult | None) -> Prove:
-    """Refuses the first program: as it was refused in the run, if it was."""
-    recorded = [row for row in taught.rejections if row.kind == "program"] if taught else []
-    unknown = Rejection(of="", kind="program", check="(the check)", reason="(why it refused the program)")
-    left = [recorded[0] if recorded else unknown]
-
-    def prove(program: SampleProgram) -> Rejection | None:
-        return left.pop() if left else None
-
-    return prove
+    return [Prompt(name_of(signature), messages, _tokens(messages)) for signature, messages in dry.calls]
 
 
 def text(prompt: Prompt) -> str:
