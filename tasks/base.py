@@ -20,6 +20,13 @@ def check_split(task: str, split: str) -> None:
         raise UsageError(f"{task} has no split {split!r}: use one of {', '.join(SPLITS)}")
 
 
+def scored(right: bool, given: str | None) -> Verdict:
+    """`right` or `wrong` of the answer that was read; `no answer` when nothing was (None)."""
+    if given is None:
+        return Verdict(correct=False, extracted=None, reason="no answer")
+    return Verdict(correct=right, extracted=given, reason="right" if right else "wrong")
+
+
 class Runner(Protocol):
     """Runs untrusted source apart from this process: `Sandbox.run` of errata.sandbox, or a call that goes there.
 
@@ -37,7 +44,7 @@ class Task(Protocol):
 
     @property
     def kind(self) -> str:
-        """What an answer is: "number", "choice", "code" or "text"; "several" where that is the item's."""
+        """What an answer is: "number", "choice", "code" or "text"; "several": it differs from item to item."""
         ...
 
     @property
@@ -52,14 +59,14 @@ class Task(Protocol):
 
     @property
     def twin(self) -> str | None:
-        """Name of the task's out-of-domain twin, which guards it unless the config says otherwise; None where it has none."""
+        """Name of the task's out-of-domain twin, which guards it unless the config says otherwise; None: it has no twin."""
         ...
 
     @property
     def data(self) -> Mapping[str, str]:
         """What the items were read from (a file below the path that was given, a split on the hub, a library's version) -> a hash of it.
 
-        Empty where the task makes its items itself, or has not read them yet."""
+        Empty: the task makes its items itself, or has not read them yet."""
         ...
 
     def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:

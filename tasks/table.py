@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..signatures.errors import TaskError, UsageError
 from ..signatures.records import Example, Message, Verdict
-from .base import SPLITS, Runner
+from .base import SPLITS, Runner, scored
 from .rows import Row, RowTask, field
 from .verdicts import choice, code, number, short
 
@@ -243,16 +243,15 @@ def _gold(value: Any, choices: choice.Choices, where: str) -> str:
             return found
     if text.isdecimal() and len(text) < 4 and int(text) < len(labels):
         return labels[int(text)]
-    raise TaskError(f"{where}: the answer {text[:40]!r} is none of the options {', '.join(labels)}; mend or delete the row")
+    raise TaskError(f"{where}: the answer {text[:40]!r} is not one of the options {', '.join(labels)}; mend or delete the row")
 
 
 def _contains(gold: str, response: str) -> Verdict:
     if not response.strip():
-        return Verdict(correct=False, extracted=None, reason="no answer")
+        return scored(False, None)
     words = " ".join(gold.casefold().split())
     right = re.search(rf"(?<!\w){re.escape(words)}(?!\w)", " ".join(response.casefold().split())) is not None
-    shown = gold if right else response.strip()[:200]
-    return Verdict(correct=right, extracted=shown, reason="right" if right else "wrong")
+    return scored(right, gold if right else response.strip()[:200])
 
 
 def _pattern(text: str | None) -> re.Pattern[str]:
@@ -261,7 +260,7 @@ def _pattern(text: str | None) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise UsageError(f"table.pattern {text!r} is no regular expression: {error}") from None
+        raise UsageError(f"table.pattern {text!r} is not a regular expression: {error}") from None
 
 
 def _found(pattern: re.Pattern[str], gold: str, response: str) -> Verdict:
@@ -309,7 +308,7 @@ def _metric(name: str) -> Callable[[Any, Any], Any]:
 def _scored(metric: Callable[[Any, Any], Any], full: float, example: Example, response: str) -> Verdict:
     given = short.read(response) or response.strip()
     if not given:
-        return Verdict(correct=False, extracted=None, reason="no answer")
+        return scored(False, None)
     columns = example.meta.get("columns", {})
     gold = _Fields(columns | {"question": example.question, "answer": example.answer})
     try:
@@ -319,5 +318,4 @@ def _scored(metric: Callable[[Any, Any], Any], full: float, example: Example, re
         return Verdict(
             correct=None, extracted=given, reason=f"the metric failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         )
-    right = score >= full
-    return Verdict(correct=right, extracted=given, reason="right" if right else "wrong")
+    return scored(score >= full, given)

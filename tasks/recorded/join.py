@@ -30,7 +30,7 @@ class ReadsRows(Protocol):
 def load(
     paths: Sequence[Path], task: Task, source: Path | None = None, fields: dict[str, str] | None = None, model: str | None = None
 ) -> Recorded:
-    """The answers of the files, each with its example. `source` is the task's own data, None where it has none here; `fields` maps our
+    """The answers of the files, each with its example. `source` is the task's own data, None: it was given without data; `fields` maps our
     names (response, question, answer, id, or one that the task reads) to the file's; `model` keeps the answers of one model.
 
     Raises TaskError, naming file, line, what is missing and what to do, and UsageError when no answer is of `model`.

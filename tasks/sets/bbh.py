@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ...signatures.errors import TaskError
 from ...signatures.records import Example, Message, Verdict
+from ..base import scored
 from ..rows import Row, RowTask, field, file_hashes, read_json, share
 from ..verdicts import choice, number
 
@@ -88,10 +89,7 @@ class Bbh(RowTask):
         if gold and gold[1] in options:
             return choice.verdict(options, gold[1], response)
         given = _read(response, example.answer)
-        if given is None:
-            return Verdict(correct=False, extracted=None, reason="no answer")
-        right = given == _plain(example.answer, example.answer)
-        return Verdict(correct=right, extracted=given, reason="right" if right else "wrong")
+        return scored(given == _plain(example.answer, example.answer), given)
 
     def completion(self, solution: str, answer: str) -> str:
         """The steps, and "So the answer is X." at the end; not doubled where they already end so."""
@@ -101,7 +99,7 @@ class Bbh(RowTask):
 
 
 def _read(response: str, gold: str) -> str | None:
-    """What a response answers, in the plain form of answers like `gold`; None when there is nothing of this kind."""
+    """What a response answers, in the plain form of answers like `gold`; None: nothing of this kind."""
     said = [response[match.end() :] for match in _SAID.finditer(response)]
     lines = [line for line in response.split("\n") if line.strip()]
     words = number.read(gold) is None and gold.lower() not in _ONES and gold.strip(" " + _BRACKETS)
@@ -114,7 +112,7 @@ def _read(response: str, gold: str) -> str | None:
 
 
 def _plain(text: str, gold: str) -> str:
-    """The answer in a text, made plain: a number's value, a word of the gold's family, or a sequence; "" when there is none."""
+    """The answer in a text, made plain: a number's value, a word of the gold's family, or a sequence; "": nothing of this kind."""
     text = text.replace("**", "").strip().strip("\"'`")
     if number.read(gold) is not None and re.fullmatch(r"-?[\d.,/]+", gold):
         value = number.extract(text)

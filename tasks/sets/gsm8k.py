@@ -19,6 +19,7 @@ from fractions import Fraction
 
 from ...signatures.errors import TaskError
 from ...signatures.records import Example, Message, Verdict
+from ..base import scored
 from ..rows import Row, RowTask, field
 from ..verdicts import number
 
@@ -122,12 +123,11 @@ class GsmPlus(RowTask):
         refuses = refused(response)
         if example.answer == UNANSWERABLE:
             if refuses:
-                return Verdict(correct=True, extracted=UNANSWERABLE, reason="right")
+                return scored(True, UNANSWERABLE)
             given = number.extract(response)
-            shown = None if given is None else number.show(given)
-            return Verdict(correct=False, extracted=shown, reason="wrong" if shown else "no answer")
+            return scored(False, None if given is None else number.show(given))
         if refuses:
-            return Verdict(correct=False, extracted=UNANSWERABLE, reason="wrong")
+            return scored(False, UNANSWERABLE)
         verdict = number.verdict(example.answer, response)
         given = number.extract(response)
         if verdict.reason == "wrong" and given is not None and _rounds_to(given, example.answer):

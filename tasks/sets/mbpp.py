@@ -88,7 +88,7 @@ class Mbpp(CodeTask):
 
 
 def _entry(test: str, gold: str, where: str) -> str:
-    """The function that the tests call and the gold defines. Raises TaskError when there is none."""
+    """The function that the tests call and the gold defines. Raises TaskError when they call no such function."""
     tree, written = code.parse(test), code.parse(gold)
     if tree is not None and written is not None:
         for node in ast.walk(tree):

@@ -33,11 +33,11 @@ class ChoiceTask(RowTask):
     max_new_tokens = 512
 
     def example(self, where: str, *, split: str, text: str, choices: choice.Choices, gold: str, skill: str = "") -> Example:
-        """An example with its options in `meta`. Raises TaskError when there are fewer than two, or the gold is none of them."""
+        """An example with its options in `meta`. Raises TaskError when there are fewer than two, or the gold is not one of them."""
         if len(choices) < 2:
             raise TaskError(f"{where}: holds {len(choices)} options; give at least two")
         if gold not in choices:
-            raise TaskError(f"{where}: the answer {gold!r} is none of the options {', '.join(choices)}; mend or delete the row")
+            raise TaskError(f"{where}: the answer {gold!r} is not one of the options {', '.join(choices)}; mend or delete the row")
         shown = choice.question(text, choices)
         return Example(task=self.name, split=split, question=shown, answer=gold, skill=skill, meta={"choices": choices, "stem": text})
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from ...signatures.errors import UsageError, near
 from ...signatures.records import Example, Message, Verdict
-from ..base import check_split
+from ..base import check_split, scored
 from ..rows import share
 from ..verdicts import number
 
@@ -120,7 +120,7 @@ class ReasoningGym:
         """`right`, `wrong`, or `no answer`; unjudged where the library's scorer fails on its own gold answer."""
         found, marked = _answers(response)
         if not found:
-            return Verdict(correct=False, extracted=None, reason="no answer")
+            return scored(False, None)
         dataset, entry = self._entry(example)
         if str(entry["question"]) != example.question:
             return Verdict(correct=None, extracted=found[0], reason="this version of reasoning-gym draws another item: evaluate anew")
@@ -130,8 +130,8 @@ class ReasoningGym:
             return Verdict(correct=None, extracted=found[0], reason=f"the library's scorer failed: {' '.join(str(error).split())[:200]}")
         right = score >= 1 - 1e-9
         if not right and not marked and len(response.split()) > 12:  # prose that never comes to an answer
-            return Verdict(correct=False, extracted=None, reason="no answer")
-        return Verdict(correct=right, extracted=found[0], reason="right" if right else "wrong")
+            return scored(False, None)
+        return scored(right, found[0])
 
     def _entry(self, example: Example) -> tuple[Any, dict[str, Any]]:
         """A generator and the item as the library gives it: drawn again rather than kept, as its metadata may hold what JSON does not."""

@@ -3,7 +3,7 @@
 In this order; the first that names exactly one option gives the answer:
 1. The last claim: "the answer is B", "Answer: (B)", "**B** is correct", "option D is the most suitable", "closest to B", "I choose C",
    "\\boxed{A}", "#### A", and the same with the option's own words in place of its letter. A claim that is taken back ("C is not
-   correct") is none. A sentence that claims several ("A and C") says nothing, unless an option has these very words.
+   correct") does not count. A sentence that claims several ("A and C") says nothing, unless an option has these very words.
 2. A line that begins with a label ("B. ...", "(B)", "**B**", a lone "b"): the first line, the last when it is a lone label, or the only
    label that leads a line. All options, said over, are no choice.
 3. The only label that stands before its own words, in brackets ("a liverwort (B)"), or at the end ("so, C."); else "B is correct" among the
@@ -17,6 +17,7 @@ earlier claim back, unless an option says so itself. It does not cover options i
 import re
 
 from ...signatures.records import Message, Verdict
+from ..base import scored
 
 Choices = dict[str, str]
 """{label: text}, in the order in which they are shown; labels are A, B, ... or 1, 2, ..."""
@@ -76,7 +77,7 @@ class _Reader:
         self.choices = choices
         self._words = {label: _plain(words) for label, words in choices.items()}
         labels = "|".join(map(re.escape, choices))
-        # A label ends at punctuation or a space; "A+", "C-reactive", "D = 3", "A's" are none.
+        # A label ends at punctuation or a space; "A+", "C-reactive", "D = 3", "A's" are not labels.
         self._label = re.compile(rf"\(?\s*(?<!\w)(?<!\w')(?P<label>{labels})(?![\w+^]|'\w|-\w|\s*[+*^=<>×])\)?")
         self._small = re.compile(rf"[(\[]?\s*(?P<label>{labels.lower()})(?:[)\]]|\.?\s*$)", re.MULTILINE)
         self._lead = re.compile(rf"(?:(?:option|choice|answer)\s+)?[(\[]?(?P<label>{labels})(?:\s*[).:\]-]|\s*$|,\s)", re.IGNORECASE)
@@ -235,7 +236,7 @@ class _Reader:
         return next((label for _, label in sorted(self._praised(bare=True), reverse=True) if label), "")
 
     def _owns(self, label: str, after: str) -> bool:
-        """Whether a label's own words stand behind it, set off ("A moss" is no label), and are not merely possible."""
+        """Whether a label's own words stand behind it, set off ("A moss" is not a label), and are not merely possible."""
         words = self._words[label]
         if not words or not re.match(r"\s*[.):,;\"'(\]-]|\s*\n", after):
             return False
@@ -243,7 +244,7 @@ class _Reader:
         return re.match(rf"{re.escape(words)}(?!\S)(?! (?:could|may|might)\b)", plain) is not None
 
     def _begun(self, tail: str) -> str:
-        """The option whose words a text begins with, the longest; "" when there is none."""
+        """The option whose words a text begins with, the longest; "": it begins with no option."""
         plain = _plain(tail[:600])
         fits = [(len(words), label) for label, words in self._words.items() if words and re.match(rf"{re.escape(words)}(?!\S)", plain)]
         return max(fits)[1] if fits else ""
@@ -297,13 +298,11 @@ def _plain(text: str) -> str:
 
 
 def verdict(choices: Choices, gold: str, response: str) -> Verdict:
-    """`right`, `wrong`, or `no answer`; unjudged when the gold is none of the labels."""
+    """`right`, `wrong`, or `no answer`; unjudged when the gold is not one of the labels."""
     given = read(response, choices)
     if gold not in choices:
-        return Verdict(correct=None, extracted=given, reason=f"the gold answer {gold!r} is none of the options {', '.join(choices)}")
-    if given is None:
-        return Verdict(correct=False, extracted=None, reason="no answer")
-    return Verdict(correct=given == gold, extracted=given, reason="right" if given == gold else "wrong")
+        return Verdict(correct=None, extracted=given, reason=f"the gold answer {gold!r} is not one of the options {', '.join(choices)}")
+    return scored(given == gold, given)
 
 
 def question(text: str, choices: Choices) -> str:

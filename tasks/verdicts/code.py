@@ -63,13 +63,13 @@ class Item:
     """What a code question asks for."""
 
     prompt: str
-    """Signature and docstring that a completion continues; empty where the question is prose."""
+    """Signature and docstring that a completion continues; empty: the question is prose."""
     entry: str
     """Name of the function that the test calls."""
     test: str
     """Python text that defines `check(candidate)`."""
     setup: str = ""
-    """Python text that both test and answer find before them; empty where there is none."""
+    """Python text that both test and answer find before them; empty: nothing."""
 
     @property
     def preamble(self) -> str:
@@ -146,7 +146,7 @@ class Judge:
                 if value == case.expected:
                     continue
                 shown = repr(value)[:200]
-            except Exception:  # a forged row is no value
+            except Exception:  # a forged row
                 return False, "what it handed back is not what was asked for"
             return False, f"{case.text[: _SHOWN // 2]}: it gave {shown}"
         return True, "right"
@@ -332,7 +332,7 @@ def _continued(item: Item, text: str) -> str | None:
 
 
 def _longest(whole: str, least: int) -> str | None:
-    """The longest run of whole lines from the start that is Python and goes past `least` characters; None when there is none."""
+    """The longest run of whole lines from the start that is Python and goes past `least` characters; None: no such run."""
     lines = whole.split("\n")[:2000]
     fixed = whole[:least].count("\n")
     while len(lines) > fixed:
@@ -368,7 +368,7 @@ def _among_prose(item: Item, text: str, begins: re.Pattern[str]) -> str | None:
 
 
 def runner_or_refuse(name: str, runner: Runner | None) -> Runner:
-    """The runner. Raises UsageError where there is none: nothing of an answer is run here."""
+    """The runner. Raises UsageError for None: nothing of an answer is run in this process."""
     if runner is None:
         raise UsageError(f"task {name} runs its answers: hand load_task a runner, e.g. load_task({name!r}, runner=sandbox.run)")
     return runner

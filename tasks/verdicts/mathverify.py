@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ...signatures.errors import UsageError
 from ...signatures.records import Verdict
+from ..base import scored
 
 SECONDS = 10.0
 """Limit for one answer, seconds."""
@@ -28,13 +29,13 @@ class MathVerify:
         if importlib.util.find_spec("math_verify") is None:
             raise UsageError('the verdict `math` needs its library: pip install "errata[math]"')
         self._lock = threading.Lock()
-        self._child: subprocess.Popen[str] | None = None
+        self.child: subprocess.Popen[str] | None = None
 
     def verdict(self, gold: str, response: str) -> Verdict:
         """`right`, `wrong` or `no answer`; unjudged when the gold cannot be parsed, or the library fails or takes too long."""
         with self._lock:
-            if self._child is None:
-                self._child = subprocess.Popen(
+            if self.child is None:
+                self.child = subprocess.Popen(
                     [sys.executable, "-P", str(_CHILD)],  # -P: this folder is not where it looks for modules
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -51,22 +52,20 @@ class MathVerify:
         readable, given, right = answer
         if not readable:
             return Verdict(correct=None, extracted=given, reason=f"the gold answer {gold!r} cannot be read as mathematics")
-        if given is None:
-            return Verdict(correct=False, extracted=None, reason="no answer")
-        return Verdict(correct=right, extracted=given, reason="right" if right else "wrong")
+        return scored(right, given)
 
     def _ask(self, line: str) -> list | str | None:
-        assert self._child is not None and self._child.stdin is not None
+        assert self.child is not None and self.child.stdin is not None
         try:
-            self._child.stdin.write(line + "\n")
-            self._child.stdin.flush()
+            self.child.stdin.write(line + "\n")
+            self.child.stdin.flush()
         except OSError:
-            self._child.kill()
+            self.child.kill()
         return self._read(SECONDS)
 
     def _read(self, seconds: float) -> list | str | None:
         """The child's next line; None: it took too long or ended, and is killed."""
-        child = self._child
+        child = self.child
         assert child is not None and child.stdout is not None
         timer = threading.Timer(seconds, child.kill)
         timer.daemon = True
@@ -82,17 +81,17 @@ class MathVerify:
         for pipe in (child.stdin, child.stdout):
             if pipe:
                 pipe.close()
-        self._child = None
+        self.child = None
         return None
 
     def close(self) -> None:
         """End the child."""
         with self._lock:
-            if self._child is not None:
-                self._child.kill()
+            if self.child is not None:
+                self.child.kill()
                 self._read(0.1)
 
     def __del__(self) -> None:
-        child = getattr(self, "_child", None)
+        child = getattr(self, "child", None)
         if child is not None:
             child.kill()

@@ -16,6 +16,7 @@ import re
 from fractions import Fraction
 
 from ...signatures.records import Message, Verdict
+from ..base import scored
 
 _LONGEST = 60
 """Characters of the longest number that is read; a longer run of digits is a model in a loop."""
@@ -150,10 +151,7 @@ def verdict(gold: str, response: str) -> Verdict:
     shown = None if given is None else show(given)
     if expected is None:
         return Verdict(correct=None, extracted=shown, reason=f"the gold answer {gold!r} is not a number")
-    if given is None:
-        return Verdict(correct=False, extracted=None, reason="no answer")
-    right = same(expected, given)
-    return Verdict(correct=right, extracted=shown, reason="right" if right else "wrong")
+    return scored(same(expected, given), shown)
 
 
 def prompt(question: str) -> list[Message]:

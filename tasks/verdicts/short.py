@@ -3,6 +3,7 @@
 import re
 
 from ...signatures.records import Verdict
+from ..base import scored
 
 _SAID = re.compile(r"(?i)(?:\banswer\b\s*(?:is\b)?\s*:|####|\banswer\s+is\b)[ \t]*")
 
@@ -24,7 +25,4 @@ def plain(text: str) -> str:
 
 def verdict(gold: str, given: str | None) -> Verdict:
     """`right`, `wrong`, or `no answer` where None was read."""
-    if given is None:
-        return Verdict(correct=False, extracted=None, reason="no answer")
-    right = plain(gold) == plain(given)
-    return Verdict(correct=right, extracted=given, reason="right" if right else "wrong")
+    return scored(given is not None and plain(gold) == plain(given), given)

@@ -82,7 +82,7 @@ def test_arc_is_read_in_its_three_forms(tmp_path, form):
 
 BAD = {
     "no option": ("mmlu", {k: v for k, v in FLAT.items() if k != "C"}, "'C' is missing"),
-    "gold": ("mmlu", FLAT | {"answer": "E"}, "none of the options"),
+    "gold": ("mmlu", FLAT | {"answer": "E"}, "not one of the options"),
     "index": ("mmlu", HUB | {"answer": 4}, "index 0..3"),
     "labels": ("arc", {k: v for k, v in ARC["flat"].items() if k != "label"}, "'label'"),
     "number": ("gsm_plus", {"question": "x", "answer": "y", "extracted_answer": "some"}, "no single number"),

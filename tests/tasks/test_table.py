@@ -180,9 +180,9 @@ def test_settings_that_cannot_work_are_refused(settings):
         ({"question": "q", "answer": "few"}, {"verdict": "number"}, TaskError, "no single number"),
         ({"question": "q", "answer": "a"}, {"verdict": "choice"}, UsageError, "table.choices"),
         ({"question": "q", "answer": "a", "o": 3}, {"verdict": "choice", "choices": "o"}, TaskError, "list or an object"),
-        ({"question": "q", "answer": "Z", "o": ["x", "y"]}, {"verdict": "choice", "choices": "o"}, TaskError, "none of the options"),
+        ({"question": "q", "answer": "Z", "o": ["x", "y"]}, {"verdict": "choice", "choices": "o"}, TaskError, "not one of the options"),
         ({"question": "q", "answer": "a"}, {"verdict": "regex"}, UsageError, "table.pattern"),
-        ({"question": "q", "answer": "a"}, {"verdict": "regex", "pattern": "("}, UsageError, "no regular expression"),
+        ({"question": "q", "answer": "a"}, {"verdict": "regex", "pattern": "("}, UsageError, "not a regular expression"),
         ({"question": "q", "answer": "a"}, {"question": "{q}"}, TaskError, "'q' is missing"),
     ],
 )
@@ -270,7 +270,7 @@ def test_mathematics_that_takes_too_long_is_unjudged_and_the_next_is_judged(monk
     pytest.importorskip("math_verify", reason='needs the extra: pip install "errata[math]"')
     judge = mathverify.MathVerify()
     assert judge.verdict("2", r"\boxed{2}").correct is True
-    child = judge._child
+    child = judge.child
     os.kill(child.pid, signal.SIGSTOP)  # as one that simplifies for ever
     monkeypatch.setattr(mathverify, "SECONDS", 0.3)
     assert judge.verdict("2", r"\boxed{2}").correct is None
