@@ -1,32 +1,39 @@
-"""The house: floors, packaging, every way to start, and that `--help` loads nothing heavy."""
+"""The house: floors, rooms and their arrows, sizes, packaging, every way to start, and that reading commands load nothing heavy."""
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import tomllib
 import venv
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {"signatures": 1, "tasks": 2, "sandbox": 2, "trainers": 2, "programs": 3, "cli": 4}
-ARROWS = {
+ROOMS = {
     "run": set(),
     "samples": set(),
     "instructor": {"run", "samples"},
     "strategies": {"instructor", "run", "samples"},
     "steps": {"instructor", "run", "samples", "strategies"},
-    "report": {"run", "samples"},
     "cycle": {"instructor", "run", "samples", "steps", "strategies"},
-    "module": {"cycle", "run", "steps"},
+    "module": {"cycle", "steps"},
     "start": {"cycle", "run", "strategies"},
-    "doctor": {"instructor", "run"},
+    "doctor": {"instructor"},
+    "report": {"run", "samples"},
     "studies": {"cycle", "instructor", "report", "run", "samples", "start", "steps", "strategies"},
 }
-"""The rooms of programs/ and which others each may use; config and stats are open to all."""
+"""The rooms of programs/, folders and files, and which others each uses; config and stats are open to all."""
+OPEN = {"config", "stats", "__init__"}
+CORE = ("cycle.py", "config.py", "stats.py", "run", "samples", "instructor", "strategies", "steps")
+"""What one must hold in mind to change the loop; of the instructor without the embedded one."""
+FILE, FUNCTION, CLASS, FOLDER, PARAMETERS, STRING = 500, 80, 220, 16, 8, 15
+"""Most lines of a file, a function, a class; files of a folder; parameters of a function; lines of a string that holds Python."""
 HEAVY = {"dspy", "torch", "trl", "peft", "transformers", "datasets", "sklearn", "scipy", "wasmtime", "litellm"}
 MAY_IMPORT = {
     "torch": {"trainers"},
@@ -71,19 +78,29 @@ def test_imports_only_point_down_and_floor_two_is_three_separate_rooms(path):
             assert {here, "/".join(place(path))} & MAY_IMPORT[parts[0]], f"{path} imports {name}"
 
 
-def room(parts):
-    """The room of programs/ that a dotted name lies in; None for what is open to all."""
-    return parts[1] if len(parts) > 1 and parts[0] == "programs" and parts[1] in ARROWS else None
+def used_rooms():
+    """Room of programs/ -> the other rooms that its files import."""
+    found = {}
+    for path in sorted((ROOT / "programs").rglob("*.py")):
+        here = place(path)[1]
+        if here not in OPEN:
+            names = (name.split(".") for name in imports(path) if name.startswith("errata.programs."))
+            found.setdefault(here, set()).update({parts[2] for parts in names} - OPEN - {here})
+    return found
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "programs").rglob("*.py")), ids=lambda path: "/".join(place(path)))
-def test_rooms_of_programs_use_only_the_rooms_that_their_arrows_name(path):
-    here = room(place(path))
-    if here is None:
-        return
-    for name in imports(path):
-        there = room(name.split(".")[1:]) if name.startswith("errata.") else None
-        assert there in (None, here, *ARROWS[here]), f"{path} imports {name}"
+def test_rooms_and_arrows_are_those_of_the_table():
+    assert {name: used & ROOMS.keys() for name, used in used_rooms().items()} == ROOMS
+
+
+def test_rooms_stand_on_at_most_eight_floors_without_a_circle():
+    arrows = {name: used | {"config"} for name, used in ROOMS.items()} | {"config": set()}
+    floors = {}
+    while len(floors) < len(arrows):
+        next_floor = {name for name, used in arrows.items() if name not in floors and used <= floors.keys()}
+        assert next_floor, f"a circle among {sorted(arrows.keys() - floors.keys())}"
+        floors |= dict.fromkeys(next_floor, 1 + max(floors.values(), default=0))
+    assert max(floors.values()) <= 8, floors
 
 
 def test_no_module_is_in_a_circle():
@@ -92,23 +109,100 @@ def test_no_module_is_in_a_circle():
         parts = place(path)
         name = ".".join(("errata", *(parts[:-1] if parts[-1] == "__init__" else parts)))
         graph[name] = {found for found in imports(path) if found.startswith("errata")}
-    # `from . import x` names the package and its module x; only x is used
+    # `from . import x` names the package and its module x; only x is used. A package's own __init__ names its modules lazily
     graph = {
         name: {
-            found for found in used if found in graph and found != name and not any(u.startswith(found + ".") and u in graph for u in used)
+            found
+            for found in used
+            if found in graph and found != name and found.count(".") > 1 and not any(u.startswith(found + ".") and u in graph for u in used)
         }
         for name, used in graph.items()
     }
+    while graph:
+        free = {name for name, used in graph.items() if not used & graph.keys()}
+        assert free, f"a circle among {sorted(graph)}"
+        graph = {name: used for name, used in graph.items() if name not in free}
 
-    def visit(name, way):
-        assert name not in way, " -> ".join([*way, name])
-        for used in graph[name]:
-            # a package's own __init__ names its modules lazily
-            if used.count(".") > 1 or used == "errata.cli":
-                visit(used, [*way, name])
 
-    for name in graph:
-        visit(name, [])
+def lines(node):
+    return node.end_lineno - node.lineno + 1
+
+
+def parsed():
+    """Each file of the package with its syntax tree."""
+    for path in modules():
+        text = path.read_text(encoding="utf-8")
+        yield path.relative_to(ROOT).as_posix(), text, ast.parse(text)
+
+
+def test_files_functions_and_classes_can_be_taken_in_at_a_look():
+    large = []
+    for name, text, tree in parsed():
+        large += [name] if text.count("\n") > FILE else []
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and lines(node) > CLASS:
+                large.append(f"{name}: class {node.name}")
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines(node) > FUNCTION:
+                large.append(f"{name}: {node.name}()")
+    assert large == []
+
+
+def test_functions_take_few_parameters():
+    many = []
+    for name, _, tree in parsed():
+        if name.endswith("word_problems/kit.py"):
+            continue  # emitted with programs, whose ids are hashes of their text
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                taken = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if len([one for one in taken if one.arg not in ("self", "cls")]) > PARAMETERS:
+                    many.append(f"{name}: {node.name}()")
+    assert many == []
+
+
+def test_folders_hold_few_files_and_programs_directly_no_more_than_eight():
+    folders = Counter(path.parent.relative_to(ROOT).as_posix() for path in modules())
+    assert [name for name, count in folders.items() if count > FOLDER] == []
+    assert folders["programs"] <= 8
+
+
+def test_no_string_holds_python_that_no_tool_sees():
+    held = []
+    for name, _, tree in parsed():
+        docstrings = {
+            node.body[0].value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) and node not in docstrings else None
+            if isinstance(text, str) and text.count("\n") > STRING and "def " in text:
+                held.append(f"{name}:{node.lineno}")
+    assert held == []
+
+
+PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_exit"}
+"""Names of the standard library that begin with an underscore and are meant to be used: of named tuples, and os._exit."""
+
+
+def private_names(path):
+    """(line, name) of each use of a private attribute that the file itself does not define."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)}
+    own |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    own |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or not re.match(r"_(?!_)", node.attr) or node.attr in PUBLIC | own:
+            continue
+        if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
+            yield node.lineno, node.attr
+
+
+@pytest.mark.parametrize("folder", [*FLOORS, "tests", "scripts"])
+def test_nobody_reads_a_private_attribute_of_another_file(folder):
+    paths = [ROOT / "cli.py"] if folder == "cli" else sorted((ROOT / folder).rglob("*.py"))
+    assert [f"{path.relative_to(ROOT)}:{line} {name}" for path in paths for line, name in private_names(path)] == []
 
 
 def test_every_package_of_the_tree_is_packaged():

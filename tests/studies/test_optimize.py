@@ -258,7 +258,8 @@ def test_code_of_an_optimizer_that_fails_is_a_bad_answer_and_no_end_of_the_run(m
     (tmp_path / "coded.py").write_text(CODED)
     with Cycle(config_of(None, **{"generate.strategy": f"{tmp_path}/coded.py:Coded"}), tmp_path / "run", QUIET) as loop:
         loop.sandbox = Real(sandbox)
-        loop.strategy.write.write._bind_code("class M(dspy.Module):\n    def forward(self, **inputs):\n        return 1 / 0")
+        source = "class M(dspy.Module):\n    def forward(self, **inputs):\n        return 1 / 0"
+        loop.strategy.write.write.load_state({"module_src": source, "lm": None})
         (taught, *_) = teach_failures(loop, loop.run_dir.stage("t"), [row.failure for row in recorded_failures(mined, 0)][:1], "teach")
     assert taught.program is None and "ZeroDivisionError" in taught.rejections[0].reason
 
