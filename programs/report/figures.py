@@ -1,10 +1,11 @@
 """How figures and verdicts are put in words and tables: one way for the terminal, report.md, the page, model cards and comparisons."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
+from ...signatures.records import GateDecision
 from .markup import Figures, Name, plain
-from .records import Answer, Counts, Evaluation, Failing, Library, Report, Round, Share, Sides, Spent, Style, Words
+from .records import Answer, Change, Counts, Evaluation, Failing, Library, Report, Round, Share, Sides, Spent, Style, Words
 from .tables import Table
 
 SURE = 0.05
@@ -13,21 +14,8 @@ _FIRST = {"better": "Better", "worse": "Worse", "mixed": "Better here, worse the
 _SURELY = {"better": "surely better", "worse": "surely worse", "same": "not sure, may be chance", "none": "not measured"}
 Outcome = Literal["no_answer", "cut", "unjudged"]
 OUTCOMES: tuple[Outcome, ...] = ("no_answer", "cut", "unjudged")
-
-
-class Paired(Protocol):
-    """What a comparison of the same items says: a Change, or a GateDecision."""
-
-    @property
-    def pairs(self) -> int: ...
-    @property
-    def difference(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-    @property
-    def p_value(self) -> float: ...
+Paired = Change | GateDecision
+"""What a comparison of the same items says."""
 
 
 # ---- figures

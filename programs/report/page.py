@@ -6,13 +6,13 @@ What is not here: figures (errata.programs.report.document), escaping (markup), 
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ...signatures.records import Attempt, Sample, TeachingResult
 from ..samples.kinds import asked
 from . import figures
-from .figures import OUTCOMES, compared, failed, many, outcomes, percent, points, sure, tally, tone
+from .figures import OUTCOMES, compared, failed, many, percent, sure, tone
 from .markup import Figures, Html, clip, render
 from .plots import Bar, Line, Point, Stop, balance, bars, course, courses, intervals
 from .records import Evaluation, Failing, Report, Round, Share, Sides, Standings
@@ -35,8 +35,7 @@ def markdown(report: Report) -> str:
         report=report,
         benchmarks=compared((([name], row) for name, row in report.evaluations.items()), ["benchmark"]),
         skills=[(name, compared((([skill], row) for skill, row in rows.items()), ["skill"])) for name, rows in skills],
-        stages=figures.stages(report),
-        **{word.__name__: word for word in (many, figures.masses, points, tally)},
+        figures=figures,
     )
 
 
@@ -54,15 +53,18 @@ def html(report: Report, lineage: Lineage) -> str:
         benchmarks=comparison(evaluations, "benchmark", label) if evaluations else None,
         balance=balance([(label(name), row.change.broken, row.change.fixed) for name, row in evaluations.items()]),
         courses=_courses(report),
-        rounds=[_round(row) for row in report.rounds],
         skills=[_skills(name, row, report) for name, row in evaluations.items() if len(row.skills) > 1],
         masses=[_masses(row) for row in report.rounds if row.masses],
-        kept=[_kept(row) for row in report.rounds],
         cost=_cost(report),
         groups=_groups(report, lineage),
-        most={"lessons": LESSONS, "of_a_kind": ITEMS},
+        items=lineage.items,
+        most={"lessons": LESSONS, "rows": ROWS, "of_a_kind": ITEMS},
         config=json.dumps(report.config.model_dump(mode="json"), indent=1, ensure_ascii=False),
-        outcomes=outcomes,
+        figures=figures,
+        compare=comparison,
+        refused=_refused,
+        library=_library,
+        asked=asked,
     )
 
 
@@ -120,49 +122,6 @@ def _stops(measured: Sequence[Measured], skill: str | None = None) -> list[Stop]
     return stops
 
 
-def _round(row: Round) -> dict[str, Any]:
-    """What was decided and why."""
-    accepted = row.decision.accepted
-    return {
-        "number": row.number,
-        "decided": Figures("accepted", "better") if accepted else Figures("rejected", "worse"),
-        "reason": row.decision.reason,
-        "facts": list(_facts(row)),
-        "dev": comparison(row.dev.skills, "skill") if row.dev else None,
-    }
-
-
-def _facts(row: Round) -> Iterator[tuple[str, str]]:
-    """The round in figures: what, and how much."""
-    decision, train = row.decision, row.train
-    yield "mined", outcomes(row.mined)
-    yield "programs", f"{row.programs:,} from {many(row.failures, 'error')}"
-    yield "diagnoses proven", f"{row.proven} of {row.diagnosed}: the misconception, as code, gives the target's very answer"
-    yield "rows", f"{row.samples:,} generated, {row.replay:,} replayed"
-    if row.style:
-        yield "length and steps, medians", figures.styles(row.style)
-    yield "words and lessons", figures.own_words(row.words)
-    if row.library.programs:
-        yield "library", figures.library(row.library)
-    if train:
-        kept = f"{train.rows_kept:,} of {many(train.rows_in, 'row')} kept, {train.rows_truncated} cut"
-        yield "training", f"{many(train.steps, 'step')}, loss {train.loss_first:.3f} to {train.loss_last:.3f}, {kept}"
-    else:
-        yield "training", "none"
-    counts = f"{decision.fixed} fixed, {decision.broken} broken, {decision.unjudged} unjudged, {figures.chance(decision.p_value)}"
-    shares = f"{100 * decision.before:.1f} to {100 * decision.after:.1f} %"
-    yield f"{decision.task} dev", f"{shares}, {points(decision)} points, {counts}"
-    for name, guard in row.guards.items():
-        yield f"guard {name}", f"{100 * guard.before:.1f} to {100 * guard.after:.1f} %, {points(guard)} points"
-    if row.asserted.rows:
-        yield "rows on asserted facts", f"{row.asserted.rows}, independent solves came to {row.asserted.agreed}"
-    if row.at_fault:
-        yield "items at fault", ", ".join(row.at_fault)
-
-
-# ---- skills
-
-
 def _skills(name: str, evaluation: Evaluation, report: Report) -> dict[str, Any]:
     """The skills of a benchmark, greatest gain first."""
     skills = dict(sorted(evaluation.skills.items(), key=lambda item: (-item[1].change.difference, item[0])))
@@ -189,15 +148,11 @@ def _masses(row: Round) -> dict[str, Any]:
         beside = f"{one.before.mass:.1f}{after} of {many(one.errors, 'error')}"
         lines.append(Line(one.skill, [_failing(one.before), _failing(one.after)], beside))
     series = ["before training", "after training"]
-    told = [(one.skill, "; ".join(f"{clip(text, 200)} ({count})" for text, count in one.misconceptions.items())) for one in row.masses]
     return {
-        "number": row.number,
+        "round": row,
         "plot": intervals(lines[:OPEN], series),
         "more": intervals(lines[OPEN:], series) if len(lines) > OPEN else None,
         "count": len(lines) - OPEN,
-        "table": figures.masses(row).html(),
-        "misconceptions": told,
-        "measured_after": any(one.after for one in row.masses),
     }
 
 
@@ -211,21 +166,8 @@ def _failing(side: Failing | None) -> Point | None:
 # ---- programs, rows, cost
 
 
-def _kept(row: Round) -> dict[str, Any]:
-    """What the checks kept and refused."""
-    probed, solved = row.programs_refused_by_probe, row.programs_refused_by_solves
-    without = dict(row.refused) | ({"targeted": probed} if probed else {}) | ({"agreed": solved} if solved else {})
-    drafts = many(sum(row.complaints.values()), "draft")
-    return {
-        "number": row.number,
-        "programs": _refused(row.programs - probed - solved, without),
-        "rows": _refused(row.samples, row.rows_refused),
-        "drafts": f"{drafts} refused on the way, repaired ones among them: {tally(row.complaints)}",
-        "library": _library(row.library.skills) if row.library.programs else None,
-    }
-
-
 def _refused(kept: int, refused: Mapping[str, int]) -> Html:
+    """What the checks kept and refused."""
     lines = [Bar("kept", (kept, 0), f"{kept:,}"), *(Bar(f"refused: {check}", (0, count), f"{count:,}") for check, count in refused.items())]
     return bars(lines, ("kept", "refused"), ("var(--better)", "var(--worse)"))
 
@@ -263,8 +205,14 @@ def _cost(report: Report) -> dict[str, Any]:
 
 # ---- from errors to items
 
-_Lesson = tuple[int, TeachingResult, Attempt, list[Sample]]
-"""A program that was taught: its round, what became of its error, the error, and the rows drawn from it."""
+
+class _Lesson(NamedTuple):
+    """A program that was taught: its round, what became of its error, the error, and the rows drawn from it."""
+
+    number: int
+    taught: TeachingResult
+    error: Attempt
+    samples: list[Sample]
 
 
 def _groups(report: Report, lineage: Lineage) -> list[dict[str, Any]]:
@@ -277,7 +225,7 @@ def _groups(report: Report, lineage: Lineage) -> list[dict[str, Any]]:
         error = lineage.failures.get(taught.program.anchors[0]) if taught.program else None
         if error and taught.diagnosis and program in rows:
             key = (error.example.task, error.example.skill)
-            lessons.setdefault(key, []).append((rows[program][0][0], taught, error, [sample for _, sample in rows[program]]))
+            lessons.setdefault(key, []).append(_Lesson(rows[program][0][0], taught, error, [sample for _, sample in rows[program]]))
     changes: dict[tuple[str, str], dict[str, list[str]]] = {}
     for evaluation in report.evaluations.values():
         for kind, names in (("fixed", evaluation.fixed), ("broken", evaluation.broken)):
@@ -291,59 +239,13 @@ def _groups(report: Report, lineage: Lineage) -> list[dict[str, Any]]:
         known, change = lessons.get((task, skill), []), changes.get((task, skill), {"fixed": [], "broken": []})
         shown = known[: min(LESSONS, left)]
         left -= len(shown)
-        name = clip(": ".join(part for part in (task if several or not skill else "", skill) if part), 160)
-        counts = [many(len(known), "program"), many(sum(len(samples) for *_, samples in known), "row")]
-        items = [f"{len(change[kind])} {kind}" for kind in ("fixed", "broken")]
         groups.append(
             {
-                "title": Html("<b>{}</b>: {}; held-out items: {}").format(name, ", ".join(counts), ", ".join(items)),
-                "lessons": [_lesson(*one) for one in shown],
-                "more": many(len(known) - len(shown), "program") if len(known) > len(shown) else "",
-                "changes": [_items(lineage, report, kind, change[kind]) for kind in ("broken", "fixed") if change[kind]],
+                "name": clip(": ".join(part for part in (task if several or not skill else "", skill) if part), 160),
+                "programs": len(known),
+                "rows": sum(len(lesson.samples) for lesson in known),
+                "lessons": shown,
+                "changes": change,
             }
         )
     return groups
-
-
-def _lesson(number: int, taught: TeachingResult, error: Attempt, samples: Sequence[Sample]) -> dict[str, Any]:
-    """From the error to the rows."""
-    assert taught.diagnosis and taught.program
-    diagnosis, program = taught.diagnosis, taught.program
-    said = [("skill", diagnosis.skill), ("misconception", diagnosis.misconception), ("evidence", diagnosis.evidence)]
-    said += [("to teach", diagnosis.teach), ("boundary", diagnosis.boundary)]
-    repaired = f", after {many(program.attempt, 'repair')}" if program.attempt else ""
-    return {
-        "number": number,
-        "error": error,
-        "diagnosis": diagnosis,
-        "program": program,
-        "facts": [(name, clip(value, 1000)) for name, value in said if value],
-        "size": many(len(program.source.splitlines()), "line") + repaired,
-        "count": many(len(samples), "row"),
-        "rows": [_row(sample) for sample in samples[:ROWS]],
-    }
-
-
-def _row(sample: Sample) -> dict[str, Any]:
-    """A row: its question, and what is trained on."""
-    return {
-        "id": sample.id,
-        "level": sample.level,
-        "question": asked(sample),
-        "mistake": sample.mistake,
-        "completion": sample.correction or sample.own or sample.solution,
-        "answer": sample.answer,
-        "wrong": sample.wrong,
-        "own_words": bool(sample.own and not sample.correction),
-    }
-
-
-def _items(lineage: Lineage, report: Report, kind: str, names: Sequence[str]) -> dict[str, Any]:
-    """Some held-out items that were fixed or broken, with both answers."""
-    shown = []
-    for name in names[:ITEMS]:
-        attempts = dict(lineage.items[name])
-        before, after = (attempts[weights].response for weights in (report.target.before, report.target.after))
-        shown.append({"example": lineage.items[name][0][1].example, "before": before, "after": after})
-    word = Figures(kind, "better" if kind == "fixed" else "worse")
-    return {"count": many(len(names), "item"), "word": word, "shown": shown, "more": max(0, len(names) - ITEMS)}

@@ -191,6 +191,17 @@ class Round(Document):
     decision: GateDecision
 
     @property
+    def kept(self) -> int:
+        """Programs that no check refused, also after they were written."""
+        return self.programs - self.programs_refused_by_probe - self.programs_refused_by_solves
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Errors that no program is kept for, by the check that had the last word."""
+        late = {"targeted": self.programs_refused_by_probe, "agreed": self.programs_refused_by_solves}
+        return self.refused | {name: count for name, count in late.items() if count}
+
+    @property
     def guards(self) -> dict[str, Change]:
         """What the training changed on each guard."""
         return {str(guard["task"]): Change(**{name: guard[name] for name in Change.model_fields}) for guard in self.decision.guards}
