@@ -95,7 +95,7 @@ def _fits(pattern: Any, node: Any, found: dict[str, Any]) -> bool:
     if type(pattern) is not type(node):
         return False
     if isinstance(pattern, ast.AST):
-        return all(_fits(getattr(pattern, name), getattr(node, name), found) for name in pattern._fields if name not in ("ctx", "kind"))
+        return all(_fits(part, getattr(node, name), found) for name, part in ast.iter_fields(pattern) if name not in ("ctx", "kind"))
     if isinstance(pattern, list):
         return len(pattern) == len(node) and all(_fits(a, b, found) for a, b in zip(pattern, node, strict=True))
     return bool(pattern == node)
