@@ -63,7 +63,6 @@ def problem_of(question: str, reference: str) -> Problem:
         over = "numbers"
     else:
         raise Unreadable("no function of one list: the embedded instructor teaches chains of steps over a list of numbers or of words")
-    entry = _entry(test, answer) if test else ""
     if answer.strip() == "(hidden)" and telling:
         named = re.search(r"\b(\w+)\((\w+)\)", telling.head) or re.search(r"(\w+) for a list (\w+)", telling.head)
         if not named:
@@ -71,7 +70,7 @@ def problem_of(question: str, reference: str) -> Problem:
         return Problem(question, Chain(named[1], named[2], telling.steps), over, telling, calls)
     if not answer.strip():
         raise Unreadable("no reference code: the embedded instructor reads what a function must do from one")
-    chain = chain_of(answer, entry or _first(answer), over)
+    chain = chain_of(answer, _entry(test, answer), over)
     if not chain.steps:
         raise Unreadable("the function hands its list back as it is")
     if telling and _code(telling.steps) == _code(chain.steps):
@@ -84,13 +83,8 @@ def _over(steps: tuple[Step, ...]) -> str:
     return "words" if "words" in kinds else "numbers"
 
 
-def _first(source: str) -> str:
-    tree = python.parse(source)
-    return next((node.name for node in tree.body if isinstance(node, ast.FunctionDef)), "") if tree else ""
-
-
 def _entry(test: str, answer: str) -> str:
-    """The function that the answer defines and the test calls, or its only one."""
+    """The function that the answer defines and the test calls, or its first one."""
     tree = python.parse(answer)
     names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)] if tree else []
     return next((name for name in names if re.search(rf"\b{name}\(", test)), names[0] if names else "")
@@ -151,8 +145,7 @@ def _line(text: str) -> str:
 
 def given_of(problem: Problem, response: str) -> Chain:
     """The chain that a response computes. Raises Unreadable."""
-    item = python.Item("", problem.chain.name, "")
-    source = python.extract(item, response)
+    source = _source(problem, response)
     if source is None:
         raise Unreadable("There is no code in it: the whole function is missing")
     chain = chain_of(source, problem.chain.name, problem.over)
@@ -164,8 +157,7 @@ def _departure(problem: Problem, response: str) -> tuple[str, str]:
     """(where the response departs, its words there)."""
     if not response.strip():
         return "There is no answer: the whole function is missing.", "(empty)"
-    item = python.Item("", problem.chain.name, "")
-    source = python.extract(item, response)
+    source = _source(problem, response)
     if source is None:
         return "There is no code in it: the whole function is missing.", _line(response)
     tree = python.parse(source)
@@ -181,6 +173,11 @@ def _departure(problem: Problem, response: str) -> tuple[str, str]:
     except Unreadable as reason:
         return f"It does something else than the chain of steps that is asked for: {reason}.", _line(source)
     return _difference(problem.chain.steps, given.steps), _line(source.rpartition("return ")[2])
+
+
+def _source(problem: Problem, response: str) -> str | None:
+    """The code in a response."""
+    return python.extract(python.Item("", problem.chain.name, ""), response)
 
 
 def _fault(source: str) -> str:

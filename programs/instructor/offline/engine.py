@@ -8,6 +8,7 @@ words, and cost nothing. What is not here: the analysis itself (word_problems/, 
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import dspy
 from dspy.lm15 import Message, Request, Response, TextPart, Usage
@@ -75,11 +76,8 @@ def _answer(given: dict[str, str], asked: list[str]) -> dict[str, object]:
     if kind and "failures" in given:
         each = several.errors(given["failures"])
         answers = [_one(kind, {**given, **one}) for one in each]
-        joined = (
-            several.program(given.get("skill", ""), answers)
-            if kind == "program"
-            else several.diagnosis([one["failure_id"] for one in each], answers)
-        )
+        ids = [one["failure_id"] for one in each]
+        joined = several.program(given.get("skill", ""), answers) if kind == "program" else several.diagnosis(ids, answers)
         return {name: joined.get(name, "") for name in asked}
     if not kind or not wanted <= given.keys():
         missing = ", ".join(sorted(wanted - given.keys())) or "nothing"
@@ -114,11 +112,7 @@ def _diagnosis(given: dict[str, str]) -> dict[str, str]:
     found = teacher.diagnose(*shown, given["response"])
     return {
         "reasoning": "Compared the steps of the response with those of the reference, one by one.",
-        "verdict": found.verdict,
-        "skill": found.skill,
-        "misconception": found.misconception,
-        "evidence": found.evidence,
-        "teach": found.teach,
+        **asdict(found),
         "boundary": teacher.boundary(*shown, given.get("solved", "")),
     }
 
