@@ -192,17 +192,22 @@ def _test_fault(seen: ProgramRun) -> str:
     return ""
 
 
-_NO_MODULE = re.compile(r"[Nn]o module (?:named )?'([\w.]+)'")
-_NO_NAME = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
+_LACKING = re.compile(
+    r"(?P<threads>RuntimeError: can't start new thread)|ModuleNotFoundError: No module named '(?P<module>[\w.]+)'"
+    r"|ImportError: cannot import name '(?P<name>\w+)' from '(?P<package>[\w.]+)'"
+)
 
 
 def lacking(error: str) -> str:
-    """What a run failed on though it is a part of Python: a module of the standard library, or threads, that the sandbox lacks. "": its
-    fault is another one; a module that exists nowhere is such a fault."""
-    if "can't start new thread" in error:
+    """What a run failed on though it is a part of Python: threads, or a module of the standard library, that the sandbox lacks. "": it
+    failed on something else, for example on a module that exists nowhere."""
+    found = _LACKING.match(error)
+    if found is None:
+        return ""
+    if found["threads"]:
         return "threads, which the sandbox lacks"
-    names = [found[1] for found in _NO_MODULE.finditer(error)] + [f"{found[2]}.{found[1]}" for found in _NO_NAME.finditer(error)]
-    return next((f"the module {name!r}, which the sandbox lacks" for name in names if _standard(name)), "")
+    name = found["module"] or f"{found['package']}.{found['name']}"
+    return f"the module {name!r}, which the sandbox lacks" if _standard(name) else ""
 
 
 def _standard(name: str) -> bool:

@@ -124,6 +124,12 @@ def test_an_answer_that_imports_what_python_does_not_have_is_wrong(judge, line):
         assert "Error" in verdict.reason
 
 
+def test_words_about_a_module_that_are_not_pythons_own_refusal_are_wrong_as_any_other(judge):
+    said = "No module named 'asyncio'"
+    for body in (f'raise ValueError("{said}")', f'return "{said}"'):
+        assert judge.verdict(item("assert candidate(1) == 1\nassert True"), f"def f(x):\n    {body}\n").correct is False
+
+
 LIARS = {
     "equality": "class L(int):\n    def __eq__(self, other): return True\n    def __lt__(self, other): return True\n"
     "    def __sub__(self, other): return 0\n    __hash__ = None\ndef f(x):\n    return L(99)\n",
