@@ -302,8 +302,8 @@ def optimize(
         loop.say(f"run directory {loop.path}; the same command continues it")
         result = optimizing.Optimization(loop, sources, settings).run()
     saved = optimizing.save(result, out, force)
-    kept = f"saved: {out}" if saved else f"not better, so {out} was not written; it is {result['candidate']}, or give --force"
-    emit(start, result | {"saved": str(out) if saved else None}, f"{markdown(result)}\n{kept}")
+    kept = f"saved: {out}" if saved else f"not better, so {out} was not written; it is {result.candidate}, or give --force"
+    emit(start, result.document() | {"saved": str(out) if saved else None}, f"{markdown(result)}\n{kept}")
 
 
 # ---- answers and weights

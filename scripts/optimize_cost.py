@@ -41,12 +41,12 @@ def main(plan: list[str]) -> None:
             settings = OptimizeSettings(optimizer=name, evaluations=budget, target=False, teacher=teacher)
             with Cycle(config, root / name.replace(":", "-"), lambda line: None) as loop:
                 result = Optimization(loop, [root / "mined"], settings, lm, lm).run()
-            found = {order for change in result["changed"] if change["predictor"] == "write.write" for order in asked_for(change["after"])}
-            programs, count = result["programs"], result["programs"]["pairs"]
+            found = {order for change in result.changed if change.predictor == "write.write" for order in asked_for(change.after)}
+            programs, count = result.programs, result.programs.pairs
             print(
-                f"| {name} | {budget} | {result['search']['evaluations']} | {engine.careless.calls + engine.reflecting.calls} "
-                f"| {len(found)} of {len(ORDERS)} | {programs['before'] * count:.0f} of {count} | {programs['after'] * count:.0f} "
-                f"| {result['score']['p_value']:.2g} | {sum(os.times()[:4]) - began:.0f} |",
+                f"| {name} | {budget} | {result.search.evaluations} | {engine.careless.calls + engine.reflecting.calls} "
+                f"| {len(found)} of {len(ORDERS)} | {programs.before * count:.0f} of {count} | {programs.after * count:.0f} "
+                f"| {result.score.p_value:.2g} | {sum(os.times()[:4]) - began:.0f} |",
                 flush=True,
             )
 

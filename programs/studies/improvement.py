@@ -1,23 +1,23 @@
 """What an optimization achieved: the optimized strategy against the one that it started from, on held-out failures, paired.
 
-`compare` makes the figures, `document` says what changed in the prompts. Scores are compared by a permutation test of the pairs'
+`compare` makes the figures, `changes` says what changed in the prompts. Scores are compared by a permutation test of the pairs'
 differences, programs and each check by the exact McNemar test (errata.programs.stats).
 
 What is not here: the optimization (errata.programs.studies.optimize), scores (errata.programs.studies.scoring), and how it is shown
 (errata.programs.studies.optimize_page).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from ...signatures.records import Failure, SampleProgram
+from ..report.records import Change
 from ..stats import paired_outcomes, sign_flips
 from ..strategies.strategy import Strategy
+from .records import Changed, HeldOut, Improvement, Outcome, Scores
 from .scoring import Score
-
-FIGURES = {"missed": "rows that the target fails", "distinct": "distinct draws", "drafts": "drafts", "tokens": "tokens a failure"}
 
 
 class Taken(NamedTuple):
@@ -28,54 +28,53 @@ class Taken(NamedTuple):
     program: SampleProgram | None
 
 
-# ---- figures
-
-
-def compare(before: Mapping[str, Taken], after: Mapping[str, Taken], alpha: float, seed: int) -> dict[str, Any]:
-    """Two strategies on the same failures. `better`: the mean score rises, with a p-value of at most `alpha`."""
-    old, new = ([row.score for row in rows.values()] for rows in (before, after))
-    gains = [b.score - a.score for a, b in zip(old, new, strict=True)]
+def compare(before: Mapping[str, Taken], after: Mapping[str, Taken], alpha: float, seed: int) -> Improvement:
+    """Two strategies on the same failures."""
+    taken = list(zip(before.values(), after.values(), strict=True))
+    pairs = [(old.score, new.score) for old, new in taken]
+    gains = [new.score - old.score for old, new in pairs]
     gain, p = float(np.mean(gains)), sign_flips(gains, seed)
-    return {
-        "better": gain > 0 and p <= alpha,
-        "score": {"before": _mean(old, "score"), "after": _mean(new, "score"), "gain": gain, "p_value": p},
-        "programs": paired_outcomes([(a.passed, b.passed) for a, b in zip(old, new, strict=True)]),
-        "checks": {
-            name: paired_outcomes([(a.checks[name], b.checks[name]) for a, b in zip(old, new, strict=True)]) for name in old[0].checks
-        },
-        **{name: [_mean(rows, name) for rows in (old, new)] for name in FIGURES},
-        "rows": [
-            {
-                "failure": a.score.failure_id,
-                "question": a.failure.attempt.example.question,
-                **{side: _taken(row) for side, row in (("before", a), ("after", b))},
-            }
-            for a, b in zip(before.values(), after.values(), strict=True)
-        ],
-    }
+    means = [float(np.mean([score.score for score in side])) for side in zip(*pairs, strict=True)]
+    return Improvement(
+        better=gain > 0 and p <= alpha,
+        score=Scores(before=means[0], after=means[1], gain=gain, p_value=p),
+        programs=_paired(pairs, lambda score: score.passed),
+        checks={name: _paired(pairs, lambda score, name=name: score.checks[name]) for name in pairs[0][0].checks},  # type: ignore[misc]
+        missed=_means(pairs, lambda score: score.missed),
+        distinct=_means(pairs, lambda score: score.distinct),
+        drafts=_means(pairs, lambda score: score.drafts),
+        tokens=_means(pairs, lambda score: score.tokens),
+        rows=[_row(old, new) for old, new in taken],
+    )
 
 
-def _taken(row: Taken) -> dict[str, Any]:
+def _paired(pairs: Sequence[tuple[Score, Score]], passed: Callable[[Score], bool]) -> Change:
+    return Change(**paired_outcomes([(passed(old), passed(new)) for old, new in pairs]))
+
+
+def _means(pairs: Sequence[tuple[Score, Score]], figure: Callable[[Score], float | None]) -> tuple[float | None, float | None]:
+    """The mean of each side, over the scores that have the figure."""
+    known = ([value for value in map(figure, side) if value is not None] for side in zip(*pairs, strict=True))
+    old, new = (float(np.mean(values)) if values else None for values in known)
+    return old, new
+
+
+def _row(old: Taken, new: Taken) -> HeldOut:
+    return HeldOut(failure=old.score.failure_id, question=old.failure.attempt.example.question, before=_outcome(old), after=_outcome(new))
+
+
+def _outcome(row: Taken) -> Outcome:
     program = row.program.source if row.program else None
-    return {"score": row.score.score, "passed": row.score.passed, "feedback": row.score.feedback, "program": program}
+    return Outcome(score=row.score.score, passed=row.score.passed, feedback=row.score.feedback, program=program)
 
 
-def _mean(rows: Sequence[Score], name: str) -> float | None:
-    """Over the rows that have one."""
-    values = [getattr(row, name) for row in rows if getattr(row, name) is not None]
-    return float(np.mean(values)) if values else None
-
-
-# ---- what changed
-
-
-def document(baseline: Strategy, candidate: Strategy) -> dict[str, Any]:
-    """`changed`: for each predictor that the optimizer changed its instructions (of dspy.Flex: its source) and demonstrations."""
+def changes(baseline: Strategy, candidate: Strategy) -> list[Changed]:
+    """The predictors whose instructions (of dspy.Flex: whose source) or demonstrations the optimizer changed."""
     old, new = (strategy.dump_state() for strategy in (baseline, candidate))
     found = []
     for name in old:
         texts = [one["module_src"] if "module_src" in one else one["signature"]["instructions"] for one in (old[name], new[name])]
         demos = [one.get("demos", []) for one in (old[name], new[name])]
         if texts[0] != texts[1] or demos[0] != demos[1]:
-            found.append({"predictor": name, "before": texts[0], "after": texts[1], "demos": demos[1], "had": len(demos[0])})
-    return {"changed": found}
+            found.append(Changed(predictor=name, before=texts[0], after=texts[1], demos=demos[1], had=len(demos[0])))
+    return found

@@ -23,7 +23,7 @@ import random
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from ..instructor.chat import instructed_by
 from ..instructor.engine import Engine, Instructor, open_instructor
 from ..instructor.interpreter import interpreting
 from ..instructor.offline import offline_lm
+from ..report.records import Bill
 from ..run.directory import disk_errors, read_config, read_json, slug, to_json, write_atomic
 from ..run.progress import Progress
 from ..start import Start
@@ -48,10 +49,11 @@ from ..strategies.named import load_strategy
 from ..strategies.rehearse import recorded_failures
 from ..strategies.state import pinned
 from ..strategies.strategy import Strategy
-from .improvement import Taken, compare, document
+from .improvement import Taken, changes, compare
 from .optimize_page import markdown, page
 from .optimizers import REWRITING, arguments, check_options, plan, saveable, teleprompter
 from .probe_training import probe_training
+from .records import Optimized, ShortTraining, Tried
 from .scoring import Halt, Journal, Lesson, Measure, Score, examples, halting, score_only
 from .settings import LEAST, OptimizeSettings
 
@@ -104,7 +106,7 @@ class Optimization:
         """What the optimizer may spend, a strategy on a failure each."""
         return self.budget or PRESETS[self.settings.evaluations] * (len(self.parts["train"]) + len(self.parts["validation"]))
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Optimized:
         """Optimize, compare, write `candidate.json`, `comparison.json` and `report.md`; what `errata optimize` prints.
 
         Raises what ended the optimizer: BudgetReached, InstructorError, or a UsageError for options that it does not take.
@@ -117,19 +119,31 @@ class Optimization:
         with disk_errors(self.path):
             candidate.save(self.path / "candidate.json")
         before, after = self._held("baseline", baseline), self._held("optimized", candidate)
-        result = compare(before, after, self.settings.alpha, self.settings.seed)
+        figures = compare(before, after, self.settings.alpha, self.settings.seed)
+        probed = self._probed(before.values(), after.values()) if self.settings.probe_training else None
+        result = Optimized(
+            **dict(figures),
+            run=str(self.loop.path),
+            strategy=self.loop.config.generate.strategy,
+            settings=self.settings,
+            instructor=self.loop.config.instructor.model,
+            task=self.loop.task.name,
+            search=search,
+            parts={name: len(part) for name, part in self.parts.items()},
+            candidate=str(self.path / "candidate.json"),
+            changed=changes(baseline, candidate),
+            spent=Bill(**self.loop.ledger.document()),
+        )
         if self.settings.probe_training:
-            used = {failure.attempt.example.question for failure in self.measure.failures.values()}
-            result["probe_training"] = probe_training(self.loop, self.settings, used, before.values(), after.values())
-        settings = self.settings.model_dump(mode="json")
-        result |= {"run": str(self.loop.path), "strategy": self.loop.config.generate.strategy, "settings": settings}
-        result |= {"instructor": self.loop.config.instructor.model, "task": self.loop.task.name, "search": search}
-        result |= {"parts": {name: len(part) for name, part in self.parts.items()}, "candidate": str(self.path / "candidate.json")}
-        result |= document(baseline, candidate) | {"spent": self.loop.ledger.document()}
-        write_atomic(self.path / "comparison.json", to_json(result))
+            result = result.model_copy(update={"probe_training": probed})
+        write_atomic(self.path / "comparison.json", to_json(result.document()))
         write_atomic(self.path / "report.md", markdown(result).encode("utf-8", "replace"))
         write_atomic(self.path / "report.html", page(result).encode("utf-8", "replace"))
         return result
+
+    def _probed(self, before: Iterable[Taken], after: Iterable[Taken]) -> ShortTraining | None:
+        used = {failure.attempt.example.question for failure in self.measure.failures.values()}
+        return probe_training(self.loop, self.settings, used, before, after)
 
     def _failures(self, sources: Sequence[Path]) -> dict[str, Failure]:
         """The train errors of the sources, without those whose question is also a dev, test or guard item."""
@@ -355,23 +369,23 @@ class Search:
         with self._lock:
             self._evaluations += 1
             self._scores.setdefault(name, {})[scored.failure_id] = scored.score
-            self._progress.at(self.title, self._evaluations, max(self._planned, self._evaluations), _tried(self._document()))
+            self._progress.at(self.title, self._evaluations, max(self._planned, self._evaluations), _tried(self._found()))
 
-    def end(self) -> dict[str, Any]:
-        """Says the last line. Returns `evaluations`, `strategies` (tried) and `best` (mean score; None where none counts)."""
+    def end(self) -> Tried:
+        """Says the last line, and returns what was tried."""
         self._progress.end(self.title)
-        found = self._document()
-        self._progress.say(f"{self.title}: {found['evaluations']} evaluations, {_tried(found)}")
+        found = self._found()
+        self._progress.say(f"{self.title}: {found.evaluations} evaluations, {_tried(found)}")
         return found
 
-    def _document(self) -> dict[str, Any]:
+    def _found(self) -> Tried:
         means = [sum(rows.values()) / len(rows) for rows in self._scores.values() if len(rows) >= self._least]
-        return {"evaluations": self._evaluations, "strategies": len(self._scores), "best": max(means, default=None)}
+        return Tried(evaluations=self._evaluations, strategies=len(self._scores), best=max(means, default=None))
 
 
-def _tried(found: Mapping[str, Any]) -> str:
-    best = "" if found["best"] is None else f", best mean score {found['best']:.3f}"
-    return f"{found['strategies']} strategies tried{best}"
+def _tried(found: Tried) -> str:
+    best = "" if found.best is None else f", best mean score {found.best:.3f}"
+    return f"{found.strategies} strategies tried{best}"
 
 
 def _prompts(parameter: Any) -> Any:
@@ -391,10 +405,10 @@ def check_place(out: Path) -> None:
         raise UsageError(f"--out {out} {why}; name a JSON file in a folder that is")
 
 
-def save(result: dict[str, Any], out: Path, force: bool) -> bool:
+def save(result: Optimized, out: Path, force: bool) -> bool:
     """Copy the candidate to `out` when it is better, or with `force`; whether it was."""
-    if result["better"] or force:
-        write_atomic(out, Path(result["candidate"]).read_bytes())
+    if result.better or force:
+        write_atomic(out, Path(result.candidate).read_bytes())
         return True
     return False
 

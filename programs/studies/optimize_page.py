@@ -7,7 +7,7 @@ What is not here: the figures (errata.programs.studies.improvement), and the wor
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from ..report import plots
@@ -15,33 +15,34 @@ from ..report.figures import chance, many, points
 from ..report.markup import Figures, Html, join, render
 from ..report.records import Change
 from ..report.tables import Table
-from .improvement import FIGURES
+from .records import Changed, HeldOut, Optimized
 
 
-def markdown(result: Mapping[str, Any]) -> str:
+def markdown(result: Optimized) -> str:
     """report.md."""
-    lines = [[f"{sign} {text}" for sign, text in difference(one["before"], one["after"])] for one in result["changed"]]
-    return render("optimization.md.j2", changes=zip(result["changed"], lines, strict=True), **_shown(result))
+    lines = [[f"{sign} {text}" for sign, text in difference(one.before, one.after)] for one in result.changed]
+    return render("optimization.md.j2", changes=zip(result.changed, lines, strict=True), **_shown(result))
 
 
-def page(result: Mapping[str, Any]) -> str:
+def page(result: Optimized) -> str:
     """report.html: one page that loads nothing and runs nothing."""
-    settings = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in result["settings"].items()]
-    changes, rows = [_change(one) for one in result["changed"]], [_row(one) for one in result["rows"]]
+    known = result.settings.model_dump(mode="json")
+    settings = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in known.items()]
+    changes, rows = [_change(one) for one in result.changed], [_row(one) for one in result.rows]
     return render("optimization.html.j2", plot=_plot(result), changes=changes, rows=rows, settings=settings, **_shown(result))
 
 
-def _shown(result: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(result: Optimized) -> dict[str, Any]:
     """What both pages say."""
     return {
-        "better": result["better"],
-        "strategy": result["strategy"],
-        "optimizer": result["settings"]["optimizer"],
+        "better": result.better,
+        "strategy": result.strategy,
+        "optimizer": result.settings.optimizer,
         "answer": Figures(_answer(result).capitalize()),
         "origin": _origin(result),
         "figures": _figures(result),
         "costs": _costs(result),
-        "probe": _probe(result) if "probe_training" in result else "",
+        "probe": _probe(result) if result.probed else "",
         "many": many,
     }
 
@@ -64,31 +65,36 @@ def _words(before: str, after: str) -> Iterator[tuple[str, str]]:
             yield "+", "".join(new[c:d])
 
 
-def _answer(result: Mapping[str, Any]) -> str:
-    score = result["score"]
-    word = "better" if result["better"] else "not better"
+def _answer(result: Optimized) -> str:
+    score = result.score
+    word = "better" if result.better else "not better"
     return (
-        f"{word}: mean score {score['before']:.3f} -> {score['after']:.3f} ({score['gain']:+.3f}, {chance(score['p_value'])}, paired "
-        f"permutation test) on {many(result['programs']['pairs'], 'held-out failure')}"
+        f"{word}: mean score {score.before:.3f} -> {score.after:.3f} ({score.gain:+.3f}, {chance(score.p_value)}, paired "
+        f"permutation test) on {many(result.programs.pairs, 'held-out failure')}"
     )
 
 
-def _shares(result: Mapping[str, Any]) -> dict[str, Change]:
+def _shares(result: Optimized) -> dict[str, Change]:
     """The shares that were compared, by name: failures that got a program, and drafts that passed each check."""
-    return {"got a program": Change(**result["programs"])} | {f"passed {name}": Change(**row) for name, row in result["checks"].items()}
+    return {"got a program": result.programs} | {f"passed {name}": change for name, change in result.checks.items()}
 
 
-def _figures(result: Mapping[str, Any]) -> Table:
+def _figures(result: Optimized) -> Table:
     """Baseline, optimized, change, pairs that changed, p-value."""
-    score = result["score"]
+    score = result.score
     rows: list[list[object]] = []
-    rows.append(["mean score", f"{score['before']:.3f}", f"{score['after']:.3f}", f"{score['gain']:+.3f}", "", _p(score["p_value"])])
+    rows.append(["mean score", f"{score.before:.3f}", f"{score.after:.3f}", f"{score.gain:+.3f}", "", _p(score.p_value)])
     for name, change in _shares(result).items():
         shares = [f"{100 * change.before:.0f}%", f"{100 * change.after:.0f}%", points(change)]
         rows.append([name, *shares, f"{change.fixed} gained, {change.broken} lost", _p(change.p_value)])
-    for name, title in FIGURES.items():
-        old, new = result[name]
-        form = ".0f" if name == "tokens" else ".2f"
+    figures = {
+        "rows that the target fails": result.missed,
+        "distinct draws": result.distinct,
+        "drafts": result.drafts,
+        "tokens a failure": result.tokens,
+    }
+    for title, (old, new) in figures.items():
+        form = ".0f" if title == "tokens a failure" else ".2f"
         values = ["-" if value is None else format(value, form) for value in (old, new)]
         rows.append([title, *values, "" if old is None or new is None else format(new - old, "+" + form), "", ""])
     return Table(["", "baseline", "optimized", "change", "pairs", "p"], rows)
@@ -98,31 +104,30 @@ def _p(value: float) -> Figures:
     return Figures(chance(value))
 
 
-def _costs(result: Mapping[str, Any]) -> Table:
+def _costs(result: Optimized) -> Table:
     """What each model was asked for, and all of them together."""
-    spent = result["spent"]
-    bills = {name.removeprefix("optimize/"): one for name, one in spent["stages"].items()} | {"in all": spent["total"]}
-    rows = [[name, one["calls"], one["tokens_in"], one["tokens_out"], one["usd"]] for name, one in bills.items()]
+    bills = {name.removeprefix("optimize/"): one for name, one in result.spent.stages.items()} | {"in all": result.spent.total}
+    rows = [[name, one.calls, one.tokens_in, one.tokens_out, one.usd] for name, one in bills.items()]
     return Table(["spent by", "calls", "tokens in", "tokens out", "USD"], rows)
 
 
-def _origin(result: Mapping[str, Any]) -> str:
-    parts, search = result["parts"], result["search"]
-    best = "" if search["best"] is None else f", the best of them {search['best']:.3f} on what it was tried on"
+def _origin(result: Optimized) -> str:
+    parts, search = result.parts, result.search
+    best = "" if search.best is None else f", the best of them {search.best:.3f} on what it was tried on"
     return (
-        f"{result['strategy']} on {result['task']}, instructor {result['instructor']}, {result['settings']['optimizer']} with seed "
-        f"{result['settings']['seed']}: {many(parts['train'], 'failure')} were learnt from, {parts['validation']} chose, {parts['held']} "
-        f"were held out. {many(search['evaluations'], 'evaluation')} of {search['strategies']} strategies{best}."
+        f"{result.strategy} on {result.task}, instructor {result.instructor}, {result.settings.optimizer} with seed "
+        f"{result.settings.seed}: {many(parts['train'], 'failure')} were learnt from, {parts['validation']} chose, {parts['held']} "
+        f"were held out. {many(search.evaluations, 'evaluation')} of {search.strategies} strategies{best}."
     )
 
 
-def _probe(result: Mapping[str, Any]) -> Figures:
-    probe = result["probe_training"]
+def _probe(result: Optimized) -> Figures:
+    probe = result.probe_training
     if probe is None:
         return Figures("Short training: a strategy left nothing to train on.")
-    old, new, over = (Change(**probe[name]) for name in ("gain_of_baseline", "gain_of_optimized", "optimized_over_baseline"))
+    old, new, over = probe.gain_of_baseline, probe.gain_of_optimized, probe.optimized_over_baseline
     return Figures(
-        f"Short training on each strategy's held-out programs, measured on {many(probe['items'], 'train item')} that are no errors': "
+        f"Short training on each strategy's held-out programs, measured on {many(probe.items, 'train item')} that are no errors': "
         f"baseline {points(old)} points, optimized {points(new)}; optimized over baseline {points(over)}, {chance(over.p_value)}."
     )
 
@@ -130,33 +135,33 @@ def _probe(result: Mapping[str, Any]) -> Figures:
 # ---- the page
 
 
-def _plot(result: Mapping[str, Any]) -> Html:
+def _plot(result: Optimized) -> Html:
     """The change of each share, in points, with its interval."""
     marks = {name: plots.Point(row.difference, row.low, row.high, points(row)) for name, row in _shares(result).items()}
     lines = [plots.Line(name, [point], point.told) for name, point in marks.items()]
     return plots.intervals(lines, ["optimized minus baseline, points of a hundred"], plots.around(marks.values()))
 
 
-def _change(change: Mapping[str, Any]) -> dict[str, Any]:
+def _change(change: Changed) -> dict[str, Any]:
     """What the optimizer did to one predictor."""
     marks = {"-": Html("<del class=worse>{}</del>"), "+": Html("<ins class=better>{}</ins>"), " ": Html("{}")}
-    words = [marks[sign].format(text) for sign, text in _words(change["before"], change["after"]) if text]
+    words = [marks[sign].format(text) for sign, text in _words(change.before, change.after) if text]
     return {
-        "title": f"{change['predictor']}: {many(len(change['demos']), 'demonstration')}, before {change['had']}",
-        "words": join(words, "") if change["before"] != change["after"] else None,
-        "after": change["after"],
-        "demos": [json.dumps(demo, indent=1, ensure_ascii=False) for demo in change["demos"]],
+        "title": f"{change.predictor}: {many(len(change.demos), 'demonstration')}, before {change.had}",
+        "words": join(words, "") if change.before != change.after else None,
+        "after": change.after,
+        "demos": [json.dumps(demo, indent=1, ensure_ascii=False) for demo in change.demos],
     }
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _row(row: HeldOut) -> dict[str, Any]:
     """A held-out failure, and what both strategies made of it."""
-    old, new = row["before"], row["after"]
-    tone = "better" if new["score"] > old["score"] else "worse" if new["score"] < old["score"] else ""
-    scores = Figures(f"{old['score']:.3f} to {new['score']:.3f}", tone)
+    old, new = row.before, row.after
+    tone = "better" if new.score > old.score else "worse" if new.score < old.score else ""
+    scores = Figures(f"{old.score:.3f} to {new.score:.3f}", tone)
     return {
-        "title": Html("{}: {}").format(scores, row["question"][:120]),
-        "failure": row["failure"],
-        "question": row["question"],
+        "title": Html("{}: {}").format(scores, row.question[:120]),
+        "failure": row.failure,
+        "question": row.question,
         "sides": [("baseline", old), ("optimized", new)],
     }

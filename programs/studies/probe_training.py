@@ -4,24 +4,25 @@ What is not here: the cheap scores of programs (errata.programs.studies.scoring)
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
 from ...signatures.records import Attempt, Example, SampleProgram, TrainRow
 from ...trainers.sft import train
 from ...trainers.weights import trained
 from ..cycle import Cycle
+from ..report.records import Change
 from ..run.directory import disk_errors
 from ..samples.draw import Supply
 from ..samples.filters import row_filters
 from ..stats import paired
 from ..steps.rows import replay, replay_count, train_rows
 from .improvement import Taken
+from .records import ShortTraining
 from .settings import OptimizeSettings
 
 
 def probe_training(
     loop: Cycle, settings: OptimizeSettings, used: Collection[str], before: Iterable[Taken], after: Iterable[Taken]
-) -> dict[str, Any] | None:
+) -> ShortTraining | None:
     """Train the target shortly on the programs of `before` and on those of `after`, and compare on train items of no `used` question.
 
     None when a strategy left no rows to train on.
@@ -45,12 +46,12 @@ def probe_training(
             train(data, loop.config.target, loop.config.train, out / "train", seed=seed)
         stage, target = loop.run_dir.stage(f"optimize/probe/{title}/measure"), trained(loop.config.target, out / "train")
         found[title] = loop.evaluate(stage, loop.task, measured, target, f"probe training: {title}")
-    return {
-        "items": len(measured),
-        "gain_of_baseline": paired(found["start"], found["baseline"]),
-        "gain_of_optimized": paired(found["start"], found["optimized"]),
-        "optimized_over_baseline": paired(found["baseline"], found["optimized"]),
-    }
+    return ShortTraining(
+        items=len(measured),
+        gain_of_baseline=Change(**paired(found["start"], found["baseline"])),
+        gain_of_optimized=Change(**paired(found["start"], found["optimized"])),
+        optimized_over_baseline=Change(**paired(found["baseline"], found["optimized"])),
+    )
 
 
 def _rows(

@@ -6,7 +6,8 @@ What is not here: how they are made (errata.programs.studies.compared, errata.pr
 
 from typing import Any, Literal
 
-from ..report.records import Document
+from ..report.records import Bill, Change, Document
+from .settings import OptimizeSettings
 
 # ---- a comparison
 
@@ -153,3 +154,105 @@ class Compared(Document):
     @property
     def trained(self) -> dict[str, TrainedArm]:
         return {name: arm for name, arm in self.arms.items() if isinstance(arm, TrainedArm)}
+
+
+# ---- an optimization
+
+
+class Scores(Document):
+    """Mean scores of the two strategies, and the permutation test of their differences."""
+
+    before: float
+    after: float
+    gain: float
+    p_value: float
+
+
+class Outcome(Document):
+    """What a strategy made of a held-out failure."""
+
+    score: float
+    passed: bool
+    feedback: str
+    program: str | None
+
+
+class HeldOut(Document):
+    """A held-out failure, and what both strategies made of it."""
+
+    failure: str
+    question: str
+    before: Outcome
+    after: Outcome
+
+
+class Changed(Document):
+    """What the optimizer did to one predictor."""
+
+    predictor: str
+    before: str
+    """Its instruction; of a dspy.Flex its source."""
+    after: str
+    demos: list[dict[str, Any]]
+    had: int
+    """Demonstrations before."""
+
+
+class ShortTraining(Document):
+    """What short trainings on the programs of each strategy came to."""
+
+    items: int
+    gain_of_baseline: Change
+    gain_of_optimized: Change
+    optimized_over_baseline: Change
+
+
+class Tried(Document):
+    """What the optimizer tried."""
+
+    evaluations: int
+    strategies: int
+    best: float | None
+    """Best mean score; None: no strategy was tried on as many failures as choose."""
+
+
+class Improvement(Document):
+    """The figures of two strategies on the same held-out failures: (baseline, optimized)."""
+
+    better: bool
+    """The mean score rises, with a p-value of at most `alpha`."""
+    score: Scores
+    programs: Change
+    """The share of failures that got a program."""
+    checks: dict[str, Change]
+    missed: tuple[float | None, float | None]
+    distinct: tuple[float | None, float | None]
+    drafts: tuple[float | None, float | None]
+    tokens: tuple[float | None, float | None]
+    rows: list[HeldOut]
+
+
+class Optimized(Improvement):
+    """comparison.json of an optimization."""
+
+    run: str
+    strategy: str
+    settings: OptimizeSettings
+    instructor: str
+    task: str
+    search: Tried
+    parts: dict[str, int]
+    candidate: str
+    changed: list[Changed]
+    spent: Bill
+    probe_training: ShortTraining | None = None
+    """None: a strategy left nothing to train on, or (then JSON has no such field) a short training was not asked for."""
+
+    @property
+    def probed(self) -> bool:
+        """Whether a short training was asked for."""
+        return "probe_training" in self.model_fields_set
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return self.model_dump(mode="json", exclude=None if self.probed else {"probe_training"})

@@ -20,15 +20,17 @@ from wording import BAD, ORDERS, Served, asked_for, both
 from errata.cli import app
 from errata.programs import Cycle, LearnFromError, load_config
 from errata.programs.instructor.chat import instructed_by
+from errata.programs.report.records import Bill, Spent
 from errata.programs.samples.draw import draw_rows, draws
 from errata.programs.steps.teach import teach_failures
 from errata.programs.strategies.named import load_strategy
 from errata.programs.strategies.rehearse import recorded_failures
 from errata.programs.studies import probe_training, scoring
-from errata.programs.studies.improvement import Taken, compare, document
+from errata.programs.studies.improvement import Taken, changes, compare
 from errata.programs.studies.optimize import Optimization, save, split
 from errata.programs.studies.optimize_page import difference, markdown, page
 from errata.programs.studies.optimizers import teleprompter
+from errata.programs.studies.records import Optimized, Tried
 from errata.programs.studies.scoring import PROBE, SEED, Journal, Look, Measure, Score
 from errata.programs.studies.settings import OptimizeSettings
 from errata.sandbox import Limits
@@ -148,11 +150,11 @@ def test_gepa_finds_the_wording_from_feedback_and_the_same_command_again_costs_n
     said = []
     with opened(said=said) as loop:
         result = optimized(loop, mined, "gepa")
-    assert result["better"]
-    assert (result["programs"]["before"], result["programs"]["after"]) == (0.0, 1.0)
+    assert result.better
+    assert (result.programs.before, result.programs.after) == (0.0, 1.0)
     assert ordered(tmp_path / "optimize/optimize/candidate.json") == set(ORDERS)
-    assert 60 <= result["search"]["evaluations"] < 90 and result["search"]["best"] > 0.9
-    assert f"optimize: {result['search']['evaluations']} evaluations, {result['search']['strategies']} strategies tried" in "\n".join(said)
+    assert 60 <= result.search.evaluations < 90 and result.search.best > 0.9
+    assert f"optimize: {result.search.evaluations} evaluations, {result.search.strategies} strategies tried" in "\n".join(said)
     journal = (tmp_path / "optimize/optimize/journal.jsonl").read_bytes()
     with opened() as loop:
         again = optimized(loop, mined, "gepa", sandbox=Broken())  # nothing is proven anew
@@ -166,7 +168,7 @@ def test_without_what_the_checks_said_gepa_finds_nothing(opened, mined, tmp_path
     monkeypatch.setattr(scoring, "feedback", lambda *_: "No.")
     with opened() as loop:
         result = optimized(loop, mined, "gepa", 40)
-    assert not result["better"]
+    assert not result.better
     assert ordered(tmp_path / "optimize/optimize/candidate.json") == set()
 
 
@@ -177,9 +179,9 @@ def test_without_what_the_checks_said_gepa_finds_nothing(opened, mined, tmp_path
 def test_other_optimizers_find_what_earns_the_score_within_their_budget(opened, mined, tmp_path, optimizer, budget, options):
     with opened(**{"instructor.in_flight": 1}) as loop:  # an answer by luck hangs on the order of calls
         result = optimized(loop, mined, optimizer, budget, options=options)
-    assert result["better"]
+    assert result.better
     assert ordered(tmp_path / "optimize/optimize/candidate.json") == set(ORDERS)
-    assert result["search"]["evaluations"] <= budget
+    assert result.search.evaluations <= budget
 
 
 @pytest.mark.parametrize(
@@ -236,15 +238,15 @@ def test_gepa_rewrites_the_code_of_a_flex_module_which_runs_in_the_sandbox_alone
     real = Real(sandbox)
     with Cycle(config, tmp_path / "optimize", QUIET) as loop:
         result = optimized(loop, mined, "gepa", 20, sandbox=real)
-    (changed,) = result["changed"]
-    assert changed["predictor"] == "write.write" and changed["before"].startswith("class BadModule(dspy.Module)")
-    assert "Draw sensible numbers only." in changed["after"]
-    assert result["score"]["after"] > result["score"]["before"]
+    (changed,) = result.changed
+    assert changed.predictor == "write.write" and changed.before.startswith("class BadModule(dspy.Module)")
+    assert "Draw sensible numbers only." in changed.after
+    assert result.score.after > result.score.before
     assert any("class BadModule" in cell for cell in real.cells)
     state = tmp_path / "optimize/optimize/candidate.json"
     assert (
         load_strategy(config_of(state, **{"generate.strategy": f"{tmp_path}/coded.py:Coded"}).generate).write.write.module_src
-        == changed["after"]
+        == changed.after
     )
 
     saved = json.loads(state.read_text())
@@ -267,11 +269,11 @@ def test_code_of_an_optimizer_that_fails_is_a_bad_answer_and_no_end_of_the_run(m
 def test_programs_of_the_offline_instructor_are_demonstrations_for_another(opened, mined, tmp_path):
     with opened() as loop:
         result = optimized(loop, mined, "bootstrap", 40, teacher="offline")
-    assert result["better"] and result["programs"]["after"] == 1.0
+    assert result.better and result.programs.after == 1.0
     state = json.loads((tmp_path / "optimize/optimize/candidate.json").read_text())
     demos = state["write.write"]["demos"]
     assert 1 <= len(demos) <= 2 and all("ANCHORS" in demo["program"] for demo in demos)
-    assert result["tokens"][1] > result["tokens"][0] + 300
+    assert result.tokens[1] > result.tokens[0] + 300
 
 
 def test_what_must_end_the_run_ends_the_optimizer_and_is_no_score(opened, mined):
@@ -409,16 +411,33 @@ def score(number, value, passed=True, said="fine"):
     return Taken(failure, scored, SampleProgram(diagnosis_id="d", source="x = '</pre>'", anchors=(failure.id,)) if passed else None)
 
 
+def achieved(figures, **more):
+    spent = Spent(calls=0, cached=0, failed=0, tokens_in=0, tokens_out=0, approximated=0, usd=0.0)
+    known = {
+        "run": "r",
+        "strategy": "LearnFromError",
+        "settings": OptimizeSettings(),
+        "instructor": "offline",
+        "task": "sums",
+        "search": Tried(evaluations=60, strategies=3, best=0.9),
+        "parts": {"train": 10, "validation": 7, "held": 8},
+        "candidate": "c",
+        "changed": [],
+        "spent": Bill(stages={}, total=spent),
+    }
+    return Optimized(**dict(figures), **known | more)
+
+
 def test_a_gain_that_may_be_chance_is_not_better_and_is_saved_only_by_force(tmp_path):
     old = {str(n): score(n, 0.5) for n in range(8)}
     mixed = {str(n): score(n, 0.5 + (0.1 if n < 5 else -0.1)) for n in range(8)}
-    assert not compare(old, mixed, 0.05, 0)["better"]
-    assert not compare(old, old, 0.05, 0)["better"]
-    assert not compare(mixed, {name: score(name, 0.1) for name in mixed}, 0.05, 0)["better"]
+    assert not compare(old, mixed, 0.05, 0).better
+    assert not compare(old, old, 0.05, 0).better
+    assert not compare(mixed, {name: score(name, 0.1) for name in mixed}, 0.05, 0).better
     good = compare(old, {str(n): score(n, 0.6) for n in range(8)}, 0.05, 0)
-    assert good["better"] and good["score"]["p_value"] == pytest.approx(2 / 2**8)
+    assert good.better and good.score.p_value == pytest.approx(2 / 2**8)
     (tmp_path / "candidate.json").write_text("{}")
-    result = {"better": False, "candidate": str(tmp_path / "candidate.json")}
+    result = achieved(compare(old, old, 0.05, 0), candidate=str(tmp_path / "candidate.json"))
     assert not save(result, tmp_path / "out.json", force=False) and not (tmp_path / "out.json").exists()
     assert save(result, tmp_path / "out.json", force=True) and (tmp_path / "out.json").exists()
 
@@ -429,17 +448,12 @@ def test_the_pages_tell_figures_by_check_costs_and_the_change_word_by_word_and_r
     predictor = candidate.write.write
     predictor.signature = predictor.signature.with_instructions(predictor.signature.instructions + " Vary <i>names</i>.")
     predictor.demos = [dspy.Example(question="a demo's question", program="x = 1")]
-    result = compare(old, {str(n): score(n, 0.9) for n in range(8)}, 0.05, 0) | document(baseline, candidate)
-    bill = {"calls": 3, "tokens_in": 10, "tokens_out": 5, "usd": "unknown"}
-    result |= {
-        "run": "r",
-        "strategy": "LearnFromError",
-        "settings": OptimizeSettings().model_dump(),
-        "instructor": "offline",
-        "task": "sums",
-    }
-    result |= {"parts": {"train": 10, "validation": 7, "held": 8}, "search": {"evaluations": 60, "strategies": 3, "best": 0.9}}
-    result |= {"spent": {"stages": {"optimize/reflection": bill}, "total": bill}}
+    bill = Spent(calls=3, cached=0, failed=0, tokens_in=10, tokens_out=5, approximated=0, usd="unknown")
+    result = achieved(
+        compare(old, {str(n): score(n, 0.9) for n in range(8)}, 0.05, 0),
+        changed=changes(baseline, candidate),
+        spent=Bill(stages={"optimize/reflection": bill}, total=bill),
+    )
     text, html = markdown(result), page(result)
     assert re.search(r"\| passed anchored \| 0% \| 100% \| \+100\.0 \[\+\d+, \+100\] \| 8 gained, 0 lost \| p = 0\.0078 \|", text)
     assert "| reflection | 3 | 10 | 5 | unknown |" in text
@@ -523,8 +537,8 @@ def test_probe_training_compares_both_strategies_on_train_items_that_are_no_erro
     monkeypatch.setattr(probe_training, "train", short)
     with opened(**{"items.dev": 40, "generate.state": None, "train.steps": 2}) as loop:
         result = run_of(loop, mined, "bootstrap", 20, probe_training=30)
-    probe = result["probe_training"]
-    assert probe["items"] == 20
+    probe = result.probe_training
+    assert probe.items == 20
     errors = {row.failure.attempt.example.question for row in recorded_failures(mined, 0)}
     measured = asked["probe training: baseline"]
     assert measured == asked["probe training: optimized"] == asked["probe training: before"][::2]
@@ -534,8 +548,8 @@ def test_probe_training_compares_both_strategies_on_train_items_that_are_no_erro
     for rows in trained:
         shown = " ".join(message["content"] for row in rows for message in row.prompt)
         assert len(rows) > 30 and not any(item.question in shown for item in measured)
-    assert probe["optimized_over_baseline"]["before"] == pytest.approx(13 / 20)
-    assert probe["optimized_over_baseline"]["after"] == pytest.approx(15 / 20)
+    assert probe.optimized_over_baseline.before == pytest.approx(13 / 20)
+    assert probe.optimized_over_baseline.after == pytest.approx(15 / 20)
 
 
 @pytest.mark.parametrize(
