@@ -4,26 +4,39 @@ Heavy imports stand inside the commands, so that `--help` is quick. Exit codes: 
 usage, 4 a cap is reached, 130 interrupted, 143 terminated. There are no classes here: `typer cli.py run` loads this file under a name that
 is no module's.
 
-What is not here: what a command's options come to (errata.programs.start), and the words of what it prints (errata.programs.report).
+What is not here: options that several commands share (errata.programs.start), and the words of what it prints (errata.programs.report).
 """
 
-import functools
-import inspect
 import json
-import os
-import re
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from errata.programs.config import fields, parse_override
-from errata.programs.start import Start
-from errata.programs.studies.settings import OptimizeSettings
+from errata.programs.config import parse_override
+from errata.programs.start import (
+    BUDGET,
+    CAPS,
+    CONFIG,
+    ERRORS,
+    JSON,
+    QUIET,
+    RUN,
+    SEED,
+    SET,
+    STARTED,
+    STATE,
+    TASK,
+    TAUGHT,
+    TEACHER,
+    TIME,
+    WEIGHTS,
+    Start,
+    searching,
+    setting,
+    takes,
+)  # fmt: skip
 from errata.signatures.errors import ErrataError, UsageError, did_you_mean
 
 app = typer.Typer(
@@ -31,13 +44,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Makes a small local language model better by studying what it gets wrong.",
 )
 
 LOOP, DATA, LOOK, SET_UP = "The loop", "Answers and weights", "Looking into a run", "Setting up"
 """Groups of commands in the help."""
-RUN, TARGET, TEACHING, CAPS, OUTPUT, SEARCH = "Run", "Target", "Instructor", "Caps", "Output", "Optimizer"
-"""Groups of options in the help."""
 
 
 @app.callback()
@@ -45,99 +55,8 @@ def main() -> None:
     """Makes a small local language model better by studying what it gets wrong."""
 
 
-# ---- options that several commands have
-
-FIELDS = dict(fields()) | {f"optimize.{name}": field for name, field in fields(OptimizeSettings)}
-"""What an option may set: fields of the config, and of an optimization's settings."""
-Option = tuple[str, inspect.Parameter]
-"""What an option gives to a command: the name of a field of the config, of an optimization's settings or of `Start`; and the option."""
-
-
-def option(field: str, kind: Any, *names: str, help: str, panel: str, **more: Any) -> Option:
-    """An option; its default is None, or False of a switch."""
-    default = more.pop("default", False if kind is bool else None)
-    kind = kind | None if default is None else kind
-    told = typer.Option(*names, help=help, rich_help_panel=panel, **more)
-    name = names[0].removeprefix("--").replace("-", "_")
-    return field, inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, told])
-
-
-def setting(field: str, kind: Any, name: str, panel: str, **more: Any) -> Option:
-    """An option that sets a field of the config; its help is the first sentence of the field's documentation."""
-    known = FIELDS[field]
-    first = re.split(r"(?<!e\.g)\.\s", " ".join((known.description or "").split()))[0]
-    return option(field, kind, name, help=first.removesuffix(".").replace("`", "") + ".", panel=panel, **more)
-
-
-def searching(field: str, kind: Any, name: str) -> Option:
-    """An option of `errata optimize`, which stands at its own default."""
-    return setting(f"optimize.{field}", kind, name, SEARCH, default=FIELDS[f"optimize.{field}"].default)
-
-
-WHERE = (
-    option("run", Path, "--run", help="Run directory; the same one continues. Default: runs/<task>-<strategy>-<config>.", panel=RUN),
-    option("config", Path, "--config", help="YAML config, as errata init writes it; flags win over it.", panel=RUN),
-)
-CONFIG = WHERE[1:]
-SET = (
-    option(
-        "assignments", list[str], "--set", metavar="NAME=VALUE", panel=RUN,
-        help="Any config field, e.g. --set train.epochs=2. May be repeated.",
-    ),
-)  # fmt: skip
-JSON = (option("as_json", bool, "--json", help="One JSON document on stdout, and progress as JSON lines on stderr.", panel=OUTPUT),)
-QUIET = (option("quiet", bool, "--quiet", "-q", help="No progress on stderr.", panel=OUTPUT),)
-STARTED = (*WHERE, *SET, *JSON, *QUIET)
-
-TASK = (setting("task", str, "--task", RUN),)
-SEED = (setting("seed", int, "--seed", RUN),)
-WEIGHTS = (
-    setting("target.model", str, "--target", TARGET),
-    setting("target.adapter", str, "--adapter", TARGET),
-    setting("target.api_base", str, "--served", TARGET, metavar="URL"),
-)
-STATE = (setting("generate.state", str, "--strategy-state", TEACHING),)
-TEACHER = (
-    setting("instructor.model", str, "--instructor", TEACHING),
-    setting("generate.strategy", str, "--strategy", TEACHING),
-    *STATE,
-)
-TIME = (setting("budget.max_time", float, "--max-time", CAPS),)
-BUDGET = (
-    setting("budget.max_calls", int, "--max-calls", CAPS),
-    setting("budget.max_tokens", int, "--max-tokens", CAPS),
-    setting("budget.max_cost", float, "--max-cost", CAPS),
-    *TIME,
-)
-TAUGHT = (*TASK, *WEIGHTS, *TEACHER, *SEED, *BUDGET, *STARTED)
-"""Options of the commands that ask an instructor."""
-ERRORS = (setting("generate.failures", int, "--limit", RUN),)
-
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the first round's teaching would cost, and stop.", rich_help_panel=CAPS)]
 RunArgument = Annotated[Path, typer.Argument(help="Run directory.")]
-
-
-def takes(*options: Option) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command these options. Its first parameter, a `Start`, is what they were given; its errors are told in one line."""
-    names = {parameter.name: field for field, parameter in options}
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(command)
-        def run(**given: Any) -> None:
-            values = {field: given.pop(name) for name, field in names.items()}
-            own = {name: values.pop(name) for name in Start._fields if name in values}
-            own["assignments"] = tuple(own.get("assignments") or ())
-            flags = {field: value for field, value in values.items() if value is not None}
-            with one_line_errors():
-                command(Start(flags, **own), **given)
-
-        signature = inspect.signature(command)
-        _, *rest = signature.parameters.values()
-        keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in [*(parameter for _, parameter in options), *rest]]
-        run.__signature__ = signature.replace(parameters=keyword)  # type: ignore[attr-defined]
-        return run
-
-    return decorate
 
 
 # ---- the loop
@@ -147,13 +66,9 @@ def takes(*options: Option) -> Callable[[Callable[..., None]], Callable[..., Non
 @takes(*TAUGHT, setting("rounds", int, "--rounds", RUN))
 def cycle(start: Start, dry_run: DryRun = False) -> None:
     """Run the whole loop: find errors, teach, train, and keep the new weights only when they are better."""
-    with start.opened() as loop:
-        if dry_run:
-            foretell(start, loop)
-            return
-        loop.run()
-        show_report(start, loop.path, f"\nlineage: errata trace {loop.path} ID")
-        refuse_nothing(loop.path)
+    path, _ = ran(start, None, dry_run)
+    show_report(start, path, f"\nlineage: errata trace {path} ID")
+    refuse_nothing(path)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -183,15 +98,11 @@ def evaluate(
 @takes(*TAUGHT, *ERRORS)
 def diagnose(start: Start, dry_run: DryRun = False) -> None:
     """Say what a target gets wrong, by skill and misconception. Stops after teaching; `errata generate` goes on from there."""
-    with start.opened("teach") as loop:
-        from errata.programs.report import texts
-        from errata.programs.run import summary
+    from errata.programs.report.texts import diagnosed
+    from errata.programs.run.summary import diagnoses
 
-        if dry_run:
-            foretell(start, loop)
-            return
-        result = summary.diagnoses(loop.path, loop.run(until="teach"))
-        emit(start, result, texts.diagnosed(result))
+    result = diagnoses(*ran(start, "teach", dry_run))
+    emit(start, result, diagnosed(result))
 
 
 @app.command(rich_help_panel=LOOP)
@@ -207,32 +118,26 @@ def generate(
     if as_errors:
         most = start.flags.setdefault("generate.failures", None)  # without --limit all
         start.flags.update({"errors": "all", "items.train": most})
-    with start.opened("assemble") as loop:
-        from errata.programs.report import texts
-        from errata.programs.run import summary
+    from errata.programs.report import texts
+    from errata.programs.run import summary
 
-        if dry_run:
-            foretell(start, loop)
-            return
-        result = summary.generated(loop.path, loop.run(until="assemble"))
-        emit(start, result, texts.generated(result))
-        refuse_nothing(loop.path)
+    path, number = ran(start, "assemble", dry_run)
+    result = summary.generated(path, number)
+    emit(start, result, texts.generated(result))
+    refuse_nothing(path)
 
 
 @app.command(rich_help_panel=LOOP)
 @takes(*TAUGHT)
 def train(start: Start, dry_run: DryRun = False) -> None:
     """Run a round up to its training, without deciding on the weights."""
-    with start.opened("train") as loop:
-        from errata.programs.report import texts
-        from errata.programs.run import summary
+    from errata.programs.report import texts
+    from errata.programs.run import summary
 
-        if dry_run:
-            foretell(start, loop)
-            return
-        result = summary.trained(loop.path, loop.run(until="train"))
-        emit(start, result, texts.trained(result))
-        refuse_nothing(loop.path)
+    path, number = ran(start, "train", dry_run)
+    result = summary.trained(path, number)
+    emit(start, result, texts.trained(result))
+    refuse_nothing(path)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -290,15 +195,18 @@ def optimize(
     force: Annotated[bool, typer.Option("--force", help="Write --out even when the optimized strategy is not better.")] = False,
 ) -> None:
     """Let an optimizer rewrite a strategy's prompts on recorded errors; keep the result when it teaches better on held-out ones."""
+    from errata.programs.cycle import Cycle
+    from errata.programs.run.directory import read_config
     from errata.programs.studies import optimize as optimizing
     from errata.programs.studies.optimize_page import markdown
 
     optimizing.check_place(out)
-    own = {field.removeprefix("optimize."): value for field, value in start.flags.items() if field.startswith("optimize.")}
-    start = start._replace(flags={field: value for field, value in start.flags.items() if not field.startswith("optimize.")})
+    own = {field.removeprefix("optimize."): start.flags.pop(field) for field in [*start.flags] if field.startswith("optimize.")}
     own |= {"target": not no_target, "options": dict(map(parse_override, options or []))}
-    loop, settings = optimizing.prepared(start, sources, own)
-    with loop:
+    config = start.load(None if start.config else read_config(sources[0]))
+    settings = optimizing.settings_of(own | {"seed": config.seed})
+    path = start.run or optimizing.default_run(config, settings, sources)
+    with Cycle(config, path, start.progress()) as loop:
         loop.say(f"run directory {loop.path}; the same command continues it")
         result = optimizing.Optimization(loop, sources, settings).run()
     saved = optimizing.save(result, out, force)
@@ -464,25 +372,6 @@ def doctor(
 # ---- what the commands share
 
 
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Print what the user can mend in one line and exit with its code; everything else keeps its traceback."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        yield
-    except ErrataError as error:
-        typer.echo(f"errata: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except (KeyboardInterrupt, SystemExit) as stop:
-        if isinstance(stop, SystemExit) and stop.code != 143:
-            raise
-        with suppress(OSError):  # nobody may be listening any more
-            typer.echo("errata: interrupted; what was done is kept, and the same command continues", err=True)
-            sys.stdout.flush()
-        # not sys.exit: it would wait for calls to a server that may be silent
-        os._exit(130 if isinstance(stop, KeyboardInterrupt) else 143)
-
-
 def show_report(start: Start, run: Path, more: str = "") -> None:
     """Write the report of a finished run and print its table."""
     from errata.programs.report import texts, write
@@ -499,13 +388,17 @@ def refuse_nothing(run: Path) -> None:
         raise ErrataError(reason)
 
 
-def foretell(start: Start, loop: Any) -> None:
-    """What --dry-run prints."""
-    from errata.programs.report import texts
+def ran(start: Start, until: str | None, dry_run: bool) -> tuple[Path, int]:
+    """Run up to a step: the run directory, and the round that it came to. With --dry-run only what teaching would cost is printed."""
+    with start.opened(until) as loop:
+        if not dry_run:
+            return loop.path, loop.run(until)
+        from errata.programs.report.texts import foretold
 
-    config, result = loop.config, loop.estimate().document()
-    title = f"{result['failures']} errors at most, {config.generate.strategy} with {config.instructor.model}"
-    emit(start, result, texts.foretold(title, result))
+        result = loop.estimate().document()
+        title = f"{result['failures']} errors at most, {loop.config.generate.strategy} with {loop.config.instructor.model}"
+        emit(start, result, foretold(title, result))
+        raise typer.Exit
 
 
 def emit(start: Start, document: dict[str, Any], text: str) -> None:

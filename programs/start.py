@@ -1,19 +1,29 @@
-"""How a command starts: what it was given, and the Cycle in the run directory that it means.
+"""What commands share: options that are declared once, the `Start` that they come to, the Cycle that it means, and errors in one line.
 
-What is not here: options and their help (cli.py), and what a Cycle does (errata.programs.cycle).
+What is not here: the commands and what is theirs alone (cli.py), and what a Cycle does (errata.programs.cycle).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import functools
+import inspect
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import typer
+
+from ..signatures.errors import ErrataError
 from ..signatures.records import content_hash
-from .config import CycleConfig, as_text, load_config, parse_override, settings
+from .config import CycleConfig, as_text, fields, load_config, parse_override, settings
 from .run.directory import read_config, slug
 from .run.progress import Progress, teller
+from .studies.settings import OptimizeSettings
 
 if TYPE_CHECKING:
     from .cycle import Cycle
@@ -70,3 +80,120 @@ class Start(NamedTuple):
             for line in as_text(loop.config)[: 1 if begun else None]:  # the defaults are told once, when the run begins
                 loop.say(line)
             yield loop
+
+
+# ---- options
+
+RUN, TARGET, TEACHING, CAPS, OUTPUT, SEARCH = "Run", "Target", "Instructor", "Caps", "Output", "Optimizer"
+"""Groups of options in the help."""
+
+FIELDS = dict(fields()) | {f"optimize.{name}": field for name, field in fields(OptimizeSettings)}
+"""What an option may set: fields of the config, and of an optimization's settings."""
+Option = tuple[str, inspect.Parameter]
+"""What an option gives to a command: the name of a field of the config, of an optimization's settings or of `Start`; and the option."""
+
+
+def option(field: str, kind: Any, *names: str, help: str, panel: str, **more: Any) -> Option:
+    """An option; its default is None, or False of a switch."""
+    default = more.pop("default", False if kind is bool else None)
+    kind = kind | None if default is None else kind
+    told = typer.Option(*names, help=help, rich_help_panel=panel, **more)
+    name = names[0].removeprefix("--").replace("-", "_")
+    return field, inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, told])
+
+
+def setting(field: str, kind: Any, name: str, panel: str, **more: Any) -> Option:
+    """An option that sets a field of the config; its help is the first sentence of the field's documentation."""
+    known = FIELDS[field]
+    first = re.split(r"(?<!e\.g)\.\s", " ".join((known.description or "").split()))[0]
+    return option(field, kind, name, help=first.removesuffix(".").replace("`", "") + ".", panel=panel, **more)
+
+
+def searching(field: str, kind: Any, name: str) -> Option:
+    """An option of `errata optimize`, which stands at its own default."""
+    return setting(f"optimize.{field}", kind, name, SEARCH, default=FIELDS[f"optimize.{field}"].default)
+
+
+WHERE = (
+    option("run", Path, "--run", help="Run directory; the same one continues. Default: runs/<task>-<strategy>-<config>.", panel=RUN),
+    option("config", Path, "--config", help="YAML config, as errata init writes it; flags win over it.", panel=RUN),
+)
+CONFIG = WHERE[1:]
+SET = (
+    option(
+        "assignments", list[str], "--set", metavar="NAME=VALUE", panel=RUN,
+        help="Any config field, e.g. --set train.epochs=2. May be repeated.",
+    ),
+)  # fmt: skip
+JSON = (option("as_json", bool, "--json", help="One JSON document on stdout, and progress as JSON lines on stderr.", panel=OUTPUT),)
+QUIET = (option("quiet", bool, "--quiet", "-q", help="No progress on stderr.", panel=OUTPUT),)
+STARTED = (*WHERE, *SET, *JSON, *QUIET)
+
+TASK = (setting("task", str, "--task", RUN),)
+SEED = (setting("seed", int, "--seed", RUN),)
+WEIGHTS = (
+    setting("target.model", str, "--target", TARGET),
+    setting("target.adapter", str, "--adapter", TARGET),
+    setting("target.api_base", str, "--served", TARGET, metavar="URL"),
+)
+STATE = (setting("generate.state", str, "--strategy-state", TEACHING),)
+TEACHER = (
+    setting("instructor.model", str, "--instructor", TEACHING),
+    setting("generate.strategy", str, "--strategy", TEACHING),
+    *STATE,
+)
+TIME = (setting("budget.max_time", float, "--max-time", CAPS),)
+BUDGET = (
+    setting("budget.max_calls", int, "--max-calls", CAPS),
+    setting("budget.max_tokens", int, "--max-tokens", CAPS),
+    setting("budget.max_cost", float, "--max-cost", CAPS),
+    *TIME,
+)
+TAUGHT = (*TASK, *WEIGHTS, *TEACHER, *SEED, *BUDGET, *STARTED)
+"""Options of the commands that ask an instructor."""
+ERRORS = (setting("generate.failures", int, "--limit", RUN),)
+
+
+# ---- commands
+
+
+def takes(*options: Option) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command these options. Its first parameter, a `Start`, is what they were given; its errors are told in one line."""
+    names = {parameter.name: field for field, parameter in options}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            values = {field: given.pop(name) for name, field in names.items()}
+            own = {name: values.pop(name) for name in Start._fields if name in values}
+            own["assignments"] = tuple(own.get("assignments") or ())
+            flags = {field: value for field, value in values.items() if value is not None}
+            with one_line_errors():
+                command(Start(flags, **own), **given)
+
+        signature = inspect.signature(command)
+        _, *rest = signature.parameters.values()
+        keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in [*(parameter for _, parameter in options), *rest]]
+        run.__signature__ = signature.replace(parameters=keyword)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Print what the user can mend in one line and exit with its code; everything else keeps its traceback."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    except ErrataError as error:
+        typer.echo(f"errata: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != 143:
+            raise
+        with suppress(OSError):  # nobody may be listening any more
+            typer.echo("errata: interrupted; what was done is kept, and the same command continues", err=True)
+            sys.stdout.flush()
+        # not sys.exit: it would wait for calls to a server that may be silent
+        os._exit(130 if isinstance(stop, KeyboardInterrupt) else 143)

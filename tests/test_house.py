@@ -23,10 +23,10 @@ ROOMS = {
     "steps": {"instructor", "run", "samples", "strategies"},
     "cycle": {"instructor", "run", "samples", "steps", "strategies"},
     "module": {"cycle", "steps"},
-    "start": {"cycle", "run", "strategies"},
+    "start": {"cycle", "run", "strategies", "studies"},
     "doctor": {"instructor"},
     "report": {"run", "samples"},
-    "studies": {"cycle", "instructor", "report", "run", "samples", "start", "steps", "strategies"},
+    "studies": {"cycle", "instructor", "report", "run", "samples", "steps", "strategies"},
 }
 """The rooms of programs/, folders and files, and which others each uses; config and stats are open to all."""
 OPEN = {"config", "stats", "__init__"}

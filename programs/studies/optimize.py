@@ -35,16 +35,15 @@ from ...signatures.calls import in_flight
 from ...signatures.errors import ErrataError, RunError, UsageError
 from ...signatures.records import Failure, content_hash
 from ...tasks import parts
-from ..config import InstructorSettings
+from ..config import CycleConfig, InstructorSettings, explain
 from ..cycle import Cycle
 from ..instructor.chat import instructed_by
 from ..instructor.engine import Engine, Instructor, open_instructor
 from ..instructor.interpreter import interpreting
 from ..instructor.offline import offline_lm
 from ..report.records import Bill
-from ..run.directory import disk_errors, read_config, read_json, slug, to_json, write_atomic
+from ..run.directory import disk_errors, read_json, slug, to_json, write_atomic
 from ..run.progress import Progress
-from ..start import Start
 from ..strategies.named import load_strategy
 from ..strategies.rehearse import recorded_failures
 from ..strategies.state import pinned
@@ -413,18 +412,16 @@ def save(result: Optimized, out: Path, force: bool) -> bool:
     return False
 
 
-def prepared(start: Start, sources: Sequence[Path], values: Mapping[str, Any]) -> tuple[Cycle, OptimizeSettings]:
-    """The Cycle to optimize in, not yet open, and the settings of `values`. Without a config file it has the config of the first source.
-
-    Raises UsageError in one line.
-    """
-    config = start.load(None if start.config else read_config(sources[0]))
+def settings_of(values: Mapping[str, Any]) -> OptimizeSettings:
+    """Settings from flags. Raises UsageError in one line."""
     try:
-        settings = OptimizeSettings.model_validate({**values, "seed": config.seed})
+        return OptimizeSettings.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"optimize: {' '.join(str(error).split())}") from error
-    # the same command continues the same run, with whatever caps
+        raise UsageError(f"optimize: {explain(error, None, OptimizeSettings).removeprefix('config: ')}") from error
+
+
+def default_run(config: CycleConfig, settings: OptimizeSettings, sources: Sequence[Path]) -> Path:
+    """The default run directory: the same command continues the same run, with whatever caps."""
     fixed = pinned(config).model_dump(mode="json", exclude={"budget"})
     name = content_hash([fixed, settings.model_dump(mode="json"), [str(source) for source in sources]])[:6]
-    path = start.run or Path("runs") / f"optimize-{slug(config.generate.strategy)}-{name}"
-    return Cycle(config, path, start.progress()), settings
+    return Path("runs") / f"optimize-{slug(config.generate.strategy)}-{name}"

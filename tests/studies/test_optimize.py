@@ -50,6 +50,9 @@ class InProcess:
     def run(self, source, harness, payload, limits):
         return ran(source, harness, json.dumps(payload))
 
+    def map(self, jobs):
+        return (self.run(job.source, job.harness, job.payload, job.limits) for job in jobs)
+
     def close(self):
         pass
 
