@@ -314,7 +314,7 @@ def prompt(
         raise UsageError(f"{run} is not a run directory: it has no run.json; leave --run out to see the prompt for a train item")
     start.flags["generate.strategy"] = strategy
     loop = start._replace(run=run, quiet=True).cycle()
-    from errata.programs.strategies import rehearse as prompts
+    from errata.programs import rehearse as prompts
     from errata.tasks import member
 
     if run is None:
@@ -334,7 +334,7 @@ def prompt(
 @takes(*TASK, *WEIGHTS, *TEACHER, *SET, *JSON)
 def init(start: Start, file: Annotated[Path, typer.Argument(help="YAML file to write; it must not exist.")] = Path("errata.yaml")) -> None:
     """Write a config for a task and target in which every field is explained, to be edited and given to --config."""
-    from errata.programs.config import commented
+    from errata.programs.report.config_file import commented
     from errata.programs.run.directory import write_atomic
     from errata.signatures.errors import TaskError
     from errata.tasks import load_task

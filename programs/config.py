@@ -9,7 +9,6 @@ tasks/table.py).
 
 import copy
 import json
-import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -256,7 +255,7 @@ def laid_over(data: dict[str, Any], overrides: Mapping[str, Any], path: Path | N
     Raises UsageError in one line for an unknown field (with the near word) or a bad value.
     """
     # a group whose fields are all commented out is None
-    data = {name: value for name, value in copy.deepcopy(data).items() if value is not None or name not in _groups(CycleConfig)}
+    data = {name: value for name, value in copy.deepcopy(data).items() if value is not None or name not in groups(CycleConfig)}
     for name, value in overrides.items():
         *parents, leaf = name.split(".")
         place = data
@@ -313,10 +312,10 @@ def explain(error: ValidationError, path: Path | None, model: type[BaseModel] = 
     where = f"config {path}: " if path else "config: "
     if first["type"] != "extra_forbidden":
         return f"{where}{name} = {first['input']!r} is not usable: {first['msg']}"
-    return f"{where}there is no field `{name}`{did_you_mean(name, [*_groups(model), *dict(fields(model))], '`')}"
+    return f"{where}there is no field `{name}`{did_you_mean(name, [*groups(model), *dict(fields(model))], '`')}"
 
 
-def _groups(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+def groups(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """The fields of a config that hold fields of their own."""
     kinds = {name: field.annotation for name, field in model.model_fields.items()}
     return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
@@ -325,7 +324,7 @@ def _groups(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
 def fields(model: type[BaseModel] = CycleConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Every field by its dotted name, in order."""
     for name, field in model.model_fields.items():
-        if group := _groups(model).get(name):
+        if group := groups(model).get(name):
             yield from fields(group, f"{prefix}{name}.")
         else:
             yield prefix + name, field
@@ -347,63 +346,6 @@ def settings(config: CycleConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     return chosen, {name: value for name, value in values.items() if name not in chosen}
 
 
-def as_text(config: CycleConfig) -> list[str]:
-    """The settings in lines: what is set, then the defaults, a line for each group. `table` is left out when the task reads no table."""
-    chosen, default = settings(config)
-    lines = [f"set: {_pairs(chosen, '')}" if chosen else "set: nothing, all stands at its default"]
-    table = config.task.partition(":")[0] in ("jsonl", "parquet", "hf")
-    for group in ("", *_groups(CycleConfig)):
-        prefix = f"{group}." if group else ""
-        inside = {name: value for name, value in default.items() if name.rpartition(".")[0] == group}
-        if inside and (group != "table" or table):
-            lines.append(f"default{f' {group}' if group else ''}: {_pairs(inside, prefix)}")
-    return lines
-
-
-def _pairs(values: dict[str, Any], prefix: str) -> str:
-    return ", ".join(f"{name.removeprefix(prefix)} {inline(value)}" for name, value in values.items())
-
-
 def inline(value: Any) -> str:
     """A value as one line of YAML."""
     return yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True).removesuffix("...\n").strip()
-
-
-def commented(config: CycleConfig) -> str:
-    """A YAML file of this config that load_config reads back: each field under its documentation, commented out when at its default.
-
-    `#name: value` is a field at its default, `# text` is documentation.
-    """
-    chosen, _ = settings(config)
-    lines = [
-        "# What `errata cycle --config FILE` reads. A line that begins with `#name:` stands at its default: take the # away to set it.",
-        "# Flags and --set win over this file.",
-    ]
-    group = ""
-    for name, field in fields():
-        parent, _, leaf = name.rpartition(".")
-        if parent != group:
-            group = parent
-            lines += ["", *_comment(" ".join((_groups(CycleConfig)[group].__doc__ or "").split()), ""), f"{group}:"]
-        if name == "generate.state_hash":  # filled in by the run
-            continue
-        indent = "  " if parent else ""
-        value = inline(value_of(config, name))
-        lines += ["", *_comment(" ".join((field.description or "").split()), indent)]
-        lines.append(f"{indent}{'' if name in chosen else '#'}{leaf}: {value}")
-    return "\n".join(lines) + "\n"
-
-
-def _comment(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, 110, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ", break_on_hyphens=False)
-
-
-def describe() -> list[str]:
-    """Every field as a line of Markdown: name, default, documentation."""
-    return [f"- `{name}` ({inline(field.get_default())}): {' '.join((field.description or '').split())}" for name, field in fields()]
-
-
-def page() -> str:
-    """docs/config.md."""
-    head = "One YAML file, as `errata init` writes it; flags and `--set name=value` win over it. Each field with its default:"
-    return "\n".join(["# Config", "", head, "", *describe()]) + "\n"

@@ -15,6 +15,7 @@ from ..signatures.records import Attempt, Failure, sealed
 from ..tasks import member, parts
 from ..trainers.weights import weights_hash
 from .instructor.offline import EMBEDDED
+from .rehearse import Estimate, estimate
 from .run import layout
 from .run.directory import to_json, write_atomic
 from .samples.kinds import kind_of
@@ -26,7 +27,6 @@ from .steps.probe import probe
 from .steps.session import Session
 from .steps.teach import teach
 from .steps.train import train
-from .strategies.rehearse import Estimate, estimate
 
 STEPS = (mine, teach, probe, assemble, train, gate)
 NAMES = tuple(step.__name__ for step in STEPS)

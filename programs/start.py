@@ -20,7 +20,7 @@ import typer
 
 from ..signatures.errors import ErrataError
 from ..signatures.records import content_hash
-from .config import CycleConfig, as_text, fields, load_config, parse_override, settings
+from .config import CycleConfig, fields, groups, inline, load_config, parse_override, settings
 from .run.directory import read_config, slug
 from .run.progress import Progress, teller
 from .studies.settings import OptimizeSettings
@@ -197,3 +197,20 @@ def one_line_errors() -> Iterator[None]:
             sys.stdout.flush()
         # not sys.exit: it would wait for calls to a server that may be silent
         os._exit(130 if isinstance(stop, KeyboardInterrupt) else 143)
+
+
+def as_text(config: CycleConfig) -> list[str]:
+    """The settings in lines: what is set, then the defaults, a line for each group. `table` is left out when the task reads no table."""
+    chosen, default = settings(config)
+    lines = [f"set: {_pairs(chosen, '')}" if chosen else "set: nothing, all stands at its default"]
+    table = config.task.partition(":")[0] in ("jsonl", "parquet", "hf")
+    for group in ("", *groups(CycleConfig)):
+        prefix = f"{group}." if group else ""
+        inside = {name: value for name, value in default.items() if name.rpartition(".")[0] == group}
+        if inside and (group != "table" or table):
+            lines.append(f"default{f' {group}' if group else ''}: {_pairs(inside, prefix)}")
+    return lines
+
+
+def _pairs(values: dict[str, Any], prefix: str) -> str:
+    return ", ".join(f"{name.removeprefix(prefix)} {inline(value)}" for name, value in values.items())

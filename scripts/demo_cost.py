@@ -11,7 +11,7 @@ import dspy
 from errata.programs import LearnFromError, prove
 from errata.programs.instructor.chat import instructed_by
 from errata.programs.instructor.offline import offline_lm
-from errata.programs.strategies.rehearse import Shown, prompts, unanswered
+from errata.programs.rehearse import Shown, prompts, unanswered
 from errata.sandbox import Limits, open_sandbox
 from errata.tasks import load_task
 

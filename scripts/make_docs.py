@@ -16,14 +16,14 @@ from typer.cli import app as typer_app
 from typer.testing import CliRunner
 
 from errata import programs
-from errata.programs import config
+from errata.programs.report import config_file
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def pages() -> dict[str, str]:
     """Name of each page -> its text."""
-    return {"config.md": config.page(), "cli.md": cli(), "api.md": api()}
+    return {"config.md": config_file.page(), "cli.md": cli(), "api.md": api()}
 
 
 def cli() -> str:

@@ -6,7 +6,8 @@ import re
 import pytest
 import yaml
 
-from errata.programs.config import CycleConfig, commented, fields, load_config
+from errata.programs.config import CycleConfig, fields, load_config
+from errata.programs.report.config_file import commented
 from errata.programs.run.directory import read_config, to_json
 from errata.signatures.errors import UsageError
 

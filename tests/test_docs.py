@@ -14,7 +14,8 @@ import yaml
 from typer.testing import CliRunner
 
 from errata.cli import app
-from errata.programs import Cycle, config
+from errata.programs import Cycle
+from errata.programs.report import config_file
 from errata.tasks import load_task
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,7 +53,7 @@ def test_pages_that_are_drawn_from_the_code_are_current(name):
     spec = importlib.util.spec_from_file_location("make_docs", ROOT / "scripts/make_docs.py")
     make_docs = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_docs)
-    drawn = make_docs.config.page() if name == "config.md" else getattr(make_docs, name.removesuffix(".md"))()
+    drawn = make_docs.config_file.page() if name == "config.md" else getattr(make_docs, name.removesuffix(".md"))()
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == drawn, "run python scripts/make_docs.py"
 
 
@@ -124,7 +125,7 @@ def test_the_site_has_every_page_and_every_page_is_linked():
 
 
 def test_every_field_of_the_config_is_documented():
-    for line in config.describe():
+    for line in config_file.describe():
         assert re.search(r"\): \S", line), line
 
 

@@ -21,12 +21,13 @@ ROOMS = {
     "instructor": {"run", "samples"},
     "strategies": {"instructor", "run", "samples"},
     "steps": {"instructor", "run", "samples", "strategies"},
-    "cycle": {"instructor", "run", "samples", "steps", "strategies"},
+    "rehearse": {"instructor", "run", "strategies"},
+    "cycle": {"instructor", "rehearse", "run", "samples", "steps", "strategies"},
     "module": {"cycle", "steps"},
     "start": {"cycle", "run", "strategies", "studies"},
     "doctor": {"instructor"},
     "report": {"run", "samples"},
-    "studies": {"cycle", "instructor", "report", "run", "samples", "steps", "strategies"},
+    "studies": {"cycle", "instructor", "rehearse", "report", "run", "samples", "steps", "strategies"},
 }
 """The rooms of programs/, folders and files, and which others each uses; config and stats are open to all."""
 OPEN = {"config", "stats", "__init__"}

@@ -143,7 +143,7 @@ def exported(found: Mapping[str, Any]) -> str:
 
 
 def foretold(title: str, found: Mapping[str, Any]) -> str:
-    """What `--dry-run` prints of an estimate (errata.programs.strategies.rehearse)."""
+    """What `--dry-run` prints of an estimate (errata.programs.rehearse)."""
     sides = ("low", "expected", "high")
     rows: list[list[object]] = [
         [name.replace("_", " "), *(f"{found[name][side]:,}" for side in sides)] for name in ("calls", "tokens_in", "tokens_out")

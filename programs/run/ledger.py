@@ -5,7 +5,7 @@ or an answer that was taken from the file instead of the server. The sums are th
 the file. Caps are checked before each attempt; a call that is under way when a cap is reached is finished and kept.
 
 What is not here: the calls (errata.programs.instructor.engine), prices (errata.programs.instructor.prices), and an estimate before
-anything is spent (errata.programs.strategies.rehearse). Lines are flushed to the operating system, not to the disk: a killed process
+anything is spent (errata.programs.rehearse). Lines are flushed to the operating system, not to the disk: a killed process
 loses none, a power cut may lose the last ones.
 """
 

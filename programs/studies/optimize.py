@@ -41,11 +41,11 @@ from ..instructor.chat import instructed_by
 from ..instructor.engine import Engine, Instructor, open_instructor
 from ..instructor.interpreter import interpreting
 from ..instructor.offline import offline_lm
+from ..rehearse import recorded_failures
 from ..report.records import Bill
 from ..run.directory import disk_errors, read_json, slug, to_json, write_atomic
 from ..run.progress import Progress
 from ..strategies.named import load_strategy
-from ..strategies.rehearse import recorded_failures
 from ..strategies.state import pinned
 from ..strategies.strategy import Strategy
 from .improvement import Taken, changes, compare

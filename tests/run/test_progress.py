@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs import Cycle
-from errata.programs.config import as_text, load_config, settings
+from errata.programs.config import load_config, settings
 from errata.programs.run import progress
 from errata.programs.run.progress import JsonLines, Live, Progress, span, teller
+from errata.programs.start import as_text
 from errata.programs.steps.gate import gate
 from errata.trainers.tracking import Tracker
 

@@ -9,8 +9,8 @@ from scripted import FAILURE
 
 from errata.programs import Cycle, LearnFromContrast, LearnFromError, load_config
 from errata.programs.config import CycleConfig, GenerateSettings
+from errata.programs.rehearse import Shown, prompts
 from errata.programs.strategies.named import load_strategy
-from errata.programs.strategies.rehearse import Shown, prompts
 from errata.programs.strategies.state import pinned
 from errata.signatures.errors import RunError, UsageError
 

@@ -20,11 +20,11 @@ from wording import BAD, ORDERS, Served, asked_for, both
 from errata.cli import app
 from errata.programs import Cycle, LearnFromError, load_config
 from errata.programs.instructor.chat import instructed_by
+from errata.programs.rehearse import recorded_failures
 from errata.programs.report.records import Bill, Spent
 from errata.programs.samples.draw import draw_rows, draws
 from errata.programs.steps.teach import teach_failures
 from errata.programs.strategies.named import load_strategy
-from errata.programs.strategies.rehearse import recorded_failures
 from errata.programs.studies import probe_training, scoring
 from errata.programs.studies.improvement import Taken, changes, compare
 from errata.programs.studies.optimize import Optimization, save, split

@@ -14,9 +14,9 @@ from errata.cli import app
 from errata.programs import Diagnose, LearnFromContrast, LearnFromError, Strategy, Write, prove
 from errata.programs.config import InstructorSettings
 from errata.programs.instructor.chat import REASKS, instructed_by
+from errata.programs.rehearse import Shown, choose, estimate, prompts, unanswered
 from errata.programs.run.ledger import Ledger
 from errata.programs.strategies.diagnose import ask, fields_of
-from errata.programs.strategies.rehearse import Shown, choose, estimate, prompts, unanswered
 from errata.sandbox import MODULES, Limits, open_sandbox
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Attempt, Example, Failure, SampleProgram, Verdict

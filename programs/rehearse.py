@@ -17,15 +17,15 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import dspy
 from dspy.utils import DummyLM
 
-from ...signatures.errors import UsageError
-from ...signatures.records import Attempt, Example, Failure, Rejection, TeachingResult
-from ..config import InstructorSettings
-from ..instructor.chat import REASKS, Chat, is_code
-from ..instructor.interpreter import interpreting
-from ..instructor.prices import CHARACTERS, count_tokens, usd_of_calls
-from ..run import layout
-from .contrast import with_contrasts
-from .strategy import Strategy
+from ..signatures.errors import UsageError
+from ..signatures.records import Attempt, Example, Failure, Rejection, TeachingResult
+from .config import InstructorSettings
+from .instructor.chat import REASKS, Chat, is_code
+from .instructor.interpreter import interpreting
+from .instructor.prices import CHARACTERS, count_tokens, usd_of_calls
+from .run import layout
+from .strategies.contrast import with_contrasts
+from .strategies.strategy import Strategy
 
 ADAPTERS: dict[str, Callable[[], dspy.Adapter]] = {"chat": lambda: Chat(0), "json": dspy.JSONAdapter, "xml": dspy.XMLAdapter}
 """Adapters by name: Errata calls its instructors by `chat`; the others are DSPy's, for those who call a strategy in code."""
