@@ -14,7 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from errata.cli import app
-from errata.programs import Cycle
+from errata.programs import Cycle, config
 from errata.programs.report import config_file
 from errata.tasks import load_task
 
