@@ -22,7 +22,7 @@ ROOMS = {
     "strategies": {"instructor", "run", "samples"},
     "steps": {"instructor", "run", "samples", "strategies"},
     "rehearse": {"instructor", "run", "strategies"},
-    "cycle": {"instructor", "rehearse", "run", "samples", "steps", "strategies"},
+    "cycle": {"instructor", "rehearse", "run", "samples", "steps"},
     "module": {"cycle", "steps"},
     "start": {"cycle", "run", "strategies", "studies"},
     "doctor": {"instructor"},
