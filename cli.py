@@ -360,11 +360,11 @@ def doctor(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Items of each split whose gold is checked; default: all.")] = None,
 ) -> None:
     """Say what is missing for a run, with the command that mends it: gold answers, sandbox, device, memory, disk, keys, extras."""
-    from errata.programs.doctor import examine, told
+    from errata.programs.doctor import as_text, examine
 
     findings = examine(start.load(), limit)
-    ok = all(finding["ok"] for finding in findings)
-    emit(start, {"ok": ok, "findings": findings}, told(findings))
+    ok = all(finding.ok for finding in findings)
+    emit(start, {"ok": ok, "findings": [finding._asdict() for finding in findings]}, as_text(findings))
     if not ok:
         raise typer.Exit(1)
 

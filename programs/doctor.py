@@ -2,13 +2,15 @@
 
 Each finding says what is so and, where something is missing, the command that mends it. Nothing is sent to an instructor and no weights are
 loaded or fetched; a server that the config names is asked for its list of models, and the hub for the size of a target that is not here.
+
+What is not here: the verdicts on gold answers (errata.tasks.doctor), and how much memory a target takes (errata.trainers.memory).
 """
 
 import os
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import Any
+from typing import NamedTuple
 
 import httpx
 
@@ -24,20 +26,27 @@ EXTRAS = {"optimize": ("optuna", "errata optimize --optimizer mipro"), "math": (
 """Extra of the package -> the module that it brings, and what needs it."""
 
 
-def examine(config: CycleConfig, limit: int | None = None) -> list[dict[str, Any]]:
-    """One finding a check: {"what", "ok", "said", "mend"}; one that is ok and has something to mend is a hint.
+class Examined(NamedTuple):
+    """What one look found."""
 
-    Raises UsageError when the config names a task that cannot be.
-    """
+    what: str
+    ok: bool
+    said: str
+    mend: str | None = None
+    """The command or act that mends it; of a finding that is ok, a hint."""
+
+
+def examine(config: CycleConfig, limit: int | None = None) -> list[Examined]:
+    """One finding for each check. Raises UsageError when the config names an unknown task."""
     return list(_findings(config, limit))
 
 
-def _findings(config: CycleConfig, limit: int | None) -> Iterator[dict[str, Any]]:
+def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
     try:
         sandbox = open_sandbox(workers=1)
     except ErrataError as error:
         yield _gold(config, None, limit)
-        yield _finding("sandbox", False, str(error), MEND)
+        yield Examined("sandbox", False, str(error), MEND)
     else:
         with sandbox:
             yield _gold(config, sandbox, limit)
@@ -49,16 +58,12 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[dict[str, Any]
         yield _server("target's server", config.target.api_base, key, "start it, e.g. vllm serve MODEL --enable-lora")
     for extra, (module, use) in EXTRAS.items():
         if find_spec(module):
-            yield _finding(f"extra {extra}", True, f"installed, for {use}")
+            yield Examined(f"extra {extra}", True, f"installed, for {use}")
         else:
-            yield _finding(f"extra {extra}", True, f"not installed; only {use} needs it", f"pip install 'errata[{extra}]'")
+            yield Examined(f"extra {extra}", True, f"not installed; only {use} needs it", f"pip install 'errata[{extra}]'")
 
 
-def _finding(what: str, ok: bool, said: str, mend: str | None = None) -> dict[str, Any]:
-    return {"what": what, "ok": ok, "said": said, "mend": mend}
-
-
-def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> dict[str, Any]:
+def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> Examined:
     what = f"gold answers of {config.task}"
     try:
         task: Task = load_task(config.task, config.table, sandbox.run if sandbox else None)
@@ -66,68 +71,75 @@ def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> di
     except UsageError:
         raise
     except ErrataError as error:
-        return _finding(what, False, str(error), "give the data's place with --task NAME:PATH")
+        return Examined(what, False, str(error), "give the data's place with --task NAME:PATH")
     if bad:
         first = bad[0]
         said = f"{len(bad)} of {items} gold answers fail; first {first.example.question[:80]!r}: {first.reason}"
-        return _finding(what, False, said, "mend these items in the data")
-    return _finding(what, True, f"all {items} pass their own verdict, and changed ones fail it")
+        return Examined(what, False, said, "mend these items in the data")
+    return Examined(what, True, f"all {items} pass their own verdict, and changed ones fail it")
 
 
-def _sandbox(sandbox: Sandbox) -> dict[str, Any]:
+def _sandbox(sandbox: Sandbox) -> Examined:
     run = sandbox.run(PROBE, HARNESS)
     if run.outcome == "ok" and run.rows == (42,):
-        return _finding("sandbox", True, "runs programs")
-    return _finding("sandbox", False, f"a trivial program ended with {run.outcome}: {run.error}", MEND)
+        return Examined("sandbox", True, "runs programs")
+    return Examined("sandbox", False, f"a trivial program ended with {run.outcome}: {run.error}", MEND)
 
 
-def _machine(config: CycleConfig) -> Iterator[dict[str, Any]]:
+def _machine(config: CycleConfig) -> Iterator[Examined]:
     """Device, memory and disk."""
-    from ..trainers.memory import choose_device, free, need
+    from ..trainers.memory import choose_device
 
-    target, train = config.target, config.train
+    target = config.target
     try:
         device = choose_device(target.device)
     except ErrataError as error:
-        yield _finding("device", False, str(error), "--set target.device=auto")
+        yield Examined("device", False, str(error), "--set target.device=auto")
         return
     if device.type == "cpu" and shutil.which("nvidia-smi"):
-        yield _finding(
+        yield Examined(
             "device", True, "cpu, though there is an NVIDIA driver: this torch sees no GPU", "install torch's CUDA build (pytorch.org)"
         )
     else:
-        yield _finding("device", True, f"targets run on {device}")
-    disk = shutil.disk_usage(".").free
-    writable = os.access(".", os.W_OK)
-    if not target.model:
-        yield _finding("memory", True, "the target answers from its server; only its weights on this machine could be trained")
+        yield Examined("device", True, f"targets run on {device}")
+    if target.model:
+        yield from _sizes(config, str(device))
     else:
-        try:
-            sizes = need(target, train)
-        except ErrataError as error:
-            yield _finding(f"target {target.model}", False, str(error), f"hf download {target.model}")
-            return
-        have = free(target.device)
-        said = f"{sizes.parameters:,} parameters" + (f", {_gb(sizes.download)} to fetch" if sizes.download else "")
-        yield _finding(f"target {target.model}", True, said)
-        if not target.api_base:
-            ok = sizes.evaluate <= have
-            mend = None if ok else "--set target.dtype=bfloat16, or a smaller target"
-            yield _finding("memory to evaluate", ok, f"needs about {_gb(sizes.evaluate)} of {_gb(have)} on {device}", mend)
-        ok = sizes.train <= have
-        smaller = f"--set train.batch_size={max(1, train.batch_size // 4)} --set train.max_length={max(8, train.max_length // 2)}"
-        mend = None if ok else "--set train.method=lora" if sizes.method == "full" else smaller
-        yield _finding("memory to train", ok, f"{sizes.method}: needs at most about {_gb(sizes.train)} of {_gb(have)} on {device}", mend)
-        wanted = sizes.disk * config.rounds + sizes.download
-        ok = disk > wanted and writable
-        said = f"{_gb(disk)} free here, a run takes about {_gb(wanted)}" + ("" if writable else ", but this folder cannot be written")
-        yield _finding("disk", ok, said, None if ok else "free some space, or choose another place with --run")
+        yield Examined("memory", True, "the target answers from its server; only its weights on this machine could be trained")
 
 
-def _instructor(settings: InstructorSettings) -> dict[str, Any]:
+def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
+    """Memory and disk that a target on this machine takes."""
+    from ..trainers.memory import free, need
+
+    target, train = config.target, config.train
+    try:
+        sizes = need(target, train)
+    except ErrataError as error:
+        yield Examined(f"target {target.model}", False, str(error), f"hf download {target.model}")
+        return
+    have = free(target.device)
+    said = f"{sizes.parameters:,} parameters" + (f", {_gb(sizes.download)} to fetch" if sizes.download else "")
+    yield Examined(f"target {target.model}", True, said)
+    if not target.api_base:
+        ok = sizes.evaluate <= have
+        mend = None if ok else "--set target.dtype=bfloat16, or a smaller target"
+        yield Examined("memory to evaluate", ok, f"needs about {_gb(sizes.evaluate)} of {_gb(have)} on {device}", mend)
+    ok = sizes.train <= have
+    smaller = f"--set train.batch_size={max(1, train.batch_size // 4)} --set train.max_length={max(8, train.max_length // 2)}"
+    mend = None if ok else "--set train.method=lora" if sizes.method == "full" else smaller
+    yield Examined("memory to train", ok, f"{sizes.method}: needs at most about {_gb(sizes.train)} of {_gb(have)} on {device}", mend)
+    disk, wanted = shutil.disk_usage(".").free, sizes.disk * config.rounds + sizes.download
+    writable = os.access(".", os.W_OK)
+    ok = disk > wanted and writable
+    said = f"{_gb(disk)} free here, a run takes about {_gb(wanted)}" + ("" if writable else ", but this folder cannot be written")
+    yield Examined("disk", ok, said, None if ok else "free some space, or choose another place with --run")
+
+
+def _instructor(settings: InstructorSettings) -> Examined:
     what = f"instructor {settings.model}"
     if settings.model == "offline":
-        return _finding(what, True, "embedded, needs no key")
+        return Examined(what, True, "embedded, needs no key")
     from .instructor.engine import open_instructor
     from .instructor.prices import route
 
@@ -135,33 +147,33 @@ def _instructor(settings: InstructorSettings) -> dict[str, Any]:
         open_instructor(settings)
         key = route(settings.model).env_key
     except ErrataError as error:
-        return _finding(what, False, str(error), "name a model as dspy.LM takes it, e.g. --instructor openai/gpt-5-mini")
+        return Examined(what, False, str(error), "name a model as dspy.LM takes it, e.g. --instructor openai/gpt-5-mini")
     if settings.api_base:
         return _server(what, settings.api_base, os.environ.get(key or ""), "start it, or mend instructor.api_base")
     if key is None:
-        return _finding(what, True, "reached through LiteLLM; which key it needs is not known here")
+        return Examined(what, True, "reached through LiteLLM; which key it needs is not known here")
     if not os.environ.get(key):
-        return _finding(what, False, f"needs a key in {key}, which is not set", f"export {key}=...")
-    return _finding(what, True, f"{key} is set")
+        return Examined(what, False, f"needs a key in {key}, which is not set", f"export {key}=...")
+    return Examined(what, True, f"{key} is set")
 
 
-def _server(what: str, base: str, key: str | None, mend: str) -> dict[str, Any]:
+def _server(what: str, base: str, key: str | None, mend: str) -> Examined:
     try:
         reply = httpx.get(f"{base.rstrip('/')}/models", headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=5)
         reply.raise_for_status()
     except httpx.HTTPError as error:
-        return _finding(what, False, f"{base} does not answer: {' '.join(str(error).split())[:120] or type(error).__name__}", mend)
-    return _finding(what, True, f"{base} answers")
+        return Examined(what, False, f"{base} does not answer: {' '.join(str(error).split())[:120] or type(error).__name__}", mend)
+    return Examined(what, True, f"{base} answers")
 
 
 def _gb(size: int) -> str:
     return f"{size / 1e9:.3g} GB"
 
 
-def told(findings: list[dict[str, Any]]) -> str:
-    """Findings in words, what must be mended first by the word FAILED."""
+def as_text(findings: list[Examined]) -> str:
+    """Findings in words; what must be mended first begins with FAILED."""
     lines = []
     for one in findings:
-        word = "FAILED" if not one["ok"] else "hint" if one["mend"] else "ok"
-        lines.append(f"{word:7} {one['what']}: {one['said']}" + (f"\n        mend: {one['mend']}" if one["mend"] else ""))
+        word = "FAILED" if not one.ok else "hint" if one.mend else "ok"
+        lines.append(f"{word:7} {one.what}: {one.said}" + (f"\n        mend: {one.mend}" if one.mend else ""))
     return "\n".join(lines)
