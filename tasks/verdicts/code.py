@@ -238,12 +238,21 @@ def _well_formed(row: Any) -> bool:
 # Source -----------------------------------------------------------------------------------------------------------------
 
 
+_PARSING = threading.Lock()
+
+
+def _tree(source: str) -> ast.Module:
+    """As ast.parse, one thread at a time: CPython before 3.11.8 counts the depth of all threads' trees together (gh-106905)."""
+    with _PARSING:
+        return ast.parse(source)
+
+
 def parse(source: str) -> ast.Module | None:
     """The tree of a source; None when it is not Python. Nothing of it is run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return ast.parse(source)
+            return _tree(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
 
@@ -274,7 +283,7 @@ class _Asserts(ast.NodeTransformer):
 def plain_cases(item: Item) -> list[Case] | None:
     """The asserts of a test that holds nothing but `assert candidate(literals) == literal`, so that no run is needed to know what it asks
     and expects; None for any other test, or one with a set-up. The test is Python."""
-    body = ast.parse(item.test).body
+    body = _tree(item.test).body
     if item.setup or len(body) != 1 or not isinstance(body[0], ast.FunctionDef) or body[0].name != "check" or body[0].decorator_list:
         return None
     names = [arg.arg for arg in body[0].args.args]
@@ -299,7 +308,7 @@ def plain_cases(item: Item) -> list[Case] | None:
 
 def instrumented(item: Item) -> str:
     """The preamble and the test, each assert a call that the harness answers. The test is Python."""
-    tree = ast.parse(item.test)
+    tree = _tree(item.test)
     return item.preamble + ast.unparse(ast.fix_missing_locations(_Asserts().visit(tree)))
 
 
@@ -344,7 +353,7 @@ def _longest(whole: str, least: int) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                ast.parse("\n".join(lines))
+                _tree("\n".join(lines))
             except SyntaxError as error:
                 # Nothing before the faulty line can be saved by what follows it, so lines after it go first.
                 del lines[min(len(lines) - 1, max(fixed, error.lineno or 0)) :]

@@ -1,7 +1,10 @@
 """Answers in Python: found in free text, judged in the sandbox without meeting a test, with attacks and counter-cases."""
 
+import gc
 import json
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -391,3 +394,32 @@ MORE = ("candidate(1) is True", "candidate(n) == 1", "candidate(1) == 1, 'why'",
 @pytest.mark.parametrize("line", [f"assert {text}" for text in MORE])
 def test_a_test_that_is_more_than_literals_is_run(line):
     assert code.plain_cases(item(line)) is None
+
+
+def test_threads_that_parse_at_the_same_time_do_not_disturb_each_other():
+    """CPython before 3.11.8 raises SystemError when a garbage collection lets another thread parse in the midst of a parse."""
+    before = sys.getswitchinterval(), gc.get_threshold()
+
+    class Slow:
+        """Trash whose end gives other threads time."""
+
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            sum(range(2000))
+
+    def deeper(depth: int) -> list[bool]:
+        if depth:
+            return deeper(depth - 1)
+        return [all(Slow() for _ in range(20)) and code.parse(source) is not None for _ in range(40)]
+
+    source = "\n".join(f"def f{i}(x):\n    return [x * {i} + (x - {i}) for x in range({i}) if x % 2]" for i in range(40))
+    try:
+        sys.setswitchinterval(1e-5)
+        gc.set_threshold(50)
+        with ThreadPoolExecutor(6) as pool:
+            assert all(map(all, pool.map(deeper, range(0, 42, 7))))
+    finally:
+        sys.setswitchinterval(before[0])
+        gc.set_threshold(*before[1])

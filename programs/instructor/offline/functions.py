@@ -5,6 +5,7 @@ known in several spellings ("x % 2", "x % 2 == 1"). What is not here: branches, 
 """
 
 import ast
+import copy
 import itertools
 import re
 from collections.abc import Iterator
@@ -166,7 +167,7 @@ class _Inline(ast.NodeTransformer):
 
 def _inlined(node: ast.expr, known: dict[str, ast.expr]) -> ast.expr:
     # a copy, for a tree that stands at two places would be changed at both
-    return _Inline(known).visit(ast.parse(ast.unparse(node), mode="eval").body)
+    return _Inline(known).visit(copy.deepcopy(node))
 
 
 def _steps(node: ast.expr, source: str, over: str) -> list[Step]:
