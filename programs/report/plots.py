@@ -31,7 +31,7 @@ class Point(NamedTuple):
     value: float
     low: float
     high: float
-    told: str
+    text: str
     """The same in words."""
 
 
@@ -42,7 +42,7 @@ class Line(NamedTuple):
     """Its name; text or markup."""
     points: Sequence[Point | None]
     """One a series; None where it was not measured."""
-    told: object = ""
+    text: object = ""
     """What stands beside it."""
 
 
@@ -51,7 +51,7 @@ class Bar(NamedTuple):
 
     label: object
     counts: Sequence[float]
-    told: object = ""
+    text: object = ""
 
 
 class Stop(NamedTuple):
@@ -93,7 +93,7 @@ def intervals(
     ticks = []
     for tick in _ticks(span):
         anchor = "start" if tick - low < 0.01 * (high - low) else "end" if high - tick < 0.01 * (high - low) else "middle"
-        ticks.append({"x": at(tick), "zero": abs(tick) < 1e-9 and low < 0, "anchor": anchor, "told": axis(tick)})
+        ticks.append({"x": at(tick), "zero": abs(tick) < 1e-9 and low < 0, "anchor": anchor, "text": axis(tick)})
     return _drawn("intervals", lines=lines, series=series, ticks=ticks, at=at, colours=COLOURS, step=STEP)
 
 
@@ -109,12 +109,12 @@ def bars(lines: Sequence[Bar], kinds: Sequence[str], colours: Sequence[str] = CO
     return _drawn("bars", lines=lines, most=most, kinds=kinds, colours=colours)
 
 
-def course(title: object, stops: Sequence[Stop], told: object = "") -> Html:
+def course(title: object, stops: Sequence[Stop], text: object = "") -> Html:
     """A measure after each step, with intervals: filled where it was kept, hollow where it was not. Several stand beside each other."""
     known = [stop.point for stop in stops]
     low, high = floor(10 * min(point.low for point in known)) / 10, ceil(10 * max(point.high for point in known)) / 10
     high = max(high, low + 0.1)
-    ticks = [{"value": value, "told": percent(value)} for value in sorted({low, (low + high) / 2, high})]
+    ticks = [{"value": value, "text": percent(value)} for value in sorted({low, (low + high) / 2, high})]
 
     def x(place: int) -> str:
         return f"{14 + 80 * (place + 0.5) / len(stops):.2f}%"
@@ -122,7 +122,7 @@ def course(title: object, stops: Sequence[Stop], told: object = "") -> Html:
     def y(value: float) -> float:
         return round(TOP + (HEIGHT - TOP) * (high - value) / (high - low), 1)
 
-    return _drawn("course", title=title, stops=stops, told=told, ticks=ticks, height=HEIGHT, x=x, y=y)
+    return _drawn("course", title=title, stops=stops, text=text, ticks=ticks, height=HEIGHT, x=x, y=y)
 
 
 def courses(figures: Iterable[Html]) -> Html:

@@ -4,7 +4,7 @@ Shares are of judged items and lie in [0, 1]; `low` and `high` bound their 95 % 
 parts are read from a run (errata.programs.report.document).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -116,6 +116,10 @@ class Style(Document):
     steps: float | None
 
 
+IfAsked = Annotated[int | None, Field(exclude_if=lambda count: count is None)]
+"""Left out of the JSON where the target was not asked."""
+
+
 class Words(Document):
     """Rows by whose words they are in and by their lesson, and what the target answered to their questions, if it was asked."""
 
@@ -123,13 +127,13 @@ class Words(Document):
     worked: int
     correction: int
     hint: int
-    questions: int | None = Field(default=None, exclude_if=lambda count: count is None)
-    items: int | None = Field(default=None, exclude_if=lambda count: count is None)
-    right: int | None = Field(default=None, exclude_if=lambda count: count is None)
+    questions: IfAsked = None
+    items: IfAsked = None
+    right: IfAsked = None
     """Questions that the target solved at least once."""
-    found: int | None = Field(default=None, exclude_if=lambda count: count is None)
+    found: IfAsked = None
     """Questions that a search solved."""
-    tokens: int | None = Field(default=None, exclude_if=lambda count: count is None)
+    tokens: IfAsked = None
 
 
 class Standings(Document):

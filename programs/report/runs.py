@@ -1,16 +1,19 @@
-"""The runs in a folder: what each is of, how far it came, what came of it, what it cost, and the command that goes on with it.
+"""`errata runs`: the runs in a folder, how far each came, what came of it, what it cost, and the command that goes on with it.
 
-Reads run directories only, those that were killed too; one that cannot be read is told of and hides no other. Light: no torch, and dspy
-only where a hosted instructor was asked. Does NOT tell whether a process is working on a run now.
+Reads run directories only, killed ones too. One that cannot be read is listed as damaged and hides no other. Does NOT tell whether a
+process is working on a run now.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import ErrataError, RunError, UsageError
 from ...signatures.records import GateDecision
-from ..run.directory import STEPS, Stage, read_config, read_json
+from ..run import layout
+from ..run.directory import STEPS, read_config, read_json
+from ..run.ledger import read_ledger
+from .figures import many
+from .markup import plain
 
 
 def listed(folder: Path) -> list[dict[str, Any]]:
@@ -31,13 +34,9 @@ def _safely(path: Path) -> dict[str, Any]:
 
 def _run(path: Path) -> dict[str, Any]:
     config = read_config(path)
-    finished = (path / "result.json").exists()
-    decisions = {}
-    for number in range(1, config.rounds + 1):
-        stage = Stage(path / f"round-{number}/gate")
-        if stage.done:
-            decisions[number] = stage.read("decision.jsonl", GateDecision)[0]
-    reached = f"finished after {_rounds(config.rounds)}" if finished else _reached(path, config.rounds)
+    finished = (path / layout.RESULT).exists()
+    decisions = {number: found for number in range(1, config.rounds + 1) if (found := layout.decision(path, number))}
+    reached = f"finished after {many(config.rounds, 'round')}" if finished else _reached(path, config.rounds)
     return {
         "run": str(path),
         "task": config.task,
@@ -55,21 +54,17 @@ def _run(path: Path) -> dict[str, Any]:
     }
 
 
-def _rounds(count: int) -> str:
-    return "1 round" if count == 1 else f"{count} rounds"
-
-
 def _reached(path: Path, rounds: int) -> str:
     for number in range(rounds, 0, -1):
         for step in reversed(STEPS):
-            folder = path / f"round-{number}" / step
-            if Stage(folder).done:
+            stage = layout.step(path, number, step)
+            if stage.done:
                 return f"round {number} of {rounds}: {step} done"
-            if folder.is_dir() and any(folder.iterdir()):
+            if stage.path.is_dir() and any(stage.path.iterdir()):
                 return f"round {number} of {rounds}: {step} under way"
     if (path / "optimize").is_dir():
         return "an optimization"
-    measured = sorted({folder.name for folder in path.glob("evaluate/*/*") if Stage(folder).done})
+    measured = sorted({stage.path.name for stage in layout.evaluations(path)})
     return f"measured {', '.join(measured)}" if measured else "nothing done yet"
 
 
@@ -90,10 +85,6 @@ def _gain(path: Path, decisions: dict[int, GateDecision]) -> dict[str, Any] | No
 
 def _cost(path: Path) -> dict[str, Any]:
     """Calls, tokens and USD of the instructor."""
-    if not (path / "answers.jsonl").exists():
-        return {"calls": 0, "tokens": 0, "usd": 0.0}
-    from ..run.ledger import read_ledger
-
     total = read_ledger(path)["total"]
     return {"calls": total["calls"], "tokens": total["tokens_in"] + total["tokens_out"], "usd": total["usd"]}
 
@@ -105,15 +96,14 @@ def as_text(runs: list[dict[str, Any]]) -> str:
 
 def _text(run: dict[str, Any]) -> str:
     if "damaged" in run:
-        return f"{run['run']}\n  cannot be read: {run['damaged']}"
+        return "\n".join([run["run"], f"  cannot be read: {run['damaged']}"])
     gain, cost = run["gain"], run["cost"]
     beside = f" + {run['adapter']}" if run["adapter"] else ""
-    lines = [f"{run['run']}", f"  {run['task']}, {run['target']}{beside} taught by {run['instructor']} with {run['strategy']}"]
     accepted = f", accepted {', '.join(map(str, run['accepted']))}" if run["accepted"] else ", none accepted" if gain else ""
-    lines.append(f"  {run['reached']}{accepted}")
+    lines = [f"{run['task']}, {run['target']}{beside} taught by {run['instructor']} with {run['strategy']}", f"{run['reached']}{accepted}"]
     if gain:
         change = f"{100 * gain['difference']:+.1f} [{100 * gain['low']:+.0f}, {100 * gain['high']:+.0f}]"
-        lines.append(f"  {gain['on']}: {100 * gain['before']:.1f} -> {100 * gain['after']:.1f} %, {change}")
+        lines.append(f"{plain(gain['on'])}: {100 * gain['before']:.1f} -> {100 * gain['after']:.1f} %, {change}")
     if cost["calls"]:
-        lines.append(f"  {cost['calls']:,} calls, {cost['tokens']:,} tokens, USD {json.dumps(cost['usd']).strip(chr(34))}")
-    return "\n".join([*lines, f"  {run['next']}"])
+        lines.append(f"{cost['calls']:,} calls, {cost['tokens']:,} tokens, USD {cost['usd']}")
+    return "\n".join([run["run"], *(f"  {plain(line, 300)}" for line in lines), f"  {run['next']}"])

@@ -138,7 +138,7 @@ def _probe(result: Optimized) -> Figures:
 def _plot(result: Optimized) -> Html:
     """The change of each share, in points, with its interval."""
     marks = {name: plots.Point(row.difference, row.low, row.high, points(row)) for name, row in _shares(result).items()}
-    lines = [plots.Line(name, [point], point.told) for name, point in marks.items()]
+    lines = [plots.Line(name, [point], point.text) for name, point in marks.items()]
     return plots.intervals(lines, ["optimized minus baseline, points of a hundred"], plots.around(marks.values()))
 
 
