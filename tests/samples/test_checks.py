@@ -92,6 +92,7 @@ def test_steps_are_calculations_and_lines_where_there_are_none():
     ("check", "old", "new", "said"),
     [
         ("runs", "import", "import", "SyntaxError"),
+        ("runs", "def draw(rng, level):", "import sqlite3\n\n\ndef draw(rng, level):", "No module named 'sqlite3'; the sandbox has these"),
         ("runs", "def draw(rng, level):", "def draw(rng, level):\n    while True: pass", "timeout"),
         ("runs", '"answer": str(left)', '"answer": left', "non-empty str under 'answer'"),
         ("runs", '"answer": str(left)', '"answer": "about " + "a few"', "do not agree"),
