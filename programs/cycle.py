@@ -18,7 +18,7 @@ from .instructor.offline import EMBEDDED
 from .rehearse import Estimate, estimate
 from .run import layout
 from .run.directory import to_json, write_atomic
-from .samples.kinds import kind_of
+from .samples.kinds import KINDS
 from .steps.agree import QUESTIONS, Agree
 from .steps.assemble import asked_rows, assemble
 from .steps.gate import gate
@@ -132,7 +132,7 @@ class Cycle(Session):
         generate = self.config.generate
         shown = [failure.attempt.example for failure in failures[:QUESTIONS]]
         solves = 0
-        if shown and kind_of(shown[0]).asserted and "agreed" not in generate.skip:
+        if shown and KINDS[shown[0].kind].asserted and "agreed" not in generate.skip:
             solves = generate.solves * ceil(asked_rows(self, count) / QUESTIONS)
         brief = lambda example: member(self.task, example.task).brief  # noqa: E731
         solve = lambda: Agree()([example.question for example in shown], brief(shown[0]))  # noqa: E731

@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from errata.programs.run.directory import Stage
-from errata.signatures.records import Sample, TeachingResult
+from errata.signatures.records import Example, Sample, TeachingResult
 from errata.tasks.world import facts, lists, sums
 
 
@@ -44,18 +44,18 @@ STEPS = [
 FACTS = [(relation.name, pattern(text)) for relation in facts.RELATIONS for text in relation.wordings]
 
 
-def solved_sum(sample: Sample) -> bool | None:
+def solved_sum(example: Example) -> bool | None:
     """Whether the answer is that of the skill's formula; None where no wording fits."""
     for skill, wording in SUMS:
-        if found := wording.fullmatch(sample.question):
+        if found := wording.fullmatch(example.question):
             operands = {name: Fraction(found[name]) for name in skill.operands}
-            return bool(eval(sums.formula(skill).replace("//", "/"), {}, operands) == Fraction(sample.answer))
+            return bool(eval(sums.formula(skill).replace("//", "/"), {}, operands) == Fraction(example.answer))
     return None
 
 
-def solved_list(sample: Sample) -> bool | None:
+def solved_list(example: Example) -> bool | None:
     """Whether every expectation of its tests is what the told steps give; None where a step's wording is unknown."""
-    told = re.fullmatch(r"Write \w+\(\w+\): (.*)\.", sample.question)
+    told = re.fullmatch(r"Write \w+\(\w+\): (.*)\.", example.question)
     steps = []
     for phrase in told[1].split(", then ") if told else [""]:
         fits = [(name, found.groupdict().get("k")) for name, wording in STEPS if (found := wording.fullmatch(phrase))]
@@ -63,7 +63,7 @@ def solved_list(sample: Sample) -> bool | None:
             return None
         name, k = fits[0]
         steps.append((name, int(k) if k is not None and k.lstrip("-").isdigit() else k))
-    cases = [node.test for node in ast.walk(ast.parse(sample.tests)) if isinstance(node, ast.Assert)]
+    cases = [node.test for node in ast.walk(ast.parse(example.meta["test"])) if isinstance(node, ast.Assert)]
     for case in cases:
         assert isinstance(case, ast.Compare) and isinstance(case.left, ast.Call)
         if lists.run(tuple(steps), ast.literal_eval(case.left.args[0])) != ast.literal_eval(case.comparators[0]):
@@ -71,12 +71,12 @@ def solved_list(sample: Sample) -> bool | None:
     return bool(cases)
 
 
-def solved_fact(sample: Sample) -> bool | None:
+def solved_fact(example: Example) -> bool | None:
     """Whether the option marked right, and no other, is the town's value; None where no wording fits."""
     for relation, wording in FACTS:
-        if (found := wording.fullmatch(sample.question)) and found["town"] in facts.WORLD:
+        if (found := wording.fullmatch(example.meta["stem"])) and found["town"] in facts.WORLD:
             value = facts.WORLD[found["town"]][relation]
-            return [label for label, option in sample.choices.items() if option == value] == [sample.answer]
+            return [label for label, option in example.meta["choices"].items() if option == value] == [example.answer]
     return None
 
 
@@ -89,10 +89,11 @@ def main() -> None:
     run = parser.parse_args().run
     found: Counter[tuple[str, bool | None]] = Counter()
     for sample in Stage(run / "round-1/assemble").read("samples.jsonl", Sample):
-        solved = SOLVERS[sample.task](sample)
-        found[sample.task, solved] += 1
+        example = sample.example
+        solved = SOLVERS[example.task](example)
+        found[example.task, solved] += 1
         if solved is False:
-            print("WRONG:", sample.question, "->", sample.answer)
+            print("WRONG:", example.question, "->", example.answer)
     for task in SOLVERS:
         right, wrong, unread = (found[task, verdict] for verdict in (True, False, None))
         print(f"{task}: {right + wrong} rows solved again, {wrong} of them wrong; {unread} whose wording the solver does not know")

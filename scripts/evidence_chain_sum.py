@@ -105,7 +105,7 @@ def page(work: Path) -> str:
     lines += ["", "## From an error to a row", "", "```", f"question: {attempt.example.question}", f"answered: {attempt.response!r}"]
     lines += [f"gold: {attempt.example.answer}", f"diagnosis: {first.diagnosis.misconception}"]
     for sample in drawn:
-        lines += ["", f"row: {sample.question}", sample.solution, f"Answer: {sample.answer}"]
+        lines += ["", f"row: {sample.example.question}", sample.example.solution, f"Answer: {sample.example.answer}"]
     return "\n".join([*lines, "```", ""])
 
 

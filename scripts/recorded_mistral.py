@@ -59,7 +59,7 @@ def story(number: int, attempt: Attempt, taught: TeachingResult, sample: Sample 
     lines += [f"- diagnosis: {taught.diagnosis.skill}. {short(taught.diagnosis.misconception)}"]
     if sample is None:
         return [*lines, "- **a program passed**, and no row of it was kept", ""]
-    return [*lines, f"- **a program passed**; one of its rows: {short(sample.question, 400)} Answer: {sample.answer}", ""]
+    return [*lines, f"- **a program passed**; one of its rows: {short(sample.example.question, 400)} Answer: {sample.example.answer}", ""]
 
 
 def wrapped(text: str) -> str:

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validat
 _HALF = re.compile("[\ud800-\udfff]")
 Message = dict[str, str]
 """One chat message: {"role": "system" | "user" | "assistant", "content": text}."""
+Kind = Literal["number", "choice", "code"]
+"""What an answer is: a number (or a short text), the label of one of several options, or code that must pass a test."""
 
 
 def content_hash(value: Any) -> str:
@@ -98,7 +100,9 @@ class Example(Record):
     """Worked reference solution, empty where the data has none."""
     skill: str = ""
     """Skill or subject label for tables, empty where the data has none."""
+    kind: Kind = Field(default="number", exclude_if=lambda kind: kind == "number")
     meta: dict[str, Any] = {}
+    """What its task's verdict needs beside the answer: of a choice its `choices`, {label: text}; of code `entry_point` and `test`."""
 
 
 class Verdict(Record):
@@ -172,8 +176,8 @@ class SampleProgram(Record):
     skill: str = ""
     attempt: int = 0
     """0 for the first writing, n for the nth repair."""
-    kind: Literal["number", "choice", "code"] = Field(default="number", exclude_if=lambda kind: kind == "number")
-    """Whose contract it keeps (errata.programs.samples.kinds)."""
+    kind: Kind = Field(default="number", exclude_if=lambda kind: kind == "number")
+    """Whose contract it keeps (signatures/contracts)."""
     task: str = Field(default="", exclude_if=lambda name: not name)
     """Name of the task whose errors it was written for."""
     parents: tuple[str, ...] = Field(default=(), exclude_if=lambda ids: not ids)
@@ -192,8 +196,7 @@ class ProgramRun(Record):
 
 
 class Sample(Record):
-    """One generated problem. Row i depends on (source, seed, index, level) alone. Fields that only some kinds have are not written where
-    they are empty."""
+    """One row of a training set and what became of it. What a program draws depends on (source, seed, index, level) alone."""
 
     _identity = ("program_id", "seed", "index", "level", "item")
 
@@ -202,21 +205,10 @@ class Sample(Record):
     seed: int
     index: int
     level: int
-    question: str
-    """Without the options, for a choice; with the examples that the host wrote, for code."""
-    solution: str
-    answer: str
-    """A number (or a short text), the label of the right option, or a whole solution in Python."""
+    example: Example
+    """The problem, as an item of the task that it was made for, with its worked solution."""
     wrong: str | None = None
     """What the misconception would answer; None when the program has no `wrong`."""
-    choices: dict[str, str] | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Choice only: {label: text} in the order in which the options are shown."""
-    entry_point: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Code only: the name of the function."""
-    tests: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Code only: `check(candidate)` over values that the solution gave when it was run."""
-    task: str = Field(default="", exclude_if=lambda name: not name)
-    """Its program's, or its item's."""
     item: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """Id of the task's own item that this row is, where no program made it (errata.programs.strategies.controls)."""
     asserted: bool = Field(default=False, exclude_if=lambda value: not value)

@@ -52,7 +52,7 @@ def _fault(task: Task, example: Example) -> str:
 def _kind(task: Task, example: Example) -> str:
     if task.kind != "several":
         return task.kind
-    return "code" if "test" in example.meta else "choice" if "choices" in example.meta else "number" if example.answer.isdigit() else "text"
+    return "text" if example.kind == "number" and not example.answer.isdigit() else example.kind
 
 
 def _changed(kind: str, example: Example) -> str:

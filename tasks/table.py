@@ -146,6 +146,7 @@ class TableTask(RowTask):
         return Example(
             task=self.name,
             split=split,
+            kind="choice" if self.kind == "choice" else "code" if self.kind == "code" else "number",
             question=text,
             answer=answer,
             solution=str(row.get(settings.solution) or "") if settings.solution else "",

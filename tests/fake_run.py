@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from errata.programs.config import load_config
-from errata.programs.run.directory import Stage, slug, to_json
+from errata.programs.run.directory import VERSION, Stage, slug, to_json
 from errata.programs.run.ledger import Answer, Ledger
 from errata.programs.stats import counts, paired
 from errata.signatures.records import (
@@ -60,7 +60,7 @@ def fake_run(
     guards = guards or {}
     config = load_config(overrides={"task": next(iter(tasks)), "guards": list(guards), "rounds": rounds, "instructor.model": "openai/some"})
     path.mkdir(parents=True, exist_ok=True)
-    (path / "run.json").write_bytes(to_json({"config": config.model_dump(mode="json", exclude={"budget"}), "data": []}))
+    (path / "run.json").write_bytes(to_json({"version": VERSION, "config": config.model_dump(mode="json", exclude={"budget"}), "data": []}))
     skills = {text + name: [text + skill for skill in some] for name, some in (tasks | guards).items()}
     guarding = {text + name for name in guards}
 
@@ -113,18 +113,14 @@ def fake_run(
             )
             taught.append(TeachingResult(failure_ids=(failure.id,), diagnosis=diagnosis, program=program))
             for index in range(3):
-                samples.append(
-                    Sample(
-                        program_id=program.id,
-                        seed=number,
-                        index=index,
-                        level=3,
-                        question=f"{text}What is {index} + 2?",
-                        solution=f"{text}{index} + 2 = {index + 2}",
-                        answer=str(index + 2),
-                        wrong=str(index - 2),
-                    )
+                item = Example(
+                    task=error.example.task,
+                    split="train",
+                    question=f"{text}What is {index} + 2?",
+                    solution=f"{text}{index} + 2 = {index + 2}",
+                    answer=str(index + 2),
                 )
+                samples.append(Sample(program_id=program.id, seed=number, index=index, level=3, example=item, wrong=str(index - 2)))
             for rows, right in ((probe, 1), (after, 3)):
                 for one in range(4):
                     row = attempt(error.example.task, "train", 100 + one, error.example.skill, one < right, current, text)
@@ -138,7 +134,7 @@ def fake_run(
             for row in taught
             if row.program
         ]
-        rows = [TrainRow(prompt=({"role": "user", "content": s.question},), completion=(), source=s.id) for s in samples]
+        rows = [TrainRow(prompt=({"role": "user", "content": s.example.question},), completion=(), source=s.id) for s in samples]
         Stage(folder / "mine").finish({"attempts.jsonl": errors}, **counts(errors))
         Stage(folder / "teach").finish({"taught.jsonl": taught}, failures=len(taught), programs=len(errors))
         Stage(folder / "probe").finish({"attempts.jsonl": probe}, **counts(probe))

@@ -399,7 +399,7 @@ def test_a_cycle_over_several_tasks_teaches_each_in_its_own_form_and_gates_on_al
         samples = {row.id: row for row in loop.run_dir.stage("round-1/assemble").read("samples.jsonl", Sample)}
         decision = loop.run_dir.stage("round-1/gate").read("decision.jsonl", GateDecision)[0]
     assert {row.program.task for row in taught if row.program} == {"sums", "gsm8k"}
-    assert {row.task for row in samples.values()} == {"sums", "gsm8k"}
+    assert {row.example.task for row in samples.values()} == {"sums", "gsm8k"}
     assert decision.task == "sums+gsm8k"
     assert decision.benchmarks == ("sums", "gsm8k")
     assert decision.pairs == 16

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...signatures.records import Attempt, Sample, TeachingResult
-from ..samples.kinds import asked
 from . import figures
 from .figures import OUTCOMES, compared, failed, many, percent, sure, tone
 from .markup import Figures, Html, clip, render
@@ -64,7 +63,6 @@ def html(report: Report, lineage: Lineage) -> str:
         compare=comparison,
         refused=_refused,
         library=_library,
-        asked=asked,
     )
 
 

@@ -13,7 +13,6 @@ from ...signatures.errors import UsageError
 from ...signatures.records import Attempt, Sample, TeachingResult, TrainRow
 from ..run import layout
 from ..run.directory import read_config
-from ..samples.kinds import asked
 from .rows import Rows
 
 
@@ -157,13 +156,13 @@ def _sample_text(document: dict[str, Any]) -> str:
     sample = Sample.model_validate(document["sample"])
     lines = [
         f"sample {document['id']}: round {document['round']}, seed {sample.seed}, index {sample.index}, level {sample.level}",
-        _block("question", asked(sample)),
-        _block("solution", sample.solution),
+        _block("question", sample.example.question),
+        _block("solution", sample.example.solution),
         *([f"  lesson: {sample.lesson}"] if sample.lesson != "worked" else []),
         *([_block("the target's wrong answer, shown", sample.mistake)] if sample.mistake else []),
         *([_block("correction", sample.correction)] if sample.correction else []),
         *([_block("in the target's own words", sample.own)] if sample.own else []),
-        _block("answer", sample.answer) + (f" (the misconception answers {sample.wrong})" if sample.wrong is not None else ""),
+        _block("answer", sample.example.answer) + (f" (the misconception answers {sample.wrong})" if sample.wrong is not None else ""),
         *([f"  it rests on a fact that the instructor asserts, {_confirmed(sample)}"] if sample.asserted else []),
         f"  trained on in round {document['round']}: {'yes' if document['trained_on'] else 'no'}",
         _program_text(document["program"]) if sample.item is None else _own_text(document),
@@ -229,8 +228,9 @@ def _item_text(document: dict[str, Any]) -> str:
         return "\n".join([*lines, f"no training row comes from an error of skill {item['skill']!r}"])
     lines.append(f"{skill['rows']} training rows come from errors of skill {item['skill']!r}, for example")
     for one in skill["samples"]:
-        sample = one["sample"]
-        lines.append(f"  sample {sample['id']} (round {one['round']}): {sample['question']} -> {sample['answer']}")
+        sample, example = one["sample"], one["sample"]["example"]
+        question = example["meta"].get("stem", example["question"])
+        lines.append(f"  sample {sample['id']} (round {one['round']}): {question} -> {example['answer']}")
     lines += [f"  misconception behind {one['rows']} of them: {one['misconception']}" for one in skill["misconceptions"]]
     return "\n".join(lines)
 

@@ -36,6 +36,10 @@ UNWRITABLE = (
     errno.ELOOP,
 )  # fmt: skip
 """What the user must mend about a path, or choose another."""
+VERSION = 2
+"""Of the form of a run's rows, kept in run.json."""
+MADE_BY = {1: "Errata 0.1"}
+"""Earlier form -> who wrote it."""
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 
@@ -335,7 +339,8 @@ class RunDir:
             self._refuse_other_data(dict(known), data)
         # caps belong to one command, not to the run
         settled = config.model_dump(mode="json", exclude={"budget"})
-        document = to_json(sealed({"config": settled, "data": [{"task": name, "read": dict(read)} for name, read in data]}))
+        read = [{"task": name, "read": dict(found)} for name, found in data]
+        document = to_json(sealed({"version": VERSION, "config": settled, "data": read}))
         if not path.exists() or path.read_bytes() != document:
             write_atomic(path, document)
 
@@ -381,12 +386,19 @@ def slug(name: str) -> str:
 
 
 def read_config(path: Path) -> CycleConfig:
-    """The config that a run directory was made with. Raises RunError when there is none."""
+    """The config that a run directory was made with. Raises RunError when there is none, or when another version made its rows."""
     try:
-        return CycleConfig.model_validate(unsealed(json.loads((path / "run.json").read_bytes()))["config"])
+        document = unsealed(json.loads((path / "run.json").read_bytes()))
+        version = document.get("version", 1)
+        if version != VERSION and any(path.glob("round-*")):
+            raise RunError(
+                f"{path} was made by {MADE_BY.get(version, 'a later version of Errata')}, whose rows have another form; "
+                "use that version to read or continue it, or begin again in another --run"
+            )
+        return CycleConfig.model_validate(document["config"])
     except OSError as error:
         raise RunError(f"{path} is not a run directory: it has no run.json; `errata cycle --run {path}` makes one") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"{path}/run.json is damaged; put a copy of it back, or choose another --run") from error
 
 

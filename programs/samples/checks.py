@@ -9,10 +9,12 @@ Not here: what the checks ask of a row by kind (errata.programs.samples.kind), a
 import statistics
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from ...sandbox import Limits, Sandbox
-from ...signatures.records import Attempt, Failure, Rejection, SampleProgram
+from ...signatures.records import Attempt, Example, Failure, Rejection, SampleProgram
 from ...tasks import Task, member
 from .harness import Drawn, run_program
 from .kind import ALIKE, Draw, Kind, likeness
@@ -34,7 +36,8 @@ LESSONS = 6
 """Fewest different solutions (code) or questions with their right options (choice) among the draws."""
 
 
-class Trial(NamedTuple):
+@dataclass(frozen=True)
+class Trial:
     """What was seen of a program."""
 
     program: SampleProgram
@@ -51,6 +54,11 @@ class Trial(NamedTuple):
     def kind(self) -> Kind:
         return KINDS[self.program.kind]
 
+    @cached_property
+    def problems(self) -> list[tuple[Example, str | None]]:
+        """The draws that did not fail as items of the task, each with what the misconception answers to it."""
+        return [(self.kind.example(self.task.name, row), row.get("wrong")) for row in good(self.first.rows)]
+
 
 Check = Callable[[Trial], str | None]
 
@@ -64,8 +72,8 @@ def runs(trial: Trial) -> str | None:
     if len(failed) > FAILED_SHARE * len(trial.first.rows):
         error, count = Counter(failed).most_common(1)[0]
         return f"{len(failed)} of {len(trial.first.rows)} draws failed, {count} of them with {error}"
-    for row in good(trial.first.rows)[:: trial.kind.spread]:
-        complaint = trial.kind.consistent(trial.task, row)
+    for made, _ in trial.problems[:: trial.kind.spread]:
+        complaint = trial.kind.consistent(trial.task, made)
         if complaint:
             return complaint
     return None
@@ -75,13 +83,13 @@ def anchored(trial: Trial) -> str | None:
     """Each anchor rebuilds its error's gold answer, by the task's own verdict, and a recognisable question."""
     failures = {failure.id: failure for failure in trial.failures}
     for name, row in zip(trial.program.anchors, trial.first.anchors, strict=True):
-        example = failures[name].attempt.example
+        gold = failures[name].attempt.example
         if "error" in row:
             return f"make(**ANCHORS[{name!r}]) failed: {row['error']}"
-        complaint = trial.kind.anchored(trial.task, example, row)
+        complaint = trial.kind.anchored(trial.task, gold, trial.kind.example(trial.task.name, row))
         if complaint:
             return f"make(**ANCHORS[{name!r}]) {complaint}"
-        if likeness(row["question"], trial.kind.stem(example)) < ALIKE:
+        if likeness(row["question"], trial.kind.stem(gold)) < ALIKE:
             return f"the question of make(**ANCHORS[{name!r}]) is not recognisably the error's own: {row['question'][:200]!r}"
     return None
 
@@ -98,15 +106,14 @@ def deterministic(trial: Trial) -> str | None:
 
 def diverse(trial: Trial) -> str | None:
     """Enough distinct problems, by the shape of their kind: names and the order of numbers do not count."""
-    rows = good(trial.first.rows)
-    distinct = len({trial.kind.shape(row) for row in rows})
+    distinct = len({trial.kind.shape(made) for made, _ in trial.problems})
     needed = DISTINCT_SHARE * len(trial.first.rows)
     if distinct >= needed:
-        lessons = {trial.kind.lesson(row) for row in rows}
+        lessons = {trial.kind.lesson(made) for made, _ in trial.problems}
         if lessons == {None} or len(lessons) >= LESSONS:
             return None
         return f"the draws hold only {len(lessons)} different {trial.kind.taught}, {LESSONS} are needed: vary what is to be done or known"
-    texts = len({row["question"] for row in rows})
+    texts = len({row["question"] for row in good(trial.first.rows)})
     other = f" ({texts} distinct texts, but most differ only in names or in the order of the numbers)" if texts >= needed else ""
     return f"only {distinct} distinct problems in {len(trial.first.rows)} draws, {needed:.0f} are needed{other}"
 
@@ -125,10 +132,9 @@ def telling(trial: Trial) -> str | None:
         )
         if complaint:
             return f"wrong(**ANCHORS[{name!r}]) {complaint}"
-    rows = [row for row in good(trial.first.rows) if row.get("wrong") is not None]
-    equal = sum(trial.kind.misses(trial.task, row) for row in rows)
-    if equal > TELLING_SHARE * len(rows):
-        return f"wrong() gives the right answer on {equal} of {len(rows)} drawn rows, which cannot tell the misconception from the skill"
+    judged = [trial.kind.misses(trial.task, made, wrong) for made, wrong in trial.problems if wrong is not None]
+    if (equal := sum(judged)) > TELLING_SHARE * len(judged):
+        return f"wrong() gives the right answer on {equal} of {len(judged)} drawn rows, which cannot tell the misconception from the skill"
     return None
 
 
@@ -137,7 +143,7 @@ def simpler(trial: Trial) -> str | None:
     failures = {failure.id: failure for failure in trial.failures}
     anchors = [failures[name].attempt.example for name in trial.program.anchors]
     references = [step_count(text, trial.kind.name) for example in anchors if (text := reference(trial.task, example)) is not None]
-    rows = [step_count(trial.task.completion(row["solution"], row["answer"]), trial.kind.name) for row in good(trial.first.rows)]
+    rows = [step_count(trial.task.completion(made.solution, made.answer), trial.kind.name) for made, _ in trial.problems]
     if not references or not rows:
         return None
     mine, theirs = statistics.median(rows), statistics.median(references)

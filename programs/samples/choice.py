@@ -58,62 +58,56 @@ class ChoiceKind(Kind):
             return options.index(said)
         return LABELS.index(said) if len(said) == 1 and said in LABELS[: len(options)] else None
 
-    def example(self, task: Task, row: Row) -> Example:
-        shown = choice.question(row["question"], row["choices"])
-        meta = {"choices": row["choices"], "stem": row["question"]}
-        return Example(task=task.name, split="train", question=shown, answer=row["answer"], meta=meta)
+    def shown(self, row: Row) -> str:
+        return choice.question(row["question"], row["choices"])
 
-    def fields(self, example: Example) -> Row:
-        return super().fields(example) | {"question": self.stem(example), "choices": example.meta["choices"]}
+    def meta(self, row: Row) -> dict[str, Any]:
+        return {"choices": row["choices"], "stem": row["question"]}
 
-    def consistent(self, task: Task, row: Row) -> str | None:
-        said = choice.read(row["solution"], row["choices"])
-        if said not in (None, row["answer"]) and re.search(rf"\b{said}\b", row["solution"]):
+    def consistent(self, task: Task, made: Example) -> str | None:
+        said = choice.read(made.solution, made.meta["choices"])
+        if said not in (None, made.answer) and re.search(rf"\b{said}\b", made.solution):
             return (
-                f"the solution speaks of option {said}, but {row['answer']} is right: options are shown in random order, so name them by "
-                f"their words: {row['solution'][:200]!r}"
+                f"the solution speaks of option {said}, but {made.answer} is right: options are shown in random order, so name them by "
+                f"their words: {made.solution[:200]!r}"
             )
-        return super().consistent(task, row)
+        return super().consistent(task, made)
 
-    def anchored(self, task: Task, example: Example, row: Row) -> str | None:
-        own = example.meta["choices"]
-        if set(map(_plain, own.values())) != set(map(_plain, row["choices"].values())):
-            return f"gives the options {list(row['choices'].values())}, but the error's own are {list(own.values())}"
-        answer = self._label(example, row, row["answer"])
-        if not task.verdict(example, task.completion("", answer)).correct:
-            return f"answers {own[answer]!r}, but the gold answer is {own.get(example.answer, example.answer)!r}"
+    def anchored(self, task: Task, gold: Example, made: Example) -> str | None:
+        own, options = gold.meta["choices"], made.meta["choices"]
+        if set(map(_plain, own.values())) != set(map(_plain, options.values())):
+            return f"gives the options {list(options.values())}, but the error's own are {list(own.values())}"
+        answer = _label(own, options[made.answer])
+        if not task.verdict(gold, task.completion("", answer)).correct:
+            return f"answers {own[answer]!r}, but the gold answer is {own.get(gold.answer, gold.answer)!r}"
         return None
-
-    @staticmethod
-    def _label(example: Example, row: Row, label: str) -> str:
-        """The error's own label of the option that the row calls `label`."""
-        words = _plain(row["choices"][label])
-        return next(own for own, text in example.meta["choices"].items() if _plain(text) == words)
 
     def stem(self, example: Example) -> str:
         return choice.stem(example.question, example.meta["choices"])
 
-    def item(self, example: Example) -> str:
-        return f"{self.stem(example)} {example.meta['choices'].get(example.answer, '')}"
-
     def told(self, task: Task, attempt: Attempt, row: Row) -> str | None:
-        label = self._label(attempt.example, row, row["wrong"])
+        own = attempt.example.meta["choices"]
+        label = _label(own, row["choices"][row["wrong"]])
         if label == attempt.verdict.extracted:
             return None
-        own = attempt.example.meta["choices"]
         return f"is {own[label]!r}, but the model answered {own.get(str(attempt.verdict.extracted))!r}"
 
-    def text(self, row: Row) -> str:
-        return " ".join([row["question"], *sorted(row["choices"].values())])
+    def text(self, example: Example) -> str:
+        return " ".join([self.stem(example), *sorted(example.meta["choices"].values())])
 
-    def lesson(self, row: Row) -> Any:
-        return row["question"], row["choices"][row["answer"]]
+    def lesson(self, example: Example) -> Any:
+        return self.stem(example), example.meta["choices"].get(example.answer, "")
 
-    def overlap(self, row: Row) -> str:
-        return " ".join(self.lesson(row))
+    def overlap(self, example: Example) -> str:
+        return " ".join(self.lesson(example))
 
-    def shape(self, row: Row) -> Any:
-        return problem_shape(*self.lesson(row)), frozenset(row["choices"].values())
+    def shape(self, example: Example) -> Any:
+        return problem_shape(*self.lesson(example)), frozenset(example.meta["choices"].values())
+
+
+def _label(choices: choice.Choices, words: str) -> str:
+    """The label of the option with these words."""
+    return next(label for label, text in choices.items() if _plain(text) == _plain(words))
 
 
 def _is_text(value: Any) -> bool:

@@ -67,23 +67,21 @@ class CodeKind(Kind):
             row |= {"wrong_tests": tests(calls, wrong), "wrong": row["answer"] if wrong == results else row["wrong"]}
         return row
 
-    def example(self, task: Task, row: Row) -> Example:
-        question = row["question"]
-        prompt = question if _signature(question, row["entry_point"]) else ""
-        meta = {"entry_point": row["entry_point"], "test": row["tests"], "prompt": prompt}
-        return Example(task=task.name, split="train", question=question.strip(), answer=row["answer"], meta=meta)
+    def shown(self, row: Row) -> str:
+        return row["question"].strip()
 
-    def fields(self, example: Example) -> Row:
-        return super().fields(example) | {"entry_point": example.meta["entry_point"], "tests": example.meta["test"]}
+    def meta(self, row: Row) -> dict[str, Any]:
+        prompt = row["question"] if _signature(row["question"], row["entry_point"]) else ""
+        return {"entry_point": row["entry_point"], "test": row["tests"], "prompt": prompt}
 
-    def consistent(self, task: Task, row: Row) -> str | None:
-        verdict = task.verdict(self.example(task, row), task.completion(row["solution"], row["answer"]))
+    def consistent(self, task: Task, made: Example) -> str | None:
+        verdict = task.verdict(made, task.completion(made.solution, made.answer))
         if verdict.correct:
             return None
-        return f"the solution does not pass the tests that were made from it ({verdict.reason}): {row['answer'][:300]!r}"
+        return f"the solution does not pass the tests that were made from it ({verdict.reason}): {made.answer[:300]!r}"
 
-    def anchored(self, task: Task, example: Example, row: Row) -> str | None:
-        verdict = task.verdict(example, task.completion(row["solution"], row["answer"]))
+    def anchored(self, task: Task, gold: Example, made: Example) -> str | None:
+        verdict = task.verdict(gold, task.completion(made.solution, made.answer))
         return None if verdict.correct else f"gives a solution that does not pass the error's own tests: {verdict.reason}"
 
     def told(self, task: Task, attempt: Attempt, row: Row) -> str | None:
@@ -95,8 +93,8 @@ class CodeKind(Kind):
             return None
         return f"is code that behaves otherwise than the model's on the anchor's calls: {verdict.reason}"
 
-    def lesson(self, row: Row) -> Any:
-        return row["answer"]
+    def lesson(self, example: Example) -> Any:
+        return example.answer
 
 
 def documented(question: str, entry: str, calls: Sequence[str], results: Sequence[Sequence[Any]]) -> str:

@@ -13,6 +13,7 @@ from ...signatures.records import Rejection, Sample, SampleProgram
 from .filters import Filter, filtered
 from .harness import job_of, read_run, run_program
 from .kind import Draw
+from .kinds import KINDS
 
 JOB = 500
 """Most rows that a program is asked for at once."""
@@ -139,14 +140,16 @@ class Supply:
 
 def samples(program: SampleProgram, draws: Iterable[Draw], rows: Iterable[dict[str, Any]]) -> list[Sample]:
     """The rows that did not fail, as records."""
+    kind = KINDS[program.kind]
     return [
         Sample(
             program_id=program.id,
-            task=program.task,
             seed=seed,
             index=index,
             level=level,
-            **{name: row[name] for name in row if name in Sample.model_fields},
+            example=kind.example(program.task, row),
+            wrong=row.get("wrong"),
+            asserted=row.get("asserted", False),
         )
         for (seed, index, level), row in zip(draws, rows, strict=True)
         if "error" not in row

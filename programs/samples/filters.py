@@ -15,7 +15,7 @@ from datasketch import MinHash, MinHashLSH
 from ...signatures.records import Example, Rejection, Sample
 from ...tasks import Task, member
 from .kind import words_of
-from .kinds import kind_of, kind_of_sample
+from .kinds import KINDS
 
 Filter = Callable[[Sequence[Sample]], tuple[list[Sample], list[Rejection]]]
 """Takes rows: those that stay, as they are trained on, and the refusals of the others."""
@@ -41,15 +41,15 @@ class Distinct:
         self._lessons: Counter[int] = Counter()
 
     def __call__(self, sample: Sample) -> str | None:
-        kind, row = kind_of_sample(sample), sample.model_dump()
-        words = words_of(kind.text(row))
+        kind = KINDS[sample.example.kind]
+        words = words_of(kind.text(sample.example))
         text = _hash(" ".join(words).encode())
         if text in self._texts:
             return "the same question was drawn before"
         bands = self._sketch(words)
         if any(band in seen for band, seen in zip(bands, self._seen_bands, strict=True)):
             return "nearly the same question was drawn before"
-        taught = kind.lesson(row)
+        taught = kind.lesson(sample.example)
         if taught is not None:
             lesson = _hash(repr(taught).encode())
             if self._lessons[lesson] == REPEATS:
@@ -82,7 +82,7 @@ class Unseen:
         self._short: dict[tuple[str, ...], set[int]] = defaultdict(set)
         self._sizes: dict[int, int] = {}
         for item, example in enumerate(held_out):
-            words = words_of(kind_of(example).item(example))
+            words = words_of(KINDS[example.kind].overlap(example))
             self._texts.add(" ".join(words))
             self._long.update(_grams(words, 13))
             grams = set(_grams(words, 8))
@@ -91,7 +91,7 @@ class Unseen:
                 self._short[gram].add(item)
 
     def __call__(self, sample: Sample) -> str | None:
-        words = words_of(kind_of_sample(sample).overlap(sample.model_dump()))
+        words = words_of(KINDS[sample.example.kind].overlap(sample.example))
         if " ".join(words) in self._texts:
             return "it is the question of a held-out item"
         if not self._long.isdisjoint(_grams(words, 13)):
@@ -111,7 +111,8 @@ class Telling:
         self._task = task
 
     def __call__(self, sample: Sample) -> str | None:
-        if sample.wrong is not None and kind_of_sample(sample).misses(member(self._task, sample.task), sample.model_dump()):
+        made, wrong = sample.example, sample.wrong
+        if wrong is not None and KINDS[made.kind].misses(member(self._task, made.task), made, wrong):
             return "the misconception gives the right answer here"
         return None
 

@@ -9,9 +9,10 @@ Not here: running programs (errata.programs.samples.harness) and the order of th
 import difflib
 import re
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from ...signatures.records import Attempt, Example
+from ...signatures.records import Kind as KindName
 from ...tasks import Task
 
 Draw = tuple[int, int, int]
@@ -25,7 +26,7 @@ ALIKE = 0.6
 class Kind(Protocol):
     """One kind of problem: what `make` must give, what the host adds to it, and what anchors and `wrong` must show."""
 
-    name: Literal["number", "choice", "code"]
+    name: KindName
     texts: tuple[str, ...]
     """What make() must return as a str that is not blank."""
     others: tuple[str, ...] = ("asserted",)
@@ -48,58 +49,64 @@ class Kind(Protocol):
             raise ValueError(f"make() must return True or False under 'asserted', not {said!r}")
         return {**row, "asserted": True} if said else row
 
-    def example(self, task: Task, row: Row) -> Example:
-        """The row as an item of the task."""
-        ...
-
-    def fields(self, example: Example) -> Row:
-        """An item of a task as the fields of a Sample: `example` the other way round."""
-        return {"question": example.question, "solution": example.solution, "answer": example.answer}
-
-    def consistent(self, task: Task, row: Row) -> str | None:
-        """The completion that would be trained on is judged right for the row's own answer."""
-        verdict = task.verdict(self.example(task, row), task.completion(row["solution"], row["answer"]))
-        if verdict.correct:
-            return None
-        return (
-            f"solution and answer do not agree: answer {row['answer']!r}, read from the solution {verdict.extracted!r} ({verdict.reason})"
+    def example(self, task: str, row: Row) -> Example:
+        """A finished row as an item of the task of this name, with its worked solution."""
+        return Example(
+            task=task,
+            split="train",
+            question=self.shown(row),
+            answer=row["answer"],
+            solution=row["solution"],
+            kind=self.name,
+            meta=self.meta(row),
         )
 
-    def anchored(self, task: Task, example: Example, row: Row) -> str | None:
-        """What keeps an anchor's row from being the error's own problem with its gold answer."""
+    def shown(self, row: Row) -> str:
+        """The question as the target reads it."""
+        return row["question"]
+
+    def meta(self, row: Row) -> dict[str, Any]:
+        """What the verdict needs beside the answer."""
+        return {}
+
+    def consistent(self, task: Task, made: Example) -> str | None:
+        """What keeps the completion that would be trained on from being judged right for its own answer."""
+        verdict = task.verdict(made, task.completion(made.solution, made.answer))
+        if verdict.correct:
+            return None
+        return f"solution and answer do not agree: answer {made.answer!r}, read from the solution {verdict.extracted!r} ({verdict.reason})"
+
+    def anchored(self, task: Task, gold: Example, made: Example) -> str | None:
+        """What keeps an anchor's problem from being the error's own with its gold answer."""
         ...
-
-    def stem(self, example: Example) -> str:
-        """The question that an anchor must rebuild."""
-        return example.question
-
-    def item(self, example: Example) -> str:
-        """What of a held-out item must not be taught."""
-        return example.question
 
     def told(self, task: Task, attempt: Attempt, row: Row) -> str | None:
         """What keeps wrong() at an anchor from being what the target answered; its answer was readable."""
         ...
 
-    def misses(self, task: Task, row: Row) -> bool:
-        """Whether wrong() gives the right answer on this row, so that it cannot tell the misconception from the skill."""
-        return row["wrong"] == row["answer"]
+    def misses(self, task: Task, made: Example, wrong: str) -> bool:
+        """Whether wrong() gives the right answer on this problem, so that it cannot tell the misconception from the skill."""
+        return wrong == made.answer
 
-    def text(self, row: Row) -> str:
-        """What must not repeat, or nearly repeat, another row."""
-        return row["question"]
+    def stem(self, example: Example) -> str:
+        """The question that an anchor must rebuild."""
+        return example.question
 
-    def lesson(self, row: Row) -> Any:
-        """What only a few rows of a training set may have in common; None: no limit."""
+    def text(self, example: Example) -> str:
+        """What must not repeat, or nearly repeat, another problem."""
+        return example.question
+
+    def lesson(self, example: Example) -> Any:
+        """What only a few problems of a training set may have in common; None: no limit."""
         return None
 
-    def overlap(self, row: Row) -> str:
-        """What must not overlap `item` of a held-out item."""
-        return row["question"]
+    def overlap(self, example: Example) -> str:
+        """What a generated problem and a held-out item must not have in common."""
+        return example.question
 
-    def shape(self, row: Row) -> Any:
+    def shape(self, example: Example) -> Any:
         """What makes a problem distinct."""
-        return problem_shape(row["question"], row["answer"])
+        return problem_shape(example.question, example.answer)
 
 
 def guest(name: str) -> str:

@@ -17,26 +17,23 @@ class NumberKind(Kind):
     name = "number"
     texts = ("question", "solution", "answer")
 
-    def example(self, task: Task, row: Row) -> Example:
-        return Example(task=task.name, split="train", question=row["question"], answer=row["answer"])
-
-    def consistent(self, task: Task, row: Row) -> str | None:
-        complaint = super().consistent(task, row)
-        if complaint or _mentions(row["solution"], row["answer"]):
+    def consistent(self, task: Task, made: Example) -> str | None:
+        complaint = super().consistent(task, made)
+        if complaint or _mentions(made.solution, made.answer):
             return complaint
-        return f"the solution never comes to the answer {row['answer']!r}: {row['solution'][:200]!r}"
+        return f"the solution never comes to the answer {made.answer!r}: {made.solution[:200]!r}"
 
-    def anchored(self, task: Task, example: Example, row: Row) -> str | None:
-        verdict = task.verdict(example, task.completion(row["solution"], row["answer"]))
-        return None if verdict.correct else f"answers {row['answer']!r}, but the gold answer is {example.answer!r}"
+    def anchored(self, task: Task, gold: Example, made: Example) -> str | None:
+        verdict = task.verdict(gold, task.completion(made.solution, made.answer))
+        return None if verdict.correct else f"answers {made.answer!r}, but the gold answer is {gold.answer!r}"
 
     def told(self, task: Task, attempt: Attempt, row: Row) -> str | None:
         if _same(task, row["wrong"], str(attempt.verdict.extracted)):
             return None
         return f"is {row['wrong']!r}, but the model answered {attempt.verdict.extracted!r}"
 
-    def misses(self, task: Task, row: Row) -> bool:
-        return _same(task, row["wrong"], row["answer"])
+    def misses(self, task: Task, made: Example, wrong: str) -> bool:
+        return _same(task, wrong, made.answer)
 
 
 def _mentions(solution: str, answer: str) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 
 from ...signatures.records import Example
 from ...tasks import Task, member
-from .kinds import kind_of
 
 _MARK = re.compile(r"<<[^<>]*>>")
 _RESULT = re.compile(r"=\s*[-$€£]*\d")
@@ -50,6 +49,6 @@ def style(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 def reference(task: Task, example: Example) -> str | None:
     """An item's reference in the form of an answer; None where the data hold no worked solution."""
-    if kind_of(example).name != "code" and not example.solution:
+    if example.kind != "code" and not example.solution:
         return None
     return member(task, example.task).completion(example.solution, example.answer)

@@ -14,12 +14,12 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from ...signatures.calls import in_flight
-from ...signatures.records import Rejection, Sample
+from ...signatures.records import Example, Rejection, Sample
 from ...signatures.teach import SolveQuestions
 from ...tasks import Task, member
 from ..config import GenerateSettings
 from ..instructor.chat import calling, instructed_by
-from ..samples.kinds import example_of
+from ..samples.kinds import KINDS
 
 Say = Callable[[str], None]
 QUESTIONS = 8
@@ -68,15 +68,16 @@ class Agreed:
             return list(samples), []
         self.say(f"solve {len(asserted)} rows independently, whose answer the instructor asserts")
         said = self._solve(asserted, self.open_lm())
-        right = {row.id for row in asserted if 2 * sum(_right(self.task, row, answer) for answer in said[row.id]) > self.solves}
+        right = {row.id for row in asserted if 2 * sum(_right(self.task, row.example, answer) for answer in said[row.id]) > self.solves}
         self.say(f"the solves agree with {len(right)} of them; the others are dropped")
         rejections = self._doubt(asserted, right)
         kept = []
         for sample in samples:
             reason = f"its program {sample.program_id} was refused" if sample.program_id in self.doubtful else None
             if sample.asserted and sample.id not in right:
+                stem = KINDS[sample.example.kind].stem(sample.example)
                 heard = ", ".join(sorted(answer or "(nothing readable)" for answer in said[sample.id]))
-                reason = f"solved without the answer it is {heard}, not {sample.answer}: {sample.question[:200]}"
+                reason = f"solved without the answer it is {heard}, not {sample.example.answer}: {stem[:200]}"
             if reason:
                 rejections.append(Rejection(of=sample.id, kind="sample", check="agreed", reason=reason, program=sample.program_id))
             else:
@@ -91,8 +92,8 @@ class Agreed:
         solver = Agree()
 
         def one(batch: tuple[int, list[Sample]]) -> list[str]:
-            questions = [example_of(self.task, sample).question for sample in batch[1]]
-            return solver(questions, member(self.task, batch[1][0].task).brief, batch[0])
+            examples = [sample.example for sample in batch[1]]
+            return solver([example.question for example in examples], member(self.task, examples[0].task).brief, batch[0])
 
         said: dict[str, list[str]] = defaultdict(list)
         with instructed_by(lm), calling(lm):
@@ -113,6 +114,6 @@ class Agreed:
         return found
 
 
-def _right(task: Task, sample: Sample, answer: str) -> bool:
-    own = member(task, sample.task)
-    return bool(answer) and bool(own.verdict(example_of(task, sample), own.completion("", answer)).correct)
+def _right(task: Task, example: Example, answer: str) -> bool:
+    own = member(task, example.task)
+    return bool(answer) and bool(own.verdict(example, own.completion("", answer)).correct)

@@ -19,7 +19,6 @@ from ..run import layout
 from ..run.directory import RowWriter, Stage
 from ..samples.draw import Supply
 from ..samples.filters import Filter, filtered, row_filters
-from ..samples.kinds import kind_of, kind_of_sample, sample_of
 from ..samples.style import Style, reference, style
 from .agree import Agreed
 from .allocation import weights
@@ -54,7 +53,7 @@ class Assembly:
         for sample in kept:
             self.samples.add(sample)
             self.rows.add(sample)
-            self.style.add(worked(self.task, sample), kind_of_sample(sample).name)
+            self.style.add(worked(self.task, sample), sample.example.kind)
             self.kept[sample.program_id] += 1
             self.unconfirmed += sample.asserted and not sample.agreed
         for row in refused:
@@ -124,7 +123,7 @@ def asked_rows(run: Session, programs: int) -> int:
 
 def own_rows(items: Sequence[Example], total: int, seed: int, filters: Sequence[Filter]) -> Batches:
     """The first `total` of a task's own items that pass the filters, as rows."""
-    rows = iter([sample_of(item, seed, index) for index, item in enumerate(items)])
+    rows = iter([Sample(program_id="", seed=seed, index=index, level=3, example=item, item=item.id) for index, item in enumerate(items)])
     count = 0
     while batch := list(islice(rows, total - count)):
         kept, refused = filtered(batch, filters)
@@ -169,8 +168,8 @@ def _agreed(run: Session, number: int, seed: int) -> Agreed:
 def _style_beside(run: Session, found: Mined) -> dict[str, Any]:
     """The style of what generated rows stand beside: the references of the errors behind them, and the target's own right answers."""
     errors = [failure.attempt.example for failure in found.failures]
-    references = [(text, kind_of(example).name) for example in errors if (text := reference(run.task, example)) is not None]
-    own = [(attempt.response, kind_of(attempt.example).name) for attempt in found.solved]
+    references = [(text, example.kind) for example in errors if (text := reference(run.task, example)) is not None]
+    own = [(attempt.response, attempt.example.kind) for attempt in found.solved]
     return {"errors": style(references), "solved": style(own)}
 
 

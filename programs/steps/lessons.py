@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from ...signatures.records import Example, Message, Rollout, Rollouts, Sample
+from ...signatures.records import Message, Rollout, Rollouts, Sample
 from ...tasks import Task, member
 from ...tasks.verdicts import number
 from ..samples.calculations import calculated
-from ..samples.kinds import kind_of_sample
 
 ASK = "That is wrong. Say which step is the first wrong one, and go on from there the right way."
 """What the user says to a wrong answer."""
@@ -30,9 +29,9 @@ def lesson_of(sample: Sample, shares: Mapping[Any, float]) -> str:
     return random.Random(f"lesson:{sample.id}").choices(names, [shares[name] for name in names])[0]
 
 
-def messages(task: Task, example: Example, sample: Sample) -> list[Message]:
+def messages(task: Task, sample: Sample) -> list[Message]:
     """The prompt of a row: the task's own, with what the lesson adds."""
-    asked = task.prompt(example)
+    asked = task.prompt(sample.example)
     if sample.lesson == "correction":
         return [*asked, {"role": "assistant", "content": sample.mistake or ""}, {"role": "user", "content": ASK}]
     if sample.lesson == "hint":
@@ -47,35 +46,35 @@ def completion(task: Task, sample: Sample) -> str:
 
 def worked(task: Task, sample: Sample) -> str:
     """The worked solution in the form of an answer."""
-    return member(task, sample.task).completion(sample.solution, sample.answer)
+    example = sample.example
+    return member(task, example.task).completion(example.solution, example.answer)
 
 
 def hint(task: Task, sample: Sample) -> str | None:
     """The first step of the worked solution; None where it has no other, or tells the answer."""
-    lines = [line for line in sample.solution.splitlines() if line.strip()]
-    kind = kind_of_sample(sample).name
-    if kind == "number" and lines and lines[-1] == member(task, sample.task).completion("", sample.answer).strip():
+    example = sample.example
+    lines = [line for line in example.solution.splitlines() if line.strip()]
+    if example.kind == "number" and lines and lines[-1] == member(task, example.task).completion("", example.answer).strip():
         lines = lines[:-1]
-    if not lines or (kind == "number" and len(lines) < 2):
+    if not lines or (example.kind == "number" and len(lines) < 2):
         return None
-    told = sample.choices[sample.answer].lower() in lines[0].lower() if sample.choices else False
-    if kind == "number":
-        told = number.same(number.read(sample.answer), number.extract(lines[0]))
+    told = example.kind == "choice" and example.meta["choices"][example.answer].lower() in lines[0].lower()
+    if example.kind == "number":
+        told = number.same(number.read(example.answer), number.extract(lines[0]))
     return None if told else lines[0].strip()
 
 
-def correction(task: Task, example: Example, sample: Sample, mistake: str, reason: str) -> str | None:
+def correction(task: Task, sample: Sample, mistake: str, reason: str) -> str | None:
     """What is wrong in a wrong answer and the right way from there; None where the first wrong step cannot be told.
 
     `reason` is the verdict's, which names the test that code fails.
     """
-    kind = kind_of_sample(sample).name
-    right = worked(task, sample)
-    if kind == "number":
+    example, right = sample.example, worked(task, sample)
+    if example.kind == "number":
         text = _from_the_wrong_step(mistake, right)
-    elif kind == "choice":
+    elif example.kind == "choice":
         said = task.verdict(example, mistake).extracted
-        text = f"{said} is wrong.\n{right}" if said in (sample.choices or {}) else None
+        text = f"{said} is wrong.\n{right}" if said in example.meta["choices"] else None
     else:
         text = None if reason in ("no answer", "wrong") else f"It is wrong: {reason}\n{right}"
     # the text around an answer may mislead the task's own reader

@@ -8,7 +8,6 @@ from ...signatures.records import Attempt, Example, Rejection, Sample, SamplePro
 from ..run import layout
 from ..samples.checks import targeted
 from ..samples.draw import draw_rows, draws
-from ..samples.kinds import example_of
 from .session import Session
 
 SEED = -2
@@ -38,7 +37,7 @@ def probe(run: Session, number: int) -> None:
             # each from another index: programs of one kind would draw the same rows, of which only one is asked; a program keeps its
             # place, so that each round probes the same rows
             wanted = draws(SEED, run.config.generate.levels, place * count, count)
-            examples += [_item(run, row) for row in draw_rows(run.sandbox, run.limits, program, wanted)]
+            examples += [_item(row) for row in draw_rows(run.sandbox, run.limits, program, wanted)]
     title = f"round {number}: probe {len(library) - len(gone.keys() & library.keys())} programs"
     run.evaluate(stage, run.task, examples, run.base(number), title)
 
@@ -75,6 +74,6 @@ def probe_after(run: Session, number: int) -> None:
         run.evaluate(run.stage(number, "probe-after"), run.task, asked, run.candidate(number), title)
 
 
-def _item(run: Session, sample: Sample) -> Example:
-    example = example_of(run.task, sample)
-    return example.model_copy(update={"solution": sample.solution, "meta": example.meta | {"program": sample.program_id}})
+def _item(sample: Sample) -> Example:
+    """The row as an item that says which program it is of."""
+    return sample.example.model_copy(update={"meta": sample.example.meta | {"program": sample.program_id}})

@@ -12,7 +12,6 @@ from ...signatures.records import Attempt, Message, Sample, TrainRow
 from ...tasks import Task
 from ..run import layout
 from ..run.directory import RowWriter, Stage
-from ..samples.kinds import example_of
 from .lessons import completion, messages
 
 REPEATS = 4
@@ -72,7 +71,7 @@ class TrainingSet:
 
 def train_row(task: Task, sample: Sample) -> TrainRow:
     """A generated problem as its lesson wants it."""
-    return _row(messages(task, example_of(task, sample), sample), completion(task, sample), sample.id)
+    return _row(messages(task, sample), completion(task, sample), sample.id)
 
 
 def train_rows(task: Task, kept: Iterable[Sample], replayed: Iterable[Attempt], seed: int) -> list[TrainRow]:

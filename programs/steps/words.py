@@ -20,8 +20,7 @@ from ...trainers.chat import AnyTarget, Completion
 from ..config import GenerateSettings
 from ..run.directory import Stage
 from ..run.evaluate import judged
-from ..samples.kinds import example_of
-from .lessons import correction, hint, lesson_of, own, passed, solves, worked
+from .lessons import correction, hint, lesson_of, own, passed, solves
 from .search import Asked, search
 
 
@@ -80,9 +79,7 @@ class Words:
         """The rows that stay, in the target's words and with their lesson, and the refusals of the others."""
         lessons = {sample.id: lesson_of(sample, self.settings.lesson) for sample in samples}
         examples = {
-            sample.id: self._item(sample)
-            for sample in samples
-            if self.settings.completion == "target" or lessons[sample.id] == "correction"
+            sample.id: sample.example for sample in samples if self.settings.completion == "target" or lessons[sample.id] == "correction"
         }
         wanted = list({example.id: example for example in examples.values()}.values())
         self._collect("tries.jsonl", wanted, self._ask)
@@ -133,9 +130,6 @@ class Words:
         found = search(self.task, pending, self.open_target(), settings.search_tokens, settings.temperature, self.seed)
         return self.watch(found, len(missing))
 
-    def _item(self, sample: Sample) -> Example:
-        return example_of(self.task, sample).model_copy(update={"solution": worked(self.task, sample)})
-
     def _outside(self, sample: Sample, tries: Rollouts | None) -> Rejection | None:
         share = passed(tries) if tries and self.settings.completion == "target" else None
         low, high = self.settings.band
@@ -158,13 +152,13 @@ class Words:
 
     def _corrected(self, sample: Sample, tries: Rollouts | None) -> tuple[str, str] | None:
         """The first wrong answer whose first wrong step can be told, and the correction of it; the misconception's comes last."""
-        example = example_of(self.task, sample)
+        example = sample.example
         wrong = [(one.response, one.reason) for one in (tries.tries if tries else ()) if one.correct is False and one.finish == "stop"]
-        if sample.wrong is not None and (sample.choices or sample.tests):
-            response = member(self.task, sample.task).completion("", sample.wrong)
+        if sample.wrong is not None and example.kind != "number":
+            response = member(self.task, example.task).completion("", sample.wrong)
             wrong.append((response, self.task.verdict(example, response).reason))
         for response, reason in wrong:
-            text = correction(self.task, example, sample, response, reason)
+            text = correction(self.task, sample, response, reason)
             if text is not None:
                 return response, text
         return None

@@ -39,7 +39,7 @@ def ask(predict: dspy.Predict, fields: Mapping[str, str]) -> dspy.Prediction:
 def _reference(failure: Failure) -> str:
     """The reference solution and answer as the instructor reads them; of code the tests too."""
     example = failure.attempt.example
-    if "test" in example.meta:
+    if example.kind == "code":
         return f"{example.answer}\n\nIt must pass:\n{example.meta['test']}".strip()
     last = f"#### {example.answer}"
     return example.solution if example.solution.endswith(last) else f"{example.solution}\n{last}".strip()

@@ -11,7 +11,6 @@ from ...sandbox import MODULES
 from ...signatures.records import Diagnosis, Failure, Rejection, SampleProgram, TeachingResult
 from ...signatures.teach import RepairProgram, WriteProgram, contract
 from ..instructor.chat import UNUSABLE, rejection
-from ..samples.kinds import kind_of
 from .diagnose import ask, fields_of
 
 Prove = Callable[[SampleProgram], Rejection | None]
@@ -54,7 +53,7 @@ class Write(dspy.Module):
     def forward(self, failures: Sequence[Failure], diagnosis: Diagnosis, brief: str, prove: Prove) -> TeachingResult:
         """At most 1 + `repairs` calls. A program for several failures claims those whose ids it names; each of them must be rebuilt."""
         first = failures[0]
-        kind = kind_of(first.attempt.example).name
+        kind = first.attempt.example.kind
         fields = fields_of(failures, brief) | {
             "contract": contract(kind, MODULES),
             "failure_id": first.id,

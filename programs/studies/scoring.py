@@ -33,7 +33,7 @@ from ..run.directory import append, disk_errors, read_lines
 from ..run.evaluate import attempts
 from ..samples.checks import CHECKS, prove, targeted
 from ..samples.draw import draw_rows, draws
-from ..samples.kinds import KINDS, example_of
+from ..samples.kinds import KINDS
 from ..strategies.strategy import Strategy
 
 SEED = -3
@@ -207,10 +207,10 @@ class Measure:
 
     def _drawn(self, program: SampleProgram) -> Look:
         samples = draw_rows(self.sandbox(), self.limits, program, draws(SEED, self.generate.levels, 0, ROWS))
-        distinct = len({KINDS[program.kind].shape(sample.model_dump()) for sample in samples})
+        distinct = len({KINDS[program.kind].shape(sample.example) for sample in samples})
         if self.target is None:
             return Look(rows=len(samples), distinct=distinct)
-        examples = [example_of(self.task, sample) for sample in samples[:PROBE]]
+        examples = [sample.example for sample in samples[:PROBE]]
         with self._asking:
             tried = [row for _, row in attempts(self.task, examples, self.target())]
         judged = [row for row in tried if row.verdict.correct is not None]

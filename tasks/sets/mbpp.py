@@ -41,7 +41,7 @@ class CodeTask(RowTask):
         answer = prompt + body if body.strip() else ""
         if "task_id" in row:
             meta["task_id"] = str(row["task_id"])
-        return Example(task=self.name, split=split, question=prompt.strip(), answer=answer, meta=meta)
+        return Example(task=self.name, split=split, question=prompt.strip(), answer=answer, kind="code", meta=meta)
 
     def prompt(self, example: Example) -> list[Message]:
         """One user message: the question and the answer form."""
@@ -83,6 +83,7 @@ class Mbpp(CodeTask):
             split=split,
             question="\n".join([text.strip(), "It must pass these tests:", *asserts]),
             answer=gold,
+            kind="code",
             meta={"entry_point": _entry(test, gold, where), "test": test, "setup": setup, "task_id": str(row.get("task_id", ""))},
         )
 

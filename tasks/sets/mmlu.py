@@ -39,7 +39,8 @@ class ChoiceTask(RowTask):
         if gold not in choices:
             raise TaskError(f"{where}: the answer {gold!r} is not one of the options {', '.join(choices)}; mend or delete the row")
         shown = choice.question(text, choices)
-        return Example(task=self.name, split=split, question=shown, answer=gold, skill=skill, meta={"choices": choices, "stem": text})
+        meta = {"choices": choices, "stem": text}
+        return Example(task=self.name, split=split, question=shown, answer=gold, skill=skill, kind="choice", meta=meta)
 
     def prompt(self, example: Example) -> list[Message]:
         """One user message: the question with its options, and the answer form."""

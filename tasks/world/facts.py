@@ -188,6 +188,7 @@ def draw(relation: Relation, rng: random.Random, split: str, change: str | None 
         answer=label,
         solution=fact,
         skill=relation.name,
+        kind="choice",
         meta={"choices": choices, "stem": text} | ({"change": change} if change else {}),
     )
 

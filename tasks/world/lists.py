@@ -339,6 +339,7 @@ def draw(skill: Skill, rng: random.Random, split: str, change: str | None = None
         question=question,
         answer=function(steps, name, source),
         skill=skill.name,
+        kind="code",
         meta={"entry_point": name, "test": check_of(cases)} | ({"change": change} if change else {}),
     )
 

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ...signatures.records import Example, Message, Verdict
+from ...signatures.records import Example, Kind, Message, Verdict
 from ..base import Runner
 from ..verdicts import choice, code, number, short
 from . import facts, lists, sums, world
@@ -26,10 +26,12 @@ SIZES = {"train": 1800, "dev": 400, "test": 800}
 """Items of a split when no limit is given; any limit can be asked for."""
 
 
-def _item(form: str, skill: str, split: str, question: str, answer: str, solution: str, **meta: Any) -> Example:
+def _item(form: str, skill: str, split: str, question: str, answer: str, solution: str, kind: Kind = "number", **meta: Any) -> Example:
     """`solution` is the whole text of a right response, in its form."""
     meta["form"] = form
-    return Example(task="mixed", split=split, question=question, answer=answer, solution=solution, skill=f"{form}: {skill}", meta=meta)
+    return Example(
+        task="mixed", split=split, question=question, answer=answer, solution=solution, skill=f"{form}: {skill}", kind=kind, meta=meta
+    )
 
 
 def _as_choice(skill: sums.Skill, rng: random.Random, split: str) -> Example:
@@ -45,7 +47,7 @@ def _as_choice(skill: sums.Skill, rng: random.Random, split: str) -> Example:
     label = next(name for name, text in choices.items() if text == drawn.answer)
     question = choice.question(drawn.question, choices)
     worked = choice.completion(steps, drawn.answer)
-    return _item("sums as choice", skill.name, split, question, label, worked, choices=choices, stem=drawn.question)
+    return _item("sums as choice", skill.name, split, question, label, worked, "choice", choices=choices, stem=drawn.question)
 
 
 def _as_code(skill: sums.Skill, rng: random.Random, split: str) -> Example:
@@ -60,7 +62,7 @@ def _as_code(skill: sums.Skill, rng: random.Random, split: str) -> Example:
     asserts = [f"    assert candidate({', '.join(str(values[each]) for each in names)}) == {values['result']}" for values in cases]
     test = "\n".join(["def check(candidate):", *asserts]) + "\n"
     worked = lists.completion("", answer)
-    return _item("sums as code", skill.name, split, question, answer, worked, entry_point=name, test=test)
+    return _item("sums as code", skill.name, split, question, answer, worked, "code", entry_point=name, test=test)
 
 
 def _in_words(relation: facts.Relation, rng: random.Random, split: str) -> Example:

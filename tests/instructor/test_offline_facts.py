@@ -4,6 +4,7 @@ import random
 
 import dspy
 import pytest
+from problems import drawn
 
 from errata.programs import Cycle, CycleConfig, LearnFromError
 from errata.programs.instructor.offline import offline_lm
@@ -13,7 +14,7 @@ from errata.programs.samples.checks import prove
 from errata.programs.samples.choice import ChoiceKind
 from errata.programs.samples.filters import Unseen
 from errata.sandbox import Limits
-from errata.signatures.records import Attempt, Failure, Sample
+from errata.signatures.records import Attempt, Failure
 from errata.tasks import load_task
 from errata.tasks.world.facts import RELATIONS, WORLD, wordings
 
@@ -103,7 +104,7 @@ def test_rows_are_hardly_ever_held_out_questions():
     for example in ITEMS[: len(RELATIONS)]:
         for index, row in enumerate(rows(program(example), 50)):
             fields = {name: row[name] for name in ("question", "solution", "answer", "choices")}
-            refused += unseen(Sample(program_id="p", seed=0, index=index, level=3, **fields)) is not None
+            refused += unseen(drawn(index, **fields)) is not None
             total += 1
     assert refused < total / 20
 

@@ -12,6 +12,7 @@ import models
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from problems import drawn
 from typer.testing import CliRunner
 
 from errata.cli import app
@@ -21,7 +22,7 @@ from errata.programs.report.export import export
 from errata.programs.run.directory import RunDir, Stage, to_json
 from errata.programs.stats import paired
 from errata.signatures.errors import RunError, TargetError, UsageError
-from errata.signatures.records import Attempt, Diagnosis, Example, Failure, GateDecision, Sample, SampleProgram, TeachingResult, Verdict
+from errata.signatures.records import Attempt, Diagnosis, Example, Failure, GateDecision, SampleProgram, TeachingResult, Verdict
 from errata.tasks import load_task
 from errata.trainers.export import write_model
 from errata.trainers.settings import TargetSettings
@@ -47,7 +48,7 @@ def make_run(path: Path, decisions: tuple[bool, ...] = (True,), method: str = "f
             words = {"skill": NASTY, "misconception": NASTY, "evidence": NASTY, "teach": NASTY}
             diagnosis = Diagnosis(failure_ids=(failure.id,), strategy="LearnFromError", verdict="error", **words)
             program = SampleProgram(diagnosis_id=diagnosis.id, source="def draw(rng, level): ...", anchors=(failure.id,))
-            sample = Sample(program_id=program.id, seed=0, index=0, level=3, question="1 + 1?", solution="1 + 1 = 2", answer="2")
+            sample = drawn(program_id=program.id, question="1 + 1?", solution="1 + 1 = 2", answer="2")
             run.stage(f"{folder}/mine").finish({"attempts.jsonl": [wrong]}, items=1)
             run.stage(f"{folder}/teach").finish(
                 {"taught.jsonl": [TeachingResult(failure_ids=(failure.id,), diagnosis=diagnosis, program=program)]}, failures=1

@@ -1,6 +1,8 @@
 """The run directory: nothing that was done is lost, nothing half-written is taken for whole, one process at a time."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 from errata.programs.config import load_config
 from errata.programs.run import directory as rundir
-from errata.programs.run.directory import RunDir, Stage, read_config
+from errata.programs.run.directory import VERSION, RunDir, Stage, read_config, to_json
 from errata.programs.run.ledger import Answer, Ledger, read_ledger
 from errata.signatures.errors import RunError, UsageError
 from errata.signatures.records import Rejection
@@ -118,6 +120,27 @@ def test_no_byte_of_a_stage_flips_unnoticed(tmp_path, name):
         assert found == before  # a blank, or a letter of the word `seal`
     path.write_bytes(data)
     assert read() == before
+
+
+def test_a_run_whose_rows_have_another_form_is_refused_in_one_line_that_says_what_reads_it(tmp_path):
+    with RunDir(tmp_path, load_config()):
+        pass
+    path = tmp_path / "run.json"
+    document = json.loads(path.read_bytes())
+    assert document["version"] == VERSION
+    for version, maker in ((None, "Errata 0.1,"), (VERSION + 1, "a later version of Errata,")):
+        old = {"version": version, "config": document["config"], "data": []}
+        path.write_bytes(to_json({name: value for name, value in old.items() if value is not None}))
+        assert read_config(tmp_path) == load_config()  # without a round there are no rows
+        (tmp_path / "round-1/mine").mkdir(parents=True)
+        (tmp_path / "round-1/mine/attempts.jsonl").write_text("{}\n")
+        for use in (lambda: read_config(tmp_path), lambda: RunDir(tmp_path, load_config())):
+            with pytest.raises(RunError, match=f"was made by {maker} whose rows .*; use that version .*in another --run") as caught:
+                use()
+            assert "\n" not in str(caught.value)
+        shutil.rmtree(tmp_path / "round-1")
+    with RunDir(tmp_path, load_config()):
+        assert json.loads(path.read_bytes())["version"] == VERSION
 
 
 def test_a_flipped_byte_of_the_config_or_of_an_answer_is_named(tmp_path):

@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 from datasketch import MinHash, MinHashLSH
+from problems import drawn
 
 from errata.programs.samples.filters import Distinct, Telling, Unseen
-from errata.signatures.records import Example, Sample
+from errata.signatures.records import Example
 from errata.tasks import load_task
 
 TASK = load_task("sums")
@@ -17,7 +18,7 @@ WORDS = [f"w{number}" for number in range(50)]
 
 
 def sample(question, answer="1", wrong=None, index=0):
-    return Sample(program_id="p", seed=0, index=index, level=3, question=question, solution="s", answer=answer, wrong=wrong)
+    return drawn(index, question=question, answer=answer, wrong=wrong)
 
 
 LONG = (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from openai_server import OpenAIServer, Reply
+from problems import drawn
 from typer.testing import CliRunner
 
 from errata.cli import app
@@ -19,7 +20,7 @@ from errata.programs.samples.checks import prove
 from errata.programs.samples.draw import DRY, POOR, draw_rows, draws
 from errata.programs.samples.filters import Distinct, Unseen
 from errata.programs.samples.harness import run_program
-from errata.programs.samples.kinds import KINDS, asked, example_of
+from errata.programs.samples.kinds import KINDS
 from errata.programs.steps.rows import train_rows
 from errata.sandbox import Limits
 from errata.signatures.errors import TaskError
@@ -134,14 +135,15 @@ def test_options_are_shown_in_random_order_and_the_completion_ends_in_the_right_
     texts = completions(task, samples)
     for sample in samples:
         prompt, completion = texts[sample.id]
-        right = re.search(r"So it is (\w+)\.$", sample.solution)[1]
-        assert f"\n{sample.answer}. {right}\n" in prompt
-        assert prompt.startswith(f"{sample.question}\nA. ")
-        assert completion == f"{sample.solution}\nAnswer: {sample.answer}"
-        assert task.verdict(example_of(task, sample), completion).correct
-        assert sample.wrong != sample.answer
+        item = sample.example
+        right = re.search(r"So it is (\w+)\.$", item.solution)[1]
+        assert f"\n{item.answer}. {right}\n" in prompt
+        assert prompt.startswith(f"{item.meta['stem']}\nA. ")
+        assert completion == f"{item.solution}\nAnswer: {item.answer}"
+        assert task.verdict(item, completion).correct
+        assert sample.wrong != item.answer
         assert sample.asserted
-    assert {sample.answer for sample in samples} == set("ABCD")
+    assert {sample.example.answer for sample in samples} == set("ABCD")
     again = rows_of(sandbox, program("choice", failures["choice"]), 40)
     assert [sample.model_dump() for sample in again] == [sample.model_dump() for sample in samples]
 
@@ -149,14 +151,15 @@ def test_options_are_shown_in_random_order_and_the_completion_ends_in_the_right_
 def test_all_of_the_above_stays_below(sandbox, failures):
     source = EXAMPLES["choice"].replace('"choices": planets', '"choices": ["None of the above", *planets]')
     for sample in rows_of(sandbox, program("choice", failures["choice"], source), 20):
-        assert list(sample.choices.values()).index("None of the above") == 4
+        assert list(sample.example.meta["choices"].values()).index("None of the above") == 4
 
 
 def test_an_answer_given_by_its_label_keeps_the_order_of_the_options(sandbox, failures):
     source = EXAMPLES["choice"].replace('"answer": answer', '"answer": "ABCD"[planets.index(answer)], "asserted": False')
     for sample in rows_of(sandbox, program("choice", failures["choice"], source)):
-        assert re.findall(r"(\w+): ", sample.solution) == list(sample.choices.values())
-        assert sample.choices[sample.answer] in sample.solution.rpartition("So it is ")[2]
+        assert re.findall(r"(\w+): ", sample.example.solution) == list(sample.example.meta["choices"].values())
+        right = sample.example.meta["choices"][sample.example.answer]
+        assert right in sample.example.solution.rpartition("So it is ")[2]
         assert not sample.asserted
 
 
@@ -167,14 +170,14 @@ def test_the_host_writes_examples_and_tests_that_the_solution_passes_and_the_mis
     for sample in samples:
         prompt, completion = texts[sample.id]
         namespace = {}
-        exec(sample.answer, namespace)  # the contract's own program, not an instructor's
+        exec(sample.example.answer, namespace)  # the contract's own program, not an instructor's
         shown = re.findall(r"^    >>> (.+)\n    (.+)$", prompt, re.MULTILINE)
         assert len(shown) == 3
         assert all(eval(call, namespace) == ast.literal_eval(value) for call, value in shown)
-        assert ast.get_docstring(ast.parse(sample.question).body[0]).startswith(("Count", "Add", "List"))
-        assert sample.tests.count("assert") == 6
-        assert completion == f"{sample.solution}\n\n```python\n{sample.answer.strip()}\n```"
-        item = example_of(task, sample)
+        assert ast.get_docstring(ast.parse(sample.example.question).body[0]).startswith(("Count", "Add", "List"))
+        assert sample.example.meta["test"].count("assert") == 6
+        assert completion == f"{sample.example.solution}\n\n```python\n{sample.example.answer.strip()}\n```"
+        item = sample.example
         assert task.verdict(item, completion).correct is True
         assert task.verdict(item, f"```python\n{sample.wrong}\n```").correct is False
 
@@ -189,10 +192,10 @@ def make(by):
             "answer": f"def divide(number):\\n    return number / {by}\\n", "calls": ["1", "divide(2.5)", "number=7"]}
 """
     sample = rows_of(sandbox, SampleProgram(diagnosis_id="d", source=source, anchors=(), kind="code"), 1)[0]
-    by = int(re.search(r"by (\d+)", sample.question)[1])
-    assert sample.question.endswith(f"It must pass these tests:\nassert divide(1) == {1 / by}\nassert divide(2.5) == {2.5 / by}\n"
+    by = int(re.search(r"by (\d+)", sample.example.question)[1])
+    assert sample.example.question.endswith(f"It must pass these tests:\nassert divide(1) == {1 / by}\nassert divide(2.5) == {2.5 / by}\n"
                                     f"assert divide(number=7) == {7 / by}")  # fmt: skip
-    item = example_of(tasks["code"], sample)
+    item = sample.example
     assert tasks["code"].verdict(item, f"```python\ndef divide(number):\n    return number * (1 / {by})\n```").correct is True
     assert tasks["code"].verdict(item, f"```python\ndef divide(number):\n    return number // {by}\n```").correct is False
 
@@ -207,7 +210,7 @@ def test_rows_that_teach_the_same_again_are_refused_after_four():
     def row(index, answer, kind):
         more = {"choices": {"A": "x", "B": f"y{index}"}} if kind == "choice" else {"entry_point": "f", "tests": "t"}
         question = "Which one?" if kind == "choice" else f"def f(): give {index} and {index * 7} of {'very ' * index} many"
-        return Sample(program_id="p", seed=0, index=index, level=3, question=question, solution="s", answer=answer, **more)
+        return drawn(index, question=question, answer=answer, **more)
 
     for kind in ("choice", "code"):
         check = Distinct()
@@ -217,17 +220,18 @@ def test_rows_that_teach_the_same_again_are_refused_after_four():
 
 def test_a_row_of_a_held_out_question_with_its_right_option_is_refused_in_any_order_of_options(tasks):
     held = tasks["choice"].read(ITEMS["choice"], "dev", "row 1")
-    row = {"program_id": "p", "seed": 0, "index": 0, "level": 3, "solution": "s", "question": "Which planet is closest to the Sun?"}
-    same = Sample(**row, answer="A", choices={"A": "Mercury", "B": "Saturn"})
-    other = Sample(**row, answer="B", choices={"A": "Neptune", "B": "Saturn"})
+    question = "Which planet is closest to the Sun?"
+    same = drawn(question=question, answer="A", choices={"A": "Mercury", "B": "Saturn"})
+    other = drawn(question=question, answer="B", choices={"A": "Neptune", "B": "Saturn"})
     assert Unseen([held])(same) is not None
     assert Unseen([held])(other) is None
 
 
-def test_rows_of_numbers_are_written_as_they_always_were():
-    sample = Sample(program_id="p", seed=0, index=1, level=3, question="q", solution="s", answer="1")
-    fields = ["program_id", "seed", "index", "level", "question", "solution", "answer", "wrong", "id"]
-    assert list(json.loads(sample.model_dump_json())) == fields
+def test_samples_of_numbers_hold_their_items_and_keep_their_ids():
+    sample = drawn(1, question="q", answer="1")
+    assert list(json.loads(sample.model_dump_json())) == ["program_id", "seed", "index", "level", "example", "wrong", "id"]
+    item = ["task", "split", "question", "answer", "solution", "skill", "meta", "id"]
+    assert list(json.loads(sample.example.model_dump_json())) == item
     shown = SampleProgram(diagnosis_id="d", source="x", anchors=("a",))
     assert list(json.loads(shown.model_dump_json())) == ["diagnosis_id", "source", "anchors", "skill", "attempt", "id"]
     assert (sample.id, shown.id) == ("1aed8fe1891a5fef", "37758c2b47afd2eb")
@@ -353,7 +357,7 @@ def test_recorded_errors_of_facts_become_rows_that_independent_solves_confirm(tm
     for place, program in enumerate(layout.library(tmp_path / "open/run", 1).values()):
         wanted = draws(1, load_config().generate.levels, place * (1 + POOR) * (60 + DRY), 60)
         if program.id != doubted:
-            known |= {asked(row): row.answer for row in draw_rows(sandbox, Limits(), program, wanted)}
+            known |= {row.example.question: row.example.answer for row in draw_rows(sandbox, Limits(), program, wanted)}
 
     run = tmp_path / "run"
     made, kept, rows = generated("choice", run, known)
@@ -363,8 +367,8 @@ def test_recorded_errors_of_facts_become_rows_that_independent_solves_confirm(tm
     refused = Stage(run / "round-1/assemble").read("rejections.jsonl", Rejection)
     assert [(row.of, row.check) for row in refused if row.kind == "program"] == [(doubted, "agreed")]
     for name, sample in kept.items():
-        assert rows[name].prompt[0]["content"].startswith(sample.question + "\nA. ")
-        assert rows[name].completion[0]["content"].endswith(f"\nAnswer: {sample.answer}")
+        assert rows[name].prompt[0]["content"].startswith(sample.example.meta["stem"] + "\nA. ")
+        assert rows[name].completion[0]["content"].endswith(f"\nAnswer: {sample.example.answer}")
     lineage = as_text(Lineage(run).trace(next(iter(kept))))
     assert "it rests on a fact that the instructor asserts, and independent solves came to it too" in lineage
 
@@ -386,7 +390,7 @@ def test_recorded_errors_of_code_become_rows_with_tests_of_their_own(tmp_path, t
     assert made["failures"] == made["programs"]["accepted"] == 4
     assert made["samples"] == 24
     for name, sample in list(samples.items())[::8]:
-        item = example_of(tasks["code"], sample)
+        item = sample.example
         assert f"```python\n{item.question}\n```" in rows[name].prompt[0]["content"]
         assert tasks["code"].verdict(item, rows[name].completion[0]["content"]).correct is True
-        assert tasks["code"].verdict(item, f"```python\ndef {sample.entry_point}(*args):\n    return ()\n```").correct is False
+        assert tasks["code"].verdict(item, f"```python\ndef {item.meta['entry_point']}(*args):\n    return ()\n```").correct is False

@@ -3,17 +3,17 @@
 import json
 
 from dspy.utils import DummyLM
+from problems import drawn
 
 from errata.programs.config import GenerateSettings
 from errata.programs.steps.agree import Agreed
-from errata.signatures.records import Sample
 from errata.tasks import load_task
 
 
 def fact(index, answer="A", program_id="p", asserted=True):
     choices = {"A": f"one {index}", "B": f"two {index}"}
     more = {"choices": choices, "asserted": asserted}
-    return Sample(program_id=program_id, seed=0, index=index, level=3, question=f"Which {index}?", solution="s", answer=answer, **more)
+    return drawn(index, program_id, question=f"Which {index}?", answer=answer, **more)
 
 
 def solved(samples, answers, solves=1):

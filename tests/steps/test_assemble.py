@@ -51,8 +51,8 @@ def test_what_a_poor_program_cannot_fill_goes_to_the_others(sandbox):
 
 
 def test_what_any_filter_drops_is_drawn_anew_until_the_wanted_number_is_there(sandbox):
-    samples, rejections = made(sandbox, [RICH], 60, odd=lambda sample: "odd" if int(sample.answer) % 2 else None)
-    assert len(samples) == 60 and {int(sample.answer) % 2 for sample in samples} == {0}
+    samples, rejections = made(sandbox, [RICH], 60, odd=lambda sample: "odd" if int(sample.example.answer) % 2 else None)
+    assert len(samples) == 60 and {int(sample.example.answer) % 2 for sample in samples} == {0}
     assert len(rejections) >= 20 and len({row.of for row in rejections} | {row.id for row in samples}) == 60 + len(rejections)
 
 
@@ -70,7 +70,7 @@ def test_rows_are_the_same_however_many_go_through_the_filters_at_once(sandbox, 
 def test_every_row_can_be_made_again_from_its_record_alone(sandbox):
     for sample in made(sandbox, [RICH], 12)[0][::5]:
         again = run_program(sandbox, RICH.source, (), [(sample.seed, sample.index, sample.level)], Limits()).rows[0]
-        assert again["question"] == sample.question
+        assert again["question"] == sample.example.question
 
 
 def test_levels_come_in_turn_and_go_on_where_the_last_draw_ended():
@@ -80,10 +80,10 @@ def test_levels_come_in_turn_and_go_on_where_the_last_draw_ended():
 
 def test_refused_rows_are_kept_with_their_reason_and_never_trained_on(sandbox):
     first, _ = made(sandbox, [RICH], 3)
-    held_out = [Example(task="sums", split="test", question=sample.question, answer=sample.answer) for sample in first]
+    held_out = [Example(task="sums", split="test", question=sample.example.question, answer=sample.example.answer) for sample in first]
     samples, rejections = made(sandbox, [RICH], 3, unseen=Unseen(held_out))
     assert len(samples) == 3
-    assert not {sample.question for sample in samples} & {example.question for example in held_out}
+    assert not {sample.example.question for sample in samples} & {example.question for example in held_out}
     assert {row.of for row in rejections} >= {sample.id for sample in first}
 
 

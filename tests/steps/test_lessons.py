@@ -3,10 +3,10 @@
 from collections import Counter
 
 import pytest
+from problems import drawn
 
 from errata.programs.config import load_config
 from errata.programs.run.directory import Stage
-from errata.programs.samples.kinds import example_of
 from errata.programs.steps.lessons import ASK, correction, hint, lesson_of, messages, passed
 from errata.programs.steps.rows import train_rows
 from errata.programs.steps.words import Words
@@ -19,23 +19,15 @@ from errata.trainers.target import load_tokenizer
 
 WORKED = "The jars hold 7*12=<<7*12=84>>84 pens.\nThen 84-38=<<84-38=46>>46 pens are left.\nEach gets 46/2=<<46/2=23>>23 pens."
 TASK = load_task("sums")
-NUMBER = Sample(program_id="p", seed=0, index=0, level=3, question="Will has 7 jars of 12 pens.", solution=WORKED, answer="23")
-CHOICE = Sample(
-    program_id="p",
-    seed=0,
-    index=0,
-    level=3,
+NUMBER = drawn(question="Will has 7 jars of 12 pens.", solution=WORKED, answer="23")
+CHOICE = drawn(
     question="Which planet is closest to the Sun?",
     solution="Mercury is 58 million km away, nearer than Venus.",
     answer="D",
     wrong="B",
     choices={"A": "Earth", "B": "Venus", "C": "Mars", "D": "Mercury"},
 )
-CODE = Sample(
-    program_id="p",
-    seed=0,
-    index=0,
-    level=3,
+CODE = drawn(
     question="Write a function that doubles a number.",
     solution="Twice a number is the number and itself.",
     answer="def double(n):\n    return n + n\n",
@@ -52,7 +44,7 @@ def tasks(sandbox):
 
 
 def corrected(mistake):
-    return correction(TASK, example_of(TASK, NUMBER), NUMBER, mistake, "wrong")
+    return correction(TASK, NUMBER, mistake, "wrong")
 
 
 LINES = WORKED.splitlines()
@@ -103,9 +95,8 @@ def test_what_the_misconception_answers_is_corrected_where_it_is_a_whole_answer(
     assert row.lesson == "correction"
     assert row.mistake == task.completion("", sample.wrong)
     assert row.correction.startswith(said)
-    example = example_of(task, row)
-    assert task.verdict(example, row.correction).correct
-    assert task.verdict(example, row.mistake).correct is False
+    assert task.verdict(row.example, row.correction).correct
+    assert task.verdict(row.example, row.mistake).correct is False
     if kind == "code":
         assert "double(3)" in row.correction or "9" in row.correction
 
@@ -121,15 +112,19 @@ class Scripted:
         yield from ((place, Completion("", "stop", 1)) for place in range(len(prompts)))
 
 
+def solved(sample, solution):
+    return sample.model_copy(update={"example": sample.example.model_copy(update={"solution": solution})})
+
+
 def test_a_hint_is_the_first_step_and_never_the_answer(tasks):
     assert hint(TASK, NUMBER) == LINES[0]
-    assert hint(TASK, NUMBER.model_copy(update={"solution": LINES[2]})) is None
-    assert hint(TASK, NUMBER.model_copy(update={"solution": f"{LINES[2]}\nThat is 23*1=<<23*1=23>>23."})) is None
-    assert hint(TASK, NUMBER.model_copy(update={"solution": f"{LINES[2]}\n#### 23"})) is None
+    assert hint(TASK, solved(NUMBER, LINES[2])) is None
+    assert hint(TASK, solved(NUMBER, f"{LINES[2]}\nThat is 23*1=<<23*1=23>>23.")) is None
+    assert hint(TASK, solved(NUMBER, f"{LINES[2]}\n#### 23")) is None
     assert hint(tasks["choice"], CHOICE) is None
-    assert hint(tasks["choice"], CHOICE.model_copy(update={"solution": "Think of heat.\nMercury is nearest."})) == "Think of heat."
-    assert hint(tasks["code"], CODE) == CODE.solution
-    assert hint(tasks["code"], CODE.model_copy(update={"solution": ""})) is None
+    assert hint(tasks["choice"], solved(CHOICE, "Think of heat.\nMercury is nearest.")) == "Think of heat."
+    assert hint(tasks["code"], CODE) == CODE.example.solution
+    assert hint(tasks["code"], solved(CODE, "")) is None
 
 
 def test_lessons_fall_to_rows_by_their_ids_in_the_shares_that_are_asked_for():
@@ -152,10 +147,10 @@ OWN = Sample(**NUMBER.model_dump(exclude={"id"}) | {"own": "My way.\n#### 23"})
 @pytest.mark.parametrize(
     ("sample", "prompt_holds", "answer"),
     [
-        (NUMBER, [NUMBER.question], f"{WORKED}\n#### 23"),
-        (OWN, [NUMBER.question], "My way.\n#### 23"),
-        (HINT, [NUMBER.question, f"Hint: {LINES[0]}"], f"{WORKED}\n#### 23"),
-        (CORRECTION, [NUMBER.question, MISTAKE, ASK], "Step 2 is wrong.\n#### 23"),
+        (NUMBER, [NUMBER.example.question], f"{WORKED}\n#### 23"),
+        (OWN, [NUMBER.example.question], "My way.\n#### 23"),
+        (HINT, [NUMBER.example.question, f"Hint: {LINES[0]}"], f"{WORKED}\n#### 23"),
+        (CORRECTION, [NUMBER.example.question, MISTAKE, ASK], "Step 2 is wrong.\n#### 23"),
     ],
 )
 def test_what_is_learned_is_the_answer_alone_and_the_prompt_is_in_the_targets_chat_form(sample, prompt_holds, answer):
@@ -166,7 +161,7 @@ def test_what_is_learned_is_the_answer_alone_and_the_prompt_is_in_the_targets_ch
     ((ids, labels),) = (kept.values() for kept in encoded([row], tokenizer, [end], 512, counts))
     assert tokenizer.decode([label for label in labels if label != IGNORED]) == f"{answer}<|end|>"
     asked = tokenizer.decode([token for token, label in zip(ids, labels, strict=True) if label == IGNORED])
-    assert asked == render(tokenizer, messages(TASK, example_of(TASK, sample), sample))
+    assert asked == render(tokenizer, messages(TASK, sample))
     assert all(text in asked for text in prompt_holds)
     assert counts == {"rows": 1}
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 import pytest
+from problems import drawn
 
 from errata.programs import Cycle
 from errata.programs.config import load_config
@@ -12,7 +13,7 @@ from errata.programs.steps.lessons import own, passed
 from errata.programs.steps.search import beginnings, search
 from errata.programs.steps.words import Words, ask
 from errata.signatures.errors import UsageError
-from errata.signatures.records import Example, Rollout, Rollouts, Sample
+from errata.signatures.records import Example, Rollout, Rollouts
 from errata.tasks import load_task
 from errata.trainers.chat import Completion
 from errata.trainers.target import Target
@@ -26,7 +27,7 @@ SHORT = "The bags hold 3*4=<<3*4=12>>12 pens.\n#### 12"
 
 def sample(number, **more):
     question = f"Ann ({number}) has 3 bags of 4 pens and gives 2 away. How many are left?"
-    return Sample(program_id="p", seed=0, index=number, level=3, question=question, solution=RIGHT, answer="10", **more)
+    return drawn(number, question=question, solution=RIGHT, answer="10", **more)
 
 
 class Scripted:

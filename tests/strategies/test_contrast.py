@@ -41,7 +41,7 @@ def test_the_embedded_instructors_program_runs_from_the_solved_side_to_the_faile
     rows = draw_rows(sandbox, Limits(), made.program, draws(0, (1, 2, 3, 4, 5), 0, 20))
     for row in rows:
         story = near if row.level < 3 else failed
-        assert re.sub(r"\d+", "0", row.question) == re.sub(r"\d+", "0", story.question)
+        assert re.sub(r"\d+", "0", row.example.question) == re.sub(r"\d+", "0", story.question)
 
 
 def test_contrast_works_with_fewer_solved_questions_than_asked_for_and_with_another_encoder():

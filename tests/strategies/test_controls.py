@@ -88,7 +88,7 @@ def test_gold_only_trains_on_the_mined_items_themselves_and_each_row_walks_back_
     assert (len(items), len(rows), taught) == (45, 30, [])
     assert len({row.item for row in rows}) == 30
     for row in rows:
-        assert (row.question, row.solution, row.answer) == (items[row.item].question, items[row.item].solution, items[row.item].answer)
+        assert row.example == items[row.item]
     assert Counter(row.item in {attempt.example.id for attempt in found.solved} for row in rows)[True] > 10
     said = as_text(Lineage(tmp_path / "run").trace(rows[0].id))
     assert f"item {rows[0].item} of sums train" in said and "no program made it" in said and "the target answered" in said
@@ -99,7 +99,7 @@ def test_uniform_trains_on_other_items_evenly_over_skills(tmp_path):
     with loop:
         found, _, rows = assembled(loop)
         held_out = {item.question for item in loop.held_out}
-    asked = {row.question for row in rows}
+    asked = {row.example.question for row in rows}
     assert len(asked) == 36
     assert not asked & held_out and not asked & {item.question for item in found.items}
     pool = {item.id: item.skill for item in Uniform().items(SUMS, found.items, 36, 1)}

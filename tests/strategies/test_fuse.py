@@ -99,19 +99,19 @@ def test_a_fused_program_passes_every_check_and_each_of_its_answers_is_right(san
     assert len(rows) == 60
     seen = set()
     for row in rows:
-        left, all_ = solve(row.question)
-        limit = re.search(r"more than (\d+), it is the final", row.question)
+        left, all_ = solve(row.example.question)
+        limit = re.search(r"more than (\d+), it is the final", row.example.question)
         if how == "sequence":
-            kind, answer = re.search("N (boxes|pens)", row.question)[1], all_
+            kind, answer = re.search("N (boxes|pens)", row.example.question)[1], all_
         elif how == "parallel":
-            kind, answer = "sum" in row.question, left + all_ if "sum" in row.question else abs(left - all_)
+            kind, answer = "sum" in row.example.question, left + all_ if "sum" in row.example.question else abs(left - all_)
         else:
             kind, answer = left > int(limit[1]), left if left > int(limit[1]) else all_
         seen.add(kind)
-        assert row.answer == str(answer)
-        assert f"{answer}" in row.solution.splitlines()[-1]
+        assert row.example.answer == str(answer)
+        assert f"{answer}" in row.example.solution.splitlines()[-1]
         # every calculation that is shown is a true one
-        assert all(eval(mark) == int(result) for mark, result in re.findall(r"<<([\d+*-]+)=(\d+)>>", row.solution))
+        assert all(eval(mark) == int(result) for mark, result in re.findall(r"<<([\d+*-]+)=(\d+)>>", row.example.solution))
     assert len(seen) == 2
 
 

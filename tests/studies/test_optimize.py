@@ -508,7 +508,7 @@ def test_the_hit_rate_is_what_the_target_fails_and_a_row_that_it_solved_is_told(
 
         def generate(self, prompts, **_):
             for place, row in enumerate(made):
-                yield place, Completion(f"#### {row.answer}" if place % 2 else "#### -7", "stop", 5)
+                yield place, Completion(f"#### {row.example.answer}" if place % 2 else "#### -7", "stop", 5)
 
     task, failure = load_task("sums"), recorded_failures(mined, 0)[0].failure
     with instructed_by(both()):
@@ -517,7 +517,7 @@ def test_the_hit_rate_is_what_the_target_fails_and_a_row_that_it_solved_is_told(
     measure = Measure(task, {failure.id: failure}, InProcess, Limits(), Journal(tmp_path / "journal.jsonl"), target=Knows)
     look = measure.look(program)
     assert (look.tried, look.missed) == (PROBE, PROBE // 2)
-    assert any(f"{row.question} Answered: #### {row.answer}" == look.solved for row in made[1::2])
+    assert any(f"{row.example.question} Answered: #### {row.example.answer}" == look.solved for row in made[1::2])
     assert look.refusal is None and 1 < look.distinct <= look.rows
 
 
