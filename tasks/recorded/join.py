@@ -9,6 +9,7 @@ from ...signatures.errors import TaskError, UsageError
 from ...signatures.records import Example, whole
 from ..base import SPLITS, Task
 from ..rows import Row, file_hash, from_path
+from ..union import parts
 from .answer import OTHER_FILTER, RecordedAnswer
 from .forms import IDS, read
 
@@ -78,6 +79,7 @@ class _Items:
         self._task = task
         self._source = source
         self._known = source is not None or not isinstance(task, ReadsRows) or task.name.startswith("hf:")
+        self._kinds = {one.name: one.kind for one in parts(task)}
         self._by_question: dict[str, list[Example]] | None = None
         self._by_id: dict[str, Example] | None = None
 
@@ -135,9 +137,11 @@ class _Items:
         if self._known:
             same = self._questions().get(_key(example.question), [])
             split = next((other.split for other in same if other.split != "train"), split)
-        meta = example.meta
-        if answer.example is None:
-            meta = meta | {"recorded": answer.where} | ({"model": answer.model} if answer.model else {})
+        if answer.example is not None:
+            # attempts of Errata 0.1 do not say their kind
+            kind = self._kinds.get(example.task)
+            return example.model_copy(update={"split": split} | ({"kind": kind} if kind in ("choice", "code") else {}))
+        meta = example.meta | {"recorded": answer.where} | ({"model": answer.model} if answer.model else {})
         return example.model_copy(update={"split": split, "meta": meta})
 
     def _questions(self) -> dict[str, list[Example]]:

@@ -132,6 +132,15 @@ def test_rows_of_erratas_own_come_back_as_they_were(tmp_path):
     assert document["files"][0]["forms"] == {"errata": 1}
 
 
+def test_rows_of_an_earlier_errata_that_name_no_kind_are_given_that_of_their_task(tmp_path):
+    first, _ = taken(tmp_path, jsonl(tmp_path / "a.jsonl", ICE | {"response": "Answer: C"}), "mmlu")
+    (line,) = (tmp_path / "run/attempts.jsonl").read_text().splitlines()
+    old = json.loads(line)
+    assert old["example"].pop("kind") == "choice"
+    again, _ = taken(tmp_path / "again", jsonl(tmp_path / "old.jsonl", old), "mmlu")
+    assert [row.example for row in again] == [row.example for row in first]
+
+
 # ---- joining
 
 
