@@ -129,6 +129,13 @@ class Attempt(Record):
     finish: str = "stop"
     """`stop`, or `length` when the token limit cut the response."""
 
+    @computed_field  # type: ignore[prop-decorator]
+    @cached_property
+    def id(self) -> str:
+        # the item's kind follows from its task, and attempts of Errata 0.1 do not say it
+        content = self.model_dump(mode="json", include=set(self._identity), exclude={"example": {"kind"}})
+        return content_hash(["Attempt", content])
+
     @classmethod
     def unanswered(cls, example: Example) -> "Attempt":
         """An item taken as an error without an answer."""
