@@ -26,7 +26,7 @@ ROOMS = {
     "module": {"cycle", "steps"},
     "start": {"cycle", "run", "strategies", "studies"},
     "doctor": {"instructor"},
-    "report": {"run", "samples"},
+    "report": {"run"},
     "studies": {"cycle", "instructor", "rehearse", "report", "run", "samples", "steps", "strategies"},
 }
 """The rooms of programs/, folders and files, and which others each uses; config and stats are open to all."""
