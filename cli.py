@@ -152,15 +152,14 @@ def compare(
 ) -> None:
     """Run strategies and controls at equal rows and steps over several seeds, and test the ones against the others."""
     from errata.programs.studies import compare as comparing
+    from errata.programs.studies import compare_page as pages
 
     comparison = comparing.load(config, start.overrides())
     out = out or Path("runs") / f"compare-{config.stem}"
     if dry_run:
         document = comparing.foretell(comparison, out)
-        emit(start, document, comparing.foretold(document))
+        emit(start, document, pages.foretold(document))
         return
-    from errata.programs.studies import compare_page as pages
-
     say = start.progress().say
     if not so_far:
         comparing.begin(comparison, out)

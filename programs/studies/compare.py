@@ -12,7 +12,6 @@ trained, so that strategies are compared and not the gate, whose finding is told
 What is not here: what came of it (errata.programs.studies.compared), and how that is shown (errata.programs.studies.compare_page).
 """
 
-import json
 import multiprocessing
 import os
 import sys
@@ -357,20 +356,3 @@ def foretell(comparison: Comparison, out: Path) -> dict[str, Any]:
         "rounds": comparison.rounds,
         "items": comparison.base["items"],
     }
-
-
-def foretold(document: dict[str, Any]) -> str:
-    """`foretell` in words."""
-    many = len(document["seeds"])
-    lines = [
-        f"{document['runs']} runs, {document['done']} of them done: vanilla and {len(document['arms'])} arms, {many} seeds, "
-        f"rounds: {document['rounds']}; items: {json.dumps(document['items'])}",
-        f"  {'arm':28}{'rows a round':>14}{'steps a round':>15}{'calls, low':>12}{'expected':>10}{'high':>9}   USD expected",
-    ]
-    for name, arm in document["arms"].items():
-        calls = [arm["rounds"] * arm["estimate"]["calls"][side] for side in ("low", "expected", "high")]
-        usd = arm["estimate"]["usd"]
-        cost = usd if usd == "unknown" else f"{arm['rounds'] * usd['expected']:.2f}"
-        told = "".join(f"{value:>{width},}" for value, width in zip(calls, (12, 10, 9), strict=True))
-        lines.append(f"  {name[:27]:28}{arm['rows']:>14,}{arm['steps']:>15,}{told}   {cost}")
-    return "\n".join([*lines, "calls and USD are of all seeds and rounds, each as the first round of the first seed"])

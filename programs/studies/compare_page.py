@@ -4,7 +4,8 @@ What is not here: the figures themselves (errata.programs.studies.compared), and
 (errata/programs/report/templates/comparison.*.j2).
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,22 @@ def _finding(row: PairedTest) -> str:
     if row.p_items_holm is not None and row.p_items_holm <= SURE:
         return f"{word}, with these weights only, than"
     return "no sure difference from"
+
+
+def foretold(document: Mapping[str, Any]) -> str:
+    """What `errata compare --dry-run` prints (errata.programs.studies.compare.foretell)."""
+    rows = []
+    for name, arm in document["arms"].items():
+        calls = [f"{arm['rounds'] * arm['estimate']['calls'][side]:,}" for side in ("low", "expected", "high")]
+        usd = arm["estimate"]["usd"]
+        cost = usd if usd == "unknown" else f"{arm['rounds'] * usd['expected']:.2f}"
+        rows.append([Name(name), f"{arm['rows']:,}", f"{arm['steps']:,}", *calls, cost])
+    title = (
+        f"{document['runs']} runs, {document['done']} of them done: {VANILLA} and {len(rows)} arms, {len(document['seeds'])} seeds, "
+        f"rounds: {document['rounds']}; items: {json.dumps(document['items'])}"
+    )
+    head = ["arm", "rows a round", "steps a round", "calls, low", "expected", "high", "USD expected"]
+    return Table(head, rows, title, ["calls and USD are of all seeds and rounds, each as the first round of the first seed"]).text()
 
 
 # ---- the pages

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs import doctor as doctoring
-from errata.programs.config import load_config
+from errata.programs.config import fields, load_config
 from errata.programs.run.directory import RunDir, to_json
 from errata.programs.run.summary import diagnoses
 from errata.signatures.records import Diagnosis, GateDecision, TeachingResult
@@ -130,6 +130,17 @@ def test_a_training_needs_more_memory_than_an_evaluation_and_lora_less_than_full
     assert full.evaluate == int(1.25 * 4 * full.parameters)
     assert full.evaluate < lora.train < full.train
     assert memory.need(TargetSettings(), TrainSettings(batch_size=1)).train < full.train
+
+
+# ---- help
+
+
+def test_the_help_of_a_flag_is_the_first_sentence_of_the_fields_documentation():
+    told = " ".join(re.sub(r"[│╭╰─╮╯]", " ", errata("cycle", "--help").stdout).split())
+    known = {name: field.description for name, field in fields()}
+    for name in ("rounds", "budget.max_calls", "target.adapter"):
+        first = " ".join(known[name].split()).partition(". ")[0].removesuffix(".").replace("`", "")
+        assert first in told
 
 
 # ---- names, completion, pipes

@@ -373,6 +373,17 @@ def test_a_killed_optimizer_goes_on_repeats_no_call_and_ends_with_the_same(mined
     assert again[:at] + again[at + 1 :] == asked  # the one that was under way is asked again, no other
 
 
+def test_an_optimization_of_version_0_1_0_goes_on_with_its_old_name_of_the_evaluations(opened, mined, tmp_path):
+    settings = OptimizeSettings(optimizer="bootstrap", evaluations="30", target=False)
+    with opened() as loop:
+        Optimization(loop, [mined], settings, both())
+        path = tmp_path / "optimize/optimize/settings.json"
+        path.write_text(path.read_text().replace('"evaluations"', '"budget"'))
+        Optimization(loop, [mined], settings, both())
+        with pytest.raises(RunError, match="was begun with evaluations = '30', not '40'"):
+            Optimization(loop, [mined], settings.model_copy(update={"evaluations": "40"}), both())
+
+
 def test_a_train_error_whose_question_is_held_out_is_left_out(opened, mined):
     said = []
     with opened(said=said) as loop:
