@@ -1,8 +1,8 @@
 """The command line: thin commands over errata.programs. Each is one part of the loop over the same run directory.
 
 Heavy imports stand inside the commands, so that `--help` is quick. Exit codes: 0 done, 1 an error that the message explains, 2 wrong
-usage, 4 a cap is reached, 130 interrupted, 143 terminated. There are no classes here: `typer cli.py run` loads this file under a name that
-is no module's.
+usage, 4 a cap is reached, 130 interrupted, 143 terminated. No class stands here: `typer cli.py run` loads this file under a name
+that is not a module's.
 
 What is not here: options that several commands share (errata.programs.start), and the words of what it prints (errata.programs.report).
 """

@@ -131,7 +131,7 @@ def _rounds(document: Compared) -> Table:
             rows.append([Name(name), str(number), *averages, *skills, *new])
     weak = ", ".join(f"{plain(benchmark, 40)}/{plain(skill, 40)}" for benchmark, skill in vanilla.weak[0].skills) or "none"
     notes = [
-        f"weak: skills {IN} of which under {100 * WEAK:.0f} % of the dev items of all seeds are solved; figures are of test",
+        f"weak: skills {IN} with less than {100 * WEAK:.0f} % of the dev items solved, over all seeds; figures are of test",
         f"weak at the start: {weak}",
     ]
     if document.rounds > 1:
@@ -201,7 +201,7 @@ def about(document: Compared) -> str:
     lines = [
         f"{plain(base['target']['model'])} ({document.weights[:12]}) on {plain(base['task'])}, instructor "
         f"{plain(base['instructor']['model'])}: {len(document.trained)} arms, {len(seeds)} seed{'s' * (len(seeds) > 1)}, "
-        f"{rounds} round{'s' * (rounds > 1)}. Test items a seed: {items}."
+        f"{rounds} round{'s' * (rounds > 1)}. Test items of each seed: {items}."
     ]
     if document.missing_seeds:
         lines.append(f"Not all is done: seeds {', '.join(map(str, document.missing_seeds))} are left out.")
@@ -214,7 +214,7 @@ SURE = 0.05
 
 
 def answers(document: Compared) -> list[str]:
-    """For each arm that is no control: what it gained, which controls it surely beats or loses to, and at what cost.
+    """For each arm that is not a control: what it gained, which controls it surely beats or loses to, and at what cost.
 
     Sure is a difference over seeds. One over items alone is sure of these weights, but another training might not bring it."""
     names = [name for name in document.trained if name not in document.controls] or list(document.trained)

@@ -155,7 +155,7 @@ def _trained(runs: Sequence[Run], vanilla: Sequence[Run], sides: Sides, seeds: S
 
 
 def _accuracies(runs: Sequence[Run], number: int, benchmark: str) -> list[float]:
-    """Share right, one a seed. Raises RunError where no item of a seed was judged."""
+    """The share right, for each seed. Raises RunError when no item of a seed was judged."""
     values = []
     for run in runs:
         value = right_share(run.test[number].benchmarks[benchmark].values())
@@ -166,7 +166,7 @@ def _accuracies(runs: Sequence[Run], number: int, benchmark: str) -> list[float]
 
 
 def _average(runs: Sequence[Run], number: int, names: Sequence[str]) -> list[float]:
-    """Mean over benchmarks, one a seed."""
+    """The mean over benchmarks, for each seed."""
     columns = [_accuracies(runs, number, name) for name in names]
     return [statistics.mean(column) for column in zip(*columns, strict=True)]
 
@@ -176,7 +176,7 @@ def _minus(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
 
 
 def _tests(comparison: Comparison, runs: Mapping[str, list[Run]], sides: Sides) -> list[PairedTest]:
-    """Each arm that is no control against each control, on each average, after the last round."""
+    """Each arm that is not a control against each control, on each average, after the last round."""
     found: list[PairedTest] = []
     for arm in comparison.arms:
         if arm in comparison.controls:

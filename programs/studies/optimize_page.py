@@ -127,7 +127,7 @@ def _probe(result: Optimized) -> Figures:
         return Figures("Short training: a strategy left nothing to train on.")
     old, new, over = probe.gain_of_baseline, probe.gain_of_optimized, probe.optimized_over_baseline
     return Figures(
-        f"Short training on each strategy's held-out programs, measured on {many(probe.items, 'train item')} that are no errors': "
+        f"Short training on each strategy's held-out programs, measured on {many(probe.items, 'train item')} that are not errors: "
         f"baseline {points(old)} points, optimized {points(new)}; optimized over baseline {points(over)}, {chance(over.p_value)}."
     )
 

@@ -66,7 +66,7 @@ class Made(Document):
 
 
 class Price(Document):
-    """Cost of one row, or of one point of the average in domain; None: there is none to divide by."""
+    """Cost of one row, or of one point of the average in domain; None: no row, or no gain, to divide by."""
 
     calls: float | None
     tokens: float | None
