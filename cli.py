@@ -98,8 +98,8 @@ def evaluate(
 @takes(*TAUGHT, *ERRORS)
 def diagnose(start: Start, dry_run: DryRun = False) -> None:
     """Say what a target gets wrong, by skill and misconception. Stops after teaching; `errata generate` goes on from there."""
+    from errata.programs.report.rounds import diagnoses
     from errata.programs.report.texts import diagnosed
-    from errata.programs.run.summary import diagnoses
 
     result = diagnoses(*ran(start, "teach", dry_run))
     emit(start, result, diagnosed(result))
@@ -118,11 +118,10 @@ def generate(
     if as_errors:
         most = start.flags.setdefault("generate.failures", None)  # without --limit all
         start.flags.update({"errors": "all", "items.train": most})
-    from errata.programs.report import texts
-    from errata.programs.run import summary
+    from errata.programs.report import rounds, texts
 
     path, number = ran(start, "assemble", dry_run)
-    result = summary.generated(path, number)
+    result = rounds.generated(path, number)
     emit(start, result, texts.generated(result))
     refuse_nothing(path)
 
@@ -131,11 +130,10 @@ def generate(
 @takes(*TAUGHT)
 def train(start: Start, dry_run: DryRun = False) -> None:
     """Run a round up to its training, without deciding on the weights."""
-    from errata.programs.report import texts
-    from errata.programs.run import summary
+    from errata.programs.report import rounds, texts
 
     path, number = ran(start, "train", dry_run)
-    result = summary.trained(path, number)
+    result = rounds.trained(path, number)
     emit(start, result, texts.trained(result))
     refuse_nothing(path)
 
@@ -238,7 +236,7 @@ def import_(
     loop = start.cycle()
     answers = join.load(files, loop.task, join.source_of(loop.config.task), named, model)
     with loop:
-        result = take(answers, loop.task, loop.run_dir.stage("round-1/mine"), loop.path) | {"run": str(loop.path)}
+        result = take(answers, loop.task, loop.stage(1, "mine"), loop.path) | {"run": str(loop.path)}
     emit(start, result, texts.imported(result))
 
 
@@ -381,7 +379,7 @@ def show_report(start: Start, run: Path, more: str = "") -> None:
 
 def refuse_nothing(run: Path) -> None:
     """A command that was to make rows and made none ends with exit code 1 and the reason."""
-    from errata.programs.run.summary import nothing_made
+    from errata.programs.report.rounds import nothing_made
 
     if reason := nothing_made(run):
         raise ErrataError(reason)

@@ -46,7 +46,7 @@ class Cycle(Session):
         for number in range(1, self.config.rounds + 1):
             finished = self.decided(number)
             for step in STEPS:
-                with self.clock(f"round-{number}/{step.__name__}"):
+                with self.clock(layout.named(number, step.__name__)):
                     step(self, number)
                 if step.__name__ == until and not finished:
                     return number

@@ -23,7 +23,6 @@ from ..signatures.records import Attempt, Example, Verdict
 from ..tasks import Task
 from ..trainers.provider import weights_of
 from .cycle import Cycle
-from .stats import counts
 from .steps.mine import train_items
 
 FAULTS = 10
@@ -156,21 +155,8 @@ def mine_module(
     """
     if loop.config.errors != "recorded":
         raise UsageError(f"errors is {loop.config.errors!r}, so that the loop mines its own: set it to recorded to give it a module's")
-    stage = loop.run_dir.stage("round-1/mine")
-    if stage.done:
-        return stage.read("attempts.jsonl", Attempt)
-    examples = list({example.id: example for example in train_items(loop, 1)}.values())
-    rows = stage.collect(
-        "attempts.jsonl",
-        examples,
-        lambda example: example.id,
-        lambda missing: loop.counted("mine errors of a module", answers(module, loop.task, missing, lm, adapter, **more), len(missing)),
-        Attempt,
-    )
-    found = counts(rows)
-    stage.finish({"attempts.jsonl": rows}, **found)
-    loop.say(f"mine errors of a module: {found['right']} of {found['items']} right, {found['unjudged']} unjudged")
-    return rows
+    ask = lambda missing: answers(module, loop.task, missing, lm, adapter, **more)  # noqa: E731
+    return loop.attempts(loop.stage(1, "mine"), train_items(loop, 1), ask, "mine errors of a module")
 
 
 def _attempt(example: Example, said: str, verdict: Verdict, calls: list[dict[str, Any]]) -> Attempt:

@@ -167,19 +167,44 @@ def test_folders_hold_few_files_and_programs_directly_no_more_than_eight():
     assert folders["programs"] <= 8
 
 
+def docstrings(tree):
+    return {
+        node.body[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+
+
 def test_no_string_holds_python_that_no_tool_sees():
     held = []
     for name, _, tree in parsed():
-        docstrings = {
-            node.body[0].value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body and isinstance(node.body[0], ast.Expr)
-        }
+        told = docstrings(tree)
         for node in ast.walk(tree):
-            text = node.value if isinstance(node, ast.Constant) and node not in docstrings else None
+            text = node.value if isinstance(node, ast.Constant) and node not in told else None
             if isinstance(text, str) and text.count("\n") > STRING and "def " in text:
                 held.append(f"{name}:{node.lineno}")
     assert held == []
+
+
+NAMES = (
+    "round-", "attempts.jsonl", "taught.jsonl", "samples.jsonl", "rejections.jsonl", "rows.jsonl", "library.jsonl", "decision.jsonl",
+    "tries.jsonl", "searched.jsonl", "result.json", "seconds.json", "answers.jsonl", "ledger.json",
+)  # fmt: skip
+
+
+def test_names_of_a_runs_files_stand_in_layout_alone():
+    named = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, NAMES))})")
+    spelled = []
+    for name, _, tree in parsed():
+        if not name.startswith("programs/") or name == "programs/run/layout.py":
+            continue
+        inner = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in ast.walk(tree):
+            parts = node.values if isinstance(node, ast.JoinedStr) else [] if node in inner else [node]
+            text = "".join(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
+            if named.search(text) and " " not in text:  # what holds a blank is a message or a docstring
+                spelled.append(f"{name}:{node.lineno} {text}")
+    assert spelled == []
 
 
 PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_exit"}

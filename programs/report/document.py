@@ -15,7 +15,6 @@ from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import read_config, read_json
 from ..run.ledger import read_ledger
-from ..run.summary import asserted, proven, refusals
 from ..stats import by_skill, counts, paired, share
 from .figures import answer
 from .records import (
@@ -38,6 +37,7 @@ from .records import (
     Weights,
     Words,
 )
+from .rounds import asserted, proven
 from .rows import Rows
 
 COMPUTED = "agreed: rows whose answer a program computes were not solved a second time by a model; each program's anchor stands for them"
@@ -129,9 +129,9 @@ def _work(path: Path, config: CycleConfig, rounds: int) -> dict[str, dict[str, i
             stage = layout.step(path, number, name)
             mined = name == "mine" and (config.errors == "all" or (config.errors == "recorded" and number == 1))
             if stage.done and not mined:
-                work[f"round-{number}/{name}"] = {"answers": stage.facts()["items"]}
+                work[layout.named(number, name)] = {"answers": stage.facts()["items"]}
         if report := layout.training_report(path, number):
-            work[f"round-{number}/train"] = {"steps": report["steps"], "rows": report["rows_kept"]}
+            work[layout.named(number, "train")] = {"steps": report["steps"], "rows": report["rows_kept"]}
     return work | {"evaluate": {"answers": sum(stage.facts()["items"] for stage in layout.evaluations(path))}}
 
 
@@ -162,7 +162,7 @@ def _round(path: Path, number: int, rows: Rows) -> Round:
         programs=sum(row.program is not None for row in taught),
         diagnosed=len({name for row in taught if row.diagnosis and row.diagnosis.verdict == "error" for name in row.failure_ids}),
         proven=proven(taught, attempts),
-        refused=refusals(taught),
+        refused=layout.refusals(taught),
         complaints=_counted(one.check for row in taught for one in row.rejections),
         at_fault=[row.failure_ids[0] for row in taught if row.diagnosis and row.diagnosis.verdict != "error" and len(row.failure_ids) == 1],
         skills=dict(skills.most_common()),

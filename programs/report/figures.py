@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ...signatures.records import GateDecision
+from ..run import layout
 from .markup import Figures, Name, plain
 from .records import Answer, Change, Counts, Evaluation, Failing, Library, Report, Round, Share, Sides, Spent, Style, Words
 from .tables import Table
@@ -198,9 +199,7 @@ def stages(report: Report) -> Table:
     order = {"mine": 0, "teach": 1, "probe": 2, "words": 3, "assemble": 4, "train": 5, "probe-after": 6}
 
     def place(name: str) -> tuple[int, int, str]:
-        folder, _, step = name.partition("/")
-        number = folder.removeprefix("round-")
-        return (int(number) if number.isdigit() else 10**6, order.get(step, len(order)), name)
+        return (layout.numbered(name) or 10**6, order.get(name.partition("/")[2], len(order)), name)
 
     def line(title: str, spent: Spent | None, done: Mapping[str, int]) -> list[Any]:
         bill = [spent.calls, spent.tokens_in, spent.tokens_out, spent.usd] if spent else [0, 0, 0, 0]

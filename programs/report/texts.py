@@ -6,9 +6,11 @@ What is not here: lists of runs (errata.programs.report.runs), traces (errata.pr
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ...signatures.records import Attempt
+from ..run import layout
 from ..stats import by_skill, counts, share
 from .figures import OUTCOMES, compared, many, outcomes, percent, sure
 from .markup import plain
@@ -90,7 +92,7 @@ def evaluated(title: str, rows: Sequence[Attempt]) -> str:
 
 
 def diagnosed(found: Mapping[str, Any]) -> str:
-    """What `errata diagnose` prints (errata.programs.run.summary.diagnoses)."""
+    """What `errata diagnose` prints (errata.programs.report.rounds.diagnoses)."""
     title = f"round {found['round']}, {found['failures']} errors; {found['at_fault']} of items that are at fault themselves, "
     lines = [f"{title}{found['undiagnosed']} without a diagnosis"]
     for skill in found["skills"]:
@@ -100,7 +102,7 @@ def diagnosed(found: Mapping[str, Any]) -> str:
 
 
 def generated(found: Mapping[str, Any]) -> str:
-    """What `errata generate` prints (errata.programs.run.summary.generated)."""
+    """What `errata generate` prints (errata.programs.report.rounds.generated)."""
     programs, asserted = found["programs"], found["asserted"]
     refused = sum(programs["refused"].values())
     lines = [f"round {found['round']}, {found['failures']} errors: {programs['accepted']} programs accepted, {refused} refused"]
@@ -110,11 +112,12 @@ def generated(found: Mapping[str, Any]) -> str:
         lines.append(f"  {programs['proven']} diagnoses proven: as code, the misconception gives the target's very answer")
     if asserted["rows"]:
         lines.append(f"  {asserted['rows']} rows rest on facts that the instructor asserts, {asserted['agreed']} of them confirmed")
-    return "\n".join([*lines, f"{found['samples']} samples: {found['run']}/round-{found['round']}/assemble/samples.jsonl"])
+    file = layout.step(Path(found["run"]), found["round"], "assemble").path / layout.SAMPLES
+    return "\n".join([*lines, f"{found['samples']} samples: {file}"])
 
 
 def trained(found: Mapping[str, Any]) -> str:
-    """What `errata train` prints (errata.programs.run.summary.trained)."""
+    """What `errata train` prints (errata.programs.report.rounds.trained)."""
     report = found["report"]
     text = f"round {found['round']}: no program was left to train on"
     if report:

@@ -16,8 +16,8 @@ import os
 import re
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from io import BufferedReader, RawIOBase
+from contextlib import closing, contextmanager, suppress
+from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,18 +85,44 @@ def append(file: RawIOBase, line: bytes) -> None:
         rest = rest[file.write(rest) or 0 :]
 
 
-def read_lines(path: Path, take: Callable[[Any], None], advice: str) -> int:
-    """Hand the JSON of each whole line of a file that lines are appended to to `take`; how many bytes those lines are, 0 where there is no
-    file. A last line that a kill cut is left out. Raises RunError with `advice` where a line is none or `take` raises ValueError, TypeError
-    or KeyError."""
-    data = _bytes(path) or b""
-    whole = data.rfind(b"\n") + 1
-    for number, line in enumerate(data[:whole].split(b"\n")[:-1], 1):
-        try:
-            take(json.loads(line))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise RunError(f"{path} line {number} is damaged; {advice}") from error
-    return whole
+class Lines:
+    """A file of JSON lines that is read once and then appended to; a last line that a kill cut is dropped. Thread-safe."""
+
+    def __init__(self, path: Path, take: Callable[[Any], None], advice: str):
+        """Hand each line that stands there to `take`. Raises RunError with `advice` where one is not JSON, or where `take` raises a
+        ValueError, TypeError or KeyError."""
+        self.path = path
+        self._lock = threading.Lock()
+        self._file: FileIO | None = None
+        data = _bytes(path) or b""
+        self._whole = data.rfind(b"\n") + 1
+        """Bytes of the lines that are written to their end."""
+        for number, line in enumerate(data[: self._whole].split(b"\n")[:-1], 1):
+            try:
+                take(json.loads(line))
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                raise RunError(f"{path} line {number} is damaged; {advice}") from error
+
+    def open(self) -> FileIO:
+        """The file, made or opened where it is not open."""
+        if self._file is None:
+            with disk_errors(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("ab", buffering=0)
+        return self._file
+
+    def add(self, line: bytes) -> None:
+        """Append a line, given without its line feed; a file that was closed is opened again."""
+        with self._lock, disk_errors(self.path):
+            file = self.open()
+            file.truncate(self._whole)
+            append(file, line + b"\n")
+            self._whole += len(line) + 1
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def _bytes(path: Path) -> bytes | None:
@@ -142,9 +168,9 @@ class RowWriter:
     def add(self, row: Record) -> None:
         self.add_line(row.model_dump_json().encode("utf-8") + b"\n")
 
-    def add_line(self, line: bytes | memoryview) -> None:
+    def add_line(self, line: bytes) -> None:
         """`line` ends with its line feed."""
-        with disk_errors(self.path):
+        with self._writing():
             self._file.write(line)
         self._hash.update(line)
         self.rows += 1
@@ -153,22 +179,37 @@ class RowWriter:
     @contextmanager
     def read(self) -> Iterator[memoryview]:
         """The bytes that were written, which are dropped after."""
-        with disk_errors(self.path):
+        with self._writing():
             self._file.close()
+        try:
             if self.bytes:
                 with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
                     yield view
             else:
                 yield memoryview(b"")
-        self.path.unlink()
+        finally:
+            self.path.unlink()
 
     def keep(self, name: Path) -> str:
         """Put the whole file in its place; its hash."""
-        with disk_errors(name), self._file:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        self.path.replace(name)
+        with self._writing():
+            with self._file:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            self.path.replace(name)
         return self._hash.hexdigest()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A file that cannot be written to its end is dropped."""
+        try:
+            with disk_errors(self.path):
+                yield
+        except (OSError, RunError):
+            with suppress(OSError):  # closing tries once more to write what is left
+                self._file.close()
+            self.path.unlink(missing_ok=True)
+            raise
 
 
 class Stage:
@@ -176,7 +217,6 @@ class Stage:
 
     def __init__(self, path: Path):
         self.path = path
-        self._lock = threading.Lock()
 
     @property
     def done(self) -> bool:
@@ -221,19 +261,21 @@ class Stage:
         """
         if self.done:
             return self.read(name, record)
-        part = self.path / f"{name}.part"
-        rows = self._read_part(part, record)
-        missing = [item for item in items if key(item) not in rows]
-        if missing:
-            with disk_errors(part):
-                part.parent.mkdir(parents=True, exist_ok=True)
-                file = part.open("ab", buffering=0)
-            with file, closing(produce(missing)) as produced:
+        rows: dict[str, R] = {}
+
+        def take(line: Any) -> None:
+            name, value, *seal = line
+            if seal not in ([], [content_hash(value)]):
+                raise ValueError(seal)
+            rows[name] = record.model_validate(value)
+
+        part = Lines(self.path / f"{name}.part", take, "delete that line (its row is made again) or the file")
+        if missing := [item for item in items if key(item) not in rows]:
+            part.open()
+            with closing(part), closing(produce(missing)) as produced:
                 for item, row in produced:
                     value = row.model_dump(mode="json")
-                    line = json.dumps([key(item), value, content_hash(value)]).encode() + b"\n"
-                    with self._lock, disk_errors(part):
-                        append(file, line)
+                    part.add(json.dumps([key(item), value, content_hash(value)]).encode())
                     rows[key(item)] = row
         return [rows[key(item)] for item in items]
 
@@ -265,22 +307,6 @@ class Stage:
         if not parts or not all(isinstance(part, dict) for part in parts):
             raise RunError(f"{path} is damaged; delete {self.path} to make the stage again")
         return dict(zip(("files", "facts"), parts, strict=True))
-
-    def _read_part(self, part: Path, record: type[R]) -> dict[str, R]:
-        """Rows by key. A last line that a kill cut is dropped from the file, so that the next row starts on a line of its own."""
-        rows: dict[str, R] = {}
-
-        def take(line: Any) -> None:
-            name, value, *seal = line
-            if seal not in ([], [content_hash(value)]):
-                raise ValueError(seal)
-            rows[name] = record.model_validate(value)
-
-        whole = read_lines(part, take, "delete that line (its row is made again) or the file")
-        if part.exists() and whole < part.stat().st_size:
-            with disk_errors(part):
-                os.truncate(part, whole)
-        return rows
 
 
 class RunDir:
@@ -321,10 +347,9 @@ class RunDir:
             data = [(task, read or dict(known).get(task, {})) for task, read in data]
             mine, theirs = (flatten(one.model_dump(mode="json")) for one in (config, read_config(self.path)))
             free: tuple[str, ...] = FREE
-            if config.errors == "recorded" and not any((self.path / name).exists() for name in ("round-1/train", "evaluate")):
-                taught = (self.path / "round-1/teach").exists()
-                free += TRAINED if taught else tuple(set(CycleConfig.model_fields) - set(IMPORTED))
-            if not any(self.path.glob("round-*/train/manifest.json")):
+            if config.errors == "recorded" and not any((*self.path.glob("*/train"), *self.path.glob("evaluate"))):
+                free += TRAINED if any(self.path.glob("*/teach")) else tuple(set(CycleConfig.model_fields) - set(IMPORTED))
+            if not any(self.path.glob("*/train/manifest.json")):
                 free += ("train",)  # nothing is trained yet: one that cannot be done here may be set otherwise
             if known and known == data:
                 free += ("task", "guards")  # the same data, perhaps at another place

@@ -1,6 +1,7 @@
-"""Evaluates a target on a task: one attempt an item, written as it finishes, continued where a kill left it.
+"""What a target answers to the items of a task, judged as answers come.
 
-What is not here: batching, decoding and servers (errata.trainers), and what a right answer is (errata.tasks).
+What is not here: how attempts are kept (errata.programs.steps.session), batching, decoding and servers (errata.trainers), and what a right
+answer is (errata.tasks).
 """
 
 import os
@@ -12,16 +13,15 @@ from typing import TypeVar
 from ...signatures.records import Attempt, Example
 from ...tasks import Task
 from ...trainers.chat import AnyTarget, Completion
-from ..stats import counts
-from .directory import Stage
 
 T = TypeVar("T")
 R = TypeVar("R")
+Rows = Generator[tuple[Example, Attempt]]
 WIDTH = max(8, os.cpu_count() or 1)
 """Code answers under way in the sandbox at the same time."""
 
 
-def attempts(task: Task, examples: Sequence[Example], target: AnyTarget) -> Generator[tuple[Example, Attempt]]:
+def attempts(task: Task, examples: Sequence[Example], target: AnyTarget) -> Rows:
     """The target's greedy answer to each example, judged, in the order in which batches finish."""
     prompts = [task.prompt(example) for example in examples]
 
@@ -49,26 +49,3 @@ def judged(task: Task, judge: Callable[[T], R], answers: Iterable[T]) -> Generat
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt nobody waits for what was queued
-
-
-Rows = Generator[tuple[Example, Attempt]]
-
-
-def evaluate(
-    stage: Stage,
-    task: Task,
-    examples: Sequence[Example],
-    open_target: Callable[[], AnyTarget],
-    watch: Callable[[Rows, int], Rows] = lambda rows, total: rows,
-) -> list[Attempt]:
-    """Evaluate into a stage and finish it. The target is opened only when an answer is missing; `watch` sees rows go by."""
-    if stage.done:
-        return stage.read("attempts.jsonl", Attempt)
-    unique = list({example.id: example for example in examples}.values())
-
-    def produce(missing: list[Example]) -> Rows:
-        return watch(attempts(task, missing, open_target()), len(missing))
-
-    rows = stage.collect("attempts.jsonl", unique, lambda example: example.id, produce, Attempt)
-    stage.finish({"attempts.jsonl": rows}, **counts(rows))
-    return rows

@@ -18,27 +18,40 @@ What is not here: how a stage is written and read (errata.programs.run.directory
 """
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...signatures.records import Attempt, Failure, GateDecision, Sample, SampleProgram, Standing, TeachingResult
+from ...signatures.records import Attempt, Failure, GateDecision, Rejection, Sample, SampleProgram, Standing, TeachingResult
 from .directory import Stage, read_json, slug
 
 ATTEMPTS, TAUGHT, DECISION = "attempts.jsonl", "taught.jsonl", "decision.jsonl"
 SAMPLES, REJECTIONS, ROWS, LIBRARY = "samples.jsonl", "rejections.jsonl", "rows.jsonl", "library.jsonl"
+TRIES, SEARCHED = "tries.jsonl", "searched.jsonl"
 ANSWERS, SPENT = "answers.jsonl", "ledger.json"
 RESULT, SECONDS = "result.json", "seconds.json"
 
 
+def named(number: int, name: str) -> str:
+    """A step of a round as ledger, clock and report name it: its folder in the run directory."""
+    return f"round-{number}/{name}"
+
+
+def numbered(name: str) -> int | None:
+    """The round of a folder of the run directory, or of a step in it; None where it is not one of a round."""
+    found = re.match(r"round-(\d+)(/|$)", name)
+    return int(found[1]) if found else None
+
+
 def step(path: Path, number: int, name: str) -> Stage:
     """The stage `name` of round `number` of the run at `path`."""
-    return Stage(path / f"round-{number}" / name)
+    return Stage(path / named(number, name))
 
 
 def rounds(path: Path) -> list[int]:
     """The numbers of the rounds that were begun, in order."""
-    return sorted(int(folder.name.split("-")[1]) for folder in path.glob("round-*") if re.fullmatch(r"round-\d+", folder.name))
+    return sorted(number for folder in path.iterdir() if (number := numbered(folder.name))) if path.is_dir() else []
 
 
 def evaluation(path: Path, weights: str, task: str, split: str) -> Stage:
@@ -83,7 +96,7 @@ def decision(path: Path, number: int) -> GateDecision | None:
 
 def training(path: Path, number: int) -> Path:
     """The folder of a round's training."""
-    return path / f"round-{number}" / "train"
+    return path / named(number, "train")
 
 
 def weights(path: Path, number: int) -> Path:
@@ -116,6 +129,17 @@ def library(path: Path, number: int) -> dict[str, SampleProgram]:
     """The programs that passed the checks in rounds 1 to `number`, by id."""
     rows = (row for earlier in range(1, number + 1) for row in taught(path, earlier))
     return {row.program.id: row.program for row in rows if row.program}
+
+
+def untaught(rows: Sequence[TeachingResult]) -> dict[str, Rejection | None]:
+    """The failures that no kept program rebuilds, by id, each with the refusal that had the last word."""
+    claimed = {name for row in rows if row.program for name in row.program.anchors}
+    return {name: row.rejections[-1] if row.rejections else None for row in rows for name in row.failure_ids if name not in claimed}
+
+
+def refusals(rows: Sequence[TeachingResult]) -> dict[str, int]:
+    """How many failures got no program, by the check that had the last word, most frequent first."""
+    return dict(Counter(last.check for last in untaught(rows).values() if last).most_common())
 
 
 def retired(path: Path, number: int) -> dict[str, str]:

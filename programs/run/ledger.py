@@ -16,13 +16,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from io import FileIO
 from pathlib import Path
 from typing import Any, Literal
 
 from ...signatures.errors import BudgetReached
 from ...signatures.records import sealed, unsealed
-from .directory import append, disk_errors, read_lines, to_json, write_atomic
+from .directory import Lines, to_json, write_atomic
 from .layout import ANSWERS, SPENT
 
 
@@ -122,10 +121,7 @@ class Ledger:
         self.budget = budget or Budget()
         self._stages: dict[str, Sums] = defaultdict(Sums)
         self._answers: dict[str, Answer] = {}
-        advice = "delete that line (its answer is asked for again)"
-        self._whole: int | None = read_lines(self.path, self._add, advice) if self.path else 0
-        """Bytes that the file keeps when it is first opened; None once it was."""
-        self._file: FileIO | None = None
+        self._lines = Lines(self.path, self._add, "delete that line (its answer is asked for again)") if self.path else None
         self._lock = threading.RLock()
         self._asking: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._under_way = 0
@@ -171,10 +167,9 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file and write the sums beside it, for readers; also when an earlier start was killed before it could."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        if self.path is not None and self._stages:
+        if self._lines:
+            self._lines.close()
+        if self.path and self._stages:
             sums, path = to_json(self.document()), self.path.with_name(SPENT)
             if not path.exists() or path.read_bytes() != sums:
                 write_atomic(path, sums)
@@ -198,21 +193,9 @@ class Ledger:
 
     def _write(self, line: dict[str, Any], ended: bool = False) -> None:
         """`ended`: an attempt is no longer under way. Both are booked under one lock, or a cap could seem reached too early."""
-        data = json.dumps(sealed(line), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+        data = json.dumps(sealed(line), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
         with self._lock:
             self._under_way -= ended
-            if self.path is not None:
-                with disk_errors(self.path):
-                    file = self._file or self._open(self.path)
-                    append(file, data)
+            if self._lines:
+                self._lines.add(data)
             self._add(line)
-
-    def _open(self, path: Path) -> FileIO:
-        """Called at the first line, so that a run without calls has no file. A last line that a kill cut is dropped. A call that was
-        under way when the ledger was closed opens it again."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
-        if self._whole is not None:
-            self._file.truncate(self._whole)
-            self._whole = None
-        return self._file

@@ -17,6 +17,7 @@ from ...signatures.records import Attempt, Example, Verdict, content_hash
 from ...tasks import Task
 from ...tasks.recorded.answer import RecordedAnswer
 from ...tasks.recorded.join import Recorded
+from ..run import layout
 from ..run.directory import Stage, write_atomic
 from ..run.evaluate import judged
 from ..stats import counts
@@ -31,7 +32,7 @@ def take(recorded: Recorded, task: Task, stage: Stage, folder: Path) -> dict[str
     if stage.done and stage.facts().get("answers") != content_hash(sources):
         raise RunError(f"{folder} holds other recorded answers; choose another --run")
     rows = stage.collect(
-        "attempts.jsonl",
+        layout.ATTEMPTS,
         range(len(sources)),
         lambda index: f"{index}:{sources[index]}",
         lambda missing: _judged(recorded.rows, missing, task),
@@ -40,9 +41,9 @@ def take(recorded: Recorded, task: Task, stage: Stage, folder: Path) -> dict[str
     held_out = sum(row.example.split != "train" for row in rows)
     if not stage.done:
         facts = counts(rows) | {"held_out": held_out, "answers": content_hash(sources), "read": recorded.files}
-        stage.finish({"attempts.jsonl": rows}, **facts)
-    write_atomic(folder / "attempts.jsonl", (stage.path / "attempts.jsonl").read_bytes())
-    document = counts(rows) | {"held_out": held_out, "attempts": str(folder / "attempts.jsonl"), "files": recorded.files}
+        stage.finish({layout.ATTEMPTS: rows}, **facts)
+    write_atomic(folder / layout.ATTEMPTS, (stage.path / layout.ATTEMPTS).read_bytes())
+    document = counts(rows) | {"held_out": held_out, "attempts": str(folder / layout.ATTEMPTS), "files": recorded.files}
     reasons = Counter(row.verdict.reason for row in rows if row.verdict.correct is None)
     return document | {"unjudged_reasons": dict(reasons.most_common())}
 

@@ -65,7 +65,7 @@ class TrainingSet:
         out = self.stage.writer(layout.ROWS)
         with self._held.read() as held:
             for place in order:
-                out.add_line(held[self._ends[place] : self._ends[place + 1]])
+                out.add_line(bytes(held[self._ends[place] : self._ends[place + 1]]))
         return out
 
 

@@ -28,7 +28,7 @@ from ...trainers.weights import trained, weights_hash
 from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import RunDir, Stage, read_json, to_json, write_atomic
-from ..run.evaluate import evaluate
+from ..run.evaluate import Rows, attempts
 from ..run.ledger import Budget, Ledger
 from ..run.progress import Progress
 from ..stats import counts
@@ -160,12 +160,19 @@ class Session:
         return self.evaluate(stage, task, examples, target, f"evaluate {stage.path.name}, {self._whose(target)}")
 
     def evaluate(self, stage: Stage, task: Task, examples: Sequence[Example], target: TargetSettings, title: str) -> list[Attempt]:
-        """The target's attempts at the examples, written into the stage, or read from it where it is done."""
+        """The target's attempts at the examples; it is opened only when an answer is missing."""
+        return self.attempts(stage, examples, lambda missing: attempts(task, missing, self.open_target(target)), title)
+
+    def attempts(self, stage: Stage, examples: Sequence[Example], answers: Callable[[list[Example]], Rows], title: str) -> list[Attempt]:
+        """One attempt an item, written into the stage as `answers` gives them, or read from it where it is done."""
         if stage.done:
             return stage.read(layout.ATTEMPTS, Attempt)
         self.ledger.check_time()
-        rows = evaluate(stage, task, examples, lambda: self.open_target(target), lambda found, total: self.counted(title, found, total))
+        items = list({example.id: example for example in examples}.values())
+        produce = lambda missing: self.counted(title, answers(missing), len(missing))  # noqa: E731
+        rows = stage.collect(layout.ATTEMPTS, items, lambda example: example.id, produce, Attempt)
         count = counts(rows)
+        stage.finish({layout.ATTEMPTS: rows}, **count)
         extra = "".join(f", {count[name]} {name.replace('_', ' ')}" for name in ("no_answer", "cut", "unjudged") if count[name])
         self.say(f"{title}: {count['right']} of {count['items']} right{extra}")
         return rows

@@ -12,7 +12,6 @@ from ..instructor.engine import open_instructor
 from ..instructor.interpreter import interpreting
 from ..run import layout
 from ..run.directory import Stage
-from ..run.summary import untaught
 from ..samples.checks import prove
 from .mine import mined
 from .session import Session
@@ -58,7 +57,7 @@ def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], titl
         rows += made
     kept = [row for row in rows if row.program]
     stage.finish({layout.TAUGHT: rows}, failures=len(failures), programs=len(kept))
-    run.say(f"{title}: {len(failures)} failures, {len(kept)} programs passed, {len(untaught(rows))} failures without one")
+    run.say(f"{title}: {len(failures)} failures, {len(kept)} programs passed, {len(layout.untaught(rows))} failures without one")
     return rows
 
 

@@ -18,6 +18,7 @@ from ...signatures.records import Example, Rejection, Rollout, Rollouts, Sample
 from ...tasks import Task, member
 from ...trainers.chat import AnyTarget, Completion
 from ..config import GenerateSettings
+from ..run import layout
 from ..run.directory import Stage
 from ..run.evaluate import judged
 from .lessons import correction, hint, lesson_of, own, passed, solves
@@ -82,9 +83,9 @@ class Words:
             sample.id: sample.example for sample in samples if self.settings.completion == "target" or lessons[sample.id] == "correction"
         }
         wanted = list({example.id: example for example in examples.values()}.values())
-        self._collect("tries.jsonl", wanted, self._ask)
+        self._collect(layout.TRIES, wanted, self._ask)
         if self._searches:
-            self._collect("searched.jsonl", [item for item in wanted if own(self.files["tries.jsonl"][item.id]) is None], self._search)
+            self._collect(layout.SEARCHED, [item for item in wanted if own(self.files[layout.TRIES][item.id]) is None], self._search)
         known = self.asked
         kept, refused = [], []
         for sample in samples:
@@ -126,7 +127,7 @@ class Words:
 
     def _search(self, missing: list[Example]) -> Asked:
         settings = self.settings
-        pending = [(example, self.files["tries.jsonl"][example.id]) for example in missing]
+        pending = [(example, self.files[layout.TRIES][example.id]) for example in missing]
         found = search(self.task, pending, self.open_target(), settings.search_tokens, settings.temperature, self.seed)
         return self.watch(found, len(missing))
 

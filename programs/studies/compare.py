@@ -30,6 +30,7 @@ from ...tasks.union import parts
 from ...trainers.weights import weights_hash
 from ..config import CycleConfig, Settings, explain, laid_over, read_mapping
 from ..cycle import Cycle
+from ..run import layout
 from ..run.directory import slug, to_json, write_atomic
 from ..steps.mine import mine
 from ..steps.rows import replay_count
@@ -191,7 +192,7 @@ def run_open(loop: Cycle, cell: Cell, out: Path) -> None:
     """Everything that an open run has left to do; its `compared.json` last."""
     targets = [loop.config.target]
     if cell.arm == VANILLA:
-        with loop.clock("round-1/mine"):
+        with loop.clock(layout.named(1, "mine")):
             mine(loop, 1)
         splits = ["dev"]
     else:

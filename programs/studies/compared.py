@@ -22,10 +22,9 @@ from typing import Literal, NamedTuple
 
 from ...signatures.errors import RunError
 from ...signatures.records import Attempt, GateDecision, Rejection, TeachingResult
-from ..run.directory import Stage, read_json, slug
-from ..run.layout import SECONDS
+from ..run import layout
+from ..run.directory import read_json
 from ..run.ledger import read_ledger
-from ..run.summary import refusals
 from ..stats import holm, paired_t, permutation, right_share, t_interval
 from .compare import DONE, VANILLA, Cell, Comparison, asked_rows, cells, is_done
 from .records import Arm, Compared, Cost, Dropped, Interval, Made, PairedTest, Price, Seconds, TrainedArm, Weak, Worst
@@ -69,7 +68,7 @@ def measured(run: Path, weights: str, evaluations: Sequence[tuple[str, str]]) ->
     benchmarks: dict[str, Outcomes] = {}
     skills: dict[tuple[str, str], Outcomes] = {}
     for task, split in evaluations:
-        rows = Stage(run / "evaluate" / weights / slug(f"{task}-{split}")).read("attempts.jsonl", Attempt)
+        rows = layout.evaluation(run, weights, task, split).read(layout.ATTEMPTS, Attempt)
         benchmarks[task] = {row.example.id: row.verdict.correct for row in rows}
         for row in rows:
             skills.setdefault((task, row.example.skill), {})[row.example.id] = row.verdict.correct
@@ -261,11 +260,9 @@ def _mean_over(found: Measured, skills: Sequence[tuple[str, str]]) -> float | No
 
 
 def _round(run: Path, number: int, seed: int) -> Made:
-    folder = run / f"round-{number}"
-    facts = Stage(folder / "assemble").facts()
-    decision = Stage(folder / "gate").read("decision.jsonl", GateDecision)[0]
-    manifest = folder / "train" / "manifest.json"
-    trained = read_json(manifest)["report"] if manifest.exists() else None
+    facts = layout.step(run, number, "assemble").facts()
+    decision = layout.step(run, number, "gate").read(layout.DECISION, GateDecision)[0]
+    trained = layout.training_report(run, number)
     return Made(
         round=number,
         rows=facts["samples"],
@@ -278,14 +275,14 @@ def _round(run: Path, number: int, seed: int) -> Made:
 
 
 def _taught(run: Path, numbers: Iterable[int]) -> list[TeachingResult]:
-    return [row for number in numbers for row in Stage(run / f"round-{number}/teach").read("taught.jsonl", TeachingResult)]
+    return [row for number in numbers for row in layout.taught(run, number)]
 
 
 def _cost(paths: Sequence[Path], numbers: Sequence[int], gain: float) -> Cost:
     """Of all seeds and rounds together; a point is one of the average in domain, over vanilla."""
     ledgers = [read_ledger(path)["total"] for path in paths]
     calls = sum(ledger["calls"] for ledger in ledgers) or sum(row.calls for path in paths for row in _taught(path, numbers))
-    rows = sum(Stage(path / f"round-{number}/assemble").facts()["samples"] for path in paths for number in numbers)
+    rows = sum(layout.step(path, number, "assemble").facts()["samples"] for path in paths for number in numbers)
     tokens = sum(ledger["tokens_in"] + ledger["tokens_out"] for ledger in ledgers)
     unknown = any(ledger["usd"] == "unknown" for ledger in ledgers)
     usd: float | Literal["unknown"] = "unknown" if unknown else sum(ledger["usd"] for ledger in ledgers)
@@ -306,15 +303,15 @@ def _dropped(paths: Sequence[Path], numbers: Sequence[int]) -> Dropped:
     kept = 0
     for path in paths:
         for number in numbers:
-            stage = Stage(path / f"round-{number}/assemble")
+            stage = layout.step(path, number, "assemble")
             kept += stage.facts()["samples"]
-            for row in stage.read("rejections.jsonl", Rejection):
+            for row in stage.read(layout.REJECTIONS, Rejection):
                 (rows if row.kind == "sample" else programs)[row.check] += 1
     drawn = kept + rows.total()
     failures: Counter[str] = Counter()
     for path in paths:
         for number in numbers:
-            failures.update(refusals(_taught(path, [number])))
+            failures.update(layout.refusals(_taught(path, [number])))
     return Dropped(
         drawn=drawn,
         rows=dict(rows.most_common()),
@@ -327,7 +324,7 @@ def _dropped(paths: Sequence[Path], numbers: Sequence[int]) -> Dropped:
 def _seconds(paths: Sequence[Path]) -> dict[str, Seconds]:
     total: dict[str, Seconds] = {}
     for path in paths:
-        for name, used in (read_json(path / SECONDS) if (path / SECONDS).exists() else {}).items():
+        for name, used in (read_json(path / layout.SECONDS) if (path / layout.SECONDS).exists() else {}).items():
             step = name.rpartition("/")[2]
             old = total.get(step, Seconds(wall=0.0, cpu=0.0))
             total[step] = Seconds(wall=old.wall + used["wall"] / len(paths), cpu=old.cpu + used["cpu"] / len(paths))

@@ -29,7 +29,7 @@ from ...trainers.target import Target
 from ..config import GenerateSettings
 from ..instructor.chat import UNUSABLE, Chat, calling, reasks
 from ..instructor.prices import count_tokens
-from ..run.directory import append, disk_errors, read_lines
+from ..run.directory import Lines
 from ..run.evaluate import attempts
 from ..samples.checks import CHECKS, prove, targeted
 from ..samples.draw import draw_rows, draws
@@ -105,35 +105,29 @@ class Score(Record):
 
 
 class Journal:
-    """Records by key, one line each, as they come; a last line that a kill cut is dropped. Thread-safe."""
+    """Records by key, one line each, as they come. Thread-safe."""
 
     def __init__(self, path: Path):
         """Raises RunError for a damaged line."""
-        self.path = path
         self._known: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self._lines = Lines(path, self._take, "delete that line (its work is done again)")
 
-        def take(line: Any) -> None:
-            key, value = line
-            self._known[key] = value
-
-        self._whole = read_lines(path, take, "delete that line (its work is done again)")
+    def _take(self, line: Any) -> None:
+        key, value = line
+        self._known[key] = value
 
     def once(self, key: str, record: type[Any], make: Callable[[], Any]) -> Any:
         """The record that is kept under `key`; it is made and written when it is missing. Two threads may make the same one."""
         if key in self._known:
             return record.model_validate(self._known[key])
         made = make()
-        with self._lock, disk_errors(self.path):
+        with self._lock:
             if key not in self._known:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with self.path.open("ab", buffering=0) as file:
-                    file.truncate(self._whole)
-                    value = made.model_dump(mode="json")
-                    line = json.dumps([key, value]).encode() + b"\n"
-                    append(file, line)
-                    self._whole += len(line)
-                    self._known[key] = value
+                line = [key, made.model_dump(mode="json")]
+                self._lines.add(json.dumps(line).encode())
+                self._lines.close()
+                self._take(line)
         return made
 
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from errata.cli import app
 from errata.programs import doctor as doctoring
 from errata.programs.config import fields, load_config
+from errata.programs.report.rounds import diagnoses
 from errata.programs.run.directory import RunDir, to_json
-from errata.programs.run.summary import diagnoses
 from errata.signatures.records import Diagnosis, GateDecision, TeachingResult
 from errata.trainers import memory
 from errata.trainers.settings import TargetSettings, TrainSettings

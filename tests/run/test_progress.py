@@ -182,7 +182,7 @@ def test_a_rounds_figures_go_to_programs_and_to_the_tracker_when_it_is_decided(r
     config = load_config(overrides={"train.sft": {"report_to": "recorder"}})
     with Cycle(config, tmp_path / "run", JsonLines(written.append)) as loop:
         loop.run_dir.stage("round-1/teach").finish({}, failures=9, programs=0)
-        loop.run_dir.stage("round-1/assemble").finish({}, samples=0, replay=0)
+        loop.run_dir.stage("round-1/assemble").finish({}, samples=0, replay=0, shortfall="no program is left")
         gate(loop, 1)
         gate(loop, 1)  # decided already: told once
     (event,) = [json.loads(line) for line in written if json.loads(line)["event"] == "round"]

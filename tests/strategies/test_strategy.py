@@ -8,7 +8,6 @@ from scripted import DIAGNOSIS, FAILURE, attempt, program, shown, taught
 from errata.programs import Cycle, LearnFromError, Strategy, load_config
 from errata.programs.instructor.chat import instructed_by
 from errata.programs.run import layout
-from errata.programs.run.summary import refusals
 from errata.programs.steps.mine import mine, mined
 from errata.programs.steps.teach import teach
 from errata.programs.strategies.diagnose import Diagnose
@@ -141,7 +140,7 @@ def test_what_a_program_of_several_failures_does_not_claim_is_taught_alone(tmp_p
         teach(loop, 1)
         rows = layout.taught(loop.path, 1)
         assert [row.failure_ids for row in rows] == [(a, b), (c, d), (b,), (d,)]
-        assert refusals(rows) == {"ambiguous": 2}
+        assert layout.refusals(rows) == {"ambiguous": 2}
         teach(loop, 1)
         assert layout.taught(loop.path, 1) == rows
 

@@ -1,28 +1,17 @@
-"""What a round came to, from its finished stages: what was taught and what was not, what is proven, what commands print.
+"""What a round came to, from its finished stages: what is proven and asserted, and the documents that commands print of a round.
 
-What is not here: words and tables (errata.programs.report).
+What is not here: their words (errata.programs.report.texts), and the document of a whole run (errata.programs.report.document).
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ...signatures.records import Attempt, Rejection, Sample, TeachingResult
-from . import layout
-
-
-def untaught(rows: Sequence[TeachingResult]) -> dict[str, Rejection | None]:
-    """The failures that no kept program rebuilds, by id, each with the refusal that had the last word."""
-    claimed = {name for row in rows if row.program for name in row.program.anchors}
-    return {name: row.rejections[-1] if row.rejections else None for row in rows for name in row.failure_ids if name not in claimed}
-
-
-def refusals(rows: Sequence[TeachingResult]) -> dict[str, int]:
-    """How many failures got no program, by the check that had the last word, most frequent first."""
-    return dict(Counter(last.check for last in untaught(rows).values() if last).most_common())
+from ...signatures.records import Attempt, Sample, TeachingResult
+from ..run import layout
 
 
 def proven(taught: Iterable[TeachingResult], attempts: Iterable[Attempt]) -> int:
@@ -44,7 +33,7 @@ def asserted(samples: Iterable[Sample]) -> dict[str, int]:
 def generated(path: Path, number: int) -> dict[str, Any]:
     """What `errata generate` prints of a round: errors, programs accepted and refused by check, the instructor's own reasons, samples."""
     taught = layout.taught(path, number)
-    own = [last.reason for last in untaught(taught).values() if last and last.check == "instructor"]
+    own = [last.reason for last in layout.untaught(taught).values() if last and last.check == "instructor"]
     return {
         "run": str(path),
         "round": number,
@@ -52,7 +41,7 @@ def generated(path: Path, number: int) -> dict[str, Any]:
         "programs": {
             "accepted": sum(row.program is not None for row in taught),
             "proven": proven(taught, layout.attempts(path, number)),
-            "refused": refusals(taught),
+            "refused": layout.refusals(taught),
             "reasons": dict(Counter(reason.split(":")[0] for reason in own).most_common()),
         },
         "samples": layout.step(path, number, "assemble").facts()["samples"],
@@ -98,15 +87,14 @@ def nothing_made(path: Path) -> str:
     if not taught:
         reason = "there was no error to teach from"
     elif not programs:
-        refused = ", ".join(f"{check} {count}" for check, count in refusals(taught).items())
+        refused = ", ".join(f"{check} {count}" for check, count in layout.refusals(taught).items())
         reason = f"none of {len(taught)} errors got a program; refused by {refused or 'no check'}"
     else:
         gone = sum(bool(row.retired) for number in layout.rounds(path) for row in layout.standings(path, number))
         solved = f", {gone} of them with rows that the target solves already" if gone else ""
         reason = f"{programs} programs passed{solved}; {stages[-1].facts().get('shortfall', '')}"
-    return (
-        f"nothing was made to train on: {reason}; the reasons are in {path}/round-*/teach/{layout.TAUGHT} and assemble/{layout.REJECTIONS}"
-    )
+    where = f"{path}/round-*/teach/{layout.TAUGHT} and assemble/{layout.REJECTIONS}"
+    return f"nothing was made to train on: {reason}; the reasons are in {where}"
 
 
 def trained(path: Path, number: int) -> dict[str, Any]:
