@@ -415,7 +415,7 @@ def read_config(path: Path) -> CycleConfig:
     try:
         document = unsealed(json.loads((path / "run.json").read_bytes()))
         version = document.get("version", 1)
-        if version != VERSION and any(path.glob("round-*")):
+        if version != VERSION and any(folder.name in STEPS for folder in path.glob("*/*")):
             raise RunError(
                 f"{path} was made by {MADE_BY.get(version, 'a later version of Errata')}, whose rows have another form; "
                 "use that version to read or continue it, or begin again in another --run"
