@@ -151,14 +151,6 @@ def _arguments(call: Any, known: ast.Module | None) -> bool:
     return all(hasattr(builtins, name) or (known is not None and code.defines(known, name)) for name in names)
 
 
-def _literal(text: str) -> bool:
-    try:
-        ast.literal_eval(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
-
-
 def _well_formed(results: Any, count: int) -> bool:
     """Untrusted code shares the interpreter with the harness, so the host looks at every result again."""
     if not isinstance(results, list) or len(results) != count:
@@ -166,6 +158,6 @@ def _well_formed(results: Any, count: int) -> bool:
     for result in results:
         if not isinstance(result, list) or len(result) < 2 or result[0] not in ("value", "raised") or not isinstance(result[1], str):
             return False
-        if result[0] == "value" and (len(result) != 3 or not _literal(result[1])):
+        if result[0] == "value" and (len(result) != 3 or not code.is_literal(result[1])):
             return False
     return True

@@ -257,6 +257,16 @@ def parse(source: str) -> ast.Module | None:
             return None
 
 
+def is_literal(text: str) -> bool:
+    """Whether a text is a Python literal. Nothing of it is run."""
+    try:
+        with _PARSING:
+            ast.literal_eval(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
 def defines(tree: ast.Module, name: str) -> bool:
     """Whether a module binds a name: a function, a class, an assignment or an import, also under an `if` or `try`."""
     for node in ast.walk(tree):
