@@ -7,15 +7,15 @@
 from pathlib import Path
 
 from ..run.directory import to_json, write_atomic
-from .document import build, compare
-from .figures import outcomes, percent, points
+from .document import build
+from .figures import percent
 from .page import html, markdown
 from .records import Report
 from .rows import Rows
 from .texts import as_text
 from .trace import Lineage
 
-__all__ = ["Report", "as_text", "build", "compare", "outcomes", "percent", "points", "write"]
+__all__ = ["Report", "as_text", "build", "percent", "write"]
 
 
 def write(path: Path) -> Report:

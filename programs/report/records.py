@@ -15,7 +15,7 @@ from ..config import CycleConfig
 class Document(BaseModel):
     """Base of all parts of documents: frozen, with known fields alone."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
 class Counts(Document):

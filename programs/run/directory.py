@@ -21,8 +21,6 @@ from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
-
 from ...signatures.errors import BusyError, RunError
 from ...signatures.records import Record, content_hash, sealed, unsealed
 from ..config import FREE, IMPORTED, TRAINED, CycleConfig
@@ -318,6 +316,8 @@ class RunDir:
         Raises BusyError when another process holds it, and RunError when it was made with another config (fields in config.FREE may differ)
         or other data, when it is no run directory but holds files, or when it cannot be written.
         """
+        from filelock import FileLock, Timeout  # it brings asyncio: 0.1 s that commands which only read a run do without
+
         self.path = path
         with disk_errors(path):
             if path.is_dir() and not (path / "run.json").exists() and any(p.name not in ("lock", "run.json.tmp") for p in path.iterdir()):

@@ -5,7 +5,10 @@ import sys
 
 from fake_run import fake_run
 
-HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "dspy", "litellm", "sklearn", "scipy", "numpy", "wasmtime", "huggingface_hub")
+HEAVY = (
+    "torch", "transformers", "trl", "peft", "datasets", "dspy", "litellm", "sklearn", "scipy", "numpy", "wasmtime", "huggingface_hub",
+    "filelock",
+)  # fmt: skip
 
 
 def test_report_trace_and_runs_load_neither_models_nor_dspy_nor_scipy(tmp_path):
