@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, computed_field, model_validator
 
 _HALF = re.compile("[\ud800-\udfff]")
 Message = dict[str, str]
@@ -79,9 +79,12 @@ class Record(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _clean(cls, data: Any) -> Any:
-        """Without the id, and with texts that can be written."""
-        return {name: whole(value) for name, value in data.items() if name != "id"} if isinstance(data, dict) else data
+    def _clean(cls, data: Any, info: ValidationInfo) -> Any:
+        """Without the id, and with texts that can be written; pydantic reads no others from JSON."""
+        if not isinstance(data, dict):
+            return data
+        rest = {name: value for name, value in data.items() if name != "id"}
+        return rest if info.mode == "json" else {name: whole(value) for name, value in rest.items()}
 
 
 class Example(Record):
