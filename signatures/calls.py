@@ -53,8 +53,8 @@ class Pace:
             raise self._error
 
     def again(self, attempt: int, asked: float | None) -> str | None:
-        """After the failed attempt of this number: wait for the next one, or say at once why there is none. `asked` is the wait in seconds
-        that the server wants."""
+        """After the failed attempt of this number: wait for the next one, or say at once why no other follows. `asked`: the wait in
+        seconds that the server wants."""
         if asked is not None and asked > self.patience.most:
             return f"the server asks to wait {asked:.0f} s"
         if attempt == self.patience.attempts:

@@ -102,7 +102,7 @@ class Unseen:
         return None
 
 
-class Telling:
+class TellsApart:
     """Refuses a drawn row on which the misconception gives the right answer."""
 
     name = "telling"
@@ -119,7 +119,7 @@ class Telling:
 
 def row_filters(task: Task, held_out: Iterable[Example], skip: Collection[str] = ()) -> list[Filter]:
     """The filters of every training set, but those to `skip`, in order, afresh for one training set."""
-    checks: dict[str, RowCheck] = {"telling": Telling(task), "distinct": Distinct(), "unseen": Unseen(held_out)}
+    checks: dict[str, RowCheck] = {"telling": TellsApart(task), "distinct": Distinct(), "unseen": Unseen(held_out)}
     return [each(name, check) for name, check in checks.items() if name not in skip]
 
 
