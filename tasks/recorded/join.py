@@ -175,4 +175,4 @@ def _spoken(answer: RecordedAnswer, example: Example) -> RecordedAnswer:
     choices = example.meta.get("choices") or {}
     if answer.picked is None or len(choices) != answer.picked[1]:
         return answer
-    return answer._replace(response=f"RecordedAnswer: {list(choices)[answer.picked[0]]}")
+    return answer._replace(response=f"Answer: {list(choices)[answer.picked[0]]}")
