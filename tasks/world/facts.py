@@ -188,14 +188,9 @@ class FactsTask(world.WorldTask):
         'sentence, in the words of the right option, e.g. "The river of Tarby is the Vey."; it names no letter and no other option.'
     )
 
-    def __init__(self, name: str):
-        super().__init__(name, RELATIONS, SIZES, CHANGES if name == "facts_plus" else (None,))
-
-    def draw(self, skill: Relation, rng: random.Random, split: str, change: str | None) -> Example:
-        return draw(skill, rng, split, change)
+    skills, sizes, changes, draw = RELATIONS, SIZES, CHANGES, staticmethod(draw)
 
     def prompt(self, example: Example) -> list[Message]:
-        """One user message: the question with its options, and the answer form."""
         return prompt(example.question)
 
     def verdict(self, example: Example, response: str) -> Verdict:

@@ -154,33 +154,23 @@ PRIMITIVES = {
 
 @dataclass(frozen=True)
 class Skill:
-    """One kind of chain: the kinds of its steps, in order."""
+    """One kind of chain, named by the kinds of its steps, in order, and by `word` where it is over words."""
 
     name: str
-    over: str
-    shape: tuple[str, ...]
+
+    @property
+    def over(self) -> str:
+        return "words" if self.name.endswith("_word") else "numbers"
+
+    @property
+    def shape(self) -> tuple[str, ...]:
+        return tuple(self.name.removesuffix("_word").split("_"))
 
 
-SKILLS = (
-    Skill("keep", "numbers", ("keep",)),
-    Skill("change", "numbers", ("change",)),
-    Skill("keep_change", "numbers", ("keep", "change")),
-    Skill("keep_fold", "numbers", ("keep", "fold")),
-    Skill("change_fold", "numbers", ("change", "fold")),
-    Skill("change_order", "numbers", ("change", "order")),
-    Skill("keep_cut", "numbers", ("keep", "cut")),
-    Skill("keep_order", "numbers", ("keep", "order")),
-    Skill("order_cut", "numbers", ("order", "cut")),
-    Skill("cut_change", "numbers", ("cut", "change")),
-    Skill("keep_word", "words", ("keep",)),
-    Skill("change_word", "words", ("change",)),
-    Skill("keep_change_word", "words", ("keep", "change")),
-    Skill("keep_fold_word", "words", ("keep", "fold")),
-    Skill("change_keep", "numbers", ("change", "keep")),
-    Skill("cut_keep", "numbers", ("cut", "keep")),
-    Skill("keep_order_cut", "numbers", ("keep", "order", "cut")),
-    Skill("keep_change_fold", "numbers", ("keep", "change", "fold")),
-)
+SKILLS = tuple(Skill(name) for name in (
+    "keep", "change", "keep_change", "keep_fold", "change_fold", "change_order", "keep_cut", "keep_order", "order_cut", "cut_change",
+    "keep_word", "change_word", "keep_change_word", "keep_fold_word", "change_keep", "cut_keep", "keep_order_cut", "keep_change_fold",
+))  # fmt: skip
 
 WEAK = ("change_keep", "cut_keep", "keep_order_cut", "keep_change_fold")
 """Skills that are rare in the corpus of the target `tiny` and that it fails: each joins pieces that the other skills drill."""
@@ -354,9 +344,9 @@ def step(kind: str, over: str, rng: random.Random, larger: bool) -> Step:
     if isinstance(primitive.constants, str):
         return primitive.name, "".join(rng.sample(primitive.constants, 2 if larger else 1))
     low, high = primitive.constants
-    return primitive.name, rng.randint(high + 1, high * (2 if over == "words" or kind == "cut" else 5)) if larger else rng.randint(
-        low, high
-    )
+    if larger:
+        low, high = high + 1, high * (2 if over == "words" or kind == "cut" else 5)
+    return primitive.name, rng.randint(low, high)
 
 
 def _longer(shape: tuple[str, ...], rng: random.Random) -> tuple[str, ...]:
@@ -393,15 +383,13 @@ class ListsTask(world.WorldTask):
         "expression. It is judged by calls with lists, the empty one among them."
     )
 
+    skills, sizes, changes, draw = SKILLS, SIZES, CHANGES, staticmethod(draw)
+
     def __init__(self, name: str, runner: Runner | None):
-        super().__init__(name, SKILLS, SIZES, CHANGES if name == "lists_plus" else (None,))
+        super().__init__(name)
         self._judge = code.Judge(code.runner_or_refuse(name, runner))
 
-    def draw(self, skill: Skill, rng: random.Random, split: str, change: str | None) -> Example:
-        return draw(skill, rng, split, change)
-
     def prompt(self, example: Example) -> list[Message]:
-        """One user message: the question and the answer form."""
         return prompt(example)
 
     def verdict(self, example: Example, response: str) -> Verdict:

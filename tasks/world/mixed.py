@@ -113,12 +113,15 @@ class MixedTask(world.WorldTask):
         "options or as a Python function, a fact without options, or a chain of list operations worked out by hand."
     )
 
+    skills, sizes = IN_TURN, SIZES
+
     def __init__(self, runner: Runner | None):
-        super().__init__("mixed", IN_TURN, SIZES)
+        super().__init__("mixed")
         self.twin = None
         self._judge = code.Judge(code.runner_or_refuse(self.name, runner))
 
-    def draw(self, skill: tuple[DrawsForm, Any], rng: random.Random, split: str, change: str | None) -> Example:
+    @staticmethod
+    def draw(skill: tuple[DrawsForm, Any], rng: random.Random, split: str, change: str | None) -> Example:
         draw, taken = skill
         return draw(taken, rng, split)
 

@@ -312,14 +312,9 @@ class SumsTask(world.WorldTask):
         'with a calculator mark such as "Ann has 3*4=<<3*4=12>>12 pens.", and its last line is "#### " and the answer.'
     )
 
-    def __init__(self, name: str):
-        super().__init__(name, SKILLS, SIZES, CHANGES if name == "sums_plus" else (None,))
-
-    def draw(self, skill: Skill, rng: random.Random, split: str, change: str | None) -> Example:
-        return draw(skill, rng, split, change)
+    skills, sizes, changes, draw = SKILLS, SIZES, CHANGES, staticmethod(draw)
 
     def prompt(self, example: Example) -> list[Message]:
-        """One user message: the question and the answer form."""
         return number.prompt(example.question)
 
     def verdict(self, example: Example, response: str) -> Verdict:

@@ -5,7 +5,7 @@ It does not cover what is asked: that say sums, lists, facts and mixed.
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -27,21 +27,20 @@ TRIES = 1000
 
 
 class WorldTask:
-    """A task whose items are made from a seed. `changes` names what a twin does to each problem; (None,): nothing."""
+    """A task whose items are made from a seed. A task and its twin, which has `_plus` behind the name, are one class."""
 
     data: Mapping[str, str] = MappingProxyType({})
     """Empty: nothing is read."""
+    skills: Sequence[Any]
+    sizes: Mapping[str, int]
+    changes: Sequence[str]
+    """What a twin does to each problem, in turn."""
+    draw: Callable[[Any, random.Random, str, str | None], Example]
+    """One new item: a skill, a generator, a split, and one of `changes` or None."""
 
-    def __init__(self, name: str, skills: Sequence[Any], sizes: Mapping[str, int], changes: Sequence[str | None] = (None,)):
+    def __init__(self, name: str):
         self.name = name
-        self.skills = skills
-        self.sizes = sizes
-        self.changes = changes
-        self.twin: str | None = None if name.endswith("_plus") else f"{name}_plus"
-
-    def draw(self, skill: Any, rng: random.Random, split: str, change: str | None) -> Example:
-        """One new item of a skill."""
-        raise NotImplementedError
+        self.twin = None if name.endswith("_plus") else f"{name}_plus"
 
     def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
         """`limit` items of a split, skills in turn; the first n are the same for any limit >= n. Fewer when a skill has no more.
@@ -50,10 +49,11 @@ class WorldTask:
         """
         check_split(self.name, split)
         rng = random.Random(f"{self.name} {split} {seed}")
+        changes: Sequence[str | None] = self.changes if self.name.endswith("_plus") else (None,)
         found: dict[str, Example] = {}
         for index in range(self.sizes[split] if limit is None else limit):
             skill = self.skills[index % len(self.skills)]
-            change = self.changes[index // len(self.skills) % len(self.changes)]
+            change = changes[index // len(self.skills) % len(changes)]
             for _ in range(TRIES):
                 example = self.draw(skill, rng, split, change)
                 if example.question not in found:
