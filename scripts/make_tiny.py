@@ -86,7 +86,7 @@ def world_row(rng: random.Random, args: argparse.Namespace) -> Row:
         relation = drawn(rng, facts.RELATIONS, facts.WEAK, args.rare / SHARES[world])
         plus = twin and relation.name not in facts.WEAK
         example = facts.draw(relation, rng, "train", rng.choice(facts.CHANGES) if plus else None)
-        return written(facts.prompt(example.question), FACTS.completion(example.solution, example.answer))
+        return written(facts.prompt(example), FACTS.completion(example.solution, example.answer))
     make, skills = rng.choice(list(mixed.FORMS.values()))
     example = make(rng.choice([skill for skill in skills if skill.name not in mixed.WEAK]), rng, "train")
     return written(mixed.prompt(example), example.solution)

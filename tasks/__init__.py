@@ -1,17 +1,22 @@
-"""Tasks: what is asked and how it is judged. `load_task` turns a name into a task; imports are light (no torch, no
-datasets)."""
+"""Tasks: what is asked and how it is judged. `load_task` turns a name into a task; imports are light (no torch, no datasets)."""
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..signatures.errors import UsageError, near
 from .base import Runner, Task
 from .doctor import Finding, doctor
+from .sets.bbh import Bbh
+from .sets.gsm8k import Gsm8k, GsmPlus
+from .sets.mbpp import HumanEval, Mbpp
+from .sets.mmlu import Arc, Mmlu
+from .sets.reasoning_gym import ReasoningGym
+from .table import TableSettings, TableTask
 from .union import Union, member, parts
-
-if TYPE_CHECKING:
-    from .table import TableSettings
+from .world.facts import FactsTask
+from .world.lists import ListsTask
+from .world.mixed import MixedTask
+from .world.sums import SumsTask
 
 __all__ = ["Finding", "Runner", "Task", "doctor", "joined", "load_task", "member", "parts"]
 
@@ -31,7 +36,7 @@ def joined(name: str) -> list[str]:
     return _JOINED.split(name)
 
 
-def load_task(name: str, table: "TableSettings | None" = None, runner: Runner | None = None, items: bool = True) -> Task:
+def load_task(name: str, table: TableSettings | None = None, runner: Runner | None = None, items: bool = True) -> Task:
     """The task called `name`, written as in KNOWN.
 
     `table` says how the columns of jsonl:, parquet: and hf: are read; `runner` runs the answers of code tasks, e.g. `Sandbox.run`.
@@ -46,63 +51,37 @@ def load_task(name: str, table: "TableSettings | None" = None, runner: Runner | 
     return task
 
 
-def _task(name: str, table: "TableSettings | None", runner: Runner | None) -> Task:
+def _task(name: str, table: TableSettings | None, runner: Runner | None) -> Task:
     kind, colon, rest = name.partition(":")
     path = Path(rest).expanduser() if rest else None
     match kind:
         case "sums" | "sums_plus" if not colon:
-            from .world.sums import SumsTask
-
             return SumsTask(kind)
         case "facts" | "facts_plus" if not colon:
-            from .world.facts import FactsTask
-
             return FactsTask(kind)
         case "lists" | "lists_plus" if not colon:
-            from .world.lists import ListsTask
-
             return ListsTask(kind, runner)
         case "mixed" if not colon:
-            from .world.mixed import MixedTask
-
             return MixedTask(runner)
         case "gsm8k":
-            from .sets.gsm8k import Gsm8k
-
             return Gsm8k(path)
         case "gsm_plus":
-            from .sets.gsm8k import GsmPlus
-
             return GsmPlus(path)
         case "mmlu":
-            from .sets.mmlu import Mmlu
-
             return Mmlu(path)
         case "arc":
-            from .sets.mmlu import Arc
-
             return Arc(path)
         case "mbpp":
-            from .sets.mbpp import Mbpp
-
             return Mbpp(path, runner)
         case "humaneval":
-            from .sets.mbpp import HumanEval
-
             return HumanEval(path, runner)
         case "bbh":
-            from .sets.bbh import Bbh
-
             if path is None:
                 raise UsageError("task bbh needs its data: write bbh:PATH, the published folder of JSON files, one a subtask")
             return Bbh(path)
         case "reasoning_gym":
-            from .sets.reasoning_gym import ReasoningGym
-
             return ReasoningGym(rest)
         case "jsonl" | "parquet" | "hf":
-            from .table import TableTask
-
             return TableTask(name, table, runner)
     found = near(kind.replace("-", "_"), _NAMES)
     hint = f"did you mean {KNOWN[_NAMES.index(found)]}? " if found else ""

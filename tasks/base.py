@@ -27,6 +27,14 @@ def scored(right: bool, given: str | None) -> Verdict:
     return Verdict(correct=right, extracted=given, reason="right" if right else "wrong")
 
 
+def ended(solution: str, tail: str, alone: bool = True) -> str:
+    """The solution, ending in `tail`; not doubled where it is the last line already, or the end of it if it need not stand `alone`."""
+    body = solution.rstrip()
+    if body.rpartition("\n")[2].strip() == tail or (not alone and body.endswith(tail)):
+        return body
+    return f"{body}\n{tail}" if body else tail
+
+
 class Runner(Protocol):
     """Runs untrusted source apart from this process: `Sandbox.run` of errata.sandbox, or a call that goes there.
 

@@ -1,7 +1,7 @@
 """Checks a task before a run: every gold answer passes its own verdict, and a wrong answer fails.
 
-An item that comes without a gold answer (some code tasks have tests alone) is checked as far as it goes: its test runs, and a wrong answer
-fails it. It does not check that a gold answer is true.
+Of an item without a gold answer (some code tasks have tests alone) only the wrong answer is checked. It does not check that a gold answer
+is true.
 """
 
 from dataclasses import dataclass
@@ -31,20 +31,17 @@ def doctor(task: Task, limit: int | None = None) -> tuple[int, list[Finding]]:
 
 
 def _fault(task: Task, example: Example) -> str:
-    right = {"bare answer": example.answer, "completion": task.completion(example.solution, example.answer)}
-    if not example.answer:
-        right = {}
-    for what, response in right.items():
+    tried = [("a changed answer", False, _changed(_kind(task, example), example)), ("an empty response", False, "")]
+    if example.answer:
+        completion = task.completion(example.solution, example.answer)
+        tried = [("the bare answer", True, example.answer), ("the completion", True, completion), *tried]
+    for what, right, response in tried:
         verdict = task.verdict(example, response)
         if verdict.correct is None:
             return f"it cannot be judged: {verdict.reason}; leave the item out"
-        if not verdict.correct:
-            return f"the {what} is judged {verdict.reason!r} (read {verdict.extracted!r}, gold {example.answer!r})"
-    for what, response in {"a changed answer": _changed(_kind(task, example), example), "an empty response": ""}.items():
-        verdict = task.verdict(example, response)
-        if verdict.correct is None:
-            return f"it cannot be judged: {verdict.reason}; leave the item out"
-        if verdict.correct:
+        if right and not verdict.correct:
+            return f"{what} is judged {verdict.reason!r} (read {verdict.extracted!r}, gold {example.answer!r})"
+        if verdict.correct and not right:
             return f"{what} is not judged wrong but {verdict.reason!r} (gold {example.answer!r})"
     return ""
 

@@ -1,11 +1,10 @@
 """The task `bbh:PATH`: BIG-Bench Hard from a local folder in its published form, three worked examples before each question.
 
 The folder holds one JSON file a subtask, {"examples": [{"input", "target"}]}, in itself or in its `bbh/`; `cot-prompts/NAME.txt` beside
-them, where there is one, gives the worked examples, else the first three examples do. Examples that are shown are not asked. The data have
-no splits: by a hash of the question, half is train, a fifth dev, the rest test. The subtask is the skill.
-
-A target says how an answer is compared: "(B)" by the options in the question, "Yes" or "valid" by the word, a number as a number, brackets
-and words in a row by their sequence, without regard to commas, spaces and case.
+them gives the worked examples, else the first three examples do. Examples that are shown are not asked. The data have no splits: by a hash
+of the question, half is train, a fifth dev, the rest test. The subtask is the skill. A target says how an answer is compared: "(B)" by the
+options in the question, "Yes" or "valid" by the word, a number as a number, brackets and words in a row by their sequence, without regard
+to commas, spaces and case.
 """
 
 import re
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from ...signatures.errors import TaskError
 from ...signatures.records import Example, Message, Verdict
-from ..base import scored
+from ..base import ended, scored
 from ..rows import Row, RowTask, field, file_hashes, read_json, share
 from ..verdicts import choice, number
 
@@ -92,10 +91,8 @@ class Bbh(RowTask):
         return scored(given == _plain(example.answer, example.answer), given)
 
     def completion(self, solution: str, answer: str) -> str:
-        """The steps, and "So the answer is X." at the end; not doubled where they already end so."""
-        tail = f"So the answer is {answer}."
-        body = solution.rstrip()
-        return body if body.endswith(tail) else f"{body}\n{tail}" if body else tail
+        """The steps, and "So the answer is X." at the end."""
+        return ended(solution, f"So the answer is {answer}.", alone=False)
 
 
 def _read(response: str, gold: str) -> str | None:

@@ -1,16 +1,13 @@
 """Grade school word problems: the tasks `gsm8k:PATH` and `gsm_plus`.
 
-`gsm8k` reads local files in GSM8K's form, `question` and `answer` ending in "#### 72" (or "A: 72", as OpenAI's recordings end). Rows with a
-field `extracted_answer` take their gold from there, and their `type` as skill. It downloads nothing.
-
-`gsm_plus` (from the hub) or `gsm_plus:PATH` asks GSM8K's test questions, changed in eight ways (arXiv 2402.19255). Forms that are read: the
-hub's rows (`question`, `solution`, `answer`, `perturbation_type`) and rows with the gold in `extracted_answer` and the way of change in
-`type`. The way of change is the skill. It has a test split from the hub, and no train split: train on `gsm8k`, and guard with this. Its
-golds are messy, and read thus:
+`gsm8k` reads local files in GSM8K's form, `question` and `answer` ending in "#### 72" (or "A: 72", as OpenAI's recordings end); a field
+`extracted_answer`, where there is one, is the gold, and `type` the skill. `gsm_plus` (from the hub, a test split alone) or `gsm_plus:PATH`
+asks GSM8K's test questions, changed in eight ways, which are the skills (arXiv 2402.19255): train on `gsm8k`, and guard with this. It reads
+the hub's rows (`question`, `solution`, `answer`, `perturbation_type`) and rows like those of `gsm8k`. Its golds are messy, and read thus:
 - one number, with unit, sign of currency or percent, or as a fraction: "160 windows", "$18.50", "20 %", "3/2";
 - a decimal with two places or more may have been rounded ("33.33", "5.333"): an answer that has more places, or is a fraction, counts when
   it rounds to the gold. "23" and "11.7" are exact, and "33" is not "33.33";
-- "None", where a change ("critical thinking") made the question unanswerable: right is a response that says so in place of a number.
+- "None", where a change made the question unanswerable: right is a response that says so in place of a number.
 """
 
 import re
@@ -27,13 +24,13 @@ _GOLD = re.compile(r"(?:####|(?:^|\n)A:)([^\n#]*)\s*\Z")
 
 
 class Gsm8k(RowTask):
-    """GSM8K from a file or folder. A bad file raises TaskError when the task is made. Without a path it reads rows and judges, and has no
-    items."""
+    """GSM8K. A bad file raises TaskError when the task is made. Without a path it reads rows and judges, and has no items."""
 
     name = "gsm8k"
     kind = "number"
     max_new_tokens = 400
     dev_share = 26 / 256
+    prompt, completion = staticmethod(number.prompt), staticmethod(number.completion)
     brief = (
         "Grade school arithmetic word problems of two to eight steps. The response works through the steps, each with a "
         'calculator mark such as "48/2=<<48/2=24>>24 clips", and its last line is "#### " and the answer, '
@@ -48,8 +45,7 @@ class Gsm8k(RowTask):
     def read(self, row: Row, split: str, where: str) -> Example:
         question, text = field(row, "question", where, number=False), field(row, "answer", where)
         marked = _GOLD.search(text)
-        gold = str(row["extracted_answer"]) if "extracted_answer" in row else marked[1] if marked else text
-        gold = gold.strip()
+        gold = (str(row["extracted_answer"]) if "extracted_answer" in row else marked[1] if marked else text).strip()
         if number.read(gold) is None:
             raise TaskError(
                 f"{where}: no number can be read from the answer {gold[-40:]!r}; "
@@ -65,15 +61,8 @@ class Gsm8k(RowTask):
             meta={"line": row["line"]} if "line" in row else {},
         )
 
-    def prompt(self, example: Example) -> list[Message]:
-        """One user message: the question and the answer form."""
-        return number.prompt(example.question)
-
     def verdict(self, example: Example, response: str) -> Verdict:
         return number.verdict(example.answer, response)
-
-    def completion(self, solution: str, answer: str) -> str:
-        return number.completion(solution, answer)
 
 
 UNANSWERABLE = "None"
@@ -114,22 +103,17 @@ class GsmPlus(RowTask):
         )
 
     def prompt(self, example: Example) -> list[Message]:
-        """One user message: the question and the answer form."""
         ask = 'Show each step; end with the line "#### number", or "#### None" if the question cannot be answered.'
         return [{"role": "user", "content": f"{example.question}\n{ask}"}]
 
     def verdict(self, example: Example, response: str) -> Verdict:
         """`right`, `wrong`, or `no answer`."""
-        refuses = refused(response)
-        if example.answer == UNANSWERABLE:
-            if refuses:
-                return scored(True, UNANSWERABLE)
-            given = number.extract(response)
-            return scored(False, None if given is None else number.show(given))
-        if refuses:
-            return scored(False, UNANSWERABLE)
-        verdict = number.verdict(example.answer, response)
+        if refused(response):
+            return scored(example.answer == UNANSWERABLE, UNANSWERABLE)
         given = number.extract(response)
+        if example.answer == UNANSWERABLE:
+            return scored(False, None if given is None else number.show(given))
+        verdict = number.verdict(example.answer, response)
         if verdict.reason == "wrong" and given is not None and _rounds_to(given, example.answer):
             return verdict.model_copy(update={"correct": True, "reason": "right"})
         return verdict
@@ -141,10 +125,7 @@ class GsmPlus(RowTask):
 
 def refused(response: str) -> bool:
     """Whether a response's last line says that there is no answer: "#### None", "it cannot be determined"."""
-    lines = [line for line in response.split("\n") if line.strip()]
-    if not lines:
-        return False
-    tail = lines[-1].rpartition("####")[2]
+    tail = response.rstrip().rpartition("\n")[2].rpartition("####")[2]
     return _CANNOT.search(tail) is not None and number.extract(tail) is None
 
 

@@ -14,7 +14,7 @@ import ast
 from pathlib import Path
 
 from ...signatures.errors import TaskError
-from ...signatures.records import Example, Message, Verdict
+from ...signatures.records import Example, Verdict
 from ..base import Runner
 from ..rows import Row, RowTask, field
 from ..verdicts import code
@@ -24,6 +24,7 @@ class CodeTask(RowTask):
     """What code tasks have in common. Answers run behind `runner` alone."""
 
     kind = "code"
+    prompt, completion = staticmethod(code.prompt), staticmethod(code.completion)
     max_new_tokens = 768
     brief = (
         "Python functions to be written from a signature and a docstring with examples, or from a sentence; judged by tests that call "
@@ -43,15 +44,8 @@ class CodeTask(RowTask):
             meta["task_id"] = str(row["task_id"])
         return Example(task=self.name, split=split, question=prompt.strip(), answer=answer, kind="code", meta=meta)
 
-    def prompt(self, example: Example) -> list[Message]:
-        """One user message: the question and the answer form."""
-        return code.prompt(example)
-
     def verdict(self, example: Example, response: str) -> Verdict:
         return self._judge.verdict(code.item_of(example), response)
-
-    def completion(self, solution: str, answer: str) -> str:
-        return code.completion(solution, answer)
 
 
 class HumanEval(CodeTask):

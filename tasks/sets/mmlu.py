@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import TaskError
-from ...signatures.records import Example, Message, Verdict
+from ...signatures.records import Example, Verdict
 from ..rows import Row, RowTask, field, file_hashes
 from ..verdicts import choice
 
@@ -30,6 +30,7 @@ class ChoiceTask(RowTask):
     """What tasks with labelled options have in common: the prompt, the verdict and the form of an answer."""
 
     kind = "choice"
+    prompt, completion = staticmethod(choice.prompt), staticmethod(choice.completion)
     max_new_tokens = 512
 
     def example(self, where: str, *, split: str, text: str, choices: choice.Choices, gold: str, skill: str = "") -> Example:
@@ -42,15 +43,8 @@ class ChoiceTask(RowTask):
         meta = {"choices": choices, "stem": text}
         return Example(task=self.name, split=split, question=shown, answer=gold, skill=skill, kind="choice", meta=meta)
 
-    def prompt(self, example: Example) -> list[Message]:
-        """One user message: the question with its options, and the answer form."""
-        return choice.prompt(example.question)
-
     def verdict(self, example: Example, response: str) -> Verdict:
         return choice.verdict(example.meta["choices"], example.answer, response)
-
-    def completion(self, solution: str, answer: str) -> str:
-        return choice.completion(solution, answer)
 
 
 class Mmlu(ChoiceTask):

@@ -1,12 +1,11 @@
 """The task `reasoning_gym:NAME`: one of reasoning-gym's generators, scored by the library's own `score_answer`.
 
 `reasoning_gym:chain_sum,max_terms=3,max_digits=2` sets fields of the generator's config (numbers, true, false). Right is a full score;
-partial credit is wrong. An item's split follows from a hash of its question, and each split draws from seeds of its own, so no item of one
-split is ever drawn in another, at any seed; duplicates are left out. The library is an extra: `pip install "errata[reasoning-gym]"`.
-
-A few generators (graph_color, rubiks_cube) have a scorer and no gold answer: `answer` is empty there. The library gives no worked
-solutions; items that ask for the value of a written expression (chain_sum, basic_arithmetic) get one here, a step an operation, in GSM8K's
-form. A problem that no generator drew (a program's row) is scored by its gold answer alone, as far as the scorer needs no more.
+partial credit is wrong. A hash of an item's question gives its split, so no item of one split is ever drawn in another, at any seed. The
+library is an extra: `pip install "errata[reasoning-gym]"`. A few generators (graph_color, rubiks_cube) have a scorer and no gold answer:
+`answer` is empty there. The library gives no worked solutions; items that ask for the value of a written expression (chain_sum,
+basic_arithmetic) get one here, in GSM8K's form. A problem that no generator drew (a program's row) is scored by its gold answer, where the
+scorer needs no more.
 
 It does not cover composites of several generators, nor the library's curricula.
 """
@@ -22,9 +21,9 @@ from typing import Any
 
 from ...signatures.errors import UsageError, near
 from ...signatures.records import Example, Message, Verdict
-from ..base import check_split, scored
+from ..base import check_split, ended, scored
 from ..rows import share
-from ..verdicts import number
+from ..verdicts import number, short
 
 SIZES = {"train": 1000, "dev": 300, "test": 300}
 """Items of a split where no limit is given."""
@@ -36,7 +35,6 @@ _MOST = 2**31
 _SIZE = 500
 """Items that are drawn from one seed: the library's default; some generators refuse more, or make them all at once."""
 _TAGGED = re.compile(r"(?is)<answer>(.*?)(?:</answer>|\Z)")
-_MARKED = re.compile(r"(?i)(?:\banswer\b\s*(?:is\b)?\s*:|####|\banswer\s+is\b)[ \t]*")
 
 
 class ReasoningGym:
@@ -95,25 +93,16 @@ class ReasoningGym:
             index = draw % _SIZE
             if index == 0:
                 drawn = seeds.randrange(_MOST)
-            question, answer = self._drawn(drawn, index)
+            entry = self._open(drawn)[index]
+            question, answer = str(entry["question"]), "" if entry["answer"] is None else str(entry["answer"])
             if low <= share(question) < high and question not in found:
+                solution, meta = worked(question, answer), {"seed": drawn, "index": index}
                 found[question] = Example(
-                    task=self.name,
-                    split=split,
-                    question=question,
-                    answer=answer,
-                    solution=worked(question, answer),
-                    skill=self._dataset_name,
-                    meta={"seed": drawn, "index": index},
+                    task=self.name, split=split, question=question, answer=answer, solution=solution, skill=self._dataset_name, meta=meta
                 )
         return list(found.values())
 
-    def _drawn(self, seed: int, index: int) -> tuple[str, str]:
-        entry = self._open(seed)[index]
-        return str(entry["question"]), "" if entry["answer"] is None else str(entry["answer"])
-
     def prompt(self, example: Example) -> list[Message]:
-        """One user message: the problem and the answer form."""
         return [{"role": "user", "content": f'{example.question}\nThink it through; end with the line "Answer: " and the answer alone.'}]
 
     def verdict(self, example: Example, response: str) -> Verdict:
@@ -150,10 +139,8 @@ class ReasoningGym:
             return 0.0
 
     def completion(self, solution: str, answer: str) -> str:
-        """The reasoning, and "Answer: X" at the end; not doubled where it already ends so."""
-        tail = f"Answer: {answer}"
-        body = solution.rstrip()
-        return body if body.endswith(tail) else f"{body}\n{tail}" if body else tail
+        """The reasoning, and "Answer: X" at the end."""
+        return ended(solution, f"Answer: {answer}", alone=False)
 
 
 _EXPRESSION = re.compile(r"[-(\d][-+*/().\d ]*[)\d]")
@@ -198,33 +185,26 @@ def worked(question: str, answer: str) -> str:
 
 
 def _answers(response: str) -> tuple[list[str], bool]:
-    """Readings of the answer, the likeliest first: its line and, as answers may be grids or text, all that follows the marker; and whether
-    there is a marker. Without one the whole response may be the answer."""
-    tagged = _TAGGED.findall(response)
-    marks = list(_MARKED.finditer(response))
-    if tagged:
-        rest = tagged[-1]
-    elif marks:
-        rest = response[marks[-1].end() :]
-    else:
-        rest = response
-    rest = rest.strip()
+    """(readings of the answer, the likeliest first, whether there is a marker): its line and, as answers may be grids or text, all that
+    follows the marker; without one the whole response may be the answer."""
+    behind = _TAGGED.findall(response) or [response[mark.end() :] for mark in short.MARKER.finditer(response)]
+    rest = behind[-1].strip() if behind else response.strip()
     line = rest.split("\n")[0].strip()
-    texts = (line, line.rstrip("."), line.strip("*`$ ."), rest) if tagged or marks else (rest, rest.rstrip("."))
-    return list(dict.fromkeys(text for text in texts if text)), bool(tagged or marks)
+    texts = (line, line.rstrip("."), line.strip("*`$ ."), rest) if behind else (rest, rest.rstrip("."))
+    return list(dict.fromkeys(text for text in texts if text)), bool(behind)
 
 
 def _setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip().isidentifier():
         raise UsageError(f"a setting of a reasoning-gym task is name=value, e.g. reasoning_gym:chain_sum,max_terms=3, not {text!r}")
+    name, value = name.strip(), value.strip()
     words = {"true": True, "false": False, "none": None}
-    value = value.strip()
     if value.lower() in words:
-        return name.strip(), words[value.lower()]
+        return name, words[value.lower()]
     for kind in (int, float):
         try:
-            return name.strip(), kind(value)
+            return name, kind(value)
         except ValueError:
             pass
-    return name.strip(), value
+    return name, value

@@ -16,8 +16,8 @@ earlier claim back, unless an option says so itself. It does not cover options i
 
 import re
 
-from ...signatures.records import Message, Verdict
-from ..base import scored
+from ...signatures.records import Example, Message, Verdict
+from ..base import ended, scored
 
 Choices = dict[str, str]
 """{label: text}, in the order in which they are shown; labels are A, B, ... or 1, 2, ..."""
@@ -315,15 +315,12 @@ def stem(shown: str, choices: Choices) -> str:
     return shown.removesuffix(question("", choices)).rstrip()
 
 
-def prompt(shown: str) -> list[Message]:
+def prompt(example: Example) -> list[Message]:
     """One user message: the question with its options, and the answer form."""
-    return [{"role": "user", "content": f'{shown}\nThink it through; end with the line "Answer: " and the letter of the one right option.'}]
+    ask = 'Think it through; end with the line "Answer: " and the letter of the one right option.'
+    return [{"role": "user", "content": f"{example.question}\n{ask}"}]
 
 
 def completion(solution: str, answer: str) -> str:
-    """The reasoning, and "Answer: B" as its last line; not doubled where it already ends so."""
-    tail = f"Answer: {answer}"
-    body = solution.rstrip()
-    if body.rpartition("\n")[2].strip() == tail:
-        return body
-    return f"{body}\n{tail}" if body else tail
+    """The reasoning, and "Answer: B" as its last line."""
+    return ended(solution, f"Answer: {answer}")

@@ -1,13 +1,10 @@
 r"""Exact numbers read from free text, and the verdict of tasks whose answer is a number.
 
-A response is read thus: the last explicit marker wins ("#### 72", "A: 72", "Answer: 72", "the answer is 72",
-"\boxed{72}"); without one, the last number in the text. A marked sentence that ends in a sum ("the answer is 3 + 4 =
-7") gives what follows the last "=". Values are fractions, never floats: 7.5, 1,200, -3, $-3, −3, 1/2, 1 1/2, ½, $18.00,
-20 %, 1.2e3, 1.2 × 10^3, \frac{1}{2}, 160 windows.
-
-A percent sign is a unit and is dropped: "20 %" is 20 (GSM8K's golds are bare numbers), and 0.2 is not 20. Digits that
-do not form one number (1,20 or 3:30 or 1.2.3 or 3/4/2020) are not read in part: such an answer is "no answer". Nothing
-is rounded: 33.33 is not 100/3.
+The last explicit marker wins ("#### 72", "A: 72", "Answer: 72", "the answer is 72", "\boxed{72}"); without one, the last number in the
+text. A marked sentence that ends in a sum ("the answer is 3 + 4 = 7") gives what follows the last "=". Values are fractions, never floats:
+7.5, 1,200, -3, $-3, −3, 1/2, 1 1/2, ½, $18.00, 20 %, 1.2e3, 1.2 × 10^3, \frac{1}{2}, 160 windows. A percent sign is a unit and is dropped:
+"20 %" is 20 (GSM8K's golds are bare numbers), and 0.2 is not 20. Digits that do not form one number (1,20 or 3:30 or 1.2.3 or 3/4/2020) are
+not read in part: such an answer is "no answer". Nothing is rounded: 33.33 is not 100/3.
 
 It does not cover numbers in words ("seven", "2 million" is 2), other digit groupings (1.200,50), or unit conversion.
 """
@@ -15,8 +12,8 @@ It does not cover numbers in words ("seven", "2 million" is 2), other digit grou
 import re
 from fractions import Fraction
 
-from ...signatures.records import Message, Verdict
-from ..base import scored
+from ...signatures.records import Example, Message, Verdict
+from ..base import ended, scored
 
 _LONGEST = 60
 """Characters of the longest number that is read; a longer run of digits is a model in a loop."""
@@ -34,7 +31,7 @@ _REPLACED = (
     (re.compile(r"[*_`]{2,}|\\[()\[\]]"), " "),
 )
 
-# A run of characters that may form a number. A minus counts where no operand stands before it (5-3 is no -3), a letter before
+# A run of characters that may form a number. A minus counts where no operand stands before it (5-3 is not -3), a letter before
 # the digits makes them part of a name (x2).
 _RUN = re.compile(
     r"(?P<minus>(?<![\w).%])(?<!\d )-\s?(?=[$€£]|(?<=-)[\d.]))?(?:[$€£]\s?)?(?P<inner>(?<=[$€£ ])-)?"
@@ -88,8 +85,7 @@ def _value(run: re.Match[str]) -> Fraction | None:
 
 
 def _marked(text: str) -> str | None:
-    """The text that the last marker points at, up to the end of its sentence; None without a marker that has digits
-    behind it."""
+    """The text that the last marker points at, up to the end of its sentence; None: no marker has digits behind it."""
     found = None
     for marker in _MARKER.finditer(text):
         rest = text[marker.end() : marker.end() + 400]
@@ -133,13 +129,8 @@ def show(value: Fraction) -> str:
     """Shortest exact text: "72", "7.5", or "1/3" where no decimal is exact."""
     if value.denominator == 1:
         return str(value.numerator)
-    rest, places = value.denominator, 0
-    for prime in (2, 5):
-        count = 0
-        while rest % prime == 0:
-            rest, count = rest // prime, count + 1
-        places = max(places, count)
-    if rest != 1:
+    places = next((places for places in range(value.denominator.bit_length()) if 10**places % value.denominator == 0), None)
+    if places is None:
         return f"{value.numerator}/{value.denominator}"
     digits = f"{abs(value.numerator) * 10**places // value.denominator:0{places + 1}d}"
     return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
@@ -154,15 +145,11 @@ def verdict(gold: str, response: str) -> Verdict:
     return scored(same(expected, given), shown)
 
 
-def prompt(question: str) -> list[Message]:
+def prompt(example: Example) -> list[Message]:
     """One user message: the question and the answer form."""
-    return [{"role": "user", "content": f'{question}\nShow each step; end with the line "#### number".'}]
+    return [{"role": "user", "content": f'{example.question}\nShow each step; end with the line "#### number".'}]
 
 
 def completion(solution: str, answer: str) -> str:
-    """The worked solution with "#### answer" as its last line, GSM8K's form; not doubled where it already ends so."""
-    tail = f"#### {answer}"
-    body = solution.rstrip()
-    if body.rpartition("\n")[2].strip() == tail:
-        return body
-    return f"{body}\n{tail}" if body else tail
+    """The worked solution with "#### answer" as its last line, GSM8K's form."""
+    return ended(solution, f"#### {answer}")

@@ -5,13 +5,13 @@ import re
 from ...signatures.records import Verdict
 from ..base import scored
 
-_SAID = re.compile(r"(?i)(?:\banswer\b\s*(?:is\b)?\s*:|####|\banswer\s+is\b)[ \t]*")
+MARKER = re.compile(r"(?i)(?:\banswer\b\s*(?:is\b)?\s*:|####|\banswer\s+is\b)[ \t]*")
+"""What stands before an answer."""
 
 
 def read(response: str) -> str | None:
     """The answer of a response: the line behind the last "Answer:", "####" or "the answer is", else a response of one line."""
-    marks = list(_SAID.finditer(response))
-    if marks:
+    if marks := list(MARKER.finditer(response)):
         return response[marks[-1].end() :].strip().partition("\n")[0].strip() or None
     lines = [line.strip() for line in response.split("\n") if line.strip()]
     return lines[0] if len(lines) == 1 else None

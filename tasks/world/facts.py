@@ -173,9 +173,9 @@ def draw(relation: Relation, rng: random.Random, split: str, change: str | None 
     )
 
 
-def prompt(shown: str) -> list[Message]:
+def prompt(example: Example) -> list[Message]:
     """One user message: the question with its options, and the answer form."""
-    return [{"role": "user", "content": f"{shown}\nAnswer in a sentence."}]
+    return [{"role": "user", "content": f"{example.question}\nAnswer in a sentence."}]
 
 
 class FactsTask(world.WorldTask):
@@ -189,9 +189,7 @@ class FactsTask(world.WorldTask):
     )
 
     skills, sizes, changes, draw = RELATIONS, SIZES, CHANGES, staticmethod(draw)
-
-    def prompt(self, example: Example) -> list[Message]:
-        return prompt(example.question)
+    prompt = staticmethod(prompt)
 
     def verdict(self, example: Example, response: str) -> Verdict:
         return choice.verdict(example.meta["choices"], example.answer, response)

@@ -384,16 +384,11 @@ class ListsTask(world.WorldTask):
     )
 
     skills, sizes, changes, draw = SKILLS, SIZES, CHANGES, staticmethod(draw)
+    prompt, completion = staticmethod(prompt), staticmethod(completion)
 
     def __init__(self, name: str, runner: Runner | None):
         super().__init__(name)
         self._judge = code.Judge(code.runner_or_refuse(name, runner))
 
-    def prompt(self, example: Example) -> list[Message]:
-        return prompt(example)
-
     def verdict(self, example: Example, response: str) -> Verdict:
         return self._judge.verdict(code.item_of(example), response)
-
-    def completion(self, solution: str, answer: str) -> str:
-        return completion(solution, answer)

@@ -103,6 +103,18 @@ IN_TURN = tuple((draw, skills[turn % len(skills)]) for turn in range(_TURNS) for
 WEAK = frozenset((*sums.WEAK, *lists.WEAK, *facts.WEAK))
 
 
+def prompt(example: Example) -> list[Message]:
+    """As the task asks whose form the item has."""
+    match example.meta["form"]:
+        case "sums as code":
+            return lists.prompt(example)
+        case "lists by hand":
+            return number.prompt(example)
+        case "facts in words":
+            return [{"role": "user", "content": f'{example.question}\nAnswer in a sentence; end with the line "Answer: word".'}]
+    return [{"role": "user", "content": f'{example.question}\nShow each step; end with the line "Answer: option".'}]
+
+
 class MixedTask(world.WorldTask):
     """The task `mixed`. Raises UsageError without a runner."""
 
@@ -114,6 +126,7 @@ class MixedTask(world.WorldTask):
     )
 
     skills, sizes = IN_TURN, SIZES
+    prompt = staticmethod(prompt)
 
     def __init__(self, runner: Runner | None):
         super().__init__("mixed")
@@ -124,9 +137,6 @@ class MixedTask(world.WorldTask):
     def draw(skill: tuple[DrawsForm, Any], rng: random.Random, split: str, change: str | None) -> Example:
         draw, taken = skill
         return draw(taken, rng, split)
-
-    def prompt(self, example: Example) -> list[Message]:
-        return prompt(example)
 
     def verdict(self, example: Example, response: str) -> Verdict:
         match example.meta["form"]:
@@ -140,15 +150,3 @@ class MixedTask(world.WorldTask):
 
     def completion(self, solution: str, answer: str) -> str:
         return solution
-
-
-def prompt(example: Example) -> list[Message]:
-    """As the task asks whose form the item has."""
-    match example.meta["form"]:
-        case "sums as code":
-            return lists.prompt(example)
-        case "lists by hand":
-            return number.prompt(example.question)
-        case "facts in words":
-            return [{"role": "user", "content": f'{example.question}\nAnswer in a sentence; end with the line "Answer: word".'}]
-    return [{"role": "user", "content": f'{example.question}\nShow each step; end with the line "Answer: option".'}]

@@ -15,7 +15,7 @@ import random
 import re
 from dataclasses import dataclass
 
-from ...signatures.records import Example, Message, Verdict
+from ...signatures.records import Example, Verdict
 from ..verdicts import number
 from . import world
 
@@ -306,6 +306,7 @@ class SumsTask(world.WorldTask):
     """The task `sums`, or its twin `sums_plus`."""
 
     kind = "number"
+    prompt, completion = staticmethod(number.prompt), staticmethod(number.completion)
     max_new_tokens = 192
     brief = (
         "Arithmetic word problems of two to four steps with whole numbers. The response works through the steps, each "
@@ -314,11 +315,5 @@ class SumsTask(world.WorldTask):
 
     skills, sizes, changes, draw = SKILLS, SIZES, CHANGES, staticmethod(draw)
 
-    def prompt(self, example: Example) -> list[Message]:
-        return number.prompt(example.question)
-
     def verdict(self, example: Example, response: str) -> Verdict:
         return number.verdict(example.answer, response)
-
-    def completion(self, solution: str, answer: str) -> str:
-        return number.completion(solution, answer)

@@ -119,7 +119,7 @@ def test_doctor_names_a_gold_that_its_own_verdict_rejects():
             return [Example(task="odd", split=split, question=f"q {answer}", answer=answer) for answer in answers]
 
         def prompt(self, example):
-            return number.prompt(example.question)
+            return number.prompt(example)
 
         def verdict(self, example, response) -> Verdict:
             return number.verdict(example.answer, response)
