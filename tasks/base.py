@@ -1,7 +1,6 @@
 """What a task is: examples of each split, the prompt, the verdict, and the text to train on.
 
-A new task is one file with a class of this shape and a line in `load_task`. It does not cover running code: a code task
-is handed its runner.
+A new task is one file with a class of this shape and a line in `load_task`. Running code is not here: a code task is handed its runner.
 """
 
 from collections.abc import Mapping

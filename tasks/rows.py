@@ -1,10 +1,8 @@
 """Tasks over rows that lie in a file, a folder or on the hub: the splits, their order, and one-line errors for bad rows.
 
-A path is a file (.jsonl, .json, .parquet), all of it train, or a folder with train, dev (or validation, val) and test files. Where a
-folder has train and no dev, about a tenth of train, chosen by a hash of the question, is dev. Without a path a task reads its data set from
-the hub through `datasets`, once, into that library's cache, when items are first asked for.
-
-It does not cover compressed files, or files larger than memory.
+A path is a file (.jsonl, .json, .parquet), all of it train, or a folder with train, dev (or validation, val) and test files. Where a folder
+has train and no dev, about a tenth of train, chosen by a hash of the question, is dev. Without a path a task reads its data set from the
+hub through `datasets`, once, when items are first asked for. It does not cover compressed files, or files larger than memory.
 """
 
 import hashlib

@@ -3,10 +3,9 @@
     task: jsonl:my/folder
     table: {question: prompt, answer: target, skill: topic, verdict: number}
 
-A path is a file, all of it train, or a folder with train, dev and test files; the hub's splits are named under `splits`. Verdicts:
-`exact` (the marked or only answer equals the gold but for case, spaces and closing points), `contains` (the gold stands in the response as
-whole words), `regex` (what `pattern` finds last equals the gold), `number`, `choice`, `code`, `math` (math-verify, an extra), or
-`module:function`, a DSPy metric of two to five arguments (example, prediction, and None for the rest): the row's columns, `question` and
+Verdicts: `exact` (the marked or only answer equals the gold but for case, spaces and closing points), `contains` (the gold stands in the
+response as whole words), `regex` (what `pattern` finds last equals the gold), `number`, `choice`, `code`, `math` (math-verify, an extra),
+or `module:function`, a DSPy metric of two to five arguments (example, prediction, and None for the rest): the row's columns, `question` and
 `answer` are fields of the first, `answer` and `response` of the second (plain objects with fields, not dspy's own classes); it returns a
 bool or a score.
 

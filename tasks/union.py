@@ -1,7 +1,6 @@
 """Several tasks as one, written `sums+lists+facts`: items of each in turn, every one asked and judged by its own task.
 
-What holds for an item is asked of `member(task, example.task)`; a plain task is its own member. It does not cover weights: each member
-has the same share of the items.
+What holds for an item is asked of `member(task, example.task)`; a plain task is its own member. It does not cover weights.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,13 +1,9 @@
 """Python functions, judged by the tests that come with them: the tasks `mbpp` and `humaneval`, each from the hub or from a path.
 
-`humaneval` or `humaneval:PATH` asks by signature and docstring. Rows hold `prompt`, `entry_point`, `test`, and mostly `canonical_solution`
-(the body that continues the prompt). On the hub all of it is a test split.
-
-`mbpp` or `mbpp:PATH` asks by a sentence, with three tests each. Forms that are read: the published rows (`text` or `prompt`, the gold in
-`code`, `test_list` of asserts, `test_setup_code` or `test_imports`), where the question shows the tests as is usual, because they fix the
-function's name; and HumanEval's form, which often has no gold.
-
-How an answer is read and judged: errata.tasks.verdicts.code.
+`humaneval` asks by signature and docstring. Rows hold `prompt`, `entry_point`, `test`, and mostly `canonical_solution` (the body that
+continues the prompt). On the hub all of it is a test split. `mbpp` asks by a sentence, with three tests each. It reads the published rows
+(`text` or `prompt`, the gold in `code`, `test_list` of asserts, `test_setup_code` or `test_imports`), where the question shows the tests as
+is usual, because they fix the function's name; and HumanEval's form. How an answer is read and judged: errata.tasks.verdicts.code.
 """
 
 import ast

@@ -1,14 +1,13 @@
 """Questions with labelled options, one of them right: the tasks `mmlu` and `arc`, each from the hub or from a path.
 
-`mmlu` or `mmlu:PATH` has four options over 57 subjects, the subject as skill. Forms that are read: rows with `question`, `A`..`D` and a
-letter in `answer`; the hub's, with a list `choices` and the right one's index in `answer`; and the published folder of CSV files without
-headers (`test/anatomy_test.csv`: question, four options, letter), where auxiliary_train is train, val is dev, and the published dev (five
-worked items a subject) is left out.
+`mmlu` has four options over 57 subjects, the subject as skill. It reads rows with `question`, `A`..`D` and a letter in `answer`; the hub's,
+with a list `choices` and the right one's index in `answer`; and the published folder of CSV files without headers (`test/anatomy_test.csv`:
+question, four options, letter), where auxiliary_train is train, val is dev, and the published dev (five worked items a subject) is left
+out.
 
-`arc` (ARC-Challenge) or `arc:PATH` has science questions of school exams with three to five options. Labels are the exam's own, A..E or
-1..5. Forms that are read: rows with one field a label, listed in `label`, and the right one in `answer`; the hub's, with `choices`
-{"text": [...], "label": [...]} and `answerKey`; the published JSONL, with `question` {"stem": ..., "choices": [{"text", "label"}]} and
-`answerKey`.
+`arc` (ARC-Challenge) has three to five options with the exam's own labels, A..E or 1..5. It reads rows with one field a label, listed in
+`label`, and the right one in `answer`; the hub's, with `choices` {"text": [...], "label": [...]} and `answerKey`; and the published JSONL,
+with `question` {"stem": ..., "choices": [{"text", "label"}]} and `answerKey`.
 """
 
 import csv

@@ -1,11 +1,11 @@
 """Reads which option a response chose, and the verdict of tasks whose answer is one of several labelled options.
 
-In this order; the first that names exactly one option gives the answer:
-1. The last claim: "the answer is B", "Answer: (B)", "**B** is correct", "option D is the most suitable", "closest to B", "I choose C",
-   "\\boxed{A}", "#### A", and the same with the option's own words in place of its letter. A claim that is taken back ("C is not
-   correct") does not count. A sentence that claims several ("A and C") says nothing, unless an option has these very words.
+The first of these that names exactly one option gives the answer:
+1. The last claim: "the answer is B", "Answer: (B)", "**B** is correct", "closest to B", "I choose C", "\\boxed{A}", "#### A", and the same
+   with the option's own words in place of its letter. A claim that is taken back ("C is not correct") does not count. A sentence that
+   claims several ("A and C") says nothing, unless an option has these very words.
 2. A line that begins with a label ("B. ...", "(B)", "**B**", a lone "b"): the first line, the last when it is a lone label, or the only
-   label that leads a line. All options, said over, are no choice.
+   label that leads a line. All options, said over, are not a choice.
 3. The only label that stands before its own words, in brackets ("a liverwort (B)"), or at the end ("so, C."); else "B is correct" among the
    explanations.
 4. An option's words: quoted, or the only ones in the last or the first sentence, where they are not denied.

@@ -1,26 +1,17 @@
 """Judges code answers by the tests that come with them, without a test ever meeting the answer.
 
 A test is Python text with a function `check(candidate)` that asserts (HumanEval's form). Three runs, each in a fresh sandbox:
-
 1. The test runs alone, with a candidate that writes down its arguments and hands back a hole. Its asserts cannot fail yet.
-2. The answer runs alone on those arguments. It sees no expected value and no assert; what it returns comes back as tagged JSON, read by
-   the base types' own methods, so that an object which lies about equality, hash or length tells only what it holds.
-3. The test runs alone again, with a candidate that replays those values. Now the asserts count.
+2. The answer runs alone on those arguments. It sees no expected value and no assert; what it returns comes back as tagged JSON.
+3. The test runs alone again, with a candidate that replays those values. Now the asserts count. Arguments that depend on an earlier result
+   take another turn of 2 and 3. So tolerances, `is True`, set(...) around a call, loops, random inputs (both runs of a test draw the same
+   ones) and a test's own helpers work as they were written, and nothing of test or answer runs in this process. A test of nothing but
+   `assert candidate(literals) == literal` needs the second run alone: values are compared here, where they are plain data.
 
-A test of nothing but `assert candidate(literals) == literal` needs the second run alone: what it asks and expects is read off, and values
-are compared here, where they are plain data.
-
-So tolerances, `is True`, set(...) or sorted(...) around a call, loops, random inputs (both runs of a test draw the same ones) and a test's
-own helpers work as they were written, and nothing of test or answer runs in this process. Arguments that depend on an earlier result take
-another turn of 2 and 3. The first run is kept for each test.
-
-A response is free text: the last fenced block that defines the entry point, else a completion that continues the prompt, else the longest
-run of code in the prose. The prompt's own imports and helpers (what stands before the entry point) are put before a whole function.
-
-It does not cover: a test that looks at what the answer did to its arguments (each call gets fresh ones), at printed text or files, or into
-objects of the answer's own classes (such an item is unjudged). Of the standard library the sandbox lacks what needs threads, processes or a
-network: an answer or a test that needs it is unjudged, and the reason names the module. Other libraries (numpy) are missing: an answer that
-imports one is wrong.
+It does not cover a test that looks at what the answer did to its arguments (each call gets fresh ones), at printed text or files, or into
+objects of the answer's own classes (such an item is unjudged). The sandbox lacks the modules that need threads, processes or a network: an
+answer or a test that needs one is unjudged, and the reason names it. Other libraries (numpy) are missing too: an answer that imports one is
+wrong.
 """
 
 import ast

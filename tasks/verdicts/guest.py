@@ -1,9 +1,8 @@
 """What runs inside the sandbox beside a code answer or its test: values as JSON and back, and one `main` for both.
 
-The text of this file is the harness that errata.tasks.verdicts.code sends; `encode` and `decode` serve the host too, so that both sides of
-the border speak the same form: a list is a tag and its content, everything else stands for itself. It imports nothing of Errata.
-
-Not here: any expected value. An answer shares its interpreter with this file, and may read and change all of it.
+The text of this file is the harness that errata.tasks.verdicts.code sends; `encode` and `decode` serve the host too: a list is a tag and
+its content, everything else stands for itself. It imports nothing of Errata. Not here: any expected value. An answer shares its interpreter
+with this file, and may read and change all of it.
 """
 
 import builtins

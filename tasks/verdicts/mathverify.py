@@ -1,7 +1,7 @@
 """Judges mathematical answers (LaTeX, expressions, sets, intervals) with math-verify, in a child process with a time limit.
 
-The library's own limit uses a signal that works in a main thread alone, and its simplifications may run for ever; here a child that takes
-too long is killed, and the item is unjudged. An extra: `pip install "errata[math]"`. Answers are data: they are parsed, never run.
+The library's own limit works in a main thread alone, and its simplifications may run for ever; here a child that takes too long is killed,
+and the item is unjudged. An extra: `pip install "errata[math]"`. Answers are data: they are parsed, never run.
 """
 
 import importlib.util

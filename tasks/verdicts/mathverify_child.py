@@ -1,7 +1,7 @@
 """The child process of errata.tasks.verdicts.mathverify: reads [gold, response] a line, and writes what math-verify says of it.
 
 An answer is [whether the gold could be read, what was read from the response or null, whether they are equal], or the library's fault as
-text. It has no time limit of its own: the parent that waits for it kills it.
+text. It has no time limit of its own: the parent kills it.
 """
 
 import json

@@ -1,9 +1,8 @@
 """Multiple choice over a closed world of invented towns: the task `facts` and its out-of-domain twin `facts_plus`.
 
-Forty towns have one value for each of ten relations ("the river of Tarby is the Vey"), drawn from a fixed seed. Nothing of it can be
-guessed or known from elsewhere: a model has met a fact in training, or it has not. Each fact is asked in five wordings, and a hash says
-which of them belongs to dev, which to test and which three to train: every fact can be taught, and no question of dev or test is ever
-met in train. `facts_plus` asks the same facts otherwise; `meta["change"]` says how.
+Forty towns have one value for each of ten relations ("the river of Tarby is the Vey"), drawn from a fixed seed: a model has met a fact in
+training, or it has not. Each fact is asked in five wordings, and a hash says which of them belongs to dev, which to test and which three to
+train: every fact can be taught, and no question of dev or test is ever met in train.
 
 It does not cover facts that change, facts with several right values, or questions that need more than two of them.
 """

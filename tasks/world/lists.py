@@ -1,13 +1,10 @@
 """Small Python functions over a list, made from a seed: the task `lists` and its out-of-domain twin `lists_plus`.
 
-A problem is a chain of one to three primitives (keep some, change each, order, cut, fold into one value) over numbers or words, told in
-one line: "Write f(xs): keep the even numbers, then add 3 to each." The answer is one expression: "def f(xs):\\n    return [x + 3 for x in
-xs if x % 2 == 0]". What is expected is computed from the primitives, step by step, and never from that code. The calls of a test are
-chosen so that each near miss (a step left out, two steps in the other order, another constant) fails at least one of them, wherever it
-differs at all.
-
-Splits are disjoint by what the code does: the hash of a chain's expression says which split it belongs to, in both tasks, so that no
-chain of dev or test is ever met in train under other names or in other words.
+A problem is a chain of one to three primitives (keep some, change each, order, cut, fold into one value) over numbers or words, told in one
+line: "Write f(xs): keep the even numbers, then add 3 to each." The answer is one expression. What is expected is computed from the
+primitives, and never from that code. The calls of a test are chosen so that each near miss (a step left out, two steps in the other order,
+another constant) fails at least one of them. The hash of a chain's expression says which split it belongs to, in both tasks, so that no
+chain of dev or test is ever met in train in other words.
 
 It does not cover several arguments, nested lists, loops, or values that a function must refuse.
 """

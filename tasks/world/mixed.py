@@ -1,14 +1,11 @@
 """Held-out combinations of `sums`, `lists` and `facts`: the out-of-domain task `mixed`. What one teaches is asked in another's form.
 
 - `sums as choice`: a word problem with four options, as `facts` asks.
-- `sums as code`: a word problem over letters, answered by a function, as `lists` asks.
+- `sums as code`: a word problem over letters, answered by a function, as `lists` asks. It belongs to a split by its wording.
 - `facts in words`: a fact without options.
 - `lists by hand`: what a chain of `lists` gives for one list, worked out step by step, as `sums` asks.
 
-An item's skill is "<form>: <skill of the task it comes from>", so that what was weak there can be followed here. Splits are those of the
-task it comes from; a word problem over letters, which has no operands, belongs to a split by its wording.
-
-It does not cover questions that need two of the three worlds at once.
+An item's skill is "<form>: <skill of the task it comes from>". It does not cover questions that need two of the three worlds at once.
 """
 
 import math

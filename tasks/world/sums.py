@@ -1,12 +1,9 @@
 """Arithmetic word problems made from a seed: the task `sums` and its out-of-domain twin `sums_plus`.
 
-Each skill is a short chain of sums told in a few wordings. Reference solutions are in GSM8K's form, with calculator
-marks: "Ann has 3*4=<<3*4=12>>12 pens." and a last line "#### 12". Splits are disjoint by operands: the hash of a
-skill's operand tuple says which split a problem belongs to, in both tasks, so that no problem of dev or test is ever
-met in train with other names.
-
-Wordings are kept short between numbers and names (never 8 fixed words in a row, a test keeps it), so that two problems
-share long runs of words only when they are nearly the same problem.
+Each skill is a short chain of sums told in a few wordings. Reference solutions are in GSM8K's form, with calculator marks: "Ann has
+3*4=<<3*4=12>>12 pens." and a last line "#### 12". The hash of a skill's operands says which split a problem belongs to, in both tasks, so
+that no problem of dev or test is ever met in train with other names. Wordings are short between numbers and names (never 8 fixed words in a
+row), so that two problems share long runs of words only when they are nearly the same problem.
 
 It does not cover fractions, units, or numbers with more than four digits.
 """

@@ -1,7 +1,4 @@
-"""What the tasks of the small world share: items drawn in turn from a seed, splits by a hash, and the names that stories are told with.
-
-It does not cover what is asked: that say sums, lists, facts and mixed.
-"""
+"""What the tasks of the small world share: items drawn in turn from a seed, splits by a hash, and the names that stories are told with."""
 
 import hashlib
 import random
