@@ -29,7 +29,7 @@ from errata.programs.run import layout
 from errata.programs.run.directory import Stage
 from errata.programs.samples.draw import Supply
 from errata.programs.samples.filters import row_filters
-from errata.programs.steps.rows import TrainingSet
+from errata.programs.steps.rows import TrainingSet, train_row
 from errata.sandbox import Limits, Sandbox, open_sandbox
 from errata.signatures.records import Attempt, Example, Failure, SampleProgram
 from errata.tasks import Task, load_task
@@ -92,7 +92,7 @@ def measure(library: list[SampleProgram], rows: int, folder: Path) -> dict[str, 
         for kept, refused in supply.rows(row_filters(task, held_out), sandbox, Limits()):
             for sample in kept:
                 samples.add(sample)
-                training.add(sample)
+                training.add(train_row(task, sample))
             for refusal in refused:
                 refusals.add(refusal)
                 checks[refusal.check] += 1

@@ -9,6 +9,7 @@ What is not here: rows whose answer is computed, which a program's anchor stands
 import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
@@ -21,7 +22,6 @@ from ..config import GenerateSettings
 from ..instructor.chat import calling, instructed_by
 from ..samples.kinds import KINDS
 
-Say = Callable[[str], None]
 QUESTIONS = 8
 """Questions in a call."""
 FEWEST = 4
@@ -46,29 +46,33 @@ class Agree(dspy.Module):
         return [str(answer).strip() for answer in answers] if len(answers) == len(questions) else [""] * len(questions)
 
 
+@dataclass
 class Agreed:
     """A filter: rows whose answer is asserted pass where most of several solves come to it, and are marked. A program of whose rows too few
     are confirmed is refused with all rows that come after."""
 
-    def __init__(self, task: Task, settings: GenerateSettings, seed: int, width: int, open_lm: Callable[[], dspy.LM] | None, say: Say):
-        """`width`: calls in flight. Without `open_lm`, which is asked before each batch of solves, all rows pass unmarked."""
-        self.task, self.seed, self.width, self.say = task, seed, width, say
-        self.least = settings.agreed
-        self.solves = 0 if "agreed" in settings.skip else settings.solves
-        self.open_lm = open_lm
-        self.confirmed: dict[str, list[bool]] = defaultdict(list)
-        """Program id -> of each of its asserted rows so far, whether the solves came to it."""
-        self.doubtful: dict[str, str] = {}
-        """Program id -> why it is refused."""
+    task: Task
+    settings: GenerateSettings
+    seed: int
+    width: int
+    """Calls in flight."""
+    open_lm: Callable[[], dspy.LM] | None
+    """Is asked before each batch of solves; without it all rows pass unmarked."""
+    say: Callable[[str], None]
+    confirmed: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
+    """Program id -> of each of its asserted rows so far, whether the solves came to it."""
+    doubtful: dict[str, str] = field(default_factory=dict)
+    """Program id -> why it is refused."""
 
     def __call__(self, samples: Sequence[Sample]) -> tuple[list[Sample], list[Rejection]]:
         """The rows that pass, and the refusals of others and of programs."""
         asserted = [sample for sample in samples if sample.asserted]
-        if not asserted or not self.solves or self.open_lm is None:
+        if not asserted or not self.settings.solves or "agreed" in self.settings.skip or self.open_lm is None:
             return list(samples), []
         self.say(f"solve {len(asserted)} rows independently, whose answer the instructor asserts")
         said = self._solve(asserted, self.open_lm())
-        right = {row.id for row in asserted if 2 * sum(_right(self.task, row.example, answer) for answer in said[row.id]) > self.solves}
+        agreeing = {row.id: sum(_right(self.task, row.example, answer) for answer in said[row.id]) for row in asserted}
+        right = {name for name, count in agreeing.items() if 2 * count > self.settings.solves}
         self.say(f"the solves agree with {len(right)} of them; the others are dropped")
         rejections = self._doubt(asserted, right)
         kept = []
@@ -88,12 +92,13 @@ class Agreed:
         """What each solve of each row came to, by the row's id."""
         rows = list(asserted)
         random.Random(f"agreed:{self.seed}").shuffle(rows)
-        batches = [(again, rows[start : start + QUESTIONS]) for again in range(self.solves) for start in range(0, len(rows), QUESTIONS)]
-        solver = Agree()
+        batches = [
+            (again, rows[start : start + QUESTIONS]) for again in range(self.settings.solves) for start in range(0, len(rows), QUESTIONS)
+        ]
 
         def one(batch: tuple[int, list[Sample]]) -> list[str]:
             examples = [sample.example for sample in batch[1]]
-            return solver([example.question for example in examples], member(self.task, examples[0].task).brief, batch[0])
+            return Agree()([example.question for example in examples], member(self.task, examples[0].task).brief, batch[0])
 
         said: dict[str, list[str]] = defaultdict(list)
         with instructed_by(lm), calling(lm):
@@ -108,7 +113,7 @@ class Agreed:
             self.confirmed[sample.program_id].append(sample.id in right)
         found = []
         for name, rows in sorted(self.confirmed.items()):
-            if name not in self.doubtful and len(rows) >= FEWEST and sum(rows) < self.least * len(rows):
+            if name not in self.doubtful and len(rows) >= FEWEST and sum(rows) < self.settings.agreed * len(rows):
                 self.doubtful[name] = f"independent solves came to {sum(rows)} of {len(rows)} of its asserted answers"
                 found.append(Rejection(of=name, kind="program", check="agreed", reason=self.doubtful[name]))
         return found

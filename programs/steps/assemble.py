@@ -9,11 +9,11 @@ independent solves beside this file), and the text of a row (errata.programs.ste
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from ...signatures.records import Attempt, Example, Rejection, Sample
+from ...signatures.records import Attempt, Example, Rejection, Sample, SampleProgram, Standing
 from ..instructor.engine import open_instructor
 from ..run import layout
 from ..run.directory import RowWriter, Stage
@@ -23,10 +23,9 @@ from ..samples.style import Style, reference, style
 from .agree import Agreed
 from .allocation import weights
 from .lessons import worked
-from .library import standings
 from .mine import Mined, mined
-from .probe import probed
-from .rows import TrainingSet, replay, replay_count
+from .probe import Probed, probed
+from .rows import TrainingSet, replay, replay_count, train_row
 from .session import Session
 from .words import Words
 
@@ -52,7 +51,7 @@ class Assembly:
     def add(self, kept: Iterable[Sample], refused: Iterable[Rejection]) -> None:
         for sample in kept:
             self.samples.add(sample)
-            self.rows.add(sample)
+            self.rows.add(train_row(self.task, sample))
             self.style.add(worked(self.task, sample), sample.example.kind)
             self.kept[sample.program_id] += 1
             self.unconfirmed += sample.asserted and not sample.agreed
@@ -111,7 +110,11 @@ def assemble(run: Session, number: int) -> None:
         held_out=len(held_out),
         style={"rows": made.style.document()} | _style_beside(run, found),
     )
-    _tell(run, number, made, len(masses), len(replayed), short)
+    run.say(f"round {number}: assemble {made.count} samples of {len(masses)} programs, {len(replayed)} replayed")
+    if short:
+        run.say(f"round {number}: {short}")
+    if made.unconfirmed:
+        run.say(f"round {number}: {made.unconfirmed} rows rest on facts that no independent solve has confirmed")
     if done := sum(bool(row.retired) for row in standing):
         run.say(f"round {number}: {done} programs retire: the target has mastered their rows")
 
@@ -143,12 +146,34 @@ def shortfall(made: Assembly, total: int, masses: dict[str, float], items: int) 
     return f"{made.count:,} of {total:,} rows: {what} to give; dropped by {by_check}"
 
 
-def _tell(run: Session, number: int, made: Assembly, programs: int, replayed: int, short: str) -> None:
-    run.say(f"round {number}: assemble {made.count} samples of {programs} programs, {replayed} replayed")
-    if short:
-        run.say(f"round {number}: {short}")
-    if made.unconfirmed:
-        run.say(f"round {number}: {made.unconfirmed} rows rest on facts that no independent solve has confirmed")
+def standings(
+    number: int,
+    library: Mapping[str, SampleProgram],
+    probed: Probed,
+    weights: Mapping[str, float],
+    kept: Mapping[str, int],
+    dropped: Mapping[str, Mapping[str, int]],
+) -> list[Standing]:
+    """How each program of `library` fared, none of which had retired before: how many of its probe rows the target failed (its hit rate),
+    how many of its drawn rows the checks let pass (`kept`, and `dropped` by check), and whether it retires: a program whose rows the target
+    has mastered is neither probed nor drawn from again."""
+    tried = Counter((row.example.meta["program"], row.verdict.correct) for row in probed.attempts)
+    reasons = {row.of: row.reason for row in probed.rejections}
+    return [
+        Standing(
+            program_id=name,
+            round=number,
+            skill=program.skill,
+            probed=tried[name, True] + tried[name, False],
+            failed=tried[name, False],
+            weight=weights.get(name, 0.0),
+            drawn=kept.get(name, 0) + sum(dropped.get(name, {}).values()),
+            kept=kept.get(name, 0),
+            refused=dict(sorted(dropped.get(name, {}).items())),
+            retired=reasons.get(name, ""),
+        )
+        for name, program in library.items()
+    ]
 
 
 def _replayed(found: Mined, count: int, seed: int) -> list[Attempt]:

@@ -49,17 +49,14 @@ class TrainingSet:
         self._ends = array("Q", [0])
         """Where each line ends, bytes."""
 
-    def add(self, sample: Sample) -> None:
-        self._add(train_row(self.task, sample))
-
-    def _add(self, row: TrainRow) -> None:
+    def add(self, row: TrainRow) -> None:
         self._held.add(row)
         self._ends.append(self._held.bytes)
 
     def shuffled(self, replayed: Iterable[Attempt], seed: int) -> RowWriter:
         """All rows and those of the replayed attempts in random order, as a file of the stage."""
         for attempt in replayed:
-            self._add(_row(self.task.prompt(attempt.example), attempt.response, attempt.id))
+            self.add(replay_row(self.task, attempt))
         order = array("Q", range(len(self._ends) - 1))
         random.Random(f"shuffle:{seed}").shuffle(order)
         out = self.stage.writer(layout.ROWS)
@@ -69,17 +66,20 @@ class TrainingSet:
         return out
 
 
+def train_rows(task: Task, kept: Iterable[Sample], replayed: Iterable[Attempt], seed: int) -> list[TrainRow]:
+    """As `TrainingSet`, of few rows, in memory."""
+    rows = [train_row(task, sample) for sample in kept] + [replay_row(task, attempt) for attempt in replayed]
+    random.Random(f"shuffle:{seed}").shuffle(rows)
+    return rows
+
+
 def train_row(task: Task, sample: Sample) -> TrainRow:
     """A generated problem as its lesson wants it."""
     return _row(messages(task, sample), completion(task, sample), sample.id)
 
 
-def train_rows(task: Task, kept: Iterable[Sample], replayed: Iterable[Attempt], seed: int) -> list[TrainRow]:
-    """As `TrainingSet`, of few rows, in memory."""
-    rows = [train_row(task, sample) for sample in kept]
-    rows += [_row(task.prompt(attempt.example), attempt.response, attempt.id) for attempt in replayed]
-    random.Random(f"shuffle:{seed}").shuffle(rows)
-    return rows
+def replay_row(task: Task, attempt: Attempt) -> TrainRow:
+    return _row(task.prompt(attempt.example), attempt.response, attempt.id)
 
 
 def _row(prompt: Sequence[Message], answer: str, source: str) -> TrainRow:

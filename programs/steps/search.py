@@ -2,14 +2,16 @@
 
 After the search of AlphaLLM (arXiv 2404.12253), with the computed answer as critic instead of learned ones. What the target wrote is cut at
 its line ends; each beginning is scored by the mean reward of the answers that went through it, and the next ones go on from the beginnings
-that UCB1 picks (Auer et al. 2002): the best so far, and those tried least. An answer's reward is 1 when it is right, else the share of the
-worked solution's results that its calculations come to, so that a beginning is worth something before the first right answer is there.
+that UCB1 picks (Auer et al. 2002). An answer's reward is 1 when it is right, else the share of the worked solution's results that its
+calculations come to, so that a beginning is worth something before the first right answer is there.
 
-What is not here: values beyond those of whole answers, and answers without lines: they have one beginning, and searching is sampling.
+What is not here: values beyond those of whole answers. An answer of one line has one beginning: searching is then sampling.
 """
 
 from collections.abc import Generator, Sequence
+from itertools import accumulate
 from math import log, sqrt
+from operator import itemgetter
 from typing import Any
 
 from ...signatures.records import Example, Rollout, Rollouts
@@ -28,9 +30,7 @@ EXPLORE = 0.5
 
 def beginnings(response: str) -> list[str]:
     """The empty text, and the response up to the end of each line but the last."""
-    parts = [""]
-    for line in response.splitlines(keepends=True):
-        parts.append(parts[-1] + line)
+    parts = list(accumulate(response.splitlines(keepends=True), initial=""))
     return [part for place, part in enumerate(parts[:-1]) if place == 0 or part.strip()]
 
 
@@ -62,6 +62,9 @@ class Tree:
             visits, total = self.known.get(start, (0, 0.0))
             self.known[start] = visits + 1, total + gained
 
+    def ended(self, budget: int, **found: str) -> tuple[Example, Rollouts]:
+        return self.example, self.tries.model_copy(update={"tokens": self.tries.tokens + budget - self.left} | found)
+
     def pick(self, count: int) -> list[str]:
         """`count` beginnings by UCB1; one that is picked counts as tried at once."""
         visits = {start: max(1, seen) for start, (seen, _) in self.known.items()}
@@ -87,12 +90,11 @@ def search(task: Task, pending: Sequence[tuple[Example, Rollouts]], target: AnyT
         asked: list[tuple[Tree, str]] = []
         going: list[Tree] = []
         for tree in trees:
-            width = min(WIDTH, tree.left // task.max_new_tokens)
-            if width:
+            if width := min(WIDTH, tree.left // task.max_new_tokens):
                 asked += [(tree, start) for start in tree.pick(width)]
                 going.append(tree)
             else:
-                yield tree.example, tree.tries.model_copy(update={"tokens": tree.tries.tokens + budget - tree.left})
+                yield tree.ended(budget)
         found = _wave(task, asked, target, temperature, seed * 1000 + wave)
         trees = []
         for tree in going:
@@ -100,24 +102,30 @@ def search(task: Task, pending: Sequence[tuple[Example, Rollouts]], target: AnyT
             if right is None:
                 trees.append(tree)
             else:
-                yield tree.example, tree.tries.model_copy(update={"found": right, "tokens": tree.tries.tokens + budget - tree.left})
+                yield tree.ended(budget, found=right)
 
 
 def _wave(task: Task, asked: Sequence[tuple[Tree, str]], target: AnyTarget, temperature: float, seed: int) -> dict[str, list[Rollout]]:
     """Go on from each beginning once; the answers of each tree, by its example's id, in the order in which it asked."""
-
-    def judge(answer: tuple[int, Completion]) -> tuple[int, Rollout, int]:
-        place, given = answer
-        verdict = task.verdict(asked[place][0].example, given.text)
-        return place, Rollout(response=given.text, correct=verdict.correct, reason=verdict.reason, finish=given.finish), given.tokens
-
-    prompts = [task.prompt(tree.example) for tree, _ in asked]
-    begun = [start for _, start in asked]
-    answers = target.generate(prompts, max_new_tokens=task.max_new_tokens, temperature=temperature, seed=seed, begun=begun)
     found: dict[str, list[Rollout]] = {tree.example.id: [] for tree, _ in asked}
-    for place, one, tokens in sorted(judged(task, judge, answers), key=lambda row: row[0]):
+    answers = sampled(task, [tree.example for tree, _ in asked], target, temperature, seed, begun=[start for _, start in asked])
+    for place, one, tokens in sorted(answers, key=itemgetter(0)):
         tree = asked[place][0]
         tree.left -= tokens
         tree.add(one.response, one.correct)
         found[tree.example.id].append(one)
     return found
+
+
+def sampled(
+    task: Task, examples: Sequence[Example], target: AnyTarget, temperature: float, seed: int, **begun: Sequence[str]
+) -> Generator[tuple[int, Rollout, int]]:
+    """One sampled and judged answer to each example, as they come: (place, answer, new tokens). `begun`: what each goes on from."""
+
+    def judge(answer: tuple[int, Completion]) -> tuple[int, Rollout, int]:
+        place, given = answer
+        verdict = task.verdict(examples[place], given.text)
+        return place, Rollout(response=given.text, correct=verdict.correct, reason=verdict.reason, finish=given.finish), given.tokens
+
+    prompts = [task.prompt(example) for example in examples]
+    return judged(task, judge, target.generate(prompts, max_new_tokens=task.max_new_tokens, temperature=temperature, seed=seed, **begun))

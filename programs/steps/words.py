@@ -1,75 +1,53 @@
 """Whose words a row is in, and what it teaches with: the target is asked the drawn questions before it is trained on them.
 
 Several solutions are sampled to each question and judged by the task against the computed answer (rejection sampling, as in RFT, arXiv
-2308.01825); one that is right by a false calculation solves nothing. Their pass rate is kept with the row; rows outside `generate.band`
-are dropped. With `generate.completion` at `target` the first solution that solves the question is trained on in place of the program's;
-where there is none, a search for one may follow (errata.programs.steps.search), and else the program's stands. Wrong ones are what
-corrections
-(errata.programs.steps.lessons) start from.
-
-The answers to each question are written as a row of a stage when all of its tries are there, so that a killed run asks no question twice.
-In this process a sampled text depends on the weights, the question and the seed alone; a server is handed a seed with each question, and
-that it answers the same to the same seed is its own promise.
+2308.01825). Their pass rate is kept with the row; rows outside `generate.band` are dropped. With `generate.completion` at `target` the
+first solution that solves the question is trained on in place of the program's; where there is none, a search may follow
+(errata.programs.steps.search), and else the program's stands. Wrong ones are what corrections (errata.programs.steps.lessons) start from.
+The answers to each question are a row of a stage. A sampled text depends on the weights, the question and the seed alone; that a server
+answers the same to the same seed is its own promise.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from ...signatures.records import Example, Rejection, Rollout, Rollouts, Sample
 from ...tasks import Task, member
-from ...trainers.chat import AnyTarget, Completion
+from ...trainers.chat import AnyTarget
 from ..config import GenerateSettings
 from ..run import layout
 from ..run.directory import Stage
-from ..run.evaluate import judged
 from .lessons import correction, hint, lesson_of, own, passed, solves
-from .search import Asked, search
+from .search import Asked, sampled, search
 
 
 def ask(task: Task, examples: Sequence[Example], target: AnyTarget, count: int, temperature: float, seed: int) -> Asked:
     """`count` sampled and judged answers to each example; an example is given when all of its answers are there."""
-    prompts = [prompt for example in examples for prompt in [task.prompt(example)] * count]
-
-    def judge(answer: tuple[int, Completion]) -> tuple[int, Rollout, int]:
-        place, given = answer
-        verdict = task.verdict(examples[place // count], given.text)
-        return place, Rollout(response=given.text, correct=verdict.correct, reason=verdict.reason, finish=given.finish), given.tokens
-
-    found: dict[int, dict[int, Rollout]] = {}
-    tokens: dict[int, int] = {}
-    answers = target.generate(prompts, max_new_tokens=task.max_new_tokens, temperature=temperature, seed=seed)
-    for place, one, spent in judged(task, judge, answers):
+    found: dict[int, dict[int, tuple[Rollout, int]]] = {}
+    repeated = [example for example in examples for _ in range(count)]
+    for place, one, tokens in sampled(task, repeated, target, temperature, seed):
         item, number = divmod(place, count)
-        found.setdefault(item, {})[number] = one
-        tokens[item] = tokens.get(item, 0) + spent
+        found.setdefault(item, {})[number] = one, tokens
         if len(found[item]) == count:
-            tries = found.pop(item)
-            yield (
-                examples[item],
-                Rollouts(question=examples[item].id, target=target.hash, tries=tuple(tries[n] for n in range(count)), tokens=tokens[item]),
-            )
+            tries, spent = zip(*(row for _, row in sorted(found.pop(item).items())), strict=True)
+            yield examples[item], Rollouts(question=examples[item].id, target=target.hash, tries=tries, tokens=sum(spent))
 
 
+@dataclass
 class Words:
-    """Sifts drawn rows by what the target makes of them. One stage of a round."""
+    """A filter: drawn rows by what the target makes of them. One stage of a round."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        task: Task,
-        settings: GenerateSettings,
-        seed: int,
-        open_target: Callable[[], AnyTarget],
-        watch: Callable[[Asked, int], Asked] = lambda rows, total: rows,
-    ):
-        """The target is opened only when an answer is missing; `watch` sees answers go by."""
-        self.stage = stage
-        self.task = task
-        self.settings = settings
-        self.seed = seed
-        self.open_target = open_target
-        self.watch = watch
-        self.files: dict[str, dict[str, Rollouts]] = {}
-        """Rows of each file of the stage, by the id of the question as an item."""
+    stage: Stage
+    task: Task
+    settings: GenerateSettings
+    seed: int
+    open_target: Callable[[], AnyTarget]
+    """Is called only when an answer is missing."""
+    watch: Callable[[Asked, int], Asked] = lambda rows, total: rows
+    """Sees answers go by."""
+    files: dict[str, dict[str, Rollouts]] = field(default_factory=dict)
+    """Rows of each file of the stage, by the id of the question as an item."""
 
     @property
     def asked(self) -> dict[str, Rollouts]:
@@ -78,21 +56,23 @@ class Words:
 
     def __call__(self, samples: Sequence[Sample]) -> tuple[list[Sample], list[Rejection]]:
         """The rows that stay, in the target's words and with their lesson, and the refusals of the others."""
-        lessons = {sample.id: lesson_of(sample, self.settings.lesson) for sample in samples}
-        examples = {
-            sample.id: sample.example for sample in samples if self.settings.completion == "target" or lessons[sample.id] == "correction"
-        }
+        settings, own_words = self.settings, self.settings.completion == "target"
+        lessons = {sample.id: lesson_of(sample, settings.lesson) for sample in samples}
+        examples = {sample.id: sample.example for sample in samples if own_words or lessons[sample.id] == "correction"}
         wanted = list({example.id: example for example in examples.values()}.values())
-        self._collect(layout.TRIES, wanted, self._ask)
-        if self._searches:
-            self._collect(layout.SEARCHED, [item for item in wanted if own(self.files[layout.TRIES][item.id]) is None], self._search)
+        asked = partial(ask, self.task, count=settings.samples, temperature=settings.temperature, seed=self.seed)
+        self._collect(layout.TRIES, wanted, lambda missing: asked(missing, target=self.open_target()))
+        if own_words and settings.search_tokens:
+            tried = self.files.get(layout.TRIES, {})
+            searched = partial(search, self.task, budget=settings.search_tokens, temperature=settings.temperature, seed=self.seed)
+            unsolved = [item for item in wanted if own(tried[item.id]) is None]
+            pending = lambda missing: [(example, tried[example.id]) for example in missing]  # noqa: E731
+            self._collect(layout.SEARCHED, unsolved, lambda missing: searched(pending(missing), target=self.open_target()))
         known = self.asked
         kept, refused = [], []
         for sample in samples:
-            asked = examples.get(sample.id)
-            tries = known[asked.id] if asked else None
-            refusal = self._outside(sample, tries)
-            if refusal:
+            tries = known[sample.example.id] if sample.id in examples else None
+            if refusal := self._outside(sample, tries):
                 refused.append(refusal)
             else:
                 kept.append(self._settled(sample, lessons[sample.id], tries))
@@ -113,23 +93,9 @@ class Words:
 
     def _collect(self, name: str, items: list[Example], produce: Callable[[list[Example]], Asked]) -> None:
         if items:
-            rows = self.stage.collect(name, items, lambda example: example.id, produce, Rollouts)
+            watched = lambda missing: self.watch(produce(missing), len(missing))  # noqa: E731
+            rows = self.stage.collect(name, items, lambda example: example.id, watched, Rollouts)
             self.files.setdefault(name, {}).update({row.question: row for row in rows})
-
-    def _ask(self, missing: list[Example]) -> Asked:
-        settings = self.settings
-        answers = ask(self.task, missing, self.open_target(), settings.samples, settings.temperature, self.seed)
-        return self.watch(answers, len(missing))
-
-    @property
-    def _searches(self) -> bool:
-        return self.settings.completion == "target" and self.settings.search_tokens > 0
-
-    def _search(self, missing: list[Example]) -> Asked:
-        settings = self.settings
-        pending = [(example, self.files[layout.TRIES][example.id]) for example in missing]
-        found = search(self.task, pending, self.open_target(), settings.search_tokens, settings.temperature, self.seed)
-        return self.watch(found, len(missing))
 
     def _outside(self, sample: Sample, tries: Rollouts | None) -> Rejection | None:
         share = passed(tries) if tries and self.settings.completion == "target" else None
@@ -159,7 +125,6 @@ class Words:
             response = member(self.task, example.task).completion("", sample.wrong)
             wrong.append((response, self.task.verdict(example, response).reason))
         for response, reason in wrong:
-            text = correction(self.task, sample, response, reason)
-            if text is not None:
+            if (text := correction(self.task, sample, response, reason)) is not None:
                 return response, text
         return None

@@ -7,8 +7,8 @@ from errata.programs.report.document import summed
 from errata.programs.run.directory import RunDir
 from errata.programs.run.layout import retired
 from errata.programs.steps.allocation import Arm, Trained, arms, thompson, weights
+from errata.programs.steps.assemble import standings
 from errata.programs.steps.gate import decide
-from errata.programs.steps.library import standings
 from errata.programs.steps.probe import Probed
 from errata.signatures.records import Attempt, Example, Rejection, SampleProgram, Verdict
 
