@@ -21,7 +21,6 @@ import typer
 from ..signatures.errors import ErrataError
 from ..signatures.records import content_hash
 from .config import CycleConfig, fields, groups, inline, load_config, parse_override, settings
-from .run.directory import read_config, slug
 from .run.progress import Progress, teller
 from .studies.settings import OptimizeSettings
 
@@ -55,6 +54,7 @@ class Start(NamedTuple):
     def cycle(self) -> Cycle:
         """The Cycle that is meant, not yet open: nothing is written. Without a run directory it gets the default one."""
         from .cycle import Cycle
+        from .run.directory import read_config, slug
         from .strategies.state import pinned
 
         # a run directory that exists brings its own config; what is given must agree with it
