@@ -1,8 +1,7 @@
 """Conversations as text and as token ids: a prompt as the target is asked with it, a row as it learns it, and the answer that comes back.
 
-A row is made of the very text that the target is asked with, so that what it learns to continue is what it will be given. The labels
-are the completion and the token that ends it, nothing else. Handing finished ids to TRL keeps its own preparation, which drops
-rows without a count and trains on a cut context where a template renders a prompt alone differently, out of the way.
+A row is made of the very text that the target is asked with; the labels are the completion and the token that ends it. TRL is given
+finished ids, because its own preparation drops rows without a count and cuts some contexts.
 Does NOT cover: rows with images or tools, preference pairs, prompts of a served target (its server renders them).
 """
 
@@ -10,6 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from os.path import commonprefix
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -20,8 +20,11 @@ from ..signatures.errors import TargetError, TrainerError
 from ..signatures.records import Message, TrainRow
 from .weights import first_line
 
+Prompts = Sequence[Sequence[Message]]
 IGNORED = -100
 """Label of a token that is read and not learned."""
+AT_ONCE = 1000
+"""Rows that are held in memory while they become tokens; a fast tokenizer spreads them over the cores."""
 # Some templates write the day; always the same one, so that a run continued tomorrow asks with the same prompts.
 _DATE = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}"
 
@@ -37,6 +40,10 @@ class Completion(NamedTuple):
     """New tokens, the end token included."""
 
 
+Answers = Iterator[tuple[int, Completion]]
+"""(index of the prompt, its completion), in no fixed order."""
+
+
 class AnyTarget(Protocol):
     """What answers prompts: a model in this process (`Target`) or at a server (`ServedTarget`)."""
 
@@ -44,15 +51,9 @@ class AnyTarget(Protocol):
     """Content hash of all that decides the answers; keys every cache."""
 
     def generate(
-        self,
-        prompts: Sequence[Sequence[Message]],
-        *,
-        max_new_tokens: int,
-        temperature: float = 0.0,
-        seed: int = 0,
-        begun: Sequence[str] | None = None,
-    ) -> Iterator[tuple[int, Completion]]:
-        """Yields (index of the prompt, completion) as they finish, in no fixed order. Greedy at temperature 0.
+        self, prompts: Prompts, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0, begun: Sequence[str] | None = None
+    ) -> Answers:
+        """Yields answers as they finish. Greedy at temperature 0.
 
         `begun` holds the beginning of each answer; the completion's text has it too, its tokens are the new ones. A sampled text depends
         on (weights, prompt, beginning, how often both came before, seed), not on batch or order. A prompt that fills the context alone
@@ -100,32 +101,23 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 def end_tokens(tokenizer: Any, config: Any, generation_config: Any) -> list[int]:
     """Ids that end an answer: of the generation config, the config and the tokenizer, without repeats."""
     found: list[int] = []
-    for ids in (
-        generation_config and generation_config.eos_token_id,
-        config.get_text_config().eos_token_id,
-        tokenizer.eos_token_id,
-    ):
+    for ids in (generation_config and generation_config.eos_token_id, config.get_text_config().eos_token_id, tokenizer.eos_token_id):
         found += ids if isinstance(ids, list) else [] if ids is None else [ids]
     return list(dict.fromkeys(found))
-
-
-# ---------------------------------------------------------------- rows
 
 
 def read_rows(path: Path) -> Iterator[TrainRow]:
     """The rows of a file of JSON lines, one at a time. Raises TrainerError for a file or line that cannot be read."""
     again = f"delete {path.parent} and give the same command again, which makes the rows anew"
     try:
-        file = path.open("rb")
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield TrainRow.model_validate_json(line)
+                except ValueError:
+                    raise TrainerError(f"{path} line {number} is not a training row: {again}") from None
     except OSError as error:
         raise TrainerError(f"the training rows at {path} cannot be read ({error.strerror}): {again}") from None
-    with file:
-        for number, line in enumerate(file, 1):
-            try:
-                row = TrainRow.model_validate_json(line)
-            except ValueError:
-                raise TrainerError(f"{path} line {number} is not a training row: {again}") from None
-            yield row
 
 
 def fingerprint(rows: Iterable[TrainRow]) -> str:
@@ -154,33 +146,36 @@ def encoded(
     """
     if not ends:
         raise TrainerError("the target has no end token, so it could not learn to stop: name an eos_token in its tokenizer")
-    for row in rows:
-        counts["rows"] += 1
-        ids, start = _encode(row, tokenizer, ends)
-        labels = [IGNORED] * start + ids[start:] if completion_only else ids
-        if limit is not None and len(ids) > limit:
-            counts["truncated"] += 1
-            part = slice(-limit, None) if keep_end else slice(limit)
-            ids, labels = ids[part], labels[part]
-        if all(label == IGNORED for label in labels):
-            counts["lost"] += 1
-            continue
-        yield {"input_ids": ids, "labels": labels}
+    rows = iter(rows)
+    while part := list(islice(rows, AT_ONCE)):
+        for ids, start in _encode(part, tokenizer, ends):
+            labels = [IGNORED] * start + ids[start:] if completion_only else ids
+            counts["rows"] += 1
+            if limit is not None and len(ids) > limit:
+                counts["truncated"] += 1
+                kept = slice(-limit, None) if keep_end else slice(limit)
+                ids, labels = ids[kept], labels[kept]
+            if all(label == IGNORED for label in labels):
+                counts["lost"] += 1
+            else:
+                yield {"input_ids": ids, "labels": labels}
 
 
-def _encode(row: TrainRow, tokenizer: Any, ends: Sequence[int]) -> tuple[list[int], int]:
-    """Ids of prompt, completion and end token, and where the completion starts."""
-    head = render(tokenizer, row.prompt)
-    answer = "".join(message["content"] for message in row.completion)
-    full = render(tokenizer, [*row.prompt, *row.completion], generate=False) if tokenizer.chat_template else ""
-    if not full.startswith(head):  # some templates write an answer's turn otherwise than its opening
-        full = head + answer
-    prompt, ids = encode(tokenizer, [head, full])
-    start = len(commonprefix([prompt, ids]))
-    if start < len(prompt):  # tokens would merge across the border, which they never do when the target answers
-        tail = tokenizer(full[len(head) :], add_special_tokens=False)["input_ids"]
-        ids, start = prompt + tail, len(prompt)
-    last = max((i for i in range(start, len(ids)) if ids[i] in ends), default=None)
-    if last is None:
-        return [*ids, tokenizer.eos_token_id if tokenizer.eos_token_id is not None else ends[0]], start
-    return ids[: last + 1], start  # what a template writes after the end token is never generated
+def _encode(rows: Sequence[TrainRow], tokenizer: Any, ends: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+    """Of each row: ids of prompt, completion and end token, and where the completion starts."""
+    heads = [render(tokenizer, row.prompt) for row in rows]
+    texts = []
+    for row, head in zip(rows, heads, strict=True):
+        text = render(tokenizer, [*row.prompt, *row.completion], generate=False) if tokenizer.chat_template else ""
+        # some templates write an answer's turn otherwise than its opening
+        texts.append(text if text.startswith(head) else head + "".join(message["content"] for message in row.completion))
+    for head, text, prompt, ids in zip(heads, texts, encode(tokenizer, heads), encode(tokenizer, texts), strict=True):
+        start = len(commonprefix([prompt, ids]))
+        if start < len(prompt):  # tokens would merge across the border, which they never do when the target answers
+            ids, start = prompt + tokenizer(text[len(head) :], add_special_tokens=False)["input_ids"], len(prompt)
+        last = max((i for i in range(start, len(ids)) if ids[i] in ends), default=None)
+        if last is None:
+            ids = [*ids, tokenizer.eos_token_id if tokenizer.eos_token_id is not None else ends[0]]
+        else:
+            ids = ids[: last + 1]  # what a template writes after the end token is never generated
+        yield ids, start

@@ -24,7 +24,7 @@ from trl import SFTConfig, SFTTrainer
 
 from ..signatures.errors import TrainerError
 from ..signatures.records import TrainReport
-from .chat import encoded, end_tokens, fingerprint, read_rows
+from .chat import AT_ONCE, encoded, end_tokens, fingerprint, read_rows
 from .memory import SMALL, choose_device, has_bfloat16, one_thread_for_small
 from .settings import Job, OnProgress
 from .target import load_model, load_tokenizer
@@ -34,8 +34,6 @@ LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 _COMPLETE = "complete.json"
 _TOKENS = pa.schema({"input_ids": pa.list_(pa.int64()), "labels": pa.list_(pa.int64())})
-_AT_ONCE = 1000
-"""Rows that are held in memory while they are written as tokens."""
 
 
 def fit(job: Job, tell: OnProgress) -> TrainReport:
@@ -106,12 +104,9 @@ def _tokens(job: Job, tokenizer: Any, ends: Sequence[int], limit: int | None) ->
     rows = encoded(read_rows(job.rows), tokenizer, ends, limit, counts, keep_end=keep_end, completion_only=completion_only)
     file = job.scratch / "tokens.arrow"
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, _TOKENS) as writer:
-        while part := list(islice(rows, _AT_ONCE)):
+        while part := list(islice(rows, AT_ONCE)):
             writer.write_batch(pa.RecordBatch.from_pylist(part, _TOKENS))
     return datasets.Dataset.from_file(str(file)), counts
-
-
-# ---------------------------------------------------------------- what learns, and how
 
 
 def learner(job: Job, device: torch.device) -> tuple[Any, str]:
@@ -171,9 +166,6 @@ def _parameters(model: Any) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-# ---------------------------------------------------------------- running, and continuing
-
-
 class _Follow(TrainerCallback):
     """Tells the parent, and seals each checkpoint once it is whole."""
 
@@ -221,9 +213,6 @@ def run(trainer: Any, last: Path | None, where: str, limit: int | None) -> None:
             f"memory ran out {where} with batches of {trainer.args.per_device_train_batch_size} rows of up to {limit} tokens: give the "
             "same command with a smaller --set train.batch_size (and train.sft.gradient_accumulation_steps for it) or train.max_length"
         ) from None
-
-
-# ---------------------------------------------------------------- the weights
 
 
 def _blended(model: Any, method: str) -> Iterator[tuple[str, Any]]:

@@ -26,9 +26,6 @@ SMALL = 20_000_000
 """Parameters of a small model: changed whole by default, computed with one thread, asked in wide batches."""
 
 
-# ---------------------------------------------------------------- the device
-
-
 def choose_device(device: str) -> torch.device:
     """`auto` is CUDA where there is one, else MPS (Apple silicon), else CPU. Raises TargetError when the device named is not there."""
     if device == "auto":
@@ -84,9 +81,6 @@ def release() -> None:
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
-
-
-# ---------------------------------------------------------------- what a target needs
 
 
 class Need(NamedTuple):

@@ -63,9 +63,6 @@ def weights_of(model: str) -> str:
     return found[1] if found else ""
 
 
-# ---------------------------------------------------------------- answers
-
-
 class _Call(NamedTuple):
     """One request on its way."""
 
@@ -166,8 +163,6 @@ class TargetEngine:
             request.model, prompt, config.max_tokens or MAX_TOKENS, config.temperature or 0.0, seed, tuple(config.stop or ()), Future()
         )
 
-    # ---- in the thread of its own
-
     def _answer(self) -> None:
         """Answers the calls that wait; none are left when an earlier turn took them along."""
         groups: dict[tuple[str, int, float, int], list[_Call]] = {}
@@ -205,8 +200,6 @@ class TargetEngine:
         for index, completion in target.generate(prompts, max_new_tokens=first.max_tokens, temperature=first.temperature, seed=first.seed):
             call, tokens = asked[index]
             call.future.set_result(_response(call, tokens, completion))
-
-    # ---- DSPy copies and saves programs with their LMs
 
     def __deepcopy__(self, memo: Any) -> "TargetEngine":
         """A copied program asks the same loaded models."""
@@ -272,9 +265,6 @@ def _response(call: _Call, tokens: int, completion: Completion) -> lm15.Response
     message = lm15.Message.assistant([lm15.TextPart(text)])
     usage = lm15.Usage(input_tokens=tokens, output_tokens=completion.tokens)
     return lm15.Response(id=None, model=call.model, message=message, finish_reason=finish, usage=usage)
-
-
-# ---------------------------------------------------------------- training
 
 
 class TargetJob(TrainingJob):

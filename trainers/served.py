@@ -14,7 +14,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,8 +23,8 @@ import httpx
 
 from ..signatures.calls import TIMEOUT, Pace, Patience, asked_wait, in_flight, known_keys, without_keys
 from ..signatures.errors import TargetError
-from ..signatures.records import Message, content_hash, whole
-from .chat import Completion
+from ..signatures.records import content_hash, whole
+from .chat import Answers, Completion, Prompts
 from .settings import TargetSettings, vllm_rank
 from .weights import adapter_folder, check_base, weights_hash
 
@@ -105,14 +105,8 @@ class ServedTarget:
         return served
 
     def generate(
-        self,
-        prompts: Sequence[Sequence[Message]],
-        *,
-        max_new_tokens: int,
-        temperature: float = 0.0,
-        seed: int = 0,
-        begun: Sequence[str] | None = None,
-    ) -> Iterator[tuple[int, Completion]]:
+        self, prompts: Prompts, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0, begun: Sequence[str] | None = None
+    ) -> Answers:
         """See `AnyTarget`. Only vLLM and SGLang go on from a beginning. Each prompt is asked with a seed of its own."""
         if begun is not None and not self.fields:
             raise TargetError(f"the server at {self.address} cannot go on from the beginning of an answer: only vLLM and SGLang can")
@@ -148,8 +142,6 @@ class ServedTarget:
                 pass  # the name may stay with the server: it never stands for other weights
             self._loaded = False
         self._client.close()
-
-    # ---- the model's name, and its adapter
 
     def _listed(self) -> list[dict[str, Any]]:
         """The server's models, as it describes them. Asked once, without waiting for a server that is not there."""
@@ -212,8 +204,6 @@ class ServedTarget:
             if folder.is_relative_to(base := Path(here).expanduser().absolute()):
                 return f"{there.rstrip('/')}/{folder.relative_to(base).as_posix()}"
         return str(folder)
-
-    # ---- one question
 
     def _answer(self, body: dict[str, Any]) -> Completion:
         try:

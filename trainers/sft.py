@@ -135,9 +135,6 @@ def _write(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-# ---------------------------------------------------------------- the parent's side
-
-
 def failure(error: str, log: Path) -> str:
     """One line on an error of a library's; each library words a full disk in its own way, around the system's words."""
     if any(os.strerror(number) in error for number in (errno.ENOSPC, errno.EDQUOT)):
@@ -199,9 +196,6 @@ def _kill_when(stop: threading.Event, child: "subprocess.Popen[bytes]") -> None:
         if stop.wait(0.2):
             child.kill()
             return
-
-
-# ---------------------------------------------------------------- the child's side
 
 
 def main(arguments: Sequence[str]) -> int:

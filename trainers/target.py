@@ -6,7 +6,7 @@ Does NOT cover: servers (errata.trainers.served), encoder-decoder models, quanti
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from ..signatures.errors import TargetError
 from ..signatures.records import Message, content_hash
-from .chat import Completion, encode, end_tokens, render
+from .chat import Answers, Completion, Prompts, encode, end_tokens, render
 from .memory import choose_device, first_batch, has_bfloat16, memory_used, one_thread_for_small, release
 from .settings import TargetSettings
 from .weights import adapter_folder, check_base, first_line, folder_of, memory_ran_out, naming, not_its_adapter, weights_hash
@@ -36,9 +36,6 @@ class _Row(NamedTuple):
     seed: str
     begun: str = ""
     """What the answer begins with; among `ids`, and not counted in `new`."""
-
-
-# ---------------------------------------------------------------- loading
 
 
 def load_tokenizer(settings: TargetSettings) -> Any:
@@ -114,9 +111,6 @@ def ties_broken(model: Any) -> bool:
     return tied and any(isinstance(side, BaseTunerLayer | AuxiliaryTrainingWrapper) for side in sides)
 
 
-# ---------------------------------------------------------------- answers
-
-
 class Target:
     """A loaded model. Use `Target.load`."""
 
@@ -161,14 +155,8 @@ class Target:
         return render(self.tokenizer, messages)
 
     def generate(
-        self,
-        prompts: Sequence[Sequence[Message]],
-        *,
-        max_new_tokens: int,
-        temperature: float = 0.0,
-        seed: int = 0,
-        begun: Sequence[str] | None = None,
-    ) -> Iterator[tuple[int, Completion]]:
+        self, prompts: Prompts, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0, begun: Sequence[str] | None = None
+    ) -> Answers:
         """See `AnyTarget`. A beginning is best cut at the end of a line."""
         starts = [""] * len(prompts) if begun is None else begun
         texts = [self.render(prompt) + start for prompt, start in zip(prompts, starts, strict=True)]

@@ -165,9 +165,6 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(lines[:2])[:300]}"
 
 
-# ---------------------------------------------------------------- what a training left
-
-
 def trained(target: TargetSettings, out: Path) -> TargetSettings:
     """The settings of the weights that a finished training of `target` left in `out`.
 
