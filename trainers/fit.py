@@ -1,7 +1,6 @@
 """Fine-tunes a target in this process with TRL's SFTTrainer: rows as tokens on the disk, the last whole checkpoint, the weights saved.
 
-What another kind of training shares is a function of its own here: what learns and in which format (`learner`), the arguments of a
-trainer (`arguments`), running it from its last checkpoint (`run`), blending and saving (`blend`, `save`).
+What another kind of training would share has a function of its own: `learner`, `arguments`, `run`, `blend`, `save`.
 Does NOT cover: the child process and the manifest (sft.py), several GPUs, preference training.
 """
 
@@ -25,7 +24,7 @@ from trl import SFTConfig, SFTTrainer
 from ..signatures.errors import TrainerError
 from ..signatures.records import TrainReport
 from .chat import AT_ONCE, encoded, end_tokens, fingerprint, read_rows
-from .memory import SMALL, choose_device, has_bfloat16, one_thread_for_small
+from .memory import choose_device, has_bfloat16, one_thread_for_small
 from .settings import Job, OnProgress
 from .target import load_model, load_tokenizer
 from .weights import BASE_FILE, companions, folder_of, memory_ran_out, weights_hash
@@ -61,16 +60,17 @@ def fit(job: Job, tell: OnProgress) -> TrainReport:
         )
 
     model, method = learner(job, device)
+    begins = method == "lora" and not target.adapter
     trainer = SFTTrainer(
         model=model,
-        args=SFTConfig(**arguments(job, method, device, _parameters(model), limit)),
+        args=SFTConfig(**arguments(job, method, device, model.num_parameters(), limit)),
         train_dataset=data,
         processing_class=tokenizer,
         callbacks=[_Follow(tell, job)],
-        peft_config=_lora(job) if method == "lora" and not target.adapter else None,
+        peft_config=LoraConfig(**LORA | {"base_model_name_or_path": target.model} | settings.lora) if begins else None,
     )
     trainer.remove_callback(PrinterCallback)
-    share = settings.blend_of(method)
+    share = settings.strength(method)[1]
     # before the checkpoint is read: a continued training blends with the same weights
     old = {} if share == 1 else {name: p.detach().cpu().clone() for name, p in _blended(trainer.model, method)}
     run(trainer, last_checkpoint(job), f"on {device}", limit)
@@ -113,28 +113,28 @@ def learner(job: Job, device: torch.device) -> tuple[Any, str]:
     """The target's model, still on the CPU, and how it is trained: `full` or `lora`. Raises TrainerError, TargetError."""
     settings, target = job.settings, job.target
     model = load_model(target, torch.device("cpu"), "auto", trainable=True, **settings.sft.get("model_init_kwargs") or {})
-    method = settings.method
-    if method == "auto":
-        method = "full" if _parameters(model) < SMALL and not target.adapter else "lora"
+    parameters = model.num_parameters()
+    method = settings.method_for(parameters, target.adapter)
     if method == "full" and target.adapter:
         raise TrainerError("method full cannot train on an adapter: use lora, or merge the adapter into the model first")
     half = has_bfloat16(device)
     for parameter in model.parameters():  # what learns is float32: a narrower format would round small updates away
         learns = parameter.requires_grad if target.adapter else method == "full"
         parameter.data = parameter.data.to(torch.bfloat16 if half and not learns else torch.float32)
-    one_thread_for_small(_parameters(model), device)
+    one_thread_for_small(parameters, device)
     return model, method
 
 
 def arguments(job: Job, method: str, device: torch.device, parameters: int, limit: int | None) -> dict[str, Any]:
     """The fields of a trainer's config: Errata's own, and over them those that `train.sft` names."""
     settings = job.settings
+    rate, _, noise = settings.strength(method)
     given = {
         "output_dir": str(job.checkpoints),
         "num_train_epochs": settings.epochs,
         "max_steps": settings.steps or -1,
-        "learning_rate": settings.rate_of(method),
-        "neftune_noise_alpha": settings.noise_of(method) or None,
+        "learning_rate": rate,
+        "neftune_noise_alpha": noise or None,
         "per_device_train_batch_size": settings.batch_size,
         "max_length": limit,
         "seed": job.seed,
@@ -156,14 +156,6 @@ def arguments(job: Job, method: str, device: torch.device, parameters: int, limi
     if not given.get("packing"):
         given["max_length"] = None  # rows are cut and counted already
     return given
-
-
-def _lora(job: Job) -> LoraConfig:
-    return LoraConfig(**LORA | {"base_model_name_or_path": job.target.model} | job.settings.lora)
-
-
-def _parameters(model: Any) -> int:
-    return sum(p.numel() for p in model.parameters())
 
 
 class _Follow(TrainerCallback):

@@ -19,11 +19,8 @@ from huggingface_hub import get_safetensors_metadata, snapshot_download
 from safetensors import safe_open
 
 from ..signatures.errors import TargetError
-from .settings import TargetSettings, TrainSettings
+from .settings import SMALL, TargetSettings, TrainSettings
 from .weights import first_line, folder_of
-
-SMALL = 20_000_000
-"""Parameters of a small model: changed whole by default, computed with one thread, asked in wide batches."""
 
 
 def choose_device(device: str) -> torch.device:
@@ -56,8 +53,8 @@ def one_thread_for_small(parameters: int, device: torch.device) -> None:
 
 
 def first_batch(parameters: int, device: str) -> int:
-    """Prompts at once, to begin with. On a CPU wide batches pay for small models only. CUDA starts wide; MPS does not, because it swaps to
-    the disk long before it says that memory ran out. Both go on by trial."""
+    """Prompts at once, to begin with. On a CPU wide batches pay for small models only. MPS does not start wide, because it swaps to the
+    disk long before it says that memory ran out."""
     if device != "cuda":
         return 256 if parameters < SMALL else 16 if parameters < 1e9 else 4
     return 256 if parameters < 2e9 else 64
@@ -102,9 +99,7 @@ def need(target: TargetSettings, train: TrainSettings) -> Need:
     device = choose_device(target.device)
     parameters, download, config = _sizes(target.model)
     half = 2 if target.dtype in ("bfloat16", "float16") or (target.dtype == "auto" and device.type != "cpu") else 4
-    method = train.method
-    if method == "auto":
-        method = "full" if parameters < SMALL and not target.adapter else "lora"
+    method = train.method_for(parameters, target.adapter)
     learns = parameters if method == "full" else parameters // 50  # an adapter of rank 16 on all linear layers is 1 to 2 %
     mixed = device.type == "cuda"
     held = 4 * parameters if method == "full" or not mixed else 2 * parameters
@@ -142,13 +137,11 @@ def _sizes(model: str) -> tuple[int, int, dict[str, Any]]:
     """Parameters, bytes to fetch, and the text part of config.json."""
     if model != "tiny" and not Path(model).expanduser().is_dir():
         try:
-            folder = Path(snapshot_download(model, local_files_only=True))
-            return _sizes(str(folder))
+            return _sizes(snapshot_download(model, local_files_only=True))
         except Exception:  # not here, or not whole: ask the hub
             return _at_the_hub(model)
     folder = folder_of(model)
-    files = sorted(folder.glob("*.safetensors"))
-    parameters = sum(_parameters(path) for path in files)
+    parameters = sum(_parameters(path) for path in folder.glob("*.safetensors"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return parameters, 0, config.get("text_config", config)
 

@@ -64,13 +64,13 @@ def weights_of(model: str) -> str:
 
 
 class _Call(NamedTuple):
-    """One request on its way."""
+    """One request on its way. Calls whose first four fields are equal are answered in one batch."""
 
     model: str
-    prompt: list[Message]
     max_tokens: int
     temperature: float
     seed: int
+    prompt: list[Message]
     stop: tuple[str, ...]
     future: "Future[lm15.Response]"
 
@@ -78,8 +78,8 @@ class _Call(NamedTuple):
 class TargetEngine:
     """The engine contract of `dspy.LM` over local targets: one attempt, one candidate, no cache, any number of threads.
 
-    A thread of its own runs the models. It waits until no further call has come for `window` seconds (at most ten windows, or until
-    `width` calls wait) and answers what has come together.
+    A thread of its own runs the models. It answers together what has come when no further call came for `window` seconds, when ten
+    windows are over, or when `width` calls wait.
     """
 
     def __init__(self, window: float = 0.01, width: int = 64):
@@ -96,8 +96,7 @@ class TargetEngine:
 
     def add(self, settings: TargetSettings, like: str | None = None) -> str:
         """The name of these weights for a request, `local/<model>@<hash>`, or `like` another name with their hash. Raises TargetError."""
-        base = like.rpartition("@")[0] if like else f"local/{Path(settings.model).name}"
-        name = f"{base}@{weights_hash(settings)}"
+        name = f"{like.rpartition('@')[0] if like else f'local/{Path(settings.model).name}'}@{weights_hash(settings)}"
         self.models[name] = settings
         return name
 
@@ -110,8 +109,14 @@ class TargetEngine:
 
     def submit(self, request: lm15.Request) -> "Future[lm15.Response]":
         """`complete`, without waiting."""
-        call = self._call(request)
+        config, prompt = request.config, _prompt(request)
+        tokens, temperature, seed = config.max_tokens or MAX_TOKENS, config.temperature or 0.0, 0
         with self._changed:
+            if temperature:  # candidates and repeats are sampled anew, the same in every process that asks in this order
+                key = content_hash([request.model, prompt, config.max_tokens, temperature, config.seed])
+                seed = int(content_hash([config.seed, self._asked[key]]), 16)
+                self._asked[key] += 1
+            call = _Call(request.model, tokens, temperature, seed, prompt, tuple(config.stop or ()), Future())
             self.waiting.append(call)
             self._changed.notify()
             self._worker.submit(self._answer)
@@ -143,32 +148,17 @@ class TargetEngine:
             target = Target.load(self.models[model])
             if target.hash != weights_of(model):
                 target.close()
-                raise TargetError(
-                    f"the weights at {target.settings.model} changed, they are {target.hash} now: make the LM of {model} again"
-                )
+                where = target.settings.model
+                raise TargetError(f"the weights at {where} changed, they are {target.hash} now: make the LM of {model} again")
             self._targets[model] = target
         return self._targets[model]
 
-    def _call(self, request: lm15.Request) -> _Call:
-        config = request.config
-        prompt = _prompt(request)
-        # Candidates and repeats of one request are sampled anew, the same in every process that asks in this order.
-        key = content_hash([request.model, prompt, config.max_tokens, config.temperature, config.seed])
-        with self._changed:
-            before = self._asked[key]
-            if config.temperature:
-                self._asked[key] += 1
-        seed = int(content_hash([config.seed, before]), 16) if config.temperature else 0
-        return _Call(
-            request.model, prompt, config.max_tokens or MAX_TOKENS, config.temperature or 0.0, seed, tuple(config.stop or ()), Future()
-        )
-
     def _answer(self) -> None:
-        """Answers the calls that wait; none are left when an earlier turn took them along."""
-        groups: dict[tuple[str, int, float, int], list[_Call]] = {}
+        """In the engine's thread: answers the calls that wait; none are left when an earlier turn took them along."""
+        groups: dict[tuple[Any, ...], list[_Call]] = {}
         for call in self._gather():
             if call.future.set_running_or_notify_cancel():
-                groups.setdefault((call.model, call.max_tokens, call.temperature, call.seed), []).append(call)
+                groups.setdefault(call[:4], []).append(call)
         for calls in groups.values():
             try:
                 self._answer_together(calls)
@@ -195,9 +185,9 @@ class TargetEngine:
                 asked.append((call, len(encode(target.tokenizer, [target.render(call.prompt)])[0])))
             except TargetError as error:  # the template refuses this conversation; the others are answered
                 call.future.set_exception(error)
-        first = calls[0]
+        _, tokens_each, temperature, seed, *_ = calls[0]
         prompts = [call.prompt for call, _ in asked]
-        for index, completion in target.generate(prompts, max_new_tokens=first.max_tokens, temperature=first.temperature, seed=first.seed):
+        for index, completion in target.generate(prompts, max_new_tokens=tokens_each, temperature=temperature, seed=seed):
             call, tokens = asked[index]
             call.future.set_result(_response(call, tokens, completion))
 
@@ -212,10 +202,8 @@ class TargetEngine:
     def load_state(cls, state: dict[str, Any]) -> "TargetEngine":
         """An engine for the LM of a saved program. It answers but cannot be trained, and a file never makes it trust a model's own code:
         for either, set an LM of `target_lm`."""
-        engine = cls()
-        engine.models = {
-            name: TargetSettings.model_validate(value | {"trust_remote_code": False}) for name, value in state["models"].items()
-        }
+        engine, safe = cls(), {"trust_remote_code": False}
+        engine.models = {name: TargetSettings.model_validate(value | safe) for name, value in state["models"].items()}
         return engine
 
 
@@ -259,8 +247,7 @@ def _text(part: Any) -> str:
 
 def _response(call: _Call, tokens: int, completion: Completion) -> lm15.Response:
     text, finish = completion.text, completion.finish
-    ends = [text.find(word) for word in call.stop if word in text]
-    if ends:
+    if ends := [text.find(word) for word in call.stop if word in text]:
         text, finish = text[: min(ends)], "stop"
     message = lm15.Message.assistant([lm15.TextPart(text)])
     usage = lm15.Usage(input_tokens=tokens, output_tokens=completion.tokens)
@@ -329,9 +316,8 @@ class TargetProvider(dspy.Provider):
         """
         target = self.engine.models.get(model)
         if target is None:
-            raise UsageError(
-                f"no target is called {model} here: leave finetuning_model out, or name one of {', '.join(self.engine.models)}"
-            )
+            known = ", ".join(self.engine.models)
+            raise UsageError(f"no target is called {model} here: leave finetuning_model out, or name one of {known}")
         with _TRAINING:
             settings, seed, out = train_settings(train_kwargs or {})
             rows = train_rows(train_data, train_data_format)
@@ -377,12 +363,10 @@ def train_rows(data: Sequence[dict[str, Any]], form: TrainDataFormat | str | Non
         try:
             sides = [("user", "prompt"), ("assistant", "completion")]
             *prompt, answer = item["messages"] if name == "chat" else [{"role": role, "content": item[side]} for role, side in sides]
-            row = TrainRow(prompt=tuple(prompt), completion=(answer,), source=content_hash(item))
+            rows.append(TrainRow(prompt=tuple(prompt), completion=(answer,), source=content_hash(item)))
+            if any(message.keys() != {"role", "content"} for message in (*prompt, answer)) or answer["role"] != "assistant":
+                raise ValueError("role and content each, the last the assistant's")
         except (KeyError, TypeError, ValueError) as error:
-            raise TrainerError(
-                f"row {number} of the training data is not of format {name} ({' '.join(str(error).split())[:100]})"
-            ) from None
-        if any(message.keys() != {"role", "content"} for message in (*row.prompt, *row.completion)) or answer["role"] != "assistant":
-            raise TrainerError(f"row {number} of the training data is not of format chat: role and content each, the last the assistant's")
-        rows.append(row)
+            why = " ".join(str(error).split())[:100]
+            raise TrainerError(f"row {number} of the training data is not of format {name}: {why}") from None
     return rows

@@ -2,10 +2,8 @@
 
     VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm serve Qwen/Qwen2.5-0.5B-Instruct --enable-lora
 
-An adapter is loaded under a name made of the hash of its weights, so that no name ever stands for two sets of weights, and unloaded
-again on close. Rate limits, server errors, lost connections and replies that cannot be read are tried again; everything else that
-the server refuses ends the calls with one line.
-
+An adapter is loaded under a name made of the hash of its weights, so that no name ever stands for two sets of weights. Rate limits,
+server errors, lost connections and replies that cannot be read are tried again; any other refusal ends the calls.
 Does NOT cover: proof that the server has the weights that `target.model` names, prompts (the server's own chat template renders them),
 loading adapters into servers other than vLLM, streaming.
 """
@@ -29,7 +27,7 @@ from .settings import TargetSettings, vllm_rank
 from .weights import adapter_folder, check_base, weights_hash
 
 T = TypeVar("T")
-
+Read = Callable[[httpx.Response], T]
 IN_FLIGHT = 64
 """Questions under way at once by default: enough to keep a server's batches full."""
 PLAIN = {"repetition_penalty": 1.0, "top_k": -1}
@@ -82,10 +80,9 @@ class ServedTarget:
 
     @classmethod
     def connect(cls, settings: TargetSettings, patience: Patience | None = None, timeout: float = TIMEOUT) -> "ServedTarget":
-        """Finds the model at the server, and loads the adapter there where it has one.
+        """Finds the model at the server, and loads the adapter there where it has one. `timeout` is the longest silence, seconds.
 
-        `timeout` is the longest silence, seconds. Raises TargetError: no server, a wrong key, no such model, an adapter that the
-        server does not load, or that belongs to other weights.
+        Raises TargetError: no server, a wrong key, no such model, an adapter that is not loaded or belongs to other weights.
         """
         served = cls(settings, patience, timeout)
         try:
@@ -111,7 +108,7 @@ class ServedTarget:
         if begun is not None and not self.fields:
             raise TargetError(f"the server at {self.address} cannot go on from the beginning of an answer: only vLLM and SGLang can")
         seen: Counter[str] = Counter()
-        questions: list[tuple[int, dict[str, Any]]] = []
+        questions = []
         for index, prompt in enumerate(prompts):
             start = begun[index] if begun else ""
             asked = [*prompt, {"role": "assistant", "content": start}] if start else list(prompt)
@@ -128,7 +125,7 @@ class ServedTarget:
     def require_loading(self) -> None:
         """Raises TargetError when the server has no door for adapters, so that nothing is trained for it in vain."""
         try:
-            self._call("POST", "/load_lora_adapter", {"lora_name": "", "lora_path": ""}, lambda reply: None)
+            self._call("/load_lora_adapter", {"lora_name": "", "lora_path": ""}, lambda reply: None)
         except _Refused as refused:  # vLLM: both must be provided
             if refused.status in (404, 405):
                 raise TargetError(f"the server at {self.address} cannot be given the adapters that a cycle trains: {LOADING}") from None
@@ -137,7 +134,7 @@ class ServedTarget:
         """Unloads the adapter that was loaded here; the target answers no more."""
         if self._loaded:
             try:
-                self._once("POST", "/unload_lora_adapter", {"lora_name": self.name}, lambda reply: None, timeout=5.0)
+                self._once("/unload_lora_adapter", {"lora_name": self.name}, lambda reply: None, timeout=5.0)
             except (_Passing, _Refused, TargetError):
                 pass  # the name may stay with the server: it never stands for other weights
             self._loaded = False
@@ -145,18 +142,13 @@ class ServedTarget:
 
     def _listed(self) -> list[dict[str, Any]]:
         """The server's models, as it describes them. Asked once, without waiting for a server that is not there."""
-
-        def read(reply: httpx.Response) -> list[dict[str, Any]]:
-            return [{**card, "id": str(card["id"])} for card in reply.json()["data"]]
-
         try:
-            return self._once("GET", "/models", None, read)
+            return self._once("/models", None, lambda reply: [{**card, "id": str(card["id"])} for card in reply.json()["data"]])
         except _Passing as fault:
             raise TargetError(f"no answer from a server at {self.address} ({fault}): start it, or correct target.api_base") from None
         except _Refused as refused:
-            raise TargetError(
-                f"the server at {self.address} lists no models (HTTP {refused.status}): correct target.api_base, which mostly ends in /v1"
-            ) from None
+            act = "correct target.api_base, which mostly ends in /v1"
+            raise TargetError(f"the server at {self.address} lists no models (HTTP {refused.status}): {act}") from None
 
     def _own_name(self, cards: Sequence[dict[str, Any]]) -> str:
         """The name of the model without adapters: as set, or as `target.model` is written, or the only one there is."""
@@ -178,7 +170,7 @@ class ServedTarget:
         try:
             # 500 is what vLLM makes of every complaint of its engine about an adapter (load_lora_adapter in its openai/models/serving.py,
             # 055e47c; earlier ones said 400): trying again does not help
-            self._call("POST", "/load_lora_adapter", {"lora_name": self.name, "lora_path": path}, lambda reply: None, final=500)
+            self._call("/load_lora_adapter", {"lora_name": self.name, "lora_path": path}, lambda reply: None, final=500)
         except _Refused as refused:
             if "already been loaded" in str(refused):  # another process of Errata was quicker, with the same weights
                 return
@@ -207,7 +199,7 @@ class ServedTarget:
 
     def _answer(self, body: dict[str, Any]) -> Completion:
         try:
-            completion = self._call("POST", "/chat/completions", body, _completion)
+            completion = self._call("/chat/completions", body, _completion)
             return completion._replace(text=without_keys(completion.text, self._keys))
         except _Refused as refused:
             if not TOO_LONG.search(str(refused)):
@@ -217,40 +209,33 @@ class ServedTarget:
         # the prompt and the limit are more than the context together: without a limit the answer gets the room that is left
         return self._answer({name: value for name, value in body.items() if name != "max_tokens"})
 
-    def _call(self, method: str, path: str, body: dict[str, Any], read: Callable[[httpx.Response], T], final: int | None = None) -> T:
+    def _call(self, path: str, body: dict[str, Any], read: Read[T], final: int | None = None) -> T:
         """Attempts until one is answered; a status of `final` is an answer. Raises _Refused, and TargetError when patience is over."""
         for attempt in range(1, self._pace.patience.attempts + 1):
             self._pace.ready()
             try:
-                return self._once(method, path, body, read, final=final)
+                return self._once(path, body, read, final=final)
             except _Passing as fault:
                 if over := self._pace.again(attempt, fault.asked):
                     advice = "give the same command again to go on: nothing done is lost"
                     raise self._pace.end(TargetError(f"the server at {self.address}: {fault} ({over}); {advice}")) from None
         raise AssertionError("unreachable")
 
-    def _once(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None,
-        read: Callable[[httpx.Response], T],
-        timeout: float | None = None,
-        final: int | None = None,
-    ) -> T:
-        """One attempt. Raises _Passing, _Refused, and TargetError for a wrong key."""
+    def _once(self, path: str, body: dict[str, Any] | None, read: Read[T], timeout: float | None = None, final: int | None = None) -> T:
+        """One attempt; with a body a POST. Raises _Passing, _Refused, and TargetError for a wrong key."""
+        method, url = "POST" if body else "GET", f"{self.address}{path}"
         try:
-            reply = self._client.request(method, f"{self.address}{path}", json=body, timeout=timeout or httpx.USE_CLIENT_DEFAULT)
+            reply = self._client.request(method, url, json=body, timeout=timeout or httpx.USE_CLIENT_DEFAULT)
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _Passing(self._clean(str(error)) or type(error).__name__) from None
-        said = f"HTTP {reply.status_code}, {self._clean(_message(reply))}"
-        if reply.status_code != final and (reply.status_code in PASSING or reply.status_code >= 500):
-            raise _Passing(said, asked_wait(reply.headers.get("retry-after")))
-        if reply.status_code in (401, 403):
+        status, said = reply.status_code, self._clean(_message(reply))
+        if status != final and (status in PASSING or status >= 500):
+            raise _Passing(f"HTTP {status}, {said}", asked_wait(reply.headers.get("retry-after")))
+        if status in (401, 403):
             key = f"set {self.settings.api_key_env} to its key, or target.api_key_env to the name of another variable"
-            raise self._pace.end(TargetError(f"the server at {self.address} wants another key ({said}): {key}"))
-        if reply.status_code != 200:
-            raise _Refused(reply.status_code, self._clean(_message(reply)))
+            raise self._pace.end(TargetError(f"the server at {self.address} wants another key (HTTP {status}, {said}): {key}"))
+        if status != 200:
+            raise _Refused(status, said)
         try:
             return read(reply)
         except (ValueError, LookupError, TypeError):
@@ -268,8 +253,7 @@ def _joined(start: str, rest: str) -> str:
 def _completion(reply: httpx.Response) -> Completion:
     document = reply.json()
     choice = document["choices"][0]
-    text = choice["message"]["content"]
-    if not isinstance(text, str | None):
+    if not isinstance(text := choice["message"]["content"], str | None):
         raise TypeError(text)
     tokens = (document.get("usage") or {}).get("completion_tokens") or 0
     return Completion(whole(text or ""), "length" if choice.get("finish_reason") == "length" else "stop", tokens)

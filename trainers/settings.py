@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+SMALL = 20_000_000
+"""Parameters of a small model: changed whole by default, computed with one thread, asked in wide batches."""
+
 
 class TargetSettings(BaseModel):
     """Which model is improved, and where it runs."""
@@ -81,17 +84,14 @@ class TrainSettings(BaseModel):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """`auto` (CUDA where there is one, else MPS, else CPU), `cpu`, `cuda`, `cuda:1` or `mps`; one device."""
 
-    def rate_of(self, method: str) -> float:
-        """The highest learning rate of a `full` or `lora` training."""
-        return self.learning_rate or (1e-3 if method == "full" else 2e-4)
+    def method_for(self, parameters: int, adapter: str | None) -> str:
+        """How a target of this many parameters is trained: `full` or `lora`."""
+        return self.method if self.method != "auto" else "full" if parameters < SMALL and not adapter else "lora"
 
-    def blend_of(self, method: str) -> float:
-        """How far a `full` or `lora` training goes towards its weights."""
-        return self.blend or (0.6 if method == "full" else 1.0)
-
-    def noise_of(self, method: str) -> float:
-        """Alpha of the noise in a `full` or `lora` training."""
-        return (15.0 if method == "full" else 0.0) if self.noise is None else self.noise
+    def strength(self, method: str) -> tuple[float, float, float]:
+        """Learning rate, blend and noise of a `full` or `lora` training."""
+        rate, blend, noise = (1e-3, 0.6, 15.0) if method == "full" else (2e-4, 1.0, 0.0)
+        return self.learning_rate or rate, self.blend or blend, noise if self.noise is None else self.noise
 
 
 OnProgress = Callable[[dict[str, Any]], None]

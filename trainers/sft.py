@@ -1,13 +1,7 @@
 """Fine-tunes a target on rows, in a child process or in this one: what was trained is written down, and a kill costs nothing.
 
-`train` is the whole face; `python -m errata.trainers.sft JOB.json PARENT_PID` is the child that it starts.
-What lies in the folder of a training:
-
-    manifest.json  written last: what was trained on what, with which library versions, and the report
-    weights/       a model folder (full) or an adapter folder (LoRA)
-    train.log      what the libraries said
-    job.json, rows/, checkpoints/   while it is under way; a killed training continues from its last checkpoint
-
+In the folder of a training lie manifest.json (written last: what was trained on what, with which library versions, and the report),
+weights/ (a model or an adapter), train.log (what the libraries said), and, while it is under way, job.json, rows/ and checkpoints/.
 Does NOT cover: the training itself (fit.py), choosing the rows.
 """
 
@@ -22,11 +16,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ..signatures import errors
 from ..signatures.errors import ErrataError, TrainerError, UsageError, did_you_mean
+from ..signatures.files import write_whole
 from ..signatures.records import TrainReport, TrainRow, content_hash, sealed
 from .chat import fingerprint, read_rows
 from .settings import Job, OnProgress, TargetSettings, TrainSettings
@@ -57,10 +53,10 @@ def train(
 ) -> TrainReport:
     """Trains `target` on `rows` and leaves weights and manifest in `out`; a finished training is not done again.
 
-    Rows in a file of JSON lines are read one at a time, however many there are. On a CPU the same rows, seed, settings and library
-    versions give the same bytes, killed in between or not. `in_process` trains in this process: no seconds lost on imports, no memory
-    handed back. `stop`, set from another thread, ends the training process; started again it continues from its last checkpoint.
-    Raises TrainerError (refused, failed, stopped, or `out` holds another training), UsageError, TargetError.
+    Rows in a file of JSON lines are never held together. On a CPU the same rows, seed, settings and library versions give the same
+    bytes, killed in between or not. `in_process` trains in this process: no seconds lost on imports, no memory handed back. `stop`, set
+    from another thread, ends the training process. Raises TrainerError (refused, failed, stopped, or `out` holds another training),
+    UsageError, TargetError.
     """
     target = target.model_copy(update={"api_base": None})  # wherever it is served, it is trained here
     if next(_each(rows), None) is None:
@@ -86,7 +82,7 @@ def train(
         report = _fit(job, tell) if in_process else _child(job, tell, stop)
         known = {"key": key, "base": base, "data": data, "settings": settings.model_dump(mode="json"), "seed": seed}
         manifest = known | {"versions": report.versions, "report": report.model_dump(mode="json")}
-        _write(out / "manifest.json", json.dumps(sealed(manifest), indent=2, sort_keys=True) + "\n")
+        write_whole(out / "manifest.json", (json.dumps(sealed(manifest), indent=2, sort_keys=True) + "\n").encode())
     except OSError as error:
         raise TrainerError(f"training into {out} failed: {error}; free space or choose another folder, then start it again") from None
     _tidy(out)
@@ -111,8 +107,6 @@ def _tidy(out: Path) -> None:
 
 def check(settings: TrainSettings) -> None:
     """Refuses names in `sft` and `lora` that are not fields there, or that Errata sets itself. Imports TRL. Raises UsageError."""
-    from dataclasses import fields
-
     from peft import LoraConfig
     from trl import SFTConfig
 
@@ -125,16 +119,6 @@ def check(settings: TrainSettings) -> None:
                 raise UsageError(f"sft.{name} cannot be set: {_NOT_YOURS[name]}; leave it out")
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def failure(error: str, log: Path) -> str:
     """One line on an error of a library's; each library words a full disk in its own way, around the system's words."""
     if any(os.strerror(number) in error for number in (errno.ENOSPC, errno.EDQUOT)):
@@ -145,7 +129,7 @@ def failure(error: str, log: Path) -> str:
 def _environment(job: Job) -> dict[str, str]:
     """That of the child. It sees one GPU, the one that is asked for or the first: with several in sight, the trainer would use all."""
     # TensorBoard's files would else go with the checkpoints.
-    env = {"TENSORBOARD_LOGGING_DIR": str(job.out / "tensorboard")} | os.environ | {"TOKENIZERS_PARALLELISM": "false"}
+    env = {"TENSORBOARD_LOGGING_DIR": str(job.out / "tensorboard")} | os.environ
     device = job.settings.device
     index = int(device.removeprefix("cuda:")) if device.startswith("cuda:") else 0
     visible = env["CUDA_VISIBLE_DEVICES"].split(",") if "CUDA_VISIBLE_DEVICES" in env else [str(n) for n in range(index + 1)]
@@ -155,13 +139,12 @@ def _environment(job: Job) -> dict[str, str]:
 def _child(job: Job, tell: OnProgress, stop: threading.Event | None) -> TrainReport:
     """Runs the job in a child process, which never outlives this call."""
     log, file = job.out / "train.log", job.out / "job.json"
-    _write(file, job.model_dump_json())
+    file.write_text(job.model_dump_json(), encoding="utf-8")
     # -P: a file named like a library in the user's folder must not be imported in its place.
     command = [sys.executable, "-P", "-m", f"{__package__}.sft", str(file), str(os.getpid())]
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
     with log.open("ab") as err:
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, env=_environment(job), start_new_session=True
-        )
+        child = subprocess.Popen(command, **pipes, stderr=err, env=_environment(job), start_new_session=True)
     assert child.stdout is not None
     if stop is not None:
         threading.Thread(target=_kill_when, args=(stop, child), daemon=True).start()
@@ -227,8 +210,7 @@ def main(arguments: Sequence[str]) -> int:
 def _die_with_parent(parent: int) -> None:
     """On Linux, has the kernel kill this process when the parent ends in whatever way."""
     if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:  # it ended before we asked
         os._exit(1)
 

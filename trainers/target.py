@@ -7,7 +7,7 @@ Does NOT cover: servers (errata.trainers.served), encoder-decoder models, quanti
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import transformers
@@ -47,26 +47,18 @@ def load_tokenizer(settings: TargetSettings) -> Any:
 
 
 def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtype | str, trainable: bool = False, **more: Any) -> Any:
-    """The model with its adapter on `device`; with `trainable` an adapter stays a PeftModel. Raises TargetError.
+    """The model with its adapter on `device`; with `trainable` an adapter stays a PeftModel. `more` goes to from_pretrained.
 
-    A frozen float32 adapter is merged: the same numbers at the speed of the model alone. In narrower formats merging
-    would round the adapter away, and one that parts tied embeddings cannot be merged. `more` goes to from_pretrained.
+    A frozen float32 adapter is merged: the same numbers at the speed of the model alone. In narrower formats merging would round the
+    adapter away, and one that parts tied embeddings cannot be merged. Raises TargetError.
     """
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     folder = folder_of(settings.model)
     with naming(settings.model):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            trust_remote_code=settings.trust_remote_code,
-            use_safetensors=True,
-            output_loading_info=True,
-            **more,
-        )
-        model, found = loaded
+        more |= {"config": config, "dtype": dtype, "trust_remote_code": settings.trust_remote_code, "use_safetensors": True}
+        model, found = cast(Any, AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **more))
         if missing := sorted(found["missing_keys"]):  # they would be random numbers
             raise TargetError(f"{settings.model}: its weights lack {len(missing)} tensors that its config names, e.g. {missing[0]}")
     if settings.adapter:
@@ -120,7 +112,7 @@ class Target:
         self.tokenizer = tokenizer
         self.device = str(device)
         self.dtype = str(model.dtype).removeprefix("torch.")
-        self.parameters: int = sum(p.numel() for p in model.parameters())
+        self.parameters: int = model.num_parameters()
         self.hash = hash
         """Content hash of all that decides the answers; keys every cache."""
         self.context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -142,8 +134,7 @@ class Target:
 
     @classmethod
     def load(cls, settings: TargetSettings) -> "Target":
-        """Loads model, adapter and tokenizer. Raises TargetError: no such model, no weights, an adapter of another,
-        no such device, code of its own without trust."""
+        """Raises TargetError: no such model, no weights, an adapter of another, no such device, code of its own without trust."""
         device = choose_device(settings.device)
         own = "auto" if has_bfloat16(device) else torch.float32
         dtype: Any = own if settings.dtype == "auto" else getattr(torch, settings.dtype)
@@ -151,7 +142,7 @@ class Target:
         return cls(settings, load_model(settings, device, dtype), tokenizer, device, weights_hash(settings))
 
     def render(self, messages: Sequence[Message]) -> str:
-        """The text that the model is given for a conversation; see `render` of this module."""
+        """The text that the model is given for a conversation."""
         return render(self.tokenizer, messages)
 
     def generate(
@@ -180,7 +171,8 @@ class Target:
                     release()
                     continue
                 del rows[: len(batch)]
-                self._widen(len(batch))
+                if len(batch) == self._batch_size and 2 * len(batch) <= self._most and memory_used(self.device) < 0.45:
+                    self._batch_size *= 2
                 for row, answer in zip(batch, answers, strict=True):
                     ids, new = row.ids + answer, row.new + len(answer)
                     stopped = bool(answer) and answer[-1] in self.ends
@@ -223,11 +215,6 @@ class Target:
     def _decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
-    def _widen(self, rows: int) -> None:
-        """Doubles the batch where a full one has left more than half of the GPU's memory unused."""
-        if rows == self._batch_size and 2 * rows <= self._most and memory_used(self.device) < 0.45:
-            self._batch_size = 2 * rows
-
     def _shrink(self, batch: list[_Row], error: BaseException) -> None:
         if not memory_ran_out(error):
             raise error
@@ -243,10 +230,7 @@ class Target:
 
 def _gumbel(batch: list[_Row], temperature: float, device: str) -> Callable[[Any, Any], Any]:
     """Sampling as the greedy choice over logits / temperature + Gumbel noise: each row has a generator of its own."""
-    generators = []
-    for row in batch:
-        key = int(content_hash([row.seed, row.new]), 16) >> 1
-        generators.append(torch.Generator(device).manual_seed(key))
+    generators = [torch.Generator(device).manual_seed(int(content_hash([row.seed, row.new]), 16) >> 1) for row in batch]
 
     def add_noise(input_ids: Any, scores: Any) -> Any:  # (B, S), (B, V) -> (B, V)
         noise = torch.stack([torch.empty(scores.shape[1], device=device).exponential_(generator=g) for g in generators])

@@ -84,7 +84,8 @@ def weights_hash(settings: TargetSettings) -> str:
             folder = folder_of(settings.model)
             files = [path for path in (*_weight_files(folder), *companions(folder)) if path.name != "generation_config.json"]
             parts += [[path.name, _file_hash(path)] for path in files]
-            parts.append(_eos_of_files(folder))
+            generation = folder / "generation_config.json"  # of it, only what ends an answer counts
+            parts.append(json.loads(generation.read_text(encoding="utf-8")).get("eos_token_id") if generation.is_file() else None)
         if settings.adapter:
             adapter = adapter_folder(settings.adapter)
             adapter_files = [adapter / "adapter_config.json", *sorted(adapter.glob("adapter_model.*"))]
@@ -109,11 +110,6 @@ def _sha256(path: Path, size: int, modified: int) -> str:
     """Kept by size and time of change: a run asks for the hash of the same gigabytes many times."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _eos_of_files(folder: Path) -> Any:
-    path = folder / "generation_config.json"
-    return json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.is_file() else None
 
 
 def adapter_folder(adapter: str) -> Path:
@@ -147,10 +143,8 @@ def naming(model: str) -> Iterator[None]:
     except Exception as error:  # a damaged folder raises nearly anything
         if memory_ran_out(error):
             raise TargetError(f"{model} does not fit in memory: use a smaller model or a narrower dtype") from None
-        if "trust_remote_code" in str(error):
-            why = "runs Python code of its own: read it, then set trust_remote_code to true"
-        else:
-            why = f"cannot be loaded: {first_line(error)}"
+        own_code = "runs Python code of its own: read it, then set trust_remote_code to true"
+        why = own_code if "trust_remote_code" in str(error) else f"cannot be loaded: {first_line(error)}"
         raise TargetError(f"{model} {why}") from None
 
 

@@ -258,6 +258,7 @@ def _rounds(report: Report, last: int) -> Table:
 def _training(facts: Facts, train: TrainSettings) -> dict[str, Any]:
     """Settings of the training, those that the user gave to TRL among them."""
     method = "full" if facts.form == "full" else "lora"
-    ours = {"learning_rate": train.rate_of(method), "num_train_epochs": train.epochs}
+    rate, blend, _ = train.strength(method)
+    ours = {"learning_rate": rate, "num_train_epochs": train.epochs}
     rate, epochs = (train.sft.get(name, value) for name, value in ours.items())
-    return {"rate": rate, "epochs": epochs, "blend": f"{100 * train.blend_of(method):g}", "own": sorted(train.sft.keys() - ours.keys())}
+    return {"rate": rate, "epochs": epochs, "blend": f"{100 * blend:g}", "own": sorted(train.sft.keys() - ours.keys())}

@@ -4,7 +4,6 @@ The folder is written beside its place under another name, checked against the h
 whole. What is not here: how weights are written (errata.trainers.export), and what the card says (errata.programs.report.card).
 """
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import RunError, TargetError, UsageError
+from ...signatures.files import sync
 from ...signatures.records import Attempt, GateDecision
 from ...trainers.settings import TargetSettings
 from ..run import layout
@@ -75,8 +75,7 @@ def export(
         text = card.write(facts, report, scores, licence, push or f"path/to/{facts.name}")
         (partial / "README.md").write_text(text, encoding="utf-8")
         for file in partial.iterdir():
-            with file.open("rb+") as opened:
-                os.fsync(opened.fileno())
+            sync(file)
         if out.exists():
             out.rmdir()
         partial.replace(out)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...signatures.errors import BusyError, RunError
+from ...signatures.files import write_whole
 from ...signatures.records import Record, content_hash, sealed, unsealed
 from ..config import FREE, IMPORTED, TRAINED, CycleConfig
 
@@ -56,19 +57,10 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: to a temporary name beside it, synced, then renamed."""
+    """Write a whole file or nothing, into a folder that is made where it is missing. Raises RunError."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_whole(path, data)
 
 
 def to_json(value: Any) -> bytes:
