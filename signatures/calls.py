@@ -1,7 +1,5 @@
 """What the calls to one server share, an instructor's or a served target's: how many are under way, how failed ones are repeated,
-the error that ends them all, and that no key is printed.
-
-What is not here: the calls themselves, and which failures pass by themselves.
+the error that ends them all, and that no key is printed. Does NOT cover: the calls themselves, and which failures are repeated.
 """
 
 import os
@@ -59,17 +57,13 @@ class Pace:
             return f"the server asks to wait {asked:.0f} s"
         if attempt == self.patience.attempts:
             return f"tried {attempt} times"
-        self._wait(attempt, asked)
-        return None
-
-    def _wait(self, attempt: int, asked: float | None) -> None:
-        """Growing waits with a random factor; what a server asks for holds for all calls, and is never cut short."""
         own = min(self.patience.most, self.patience.first * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
-        if asked is not None:
+        if asked is not None:  # holds for all calls, and is never cut short
             with self._lock:
                 self._not_before = max(self._not_before, time.monotonic() + asked)
             own *= 0.1  # spreads those who wait for the same moment
         self._over.wait(max(0.0, self._not_before - time.monotonic()) + own)
+        return None
 
     def end(self, error: ErrataError) -> ErrataError:
         """The error that ends this call and all that have not been sent yet: the first that was given."""

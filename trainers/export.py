@@ -1,6 +1,6 @@
 """Writes the weights of a target into a folder of their own: a whole model, or the adapter alone.
 
-What is not here: which weights, the model card, and the move of the finished folder to its place (errata.programs.report.export).
+Does NOT cover: which weights, the model card, and the move of the finished folder to its place (errata.programs.report.export).
 """
 
 import json
@@ -23,9 +23,8 @@ _LEGAL = ("LICENSE*", "LICENCE*", "NOTICE*")
 def write_model(target: TargetSettings, out: Path) -> str:
     """Write a folder that transformers loads without anything beside it: the model, or base and adapter merged into one.
 
-    Config, tokenizer, chat template, generation config, licence files and any code stay the base's own. The sum of a merge is taken
-    in float32 and rounded once to the base's number format. Returns the format's name. Raises TargetError; it also names an adapter
-    that cannot be merged.
+    All but the weights stays the base's own. The sum of a merge is taken in float32 and rounded once to the base's number format.
+    Returns the format's name. Raises TargetError, also for an adapter that cannot be merged.
     """
     base = folder_of(target.model)
     out.mkdir(parents=True)
@@ -44,10 +43,8 @@ def _merge(target: TargetSettings, out: Path) -> str:
     """Saves base + adapter as one model; the name of its number format."""
     model = load_model(target, torch.device("cpu"), "auto", trainable=True)
     if ties_broken(model):
-        raise TargetError(
-            f"the adapter at {target.adapter} changes embeddings that {target.model} shares between input and output; "
-            "merged, it would be another model: export it with --adapter"
-        )
+        why = f"changes embeddings that {target.model} shares between input and output; merged, it would be another model"
+        raise TargetError(f"the adapter at {target.adapter} {why}: export it with --adapter")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of peft's, nothing to act on here
         merged = model.merge_and_unload()
@@ -78,10 +75,9 @@ def same_weights(written: TargetSettings, wanted: str) -> None:
 
 def _copy(path: Path, to: Path) -> None:
     """A copy that names no place on this machine."""
-    if path.suffix == ".json":
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(value, dict) and any(name in value for name in _PLACES):
-            kept = {name: inner for name, inner in value.items() if name not in _PLACES}
-            to.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            return
-    shutil.copyfile(path, to)
+    value = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else None
+    if isinstance(value, dict) and not value.keys().isdisjoint(_PLACES):
+        kept = {name: inner for name, inner in value.items() if name not in _PLACES}
+        to.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    else:
+        shutil.copyfile(path, to)

@@ -54,10 +54,10 @@ def fit(job: Job, tell: OnProgress) -> TrainReport:
     bad = max(counts["truncated"], counts["lost"])
     if bad > settings.max_lost_share * counts["rows"] or not len(data):
         act = "raise max_length" if limit == asked else f"that is the target's whole context of {context} tokens: shorten the rows"
-        raise TrainerError(
-            f"{bad} of {counts['rows']} rows are longer than {limit} tokens and would be cut "
-            f"({counts['lost']} with nothing left to learn), more than the share {settings.max_lost_share:g}: {act}"
+        cut = (
+            f"{bad} of {counts['rows']} rows are longer than {limit} tokens and would be cut"
         )
+        raise TrainerError(f"{cut} ({counts['lost']} with nothing left to learn), more than the share {settings.max_lost_share:g}: {act}")
 
     model, method = learner(job, device)
     begins = method == "lora" and not target.adapter
@@ -201,10 +201,10 @@ def run(trainer: Any, last: Path | None, where: str, limit: int | None) -> None:
     except (RuntimeError, MemoryError) as error:  # torch's own is a RuntimeError
         if not memory_ran_out(error):
             raise
-        raise TrainerError(
-            f"memory ran out {where} with batches of {trainer.args.per_device_train_batch_size} rows of up to {limit} tokens: give the "
-            "same command with a smaller --set train.batch_size (and train.sft.gradient_accumulation_steps for it) or train.max_length"
-        ) from None
+        size = trainer.args.per_device_train_batch_size
+        smaller = "a smaller --set train.batch_size (and train.sft.gradient_accumulation_steps for it) or train.max_length"
+        what = f"memory ran out {where} with batches of {size} rows of up to {limit} tokens"
+        raise TrainerError(f"{what}: give the same command with {smaller}") from None
 
 
 def _blended(model: Any, method: str) -> Iterator[tuple[str, Any]]:

@@ -77,10 +77,9 @@ def train(
         shutil.rmtree(job.scratch, ignore_errors=True)  # of an attempt that was killed
         job.scratch.mkdir(parents=True)
         if not isinstance(rows, Path):
-            with file.open("w", encoding="utf-8") as written:
-                written.writelines(row.model_dump_json() + "\n" for row in rows)
+            file.write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")
         report = _fit(job, tell) if in_process else _child(job, tell, stop)
-        known = {"key": key, "base": base, "data": data, "settings": settings.model_dump(mode="json"), "seed": seed}
+        known = job.model_dump(mode="json", include={"key", "base", "data", "settings", "seed"})
         manifest = known | {"versions": report.versions, "report": report.model_dump(mode="json")}
         write_whole(out / "manifest.json", (json.dumps(sealed(manifest), indent=2, sort_keys=True) + "\n").encode())
     except OSError as error:
@@ -165,8 +164,8 @@ def _child(job: Job, tell: OnProgress, stop: threading.Event | None) -> TrainRep
     if "report" in last:
         return TrainReport.model_validate(last["report"])
     if "error" in last:
-        kind: type[ErrataError] = getattr(errors, last["kind"], TrainerError)
-        raise kind(last["error"] if kind is not TrainerError or last["told"] else failure(last["error"], log))
+        kind: type[ErrataError] = getattr(errors, last["kind"] or "TrainerError")
+        raise kind(last["error"] if last["kind"] else failure(last["error"], log))
     if stop is not None and stop.is_set():
         raise TrainerError(f"training into {job.out} was stopped: start it again to continue from its last checkpoint")
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -194,17 +193,14 @@ def main(arguments: Sequence[str]) -> int:
             print(json.dumps(message), file=sys.stderr, flush=True)
 
     try:
-        report = _fit(Job.model_validate_json(Path(arguments[0]).read_bytes()), tell)
+        last: dict[str, Any] = {"report": _fit(Job.model_validate_json(Path(arguments[0]).read_bytes()), tell).model_dump(mode="json")}
     except ErrataError as error:
-        tell({"error": str(error), "kind": type(error).__name__, "told": True})
-        return error.exit_code
+        last = {"error": str(error), "kind": type(error).__name__}
     except Exception as error:
         traceback.print_exc()
-        text = " ".join(str(error).split())
-        tell({"error": f"{type(error).__name__}: {text[:400]}", "kind": "TrainerError", "told": False})
-        return 1
-    tell({"report": report.model_dump(mode="json")})
-    return 0
+        last = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}", "kind": ""}
+    tell(last)
+    return int("error" in last)
 
 
 def _die_with_parent(parent: int) -> None:

@@ -43,10 +43,9 @@ def folder_of(model: str) -> Path:
             raise TargetError(f"{model} holds an adapter, not a model: give its base as the model and this as the adapter")
         raise TargetError(f"{model} has no config.json, so it is not a model that transformers can load")
     if not _weight_files(folder):
-        raise TargetError(
-            f"{model} has no weights (*.safetensors) beside its config.json; others (*.bin) are pickles, which can hold code and are not "
-            "loaded: where you trust them, save the model again with transformers 5"
-        )
+        others = "others (*.bin) are pickles, which can hold code and are not loaded"
+        act = "where you trust them, save the model again with transformers 5"
+        raise TargetError(f"{model} has no weights (*.safetensors) beside its config.json; {others}: {act}")
     return folder
 
 
