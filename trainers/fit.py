@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -54,9 +54,7 @@ def fit(job: Job, tell: OnProgress) -> TrainReport:
     bad = max(counts["truncated"], counts["lost"])
     if bad > settings.max_lost_share * counts["rows"] or not len(data):
         act = "raise max_length" if limit == asked else f"that is the target's whole context of {context} tokens: shorten the rows"
-        cut = (
-            f"{bad} of {counts['rows']} rows are longer than {limit} tokens and would be cut"
-        )
+        cut = f"{bad} of {counts['rows']} rows are longer than {limit} tokens and would be cut"
         raise TrainerError(f"{cut} ({counts['lost']} with nothing left to learn), more than the share {settings.max_lost_share:g}: {act}")
 
     model, method = learner(job, device)
@@ -71,10 +69,12 @@ def fit(job: Job, tell: OnProgress) -> TrainReport:
     )
     trainer.remove_callback(PrinterCallback)
     share = settings.strength(method)[1]
-    # before the checkpoint is read: a continued training blends with the same weights
-    old = {} if share == 1 else {name: p.detach().cpu().clone() for name, p in _blended(trainer.model, method)}
+    # What is blended: all that learn, or the B matrices of an adapter, whose product with A they scale. Kept before the checkpoint is
+    # read: a continued training blends with the same weights.
+    learn = [(name, p) for name, p in trainer.model.named_parameters() if p.requires_grad and (method == "full" or "lora_B" in name)]
+    old = {name: p.detach().cpu().clone() for name, p in learn if share < 1}
     run(trainer, last_checkpoint(job), f"on {device}", limit)
-    blend(trainer.model, method, old, share)
+    blend(trainer.model, old, share)
     save(trainer.model, method, job, getattr(config, "dtype", None))
 
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -207,15 +207,10 @@ def run(trainer: Any, last: Path | None, where: str, limit: int | None) -> None:
         raise TrainerError(f"{what}: give the same command with {smaller}") from None
 
 
-def _blended(model: Any, method: str) -> Iterator[tuple[str, Any]]:
-    """The parameters that `blend` moves back: all that learn, or the B matrices of an adapter, whose product with A they scale."""
-    return ((name, p) for name, p in model.named_parameters() if p.requires_grad and (method == "full" or "lora_B" in name))
-
-
-def blend(model: Any, method: str, old: dict[str, torch.Tensor], share: float) -> None:
+def blend(model: Any, old: dict[str, torch.Tensor], share: float) -> None:
     """Moves each parameter of `old` to `share` of the way from its old value to its trained one."""
     with torch.no_grad():
-        for name, p in _blended(model, method):
+        for name, p in model.named_parameters():
             if name in old:
                 p.copy_(torch.lerp(old[name].to(p.device), p, share))
 

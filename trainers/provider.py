@@ -207,11 +207,10 @@ class TargetEngine:
         return engine
 
 
-class _AsyncEngine:
+class _AsyncEngine(NamedTuple):
     """The same engine for `acall`."""
 
-    def __init__(self, engine: TargetEngine):
-        self.engine = engine
+    engine: TargetEngine
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
         return await asyncio.wrap_future(self.engine.submit(request))

@@ -131,10 +131,6 @@ class Job(BaseModel):
         return self.out / "rows"
 
 
-VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM takes as --max-lora-rank (MaxLoRARanks of its config/lora.py)."""
-
-
 def vllm_rank(rank: int) -> int:
-    """The --max-lora-rank that an adapter of this rank needs."""
-    return next((most for most in VLLM_RANKS if most >= rank), rank)
+    """The --max-lora-rank that an adapter of this rank needs: one of MaxLoRARanks of vLLM's config/lora.py."""
+    return next((most for most in (1, 8, 16, 32, 64, 128, 256, 320, 512) if most >= rank), rank)

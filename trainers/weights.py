@@ -42,7 +42,7 @@ def folder_of(model: str) -> Path:
         if (folder / "adapter_config.json").is_file():
             raise TargetError(f"{model} holds an adapter, not a model: give its base as the model and this as the adapter")
         raise TargetError(f"{model} has no config.json, so it is not a model that transformers can load")
-    if not _weight_files(folder):
+    if not any(folder.glob("*.safetensors")):
         others = "others (*.bin) are pickles, which can hold code and are not loaded"
         act = "where you trust them, save the model again with transformers 5"
         raise TargetError(f"{model} has no weights (*.safetensors) beside its config.json; {others}: {act}")
@@ -57,10 +57,6 @@ def _fetch(model: str) -> Path:
         return Path(snapshot_download(model, allow_patterns=patterns, ignore_patterns=["*/*"]))
     except Exception as error:  # a hub error has many types: no such id, no right, no network, no space
         raise TargetError(f"no folder named {model}, and the hub did not give it ({first_line(error)}): give a folder") from None
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
 
 
 def companions(folder: Path) -> list[Path]:
@@ -81,7 +77,7 @@ def weights_hash(settings: TargetSettings) -> str:
             parts += ["served", settings.api_base, settings.served_name]
         else:
             folder = folder_of(settings.model)
-            files = [path for path in (*_weight_files(folder), *companions(folder)) if path.name != "generation_config.json"]
+            files = [*sorted(folder.glob("*.safetensors")), *(p for p in companions(folder) if p.name != "generation_config.json")]
             parts += [[path.name, _file_hash(path)] for path in files]
             generation = folder / "generation_config.json"  # of it, only what ends an answer counts
             parts.append(json.loads(generation.read_text(encoding="utf-8")).get("eos_token_id") if generation.is_file() else None)
