@@ -10,13 +10,11 @@ import gc
 import json
 import os
 import sys
-from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub import get_safetensors_metadata, snapshot_download
-from safetensors import safe_open
+from huggingface_hub import get_safetensors_metadata, parse_local_safetensors_file_metadata, snapshot_download
 
 from ..signatures.errors import TargetError
 from .settings import SMALL, TargetSettings, TrainSettings
@@ -141,14 +139,9 @@ def _sizes(model: str) -> tuple[int, int, dict[str, Any]]:
         except Exception:  # not here, or not whole: ask the hub
             return _at_the_hub(model)
     folder = folder_of(model)
-    parameters = sum(_parameters(path) for path in folder.glob("*.safetensors"))
+    counts = (parse_local_safetensors_file_metadata(path).parameter_count for path in folder.glob("*.safetensors"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return parameters, 0, config.get("text_config", config)
-
-
-def _parameters(path: Path) -> int:
-    with safe_open(path, "pt") as tensors:
-        return sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    return sum(sum(count.values()) for count in counts), 0, config.get("text_config", config)
 
 
 def _at_the_hub(model: str) -> tuple[int, int, dict[str, Any]]:

@@ -28,17 +28,14 @@ from .chat import fingerprint, read_rows
 from .settings import Job, OnProgress, TargetSettings, TrainSettings
 from .weights import finished, weights_hash
 
-_RENDERED = "rows are rendered with the target's own tokenizer and chat template"
 _NOT_YOURS = {
     "output_dir": "checkpoints lie in the training's folder",
     "resume_from_checkpoint": "a killed training continues by itself",
     "assistant_only_loss": "the loss is on the completion already",
-    "chat_template_path": _RENDERED,
-    "eos_token": _RENDERED,
-    "pad_token": _RENDERED,
-    "dataset_text_field": _RENDERED,
-    "dataset_kwargs": _RENDERED,
-}
+} | dict.fromkeys(
+    ("chat_template_path", "eos_token", "pad_token", "dataset_text_field", "dataset_kwargs"),
+    "rows are rendered with the target's own tokenizer and chat template",
+)
 
 
 def train(
