@@ -84,10 +84,8 @@ def in_flight(work: Callable[[T], R], items: Sequence[T], width: int) -> Generat
     try:
         for future in as_completed(waiting):
             yield waiting[future], future.result()
-    except Exception:
-        raise
-    except BaseException:
-        wait = False  # interrupted: a server that is silent must not hold the user up
+    except BaseException as error:
+        wait = isinstance(error, Exception)  # when interrupted, a server that is silent must not hold the user up
         raise
     finally:
         pool.shutdown(wait=wait, cancel_futures=True)

@@ -1,10 +1,8 @@
 """The DSPy signatures of the instructor: diagnose an error, write a sample-generation program, repair it.
 
-A signature's docstring is the instruction that the instructor reads, and what prompt optimizers rewrite. Extend one by
-subclassing it. The contract of a program is told once for each kind of task, in a file of contracts/ (a short text as answer is taught as a
-number is), and kept by `errata.programs.samples`.
-
-Not here: calling (errata.programs.strategies) and checking what comes back.
+A signature's docstring is the instruction that the instructor reads, and what prompt optimizers rewrite; extend one by subclassing it. The
+contract of a program stands in a file of contracts/, one for each kind of task, and is kept by `errata.programs.samples`.
+Does NOT cover: calling (errata.programs.strategies) and checking what comes back.
 """
 
 from collections.abc import Sequence

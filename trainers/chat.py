@@ -8,7 +8,7 @@ Does NOT cover: rows with images or tools, preference pairs, prompts of a served
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from os.path import commonprefix
 from pathlib import Path
@@ -131,15 +131,9 @@ def fingerprint(rows: Iterable[TrainRow]) -> str:
 
 
 def encoded(
-    rows: Iterable[TrainRow],
-    tokenizer: Any,
-    ends: Sequence[int],
-    limit: int | None,
-    counts: Counter[str],
-    keep_end: bool = False,
-    completion_only: bool = True,
+    rows: Iterable[TrainRow], tokenizer: Any, ends: Sequence[int], limit: int | None, counts: Counter[str], sft: Mapping[str, Any]
 ) -> Iterator[dict[str, list[int]]]:
-    """`input_ids` and `labels` of one row after another, cut to `limit` tokens (at the end, or at the head with `keep_end`).
+    """`input_ids` and `labels` of one row after another, cut to `limit` tokens as TRL's settings `sft` say.
 
     Counts `rows`, `truncated` (longer than the limit, kept or not) and `lost` (no token left to learn, not kept). `ends` are the ids that
     end an answer of this target. Raises TrainerError when there are none, for it would never stop.
@@ -149,11 +143,11 @@ def encoded(
     rows = iter(rows)
     while part := list(islice(rows, AT_ONCE)):
         for ids, start in _encode(part, tokenizer, ends):
-            labels = [IGNORED] * start + ids[start:] if completion_only else ids
+            labels = ids if sft.get("completion_only_loss") is False else [IGNORED] * start + ids[start:]
             counts["rows"] += 1
             if limit is not None and len(ids) > limit:
                 counts["truncated"] += 1
-                kept = slice(-limit, None) if keep_end else slice(limit)
+                kept = slice(-limit, None) if sft.get("truncation_mode") == "keep_end" else slice(limit)
                 ids, labels = ids[kept], labels[kept]
             if all(label == IGNORED for label in labels):
                 counts["lost"] += 1

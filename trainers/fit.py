@@ -99,9 +99,7 @@ def _tokens(job: Job, tokenizer: Any, ends: Sequence[int], limit: int | None) ->
     if fingerprint(read_rows(job.rows)) != job.data:
         raise TrainerError(f"{job.rows} was changed while the training started: give the same command again")
     counts: Counter[str] = Counter()
-    sft = job.settings.sft
-    keep_end, completion_only = sft.get("truncation_mode") == "keep_end", sft.get("completion_only_loss") is not False
-    rows = encoded(read_rows(job.rows), tokenizer, ends, limit, counts, keep_end=keep_end, completion_only=completion_only)
+    rows = encoded(read_rows(job.rows), tokenizer, ends, limit, counts, job.settings.sft)
     file = job.scratch / "tokens.arrow"
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, _TOKENS) as writer:
         while part := list(islice(rows, AT_ONCE)):

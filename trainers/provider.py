@@ -35,6 +35,8 @@ from .sft import check, job_key, train
 from .target import Target
 from .weights import trained, weights_hash
 
+Data = Sequence[dict[str, Any]]
+Format = TrainDataFormat | str | None
 MAX_TOKENS = 1024
 """New tokens of an answer where the call does not say."""
 _HONOURED = {"max_tokens", "temperature", "stop", "seed", "cache", "service_tier", "user_id", "store"}
@@ -226,8 +228,7 @@ class _AsyncEngine(NamedTuple):
 def _prompt(request: lm15.Request) -> list[Message]:
     """The conversation as chat messages. Raises lm15.UnsupportedFeatureError rather than leave something out."""
     refused = [f.name for f in fields(lm15.Config) if f.name not in _HONOURED and getattr(request.config, f.name) != f.default]
-    if refused or request.tools:
-        name = refused[0] if refused else "tools"
+    if name := next(iter(refused), "tools" if request.tools else ""):
         raise lm15.UnsupportedFeatureError(f"a local target does not know {name}: leave it out", feature=name)
     system = request.system if isinstance(request.system, str) else "\n".join(map(_text, request.system or ()))
     messages = [{"role": "system", "content": system}] if system else []
@@ -300,12 +301,7 @@ class TargetProvider(dspy.Provider):
         self.engine.close(lm.model)
 
     def finetune(
-        self,
-        job: TrainingJob,
-        model: str,
-        train_data: Sequence[dict[str, Any]],
-        train_data_format: TrainDataFormat | str | None,
-        train_kwargs: dict[str, Any] | None = None,
+        self, job: TrainingJob, model: str, train_data: Data, train_data_format: Format, train_kwargs: dict[str, Any] | None = None
     ) -> str:
         """Trains `model` and gives the name of the new weights.
 
@@ -351,7 +347,7 @@ def train_settings(given: dict[str, Any]) -> tuple[TrainSettings, int, Path | No
     return settings, seed, Path(folder) if folder else None
 
 
-def train_rows(data: Sequence[dict[str, Any]], form: TrainDataFormat | str | None) -> list[TrainRow]:
+def train_rows(data: Data, form: Format) -> list[TrainRow]:
     """DSPy's training data as rows. `chat`: the last message is learned, those before it are its prompt. `completion`: the prompt is a user
     message, as `lm(prompt)` sends it. Raises UsageError for another format, TrainerError for a row that is not of its format."""
     name = getattr(form, "value", form) or "chat"

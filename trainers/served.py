@@ -72,11 +72,8 @@ class ServedTarget:
         self.fields: dict[str, Any] = {}
         """Sampling fields beside OpenAI's that this server reads."""
         self._loaded = False
-        self._client = httpx.Client(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=timeout,
-            limits=httpx.Limits(max_connections=self._width, max_keepalive_connections=self._width),
-        )
+        limits = httpx.Limits(max_connections=self._width, max_keepalive_connections=self._width)
+        self._client = httpx.Client(headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=timeout, limits=limits)
 
     @classmethod
     def connect(cls, settings: TargetSettings, patience: Patience | None = None, timeout: float = TIMEOUT) -> "ServedTarget":

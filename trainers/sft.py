@@ -179,7 +179,10 @@ def _kill_when(stop: threading.Event, child: "subprocess.Popen[bytes]") -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """The child: runs a job, writes one JSON object a line on stdout, the last with `report` or `error`."""
-    _die_with_parent(int(arguments[1]))
+    if sys.platform == "linux":  # the kernel kills this process when the parent ends in whatever way
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != int(arguments[1]):  # it ended before we asked
+        return 1
     # Libraries print; only this module may write to the parent.
     parent = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -198,14 +201,6 @@ def main(arguments: Sequence[str]) -> int:
         last = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}", "kind": ""}
     tell(last)
     return int("error" in last)
-
-
-def _die_with_parent(parent: int) -> None:
-    """On Linux, has the kernel kill this process when the parent ends in whatever way."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:  # it ended before we asked
-        os._exit(1)
 
 
 def _fit(job: Job, tell: OnProgress) -> TrainReport:

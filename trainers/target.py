@@ -122,11 +122,8 @@ class Target:
         self._most = settings.batch_size or WIDEST
         """No batch is wider: as set, or as the memory allowed."""
         # The model's own sampling defaults (temperature, penalties) would change what "greedy" means.
-        model.generation_config = GenerationConfig(
-            eos_token_id=self.ends or None,
-            pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (self.ends or [0])[0],
-            bos_token_id=tokenizer.bos_token_id,
-        )
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (self.ends or [0])[0]
+        model.generation_config = GenerationConfig(eos_token_id=self.ends or None, pad_token_id=pad, bos_token_id=tokenizer.bos_token_id)
         self.summary = f"{self.parameters / 1e6:,.1f}M parameters, {self.dtype} on {self.device}, batches of {self._batch_size} at first"
         """One line for the user: what was chosen."""
         model.eval()
@@ -200,11 +197,7 @@ class Target:
         noise = LogitsProcessorList([_gumbel(batch, temperature, self.device)] if temperature > 0 else [])
         with torch.inference_mode():
             out = self.model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=steps, do_sample=False, logits_processor=noise)
-        return [self._cut(row) for row in out[:, width:].tolist()]
-
-    def _cut(self, ids: list[int]) -> list[int]:
-        end = next((i for i, token in enumerate(ids) if token in self.ends), None)
-        return ids if end is None else ids[: end + 1]
+        return [row[: next((i + 1 for i, token in enumerate(row) if token in self.ends), None)] for row in out[:, width:].tolist()]
 
     def _completion(self, begun: str, ids: list[int], new: int, stopped: bool) -> Completion:
         head, tail = ids[: len(ids) - new], ids[len(ids) - new : len(ids) - stopped]

@@ -158,7 +158,7 @@ def test_what_is_learned_is_the_answer_alone_and_the_prompt_is_in_the_targets_ch
     (row,) = train_rows(TASK, [sample], [], 0)
     end = tokenizer.convert_tokens_to_ids("<|end|>")
     counts = Counter()
-    ((ids, labels),) = (kept.values() for kept in encoded([row], tokenizer, [end], 512, counts))
+    ((ids, labels),) = (kept.values() for kept in encoded([row], tokenizer, [end], 512, counts, {}))
     assert tokenizer.decode([label for label in labels if label != IGNORED]) == f"{answer}<|end|>"
     asked = tokenizer.decode([token for token, label in zip(ids, labels, strict=True) if label == IGNORED])
     assert asked == render(tokenizer, messages(TASK, sample))

@@ -59,10 +59,10 @@ def test_a_template_that_writes_the_date_gives_the_same_prompt_on_any_day(folder
     assert target.render([{"role": "user", "content": "2 + 2?"}]) == "26 Jul 2024 2 + 2?"
 
 
-def prepare(rows, tokenizer, ends, limit, **more):
+def prepare(rows, tokenizer, ends, limit, **sft):
     """The rows as tokens, and how many there were, were cut, and were lost."""
     counts: Counter[str] = Counter()
-    kept = list(encoded(rows, tokenizer, ends, limit, counts, **more))
+    kept = list(encoded(rows, tokenizer, ends, limit, counts, sft))
     return kept, (counts["rows"], counts["truncated"], counts["lost"])
 
 
@@ -131,7 +131,7 @@ def test_rows_cut_and_lost_are_counted(folders):
     kept, counts = prepare(ROWS[:3], tokenizer, [1], max(lengths) - 1)
     assert (len(kept), counts) == (3, (3, sum(n == max(lengths) for n in lengths), 0))
     assert prepare(ROWS[:3], tokenizer, [1], min(starts)) == ([], (3, 3, 3))
-    kept, counts = prepare(ROWS[:3], tokenizer, [1], min(starts), keep_end=True)
+    kept, counts = prepare(ROWS[:3], tokenizer, [1], min(starts), truncation_mode="keep_end")
     assert (len(kept), counts) == (3, (3, 3, 0))
 
 
