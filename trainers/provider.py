@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import dspy
 from dspy import lm15
 from dspy.clients.provider import TrainingJob
-from dspy.clients.utils_finetune import TrainDataFormat, TrainingStatus, get_finetune_directory
+from dspy.clients.utils_finetune import TrainingStatus, get_finetune_directory
 from filelock import FileLock
 from pydantic import ValidationError
 
@@ -36,7 +36,6 @@ from .target import Target
 from .weights import trained, weights_hash
 
 Data = Sequence[dict[str, Any]]
-Format = TrainDataFormat | str | None
 MAX_TOKENS = 1024
 """New tokens of an answer where the call does not say."""
 _HONOURED = {"max_tokens", "temperature", "stop", "seed", "cache", "service_tier", "user_id", "store"}
@@ -301,7 +300,7 @@ class TargetProvider(dspy.Provider):
         self.engine.close(lm.model)
 
     def finetune(
-        self, job: TrainingJob, model: str, train_data: Data, train_data_format: Format, train_kwargs: dict[str, Any] | None = None
+        self, job: TrainingJob, model: str, train_data: Data, train_data_format: Any, train_kwargs: dict[str, Any] | None = None
     ) -> str:
         """Trains `model` and gives the name of the new weights.
 
@@ -347,7 +346,7 @@ def train_settings(given: dict[str, Any]) -> tuple[TrainSettings, int, Path | No
     return settings, seed, Path(folder) if folder else None
 
 
-def train_rows(data: Data, form: Format) -> list[TrainRow]:
+def train_rows(data: Data, form: Any) -> list[TrainRow]:
     """DSPy's training data as rows. `chat`: the last message is learned, those before it are its prompt. `completion`: the prompt is a user
     message, as `lm(prompt)` sends it. Raises UsageError for another format, TrainerError for a row that is not of its format."""
     name = getattr(form, "value", form) or "chat"
