@@ -68,15 +68,15 @@ def fit(job: Job, tell: OnProgress) -> TrainReport:
         peft_config=LoraConfig(**LORA | {"base_model_name_or_path": target.model} | settings.lora) if begins else None,
     )
     trainer.remove_callback(PrinterCallback)
-    model = trainer.model
+    learned: Any = trainer.model  # with its adapter
     share = settings.strength(method)[1]
     # What is blended: all that learn, or the B matrices of an adapter, whose product with A they scale. Kept before the checkpoint is
     # read: a continued training blends with the same weights.
-    learn = [(name, p) for name, p in model.named_parameters() if p.requires_grad and (method == "full" or "lora_B" in name)]
+    learn = [(name, p) for name, p in learned.named_parameters() if p.requires_grad and (method == "full" or "lora_B" in name)]
     old = {name: p.detach().cpu().clone() for name, p in learn if share < 1}
     run(trainer, last_checkpoint(job), f"on {device}", limit)
-    blend(model, old, share)
-    save(model, method, job, getattr(config, "dtype", None))
+    blend(learned, old, share)
+    save(learned, method, job, getattr(config, "dtype", None))
 
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     trained = {"adapter": str(job.weights)} if method == "lora" else {"model": str(job.weights)}
