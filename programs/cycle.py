@@ -1,9 +1,8 @@
 """The loop, as a story: mine errors, teach, probe, assemble rows, train, and let the gate decide; the next round starts from the weights
 that were accepted last.
 
-Each step is a file in errata.programs.steps. It reads what the steps before it wrote into the run directory, writes its own rows and its
+Each step (a file in errata.programs.steps) reads what the steps before it wrote into the run directory, writes its own rows and its
 manifest, and does nothing where its manifest stands. So a run continues after a kill, and ends with the same bytes.
-
 What is not here: what all steps share (errata.programs.steps.session), and how a run is shown (errata.programs.report).
 """
 

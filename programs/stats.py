@@ -7,8 +7,7 @@
 - Several trainings: `t_interval` and `paired_t` over seeds (Student), `permutation` over the items of two arms, `sign_flips` over paired
   scores, and `holm` for several p-values (Holm 1979, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6).
 
-NumPy and SciPy are loaded by the functions over seeds, items and scores that need them. What a run's report needs is in the standard
-library, so that commands which only read a run start quickly.
+NumPy and SciPy are loaded only by the functions that need them: commands which only read a run start quickly.
 """
 
 import statistics

@@ -1,11 +1,10 @@
 """A run directory: stages whose rows are written as they finish, and whose manifest is written last.
 
-A stage is a folder. While it works, each finished row is appended to `<name>.part` under a key; when all are there, the rows are
-written to `<name>` in the order of the items, and then `manifest.json` with the hash of each file. A manifest means "stage done":
-a run that was killed reads it, continues with the rows that are missing, and ends with the same bytes as one that was not killed.
-One process at a time works on a run directory; the lock goes with the process.
+A stage is a folder. While it works, each finished row is appended to `<name>.part` under a key; when all are there, the rows are written to
+`<name>` in the order of the items, and then `manifest.json` with the hash of each file. A run that was killed continues with the rows that
+are missing, and ends with the same bytes. One process at a time works on a run directory; the lock goes with the process.
 
-What is not here: what the stages do (errata.programs.cycle). Nothing with a time stamp or a duration is written into a stage.
+What is not here: what the stages do (errata.programs.steps). No time stamp and no duration is written into a stage.
 """
 
 import errno
@@ -84,7 +83,7 @@ class Lines:
         self.path = path
         self._lock = threading.Lock()
         self._file: FileIO | None = None
-        data = _bytes(path) or b""
+        data = _read(path, BufferedReader.read) or b""
         self._whole = data.rfind(b"\n") + 1
         """Bytes of the lines that are written to their end."""
         for number, line in enumerate(data[: self._whole].split(b"\n")[:-1], 1):
@@ -115,18 +114,11 @@ class Lines:
             self._file = None
 
 
-def _bytes(path: Path) -> bytes | None:
-    """What a file of a run directory holds; None when there is no such file. Raises RunError when it cannot be read."""
-    file = _opened(path)
-    if file is None:
-        return None
-    with file:
-        return file.read()
-
-
-def _opened(path: Path) -> BufferedReader | None:
+def _read(path: Path, read: Callable[[BufferedReader], T]) -> T | None:
+    """What `read` makes of a file of a run directory; None when there is no such file. Raises RunError when it cannot be read."""
     try:
-        return path.open("rb")
+        with path.open("rb") as file:
+            return read(file)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -135,7 +127,7 @@ def _opened(path: Path) -> BufferedReader | None:
 
 def read_json(path: Path) -> Any:
     """A JSON document of a run directory, without its seal. Raises RunError when it is missing or damaged."""
-    data = _bytes(path)
+    data = _read(path, BufferedReader.read)
     if data is None:
         raise RunError(f"{path} is missing; give the same `errata cycle --run` again to make it")
     try:
@@ -220,11 +212,7 @@ class Stage:
         """Where a file of a finished stage lies. Raises RunError when it is not the one that the manifest names."""
         path = self.path / name
         wanted = self._manifest()["files"].get(name)
-        found = None
-        if file := _opened(path):
-            with file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        if wanted is None or found != wanted:
+        if wanted is None or _read(path, lambda file: hashlib.file_digest(file, "sha256").hexdigest()) != wanted:
             raise RunError(f"{path} is not what its manifest says: it was changed or damaged; delete {self.path} to make the stage again")
         return path
 
@@ -278,9 +266,8 @@ class Stage:
         hashes = {}
         for name, rows in files.items():
             writer = rows if isinstance(rows, RowWriter) else self.writer(name)
-            if not isinstance(rows, RowWriter):
-                for row in rows:
-                    writer.add(row)
+            for row in () if isinstance(rows, RowWriter) else rows:
+                writer.add(row)
             hashes[name] = writer.keep(self.path / name)
         write_atomic(self.path / "manifest.json", to_json(sealed({"files": hashes, "facts": facts})))
         self.drop_parts()
@@ -291,12 +278,10 @@ class Stage:
             part.unlink()
 
     def _manifest(self) -> dict[str, Any]:
-        path = self.path / "manifest.json"
-        manifest = read_json(path)
-        parts = [manifest.get(name) for name in ("files", "facts")] if isinstance(manifest, dict) else []
-        if not parts or not all(isinstance(part, dict) for part in parts):
-            raise RunError(f"{path} is damaged; delete {self.path} to make the stage again")
-        return dict(zip(("files", "facts"), parts, strict=True))
+        manifest = read_json(self.path / "manifest.json")
+        if not isinstance(manifest, dict) or not all(isinstance(manifest.get(name), dict) for name in ("files", "facts")):
+            raise RunError(f"{self.path / 'manifest.json'} is damaged; delete {self.path} to make the stage again")
+        return manifest
 
 
 class RunDir:
@@ -364,8 +349,8 @@ class RunDir:
     def _refuse_other_data(self, known: Mapping[str, Mapping[str, str]], data: Data) -> None:
         for task, new in data:
             old = known.get(task) or new
-            changed = [f"{name} {_change(old, new, name)}" for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
-            if changed:
+            change = lambda name: "is new" if name not in old else "is gone" if name not in new else "has changed"  # noqa: B023, E731
+            if changed := [f"{name} {change(name)}" for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]:
                 more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
                 raise RunError(
                     f"the data of task {task} are not those that {self.path} was begun with: {', '.join(changed[:3])}{more}; "
@@ -383,10 +368,6 @@ class RunDir:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _change(old: Mapping[str, str], new: Mapping[str, str], name: str) -> str:
-    return "is new" if name not in old else "is gone" if name not in new else "has changed"
 
 
 def _read_data(path: Path) -> list[tuple[str, Mapping[str, str]]]:
@@ -423,7 +404,5 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dicts as one dict of dotted names."""
     if not isinstance(value, dict) or not value:
         return {prefix: value}
-    flat: dict[str, Any] = {}
-    for name, inner in value.items():
-        flat.update(flatten(inner, f"{prefix}.{name}" if prefix else name))
-    return flat
+    parts = (flatten(inner, f"{prefix}.{name}" if prefix else name) for name, inner in value.items())
+    return {name: inner for part in parts for name, inner in part.items()}

@@ -115,14 +115,12 @@ def training_report(path: Path, number: int) -> dict[str, Any] | None:
 
 def failures(rows: Iterable[Attempt]) -> dict[str, Failure]:
     """The wrong attempts as failures, by id. Unjudged attempts are not failures."""
-    wrong = (Failure(attempt=row) for row in rows if row.verdict.correct is False)
-    return {failure.id: failure for failure in wrong}
+    return {failure.id: failure for row in rows if row.verdict.correct is False for failure in [Failure(attempt=row)]}
 
 
 def unanswered(rows: Iterable[Attempt]) -> dict[str, Failure]:
     """The items of attempts as errors without an answer, by id: what a strategy is taught from that takes `train` items."""
-    blank = (Failure(attempt=Attempt.unanswered(row.example)) for row in rows)
-    return {failure.id: failure for failure in blank}
+    return {failure.id: failure for row in rows for failure in [Failure(attempt=Attempt.unanswered(row.example))]}
 
 
 def library(path: Path, number: int) -> dict[str, SampleProgram]:

@@ -1,12 +1,11 @@
 """What the instructor was asked, what it answered and what that cost: one append-only file in the run directory, and sums over it.
 
-Each line of `answers.jsonl` is one event: an answer (kept as it arrives, under the hash of the whole request), an attempt that failed,
-or an answer that was taken from the file instead of the server. The sums are those of the lines, so after a kill they are as right as
-the file. Caps are checked before each attempt; a call that is under way when a cap is reached is finished and kept.
+Each line of the file is one event: an answer (under the hash of the whole request), an attempt that failed, or an answer that was taken
+from the file instead of the server. The sums are those of the lines, so after a kill they are as right as the file. Caps are checked before
+each attempt; a call that is under way when a cap is reached is finished and kept.
 
-What is not here: the calls (errata.programs.instructor.engine), prices (errata.programs.instructor.prices), and an estimate before
-anything is spent (errata.programs.rehearse). Lines are flushed to the operating system, not to the disk: a killed process
-loses none, a power cut may lose the last ones.
+What is not here: calls and prices (errata.programs.instructor), and estimates (errata.programs.rehearse). Lines are flushed to the
+operating system, not to the disk: a killed process loses none, a power cut may lose the last ones.
 """
 
 import json
@@ -17,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from ...signatures.errors import BudgetReached
 from ...signatures.records import sealed, unsealed
@@ -90,9 +89,7 @@ class Budget:
 
     def check(self, spent: Sums) -> None:
         """Raises BudgetReached when a cap is reached."""
-        sent = spent.calls + spent.failed
-        tokens = spent.tokens_in + spent.tokens_out
-        reached = None
+        sent, tokens, reached = spent.calls + spent.failed, spent.tokens_in + spent.tokens_out, ""
         if self.max_calls is not None and sent >= self.max_calls:
             reached = f"the cap of {self.max_calls} calls is reached ({sent} sent); give a higher --max-calls"
         elif self.max_tokens is not None and tokens >= self.max_tokens:
@@ -174,7 +171,7 @@ class Ledger:
             if not path.exists() or path.read_bytes() != sums:
                 write_atomic(path, sums)
 
-    def __enter__(self) -> "Ledger":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,10 +1,9 @@
 """Where a run's progress is told: a live line a step on a terminal, plain lines elsewhere, JSON lines for programs, or nowhere.
 
-`say` is given what stays (one line), `at` how far a step is, until its `end`, and `fact` what a program wants to read: the settings that a
-run began with and the figures of each round. All of it goes to stderr, so that stdout holds the result alone. The stream is taken when a
-teller is made: what later redirects sys.stderr does not redirect it.
+`say` is given what stays (one line), `at` how far a step is, until its `end`, and `fact` what a program wants to read. All of it goes to
+stderr, as it was when the teller was made, so that stdout holds the result alone.
 
-What is not here: what is told (errata.programs.cycle), and errors, which stay one plain line in every form.
+What is not here: what is told (errata.programs.steps), and errors, which stay one plain line in every form.
 """
 
 import json
@@ -19,7 +18,7 @@ from typing import Any, TextIO
 @dataclass
 class _Step:
     began: float
-    """When its length became known: what comes before it, such as the start of a process, is no part of the rate."""
+    """When its length became known: what comes before, such as the start of a process, does not count in the rate."""
     base: int
     """What was done by then."""
     total: int | None
@@ -100,14 +99,11 @@ class Live(Progress):
 
         self.console = Console(file=stream)
         super().__init__(self._print)
-        title = Column(ratio=1, no_wrap=True, overflow="ellipsis")
-        columns = [
-            bars.TextColumn("{task.description}", markup=False, table_column=title),
-            bars.TextColumn("{task.fields[told]}", markup=False),
-        ]
-        if self.console.width >= 100:
-            columns.insert(1, bars.BarColumn(30))  # type: ignore[arg-type]
-        self._bars = bars.Progress(*columns, console=self.console, transient=True, expand=True)
+        column = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        title = bars.TextColumn("{task.description}", markup=False, table_column=column)
+        told = bars.TextColumn("{task.fields[told]}", markup=False)
+        bar = [bars.BarColumn(30)] if self.console.width >= 100 else []
+        self._bars = bars.Progress(title, *bar, told, console=self.console, transient=True, expand=True)
         self._shown: dict[str, Any] = {}
 
     def _print(self, line: str) -> None:

@@ -1,7 +1,7 @@
 """The check `agreed`: rows whose answer the instructor asserts are solved again, without the answer, and dropped where the solves disagree.
 
-A fact in a program's table cannot be proved by running the program. The same model answers the bare questions, a few in a call, in an
-order that mixes programs, so that no question helps with another.
+A fact in a program's table cannot be proved by running the program. The same model answers the bare questions, a few in a call, in an order
+that mixes programs, so that no question helps with another.
 
 What is not here: rows whose answer is computed, which a program's anchor stands for.
 """

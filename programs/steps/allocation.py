@@ -1,15 +1,11 @@
 """How a round's rows are shared among its programs: by error mass, evenly, or by a bandit that looks at what earlier rows moved.
 
-The bandit's arms are skills. What an arm has shown is, over the accepted rounds before, how many of its failed probe rows the target
-solved after it was trained on the arm's rows: each is a success, each that it still fails is none. By Thompson sampling (Thompson 1933;
-Chapelle and Li 2011) a chance of success is drawn from the Beta posterior of each arm over a uniform prior, so that what is little known
-is still tried; divided by the rows that the arm took, it is the fall of failures that one more row is worth there (the learning progress
-of Graves et al. 2017, arXiv 1704.03003). A program's share is its error mass times this. An arm that took no row yet counts as one that
-took the mean.
-
-What is not here: error masses (the probe), and whole rows out of shares (errata.programs.steps.assemble.shares). Programs of other
-skills may
-have moved an arm's rows too; nothing tells the two apart.
+The bandit's arms are skills. Of an arm's failed probe rows in accepted rounds before, each that the target solved after training is a
+success. By Thompson sampling (Thompson 1933; Chapelle and Li 2011) a chance of success is drawn from the Beta posterior of each arm over a
+uniform prior; divided by the rows that the arm took (or the mean, where it took none), it is the fall of failures that one more row is
+worth there (the learning progress of Graves et al. 2017, arXiv 1704.03003). A program's share is its error mass times this.
+What is not here: error masses (the probe), whole rows out of shares (errata.programs.samples.draw), and programs of other skills that may
+have moved an arm's rows too.
 """
 
 import random
@@ -72,9 +68,7 @@ def _trained(run: Path, number: int) -> Iterator[Trained]:
 
 def arms(rounds: Iterable[Trained], skills: Mapping[str, str]) -> dict[str, Arm]:
     """Each skill's arm; `skills` are those of the programs, by id."""
-    fixed: Counter[str] = Counter()
-    left: Counter[str] = Counter()
-    rows: Counter[str] = Counter()
+    fixed, left, rows = (Counter[str]() for _ in range(3))
     for one in rounds:
         now = {row.example.id: row.verdict.correct for row in one.after}
         for row in one.before:
@@ -89,13 +83,12 @@ def arms(rounds: Iterable[Trained], skills: Mapping[str, str]) -> dict[str, Arm]
 def thompson(masses: Mapping[str, float], skills: Mapping[str, str], known: Mapping[str, Arm], seed: int) -> dict[str, float]:
     """Weights of the programs: mass times the fall that a row of its skill is worth, drawn at random with `seed`; the masses while no arm
     has shown anything. They are scaled so that the largest is 1."""
-    names = sorted({skills[program] for program in masses})
-    if not any(arm.fixed + arm.left for arm in known.values()) or not names:
+    found = {name: known.get(name, Arm()) for name in sorted({skills[program] for program in masses})}
+    if not any(arm.fixed + arm.left for arm in known.values()) or not found:
         return dict(masses)
-    mean = max(1.0, sum(known.get(name, Arm()).rows for name in names) / len(names))
+    mean = max(1.0, sum(arm.rows for arm in found.values()) / len(found))
     worth = {}
-    for name in names:
-        arm = known.get(name, Arm())
+    for name, arm in found.items():
         chance = random.Random(f"budget:{seed}:{name}").betavariate(1 + arm.fixed, 1 + arm.left)
         worth[name] = chance / (arm.rows or mean)
     weights = {program: mass * worth[skills[program]] for program, mass in masses.items()}

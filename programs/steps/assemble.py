@@ -1,11 +1,9 @@
 """Assemble: from kept programs to a training set.
 
-Rows are drawn by weight and go through one pipeline of filters; what any filter drops is drawn anew, until the wanted number is there or
-the programs have no more. The weight of a program is its error mass, the share of its probe rows that the target fails, or what
-errata.programs.steps.allocation makes of that. Rows are written as they pass, so that memory does not grow with their number.
-
-What is not here: drawing (errata.programs.samples.draw), the filters (errata.programs.samples.filters; the target's own words and the
-independent solves beside this file), and the text of a row (errata.programs.steps.lessons).
+Rows are drawn by weight (the share of its probe rows that the target fails, or what errata.programs.steps.allocation makes of that) and go
+through one pipeline of filters; what any filter drops is drawn anew, until the wanted number is there or the programs have no more. Rows
+are written as they pass, so that memory does not grow with their number.
+What is not here: drawing and filters (errata.programs.samples), own words and independent solves (beside this file), and the text of a row.
 """
 
 from collections import Counter
@@ -95,13 +93,9 @@ def assemble(run: Session, number: int) -> None:
     short = shortfall(made, total, masses, len(items))
     replayed = _replayed(found, replay_count(made.count, generate.replay), seed) if made.count else []
     standing = standings(number, library, tried, masses, made.kept, made.dropped)
+    files = {layout.SAMPLES: made.samples, layout.REJECTIONS: made.rejections, layout.ROWS: made.rows.shuffled(replayed, seed)}
     stage.finish(
-        {
-            layout.SAMPLES: made.samples,
-            layout.REJECTIONS: made.rejections,
-            layout.ROWS: made.rows.shuffled(replayed, seed),
-            layout.LIBRARY: standing,
-        },
+        files | {layout.LIBRARY: standing},
         samples=made.count,
         wanted=total,
         shortfall=short,

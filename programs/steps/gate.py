@@ -1,14 +1,10 @@
-"""Gate: decides whether a candidate's weights are kept, by the same dev items before and after, paired.
-
-The test and the interval are those of errata.programs.stats.
-"""
+"""Gate: decides whether a candidate's weights are kept, by the same dev items before and after, paired (errata.programs.stats)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...signatures.records import Attempt, GateDecision
 from ...tasks import parts
-from ...trainers.settings import TargetSettings
 from ..config import GateSettings
 from ..run import layout
 from ..stats import paired
@@ -22,11 +18,11 @@ def gate(run: Session, number: int) -> None:
     if stage.done:
         return
     if not run.stage(number, "train").done:
-        decision = decide(run.task.name, [], [], {}, GateSettings())
-        decision = decision.model_copy(update={"reason": f"nothing to train on: {run.stage(number, 'assemble').facts()['shortfall']}"})
+        reason = f"nothing to train on: {run.stage(number, 'assemble').facts()['shortfall']}"
+        decision = decide(run.task.name, [], [], {}, GateSettings()).model_copy(update={"reason": reason})
     else:
         old, new = run.base(number), run.candidate(number)
-        before, after = _dev(run, old), _dev(run, new)
+        before, after = ([row for task in parts(run.task) for row in run.scores(task, "dev", one)] for one in (old, new))
         pairs = {guard.name: (run.scores(guard, "dev", old), run.scores(guard, "dev", new)) for guard in run.guards}
         probe_after(run, number)
         decision = decide(run.task.name, before, after, pairs, run.config.gate)
@@ -61,19 +57,13 @@ def decide(
     elif unknown:
         reason = f"guard {unknown[0]['task']} has no item that was judged both before and after"
     elif fallen:
-        side = fallen[0]
-        reason = f"guard {side['task']} fell by {-100 * side['difference']:.1f} points, more than {100 * settings.margin:g}"
+        reason = f"guard {fallen[0]['task']} fell by {-100 * fallen[0]['difference']:.1f} points, more than {100 * settings.margin:g}"
     else:
         reason = f"gain on dev, p = {main['p_value']:.2g}" + ("; no guard fell beyond the margin" if sides else "")
     better = bool(main["pairs"]) and main["difference"] > 0 and main["p_value"] <= settings.alpha and not fallen and not unknown
     unproven = settings.keep == "always" and not better
     reason = f"kept as gate.keep says, though: {reason}" if unproven else reason
     return GateDecision(accepted=better or unproven, unproven=unproven, reason=reason, task=task, guards=tuple(sides), **main)
-
-
-def _dev(run: Session, target: TargetSettings) -> list[Attempt]:
-    """The target's attempts at the dev items of the task, or of all its members."""
-    return [attempt for task in parts(run.task) for attempt in run.scores(task, "dev", target)]
 
 
 def _figures(run: Session, number: int, decision: GateDecision) -> dict[str, Any]:

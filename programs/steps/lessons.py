@@ -1,12 +1,9 @@
-"""What a row teaches with: the worked solution, the correction of a wrong answer, or a hint and then the answer.
+"""What a row teaches with: the worked solution, the correction of a wrong answer, or a hint (its first step) and then the answer.
 
-A correction shows the target's own wrong answer to the row's question (or, of a choice and of code, what the misconception answers), and
-goes on from its first wrong step, as in LEMA (Learning from Mistakes, arXiv 2310.20689). Which step that is is computed and never guessed:
-of numbers the first calculation that is false or that the worked solution does not come to, of a choice the option itself, of code the
-first test that fails. Where it cannot be told, the row stays a worked one. A hint is the first step of the worked solution.
-
-What is not here: asking the target (errata.programs.steps.words). A wrong step is named by its place and not repeated, so that no false
-calculation is trained on.
+A correction shows the target's own wrong answer (or, of a choice and of code, what the misconception answers), and goes on from its first
+wrong step, as in LEMA (Learning from Mistakes, arXiv 2310.20689). That step is computed and never guessed: of numbers the first calculation
+that is false or that the worked solution does not come to, of a choice the option itself, of code the first test that fails. Where it
+cannot be told, the row stays a worked one. A wrong step is named by its place and not repeated, so that no false calculation is trained on.
 """
 
 import random
@@ -31,12 +28,10 @@ def lesson_of(sample: Sample, shares: Mapping[Any, float]) -> str:
 
 def messages(task: Task, sample: Sample) -> list[Message]:
     """The prompt of a row: the task's own, with what the lesson adds."""
-    asked = task.prompt(sample.example)
+    *before, last = task.prompt(sample.example)
     if sample.lesson == "correction":
-        return [*asked, {"role": "assistant", "content": sample.mistake or ""}, {"role": "user", "content": ASK}]
-    if sample.lesson == "hint":
-        return [*asked[:-1], {**asked[-1], "content": f"{asked[-1]['content']}\nHint: {hint(task, sample)}"}]
-    return asked
+        return [*before, last, {"role": "assistant", "content": sample.mistake or ""}, {"role": "user", "content": ASK}]
+    return [*before, last | {"content": f"{last['content']}\nHint: {hint(task, sample)}"} if sample.lesson == "hint" else last]
 
 
 def completion(task: Task, sample: Sample) -> str:
@@ -58,9 +53,10 @@ def hint(task: Task, sample: Sample) -> str | None:
         lines = lines[:-1]
     if not lines or (example.kind == "number" and len(lines) < 2):
         return None
-    told = example.kind == "choice" and example.meta["choices"][example.answer].lower() in lines[0].lower()
     if example.kind == "number":
         told = number.same(number.read(example.answer), number.extract(lines[0]))
+    else:
+        told = example.kind == "choice" and example.meta["choices"][example.answer].lower() in lines[0].lower()
     return None if told else lines[0].strip()
 
 

@@ -1,7 +1,7 @@
 """Mine: the target answers train items. What it fails is taught from, what it solves is replayed and contrasted with.
 
-Unjudged attempts are neither. Where errors are not the target's own, no target answers: all items count as errors, or recorded answers
-were imported.
+Unjudged attempts are neither. Where errors are not the target's own, no target answers: all items count as errors, or recorded answers were
+imported.
 """
 
 import random

@@ -1,5 +1,6 @@
 """Probe: the target tries a few rows of each program before it is trained. What it solves already is not worth teaching; the share that it
-fails is the program's error mass, by which rows are shared out."""
+fails is the program's error mass, by which rows are shared out.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

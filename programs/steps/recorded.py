@@ -1,9 +1,6 @@
 """Answers that a model has already given, taken in the place of the target's own: judged by the task into round 1's `mine`.
 
-    errata import FILE... --task gsm8k:PATH --run DIR       then: errata generate --run DIR, errata cycle --run DIR --target MODEL
-
 An answer to a dev or test item is judged and counted, but stands apart from train: the instructor never sees it. Duplicates count.
-
 Not here: reading the files (errata.tasks.recorded).
 """
 
@@ -31,13 +28,8 @@ def take(recorded: Recorded, task: Task, stage: Stage, folder: Path) -> dict[str
     sources = [content_hash([example.id, answer.response, answer.finish]) for example, answer in recorded.rows]
     if stage.done and stage.facts().get("answers") != content_hash(sources):
         raise RunError(f"{folder} holds other recorded answers; choose another --run")
-    rows = stage.collect(
-        layout.ATTEMPTS,
-        range(len(sources)),
-        lambda index: f"{index}:{sources[index]}",
-        lambda missing: _judged(recorded.rows, missing, task),
-        Attempt,
-    )
+    key = lambda index: f"{index}:{sources[index]}"  # noqa: E731
+    rows = stage.collect(layout.ATTEMPTS, range(len(sources)), key, lambda missing: _judged(recorded.rows, missing, task), Attempt)
     held_out = sum(row.example.split != "train" for row in rows)
     if not stage.done:
         facts = counts(rows) | {"held_out": held_out, "answers": content_hash(sources), "read": recorded.files}
@@ -51,11 +43,9 @@ def take(recorded: Recorded, task: Task, stage: Stage, folder: Path) -> dict[str
 def _judged(rows: Sequence[tuple[Example, RecordedAnswer]], missing: Iterable[int], task: Task) -> Generator[tuple[int, Attempt]]:
     def judge(index: int) -> tuple[int, Attempt]:
         example, answer = rows[index]
-        if answer.response is None:
-            verdict = Verdict(correct=None, extracted=None, reason=answer.fault)
-        else:
-            verdict = task.verdict(example, answer.response)
-        said = answer.response or ""
+        said, verdict = answer.response or "", Verdict(correct=None, extracted=None, reason=answer.fault)
+        if answer.response is not None:
+            verdict = task.verdict(example, said)
         return index, Attempt(example=example, response=said, verdict=verdict, target=answer.target, finish=answer.finish)
 
     return judged(task, judge, missing)

@@ -1,8 +1,7 @@
 """One open run: its config, tasks, directory, ledger, sandbox, target and progress, which every step of a round uses.
 
-Steps talk to each other through the run directory alone: a step reads what the one before it wrote. So what a session knows of a round,
-such as the weights that it starts from, is read from there too.
-
+Steps talk to each other through the run directory alone: what a session knows of a round, such as the weights that it starts from, is read
+from there too.
 What is not here: the steps (a file each beside this one), and their order (errata.programs.cycle).
 """
 
@@ -11,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -75,22 +74,19 @@ class Session:
 
     def __enter__(self) -> Self:
         """Raises RunError when the run directory is another's, of another config, or not writable."""
-        self.run_dir = RunDir(self.path, self.config, self._data())
-        try:
-            self.ledger = Ledger(self.path, Budget(**self.config.budget.model_dump()))
-        except BaseException:
-            self.run_dir.close()
-            raise
+        with ExitStack() as opened:
+            self.run_dir = opened.enter_context(RunDir(self.path, self.config, self._data()))
+            self.ledger = opened.enter_context(Ledger(self.path, Budget(**self.config.budget.model_dump())))
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close_target()
-        self.tracker.close()
-        if self._sandbox is not None:
-            self._sandbox.close()
-            self._sandbox = None
-        self.ledger.close()
-        self.run_dir.close()
+        with self._opened:
+            self.close_target()
+            self.tracker.close()
+            if self._sandbox is not None:
+                self._sandbox.close()
+                self._sandbox = None
 
     # ---- rounds
 
@@ -104,8 +100,7 @@ class Session:
     def base(self, number: int) -> TargetSettings:
         """The weights that round `number` starts from: those that were accepted last before it, or those that the config names."""
         for earlier in range(number - 1, 0, -1):
-            decision = layout.decision(self.path, earlier)
-            if decision and decision.accepted:
+            if (decision := layout.decision(self.path, earlier)) and decision.accepted:
                 return self.candidate(earlier)
         return self.config.target
 
@@ -199,10 +194,9 @@ class Session:
             self._target = None
 
     def _whose(self, target: TargetSettings) -> str:
-        for number in range(1, self.config.rounds + 1):
-            if str(layout.weights(self.path, number)) in (target.model, target.adapter):
-                return f"weights of round {number}"
-        return "weights as given"
+        folders = {str(layout.weights(self.path, number)): number for number in range(1, self.config.rounds + 1)}
+        number = folders.get(target.adapter) or folders.get(target.model)
+        return f"weights of round {number}" if number else "weights as given"
 
     @property
     def sandbox(self) -> Sandbox:
@@ -253,8 +247,7 @@ class Session:
 
 def cpu_seconds() -> float:
     """CPU seconds of this process and of the children that it waited for."""
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
+    return sum(os.times()[:4])
 
 
 def add_seconds(run: Path, name: str, wall: float, cpu: float) -> None:
