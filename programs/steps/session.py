@@ -194,7 +194,7 @@ class Session:
             self._target = None
 
     def _whose(self, target: TargetSettings) -> str:
-        folders = {str(layout.weights(self.path, number)): number for number in range(1, self.config.rounds + 1)}
+        folders: dict[str | None, int] = {str(layout.weights(self.path, number)): number for number in range(1, self.config.rounds + 1)}
         number = folders.get(target.adapter) or folders.get(target.model)
         return f"weights of round {number}" if number else "weights as given"
 
