@@ -26,8 +26,8 @@ Promises, each with an attack test in tests/sandbox/test_attacks.py:
 NOT covered: a program can forge its own rows (it shares the interpreter with the harness), so what the host wants kept
 secret, such as expected answers, must not be in the payload or the harness. Side channels, and faults in wasmtime.
 
-Which files do it: worker.py (the process) runs guest.py (inside the component); process.py is the parent's side of a worker, component.py
-the compiled artifact, limits.py what a program may use and the check of what it answers.
+Which files do it: worker.py (the process) runs guest.py (inside the component) behind the kernel's walls (restrict.py); process.py is the
+parent's side of a worker, component.py the compiled artifact, limits.py what a program may use and the check of what it answers.
 """
 
 import json

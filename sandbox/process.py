@@ -109,6 +109,8 @@ class WorkerProcess:
         if answer[:1] != b"R":
             self.drop()
             raise SandboxError(f"the wasmtime worker did not start ({answer[1:].decode('utf-8', 'replace') or 'it ended'}): {MEND}")
+        self.walls = answer[1:].decode()
+        """The kernel's walls around it, e.g. `landlock,seccomp`; empty where it has none."""
 
     def ask(self, request: bytes, limits: Limits) -> bytes:
         with Deadline(self._process, limits.seconds + GRACE) as deadline:

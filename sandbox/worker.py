@@ -2,13 +2,13 @@
 
 Started by process.py as `worker.main(["serve", COMPILED])` or `["compile", PACKED, COMPILED]`. Serving, it reads frames (4
 bytes of length, then JSON) from its standard input and answers on its standard output with a frame whose first byte is
-a status: `R` ready, `F` failed to start, `G` the guest's own answer follows, `T` timeout, `M` not enough memory to
-start, `O` answer too long, `C` the instance trapped.
+a status: `R` ready, and behind which walls, `F` failed to start, `G` the guest's own answer follows, `T` timeout, `M` not
+enough memory to start, `O` answer too long, `C` the instance trapped.
 
 The component may import clocks that tick by the millisecond at each look, random bytes that are the same in every run,
 an empty environment and no directory; any other import ends the instance. Hence the same program gives the same bytes
-on every machine. The process ends when its input ends or its parent is gone. What is not here: a second border around
-the process, which may do what its user may; the component's walls are the only ones.
+on every machine. On Linux the process puts Landlock and seccomp around itself after loading (restrict.py), where the kernel has them. It
+ends when its input ends or its parent is gone. What is not here: a second border elsewhere; there the component's walls are the only ones.
 """
 
 import hashlib
@@ -20,11 +20,15 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import wasmtime
 from wasmtime import component as wasm
+
+from . import restrict
 
 TICK = 0.05
 """Seconds between two looks at the deadline."""
@@ -161,6 +165,15 @@ def _tick(engine: wasmtime.Engine, parent: int) -> None:
     os._exit(0)
 
 
+def put_up(name: str, wall: Callable[[], None]) -> list[str]:
+    """The name of a wall that stands now; empty where the kernel lacks it, and the component's own walls do."""
+    if restrict.supported():
+        with suppress(OSError):
+            wall()
+            return [name]
+    return []
+
+
 def serve(compiled: str) -> None:
     parent = os.getppid()
     if sys.platform == "win32":
@@ -170,7 +183,8 @@ def serve(compiled: str) -> None:
             msvcrt.setmode(stream, os.O_BINARY)
     try:
         runner = Runner(compiled)
-        # one program before it says that it is ready, so that a broken wasmtime shows here
+        # One program before it says that it is ready, so that a broken wasmtime shows here; and before the walls, which refuse calls that
+        # wasmtime may need at its first use.
         probe = {
             "source": "",
             "harness": "def main(p, x): yield x",
@@ -182,11 +196,14 @@ def serve(compiled: str) -> None:
         answer = runner.run(probe, 60, 256, 99)
         if not answer.startswith(b'G{"outcome": "ok"'):
             raise RuntimeError(f"the guest answered {answer[:300]!r}")
+        walls = put_up("landlock", restrict.deny_files)
         threading.Thread(target=_tick, args=(runner.engine, parent), daemon=True).start()
+        if walls:
+            walls += put_up("seccomp", restrict.deny_calls)
     except Exception as error:
         _write(b"F" + f"{type(error).__name__}: {error}".encode()[:1000])
         return
-    _write(b"R")
+    _write(b"R" + ",".join(walls).encode())
     while True:
         request = json.loads(_read(int.from_bytes(_read(4), "big")))
         seconds, memory_mb = request.pop("seconds"), request.pop("memory_mb")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from errata.sandbox import MODULES, Job, Limits, Sandbox, component, open_sandbox, pool
+from errata.sandbox import MODULES, Job, Limits, Sandbox, component, open_sandbox, pool, restrict
 from errata.signatures.errors import SandboxError
 
 ECHO = "def main(program, payload): yield payload"
@@ -361,6 +361,50 @@ def test_the_shipped_component_was_made_from_the_guest_that_stands_here(sandbox)
     made_from = value(sandbox, "import sys\ndef f(): return sys.modules['guest'].MADE_FROM")
     guest = Path(pool.__file__).with_name("guest.py").read_bytes()
     assert made_from == hashlib.sha256(guest).hexdigest(), "guest.py has changed: run scripts/make_sandbox.py"
+
+
+@pytest.mark.skipif(not restrict.supported(), reason="no kernel's walls are known for this machine")
+def test_the_wasi_worker_is_walled_in_by_the_kernel_too(sandbox):
+    worker = component.Component().start()
+    try:
+        assert worker.walls == "landlock,seccomp"
+    finally:
+        worker.drop()
+    for pid in sandbox.pids:
+        status = Path(f"/proc/{pid}/status").read_text()
+        assert "NoNewPrivs:\t1" in status and "Seccomp:\t2" in status
+
+
+REACHES = """
+import os, socket
+from errata.sandbox import restrict
+restrict.{wall}()
+reached = []
+for name, attempt in (
+    ("a file", lambda: os.open("/etc/hosts", os.O_RDONLY)),
+    ("a directory", lambda: os.listdir("/")),
+    ("a socket", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)),
+    ("a process", os.fork),
+):
+    try:
+        got = attempt()
+    except PermissionError:
+        continue
+    if name == "a process" and got == 0:
+        os._exit(0)
+    reached.append(name)
+os.write(1, ", ".join(reached).encode())
+"""
+
+
+@pytest.mark.skipif(not restrict.supported(), reason="no kernel's walls are known for this machine")
+@pytest.mark.parametrize(
+    ("wall", "reached"),
+    [("supported", "a file, a directory, a socket, a process"), ("deny_files", "a socket, a process"), ("deny_calls", "")],
+)
+def test_each_wall_refuses_what_can_be_reached_without_it(wall, reached):
+    code = REACHES.format(wall=wall)
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == reached
 
 
 def test_without_wasmtime_the_sandbox_refuses_in_one_line_with_the_command_that_mends_it(monkeypatch):
