@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -97,52 +97,50 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Comparison:
         comparison = Comparison.model_validate(data)
     except ValidationError as error:
         raise UsageError(explain(error, path, Comparison)) from error
-    arms, seeds = comparison.arms, comparison.seeds
-    if arms.get(VANILLA):
-        raise UsageError(f"{path}: {VANILLA} is the target without training, and has no settings; call the arm otherwise")
-    comparison = comparison.model_copy(update={"arms": {name: own for name, own in arms.items() if name != VANILLA}})
-    if not comparison.arms:
-        raise UsageError(f"{path}: no arm is left beside {VANILLA}; name one under `arms`")
-    for name, own in arms.items():
-        if slug(name) != name:
-            raise UsageError(f"{path}: an arm's name is the name of a folder; write letters, digits, _ . or - instead of {name!r}")
-        for field in own:
-            if field.split(".")[0] not in OPEN or "." not in field:
-                raise UsageError(
-                    f"{path}: arm {name} sets {field}, but arms may differ in fields of {', '.join(OPEN)} alone, e.g. generate.strategy; "
-                    "what they share stands under `base`"
-                )
-            if field == "train.epochs":
-                raise UsageError(
-                    f"{path}: arm {name} sets {field}, but all arms train for the same steps; set train.steps, or base.train.epochs"
-                )
-    for name in comparison.controls:
-        if name not in (VANILLA, *arms):
-            raise UsageError(f"{path}: control {name!r} is not an arm; the arms are {', '.join((VANILLA, *arms))}")
-    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise UsageError(f"{path}: seeds are {', '.join(map(str, seeds))}; give different numbers from 0 on")
-    base = comparison.base
-    for field in ("seed", "rounds"):
-        if field in base:
-            raise UsageError(
-                f"{path}: base.{field} belongs to the comparison; write `{field}{'s' if field == 'seed' else ''}` beside `base`"
-            )
-    if "keep" in (base.get("gate") or {}):
-        raise UsageError(
-            f"{path}: base.gate.keep belongs to the comparison; write `gate: true` beside `base` to drop what the gate rejects"
-        )
-    whole = laid_over(base, overrides or {}, path)
+    for complaint in _complaints(comparison):
+        raise UsageError(f"{path}: {complaint}")
+    whole = laid_over(comparison.base, overrides or {}, path)
     if whole.errors == "recorded":
         raise UsageError(f"{path}: recorded errors cannot be compared on: leave base.errors out, so that the target's own are mined")
-    fixed = whole.model_dump(mode="json", exclude={"seed", "rounds"})
-    fixed["gate"].pop("keep")
-    comparison = comparison.model_copy(update={"base": fixed})
-    for name in comparison.arms:
+    fixed = whole.model_dump(mode="json", exclude={"seed": True, "rounds": True, "gate": {"keep"}})
+    arms = {name: own for name, own in comparison.arms.items() if name != VANILLA}
+    comparison = comparison.model_copy(update={"base": fixed, "arms": arms})
+    for name in arms:
         try:
-            comparison.config(name, seeds[0])
+            comparison.config(name, comparison.seeds[0])
         except UsageError as error:
             raise UsageError(f"{path}: arm {name}: {error}") from None
     return comparison
+
+
+def _complaints(comparison: Comparison) -> Iterator[str]:
+    """What the file says that cannot be compared."""
+    arms, base, seeds = comparison.arms, comparison.base, comparison.seeds
+    if arms.get(VANILLA):
+        yield f"{VANILLA} is the target without training, and has no settings; call the arm otherwise"
+    if not arms.keys() - {VANILLA}:
+        yield f"no arm is left beside {VANILLA}; name one under `arms`"
+    for name, own in arms.items():
+        if slug(name) != name:
+            yield f"an arm's name is the name of a folder; write letters, digits, _ . or - instead of {name!r}"
+        for field in own:
+            if field.split(".")[0] not in OPEN or "." not in field:
+                yield (
+                    f"arm {name} sets {field}, but arms may differ in fields of {', '.join(OPEN)} alone, e.g. generate.strategy; "
+                    "what they share stands under `base`"
+                )
+            if field == "train.epochs":
+                yield f"arm {name} sets {field}, but all arms train for the same steps; set train.steps, or base.train.epochs"
+    for name in comparison.controls:
+        if name not in (VANILLA, *arms):
+            yield f"control {name!r} is not an arm; the arms are {', '.join((VANILLA, *arms))}"
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        yield f"seeds are {', '.join(map(str, seeds))}; give different numbers from 0 on"
+    for field, instead in (("seed", "seeds"), ("rounds", "rounds")):
+        if field in base:
+            yield f"base.{field} belongs to the comparison; write `{instead}` beside `base`"
+    if "keep" in (base.get("gate") or {}):
+        yield "base.gate.keep belongs to the comparison; write `gate: true` beside `base` to drop what the gate rejects"
 
 
 def steps(config: CycleConfig) -> int:
@@ -194,16 +192,14 @@ def run_open(loop: Cycle, cell: Cell, out: Path) -> None:
     if cell.arm == VANILLA:
         with loop.clock(layout.named(1, "mine")):
             mine(loop, 1)
-        splits = ["dev"]
     else:
         lend(out / Cell(VANILLA, cell.seed).name, loop.path)
         loop.run()
         targets += [loop.base(number + 1) for number in range(1, loop.config.rounds + 1)]
-        splits = []
     with loop.clock("test"):
         for target in targets:
             for task, split in loop.reported:
-                for one in [*splits, split]:
+                for one in ["dev", split] if cell.arm == VANILLA else [split]:
                     loop.scores(task, one, target)
     document = {
         "weights": list(map(weights_hash, targets)),
@@ -253,12 +249,11 @@ def work(comparison: Comparison, out: Path, say: Callable[[str], None]) -> None:
     failed: dict[Cell, ErrataError] = {}
     waiting = False
     while True:
-        todo = [cell for cell in cells(comparison) if not is_done(out, cell) and cell not in failed]
-        todo = [cell for cell in todo if Cell(VANILLA, cell.seed) not in failed]
+        left = [cell for cell in cells(comparison) if not is_done(out, cell)]
+        todo = [cell for cell in left if not failed.keys() & {cell, Cell(VANILLA, cell.seed)}]
         if not todo:
             break
-        ready = [cell for cell in todo if cell.arm == VANILLA or is_done(out, Cell(VANILLA, cell.seed))]
-        for cell in ready:
+        for cell in [cell for cell in todo if cell.arm == VANILLA or is_done(out, Cell(VANILLA, cell.seed))]:
             try:
                 run_cell(comparison, cell, out, say)
             except BusyError:
@@ -277,11 +272,8 @@ def work(comparison: Comparison, out: Path, say: Callable[[str], None]) -> None:
             time.sleep(WAIT)
     if failed:
         first, reason = next(iter(failed.items()))
-        left = sum(not is_done(out, cell) for cell in cells(comparison))
-        raise RunError(
-            f"{left} of {len(cells(comparison))} runs are not done; {first.name}: {str(reason).replace('--run', '--out')}; "
-            "the same command goes on"
-        )
+        said = f"{len(left)} of {len(cells(comparison))} runs are not done; {first.name}: {str(reason).replace('--run', '--out')}"
+        raise RunError(f"{said}; the same command goes on")
 
 
 def work_in_processes(comparison: Comparison, out: Path, jobs: int, say: Callable[[str], None], quiet: bool = False) -> None:
@@ -301,11 +293,8 @@ def work_in_processes(comparison: Comparison, out: Path, jobs: int, say: Callabl
         for worker in workers:
             worker.terminate()
             worker.join()
-    errors = []
-    while not told.empty():
-        errors.append(told.get())
-    if errors:
-        message, code = errors[0]
+    if not told.empty():
+        message, code = told.get()
         raise (BudgetReached if code == BudgetReached.exit_code else RunError)(message)
     if any(worker.exitcode for worker in workers) and not all(is_done(out, cell) for cell in cells(comparison)):
         codes = ", ".join(str(worker.exitcode) for worker in workers)

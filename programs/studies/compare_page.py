@@ -5,31 +5,34 @@ What is not here: the figures themselves (errata.programs.studies.compared), and
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..config import CycleConfig
+from ..report.figures import many, tally
 from ..report.markup import Figures, Html, Name, plain, render
 from ..report.plots import Line, Point, around, intervals
 from ..report.tables import Table
-from ..run.directory import flatten, to_json, write_atomic
+from ..run.directory import STEPS, flatten, to_json, write_atomic
 from ..stats import SWAPS
 from .compare import VANILLA, Comparison
 from .compared import IN, WEAK, build
 from .records import Compared, Interval, PairedTest, Seconds, TrainedArm
 
-STEPS = ("mine", "teach", "probe", "assemble", "train", "gate", "test", "whole")
+TIMED = (*STEPS, "test", "whole")
+SURE = 0.05
+"""Highest corrected p of a difference that is called sure."""
 
 
 def write(comparison: Comparison, out: Path, command: str) -> Compared:
     """Build the document and write comparison.json, comparison.md and comparison.html into the folder. Raises RunError as `build` does."""
     document = build(comparison, out, command)
     write_atomic(out / "comparison.json", to_json(document.model_dump(mode="json")))
-    write_atomic(out / "comparison.md", markdown(document).encode("utf-8", "replace"))
-    write_atomic(out / "comparison.html", html(document).encode("utf-8", "replace"))
+    for name, page in (("comparison.md", markdown(document)), ("comparison.html", html(document))):
+        write_atomic(out / name, page.encode("utf-8", "replace"))
     return document
 
 
@@ -63,29 +66,26 @@ def amount(value: float | str | None, digits: int = 0) -> str:
 
 def tables(document: Compared) -> list[Table]:
     """All tables of a comparison."""
-    found = [_summary(document), _accuracies(document), _tests(document), _rounds(document), _cost(document), _dropped(document)]
-    return [*found, _seconds(document)]
+    return [make(document) for make in (_summary, _accuracies, _tests, _rounds, _cost, _dropped, _seconds)]
 
 
 def _summary(document: Compared) -> Table:
-    sides = list(document.benchmarks)
+    sides = document.benchmarks
     rows = []
     for name, arm in document.arms.items():
-        line = [Name(name), *(percent(arm.averages[side][-1]) for side in sides)]
-        if not isinstance(arm, TrainedArm):
-            rows.append([*line, *("" for _ in sides), "", "", ""])
-            continue
-        made = arm.rounds
-        worst = f"{points(arm.worst)} ({plain(arm.worst.benchmark, 30)})"
-        counts = [_span(row.rows for row in made), _span(row.steps for row in made)]
-        rows.append([*line, *(points(arm.average_gains[side]) for side in sides), Name(worst), *counts])
+        gains = [""] * (len(sides) + 3)
+        if isinstance(arm, TrainedArm):
+            worst = Name(f"{points(arm.worst)} ({plain(arm.worst.benchmark, 30)})")
+            counts = _span([row.rows for row in arm.rounds]), _span([row.steps for row in arm.rounds])
+            gains = [*(points(arm.average_gains[side]) for side in sides), worst, *counts]
+        rows.append([Name(name), *(percent(arm.averages[side][-1]) for side in sides), *gains])
     head = ["arm", *(f"{side}, %" for side in sides), *(f"gain {side}" for side in sides), "worst benchmark", "rows", "steps"]
     return Table(head, rows, "Averages after the last round", [*document.notes, "rows and steps are of one round of one seed"])
 
 
-def _span(values: Iterable[int]) -> str:
-    known = sorted(set(values))
-    return f"{known[0]:,}" if len(known) == 1 else f"{known[0]:,} - {known[-1]:,}"
+def _span(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} - {high:,}"
 
 
 def _accuracies(document: Compared) -> Table:
@@ -116,19 +116,14 @@ def _tests(document: Compared) -> Table:
 
 
 def _rounds(document: Compared) -> Table:
-    numbers = range(1, document.rounds + 1)
-    sides = list(document.benchmarks)
-    vanilla = document.arms[VANILLA]
-    start = [percent(vanilla.averages[side][0]) for side in sides]
-    start += [percent(vanilla.weak[0].test[0]), percent(vanilla.weak[0].others[0])]
-    rows = [[Name(VANILLA), "0", *start, "", "", ""]]
-    for name, arm in document.trained.items():
-        for number in numbers:
+    sides, vanilla = document.benchmarks, document.arms[VANILLA]
+    rows = []
+    for name, arm in document.arms.items():
+        for number in range(1, document.rounds + 1) if name in document.trained else [0]:
             left = arm.weak[number - 1] if number > 1 else None
             new = [percent(left.test[0]), points(left.next), chance(left.p_next)] if left else ["", "", ""]
-            averages = [percent(arm.averages[side][number]) for side in sides]
-            skills = [percent(arm.weak[0].test[number]), percent(arm.weak[0].others[number])]
-            rows.append([Name(name), str(number), *averages, *skills, *new])
+            found = [*(arm.averages[side][number] for side in sides), arm.weak[0].test[number], arm.weak[0].others[number]]
+            rows.append([Name(name), str(number), *map(percent, found), *new])
     weak = ", ".join(f"{plain(benchmark, 40)}/{plain(skill, 40)}" for benchmark, skill in vanilla.weak[0].skills) or "none"
     notes = [
         f"weak: skills {IN} with less than {100 * WEAK:.0f} % of the dev items solved, over all seeds; figures are of test",
@@ -143,13 +138,11 @@ def _rounds(document: Compared) -> Table:
 def _cost(document: Compared) -> Table:
     rows = []
     for name, arm in document.trained.items():
-        cost, made = arm.cost, arm.rounds
-        row, point = cost.per_row, cost.per_point
-        figures = [amount(cost.rows), amount(cost.calls), amount(cost.rows_per_call, 1), amount(cost.tokens)]
-        figures += [amount(cost.usd, 2), amount(row.usd, 5), amount(point.calls, 1), amount(point.usd, 3)]
-        seconds = arm.seconds.get("train")
-        figures.append(amount(seconds.wall) if seconds else "-")
-        rows.append([Name(name), *figures, f"{sum(row.gate == 'accepted' for row in made)} of {len(made)}"])
+        cost, seconds = arm.cost, arm.seconds.get("train")
+        figures = [amount(cost.rows), amount(cost.calls), amount(cost.rows_per_call, 1), amount(cost.tokens), amount(cost.usd, 2)]
+        figures += [amount(cost.per_row.usd, 5), amount(cost.per_point.calls, 1), amount(cost.per_point.usd, 3)]
+        accepted = f"{sum(row.gate == 'accepted' for row in arm.rounds)} of {len(arm.rounds)}"
+        rows.append([Name(name), *figures, amount(seconds and seconds.wall), accepted])
     head = ["arm", "rows", "calls", "rows a call", "tokens", "USD", "USD a row", "calls a point", "USD a point", "training, s", "gate"]
     applied = "rounds that the gate accepted" + ("" if document.gate else "; its finding was not applied")
     notes = [
@@ -165,21 +158,17 @@ def _dropped(document: Compared) -> Table:
     arms = document.trained
     checks = list(dict.fromkeys(check for arm in arms.values() for check in arm.dropped.rows))
     rows = []
-    for name, arm in arms.items():
-        dropped = arm.dropped
+    for name, dropped in ((name, arm.dropped) for name, arm in arms.items()):
         shares = [f"{100 * dropped.row_shares.get(check, 0.0):.1f}" for check in checks]
-        told = [", ".join(f"{check} {count}" for check, count in some.items()) or "none" for some in (dropped.programs, dropped.failures)]
-        rows.append([Name(name), amount(dropped.drawn), *shares, *map(Name, told)])
+        rows.append([Name(name), amount(dropped.drawn), *shares, Name(tally(dropped.programs)), Name(tally(dropped.failures))])
     head = ["arm", "rows drawn", *(f"{check}, %" for check in checks), "programs refused", "errors without a program"]
     return Table(head, rows, "What the checks dropped", ["% of the rows that were drawn; the others are counts"])
 
 
 def _seconds(document: Compared) -> Table:
-    rows = []
-    for name, arm in document.trained.items():
-        rows.append([Name(name), *(_used(arm.seconds.get(step)) for step in STEPS)])
+    rows = [[Name(name), *(_used(arm.seconds.get(step)) for step in TIMED)] for name, arm in document.trained.items()]
     notes = ["wall / CPU seconds of one run, all rounds; steps that a kill cut short are not counted, and vanilla's are shared by all arms"]
-    return Table(["arm", *STEPS], rows, "Where the time went", notes)
+    return Table(["arm", *TIMED], rows, "Where the time went", notes)
 
 
 def _used(seconds: Seconds | None) -> str:
@@ -196,21 +185,16 @@ def text(document: Compared) -> str:
 
 def about(document: Compared) -> str:
     """What was compared, in one sentence or two."""
-    seeds, rounds, base = document.seeds, document.rounds, document.base
+    base = document.base
     items = ", ".join(f"{plain(name, 60)} {count}" for name, count in document.items.items())
-    lines = [
+    left_out = ", ".join(map(str, document.missing_seeds))
+    return (
         f"{plain(base['target']['model'])} ({document.weights[:12]}) on {plain(base['task'])}, instructor "
-        f"{plain(base['instructor']['model'])}: {len(document.trained)} arms, {len(seeds)} seed{'s' * (len(seeds) > 1)}, "
-        f"{rounds} round{'s' * (rounds > 1)}. Test items of each seed: {items}."
-    ]
-    if document.missing_seeds:
-        lines.append(f"Not all is done: seeds {', '.join(map(str, document.missing_seeds))} are left out.")
-    lines.append("Figures are means over seeds ± half the 95 % interval (Student's t).")
-    return " ".join(lines)
-
-
-SURE = 0.05
-"""Highest corrected p of a difference that is called sure."""
+        f"{plain(base['instructor']['model'])}: {len(document.trained)} arms, {many(len(document.seeds), 'seed')}, "
+        f"{many(document.rounds, 'round')}. Test items of each seed: {items}. "
+        + (f"Not all is done: seeds {left_out} are left out. " if left_out else "")
+        + "Figures are means over seeds ± half the 95 % interval (Student's t)."
+    )
 
 
 def answers(document: Compared) -> list[str]:
@@ -237,10 +221,9 @@ def _answer(document: Compared, name: str) -> str:
 
 def _finding(row: PairedTest) -> str:
     word = "better" if row.difference.mean > 0 else "worse"
-    if row.p_seeds_holm is not None and row.p_seeds_holm <= SURE:
-        return f"surely {word} than"
-    if row.p_items_holm is not None and row.p_items_holm <= SURE:
-        return f"{word}, with these weights only, than"
+    for p, finding in ((row.p_seeds_holm, f"surely {word} than"), (row.p_items_holm, f"{word}, with these weights only, than")):
+        if p is not None and p <= SURE:
+            return finding
     return "no sure difference from"
 
 
@@ -274,8 +257,8 @@ def html(document: Compared) -> str:
 
 
 def _shown(document: Compared) -> dict[str, Any]:
-    made = {"command": plain(document.command, 500), "errata": plain(document.errata)}
-    return made | {"answers": answers(document), "about": about(document), "tables": tables(document), "fields": Figures(fenced(document))}
+    made = {"command": plain(document.command, 500), "errata": plain(document.errata), "fields": Figures(fenced(document))}
+    return made | {"answers": answers(document), "about": about(document), "tables": tables(document)}
 
 
 def fenced(document: Compared) -> str:
@@ -295,12 +278,12 @@ def _gains(document: Compared) -> Html:
 
 def _plot(document: Compared) -> Html:
     """Each average and benchmark in all arms."""
-    arms = document.arms
+    arms = document.arms.values()
     lines = []
     for side, names in document.benchmarks.items():
-        lines.append(Line(Html("<b>{}</b>").format(side), [_point(arm.averages[side][-1]) for arm in arms.values()]))
-        lines += [Line(name, [_point(arm.benchmarks[name][-1]) for arm in arms.values()]) for name in names]
-    return intervals(lines, list(arms))
+        lines.append(Line(Html("<b>{}</b>").format(side), [_point(arm.averages[side][-1]) for arm in arms]))
+        lines += [Line(name, [_point(arm.benchmarks[name][-1]) for arm in arms]) for name in names]
+    return intervals(lines, list(document.arms))
 
 
 def _point(found: Interval) -> Point:

@@ -15,13 +15,14 @@ What is not here: running (errata.programs.studies.compare), and words and pages
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ...signatures.errors import RunError
-from ...signatures.records import Attempt, GateDecision, Rejection, TeachingResult
+from ...signatures.records import Attempt, Rejection
 from ..run import layout
 from ..run.directory import read_json
 from ..run.ledger import read_ledger
@@ -35,13 +36,17 @@ IN, OUT = "in domain", "out of domain"
 
 Outcomes = dict[str, bool | None]
 """Item id -> right, wrong, or unjudged."""
+Skill = tuple[str, str]
+"""(benchmark, skill)."""
+Sides = Mapping[str, Sequence[str]]
+"""Benchmarks in domain and out of domain; or each benchmark alone, by its own name."""
 
 
 class Measured(NamedTuple):
-    """One evaluation of a run: benchmark -> outcomes, and (benchmark, skill) -> outcomes."""
+    """One evaluation of a run."""
 
     benchmarks: dict[str, Outcomes]
-    skills: dict[tuple[str, str], Outcomes]
+    skills: dict[Skill, Outcomes]
 
 
 class Run(NamedTuple):
@@ -51,13 +56,9 @@ class Run(NamedTuple):
     dev: list[Measured]
     path: Path
 
-
-# ---- figures
-
-
-def interval(values: Sequence[float]) -> Interval:
-    mean, low, high = t_interval(values)
-    return Interval(mean=mean, low=low, high=high, values=list(values))
+    @property
+    def rounds(self) -> range:
+        return range(1, len(self.test))
 
 
 # ---- reading
@@ -66,7 +67,7 @@ def interval(values: Sequence[float]) -> Interval:
 def measured(run: Path, weights: str, evaluations: Sequence[tuple[str, str]]) -> Measured:
     """Outcomes of kept evaluations, (task, split) each; a task is a benchmark."""
     benchmarks: dict[str, Outcomes] = {}
-    skills: dict[tuple[str, str], Outcomes] = {}
+    skills: dict[Skill, Outcomes] = {}
     for task, split in evaluations:
         rows = layout.evaluation(run, weights, task, split).read(layout.ATTEMPTS, Attempt)
         benchmarks[task] = {row.example.id: row.verdict.correct for row in rows}
@@ -79,9 +80,8 @@ def read_run(out: Path, cell: Cell) -> Run:
     """A finished run of the comparison."""
     path = out / cell.name
     known = read_json(path / DONE)
-    tasks = [task for task, _ in known["evaluations"]]
-    test = [measured(path, weights, known["evaluations"]) for weights in known["weights"]]
-    dev = [measured(path, weights, [(task, "dev") for task in tasks]) for weights in known["weights"]]
+    splits = known["evaluations"], [(task, "dev") for task, _ in known["evaluations"]]
+    test, dev = ([measured(path, weights, some) for weights in known["weights"]] for some in splits)
     return Run(test, dev, path)
 
 
@@ -113,94 +113,88 @@ def build(comparison: Comparison, out: Path, command: str = "") -> Compared:
         benchmarks=sides,
         items={name: len(outcomes) for name, outcomes in vanilla[0].test[0].benchmarks.items()},
         weights=known["weights"][0],
-        arms={VANILLA: _accuracy(vanilla, vanilla, sides), **arms},
+        arms={VANILLA: _arm(vanilla, vanilla, sides), **arms},
         tests=_tests(comparison, runs, sides),
-        notes=_notes(comparison, arms),
+        notes=list(_notes(comparison, arms)),
         command=command,
         errata=version("errata"),
     )
 
 
-Sides = Mapping[str, Sequence[str]]
-"""Benchmarks in domain and out of domain."""
+def interval(values: Sequence[float]) -> Interval:
+    mean, low, high = t_interval(values)
+    return Interval(mean=mean, low=low, high=high, values=list(values))
 
 
-def _accuracy(runs: Sequence[Run], vanilla: Sequence[Run], sides: Sides) -> Arm:
-    numbers = range(len(runs[0].test))
-    return Arm(
-        benchmarks={name: [interval(_accuracies(runs, number, name)) for number in numbers] for names in sides.values() for name in names},
-        averages={side: [interval(_average(runs, number, names)) for number in numbers] for side, names in sides.items()},
-        weak=_weak(runs, vanilla, sides[IN]),
+def change(mine: Sequence[float], theirs: Sequence[float]) -> Interval:
+    """The differences of the seeds."""
+    return interval([a - b for a, b in zip(mine, theirs, strict=True)])
+
+
+def _alone(sides: Sides) -> Sides:
+    return {name: [name] for names in sides.values() for name in names}
+
+
+def _arm(runs: Sequence[Run], vanilla: Sequence[Run], sides: Sides) -> Arm:
+    benchmarks, averages = (
+        {side: [interval(_average(runs, number, names)) for number in range(len(runs[0].test))] for side, names in some.items()}
+        for some in (_alone(sides), sides)
     )
+    return Arm(benchmarks=benchmarks, averages=averages, weak=_weak(runs, vanilla, sides[IN]))
 
 
 def _trained(runs: Sequence[Run], vanilla: Sequence[Run], sides: Sides, seeds: Sequence[int]) -> TrainedArm:
-    numbers, paths = range(1, len(runs[0].test)), [run.path for run in runs]
-    gains = {
-        name: interval(_minus(_accuracies(runs, -1, name), _accuracies(vanilla, 0, name))) for names in sides.values() for name in names
-    }
+    gains, averages = (
+        {side: change(_average(runs, -1, names), _average(vanilla, 0, names)) for side, names in some.items()}
+        for some in (_alone(sides), sides)
+    )
     worst = min(gains, key=lambda name: gains[name].mean)
-    side_gains = {side: interval(_minus(_average(runs, -1, names), _average(vanilla, 0, names))) for side, names in sides.items()}
     return TrainedArm(
-        **dict(_accuracy(runs, vanilla, sides)),
+        **dict(_arm(runs, vanilla, sides)),
         gains=gains,
-        average_gains=side_gains,
+        average_gains=averages,
         worst=Worst(benchmark=worst, **dict(gains[worst])),
-        rounds=[_round(path, number, seed) for path, seed in zip(paths, seeds, strict=True) for number in numbers],
-        cost=_cost(paths, numbers, side_gains[IN].mean),
-        dropped=_dropped(paths, numbers),
-        seconds=_seconds(paths),
+        rounds=[_round(run.path, number, seed) for run, seed in zip(runs, seeds, strict=True) for number in run.rounds],
+        cost=_cost(runs, averages[IN].mean),
+        dropped=_dropped(runs),
+        seconds=_seconds(runs),
     )
 
 
-def _accuracies(runs: Sequence[Run], number: int, benchmark: str) -> list[float]:
-    """The share right, for each seed. Raises RunError when no item of a seed was judged."""
-    values = []
-    for run in runs:
-        value = right_share(run.test[number].benchmarks[benchmark].values())
-        if value is None:
-            raise RunError(f"{run.path}: no item of {benchmark} was judged, so arms cannot be compared on it; see the verdicts' reasons")
-        values.append(value)
-    return values
-
-
 def _average(runs: Sequence[Run], number: int, names: Sequence[str]) -> list[float]:
-    """The mean over benchmarks, for each seed."""
-    columns = [_accuracies(runs, number, name) for name in names]
-    return [statistics.mean(column) for column in zip(*columns, strict=True)]
+    """For each seed the share right, a mean over benchmarks. Raises RunError when no item of a seed was judged."""
+    return [statistics.mean(_accuracy(run, number, name) for name in names) for run in runs]
 
 
-def _minus(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    return [a - b for a, b in zip(mine, theirs, strict=True)]
+def _accuracy(run: Run, number: int, benchmark: str) -> float:
+    value = right_share(run.test[number].benchmarks[benchmark].values())
+    if value is None:
+        raise RunError(f"{run.path}: no item of {benchmark} was judged, so arms cannot be compared on it; see the verdicts' reasons")
+    return value
 
 
 def _tests(comparison: Comparison, runs: Mapping[str, list[Run]], sides: Sides) -> list[PairedTest]:
     """Each arm that is not a control against each control, on each average, after the last round."""
     found: list[PairedTest] = []
-    for arm in comparison.arms:
-        if arm in comparison.controls:
-            continue
-        for control in comparison.controls:
-            for side, names in sides.items():
-                mine, theirs = (_average(runs[name], -1, names) for name in (arm, control))
-                groups, unjudged = _groups(runs[arm], runs[control], names)
-                found.append(
-                    PairedTest(
-                        arm=arm,
-                        control=control,
-                        average=side,
-                        difference=interval(_minus(mine, theirs)),
-                        p_seeds=paired_t(mine, theirs),
-                        p_items=permutation(groups),
-                        items_won=sum(won for won, _, _ in groups),
-                        items_lost=sum(lost for _, lost, _ in groups),
-                        unjudged=unjudged,
-                    )
-                )
-    corrected = zip(holm([row.p_seeds for row in found]), holm([row.p_items for row in found]), strict=True)
-    return [
-        row.model_copy(update={"p_seeds_holm": seeds, "p_items_holm": items}) for row, (seeds, items) in zip(found, corrected, strict=True)
-    ]
+    tested = [arm for arm in comparison.arms if arm not in comparison.controls]
+    for arm, control, (side, names) in product(tested, comparison.controls, sides.items()):
+        mine, theirs = (_average(runs[name], -1, names) for name in (arm, control))
+        groups, unjudged = _groups(runs[arm], runs[control], names)
+        found.append(
+            PairedTest(
+                arm=arm,
+                control=control,
+                average=side,
+                difference=change(mine, theirs),
+                p_seeds=paired_t(mine, theirs),
+                p_items=permutation(groups),
+                items_won=sum(won for won, _, _ in groups),
+                items_lost=sum(lost for _, lost, _ in groups),
+                unjudged=unjudged,
+            )
+        )
+    corrected = zip(found, holm([row.p_seeds for row in found]), holm([row.p_items for row in found]), strict=True)
+    return [row.model_copy(update={"p_seeds_holm": seeds, "p_items_holm": items}) for row, seeds, items in corrected]
 
 
 def _groups(mine: Sequence[Run], theirs: Sequence[Run], names: Sequence[str]) -> tuple[list[tuple[int, int, float]], int]:
@@ -222,38 +216,39 @@ def _weak(runs: Sequence[Run], vanilla: Sequence[Run], names: Sequence[str]) -> 
     """For the target as it came and after each round but the last: the skills of the task that were weak then."""
     found = []
     for before in range(max(1, len(runs[0].test) - 1)):
-        weak, others = _by_strength(runs if before else vanilla, before, names)
-        numbers = range(before, len(runs[0].test))
-        courses = [_course(runs, number, weak) for number in numbers]
-        change, p = None, None
-        if len(courses) > 1 and courses[0] and courses[1]:
-            change = interval(_minus(courses[1].values, courses[0].values))
-            p = paired_t(courses[1].values, courses[0].values)
-        beside = [_course(runs, number, others) for number in numbers]
-        found.append(Weak(after_round=before, skills=weak, test=courses, others=beside, next=change, p_next=p))
+        skills = _by_strength(runs if before else vanilla, before, names)
+        weak, others = ([_course(runs, number, some) for number in range(before, len(runs[0].test))] for some in skills)
+        then, after = (weak[0], weak[1]) if len(weak) > 1 else (None, None)
+        known = (after.values, then.values) if then and after else None
+        found.append(
+            Weak(
+                after_round=before,
+                skills=skills[0],
+                test=weak,
+                others=others,
+                next=change(*known) if known else None,
+                p_next=paired_t(*known) if known else None,
+            )
+        )
     return found
 
 
-def _by_strength(runs: Sequence[Run], number: int, names: Sequence[str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+def _by_strength(runs: Sequence[Run], number: int, names: Sequence[str]) -> tuple[list[Skill], list[Skill]]:
     """The skills of the benchmarks `names` that are weak after round `number`, and the others."""
-    pooled: dict[tuple[str, str], list[bool]] = {}
+    pooled: dict[Skill, list[bool | None]] = {}
     for run in runs:
         for skill, outcomes in run.dev[number].skills.items():
-            pooled.setdefault(skill, []).extend(right for right in outcomes.values() if right is not None)
-    known = {skill: sum(rights) / len(rights) for skill, rights in sorted(pooled.items()) if skill[0] in names and rights}
+            pooled.setdefault(skill, []).extend(outcomes.values())
+    shares = {skill: right_share(outcomes) for skill, outcomes in sorted(pooled.items()) if skill[0] in names}
+    known = {skill: right for skill, right in shares.items() if right is not None}
     return [skill for skill, right in known.items() if right < WEAK], [skill for skill, right in known.items() if right >= WEAK]
 
 
-def _course(runs: Sequence[Run], number: int, skills: Sequence[tuple[str, str]]) -> Interval | None:
-    """Accuracy of skills on test after a round; None when a seed has no item of them."""
-    values = [value for run in runs if (value := _mean_over(run.test[number], skills)) is not None]
-    return interval(values) if len(values) == len(runs) else None
-
-
-def _mean_over(found: Measured, skills: Sequence[tuple[str, str]]) -> float | None:
-    shares = [right_share(found.skills.get(skill, {}).values()) for skill in skills]
-    known = [value for value in shares if value is not None]
-    return statistics.mean(known) if known else None
+def _course(runs: Sequence[Run], number: int, skills: Sequence[Skill]) -> Interval | None:
+    """Accuracy of skills on test after a round, a mean over skills; None when a seed has no item of them."""
+    shares = [[right_share(run.test[number].skills.get(skill, {}).values()) for skill in skills] for run in runs]
+    known = [[share for share in some if share is not None] for some in shares]
+    return interval([statistics.mean(some) for some in known]) if all(known) else None
 
 
 # ---- what it took
@@ -261,8 +256,8 @@ def _mean_over(found: Measured, skills: Sequence[tuple[str, str]]) -> float | No
 
 def _round(run: Path, number: int, seed: int) -> Made:
     facts = layout.step(run, number, "assemble").facts()
-    decision = layout.step(run, number, "gate").read(layout.DECISION, GateDecision)[0]
-    trained = layout.training_report(run, number)
+    trained, decision = layout.training_report(run, number), layout.decision(run, number)
+    assert decision, "a run that is done has decided on each round"
     return Made(
         round=number,
         rows=facts["samples"],
@@ -274,19 +269,19 @@ def _round(run: Path, number: int, seed: int) -> Made:
     )
 
 
-def _taught(run: Path, numbers: Iterable[int]) -> list[TeachingResult]:
-    return [row for number in numbers for row in layout.taught(run, number)]
+def _rounds(runs: Sequence[Run]) -> list[tuple[Path, int]]:
+    return [(run.path, number) for run in runs for number in run.rounds]
 
 
-def _cost(paths: Sequence[Path], numbers: Sequence[int], gain: float) -> Cost:
+def _cost(runs: Sequence[Run], gain: float) -> Cost:
     """Of all seeds and rounds together; a point is one of the average in domain, over vanilla."""
-    ledgers = [read_ledger(path)["total"] for path in paths]
-    calls = sum(ledger["calls"] for ledger in ledgers) or sum(row.calls for path in paths for row in _taught(path, numbers))
-    rows = sum(layout.step(path, number, "assemble").facts()["samples"] for path in paths for number in numbers)
+    ledgers = [read_ledger(run.path)["total"] for run in runs]
+    calls = sum(ledger["calls"] for ledger in ledgers) or sum(row.calls for place in _rounds(runs) for row in layout.taught(*place))
+    rows = sum(layout.step(*place, "assemble").facts()["samples"] for place in _rounds(runs))
     tokens = sum(ledger["tokens_in"] + ledger["tokens_out"] for ledger in ledgers)
     unknown = any(ledger["usd"] == "unknown" for ledger in ledgers)
     usd: float | Literal["unknown"] = "unknown" if unknown else sum(ledger["usd"] for ledger in ledgers)
-    points = 100 * gain * len(paths) if gain > 0 else 0.0
+    points = 100 * gain * len(runs) if gain > 0 else 0.0
 
     def each(of: float) -> Price:
         if not of:
@@ -297,21 +292,18 @@ def _cost(paths: Sequence[Path], numbers: Sequence[int], gain: float) -> Cost:
     return Cost(calls=calls, tokens=tokens, usd=usd, rows=rows, rows_per_call=per_call, per_row=each(rows), per_point=each(points))
 
 
-def _dropped(paths: Sequence[Path], numbers: Sequence[int]) -> Dropped:
+def _dropped(runs: Sequence[Run]) -> Dropped:
     rows: Counter[str] = Counter()
     programs: Counter[str] = Counter()
-    kept = 0
-    for path in paths:
-        for number in numbers:
-            stage = layout.step(path, number, "assemble")
-            kept += stage.facts()["samples"]
-            for row in stage.read(layout.REJECTIONS, Rejection):
-                (rows if row.kind == "sample" else programs)[row.check] += 1
-    drawn = kept + rows.total()
     failures: Counter[str] = Counter()
-    for path in paths:
-        for number in numbers:
-            failures.update(layout.refusals(_taught(path, [number])))
+    drawn = 0
+    for path, number in _rounds(runs):
+        stage = layout.step(path, number, "assemble")
+        drawn += stage.facts()["samples"]
+        for row in stage.read(layout.REJECTIONS, Rejection):
+            (rows if row.kind == "sample" else programs)[row.check] += 1
+        failures.update(layout.refusals(layout.taught(path, number)))
+    drawn += rows.total()
     return Dropped(
         drawn=drawn,
         rows=dict(rows.most_common()),
@@ -321,35 +313,30 @@ def _dropped(paths: Sequence[Path], numbers: Sequence[int]) -> Dropped:
     )
 
 
-def _seconds(paths: Sequence[Path]) -> dict[str, Seconds]:
+def _seconds(runs: Sequence[Run]) -> dict[str, Seconds]:
     total: dict[str, Seconds] = {}
-    for path in paths:
-        for name, used in (read_json(path / layout.SECONDS) if (path / layout.SECONDS).exists() else {}).items():
+    for path in [run.path / layout.SECONDS for run in runs]:
+        for name, used in (read_json(path) if path.exists() else {}).items():
             step = name.rpartition("/")[2]
             old = total.get(step, Seconds(wall=0.0, cpu=0.0))
-            total[step] = Seconds(wall=old.wall + used["wall"] / len(paths), cpu=old.cpu + used["cpu"] / len(paths))
+            total[step] = Seconds(wall=old.wall + used["wall"] / len(runs), cpu=old.cpu + used["cpu"] / len(runs))
     return total
 
 
-def _notes(comparison: Comparison, arms: Mapping[str, TrainedArm]) -> list[str]:
+def _notes(comparison: Comparison, arms: Mapping[str, TrainedArm]) -> Iterator[str]:
     """Where arms were not equal after all, and what was not measured."""
-    notes = []
-    rounds = [(arm, row) for arm, document in arms.items() for row in document.rounds]
-    for arm in comparison.arms:
-        config = comparison.config(arm, comparison.seeds[0])
-        own = [row for name, row in rounds if name == arm]
-        fewer = [row for row in own if row.rows < asked_rows(config)]
-        if fewer:
-            least = min(row.rows for row in fewer)
-            notes.append(
-                f"{arm} kept fewer rows than asked in {len(fewer)} of {len(own)} rounds: at least {least} of {asked_rows(config)}; "
+    asked = {arm: asked_rows(comparison.config(arm, comparison.seeds[0])) for arm in arms}
+    for arm, document in arms.items():
+        own = document.rounds
+        if fewer := [row.rows for row in own if row.rows < asked[arm]]:
+            yield (
+                f"{arm} kept fewer rows than asked in {len(fewer)} of {len(own)} rounds: at least {min(fewer)} of {asked[arm]}; "
                 "it saw them more often, as steps are equal"
             )
         if untrained := sum(not row.steps for row in own):
-            notes.append(f"{arm} trained on nothing in {untrained} of {len(own)} rounds: no row was left")
-    steps = {row.steps for _, row in rounds if row.steps}
+            yield f"{arm} trained on nothing in {untrained} of {len(own)} rounds: no row was left"
+    steps = {row.steps for document in arms.values() for row in document.rounds if row.steps}
     if len(steps) > 1:
-        notes.append(f"steps of training are not equal: {', '.join(map(str, sorted(steps)))}")
-    if len({asked_rows(comparison.config(arm, comparison.seeds[0])) for arm in comparison.arms}) > 1:
-        notes.append("arms ask for unequal numbers of rows")
-    return notes
+        yield f"steps of training are not equal: {', '.join(map(str, sorted(steps)))}"
+    if len(set(asked.values())) > 1:
+        yield "arms ask for unequal numbers of rows"
