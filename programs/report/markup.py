@@ -13,6 +13,7 @@ What is not here: tables (errata.programs.report.tables), plots (errata.programs
 import re
 from collections.abc import Iterable
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +109,22 @@ def prose(value: object) -> Html:
 def python(source: str) -> Html:
     """Python with its syntax in colours."""
     from pygments.lexers.python import PythonLexer
+
+    tokens = PythonLexer(stripnl=False, ensurenl=False).get_tokens(clip(source, 20_000))
+    runs = ((colour, Html.escape("".join(text for _, text in run))) for colour, run in groupby(tokens, lambda token: _colour(token[0])))
+    return Html("<pre class=code>{}</pre>").format(
+        Html("".join(f"<b class='{colour}'>{text}</b>" if colour else text for colour, text in runs))
+    )
+
+
+@cache
+def _colour(kind: Any) -> str:
+    """The class of a kind of token; empty for plain text."""
     from pygments.token import Comment, Keyword, Name, Number, Operator, String
 
     names = {Name.Function: "f", Name.Class: "f", Name.Builtin: "b"}
     coloured = {Comment: "c", String: "s", Number: "m", Keyword: "k", Operator.Word: "k"} | names
-    out = []
-    for kind, text in PythonLexer(stripnl=False, ensurenl=False).get_tokens(clip(source, 20_000)):
-        name = next((name for parent, name in coloured.items() if kind in parent), None)
-        out.append(Html("<b class='{}'>{}</b>").format(name, text) if name else Html.escape(text))
-    return Html("<pre class=code>{}</pre>").format(join(out, ""))
+    return next((name for parent, name in coloured.items() if kind in parent), "")
 
 
 # ---- templates
