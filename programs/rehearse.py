@@ -44,9 +44,6 @@ class Shown(NamedTuple):
     taught: TeachingResult | None
 
 
-# ---- the dry run
-
-
 class _Dry(dspy.Adapter):
     """Renders each call as `inner` would send it, keeps it, and answers it with stand-ins."""
 
@@ -83,9 +80,6 @@ class _Dry(dspy.Adapter):
 
 def _tokens(messages: Sequence[dict[str, str]]) -> int:
     return count_tokens("".join(row["content"] for row in messages))
-
-
-# ---- prompts
 
 
 class Prompt(NamedTuple):
@@ -127,9 +121,6 @@ def text(prompt: Prompt) -> str:
     return "\n\n".join(parts)
 
 
-# ---- which failure is shown
-
-
 def recorded_failures(run: Path, contrasts: int) -> list[Shown]:
     """The train errors of all rounds of a run, each once, with what was taught of it. Empty when no round has mined."""
     found: dict[str, Shown] = {}
@@ -165,9 +156,6 @@ def choose(found: Sequence[Shown], wanted: str | None) -> Shown:
     if named:
         raise UsageError(f"{wanted!r} begins the ids of {len(named)} errors, e.g. {near}; give more of it")
     raise UsageError(f"no train error or item has the id {wanted!r}; ids look like {near}")
-
-
-# ---- the estimate
 
 
 class Span(NamedTuple):

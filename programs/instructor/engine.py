@@ -1,21 +1,13 @@
 """Opens the instructor: any model that dspy.LM takes, hosted or behind an address of one's own, or the embedded `offline`.
 
-    with Ledger(run) as ledger:
-        lm = open_instructor(settings, ledger, "round-1/teach")
-        with instructed_by(lm):
-            strategy(...)
+`Instructor` is a dspy.LM, and its `Engine` stands between it and the wire: it looks for each answer in the ledger first, and keeps each
+new answer as it arrives. Rate limits, server errors, lost connections, timeouts and replies that are not a chat completion are tried again,
+with growing waits that obey Retry-After, at most `Patience.attempts` times. A bad key, an unknown model, an unpaid bill or a server that
+stays silent ends the run with one line (InstructorError), as a reached cap does (BudgetReached).
 
-`Instructor` is a dspy.LM, and its `Engine` stands between it and the wire. The engine looks for each answer in the ledger first, keeps
-each new answer as it arrives, and sorts what goes wrong:
-- rate limits, server errors, lost connections, timeouts and replies that are not a chat completion are tried again, with growing waits
-  that obey Retry-After, at most `Patience.attempts` times;
-- a bad key, an unknown model, an unpaid bill or a server that stays silent ends the run with one line (InstructorError), as a reached
-  cap does (BudgetReached).
-
-What is not here: answers that cannot be used (errata.programs.instructor.chat), asynchronous calls, streaming and tools, and a limit on
-the time of a whole answer (`timeout` is the longest silence). Providers that DSPy reaches only through LiteLLM (mistral, together_ai,
-bedrock ...) work, but each call costs about 4 ms of CPU there, eight times as much; with `api_base` such a model is called by the OpenAI
-protocol, without LiteLLM.
+Not covered: unusable answers (errata.programs.instructor.chat), asynchronous calls, streaming, tools, and a limit on the time of a whole
+answer (`timeout` is the longest silence). A call through LiteLLM (mistral, together_ai, bedrock ...) takes about 4 ms of CPU, eight times
+as much as others; with `api_base` such a model is called by the OpenAI protocol, without LiteLLM.
 """
 
 import hashlib

@@ -2,12 +2,10 @@
 
 A session's state is its journal: the cells so far and the answers of their tools. Every `execute` plays the journal again in a fresh
 interpreter (guest/cells.py), and then the new cell. When that cell calls a tool that has not answered yet, the run stops, the host asks
-the tool, and the journal is played again with one more answer. So no process holds a session's state, a tool is called once for each time
-the code calls it, and a cell that breaks a limit leaves the session as it was. This is sound because a program's run is repeatable (see
-errata.sandbox); a run that departs from its journal is noticed and ends the session.
+the tool, and the journal is played again with one more answer. So a tool is called once for each time the code calls it, and a cell that
+breaks a limit leaves the session as it was. A run that departs from its journal is noticed and ends the session.
 
-NOT covered: long sessions take quadratic time, and the limit in seconds holds for the whole journal; nothing is kept between sessions;
-tools and variables pass as JSON.
+Not covered: long sessions take quadratic time; nothing is kept between sessions; tools and variables pass as JSON.
 """
 
 import asyncio
@@ -17,7 +15,7 @@ import json
 import keyword
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,7 @@ _CELLS = Path(__file__).with_name("guest").joinpath("cells.py").read_text(encodi
 """Runs inside the sandbox."""
 
 
-class SandboxInterpreter:
+class SandboxInterpreter(AbstractContextManager["SandboxInterpreter"]):
     """A DSPy `CodeInterpreter` session on a sandbox."""
 
     execution_instructions = (
@@ -73,9 +71,6 @@ class SandboxInterpreter:
         if self._own and self._sandbox is not None:
             self._sandbox.close()
             self._sandbox = None
-
-    def __enter__(self) -> "SandboxInterpreter":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.shutdown()
@@ -120,13 +115,10 @@ class SandboxInterpreter:
         clash = sorted(set(variables) & set(self.tools))
         if clash:
             raise CodeInterpreterError(f"{clash[0]!r} is the name of a tool and of a variable")
-        indices = {}
-        for name, value in variables.items():
-            # RLM gives the same inputs to every cell: each value is kept once
-            indices[name] = self._values.setdefault(_text(value, name), len(self._values))
         return {
             "code": code,
-            "variables": indices,
+            # RLM gives the same inputs to every cell: each value is kept once
+            "variables": {name: self._values.setdefault(_text(value, name), len(self._values)) for name, value in variables.items()},
             "tools": {name: list(inspect.signature(tool).parameters) for name, tool in self.tools.items()},
             "outputs": [field["name"] for field in self.output_fields] if self.output_fields else ["output"],
         }

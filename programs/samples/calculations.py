@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 Node = tuple
 """An expression: ("leaf", k) for the k-th literal of a text, ("+" | "-" | "*" | "/", a, b), ("neg", a), ("pct", a)."""
@@ -46,8 +47,6 @@ class Slip:
     value: Fraction
     written: Fraction
 
-
-# ---------------------------------------------------------------------------------------------------------------- numbers
 
 NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+")
 """A number in digits."""
@@ -91,14 +90,7 @@ def body(text: str) -> str:
     return re.sub(r"\n?\s*(?:####|^A:)[^\n]*\s*$", "", text, flags=re.MULTILINE).rstrip()
 
 
-# ------------------------------------------------------------------------------------------------------------ expressions
-
-OPERATIONS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-}
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
 _OPERATORS = {"x": "*", "X": "*", "×": "*", "·": "*", "÷": "/", "–": "-", "−": "-", "—": "-", "[": "(", "]": ")", "{": "(", "}": ")"}
 
 
@@ -186,8 +178,6 @@ def evaluate(node: Node, leaf: Callable[[Node], Fraction]) -> Fraction:
 def _worth(node: Node, leaves: Leaves) -> Fraction:
     return evaluate(node, lambda leaf: leaves[leaf[1]][2])
 
-
-# ------------------------------------------------------------------------------------------------------------------ steps
 
 _EQUALS = re.compile(rf"=\s*\$?\s*(-?(?:{NUMBER.pattern}))")
 

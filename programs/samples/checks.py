@@ -1,8 +1,7 @@
 """The checks that a program must pass before it teaches. Every refusal is a Rejection whose reason a repair call reads.
 
-A check is a function from a Trial (all that was seen of the program, from two runs in the sandbox) to a complaint, or None when
-it passes; add one by writing it and naming it in CHECKS, cheap ones first. `targeted` needs the target and is applied by the cycle.
-
+A check is a function from a Trial (what two runs in the sandbox showed of the program) to a complaint, None when it passes; add one by
+writing it and naming it in CHECKS, cheap ones first. `targeted` needs the target and is applied by the cycle.
 Not here: what the checks ask of a row by kind (errata.programs.samples.kind), and the checks of rows (errata.programs.samples.filters).
 """
 
@@ -72,11 +71,8 @@ def runs(trial: Trial) -> str | None:
     if len(failed) > FAILED_SHARE * len(trial.first.rows):
         error, count = Counter(failed).most_common(1)[0]
         return f"{len(failed)} of {len(trial.first.rows)} draws failed, {count} of them with {error}"
-    for made, _ in trial.problems[:: trial.kind.spread]:
-        complaint = trial.kind.consistent(trial.task, made)
-        if complaint:
-            return complaint
-    return None
+    complaints = (trial.kind.consistent(trial.task, made) for made, _ in trial.problems[:: trial.kind.spread])
+    return next(filter(None, complaints), None)
 
 
 def anchored(trial: Trial) -> str | None:
@@ -122,14 +118,10 @@ def telling(trial: Trial) -> str | None:
     """`wrong` gives what the target answered at the anchor, and another answer than the right one on drawn rows."""
     failures = {failure.id: failure for failure in trial.failures}
     for name, row in zip(trial.program.anchors, trial.first.anchors, strict=True):
-        attempt = failures[name].attempt
-        if "wrong" not in row or attempt.verdict.extracted is None:
+        attempt, said = failures[name].attempt, failures[name].attempt.verdict.extracted
+        if "wrong" not in row or said is None:
             continue
-        complaint = (
-            f"is None, but the model answered {attempt.verdict.extracted!r}"
-            if row["wrong"] is None
-            else trial.kind.told(trial.task, attempt, row)
-        )
+        complaint = f"is None, but the model answered {said!r}" if row["wrong"] is None else trial.kind.told(trial.task, attempt, row)
         if complaint:
             return f"wrong(**ANCHORS[{name!r}]) {complaint}"
     judged = [trial.kind.misses(trial.task, made, wrong) for made, wrong in trial.problems if wrong is not None]
@@ -154,14 +146,7 @@ def simpler(trial: Trial) -> str | None:
     )
 
 
-CHECKS: tuple[tuple[str, Check], ...] = (
-    ("runs", runs),
-    ("anchored", anchored),
-    ("deterministic", deterministic),
-    ("diverse", diverse),
-    ("telling", telling),
-    ("simpler", simpler),
-)
+CHECKS: dict[str, Check] = {check.__name__: check for check in (runs, anchored, deterministic, diverse, telling, simpler)}
 
 
 def prove(
@@ -181,9 +166,8 @@ def prove(
     # a program that did not even run once is not run again
     again = run_program(sandbox, program.source, (), _fifth(DRAWS), limits, program.kind) if first.run.outcome == "ok" else first
     trial = Trial(program, failures, member(task, program.task), first, again, least)
-    for name, check in CHECKS:
-        complaint = None if name in skip else check(trial)
-        if complaint:
+    for name, check in CHECKS.items():
+        if name not in skip and (complaint := check(trial)):
             return Rejection(of=program.id, kind="program", check=name, reason=complaint)
     return None
 
@@ -192,13 +176,11 @@ def targeted(program: SampleProgram, probe: Sequence[Attempt], solved: float) ->
     """Refuse a program when the target already solves at least the share `solved` of its probe rows."""
     if not probe:
         return Rejection(of=program.id, kind="program", check="runs", reason="no row could be drawn for the probe")
-    judged = [row for row in probe if row.verdict.correct is not None]
-    right = sum(bool(row.verdict.correct) for row in judged)
-    if not judged or right < solved * len(judged):
+    judged = [row.verdict.correct for row in probe if row.verdict.correct is not None]
+    if not judged or sum(judged) < solved * len(judged):
         return None
-    return Rejection(
-        of=program.id, kind="program", check="targeted", reason=f"the target solves {right} of {len(judged)} of its rows: nothing to teach"
-    )
+    reason = f"the target solves {sum(judged)} of {len(judged)} of its rows: nothing to teach"
+    return Rejection(of=program.id, kind="program", check="targeted", reason=reason)
 
 
 def good(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -27,7 +27,11 @@ class ChoiceKind(Kind):
     def finish(self, row: Row, draw: Draw | None) -> Row:
         row = super().finish(row, draw)
         options = row.get("choices")
-        if not isinstance(options, list) or not 2 <= len(options) <= len(LABELS) or not all(_is_text(text) for text in options):
+        if (
+            not isinstance(options, list)
+            or not 2 <= len(options) <= len(LABELS)
+            or not all(isinstance(text, str) and text.strip() for text in options)
+        ):
             raise ValueError(f"make() must return a list of 2 to {len(LABELS)} str under 'choices', not {str(options)[:200]}")
         if len(set(map(_plain, options))) < len(options):
             raise ValueError(f"two options are the same, so no single one is right: {options}")
@@ -44,9 +48,7 @@ class ChoiceKind(Kind):
             if named:
                 raise ValueError(f"the option {named[0]!r} names others by letter, but options are shown in random order")
             random.Random("options:{}:{}:{}".format(*draw)).shuffle(order)
-            order.sort(
-                key=lambda index: re.search(r"(?i)\b(?:all|any|none|both|neither) of (?:the above|these)", options[index]) is not None
-            )
+            order.sort(key=lambda index: bool(re.search(r"(?i)\b(?:all|any|none|both|neither) of (?:the above|these)", options[index])))
         labels = {index: label for label, index in zip(LABELS, order, strict=False)}
         row |= {"choices": {label: options[index] for index, label in labels.items()}, "answer": labels[right]}
         return row | ({"wrong": None if told is None else labels[told]} if "wrong" in row else {})
@@ -108,10 +110,6 @@ class ChoiceKind(Kind):
 def _label(choices: choice.Choices, words: str) -> str:
     """The label of the option with these words."""
     return next(label for label, text in choices.items() if _plain(text) == _plain(words))
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
 
 
 def _plain(text: str) -> str:

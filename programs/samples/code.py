@@ -120,14 +120,7 @@ def tests(calls: Sequence[str], results: Sequence[Sequence[Any]]) -> str:
     lines = ["import math", "", "", "def check(candidate):"]
     for call, (outcome, literal, *exact) in zip(calls, results, strict=True):
         if outcome == "raised":
-            lines += [
-                "    try:",
-                f"        candidate({call})",
-                "    except Exception:",
-                "        pass",
-                "    else:",
-                "        assert False",
-            ]
+            lines.append(f"    try:\n        candidate({call})\n    except Exception:\n        pass\n    else:\n        assert False")
         elif exact == [True]:
             lines.append(f"    assert math.isclose(candidate({call}), {literal}, rel_tol=1e-6, abs_tol=1e-6)")
         else:

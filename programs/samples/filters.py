@@ -8,6 +8,7 @@ Not here: the checks of programs (errata.programs.samples.checks), and the indep
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from hashlib import blake2b
 
 from datasketch import MinHash, MinHashLSH
@@ -31,8 +32,6 @@ class Distinct:
     nearly the same when they share a band, as in datasketch's MinHashLSH, which keeps the MinHashes themselves (2 KB a row).
     """
 
-    name = "distinct"
-
     def __init__(self, threshold: float = 0.9, permutations: int = 64):
         self._empty = MinHash(num_perm=permutations, seed=1)
         self._bands = MinHashLSH(threshold=threshold, num_perm=permutations).hashranges
@@ -46,7 +45,9 @@ class Distinct:
         text = _hash(" ".join(words).encode())
         if text in self._texts:
             return "the same question was drawn before"
-        bands = self._sketch(words)
+        sketch = self._empty.copy()
+        sketch.update_batch({" ".join(gram).encode() for gram in _grams(words, 3)})
+        bands = [_hash(sketch.hashvalues[start:end].tobytes()) for start, end in self._bands]
         if any(band in seen for band, seen in zip(bands, self._seen_bands, strict=True)):
             return "nearly the same question was drawn before"
         taught = kind.lesson(sample.example)
@@ -60,20 +61,12 @@ class Distinct:
             seen.add(band)
         return None
 
-    def _sketch(self, words: Sequence[str]) -> list[int]:
-        """A hash of each band of the text's MinHash."""
-        sketch = self._empty.copy()
-        sketch.update_batch({" ".join(gram).encode() for gram in _grams(words, 3)})
-        return [_hash(sketch.hashvalues[start:end].tobytes()) for start, end in self._bands]
-
 
 class Unseen:
     """Refuses a row that overlaps a held-out item: the same question, a run of 13 words in common, or most of the item's runs of 8.
 
     Thirteen words are what GPT-3 used (Brown et al. 2020, appendix C); the share of runs of 8 catches items too short for that.
     """
-
-    name = "unseen"
 
     def __init__(self, held_out: Iterable[Example], coverage: float = 0.7):
         self._coverage = coverage
@@ -102,24 +95,16 @@ class Unseen:
         return None
 
 
-class TellsApart:
+def tells_apart(task: Task, sample: Sample) -> str | None:
     """Refuses a drawn row on which the misconception gives the right answer."""
-
-    name = "telling"
-
-    def __init__(self, task: Task):
-        self._task = task
-
-    def __call__(self, sample: Sample) -> str | None:
-        made, wrong = sample.example, sample.wrong
-        if wrong is not None and KINDS[made.kind].misses(member(self._task, made.task), made, wrong):
-            return "the misconception gives the right answer here"
-        return None
+    made, wrong = sample.example, sample.wrong
+    told = wrong is not None and KINDS[made.kind].misses(member(task, made.task), made, wrong)
+    return "the misconception gives the right answer here" if told else None
 
 
 def row_filters(task: Task, held_out: Iterable[Example], skip: Collection[str] = ()) -> list[Filter]:
     """The filters of every training set, but those to `skip`, in order, afresh for one training set."""
-    checks: dict[str, RowCheck] = {"telling": TellsApart(task), "distinct": Distinct(), "unseen": Unseen(held_out)}
+    checks: dict[str, RowCheck] = {"telling": partial(tells_apart, task), "distinct": Distinct(), "unseen": Unseen(held_out)}
     return [each(name, check) for name, check in checks.items() if name not in skip]
 
 

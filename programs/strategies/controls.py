@@ -1,10 +1,8 @@
 """Controls: what a strategy that studies errors is compared with. None of them sees an error or an answer of the target.
 
-- `Mimic` has train items rewritten, whether the target solves them or not: what the paper calls AugGPT.
-- `GoldOnly` trains on the source data: the items that the target was asked, with their reference solutions.
-- `Uniform` trains on other train items of the task, drawn evenly over its skills (of several tasks, evenly over them first).
-
-What is not here: training as many rows and steps for each (the config's `generate.rows` and `train`).
+`Mimic` has train items rewritten, whether the target solves them or not (the paper calls it AugGPT). `GoldOnly` trains on the source data:
+the items that the target was asked, with their reference solutions. `Uniform` trains on other train items, drawn evenly over the skills of
+the task (of several tasks, evenly over them first). Not covered: training as many rows and steps for each (`generate.rows` and `train`).
 """
 
 import random

@@ -1,14 +1,9 @@
-"""Fusion: two kept numeric programs become one, whose problems need both.
+"""Fusion: two kept numeric programs become one, whose problems need both. No instructor is asked, so answers stay computed.
 
-After MathFusion (arXiv 2503.16212), which has an LLM fuse problems. Here programs are fused, so that answers stay computed, and no
-instructor is asked. There are three ways:
-
-- sequence: the answer of the first problem is a number of the second. Nothing is forced: both are drawn until they fit.
-- parallel: both are asked, then added or compared.
-- condition: the answer of the first problem decides whether the second must be solved.
-
-A fused program holds both parents whole, each inside a function of its own, and rebuilds the anchors of both; so the check `anchored`
-proves that each part still does what it did. What is not here: programs for choice and code, and other wordings of the three ways.
+After MathFusion (arXiv 2503.16212), where an LLM fuses problems in three ways. `sequence`: the answer of the first problem is a number of
+the second (both are drawn until they fit). `parallel`: both are asked, then added or compared. `condition`: the answer of the first decides
+whether the second must be solved. A fused program holds both parents whole, each inside a function of its own, and rebuilds the anchors of
+both, so the check `anchored` proves that each part still does what it did. Not covered: programs for choice and code.
 """
 
 from collections.abc import Sequence
@@ -40,8 +35,9 @@ TRIES = 40
 
 '''
 """How a fused program begins."""
-REST = Path(__file__).with_name("guest").joinpath("fused.py").read_text(encoding="utf-8")
-REST = REST[REST.index("FIRST, SECOND =") :]
+REST = (
+    "FIRST, SECOND =" + Path(__file__).with_name("guest").joinpath("fused.py").read_text(encoding="utf-8").partition("FIRST, SECOND =")[2]
+)
 """How it goes on."""
 
 
@@ -76,8 +72,7 @@ class Fuse(Strategy):
 
     def forward(self, failures: Sequence[Failure], brief: str, prove: Prove) -> TeachingResult:
         """As the strategy that it rests on."""
-        taught: TeachingResult = self.base(failures=failures, brief=brief, prove=prove)
-        return taught
+        return self.base(failures=failures, brief=brief, prove=prove)
 
     def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
         return self.base.items(task, mined, count, seed)

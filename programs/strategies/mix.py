@@ -48,8 +48,7 @@ class Mix(Strategy):
 
     def forward(self, failures: Sequence[Failure], brief: str, prove: Prove) -> TeachingResult:
         """By the member whose group it is."""
-        taught: TeachingResult = self.member(failures[0].id)(failures=failures, brief=brief, prove=prove)
-        return taught
+        return self.member(failures[0].id)(failures=failures, brief=brief, prove=prove)
 
     def derive(self, taught: Sequence[TeachingResult], prove: Prove) -> list[TeachingResult]:
         rows = []

@@ -31,10 +31,10 @@ class Drafts:
         refusal = self.prove(program)
         if refusal is None:
             self.passed = program
-            return True
-        self.refused.append(program)
-        self.rejections.append(refusal)
-        return False
+        else:
+            self.refused.append(program)
+            self.rejections.append(refusal)
+        return refusal is None
 
     def taught(self, failure_ids: tuple[str, ...], diagnosis: Diagnosis) -> TeachingResult:
         refused, rejections = tuple(self.refused), tuple(self.rejections)

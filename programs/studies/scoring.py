@@ -164,7 +164,7 @@ class Measure:
     @property
     def names(self) -> list[str]:
         """The checks, in order."""
-        names = [name for name, _ in CHECKS] + (["targeted"] if self.target else [])
+        names = [*CHECKS, *(["targeted"] if self.target else [])]
         return [name for name in names if name not in self.generate.skip]
 
     @property

@@ -8,7 +8,7 @@ import pytest
 from datasketch import MinHash, MinHashLSH
 from problems import drawn
 
-from errata.programs.samples.filters import Distinct, TellsApart, Unseen
+from errata.programs.samples.filters import Distinct, Unseen, tells_apart
 from errata.signatures.records import Example
 from errata.tasks import load_task
 
@@ -88,5 +88,5 @@ def test_other_numbers_in_the_same_wording_are_no_overlap():
 
 
 def test_a_row_on_which_the_misconception_is_right_is_refused():
-    assert TellsApart(TASK)(sample("q", answer="4", wrong="4.0")) is not None
-    assert TellsApart(TASK)(sample("q", answer="4", wrong="5")) is None
+    assert tells_apart(TASK, sample("q", answer="4", wrong="4.0")) is not None
+    assert tells_apart(TASK, sample("q", answer="4", wrong="5")) is None

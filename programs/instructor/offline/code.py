@@ -40,9 +40,6 @@ class Problem:
     """The lists that its tests call it with."""
 
 
-# ---- reading ---------------------------------------------------------------------------------------------------------------
-
-
 def is_code(question: str, reference: str) -> bool:
     """Whether an error is one of code, by what the instructor is shown."""
     shown = "It must pass these tests:" in question or "\ndef " in f"\n{question}"
@@ -104,9 +101,6 @@ def _calls(test: str) -> tuple[list[Any], ...]:
                 if value not in found:
                     found.append(value)
     return tuple(found)
-
-
-# ---- diagnosis -------------------------------------------------------------------------------------------------------------
 
 
 def phrase(step: Step) -> str:
@@ -277,9 +271,6 @@ def boundary(question: str, reference: str, solved: str) -> str:
     if len(shape) > max(map(len, shapes)):
         return f"It solves chains of up to {max(map(len, shapes))} steps; this one has {len(shape)}."
     return f"It solves chains {known}; this one asks to {', then to '.join(shape)}."
-
-
-# ---- program ---------------------------------------------------------------------------------------------------------------
 
 
 _WRONG = '''

@@ -70,9 +70,6 @@ def wordings(primitive: Primitive) -> tuple[str, ...]:
     return (*primitive.wordings, primitive.other)
 
 
-# ---- code ------------------------------------------------------------------------------------------------------------------
-
-
 @cache
 def _patterns() -> list[tuple[Primitive, ast.expr]]:
     """Every spelling as a tree with the names _x and _k (or the text '_k') for its slots; the larger ones first."""
@@ -217,9 +214,6 @@ def _loop(value: ast.expr, tests: list[ast.expr], item: str, over: str) -> list[
             raise Unreadable(f"the embedded instructor does not know the condition {ast.unparse(test)[:60]!r}")
         kept[places[0][1]].append(places[0][0])
     return [step for place, keeps in enumerate(kept) for step in [*keeps, *changes[place : place + 1]]]
-
-
-# ---- words -----------------------------------------------------------------------------------------------------------------
 
 
 @cache

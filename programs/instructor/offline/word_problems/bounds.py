@@ -77,9 +77,6 @@ def rules(plan: Plan, reach: int) -> dict[str, str]:
     return found
 
 
-# ---------------------------------------------------------------------------------------------------- numbers of the question
-
-
 def _like_numbers(plan: Plan) -> Iterator[Rule]:
     """Numbers of one unit keep their order; so do a part and its whole ("5 of the 20")."""
     mentions, varying = plan.reading.mentions, plan.varying
@@ -257,9 +254,6 @@ def _hundreds(plan: Plan) -> Iterator[Rule]:
     total = sum((p.value for p in percents), Fraction(0)) + others
     if len(percents) + (others > 0) > 1 and total <= 100:
         yield f"{' + '.join(p.name for p in percents)} {'==' if total == 100 else '<'} {show(100 - others)}", "parts of a hundred"
-
-
-# ------------------------------------------------------------------------------------------------------------------ results
 
 
 def _step(plan: Plan, j: int, reach: int) -> Iterator[Rule]:

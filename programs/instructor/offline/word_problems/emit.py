@@ -128,9 +128,6 @@ def _wrong(plan: Plan, wrong: list[Node]) -> str:
     return _WRONG.format(arguments=", ".join(plan.names), lines="\n".join(lines), last=len(wrong), final=plan.reading.final)
 
 
-# ------------------------------------------------------------------------------------------------------------------ texts
-
-
 @dataclass
 class _Shown:
     """How each number is shown: keys of the templates, with Python expressions."""

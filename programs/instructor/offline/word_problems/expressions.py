@@ -84,9 +84,6 @@ def terms(node: Node) -> int:
     return terms(node[1]) + terms(node[2]) if node[0] == "+" else 1
 
 
-# ------------------------------------------------------------------------------------------------------------------ as Python
-
-
 def source(node: Node, names: Sequence[str], above: int = 0, right: bool = False) -> str:
     """Python text of an expression."""
     kind = node[0]

@@ -20,16 +20,9 @@ _UNIT_PAIRS = re.compile(
 """A unit, and a larger one that it is a part of."""
 _FACTORS = {60, 24, 7, 12, 52, 365, 30, 31, 4, 3, 16, 100, 1000, 5280, 36, 2000, 8, 2, 10, 128, 32, 25, 366, 28}
 _FACTORS_OF = {
-    "minute hour": {60},
-    "second minute": {60},
-    "hour day": {24},
-    "day week": {7},
-    "month year": {12},
-    "week year": {52},
-    "day year": {365, 366},
-    "day month": {28, 30, 31},
-    "week month": {4},
-}
+    "minute hour": {60}, "second minute": {60}, "hour day": {24}, "day week": {7}, "month year": {12}, "week year": {52},
+    "day year": {365, 366}, "day month": {28, 30, 31}, "week month": {4},
+}  # fmt: skip
 _FACTS = re.compile(
     r"(?:leg|wheel|eye|side|arm|finger|toe|wing|tentacle|ear|tire|state|planet|continent|inning|half|"
     r"halve|corner|edge|face|season|string|hand|parent|grandparent|twin|dimension|suit|horn|"
@@ -213,8 +206,6 @@ def mentions_of(text: str, fractions: bool = False) -> list[Mention]:
 def _reason(place: _Place) -> str:
     return next((reason for reason, holds in _REASONS if holds(place)), "")
 
-
-# ------------------------------------------------------------------------------------------- what the rest of the question says
 
 _PERSONS = re.compile(r"\b[A-Z][a-z]+(?:,\s[A-Z][a-z]+)+,?\sand\s[A-Z][a-z]+\b")
 _ORDINALS = "first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth"

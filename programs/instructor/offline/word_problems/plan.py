@@ -125,8 +125,6 @@ def over(node: Node, of: dict[int, int], reading: Reading) -> Node:
     return ("c", value_at(folded, (), ())) if all(part[0] == "c" for part in parts) else folded
 
 
-# ------------------------------------------------------------------------------------------------------------------- gaps
-
 _COMPARES = re.compile(
     r"\b(?:cheap\w*|expensive|better|best|worse|worst|whichever|fast\w*|slow\w*|most|least|maximum|minimum|largest|smallest|biggest|"
     r"highest|lowest|longest|shortest|longer|shorter|winner|wins?|won|oldest|youngest|tallest|heaviest|lightest|sooner|first to|"
@@ -178,21 +176,10 @@ def _refuse_untold(plan: Plan) -> None:
             raise Unreadable(f"a number is told by nothing: {show(value)}")
 
 
-# ------------------------------------------------------------------------------------------------------------- parameters
-
 CAPS = {
-    "hour": (12, 24, 168),
-    "day": (7, 30, 365),
-    "week": (4, 52),
-    "month": (12,),
-    "minute": (60,),
-    "second": (60,),
-    "hr": (12, 24),
-    "min": (60,),
-    "%": (95,),
-    "inch": (11, 96),
-    "weekday": (5,),
-}
+    "hour": (12, 24, 168), "day": (7, 30, 365), "week": (4, 52), "month": (12,), "minute": (60,), "second": (60,), "hr": (12, 24),
+    "min": (60,), "%": (95,), "inch": (11, 96), "weekday": (5,),
+}  # fmt: skip
 """What a unit allows: the first that the original does not pass."""
 AGES = re.compile(r"\b(?:years? old|years?-old|age[sd]?|older|younger|born|birthday|year younger)\b")
 GRADED = re.compile(r"\b(?:quiz\w*|exams?|tests?|grades?|graded|scored?|scores|midterm|battery)\b", re.IGNORECASE)
@@ -201,12 +188,8 @@ _MEASURED = re.compile(r"\b(?:weigh\w*|tall|height|temperature|speed|taller)\b")
 _DAILY = re.compile(r"\stimes\s(?:a|per|each|every)\s(?:day|night)\b|\stimes\sdaily\b")
 _SPEED = re.compile(r"\s?(?:words (?:per|a) minute|mph|km/h|kmph|kph|(?:miles?|kilometers?|km)\s(?:per|an)\shour)\b")
 _GRAINS = (
-    (100000, (10000, 5000, 1000, 500)),
-    (10000, (1000, 500, 100)),
-    (1000, (100, 50, 20, 10)),
-    (200, (50, 20, 10, 5)),
-    (50, (10, 5, 2)),
-)
+    (100000, (10000, 5000, 1000, 500)), (10000, (1000, 500, 100)), (1000, (100, 50, 20, 10)), (200, (50, 20, 10, 5)), (50, (10, 5, 2)),
+)  # fmt: skip
 """The grains of numbers of a size, the coarse ones first."""
 
 

@@ -17,17 +17,9 @@ from .resolve import Reading
 Span = tuple[int, int]
 
 _RELATIONS = {
-    2: r"twice|doubl\w*|half|halv\w*|both",
-    3: r"tripl\w*|thrice|thirds?",
-    4: r"quadrupl\w*|quarters?|fourths?",
-    5: "fifths?",
-    6: "sixths?",
-    7: "sevenths?",
-    8: "eighths?",
-    9: "ninths?",
-    10: "tenths?",
-    12: "dozens?",
-}
+    2: r"twice|doubl\w*|half|halv\w*|both", 3: r"tripl\w*|thrice|thirds?", 4: r"quadrupl\w*|quarters?|fourths?", 5: "fifths?",
+    6: "sixths?", 7: "sevenths?", 8: "eighths?", 9: "ninths?", 10: "tenths?", 12: "dozens?",
+}  # fmt: skip
 """Words that tell a number without naming it."""
 _COMPANY = re.compile(
     r"(?:friends?|people|persons?|boys|girls|kids|children|men|women|brothers|sisters|siblings|students|players|teams|girlfriends|"

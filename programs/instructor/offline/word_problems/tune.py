@@ -137,9 +137,6 @@ def _climb(plan: Plan, space: dict[str, Any], best: Measure, climbs: int) -> int
     return climbs
 
 
-# ------------------------------------------------------------------------------------------------------------------ draws
-
-
 def _measure(plan: Plan, space: dict[str, Any], tries: int = 60) -> Measure:
     """How draws come out: at most `tries` a level, until 40 are sensible."""
     worst, problems, answers = 1.0, set(), set()
