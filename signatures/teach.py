@@ -68,7 +68,23 @@ class DiagnoseErrors(dspy.Signature):
     teach: str = dspy.OutputField(desc="what practice problems must vary, and what they must keep, to teach the skill")
 
 
-class WriteProgram(dspy.Signature):
+class _Write(dspy.Signature):
+    """What every writing of a program gives back."""
+
+    refusal: str = dspy.OutputField(desc="empty, or the reason why no honest program can be written")
+    program: dspy.Code["python"] = dspy.OutputField(desc="the whole module in one fenced block")
+
+
+# Named before another base, as the fields of the first base are shown last.
+class _Repair(dspy.Signature):
+    """A sample-generation program was refused by a check. Write the whole module again so that it passes, with the smallest
+    change that removes the cause. Follow the contract exactly."""
+
+    rejected: str = dspy.InputField(desc="the refused program")
+    complaint: str = dspy.InputField(desc="the check that refused it, and why")
+
+
+class WriteProgram(_Write):
     """Write a sample-generation program which makes practice problems that teach the missing skill. The program proves itself:
     it must rebuild the error's own problem and gold answer from parameters. Follow the contract exactly."""
 
@@ -83,16 +99,9 @@ class WriteProgram(dspy.Signature):
     teach: str = dspy.InputField(desc="what the problems must vary, and what they must keep")
     boundary: str = dspy.InputField(desc="what the model can do and what it cannot; may be empty. Levels run from the one to the other")
 
-    refusal: str = dspy.OutputField(desc="empty, or the reason why no honest program can be written")
-    program: dspy.Code["python"] = dspy.OutputField(desc="the whole module in one fenced block")
 
-
-class RepairProgram(WriteProgram):
-    """A sample-generation program was refused by a check. Write the whole module again so that it passes, with the smallest
-    change that removes the cause. Follow the contract exactly."""
-
-    rejected: str = dspy.InputField(desc="the refused program")
-    complaint: str = dspy.InputField(desc="the check that refused it, and why")
+class RepairProgram(_Repair, WriteProgram):
+    __doc__ = _Repair.__doc__
 
 
 class WriteForContrast(WriteProgram):
@@ -112,7 +121,7 @@ class RepairForContrast(RepairProgram):
     solved: str = dspy.InputField(desc="similar questions that the model answered right, with its responses")
 
 
-class WriteForErrors(dspy.Signature):
+class WriteForErrors(_Write):
     """Write one sample-generation program which makes practice problems that teach the skill that these errors miss. The program
     proves itself: with an entry in ANCHORS for each error it must rebuild the error's own problem and gold answer from parameters.
     Leave out of ANCHORS the errors whose problem does not fit with the others: each of them gets a program of its own. Follow the
@@ -128,19 +137,12 @@ class WriteForErrors(dspy.Signature):
     misconception: str = dspy.InputField(desc="what it believes instead")
     teach: str = dspy.InputField(desc="what the problems must vary, and what they must keep")
 
-    refusal: str = dspy.OutputField(desc="empty, or the reason why no honest program can be written")
-    program: dspy.Code["python"] = dspy.OutputField(desc="the whole module in one fenced block")
+
+class RepairForErrors(_Repair, WriteForErrors):
+    __doc__ = _Repair.__doc__
 
 
-class RepairForErrors(WriteForErrors):
-    """A sample-generation program was refused by a check. Write the whole module again so that it passes, with the smallest
-    change that removes the cause. Follow the contract exactly."""
-
-    rejected: str = dspy.InputField(desc="the refused program")
-    complaint: str = dspy.InputField(desc="the check that refused it, and why")
-
-
-class RewriteItem(dspy.Signature):
+class RewriteItem(_Write):
     """Write a sample-generation program which makes new problems like the one below: the same skill, with other numbers, names and
     wordings. The program proves itself: it must rebuild the very problem and its gold answer from parameters. Follow the contract
     exactly."""
@@ -152,16 +154,9 @@ class RewriteItem(dspy.Signature):
     reference: str = dspy.InputField(desc="its reference solution and answer")
     response: str = dspy.InputField(desc="always `(empty)`: write no wrong()")
 
-    refusal: str = dspy.OutputField(desc="empty, or the reason why no honest program can be written")
-    program: dspy.Code["python"] = dspy.OutputField(desc="the whole module in one fenced block")
 
-
-class RepairRewrite(RewriteItem):
-    """A sample-generation program was refused by a check. Write the whole module again so that it passes, with the smallest
-    change that removes the cause. Follow the contract exactly."""
-
-    rejected: str = dspy.InputField(desc="the refused program")
-    complaint: str = dspy.InputField(desc="the check that refused it, and why")
+class RepairRewrite(_Repair, RewriteItem):
+    __doc__ = _Repair.__doc__
 
 
 class SolveQuestions(dspy.Signature):
