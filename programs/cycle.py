@@ -35,10 +35,8 @@ class Cycle(Session):
     """One run of the loop: `with Cycle(config, path) as loop: loop.run()`."""
 
     def run(self, until: str | None = None) -> int:
-        """All rounds, then the test; or, with `until` (one of NAMES), the first round that is not finished, up to that step.
-
-        Returns the number of the round that it came to. Raises as `refuse_early` does.
-        """
+        """All rounds, then the test; or, with `until` (one of NAMES), the first round that is not finished, up to that step. Returns the
+        number of the round that it came to. Raises as `refuse_early` does."""
         self.refuse_early(until)
         if self.config.target.api_base and until in (None, "gate") and not self.decided(self.config.rounds):
             self.open_target(self.config.target).require_loading()
@@ -64,8 +62,8 @@ class Cycle(Session):
                 for task, split in self.reported:
                     self.scores(task, split, settings)
         result = {"before": weights_hash(before), "after": weights_hash(after), "rounds": self.config.rounds}
-        evaluations = [[task.name, split] for task, split in self.reported]
-        write_atomic(self.path / layout.RESULT, to_json(sealed(result | {"evaluations": evaluations})))
+        result["evaluations"] = [[task.name, split] for task, split in self.reported]
+        write_atomic(self.path / layout.RESULT, to_json(sealed(result)))
 
     # ---- what cannot be run is told before anything is written
 
@@ -110,11 +108,8 @@ class Cycle(Session):
     # ---- what it would cost
 
     def estimate(self) -> Estimate:
-        """Calls, tokens and cost of the first round's teaching, before anything is spent or run.
-
-        From the errors where they are mined, else from train items as if their solutions were wrong answers, at most as many as the
-        config lets be analysed.
-        """
+        """Calls, tokens and cost of the first round's teaching, before anything is spent or run: from the errors where they are mined, else
+        from train items as if their solutions were wrong answers, at most as many as the config lets be analysed."""
         if self.stage(1, "mine").done or self.config.errors == "recorded":
             mine(self, 1)
             failures = mined(self, 1).failures

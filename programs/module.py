@@ -30,10 +30,8 @@ FAULTS = 10
 
 
 class PlainAdapter(dspy.ChatAdapter):
-    """Asks as a small model is asked: the inputs alone are the message, the whole response is the one output.
-
-    Instructions are the system message where a signature has its own. Raises UsageError for a signature of several outputs.
-    """
+    """Asks as a small model is asked: the inputs alone are the message (instructions of a signature's own the system message), the whole
+    response is the one output. Raises UsageError for a signature of several outputs."""
 
     def __init__(self) -> None:
         super().__init__(use_json_adapter_fallback=False)
@@ -113,8 +111,7 @@ def answers(
     """What the module answers to each example, judged, as they finish; `lm` serves predictors without one of their own.
 
     A response that the adapter cannot read is a wrong answer. An item on which the module raises is unjudged; the `FAULTS + 1`st raises
-    what was raised there. Raises what the LM says of itself (TargetError: no such model) at once.
-    """
+    what was raised there. Raises what the LM says of itself (TargetError: no such model) at once."""
     faults: list[tuple[Example, Exception]] = []
 
     def one(example: Example) -> Attempt | Exception:
@@ -124,13 +121,11 @@ def answers(
                 said = response(module(**inputs(task, example)))
             except AdapterParseError as error:
                 said = error.lm_response or ""
-            except LMError as error:
-                if isinstance(error.__cause__, ErrataError):
-                    raise error.__cause__ from None
-                return error
             except ErrataError:
                 raise
             except Exception as error:
+                if isinstance(error, LMError) and isinstance(error.__cause__, ErrataError):
+                    raise error.__cause__ from None
                 return error
         return _attempt(example, said, task.verdict(example, said), calls.history)
 
@@ -149,10 +144,8 @@ def answers(
 def mine_module(
     loop: Cycle, module: dspy.Module, lm: dspy.LM | None = None, adapter: dspy.Adapter | None = None, **more: Any
 ) -> list[Attempt]:
-    """The module's attempts at the loop's train items, kept as those of round 1, from which `loop.run()` goes on. `more` goes to `answers`.
-
-    Continues where a kill left it. Raises UsageError when the loop mines its own errors (`errors` is not `recorded`).
-    """
+    """The module's attempts at the loop's train items, kept as those of round 1, from which `loop.run()` goes on; continues where a kill
+    left it. `more` goes to `answers`. Raises UsageError when the loop mines its own errors (`errors` is not `recorded`)."""
     if loop.config.errors != "recorded":
         raise UsageError(f"errors is {loop.config.errors!r}, so that the loop mines its own: set it to recorded to give it a module's")
     ask = lambda missing: answers(module, loop.task, missing, lm, adapter, **more)  # noqa: E731
@@ -162,13 +155,8 @@ def mine_module(
 def _attempt(example: Example, said: str, verdict: Verdict, calls: list[dict[str, Any]]) -> Attempt:
     weights = {weights_of(call["model"]) for call in calls}
     cut = any(getattr(part, "finish_reason", "") == "length" for call in calls for part in _parts(call["response"]))
-    return Attempt(
-        example=example,
-        response=said,
-        verdict=verdict,
-        target=weights.pop() if len(weights) == 1 else "",
-        finish="length" if cut else "stop",
-    )
+    target, finish = weights.pop() if len(weights) == 1 else "", "length" if cut else "stop"
+    return Attempt(example=example, response=said, verdict=verdict, target=target, finish=finish)
 
 
 def _parts(response: Any) -> Sequence[Any]:

@@ -41,13 +41,12 @@ def counts(rows: Sequence[Attempt]) -> dict[str, int]:
     }
 
 
-def accuracy(rows: Sequence[Attempt]) -> tuple[float, float, float]:
-    """(share right, low, high) over the judged rows, with the Wilson 95 % interval; (nan, 0, 1) when none is judged."""
+def share(rows: Sequence[Attempt]) -> dict[str, Any]:
+    """Share right of the judged rows (None when none is), its Wilson 95 % interval, and `counts`, as one JSON-able dict."""
     count = counts(rows)
-    judged = count["items"] - count["unjudged"]
-    if not judged:
-        return float("nan"), 0.0, 1.0
-    return count["right"] / judged, *wilson(count["right"], judged)
+    judged = count["right"] + count["wrong"]
+    low, high = wilson(count["right"], judged) if judged else (0.0, 1.0)
+    return {"share": count["right"] / judged if judged else None, "low": low, "high": high} | count
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
@@ -57,12 +56,6 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     center = (2 * n * p + Z**2) / denominator
     half = Z / denominator * sqrt(4 * n * p * (1 - p) + Z**2)
     return 0.0 if right == 0 else center - half, 1.0 if right == n else center + half
-
-
-def share(rows: Sequence[Attempt]) -> dict[str, Any]:
-    """`accuracy` and `counts` as one JSON-able dict; share is None when nothing is judged."""
-    right, low, high = accuracy(rows)
-    return {"share": None if right != right else right, "low": low, "high": high} | counts(rows)
 
 
 def by_skill(rows: Sequence[Attempt]) -> dict[str, list[Attempt]]:
@@ -95,10 +88,8 @@ def paired(before: Sequence[Attempt], after: Sequence[Attempt]) -> dict[str, Any
 
 
 def paired_outcomes(pairs: Sequence[tuple[bool | None, bool | None]]) -> dict[str, Any]:
-    """Compare the outcomes (before, after) of the same items. Pairs with an unjudged side (None) are left out and counted.
-
-    Returns pairs, unjudged, before, after, difference (shares), low, high (95 % interval of the difference), fixed, broken, p_value.
-    """
+    """Compare the outcomes (before, after) of the same items, as shares and the 95 % interval of their difference. Pairs with an unjudged
+    side (None) are left out and counted."""
     judged = [(old, new) for old, new in pairs if old is not None and new is not None]
     n = len(judged)
     fixed = sum(not old and bool(new) for old, new in judged)

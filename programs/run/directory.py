@@ -233,10 +233,8 @@ class Stage:
         produce: Callable[[list[T]], Generator[tuple[T, R]]],
         record: type[R],
     ) -> list[R]:
-        """One row an item, in the order of `items`: those of `<name>.part` are kept, `produce` makes the rest in any order.
-
-        Each row is appended as it comes, so that a kill loses only what was under way.
-        """
+        """One row an item, in the order of `items`: those of `<name>.part` are kept, `produce` makes the rest in any order. Each row is
+        appended as it comes, so that a kill loses only what was under way."""
         if self.done:
             return self.read(name, record)
         rows: dict[str, R] = {}
@@ -288,11 +286,8 @@ class RunDir:
     """A run directory under one lock, made for one config."""
 
     def __init__(self, path: Path, config: CycleConfig, data: Data = ()):
-        """Open or make the run directory at `path`; `data` are the tasks and what each was read from.
-
-        Raises BusyError when another process holds it, and RunError when it was made with another config (fields in config.FREE may differ)
-        or other data, when it is no run directory but holds files, or when it cannot be written.
-        """
+        """Open or make the run directory at `path`. Raises BusyError when another process holds it, and RunError when it was made with
+        another config (fields in config.FREE may differ) or other data, holds files but no run, or cannot be written."""
         from filelock import FileLock, Timeout  # it brings asyncio: 0.1 s that commands which only read a run do without
 
         self.path = path

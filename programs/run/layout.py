@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.records import Attempt, Failure, GateDecision, Rejection, Sample, SampleProgram, Standing, TeachingResult
-from .directory import Stage, read_json, slug
+from .directory import R, Stage, read_json, slug
 
 ATTEMPTS, TAUGHT, DECISION = "attempts.jsonl", "taught.jsonl", "decision.jsonl"
 SAMPLES, REJECTIONS, ROWS, LIBRARY = "samples.jsonl", "rejections.jsonl", "rows.jsonl", "library.jsonl"
@@ -66,32 +66,31 @@ def evaluations(path: Path, weights: str = "*") -> list[Stage]:
 
 def attempts(path: Path, number: int, name: str = "mine") -> list[Attempt]:
     """The answers of a stage of a round; empty where the stage is not finished."""
-    stage = step(path, number, name)
-    return stage.read(ATTEMPTS, Attempt) if stage.done else []
+    return _rows(step(path, number, name), ATTEMPTS, Attempt)
 
 
 def taught(path: Path, number: int) -> list[TeachingResult]:
     """What became of the errors of a round; empty where its teaching is not finished."""
-    stage = step(path, number, "teach")
-    return stage.read(TAUGHT, TeachingResult) if stage.done else []
+    return _rows(step(path, number, "teach"), TAUGHT, TeachingResult)
 
 
 def samples(path: Path, number: int) -> list[Sample]:
     """The generated rows of a round; empty where none were assembled."""
-    stage = step(path, number, "assemble")
-    return stage.read(SAMPLES, Sample) if stage.done else []
+    return _rows(step(path, number, "assemble"), SAMPLES, Sample)
 
 
 def standings(path: Path, number: int) -> list[Standing]:
     """How each program fared in a round; empty where none were assembled."""
-    stage = step(path, number, "assemble")
-    return stage.read(LIBRARY, Standing) if stage.done else []
+    return _rows(step(path, number, "assemble"), LIBRARY, Standing)
 
 
 def decision(path: Path, number: int) -> GateDecision | None:
     """What the gate decided; None where it has not."""
-    stage = step(path, number, "gate")
-    return stage.read(DECISION, GateDecision)[0] if stage.done else None
+    return next(iter(_rows(step(path, number, "gate"), DECISION, GateDecision)), None)
+
+
+def _rows(stage: Stage, name: str, record: type[R]) -> list[R]:
+    return stage.read(name, record) if stage.done else []
 
 
 def training(path: Path, number: int) -> Path:

@@ -111,9 +111,7 @@ class Ledger:
     """The answers and sums of one run, for all stages and threads of a process; the run's lock keeps other processes out."""
 
     def __init__(self, run: Path | None, budget: Budget | None = None):
-        """`run` is the run directory; None keeps all in memory. A last line that a kill cut is left out.
-
-        Raises RunError when another line is damaged."""
+        """`run` is the run directory; None keeps all in memory. Raises RunError when a line is damaged."""
         self.path = None if run is None else run / ANSWERS
         self.budget = budget or Budget()
         self._stages: dict[str, Sums] = defaultdict(Sums)

@@ -58,10 +58,6 @@ class Assembly:
             if row.kind == "sample":
                 self.dropped.setdefault(row.program, Counter())[row.check] += 1
 
-    @property
-    def count(self) -> int:
-        return sum(self.kept.values())
-
 
 def assemble(run: Session, number: int) -> None:
     """Write a round's samples, what was refused, the rows that are trained on, and how each program fares."""
@@ -83,20 +79,22 @@ def assemble(run: Session, number: int) -> None:
     for batch in own_rows(items, total, seed, filters):
         made.add(*batch)
     if masses:
-        supply = Supply(library, masses, total - made.count, seed, generate.levels)
-        words = _words(run, number, seed)
+        supply = Supply(library, masses, total - made.kept.total(), seed, generate.levels)
+        watch = lambda rows, total: run.counted(f"round {number}: ask the target {total} drawn questions", rows, total)  # noqa: E731
+        target = lambda: run.open_target(run.base(number))  # noqa: E731
+        words = Words(run.stage(number, "words"), run.task, generate, seed, target, watch)
         pipeline: list[Filter] = [*filters, words, _agreed(run, number, seed)]
         with run.progress.busy(f"round {number}: assemble"):
             for batch in supply.rows(pipeline, run.sandbox, run.limits):
                 made.add(*batch)
         words.finish()
     short = shortfall(made, total, masses, len(items))
-    replayed = _replayed(found, replay_count(made.count, generate.replay), seed) if made.count else []
+    replayed = _replayed(found, replay_count(made.kept.total(), generate.replay), seed) if made.kept.total() else []
     standing = standings(number, library, tried, masses, made.kept, made.dropped)
     files = {layout.SAMPLES: made.samples, layout.REJECTIONS: made.rejections, layout.ROWS: made.rows.shuffled(replayed, seed)}
     stage.finish(
         files | {layout.LIBRARY: standing},
-        samples=made.count,
+        samples=made.kept.total(),
         wanted=total,
         shortfall=short,
         replay=len(replayed),
@@ -104,7 +102,7 @@ def assemble(run: Session, number: int) -> None:
         held_out=len(held_out),
         style={"rows": made.style.document()} | _style_beside(run, found),
     )
-    run.say(f"round {number}: assemble {made.count} samples of {len(masses)} programs, {len(replayed)} replayed")
+    run.say(f"round {number}: assemble {made.kept.total()} samples of {len(masses)} programs, {len(replayed)} replayed")
     if short:
         run.say(f"round {number}: {short}")
     if made.unconfirmed:
@@ -130,14 +128,14 @@ def own_rows(items: Sequence[Example], total: int, seed: int, filters: Sequence[
 
 def shortfall(made: Assembly, total: int, masses: dict[str, float], items: int) -> str:
     """Why there are fewer rows than wanted, by the filters that dropped most; empty where there are enough."""
-    if made.count >= total:
+    if made.kept.total() >= total:
         return ""
     dropped: Counter[str] = sum(made.dropped.values(), Counter())
     by_check = ", ".join(f"{check} {count:,}" for check, count in dropped.most_common()) or "none"
     if not masses and not items:
         return f"no row of {total:,}: no program is left to draw from"
     what = f"{len(masses)} programs have no more" if masses else f"task {made.task.name} has no more items of its own"
-    return f"{made.count:,} of {total:,} rows: {what} to give; dropped by {by_check}"
+    return f"{made.kept.total():,} of {total:,} rows: {what} to give; dropped by {by_check}"
 
 
 def standings(
@@ -188,11 +186,4 @@ def _style_beside(run: Session, found: Mined) -> dict[str, Any]:
     """The style of what generated rows stand beside: the references of the errors behind them, and the target's own right answers."""
     errors = [failure.attempt.example for failure in found.failures]
     references = [(text, example.kind) for example in errors if (text := reference(run.task, example)) is not None]
-    own = [(attempt.response, attempt.example.kind) for attempt in found.solved]
-    return {"errors": style(references), "solved": style(own)}
-
-
-def _words(run: Session, number: int, seed: int) -> Words:
-    watch = lambda rows, total: run.counted(f"round {number}: ask the target {total} drawn questions", rows, total)  # noqa: E731
-    target = lambda: run.open_target(run.base(number))  # noqa: E731
-    return Words(run.stage(number, "words"), run.task, run.config.generate, seed, target, watch)
+    return {"errors": style(references), "solved": style([(row.response, row.example.kind) for row in found.solved])}

@@ -61,10 +61,8 @@ def hint(task: Task, sample: Sample) -> str | None:
 
 
 def correction(task: Task, sample: Sample, mistake: str, reason: str) -> str | None:
-    """What is wrong in a wrong answer and the right way from there; None where the first wrong step cannot be told.
-
-    `reason` is the verdict's, which names the test that code fails.
-    """
+    """What is wrong in a wrong answer and the right way from there; None where the first wrong step cannot be told. `reason` is the
+    verdict's, which names the test that code fails."""
     example, right = sample.example, worked(task, sample)
     if example.kind == "number":
         text = _from_the_wrong_step(mistake, right)
@@ -113,6 +111,5 @@ def passed(tries: Rollouts) -> float | None:
 
 
 def own(tries: Rollouts) -> str | None:
-    """The target's own answer that is trained on: the first that solves the question and ended by itself, or the one that was found by
-    search."""
+    """The target's own answer that is trained on: the first that solves the question and ended by itself, or what the search found."""
     return next((one.response for one in tries.tries if solves(one) and one.finish == "stop"), tries.found)

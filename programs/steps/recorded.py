@@ -22,9 +22,7 @@ from ..stats import counts
 
 def take(recorded: Recorded, task: Task, stage: Stage, folder: Path) -> dict[str, Any]:
     """Judge the answers into the stage (round 1's `mine`) and copy its rows to <folder>/attempts.jsonl; what `errata import` prints.
-
-    Continues where a kill left it. Raises RunError when the stage holds other answers.
-    """
+    Continues where a kill left it. Raises RunError when the stage holds other answers."""
     sources = [content_hash([example.id, answer.response, answer.finish]) for example, answer in recorded.rows]
     if stage.done and stage.facts().get("answers") != content_hash(sources):
         raise RunError(f"{folder} holds other recorded answers; choose another --run")

@@ -79,10 +79,7 @@ class Tree:
 
 def search(task: Task, pending: Sequence[tuple[Example, Rollouts]], target: AnyTarget, budget: int, temperature: float, seed: int) -> Asked:
     """Each question with the right answer that was found, or without one when `budget` new tokens are spent; in the order of ending.
-
-    `pending` are questions without a right try, whose examples hold their worked solutions; of one that holds none, only right answers are
-    rewarded.
-    """
+    `pending` are questions without a right try; where an example holds no worked solution, only right answers are rewarded."""
     trees = [Tree(example, tries, budget) for example, tries in pending]
     wave = 0
     while trees:

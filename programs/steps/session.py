@@ -46,10 +46,8 @@ class Session:
     """Whether trainings run in this process: no start of another one a round, but their memory stays."""
 
     def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | Progress | None = None):
-        """`say` takes progress, or one line of it at a time; None prints to stderr.
-
-        Raises UsageError or TaskError for a task, guard or strategy that cannot be used, before anything is started.
-        """
+        """`say` takes progress, or one line of it at a time; None prints to stderr. Raises UsageError or TaskError for a task, guard or
+        strategy that cannot be used, before anything is started."""
         self.config = config = pinned(config)
         self.path = path
         self.progress = say if isinstance(say, Progress) else Progress(say or (lambda line: print(line, file=sys.stderr, flush=True)))
@@ -178,10 +176,8 @@ class Session:
             self.close_target()
             self._target = open_target(settings)
             if settings.api_base and not settings.model:
-                self.say(
-                    f"{self._target.name} at {settings.api_base} is known by its name alone: when the server is given other weights, "
-                    "choose another --run"
-                )
+                named = f"{self._target.name} at {settings.api_base} is known by its name alone"
+                self.say(f"{named}: when the server is given other weights, choose another --run")
             if not settings.api_base:
                 beside = f" + adapter {settings.adapter}" if settings.adapter else ""
                 self.say(f"target {settings.model}{beside}: {self._target.summary}")

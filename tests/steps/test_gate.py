@@ -3,7 +3,7 @@
 import pytest
 
 from errata.programs.config import GateSettings
-from errata.programs.stats import accuracy, counts, paired
+from errata.programs.stats import counts, paired, share
 from errata.programs.steps.gate import decide
 from errata.signatures.records import Attempt, Example, Verdict
 
@@ -60,7 +60,7 @@ def test_unjudged_items_are_left_out_and_counted_not_wrong():
     told = paired(before, after)
     assert (told["pairs"], told["unjudged"], told["fixed"], told["broken"]) == (8, 2, 3, 0)
     assert counts(before) == {"items": 10, "right": 6, "wrong": 3, "no_answer": 0, "cut": 0, "unjudged": 1}
-    assert accuracy(before)[0] == pytest.approx(6 / 9)
+    assert share(before)["share"] == pytest.approx(6 / 9)
 
 
 def test_no_readable_answer_is_wrong_and_counted_apart():
@@ -82,7 +82,8 @@ def test_weights_that_are_always_kept_are_told_apart_from_better_ones():
 
 def test_the_intervals_are_the_published_ones():
     # Wilson (1927) for 8 of 10
-    assert accuracy(rows("r" * 8 + "w" * 2))[1:] == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    found = share(rows("r" * 8 + "w" * 2))
+    assert (found["low"], found["high"]) == pytest.approx((0.4902, 0.9433), abs=1e-4)
     # Bonett and Price (2012): (b + 1, c + 1) over n + 2, here b = 9, c = 2, n = 30
     told = paired(rows("w" * 9 + "r" * 2 + "r" * 19), rows("r" * 9 + "w" * 2 + "r" * 19))
     up, down = 10 / 32, 3 / 32
