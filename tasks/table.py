@@ -14,6 +14,7 @@ It does not cover rows whose answer is a list of several right ones, chats as qu
 
 import importlib
 import inspect
+import operator
 import re
 import string
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..signatures.errors import TaskError, UsageError
-from ..signatures.records import Example, Message, Verdict
+from ..signatures.records import Example, Kind, Message, Verdict
 from .base import SPLITS, Runner, scored
 from .rows import Row, RowTask, field
 from .verdicts import choice, code, number, short
@@ -122,10 +123,7 @@ class TableTask(RowTask):
 
     def read(self, row: Row, split: str, where: str) -> Example:
         settings = self.settings
-        if "{" in settings.question:
-            text = _filled(settings.question, row, where)
-        else:
-            text = field(row, settings.question, where)
+        text = _filled(settings.question, row, where) if "{" in settings.question else field(row, settings.question, where)
         # what a metric may want of the row, as far as it is JSON
         meta: dict[str, Any] = {"columns": {name: value for name, value in row.items() if isinstance(value, (str, int, float, bool, list))}}
         if self.kind == "choice":
@@ -142,16 +140,9 @@ class TableTask(RowTask):
             answer = answer.rpartition("####")[2].strip()
             if number.read(answer) is None:
                 raise TaskError(f"{where}: no single number can be read from the answer {answer[-40:]!r}; mend or delete the row")
-        return Example(
-            task=self.name,
-            split=split,
-            kind="choice" if self.kind == "choice" else "code" if self.kind == "code" else "number",
-            question=text,
-            answer=answer,
-            solution=str(row.get(settings.solution) or "") if settings.solution else "",
-            skill=str(row.get(settings.skill) or "") if settings.skill else "",
-            meta=meta,
-        )
+        solution, skill = (str(row.get(column) or "") if column else "" for column in (settings.solution, settings.skill))
+        kind: Kind = "choice" if self.kind == "choice" else "code" if self.kind == "code" else "number"
+        return Example(task=self.name, split=split, kind=kind, question=text, answer=answer, solution=solution, skill=skill, meta=meta)
 
     def _choices(self, row: Row, where: str) -> choice.Choices:
         column = self.settings.choices
@@ -172,7 +163,6 @@ class TableTask(RowTask):
     # Prompt and verdict ---------------------------------------------------------------------------------------------------
 
     def prompt(self, example: Example) -> list[Message]:
-        """One user message: the question and the answer form."""
         if self.kind == "code" and not self.settings.ask:
             return code.prompt(example)
         ask = self.settings.ask or _ASK.get(self.settings.verdict, _PLAIN_ASK)
@@ -284,14 +274,11 @@ def _metric(name: str) -> Callable[[Any, Any], Any]:
     """The metric as a function of example and prediction."""
     module, _, function = name.partition(":")
     try:
-        found: Any = importlib.import_module(module)
-        for part in function.split("."):
-            found = getattr(found, part)
+        found = operator.attrgetter(function)(importlib.import_module(module))
     except Exception as error:  # the module is the user's own, and may raise anything
         why = " ".join(str(error).split())
-        raise UsageError(
-            f"the verdict {name!r} cannot be imported ({why}): is the module on PYTHONPATH, is the function's name right?"
-        ) from None
+        ask = "is the module on PYTHONPATH, is the function's name right?"
+        raise UsageError(f"the verdict {name!r} cannot be imported ({why}): {ask}") from None
     if not callable(found):
         raise UsageError(f"the verdict {name!r} is a {type(found).__name__}, not a function f(example, prediction, trace)")
     for rest in ((None,), (), (None,) * 3):  # DSPy's optimizers hand on a trace, its Evaluate nothing, GEPA three things
@@ -315,7 +302,6 @@ def _scored(metric: Callable[[Any, Any], Any], full: float, example: Example, re
         score = metric(gold, _Fields(answer=given, response=response))
         score = float(getattr(score, "score", score))
     except Exception as error:
-        return Verdict(
-            correct=None, extracted=given, reason=f"the metric failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        )
+        why = f"the metric failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return Verdict(correct=None, extracted=given, reason=why)
     return scored(score >= full, given)

@@ -79,7 +79,7 @@ def _harness(row: Row, where: str, counted: bool) -> Iterator[RecordedAnswer]:
     doc = row.get("doc")
     if not isinstance(doc, dict):
         raise TaskError(f"{where}: field 'doc' is missing, so there is no question; log the samples again with --log_samples")
-    item = _item(doc, where) | ({} if row.get("doc_id") is None or any(name in doc for name in IDS) else {"doc_id": row["doc_id"]})
+    item = _item(doc) | ({} if row.get("doc_id") is None or any(name in doc for name in IDS) else {"doc_id": row["doc_id"]})
     if item.get("answer") is None and row.get("target") is not None:
         item["answer"] = row["target"]
     if not counted:
@@ -99,12 +99,8 @@ def _harness(row: Row, where: str, counted: bool) -> Iterator[RecordedAnswer]:
         yield RecordedAnswer(where, "lm-eval", item, text)
 
 
-def _flat(value: Any) -> Iterator[Any]:
-    if isinstance(value, list):
-        for inner in value:
-            yield from _flat(inner)
-    else:
-        yield value
+def _flat(value: Any) -> list[Any]:
+    return [one for inner in value for one in _flat(inner)] if isinstance(value, list) else [value]
 
 
 def _likelihood(value: Any) -> float | None:
@@ -132,7 +128,7 @@ def _continuation(arguments: Any, index: int, where: str) -> str:
 
 
 def _models(row: Row, by_model: dict[str, Row], where: str) -> Iterator[RecordedAnswer]:
-    item = _item({name: value for name, value in row.items() if name not in by_model}, where)
+    item = _item({name: value for name, value in row.items() if name not in by_model})
     for name, value in by_model.items():
         yield RecordedAnswer(where, "models", item, _text(value["solution"], f"{name}.solution", where), model=name)
 
@@ -143,14 +139,11 @@ def _row(row: Row, where: str, fields: dict[str, str]) -> Iterator[RecordedAnswe
             raise TaskError(f"{where}: field {theirs!r}, given as --field {ours}={theirs}, is missing (fields there: {fields_of(row)})")
     mapped = row | {ours: row[theirs] for ours, theirs in fields.items()}
     name = fields.get("response") or _response_name(row, where)
-    item = {key: value for key, value in mapped.items() if key != "response" and (key != name or key in fields)}
-    item = _item(item, where)
-    finish = next((str(row[key]) for key in ("finish_reason", "stop_reason", "finish") if row.get(key) is not None), "stop")
-    value = row[name]
-    for one in value if isinstance(value, list) else [value]:
-        yield RecordedAnswer(
-            where, "rows", item, _text(one, name, where), "length" if finish in CUT else "stop", model=str(row.get("model") or "")
-        )
+    item = _item({key: value for key, value in mapped.items() if key != "response" and (key != name or key in fields)})
+    ended = next((str(row[key]) for key in ("finish_reason", "stop_reason", "finish") if row.get(key) is not None), "stop")
+    finish, model = "length" if ended in CUT else "stop", str(row.get("model") or "")
+    for one in row[name] if isinstance(row[name], list) else [row[name]]:
+        yield RecordedAnswer(where, "rows", item, _text(one, name, where), finish, model)
 
 
 def _response_name(row: Row, where: str) -> str:
@@ -164,7 +157,7 @@ def _response_name(row: Row, where: str) -> str:
     raise TaskError(f"{where}: no response (fields there: {fields_of(row)}); name the field that holds it with --field response=NAME")
 
 
-def _item(row: Row, where: str) -> Row:
+def _item(row: Row) -> Row:
     """A row with its question under `question` and its gold under `answer`, where it has them under other names."""
     item = dict(row)
     for ours, names in (("question", QUESTIONS), ("answer", GOLDS)):

@@ -1,7 +1,9 @@
 """From an answer to its example: a row that carries its gold is read by the task, another is joined by id or by the exact question."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -80,8 +82,6 @@ class _Items:
         self._source = source
         self._known = source is not None or not isinstance(task, ReadsRows) or task.name.startswith("hf:")
         self._kinds = {one.name: one.kind for one in parts(task)}
-        self._by_question: dict[str, list[Example]] | None = None
-        self._by_id: dict[str, Example] | None = None
 
     def example(self, answer: RecordedAnswer) -> Example:
         """Raises TaskError when the row neither carries its gold nor is found among the task's items."""
@@ -90,12 +90,11 @@ class _Items:
         example = self._own(answer)
         if isinstance(example, TaskError):
             fact = str(example).rpartition(";")[0] or str(example)
-            found = self._joined(answer)
+            found, name = self._joined(answer), self._task.name
             if found is None and self._known:
-                raise TaskError(f"{fact}, and {self._task.name} has no item of this question or id; mend the row, or --field answer=NAME")
+                raise TaskError(f"{fact}, and {name} has no item of this question or id; mend the row, or --field answer=NAME")
             if found is None:
-                name = f"{self._task.name}:PATH"
-                raise TaskError(f"{fact}; map the gold with --field answer=NAME, or give the task with its data, {name}")
+                raise TaskError(f"{fact}; map the gold with --field answer=NAME, or give the task with its data, {name}:PATH")
             example = found
         return self._placed(example, answer)
 
@@ -108,25 +107,19 @@ class _Items:
             except TaskError as error:
                 return error
         if self._task.kind == "number" and row.get("question") and row.get("answer") is not None:
-            text = str(row["answer"])
-            return Example(
-                task=self._task.name,
-                split="train",
-                question=str(row["question"]),
-                answer=text.rpartition("####")[2].strip(),
-                solution=text if "####" in text else "",
-                skill=str(row.get("skill") or ""),
-            )
+            question, text, skill = str(row["question"]), str(row["answer"]), str(row.get("skill") or "")
+            gold, solution = text.rpartition("####")[2].strip(), text if "####" in text else ""
+            return Example(task=self._task.name, split="train", question=question, answer=gold, solution=solution, skill=skill)
         return TaskError(f"{answer.where}: the row carries no item of {self._task.name}")
 
     def _joined(self, answer: RecordedAnswer) -> Example | None:
         """The one item with the row's id, or else with its question; an id that is another question's says nothing."""
         if not self._known:
             return None
-        row, ids = answer.row, self._ids()
+        row, ids = answer.row, self._ids
         question = _key(str(row["question"])) if row.get("question") is not None else ""
         named = [ids[str(row[name])] for name in IDS if str(row.get(name)) in ids]
-        found = [example for example in named if question in _key(example.question)] or self._questions().get(question, [])
+        found = [example for example in named if question in _key(example.question)] or self._questions.get(question, [])
         if len({example.id for example in found}) > 1:
             raise TaskError(f"{answer.where}: several items of {self._task.name} have this question; give the whole row, or its id")
         return found[0] if found else None
@@ -135,7 +128,7 @@ class _Items:
         """The example in the split that its question has in the task, with where it was recorded."""
         split = example.split
         if self._known:
-            same = self._questions().get(_key(example.question), [])
+            same = self._questions.get(_key(example.question), [])
             split = next((other.split for other in same if other.split != "train"), split)
         if answer.example is not None:
             # attempts of Errata 0.1 do not say their kind
@@ -144,26 +137,25 @@ class _Items:
         meta = example.meta | {"recorded": answer.where} | ({"model": answer.model} if answer.model else {})
         return example.model_copy(update={"split": split, "meta": meta})
 
+    @cached_property
     def _questions(self) -> dict[str, list[Example]]:
         """Items by the words of their question, as it is shown and, for options, without them."""
-        if self._by_question is None:
-            self._by_question = {}
-            for split in SPLITS:
-                for example in self._task.examples(split):
-                    for text in {_key(example.question), _key(str(example.meta.get("stem", example.question)))}:
-                        self._by_question.setdefault(text, []).append(example)
-        return self._by_question
+        found: dict[str, list[Example]] = {}
+        for example in itertools.chain.from_iterable(map(self._task.examples, SPLITS)):
+            for text in {_key(example.question), _key(str(example.meta.get("stem", example.question)))}:
+                found.setdefault(text, []).append(example)
+        return found
 
+    @cached_property
     def _ids(self) -> dict[str, Example]:
         """Items by id: the data's own ids, and those of Errata's examples."""
-        if self._by_id is None:
-            self._by_id = {example.id: example for found in self._questions().values() for example in found}
-            if self._source is not None and isinstance(self._task, ReadsRows):
-                for split, where, row in from_path(self._source):
-                    for name in IDS:
-                        if row.get(name) is not None:
-                            self._by_id[str(row[name])] = self._task.read(row, split, where)
-        return self._by_id
+        found = {example.id: example for same in self._questions.values() for example in same}
+        if self._source is not None and isinstance(self._task, ReadsRows):
+            for split, where, row in from_path(self._source):
+                for name in IDS:
+                    if row.get(name) is not None:
+                        found[str(row[name])] = self._task.read(row, split, where)
+        return found
 
 
 def _key(question: str) -> str:

@@ -51,15 +51,9 @@ class Gsm8k(RowTask):
                 f"{where}: no number can be read from the answer {gold[-40:]!r}; "
                 'an answer ends in "#### " and one number, mend or delete the line'
             )
-        return Example(
-            task=self.name,
-            split=split,
-            question=question,
-            answer=gold,
-            solution=text if text.strip() != gold else "",
-            skill=str(row.get("skill", row.get("type", ""))),
-            meta={"line": row["line"]} if "line" in row else {},
-        )
+        solution, skill = text if text.strip() != gold else "", str(row.get("skill", row.get("type", "")))
+        meta = {"line": row["line"]} if "line" in row else {}
+        return Example(task=self.name, split=split, question=question, answer=gold, solution=solution, skill=skill, meta=meta)
 
     def verdict(self, example: Example, response: str) -> Verdict:
         return number.verdict(example.answer, response)
@@ -93,14 +87,9 @@ class GsmPlus(RowTask):
             gold = UNANSWERABLE
         elif number.read(gold) is None:
             raise TaskError(f"{where}: no single number can be read from the answer {gold[-40:]!r}; mend or delete the row")
-        return Example(
-            task=self.name,
-            split=split,
-            question=field(row, "question", where),
-            answer=gold,
-            solution=str(row.get("solution" if published else "answer") or ""),
-            skill=str(row.get("perturbation_type" if published else "type") or ""),
-        )
+        question, solution = field(row, "question", where), str(row.get("solution" if published else "answer") or "")
+        skill = str(row.get("perturbation_type" if published else "type") or "")
+        return Example(task=self.name, split=split, question=question, answer=gold, solution=solution, skill=skill)
 
     def prompt(self, example: Example) -> list[Message]:
         ask = 'Show each step; end with the line "#### number", or "#### None" if the question cannot be answered.'

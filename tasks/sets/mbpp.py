@@ -68,14 +68,9 @@ class Mbpp(CodeTask):
         lines = [line for text in asserts for line in text.strip().replace("\r\n", "\n").split("\n")]
         test = "\n".join(["def check(candidate):", *(f"    {line}" for line in lines)]) + "\n"
         text = field(row, "text" if "text" in row else "prompt", where)
-        return Example(
-            task=self.name,
-            split=split,
-            question="\n".join([text.strip(), "It must pass these tests:", *asserts]),
-            answer=gold,
-            kind="code",
-            meta={"entry_point": _entry(test, gold, where), "test": test, "setup": setup, "task_id": str(row.get("task_id", ""))},
-        )
+        question = "\n".join([text.strip(), "It must pass these tests:", *asserts])
+        meta = {"entry_point": _entry(test, gold, where), "test": test, "setup": setup, "task_id": str(row.get("task_id", ""))}
+        return Example(task=self.name, split=split, question=question, answer=gold, kind="code", meta=meta)
 
 
 def _entry(test: str, gold: str, where: str) -> str:

@@ -64,8 +64,7 @@ class Item:
 
     @property
     def preamble(self) -> str:
-        """The set-up, and the prompt's imports and helpers: what stands before the entry point. A faulty one (some prompts import what
-        is not there) does not take the rest with it."""
+        """The set-up, and what stands in the prompt before the entry point. A faulty one does not take the rest with it."""
         found = re.search(rf"^(?:async\s+)?(?:def|class)\s+{re.escape(self.entry)}\b", self.prompt, re.MULTILINE)
         tree = parse(f"{self.setup}\n{self.prompt[: found.start()] if found else ''}")
         if tree is None or not tree.body:
@@ -81,7 +80,6 @@ class Judge:
     def __init__(self, runner: Runner):
         self._run = runner
         self._first: dict[tuple[str, str], ProgramRun] = {}
-        self._lock = threading.Lock()
 
     def verdict(self, item: Item, response: str) -> Verdict:
         """`right`; wrong with `no answer` (no code was found) or what failed; unjudged when the sandbox or the item's test fails."""
@@ -116,7 +114,9 @@ class Judge:
                 return None, fault
             row = seen.rows[0]
             if not row["calls"]:
-                return _outcome(row)
+                if row["failed"] is None:
+                    return True, "right"
+                return False, ": ".join(filter(None, (row["failed"][: _SHOWN // 2], row["last"])))
             calls = [call for call, _ in known[: row["kept"]]] + row["calls"]
             run, wrong = self._answers(item, source, calls)
             if wrong:
@@ -158,13 +158,9 @@ class Judge:
         payload = {"entry": item.entry, "known": known}
         if known:
             return self._run(test, HARNESS, payload)
-        with self._lock:
-            kept = self._first.get((item.entry, test))
-        if kept is None:
-            kept = self._run(test, HARNESS, payload)
-            if kept.outcome == "ok":
-                with self._lock:
-                    self._first[item.entry, test] = kept
+        kept = self._first.get((item.entry, test)) or self._run(test, HARNESS, payload)
+        if kept.outcome == "ok":
+            self._first[item.entry, test] = kept
         return kept
 
 
@@ -190,8 +186,7 @@ _LACKING = re.compile(
 
 
 def lacking(error: str) -> str:
-    """What a run failed on though it is a part of Python: threads, or a module of the standard library, that the sandbox lacks. "": it
-    failed on something else, for example on a module that exists nowhere."""
+    """The part of Python that a run failed on because the sandbox lacks it: threads, or a module. "": it failed on something else."""
     found = _LACKING.match(error)
     if found is None:
         return ""
@@ -211,12 +206,6 @@ def _standard(name: str) -> bool:
         path = f"{path}.{part}"
         spec = PathFinder.find_spec(path, spec.submodule_search_locations) if spec and spec.submodule_search_locations else None
     return spec is not None
-
-
-def _outcome(row: dict[str, Any]) -> tuple[bool | None, str]:
-    if row["failed"] is None:
-        return True, "right"
-    return False, ": ".join(part for part in (row["failed"][: _SHOWN // 2], row["last"]) if part)
 
 
 def _well_formed(row: Any) -> bool:
@@ -240,8 +229,7 @@ def _tree(source: str) -> ast.Module:
 
 def parse(source: str) -> ast.Module | None:
     """The tree of a source; None when it is not Python. Nothing of it is run."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         try:
             return _tree(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -260,14 +248,12 @@ def is_literal(text: str) -> bool:
 
 def defines(tree: ast.Module, name: str) -> bool:
     """Whether a module binds a name: a function, a class, an assignment or an import, also under an `if` or `try`."""
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name:
-            return True
-        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
-            return True
-        if isinstance(node, ast.alias) and (node.asname or node.name) == name:
-            return True
-    return False
+    return any(
+        (isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name)
+        or (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store))
+        or (isinstance(node, ast.alias) and (node.asname or node.name) == name)
+        for node in ast.walk(tree)
+    )
 
 
 class _Asserts(ast.NodeTransformer):
@@ -351,8 +337,7 @@ def _longest(whole: str, least: int) -> str | None:
     lines = whole.split("\n")[:2000]
     fixed = whole[:least].count("\n")
     while len(lines) > fixed:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             try:
                 _tree("\n".join(lines))
             except SyntaxError as error:
@@ -372,8 +357,7 @@ def _among_prose(item: Item, text: str, begins: re.Pattern[str]) -> str | None:
         code = _longest(text[start:], 0)
         if code and (tree := parse(code)) and defines(tree, item.entry):
             return code
-    found = begins.search(text)
-    if found:
+    if found := begins.search(text):
         return text[found.start() :]
     tree = parse(text)
     return text if tree and any(not isinstance(node, ast.Expr) for node in tree.body) else None

@@ -90,8 +90,7 @@ def encode(value: Any, deep: int = 0) -> Any:
     """A value as JSON, read by the base types' own methods, so that an object which lies about itself tells only what it holds."""
     kind = _type(value)
     if deep > 50:
-        _lost.append("value nested too deeply")
-        return ["?", "value nested too deeply"]
+        return _unknown("value nested too deeply")
     if value is None or kind is bool:
         return value
     if kind is Hole:
@@ -102,12 +101,12 @@ def encode(value: Any, deep: int = 0) -> Any:
     except (TypeError, ValueError, AttributeError):
         if hasattr(kind, "__next__"):
             raise  # it is the generator's own
-    return _unknown(kind)
+    return _unknown(kind.__name__)
 
 
-def _unknown(kind: type) -> list[str]:
-    _lost.append(kind.__name__)
-    return ["?", kind.__name__]
+def _unknown(name: str) -> list[str]:
+    _lost.append(name)
+    return ["?", name]
 
 
 def _scalar(value: Any, kind: type) -> Any:
@@ -162,30 +161,17 @@ def _container(value: Any, kind: type, deep: int) -> list[Any]:
         return ["O", kind.__name__, *[inner(pair) for pair in dict.items(value.__dict__)]]
     if kind is _VALUES or hasattr(kind, "__next__"):
         return ["n", *inner(_islice(value, MOST))]
-    return _unknown(kind)
+    return _unknown(kind.__name__)
 
 
-_FROM_TEXT: dict[str, Any] = {
+_FROM_TEXT: dict[str, Any] = {"f": float, "b": bytes.fromhex, "B": bytearray.fromhex, "D": decimal.Decimal, "?": Opaque}
+_FROM_TEXT |= {
     "i": lambda text: int(text, 16),
-    "f": float,
     "u": lambda text: bytes.fromhex(text).decode("utf-8", "surrogatepass"),
-    "b": bytes.fromhex,
-    "B": bytearray.fromhex,
-    "D": decimal.Decimal,
-    "?": Opaque,
     "T": lambda name: getattr(builtins, name) if isinstance(getattr(builtins, name), type) else Opaque(name),
 }
-_FROM_ITEMS: dict[str, Any] = {
-    "l": list,
-    "t": tuple,
-    "s": set,
-    "z": frozenset,
-    "q": collections.deque,
-    "n": iter,
-    "c": lambda items: complex(*items),
-    "r": lambda items: range(*items),
-    "F": lambda items: fractions.Fraction(*items),
-}
+_FROM_ITEMS: dict[str, Any] = {"l": list, "t": tuple, "s": set, "z": frozenset, "q": collections.deque, "n": iter}
+_FROM_ITEMS |= {"c": lambda items: complex(*items), "r": lambda items: range(*items), "F": lambda items: fractions.Fraction(*items)}
 
 
 def decode(value: Any) -> Any:
@@ -296,12 +282,5 @@ def test(program: Any, payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
         failed = str(error) or "an assert"
     except Exception as error:
         failed = "" if error is thrown else describe(error)
-    yield {
-        "kept": asked - len(fresh),
-        "calls": fresh,
-        "asked": asked,
-        "asserts": asserts,
-        "failed": failed,
-        "unreadable": unreadable,
-        "last": last,
-    }
+    turn = {"kept": asked - len(fresh), "calls": fresh, "asked": asked, "asserts": asserts}
+    yield {**turn, "failed": failed, "unreadable": unreadable, "last": last}

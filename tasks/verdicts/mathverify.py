@@ -4,6 +4,7 @@ The library's own limit works in a main thread alone, and its simplifications ma
 and the item is unjudged. An extra: `pip install "errata[math]"`. Answers are data: they are parsed, never run.
 """
 
+import contextlib
 import importlib.util
 import json
 import subprocess
@@ -77,21 +78,10 @@ class MathVerify:
         if line:
             return json.loads(line)
         child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe:
-                pipe.close()
-        self.child = None
+        with contextlib.suppress(OSError), child:  # waits for it and closes its pipes
+            self.child = None
         return None
 
-    def close(self) -> None:
-        """End the child."""
-        with self._lock:
-            if self.child is not None:
-                self.child.kill()
-                self._read(0.1)
-
     def __del__(self) -> None:
-        child = getattr(self, "child", None)
-        if child is not None:
+        if child := getattr(self, "child", None):
             child.kill()

@@ -18,7 +18,6 @@ SIZES = {"train": 1800, "dev": 500, "test": 1000}
 """Items of a split when no limit is given; any limit can be asked for."""
 CHANGES = ("other wording", "more options", "reversed question", "two facts")
 """What `facts_plus` does to a question of `facts`."""
-LABELS = "ABCDEF"
 OPTIONS = 4
 TOWNS = 40
 
@@ -101,9 +100,8 @@ WEAK = ("founder", "tree", "stone")
 def _world() -> dict[str, dict[str, str]]:
     """{town: {relation: value}}. Every value of a relation has equally many towns."""
     rng = random.Random("facts: the world")
-    names = [
-        first + last for first in ("Tar", "Mol", "Bes", "Kir", "Dun", "Hol", "Ves", "Ram") for last in ("by", "den", "ford", "wick", "mar")
-    ]
+    firsts, lasts = ("Tar", "Mol", "Bes", "Kir", "Dun", "Hol", "Ves", "Ram"), ("by", "den", "ford", "wick", "mar")
+    names = [first + last for first in firsts for last in lasts]
     rng.shuffle(names)
     world: dict[str, dict[str, str]] = {name: {} for name in names[:TOWNS]}
     for relation in RELATIONS:
@@ -156,20 +154,10 @@ def draw(relation: Relation, rng: random.Random, split: str, change: str | None 
     else:
         text = rng.choice(wordings(relation, town, split, change == "other wording")).format(town=town)
         right, wrong = value, [word for word in relation.values if word != value]
-    options = [right, *rng.sample(sorted(wrong), (6 if change == "more options" else OPTIONS) - 1)]
-    rng.shuffle(options)
-    choices = dict(zip(LABELS, options, strict=False))
-    label = next(name for name, words in choices.items() if words == right)
-    return Example(
-        task="facts_plus" if change else "facts",
-        split=split,
-        question=choice.question(text, choices),
-        answer=label,
-        solution=fact,
-        skill=relation.name,
-        kind="choice",
-        meta={"choices": choices, "stem": text} | ({"change": change} if change else {}),
-    )
+    wrong = rng.sample(sorted(wrong), (6 if change == "more options" else OPTIONS) - 1)
+    choices, label = world.options(right, wrong, rng)
+    meta, shown = {"choices": choices, "stem": text}, choice.question(text, choices)
+    return world.item("facts", change, meta, split=split, question=shown, answer=label, solution=fact, skill=relation.name, kind="choice")
 
 
 def prompt(example: Example) -> list[Message]:

@@ -320,15 +320,8 @@ def draw(skill: Skill, rng: random.Random, split: str, change: str | None = None
         question = f"Define {name} for a list {source}. It should {'; after that, '.join(phrases)}."
     else:
         question = f"Write {name}({source}): {', then '.join(phrases)}."
-    return Example(
-        task="lists_plus" if change else "lists",
-        split=split,
-        question=question,
-        answer=function(steps, name, source),
-        skill=skill.name,
-        kind="code",
-        meta={"entry_point": name, "test": check_of(cases)} | ({"change": change} if change else {}),
-    )
+    answer, meta = function(steps, name, source), {"entry_point": name, "test": check_of(cases)}
+    return world.item("lists", change, meta, split=split, question=question, answer=answer, skill=skill.name, kind="code")
 
 
 def step(kind: str, over: str, rng: random.Random, larger: bool) -> Step:

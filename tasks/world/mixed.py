@@ -38,10 +38,7 @@ def _as_choice(skill: sums.Skill, rng: random.Random, split: str) -> Example:
     # what earlier steps came to are the options that tempt
     near = {int(value) for value in re.findall(r">>(\d+)", drawn.solution)} | {right + off for off in (-10, -2, -1, 1, 2, 10)}
     wrong = rng.sample(sorted(value for value in near if value > 0 and value != right), 3)
-    options = [right, *wrong]
-    rng.shuffle(options)
-    choices = dict(zip("ABCD", map(str, options), strict=True))
-    label = next(name for name, text in choices.items() if text == drawn.answer)
+    choices, label = world.options(drawn.answer, list(map(str, wrong)), rng)
     question = choice.question(drawn.question, choices)
     worked = choice.completion(steps, drawn.answer)
     return _item("sums as choice", skill.name, split, question, label, worked, "choice", choices=choices, stem=drawn.question)

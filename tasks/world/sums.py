@@ -288,15 +288,8 @@ def draw(skill: Skill, rng: random.Random, split: str, change: str | None = None
         assert values is not None, f"the reversed steps of {skill.name} do not lead back"
     solution = _write(steps, values, slots)
     shown = {name: str(value) for name, value in values.items()}
-    return Example(
-        task="sums_plus" if change else "sums",
-        split=split,
-        question=text.format(**slots, **shown, z=rng.randint(2, 9)),
-        answer=solution.rpartition("#### ")[2],
-        solution=solution,
-        skill=skill.name,
-        meta={"change": change} if change else {},
-    )
+    question, answer = text.format(**slots, **shown, z=rng.randint(2, 9)), solution.rpartition("#### ")[2]
+    return world.item("sums", change, {}, split=split, question=question, answer=answer, solution=solution, skill=skill.name)
 
 
 class SumsTask(world.WorldTask):

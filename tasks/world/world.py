@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import string
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -59,6 +60,11 @@ class WorldTask:
         return list(found.values())
 
 
+def item(name: str, change: str | None, meta: dict[str, Any], **fields: Any) -> Example:
+    """An item of the task `name`, or of its twin where there is a `change`, which `meta` then tells."""
+    return Example(task=f"{name}_plus" if change else name, meta=meta | ({"change": change} if change else {}), **fields)
+
+
 def number_of(text: str) -> int:
     """A number of 64 bits that depends on the text alone."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
@@ -67,6 +73,13 @@ def number_of(text: str) -> int:
 def split_of(text: str) -> str:
     """The one split that a problem told by `text` may appear in: 8 of 10 in train, 1 in dev, 1 in test."""
     return {8: "dev", 9: "test"}.get(number_of(text) % 10, "train")
+
+
+def options(right: str, wrong: Sequence[str], rng: random.Random) -> tuple[dict[str, str], str]:
+    """({label: option} in a random order, label of the right one)."""
+    shown = [right, *wrong]
+    rng.shuffle(shown)
+    return dict(zip(string.ascii_uppercase, shown, strict=False)), string.ascii_uppercase[shown.index(right)]
 
 
 def story(rng: random.Random) -> dict[str, str]:

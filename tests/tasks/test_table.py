@@ -277,4 +277,3 @@ def test_mathematics_that_takes_too_long_is_unjudged_and_the_next_is_judged(monk
     assert child.poll() is not None
     monkeypatch.setattr(mathverify, "SECONDS", 60.0)
     assert judge.verdict("2", r"\boxed{2}").correct is True
-    judge.close()
