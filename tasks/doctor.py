@@ -31,7 +31,8 @@ def doctor(task: Task, limit: int | None = None) -> tuple[int, list[Finding]]:
 
 
 def _fault(task: Task, example: Example) -> str:
-    tried = [("a changed answer", False, _changed(_kind(task, example), example)), ("an empty response", False, "")]
+    kind = example.kind if task.kind == "several" else task.kind
+    tried = [("a changed answer", False, _changed(kind, example)), ("an empty response", False, "")]
     if example.answer:
         completion = task.completion(example.solution, example.answer)
         tried = [("the bare answer", True, example.answer), ("the completion", True, completion), *tried]
@@ -44,12 +45,6 @@ def _fault(task: Task, example: Example) -> str:
         if verdict.correct and not right:
             return f"{what} is not judged wrong but {verdict.reason!r} (gold {example.answer!r})"
     return ""
-
-
-def _kind(task: Task, example: Example) -> str:
-    if task.kind != "several":
-        return task.kind
-    return "text" if example.kind == "number" and not example.answer.isdigit() else example.kind
 
 
 def _changed(kind: str, example: Example) -> str:

@@ -111,15 +111,13 @@ class TableTask(RowTask):
         self.kind = KINDS.get(settings.verdict, "text")
         self.max_new_tokens = settings.max_new_tokens
         self.brief = settings.brief or _BRIEF.get(settings.verdict, _PLAIN_BRIEF)
-        self._verdict = self._judge(runner)
+        self.verdict = self._judge(runner)
         if source != "hf":
             self.load_path(Path(rest).expanduser())
         elif match := re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]+)\])?", rest):
             self.load_hub(match[1], match[2], settings.splits)
         else:
             raise UsageError(f"task hf:{rest} cannot be read: write hf:NAME or hf:NAME[CONFIG], e.g. hf:openai/gsm8k[main]")
-
-    # Rows -----------------------------------------------------------------------------------------------------------------
 
     def read(self, row: Row, split: str, where: str) -> Example:
         settings = self.settings
@@ -160,17 +158,11 @@ class TableTask(RowTask):
             return dict(zip(_LABELS, map(str, value), strict=False))
         raise TaskError(f"{where}: column {column!r} must hold the options as a list or an object, it is {str(value)[:40]!r}")
 
-    # Prompt and verdict ---------------------------------------------------------------------------------------------------
-
     def prompt(self, example: Example) -> list[Message]:
         if self.kind == "code" and not self.settings.ask:
             return code.prompt(example)
         ask = self.settings.ask or _ASK.get(self.settings.verdict, _PLAIN_ASK)
         return [{"role": "user", "content": f"{example.question}\n{ask}"}]
-
-    def verdict(self, example: Example, response: str) -> Verdict:
-        """`right`, `wrong`, `no answer`, or why it is unjudged."""
-        return self._verdict(example, response)
 
     def completion(self, solution: str, answer: str) -> str:
         """The solution, ending in the answer in the form that is asked for."""
@@ -187,12 +179,11 @@ class TableTask(RowTask):
         return choice.completion(solution, answer)
 
     def _judge(self, runner: Runner | None) -> Callable[[Example, str], Verdict]:
+        """What gives `right`, `wrong`, `no answer`, or why it is unjudged, for an example and a response."""
         settings = self.settings
         match settings.verdict:
-            case "number":
-                return lambda example, response: number.verdict(example.answer, response)
-            case "choice":
-                return lambda example, response: choice.verdict(example.meta["choices"], example.answer, response)
+            case verdict if verdict in _VERDICTS:
+                return _VERDICTS[verdict]
             case "code":
                 judge = code.Judge(code.runner_or_refuse(self.name, runner))
                 return lambda example, response: judge.verdict(code.item_of(example), response)
@@ -201,10 +192,6 @@ class TableTask(RowTask):
 
                 child = MathVerify()
                 return lambda example, response: child.verdict(example.answer, response)
-            case "exact":
-                return lambda example, response: short.verdict(example.answer, short.read(response))
-            case "contains":
-                return lambda example, response: _contains(example.answer, response)
             case "regex":
                 pattern = _pattern(settings.pattern)
                 return lambda example, response: _found(pattern, example.answer, response)
@@ -258,6 +245,14 @@ def _found(pattern: re.Pattern[str], gold: str, response: str) -> Verdict:
     given = finds[-1][1 if pattern.groups else 0] if finds else None
     # a bare gold answer counts as found, so that references can be checked
     return short.verdict(gold, given if given is not None else response if short.plain(response) == short.plain(gold) else None)
+
+
+_VERDICTS: dict[str, Callable[[Example, str], Verdict]] = {
+    "number": lambda example, response: number.verdict(example.answer, response),
+    "choice": lambda example, response: choice.verdict(example.meta["choices"], example.answer, response),
+    "exact": lambda example, response: short.verdict(example.answer, short.read(response)),
+    "contains": lambda example, response: _contains(example.answer, response),
+}
 
 
 class _Fields(dict):

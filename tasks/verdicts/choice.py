@@ -257,8 +257,7 @@ class _Reader:
             return quoted.pop()
         sentences = [sentence for sentence in _SENTENCE.split(self.text.strip()) if sentence.strip()]
         for sentence in (sentences[-1], sentences[0]) if sentences else ():
-            named = self._named(sentence)
-            if len(named) == 1:
+            if len(named := self._named(sentence)) == 1:
                 return named.pop()
         return ""
 
