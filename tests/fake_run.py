@@ -50,12 +50,14 @@ def fake_run(
     items: int = 40,
     text: str = "",
     accepted: bool = True,
+    short: str = "",
 ) -> Path:
     """Write a finished run to `path` and return it: `tasks` and `guards` give the skills of each.
 
     Half of the items are right before. The round r fixes r of every four wrong ones of a skill at an even place, and of a skill at an odd
     place breaks one right one in ten. Each skill has one error a round, its diagnosis, a program and three rows. The last round is rejected
-    where there are several, all are without `accepted`. `text` stands in everything that data or a model could have written.
+    where there are several, all are without `accepted`. `text` stands in everything that data or a model could have written, and `short`
+    says why there were fewer rows than wanted.
     """
     guards = guards or {}
     config = load_config(overrides={"task": next(iter(tasks)), "guards": list(guards), "rounds": rounds, "instructor.model": "openai/some"})
@@ -145,6 +147,7 @@ def fake_run(
             replay=4,
             refused=7,
             held_out=1,
+            shortfall=short,
         )
         report = {"base": current, "weights": weights, "data": "d", "rows_in": 9, "rows_kept": 9, "rows_truncated": 0, "steps": 12}
         report |= {"loss_first": 1.0, "loss_last": 0.5, "versions": {}}

@@ -167,6 +167,7 @@ def _round(path: Path, number: int, rows: Rows) -> Round:
         at_fault=[row.failure_ids[0] for row in taught if row.diagnosis and row.diagnosis.verdict != "error" and len(row.failure_ids) == 1],
         skills=dict(skills.most_common()),
         samples=len(samples),
+        shortfall=assembled.facts().get("shortfall", ""),
         replay=assembled.facts()["replay"],
         style={name: Style(**one) for name, one in assembled.facts().get("style", {}).items()},
         words=Words(**_words(samples), **(asked.facts() if asked.done else {})),

@@ -180,6 +180,8 @@ class Round(Document):
     at_fault: list[str]
     skills: dict[str, int]
     samples: int
+    shortfall: str = ""
+    """Why there were fewer rows than wanted, by filter; empty where there were enough."""
     replay: int
     style: dict[str, Style]
     words: Words

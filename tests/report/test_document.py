@@ -48,3 +48,13 @@ def test_cost_is_told_by_stage(several):
     assert result.work["round-2/probe"] == {"answers": 4 * 68}
     page_ = (several[0] / "report.html").read_text()
     assert re.search(r"<td>round-1/teach<td>1<td>1,200<td>340<td>0.01<td>0<td>0", page_)
+
+
+def test_a_round_with_fewer_rows_than_wanted_says_which_filter_took_how_many_in_every_form(tmp_path):
+    short = "9 of 20 rows: 3 programs have no more to give; dropped by distinct 7, unseen 4"
+    path = fake_run(tmp_path / "run", {"t": ["add"]}, rounds=1, short=short)
+    document = report.write(path)
+    assert document.rounds[0].shortfall == short
+    assert short in report.as_text(document)
+    assert short in (path / "report.md").read_text()
+    assert short in (path / "report.html").read_text()
