@@ -1,6 +1,7 @@
 """Tasks: what is asked and how it is judged. `load_task` turns a name into a task; imports are light (no torch, no datasets)."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from ..signatures.errors import UsageError, near
@@ -27,6 +28,7 @@ KNOWN = (
 )  # fmt: skip
 """How each task is written; a task whose path may be left out comes from the hub then. Several are joined by `+`."""
 
+_SETS: dict[str, Callable[[Path | None], Task]] = {"gsm8k": Gsm8k, "gsm_plus": GsmPlus, "mmlu": Mmlu, "arc": Arc}
 _NAMES = [known.partition(":")[0].partition("[")[0] for known in KNOWN]
 _JOINED = re.compile(rf"\+(?=(?:{'|'.join(_NAMES)})\b)")  # a path may hold a plus
 
@@ -63,18 +65,10 @@ def _task(name: str, table: TableSettings | None, runner: Runner | None) -> Task
             return ListsTask(kind, runner)
         case "mixed" if not colon:
             return MixedTask(runner)
-        case "gsm8k":
-            return Gsm8k(path)
-        case "gsm_plus":
-            return GsmPlus(path)
-        case "mmlu":
-            return Mmlu(path)
-        case "arc":
-            return Arc(path)
-        case "mbpp":
-            return Mbpp(path, runner)
-        case "humaneval":
-            return HumanEval(path, runner)
+        case "gsm8k" | "gsm_plus" | "mmlu" | "arc":
+            return _SETS[kind](path)
+        case "mbpp" | "humaneval":
+            return {"mbpp": Mbpp, "humaneval": HumanEval}[kind](path, runner)
         case "bbh":
             if path is None:
                 raise UsageError("task bbh needs its data: write bbh:PATH, the published folder of JSON files, one a subtask")

@@ -248,8 +248,8 @@ def _found(pattern: re.Pattern[str], gold: str, response: str) -> Verdict:
 
 
 _VERDICTS: dict[str, Callable[[Example, str], Verdict]] = {
-    "number": lambda example, response: number.verdict(example.answer, response),
-    "choice": lambda example, response: choice.verdict(example.meta["choices"], example.answer, response),
+    "number": number.judged,
+    "choice": choice.judged,
     "exact": lambda example, response: short.verdict(example.answer, short.read(response)),
     "contains": lambda example, response: _contains(example.answer, response),
 }

@@ -23,11 +23,8 @@ class Union:
         self.name = "+".join(self.members)
         kinds = {task.kind for task in members}
         self.kind = kinds.pop() if len(kinds) == 1 else "several"
+        self.brief = "\n".join(task.brief for task in members)
         self.max_new_tokens = max(task.max_new_tokens for task in members)
-
-    @property
-    def brief(self) -> str:
-        return "\n".join(task.brief for task in self.members.values())
 
     @property
     def data(self) -> Mapping[str, str]:

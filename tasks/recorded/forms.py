@@ -1,5 +1,6 @@
 """From a file to its answers: rows, answers of several models, lm-evaluation-harness, Errata's own. Logs of inspect: inspect_log."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -108,10 +109,8 @@ def _likelihood(value: Any) -> float | None:
     while isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, list) and len(value) == 2 and str(value[1]) in ("True", "False"):
-        try:
+        with contextlib.suppress(TypeError, ValueError):
             return float(value[0])
-        except (TypeError, ValueError):
-            return None
     return None
 
 

@@ -30,7 +30,7 @@ class Gsm8k(RowTask):
     kind = "number"
     max_new_tokens = 400
     dev_share = 26 / 256
-    prompt, completion = staticmethod(number.prompt), staticmethod(number.completion)
+    prompt, verdict, completion = staticmethod(number.prompt), staticmethod(number.judged), staticmethod(number.completion)
     brief = (
         "Grade school arithmetic word problems of two to eight steps. The response works through the steps, each with a "
         'calculator mark such as "48/2=<<48/2=24>>24 clips", and its last line is "#### " and the answer, '
@@ -54,9 +54,6 @@ class Gsm8k(RowTask):
         solution, skill = text if text.strip() != gold else "", str(row.get("skill", row.get("type", "")))
         meta = {"line": row["line"]} if "line" in row else {}
         return Example(task=self.name, split=split, question=question, answer=gold, solution=solution, skill=skill, meta=meta)
-
-    def verdict(self, example: Example, response: str) -> Verdict:
-        return number.verdict(example.answer, response)
 
 
 UNANSWERABLE = "None"

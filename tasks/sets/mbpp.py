@@ -65,8 +65,7 @@ class Mbpp(CodeTask):
             raise TaskError(f"{where}: field 'test_list' must be a list of asserts that is not empty; mend or delete the row")
         gold = field(row, "code", where).replace("\r\n", "\n").replace("\t", "    ")
         setup = "\n".join([*(row.get("test_imports") or ()), str(row.get("test_setup_code") or "")]).replace("\r\n", "\n").strip()
-        lines = [line for text in asserts for line in text.strip().replace("\r\n", "\n").split("\n")]
-        test = "\n".join(["def check(candidate):", *(f"    {line}" for line in lines)]) + "\n"
+        test = code.check(line for text in asserts for line in text.strip().replace("\r\n", "\n").split("\n"))
         text = field(row, "text" if "text" in row else "prompt", where)
         question = "\n".join([text.strip(), "It must pass these tests:", *asserts])
         meta = {"entry_point": _entry(test, gold, where), "test": test, "setup": setup, "task_id": str(row.get("task_id", ""))}

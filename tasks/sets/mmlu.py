@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import TaskError
-from ...signatures.records import Example, Verdict
+from ...signatures.records import Example
 from ..rows import Row, RowTask, field, file_hashes
 from ..verdicts import choice
 
@@ -29,7 +29,7 @@ class ChoiceTask(RowTask):
     """What tasks with labelled options have in common: the prompt, the verdict and the form of an answer."""
 
     kind = "choice"
-    prompt, completion = staticmethod(choice.prompt), staticmethod(choice.completion)
+    prompt, verdict, completion = staticmethod(choice.prompt), staticmethod(choice.judged), staticmethod(choice.completion)
     max_new_tokens = 512
 
     def example(self, where: str, *, split: str, text: str, choices: choice.Choices, gold: str, skill: str = "") -> Example:
@@ -41,9 +41,6 @@ class ChoiceTask(RowTask):
         shown = choice.question(text, choices)
         meta = {"choices": choices, "stem": text}
         return Example(task=self.name, split=split, question=shown, answer=gold, skill=skill, kind="choice", meta=meta)
-
-    def verdict(self, example: Example, response: str) -> Verdict:
-        return choice.verdict(example.meta["choices"], example.answer, response)
 
 
 class Mmlu(ChoiceTask):

@@ -11,6 +11,7 @@ It does not cover composites of several generators, nor the library's curricula.
 """
 
 import ast
+import contextlib
 import operator
 import random
 import re
@@ -203,8 +204,6 @@ def _setting(text: str) -> tuple[str, Any]:
     if value.lower() in words:
         return name, words[value.lower()]
     for kind in (int, float):
-        try:
+        with contextlib.suppress(ValueError):
             return name, kind(value)
-        except ValueError:
-            pass
     return name, value

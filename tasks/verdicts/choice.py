@@ -195,7 +195,7 @@ class _Reader:
         for match in _NONE.finditer(self.text):
             named = {label["label"] for label in self._label.finditer(match["labels"] or "")}
             plain = _plain(match[0])
-            option = any(words and (words in plain or (plain.startswith(words))) for words in self._words.values())
+            option = any(words and words in plain for words in self._words.values())
             if not option and (not named or len(named) == len(self.choices)):
                 found.append((match.end(), "?"))
         return found
@@ -302,6 +302,10 @@ def verdict(choices: Choices, gold: str, response: str) -> Verdict:
     if gold not in choices:
         return Verdict(correct=None, extracted=given, reason=f"the gold answer {gold!r} is not one of the options {', '.join(choices)}")
     return scored(given == gold, given)
+
+
+def judged(example: Example, response: str) -> Verdict:
+    return verdict(example.meta["choices"], example.answer, response)
 
 
 def question(text: str, choices: Choices) -> str:

@@ -20,7 +20,7 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -371,6 +371,11 @@ def runner_or_refuse(name: str, runner: Runner | None) -> Runner:
     if runner is None:
         raise UsageError(f"task {name} runs its answers: hand load_task a runner, e.g. load_task({name!r}, runner=sandbox.run)")
     return runner
+
+
+def check(lines: Iterable[str]) -> str:
+    """The text of a test: `check(candidate)` with these lines."""
+    return "\n".join(["def check(candidate):", *(f"    {line}" for line in lines)]) + "\n"
 
 
 def item_of(example: Example) -> Item:

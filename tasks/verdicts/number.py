@@ -145,6 +145,10 @@ def verdict(gold: str, response: str) -> Verdict:
     return scored(same(expected, given), shown)
 
 
+def judged(example: Example, response: str) -> Verdict:
+    return verdict(example.answer, response)
+
+
 def prompt(example: Example) -> list[Message]:
     """One user message: the question and the answer form."""
     return [{"role": "user", "content": f'{example.question}\nShow each step; end with the line "#### number".'}]

@@ -10,12 +10,11 @@ It does not cover facts that change, facts with several right values, or questio
 import random
 from dataclasses import dataclass
 
-from ...signatures.records import Example, Message, Verdict
+from ...signatures.records import Example, Message
 from ..verdicts import choice
 from . import world
 
 SIZES = {"train": 1800, "dev": 500, "test": 1000}
-"""Items of a split when no limit is given; any limit can be asked for."""
 CHANGES = ("other wording", "more options", "reversed question", "two facts")
 """What `facts_plus` does to a question of `facts`."""
 OPTIONS = 4
@@ -176,10 +175,7 @@ class FactsTask(world.WorldTask):
     )
 
     skills, sizes, changes, draw = RELATIONS, SIZES, CHANGES, staticmethod(draw)
-    prompt = staticmethod(prompt)
-
-    def verdict(self, example: Example, response: str) -> Verdict:
-        return choice.verdict(example.meta["choices"], example.answer, response)
+    prompt, verdict = staticmethod(prompt), staticmethod(choice.judged)
 
     def completion(self, solution: str, answer: str) -> str:
         """The sentence alone, whose words say which option it means; without a sentence the label."""

@@ -27,7 +27,6 @@ WORDS = (
     "me", "window", "fern", "pebbles", "mountain", "sock", "bird", "lighthouse", "wheel", "drum", "hut", "goldfish",
 )  # fmt: skip
 SIZES = {"train": 1800, "dev": 540, "test": 1080}
-"""Items of a split when no limit is given; any limit can be asked for."""
 CHANGES = ("other wording", "larger constants", "one more step", "other values")
 """What `lists_plus` does to a problem of `lists`; `meta["change"]` says which. `other values`: words where the skill has numbers, and the
 reverse."""
@@ -295,7 +294,7 @@ def a_word(steps: tuple[Step, ...], rng: random.Random) -> str:
 
 def check_of(cases: list[tuple[list[Any], Any]]) -> str:
     """`check(candidate)` over lists and what is expected for each."""
-    return "\n".join(["def check(candidate):", *(f"    assert candidate({values!r}) == {result!r}" for values, result in cases)]) + "\n"
+    return code.check(f"assert candidate({values!r}) == {result!r}" for values, result in cases)
 
 
 # Problems -----------------------------------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from ..verdicts import choice, code, number, short
 from . import facts, lists, sums, world
 
 SIZES = {"train": 1800, "dev": 400, "test": 800}
-"""Items of a split when no limit is given; any limit can be asked for."""
 
 
 def _item(form: str, skill: str, split: str, question: str, answer: str, solution: str, kind: Kind = "number", **meta: Any) -> Example:
@@ -53,8 +52,7 @@ def _as_code(skill: sums.Skill, rng: random.Random, split: str) -> Example:
     question = f"Write {name}({', '.join(names)}): {text.format(**slots, **{each: each for each in names})}"
     answer = f"def {name}({', '.join(names)}):\n    return {sums.formula(skill)}"
     cases = [sums.worked(skill, rng) for _ in range(4)]
-    asserts = [f"    assert candidate({', '.join(str(values[each]) for each in names)}) == {values['result']}" for values in cases]
-    test = "\n".join(["def check(candidate):", *asserts]) + "\n"
+    test = code.check(f"assert candidate({', '.join(str(values[each]) for each in names)}) == {values['result']}" for values in cases)
     worked = lists.completion("", answer)
     return _item("sums as code", skill.name, split, question, answer, worked, "code", entry_point=name, test=test)
 
@@ -137,10 +135,10 @@ class MixedTask(world.WorldTask):
             case "sums as code":
                 return self._judge.verdict(code.item_of(example), response)
             case "lists by hand":
-                return number.verdict(example.answer, response)
+                return number.judged(example, response)
             case "facts in words":
                 return short.verdict(example.answer, short.read(response))
-        return choice.verdict(example.meta["choices"], example.answer, response)
+        return choice.judged(example, response)
 
     def completion(self, solution: str, answer: str) -> str:
         return solution

@@ -12,12 +12,11 @@ import random
 import re
 from dataclasses import dataclass
 
-from ...signatures.records import Example, Verdict
+from ...signatures.records import Example
 from ..verdicts import number
 from . import world
 
 SIZES = {"train": 1800, "dev": 540, "test": 1080}
-"""Items of a split when no limit is given; any limit can be asked for."""
 
 CHANGES = ("other wording", "larger numbers", "irrelevant sentence", "reversed question")
 """What `sums_plus` does to a problem of `sums`; `meta["change"]` says which."""
@@ -201,8 +200,7 @@ _HIGHEST = 200
 
 
 def _results(steps: tuple[str, ...], values: dict[str, int], highest: int) -> dict[str, int] | None:
-    """Values, the named results of the steps, and the last one as `result`; None when one is not a
-    whole number in 1..highest."""
+    """Values, the named results of the steps, and the last one as `result`; None when one is not a whole number in 1..highest."""
     values = dict(values)
     for step in steps:
         for name, left, sign, right in _MARK.findall(step):
@@ -296,7 +294,7 @@ class SumsTask(world.WorldTask):
     """The task `sums`, or its twin `sums_plus`."""
 
     kind = "number"
-    prompt, completion = staticmethod(number.prompt), staticmethod(number.completion)
+    prompt, verdict, completion = staticmethod(number.prompt), staticmethod(number.judged), staticmethod(number.completion)
     max_new_tokens = 192
     brief = (
         "Arithmetic word problems of two to four steps with whole numbers. The response works through the steps, each "
@@ -304,6 +302,3 @@ class SumsTask(world.WorldTask):
     )
 
     skills, sizes, changes, draw = SKILLS, SIZES, CHANGES, staticmethod(draw)
-
-    def verdict(self, example: Example, response: str) -> Verdict:
-        return number.verdict(example.answer, response)

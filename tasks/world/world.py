@@ -31,6 +31,7 @@ class WorldTask:
     """Empty: nothing is read."""
     skills: Sequence[Any]
     sizes: Mapping[str, int]
+    """Items of a split when no limit is given; any limit can be asked for."""
     changes: Sequence[str]
     """What a twin does to each problem, in turn."""
     draw: Callable[[Any, random.Random, str, str | None], Example]
