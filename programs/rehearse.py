@@ -2,10 +2,9 @@
 
 The strategy itself is run. Each of its calls is rendered by the adapter that would send it, and answered with a stand-in: what a run
 recorded of the failure, or a text such as "(the instructor's misconception)". `prompts` shows the calls for one failure; it refuses the
-first program, so that the repair is shown too. `estimate` counts the calls, tokens and cost of teaching from many failures.
-
-Not covered: exact counts of tokens, which differ by model (`count_tokens` goes by length, within a tenth of cl100k). A strategy that
-branches on what the instructor says is followed along one branch only.
+first program, so that the repair is shown too. `estimate` counts the calls, tokens and cost of teaching from many failures. Not covered:
+exact counts of tokens, which differ by model (`count_tokens` goes by length, within a tenth of cl100k). A strategy that branches on what
+the instructor says is followed along one branch only.
 """
 
 import random
@@ -141,10 +140,8 @@ def unanswered(examples: Sequence[Example]) -> list[Shown]:
 
 
 def choose(found: Sequence[Shown], wanted: str | None) -> Shown:
-    """The failure whose id, or whose item's id, begins with `wanted`; None: one at random, always the same.
-
-    Raises UsageError when there is none, or several.
-    """
+    """The failure whose id, or whose item's id, begins with `wanted`; None: one at random, always the same. Raises UsageError when there is
+    none, or several."""
     if not found:
         raise UsageError("there is no train error to show; mine some first, e.g. errata generate --run DIR, or leave --run out")
     if wanted is None:

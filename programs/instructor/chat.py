@@ -1,9 +1,8 @@
 """How strategies speak with an instructor: DSPy's chat format, and a second question when an answer cannot be used.
 
-A refusal, an answer that was cut at the token limit and one that cannot be read are kept in the ledger, and asked for again at most
-REASKS times with a note of what was wrong (`Chat`). Then `UnusableAnswer` is raised; the caller keeps it as a `rejection`.
-
-What is not here: the call itself, its retries and its cost (errata.programs.instructor.engine).
+A refusal, an answer that was cut at the token limit and one that cannot be read are kept in the ledger, and asked for again at most REASKS
+times with a note of what was wrong (`Chat`). Then `UnusableAnswer` is raised; the caller keeps it as a `rejection`. What is not here: the
+call itself, its retries and its cost (errata.programs.instructor.engine).
 """
 
 from collections.abc import Iterator

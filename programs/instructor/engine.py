@@ -1,13 +1,12 @@
 """Opens the instructor: any model that dspy.LM takes, hosted or behind an address of one's own, or the embedded `offline`.
 
-`Instructor` is a dspy.LM, and its `Engine` stands between it and the wire: it looks for each answer in the ledger first, and keeps each
-new answer as it arrives. Rate limits, server errors, lost connections, timeouts and replies that are not a chat completion are tried again,
+`Instructor` is a dspy.LM, and its `Engine` stands between it and the wire: it looks for each answer in the ledger first, and keeps each new
+answer as it arrives. Rate limits, server errors, lost connections, timeouts and replies that are not a chat completion are tried again,
 with growing waits that obey Retry-After, at most `Patience.attempts` times. A bad key, an unknown model, an unpaid bill or a server that
-stays silent ends the run with one line (InstructorError), as a reached cap does (BudgetReached).
-
-Not covered: unusable answers (errata.programs.instructor.chat), asynchronous calls, streaming, tools, and a limit on the time of a whole
-answer (`timeout` is the longest silence). A call through LiteLLM (mistral, together_ai, bedrock ...) takes about 4 ms of CPU, eight times
-as much as others; with `api_base` such a model is called by the OpenAI protocol, without LiteLLM.
+stays silent ends the run with one line (InstructorError), as a reached cap does (BudgetReached). Not covered: unusable answers
+(errata.programs.instructor.chat), asynchronous calls, streaming, tools, and a limit on the time of a whole answer (`timeout` is the longest
+silence). A call through LiteLLM (mistral, together_ai, bedrock ...) takes about 4 ms of CPU, eight times as much as others; with `api_base`
+such a model is called by the OpenAI protocol, without LiteLLM.
 """
 
 import hashlib
@@ -226,10 +225,8 @@ def open_instructor(
     patience: Patience | None = None,
 ) -> dspy.LM:
     """The instructor that `settings.model` names. `ledger` keeps and counts its answers under `stage`; a path: a ledger in that folder;
-    None: a ledger in memory.
-
-    Raises UsageError for settings that the model cannot take, and for a cap on cost when the price is not known.
-    """
+    None: a ledger in memory. Raises UsageError for settings that the model cannot take, and for a cap on cost when the price is not
+    known."""
     if settings.model == "offline":
         return offline_lm()
     if not isinstance(ledger, Ledger):

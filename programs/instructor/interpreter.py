@@ -1,11 +1,10 @@
 """The sandbox as a DSPy code interpreter: `dspy.configure(interpreter_factory=SandboxInterpreter)` serves RLM and Flex.
 
 A session's state is its journal: the cells so far and the answers of their tools. Every `execute` plays the journal again in a fresh
-interpreter (guest/cells.py), and then the new cell. When that cell calls a tool that has not answered yet, the run stops, the host asks
-the tool, and the journal is played again with one more answer. So a tool is called once for each time the code calls it, and a cell that
-breaks a limit leaves the session as it was. A run that departs from its journal is noticed and ends the session.
-
-Not covered: long sessions take quadratic time; nothing is kept between sessions; tools and variables pass as JSON.
+interpreter (guest/cells.py), and then the new cell. When that cell calls a tool that has not answered yet, the run stops, the host asks the
+tool, and the journal is played again with one more answer. So a tool is called once for each time the code calls it, and a cell that breaks
+a limit leaves the session as it was. A run that departs from its journal is noticed and ends the session. Not covered: long sessions take
+quadratic time; nothing is kept between sessions; tools and variables pass as JSON.
 """
 
 import asyncio
@@ -80,12 +79,9 @@ class SandboxInterpreter(AbstractContextManager["SandboxInterpreter"]):
 
     def execute(self, code: str, variables: dict[str, Any] | None = None) -> Any:
         """Run one more cell. Returns a `FinalOutput` when the code called SUBMIT; else what it printed; else the text of its last
-        expression; else None.
-
-        Raises SyntaxError when the code does not parse; CodeExecutionError when the code or a tool raised, or the code broke a limit (the
-        session goes on); CodeInterpreterError when the session is over, is called from one of its own tools, or was given a name or value
-        that it cannot take.
-        """
+        expression; else None. Raises SyntaxError when the code does not parse; CodeExecutionError when the code or a tool raised, or the
+        code broke a limit (the session goes on); CodeInterpreterError when the session is over, is called from one of its own tools, or was
+        given a name or value that it cannot take."""
         self.start()
         if self._busy:
             raise CodeInterpreterError("a tool cannot execute code in the session that called it")

@@ -183,12 +183,9 @@ _EQUALS = re.compile(rf"=\s*\$?\s*(-?(?:{NUMBER.pattern}))")
 
 
 def steps_of(text: str, loose: bool = False, given: Set[Fraction] = frozenset()) -> tuple[list[Step], list[Slip]]:
-    """The computations of a solution in order, and those that are false: of the marked ones, or `loose`, of all.
-
-    Loose steps have the value that is written, true or not, and marks that cannot be read are passed over. A mark that only repeats a
-    number (`<<25=25>>`) is passed over where the number is an earlier result or one of those `given` by the question, and no unknown is
-    solved for.
-    """
+    """The computations of a solution in order, and those that are false: of the marked ones, or `loose`, of all. Loose steps have the value
+    that is written, true or not, and marks that cannot be read are passed over. A mark that only repeats a number (`<<25=25>>`) is passed
+    over where the number is an earlier result or one of those `given` by the question, and no unknown is solved for."""
     steps: list[Step] = []
     slips: list[Slip] = []
     taken: list[tuple[int, int]] = []

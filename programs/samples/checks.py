@@ -158,10 +158,8 @@ def prove(
     skip: Collection[str] = (),
     least: float = SIMPLER,
 ) -> Rejection | None:
-    """Run a program twice and apply the model-free checks but those to `skip`; the first complaint, or None when it passes all.
-
-    `least` is the share of the references' steps under which rows are simpler than the errors.
-    """
+    """Run a program twice and apply the model-free checks but those to `skip`; the first complaint, or None when it passes all. `least` is
+    the share of the references' steps under which rows are simpler than the errors."""
     first = run_program(sandbox, program.source, program.anchors, DRAWS, limits, program.kind)
     # a program that did not even run once is not run again
     again = run_program(sandbox, program.source, (), _fifth(DRAWS), limits, program.kind) if first.run.outcome == "ok" else first

@@ -1,9 +1,8 @@
 """The filters of drawn rows: a batch goes through them in turn, and each hands on the rows that pass.
 
 Here are those that look at a row beside others and beside held-out items: `telling`, `distinct`, `unseen`. Each is a check, a callable from
-a Sample to a complaint, or None when the row passes; `each` makes a filter of it. Add one by writing it and naming it in `row_filters`.
-
-Not here: the checks of programs (errata.programs.samples.checks), and the independent solve of asserted rows (errata.programs.steps.agree).
+a Sample to a complaint, or None when the row passes; `each` makes a filter of it. Add one by writing it and naming it in `row_filters`. Not
+here: the checks of programs (errata.programs.samples.checks), and the independent solve of asserted rows (errata.programs.steps.agree).
 """
 
 from collections import Counter, defaultdict
@@ -26,11 +25,9 @@ REPEATS = 4
 
 
 class Distinct:
-    """Refuses a row that repeats an earlier one: the same text, or nearly so (MinHash over runs of three words, Jaccard >= `threshold`).
-
-    Of each row that passed, only 64-bit hashes are kept, of its text and of the bands of its MinHash: about 0.3 KB a row. Two rows are
-    nearly the same when they share a band, as in datasketch's MinHashLSH, which keeps the MinHashes themselves (2 KB a row).
-    """
+    """Refuses a row that repeats an earlier one: the same text, or nearly so (MinHash over runs of three words, Jaccard >= `threshold`). Of
+    each row that passed, only 64-bit hashes are kept, of its text and of the bands of its MinHash: about 0.3 KB a row. Two rows are nearly
+    the same when they share a band, as in datasketch's MinHashLSH, which keeps the MinHashes themselves (2 KB a row)."""
 
     def __init__(self, threshold: float = 0.9, permutations: int = 64):
         self._empty = MinHash(num_perm=permutations, seed=1)
@@ -64,9 +61,7 @@ class Distinct:
 
 class Unseen:
     """Refuses a row that overlaps a held-out item: the same question, a run of 13 words in common, or most of the item's runs of 8.
-
-    Thirteen words are what GPT-3 used (Brown et al. 2020, appendix C); the share of runs of 8 catches items too short for that.
-    """
+    Thirteen words are what GPT-3 used (Brown et al. 2020, appendix C); the share of runs of 8 catches items too short for that."""
 
     def __init__(self, held_out: Iterable[Example], coverage: float = 0.7):
         self._coverage = coverage

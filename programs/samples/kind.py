@@ -1,9 +1,8 @@
 """What all kinds of problems share: the contract that each of them fills in, and how texts are compared.
 
 A row is a dict. What the harness hands back is untrusted and becomes a row through `finish`, which raises ValueError with a complaint for
-the instructor. The contract in the instructor's words lies in signatures/contracts.
-
-Not here: running programs (errata.programs.samples.harness) and the order of the checks (errata.programs.samples.checks).
+the instructor. The contract in the instructor's words lies in signatures/contracts. Not here: running programs
+(errata.programs.samples.harness) and the order of the checks (errata.programs.samples.checks).
 """
 
 import difflib

@@ -6,10 +6,8 @@ from ...tasks.verdicts.code import parse
 
 
 def nested(name: str, source: str) -> str | None:
-    """The module as a function called `name` that hands back its draw, make, wrong (None: it has no wrong) and ANCHORS.
-
-    None when the module would not do the same in there: it has global statements or star imports, or it is not valid Python.
-    """
+    """The module as a function called `name` that hands back its draw, make, wrong (None: it has no wrong) and ANCHORS. None when the
+    module would not do the same in there: it has global statements or star imports, or it is not valid Python."""
     tree = parse(source)
     if tree is None:
         return None

@@ -22,10 +22,8 @@ APART = 0.5
 
 
 def clusters(failures: Sequence[Failure], size: int, encoder: Encoder | None = None, apart: float = APART) -> list[tuple[Failure, ...]]:
-    """The failures in groups of at most `size` that are alike in words, by agglomerative clustering with average linkage.
-
-    Deterministic, in the order of each group's first failure. Items of different tasks are never put together.
-    """
+    """The failures in groups of at most `size` that are alike in words, by agglomerative clustering with average linkage. Deterministic, in
+    the order of each group's first failure. Items of different tasks are never put together."""
     found: dict[Any, list[Failure]] = {}
     for task in dict.fromkeys(failure.attempt.example.task for failure in failures):
         mine = [failure for failure in failures if failure.attempt.example.task == task]

@@ -46,10 +46,8 @@ def _reference(failure: Failure) -> str:
 
 
 class Diagnose(dspy.Module):
-    """Asks the instructor what is behind a failure. Give it a subclass of DiagnoseError to ask in other words or for more.
-
-    A signature reads those of `fields_of` that it names. One that gives `members`, a list of ids, says of which failures the diagnosis
-    is."""
+    """Asks the instructor what is behind a failure. Give it a subclass of DiagnoseError to ask in other words or for more. A signature
+    reads those of `fields_of` that it names. One that gives `members`, a list of ids, says of which failures the diagnosis is."""
 
     def __init__(self, signature: type[dspy.Signature] = DiagnoseError, reference: bool = True):
         """`reference`: whether the instructor may see the reference solution while it diagnoses."""

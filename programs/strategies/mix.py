@@ -12,15 +12,12 @@ from .write import Prove
 
 
 class Mix(Strategy):
-    """Gives failures, and the rows of items that are trained on as they are, to its members.
-
-    The id of a failure alone decides which member it goes to: it is the same in every run, and shares are kept on the average.
-    """
+    """Gives failures, and the rows of items that are trained on as they are, to its members. The id of a failure alone decides which member
+    it goes to: it is the same in every run, and shares are kept on the average."""
 
     def __init__(self, members: Sequence[Strategy], shares: Sequence[float] | None = None):
-        """`shares`: one a member, in any unit; None: equal shares.
-
-        Raises UsageError for invalid shares, and for members that are taught from different sources."""
+        """`shares`: one a member, in any unit; None: equal shares. Raises UsageError for invalid shares, and for members that are taught
+        from different sources."""
         dspy.Module.__init__(self)
         self.members = list(members)
         shares = [1.0] * len(self.members) if shares is None else list(shares)

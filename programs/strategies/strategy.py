@@ -51,15 +51,13 @@ class Strategy(dspy.Module):
         return self.write(failures=meant, diagnosis=diagnosis, brief=brief, prove=prove)
 
     def derive(self, taught: Sequence[TeachingResult], prove: Prove) -> list[TeachingResult]:
-        """Further rows, made of what was taught in a round without another failure; empty unless a strategy says otherwise.
-
-        They are made again when a run is continued: paid calls are taken from its ledger."""
+        """Further rows, made of what was taught in a round without another failure; empty unless a strategy says otherwise. They are made
+        again when a run is continued: paid calls are taken from its ledger."""
         return []
 
     def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
-        """Items to train on as they are, with their reference solutions; empty unless a strategy says otherwise.
-
-        The first `count` that pass the row checks are taken, programs fill the rest. `mined`: the train items that the target was asked."""
+        """Items to train on as they are, with their reference solutions; empty unless a strategy says otherwise. The first `count` that
+        pass the row checks are taken, programs fill the rest. `mined`: the train items that the target was asked."""
         return []
 
     def save(self, path: str | Path, *_: Any, **__: Any) -> None:

@@ -1,8 +1,7 @@
 """Writes a sample program for a bare sum: a question that holds one chain of whole numbers, added and subtracted ("12 - 40 + 7 =").
 
 Such a question has no story that other numbers could contradict, so terms, signs and, away from level 3, the number of terms are drawn
-anew; results below zero are as good as others. Not covered: products, parentheses and decimals
-(word_problems/ reads their worked
+anew; results below zero are as good as others. Not covered: products, parentheses and decimals (word_problems/ reads their worked
 solutions), and what the misconception would answer.
 """
 

@@ -10,6 +10,7 @@ import builtins
 import inspect
 import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -253,17 +254,13 @@ def _difference(right: tuple[Step, ...], given: tuple[Step, ...]) -> str:
 
 def boundary(question: str, reference: str, solved: str) -> str:
     """What the failed chain has that the solved neighbours' chains lack; one sentence."""
-    try:
-        mine = problem_of(question, reference).chain.steps
-    except Unreadable:
+    shape: list[str] = []
+    with suppress(Unreadable):
+        shape = [PRIMITIVES[name].kind for name, _ in problem_of(question, reference).chain.steps]
+    told = [telling_of(part.partition("\nResponse:")[0].strip()) for part in re.split(r"(?m)^Question: ", solved)]
+    shapes = [[PRIMITIVES[name].kind for name, _ in one.steps] for one in told if one]
+    if not shape or not shapes:
         return "The functions of the solved questions cannot be compared with this one."
-    shapes = []
-    for part in re.split(r"(?m)^Question: ", solved):
-        if told := telling_of(part.partition("\nResponse:")[0].strip()):
-            shapes.append([PRIMITIVES[name].kind for name, _ in told.steps])
-    if not shapes:
-        return "The functions of the solved questions cannot be compared with this one."
-    shape = [PRIMITIVES[name].kind for name, _ in mine]
     new = [kind for kind in dict.fromkeys(shape) if not any(kind in other for other in shapes)]
     known = " or ".join(sorted({"to " + ", then to ".join(other) for other in shapes}))
     if new:
@@ -291,46 +288,37 @@ def wrong(name, source, steps, words, lists{more}):
 def write(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool = False) -> str:
     """The program's source. `careful`: without `wrong`. Raises Unreadable with the reason why no honest program is known."""
     problem = problem_of(question, reference)
-    told, steps = problem.telling, problem.chain.steps
+    told, name, source, steps = problem.telling, problem.chain.name, problem.chain.source, problem.chain.steps
     if told and _code(told.steps) != _code(steps):
         raise Unreadable("the reference does not do what the question asks")
-    shape = tuple(PRIMITIVES[name].kind for name, _ in steps)
+    shape = tuple(PRIMITIVES[step].kind for step, _ in steps)
     if any(kind == "fold" for kind in shape[:-1]):
         raise Unreadable("a step behind one that ends in a single value is beyond the embedded instructor")
     if len(problem.calls) < 3:
         raise Unreadable("its tests call it with fewer than three lists that can be read")
-    table = {
-        name: primitive
-        for name, primitive in PRIMITIVES.items()
-        if primitive.over in (problem.over, "any") and primitive.kind in {*shape, "cut", "order"}
-    }
+    known = [one for one in PRIMITIVES.values() if one.over in (problem.over, "any") and one.kind in {*shape, "cut", "order"}]
     words = list(told.words) if told else [0 for _ in steps]
-    anchor: dict[str, Any] = {
-        "name": problem.chain.name,
-        "source": problem.chain.source,
-        "steps": [list(step) for step in steps],
-        "words": words,
-        "lists": list(problem.calls),
-    }
+    anchor: dict[str, Any] = {"name": name, "source": source, "steps": [*map(list, steps)], "words": words, "lists": [*problem.calls]}
     head, joint, end = _form(problem)
-    own = _own_words(problem)
+    # its own words, without the tests that the host writes, where they are not those of errata.tasks.world.lists
+    own = None if told else problem.question.partition("\nIt must pass these tests:")[0].strip() + "\n"
     if own is not None:
         anchor["told"] = own
-    others = any(word == len(PRIMITIVES[name].wordings) for (name, _), word in zip(steps, words, strict=True))
+    others = any(word == len(PRIMITIVES[step].wordings) for (step, _), word in zip(steps, words, strict=True))
     telling = "HEAD.format(name=name, source=source) + JOINT.join(phrases) + END"
     wrong = "" if careful else _wrong(problem, response, own is not None)
     return filled(
         "lists",
         skill=re.sub(r"[^\w ,:-]", "", skill),
-        primitives="\n".join(_entry_of(name, primitive) for name, primitive in table.items()),
+        primitives="\n".join(f"    {one.name!r}: Primitive{(one.kind, one.code, wordings(one), one.constants)!r}," for one in known),
         shape=shape,
-        own=tuple(dict.fromkeys(name for name, _ in steps)),
+        own=tuple(dict.fromkeys(step for step, _ in steps)),
         over=repr(problem.over),
         head=repr(head),
         joint=repr(joint),
         end=repr(end),
-        functions=tuple(dict.fromkeys((*lists.FUNCTIONS, problem.chain.name) if told else (problem.chain.name,))),
-        names=tuple(dict.fromkeys((*lists.LISTS, problem.chain.source) if told else (problem.chain.source,))),
+        functions=tuple(dict.fromkeys((*lists.FUNCTIONS, name) if told else (name,))),
+        names=tuple(dict.fromkeys((*lists.LISTS, source) if told else (source,))),
         words=lists.WORDS if problem.over == "words" else (),
         expression=inspect.getsource(lists.expression),
         loop=inspect.getsource(lists.comprehension),
@@ -348,11 +336,6 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
     )
 
 
-def _entry_of(name: str, primitive: lists.Primitive) -> str:
-    made = (primitive.kind, primitive.code, wordings(primitive), primitive.constants)
-    return f"    {name!r}: Primitive{made!r},"
-
-
 def _form(problem: Problem) -> tuple[str, str, str]:
     """What a drawn question has before, between and behind its phrases: the question's own, with names in place."""
     told, chain = problem.telling, problem.chain
@@ -364,11 +347,6 @@ def _form(problem: Problem) -> tuple[str, str, str]:
     head = told.head.replace("{", "{{").replace("}", "}}")
     head = re.sub(rf"\b{re.escape(chain.source)}\b", "{source}", re.sub(rf"\b{re.escape(chain.name)}\b", "{name}", head))
     return head, told.joint, told.end
-
-
-def _own_words(problem: Problem) -> str | None:
-    """The question without the tests that the host writes, where its words are not those of errata.tasks.world.lists."""
-    return None if problem.telling else problem.question.partition("\nIt must pass these tests:")[0].strip() + "\n"
 
 
 def _wrong(problem: Problem, response: str, told: bool) -> str:

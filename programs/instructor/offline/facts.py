@@ -5,6 +5,7 @@ train's. What is not here: questions that go from a value to its town or join tw
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ....tasks.verdicts import choice
@@ -88,17 +89,13 @@ def taken_of(problem: Problem, response: str) -> str | None:
 
 def boundary(question: str, reference: str, solved: str) -> str:
     """What the failed question asks for that the solved neighbours do not; one sentence."""
-    try:
-        mine = problem_of(question)
-    except Unreadable:
-        return "What the solved questions ask for cannot be compared with this one."
-    known = set()
+    mine, known = None, set()
     for part in re.split(r"(?m)^Question: ", solved):
-        try:
+        with suppress(Unreadable):
             known.add(problem_of(part.partition("\nResponse:")[0].strip()).relation.name)
-        except Unreadable:
-            continue
-    if not known:
+    with suppress(Unreadable):
+        mine = problem_of(question)
+    if mine is None or not known:
         return "What the solved questions ask for cannot be compared with this one."
     if mine.relation.name in known:
         return f"It knows the {mine.relation.name} of some towns, and not that of {mine.town}."

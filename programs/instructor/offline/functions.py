@@ -54,10 +54,8 @@ class Chain:
 
 @dataclass(frozen=True)
 class Telling:
-    """How a question tells a chain: what stands before, between and behind the phrases, and which wording each step has.
-
-    The wordings of a primitive are counted through, its `other` last.
-    """
+    """How a question tells a chain: what stands before, between and behind the phrases, and which wording each step has. The wordings of a
+    primitive are counted through, its `other` last."""
 
     head: str
     joint: str
@@ -173,11 +171,10 @@ def _steps(node: ast.expr, source: str, over: str) -> list[Step]:
             return []
         case ast.Name(id=name):
             raise Unreadable(f"it uses the name {name!r}, which is not that of its list")
-        case (
-            ast.ListComp(elt=value, generators=[ast.comprehension(target=ast.Name(id=item), iter=values, ifs=tests, is_async=0)])
-            | ast.GeneratorExp(elt=value, generators=[ast.comprehension(target=ast.Name(id=item), iter=values, ifs=tests, is_async=0)])
+        case ast.ListComp(elt=value, generators=[loop]) | ast.GeneratorExp(elt=value, generators=[loop]) if (
+            isinstance(loop.target, ast.Name) and not loop.is_async
         ):
-            return _steps(values, source, over) + _loop(value, tests, item, over)
+            return _steps(loop.iter, source, over) + _loop(value, loop.ifs, loop.target.id, over)
         case ast.Call(func=ast.Name(id="list"), args=[inner], keywords=[]) if not isinstance(inner, ast.Call) or _is_lazy(inner):
             return _steps(inner, source, over)
         case ast.Call(func=ast.Name(id="map"), args=[ast.Lambda(args=ast.arguments(args=[item]), body=value), values], keywords=[]):

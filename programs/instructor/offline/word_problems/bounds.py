@@ -21,26 +21,20 @@ Rule = tuple[str, str]
 
 STAY_CLOSE = ("year", "pound", "kg", "lb", "mph", "degree")
 """Units whose numbers are known to be of one size: ages, weights, speeds."""
-GROWN = re.compile(r"\b(?:tall|taller|height|jump\w*|inches long|temperatures?|thermometer)\b", re.IGNORECASE)
-_PARENTS = re.compile(
-    r"\b(?:mother|father|mom|dad|parents?|grand\w+|son|daughter|uncle|aunt|husband|wife|married|gave birth)\b", re.IGNORECASE
-)
-_FEATS = re.compile(
-    r"\b(?:ran|runs?|running|jog\w*|walk\w*|sw[aiu]m\w*|hik\w*|bik\w*|cycl\w*|paddl\w*|row(?:s|ed|ing)|sprint\w*)\b", re.IGNORECASE
-)
+GROWN = re.compile(r"(?i)\b(?:tall|taller|height|jump\w*|inches long|temperatures?|thermometer)\b")
+_PARENTS = re.compile(r"(?i)\b(?:mother|father|mom|dad|parents?|grand\w+|son|daughter|uncle|aunt|husband|wife|married|gave birth)\b")
+_FEATS = re.compile(r"(?i)\b(?:ran|runs?|running|jog\w*|walk\w*|sw[aiu]m\w*|hik\w*|bik\w*|cycl\w*|paddl\w*|row(?:s|ed|ing)|sprint\w*)\b")
 _DISTANCES = ("mile", "kilometer", "km", "meter", "foot", "yard", "mph", "lap", "step")
 _COINS = (("nickel", 5), ("dime", 10), ("quarters", 25))
 _CHOOSES = re.compile(
-    r"\b(?:cheap\w*|expensive|better|best|worse|whichever|fast\w*|slow\w*|most|least|maximum|minimum|larg\w+|small\w+|bigg\w+|highest|lowest|"
+    r"(?i)\b(?:cheap\w*|expensive|better|best|worse|whichever|fast\w*|slow\w*|most|least|maximum|minimum|larg\w+|small\w+|bigg\w+|highest|lowest|"
     r"first to|sooner|later|winner|wins?|won|longer|shorter|oldest|youngest|tallest|heavi\w+|enough|exceed\w*|limit|up to|at least|at most|"
     r"capacity|fits?|over|above|beyond|after the first|if (?:they|he|she|you) (?:buys?|spends?|works?)|greater|difference|"
-    r"more than|less than|save[sd]?|profit|better deal)\b",
-    re.IGNORECASE,
+    r"more than|less than|save[sd]?|profit|better deal)\b"
 )
 _THRESHOLD = re.compile(
-    r"\b(?:over|above|exceed\w*|more than|at least|less than|under|up to|first|limit of|maximum of|minimum of|beyond|after|"
-    r"at most|no more than|least|below|reach\w*)\s\$?$",
-    re.IGNORECASE,
+    r"(?i)\b(?:over|above|exceed\w*|more than|at least|less than|under|up to|first|limit of|maximum of|minimum of|beyond|after|"
+    r"at most|no more than|least|below|reach\w*)\s\$?$"
 )
 _PART_OF = re.compile(r"\s*(?:\w+\s+){0,2}(?:out\s+)?of\s+(?:the|his|her|their|these|those|its|my|all)?\s*(?:\w+\s+)?")
 _ORDER = "the order of like numbers"

@@ -99,9 +99,7 @@ MULTIPLES = {
 """Words that multiply or divide by a number without naming it."""
 RELATIONAL = {Fraction(v) for v in (2, 3, 4, 5, 6, 8, 9, 10)}
 """What words like "twice" and "a third" stand for."""
-LIMBS = re.compile(
-    r"\b(?:legs?|wheels?|feet|paws?|tires?|sides?|eyes?|ears?|hands?|shoes?|socks?|gloves?|corners?|antennae)\b", re.IGNORECASE
-)
+LIMBS = re.compile(r"(?i)\b(?:legs?|wheels?|feet|paws?|tires?|sides?|eyes?|ears?|hands?|shoes?|socks?|gloves?|corners?|antennae)\b")
 
 
 def _names(question: str) -> set[str]:

@@ -28,10 +28,8 @@ Slot = tuple[int, int, str]
 
 
 def write(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool = False) -> str:
-    """A program for one problem; raises Unreadable. Fractions of the question vary only where its other numbers give too little.
-
-    `careful` leaves `wrong` out.
-    """
+    """A program for one problem; raises Unreadable. Fractions of the question vary only where its other numbers give too little. `careful`
+    leaves `wrong` out."""
     try:
         plan = plan_of(read(question, reference))
     except Unreadable as error:
@@ -220,10 +218,9 @@ def _slot_name(node: Node, names: list[str]) -> str:
 def _template(text: str, slots: list[Slot]) -> str:
     out, at = [], 0
     for start, end, key in sorted(slots):
-        if start < at:
-            continue
-        out += [_escaped(text[at:start]), "{" + key + "}"]
-        at = end
+        if start >= at:
+            out += [_escaped(text[at:start]), "{" + key + "}"]
+            at = end
     return "".join([*out, _escaped(text[at:])])
 
 

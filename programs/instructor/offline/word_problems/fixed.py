@@ -38,13 +38,12 @@ _WORLD = re.compile(
 )
 _PLACES = re.compile(r"\b(?:between|from)\s[A-Z]\w+(?:\s[A-Z]\w+){0,2}\s(?:and|to)\s[A-Z]\w+\b(?!['’])")
 _NAMED = re.compile(
-    r"\b(?:house|building|lot|lap|player|person|team|group|truck|train|movie|game|shop|store|station|gate|pool|tank|shelf|drawer|track|zone|"
+    r"(?i)\b(?:house|building|lot|lap|player|person|team|group|truck|train|movie|game|shop|store|station|gate|pool|tank|shelf|drawer|track|zone|"
     r"district|site|room|grade|level|chapter|route|highway|exit|section|phase|day|week|month|year|page|problem|"
     r"no\.|version|size|model|flight|bus|apartment|class|type|lane|street|round|unit|january|february|"
     r"march|april|may|june|july|august|september|october|november|december|under|age[sd]?|ages|between|"
     r"top|first|last|next|every|other|past|another|second|third|final|remaining|these|those|all|only|of the|"
-    r"the|both|additional|extra|#)\s*#?$",
-    re.IGNORECASE,
+    r"the|both|additional|extra|#)\s*#?$"
 )
 _SOFT_NAMES = re.compile(r"first|last|next|every|other|past|another|remaining|of the|the|additional|extra|only|under|all|final|between")
 """Words before a number that name nothing by themselves."""
@@ -194,10 +193,8 @@ _REASONS: tuple[tuple[str, Callable[[_Place], object]], ...] = (
 
 
 def mentions_of(text: str, fractions: bool = False) -> list[Mention]:
-    """The numbers of a question in order, each with its unit and the reason that keeps it fixed, if any.
-
-    With `fractions`, a fraction counts as two numbers that may vary.
-    """
+    """The numbers of a question in order, each with its unit and the reason that keeps it fixed, if any. With `fractions`, a fraction
+    counts as two numbers that may vary."""
     found = numbers_in(text, fractions)
     found = [m if m.fixed or m.unit == "/" else replace(m, fixed=_reason(_Place(text, m))) for m in found]
     return [replace(m, fixed=_kept_by_company(text, m, found)) for m in found]

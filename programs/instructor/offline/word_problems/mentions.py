@@ -41,11 +41,10 @@ _PART_AFTER = "of|as|that|the|more|less|fewer|his|her|their|its|what|longer|time
 WORD = "|".join(sorted(_WORD_VALUE, key=len, reverse=True))
 """A number word, as a pattern."""
 ANY_NUMBER = re.compile(
-    r"(?P<mixed>(?<![\d./])\d+\s+\d+/\d+(?![\d/]))"
+    r"(?i)(?P<mixed>(?<![\d./])\d+\s+\d+/\d+(?![\d/]))"
     r"|(?P<frac>(?<![\d./])\d+\s?/\s?\d+(?![\d/]|\.\d))"
     r"|(?P<num>(?<![\d.])(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+))"
-    rf"|(?P<word>\b(?:{WORD})(?:(?:[-\s]|\sand\s)(?:{WORD}|hundred|thousand|million))*\b)",
-    re.IGNORECASE,
+    rf"|(?P<word>\b(?:{WORD})(?:(?:[-\s]|\sand\s)(?:{WORD}|hundred|thousand|million))*\b)"
 )
 """A number in digits or words."""
 

@@ -126,10 +126,9 @@ def over(node: Node, of: dict[int, int], reading: Reading) -> Node:
 
 
 _COMPARES = re.compile(
-    r"\b(?:cheap\w*|expensive|better|best|worse|worst|whichever|fast\w*|slow\w*|most|least|maximum|minimum|largest|smallest|biggest|"
+    r"(?i)\b(?:cheap\w*|expensive|better|best|worse|worst|whichever|fast\w*|slow\w*|most|least|maximum|minimum|largest|smallest|biggest|"
     r"highest|lowest|longest|shortest|longer|shorter|winner|wins?|won|oldest|youngest|tallest|heaviest|lightest|sooner|first to|"
-    r"greater|greatest)\b",
-    re.IGNORECASE,
+    r"greater|greatest)\b"
 )
 
 
@@ -182,7 +181,7 @@ CAPS = {
 }  # fmt: skip
 """What a unit allows: the first that the original does not pass."""
 AGES = re.compile(r"\b(?:years? old|years?-old|age[sd]?|older|younger|born|birthday|year younger)\b")
-GRADED = re.compile(r"\b(?:quiz\w*|exams?|tests?|grades?|graded|scored?|scores|midterm|battery)\b", re.IGNORECASE)
+GRADED = re.compile(r"(?i)\b(?:quiz\w*|exams?|tests?|grades?|graded|scored?|scores|midterm|battery)\b")
 _CLOSE = {"pound", "lb", "kg", "kilogram", "foot", "inch", "mph", "degree", "year", "hour", "hr", "month", "ton", "stone", "story", "floor"}
 _MEASURED = re.compile(r"\b(?:weigh\w*|tall|height|temperature|speed|taller)\b")
 _DAILY = re.compile(r"\stimes\s(?:a|per|each|every)\s(?:day|night)\b|\stimes\sdaily\b")

@@ -36,10 +36,8 @@ _COMPARED_MULTIPLE = re.compile(
 )
 _MORE = re.compile(r"\b(?:more|older|taller|longer|heavier|higher|bigger|farther|further)\s")
 _LESS = re.compile(r"\b(?:fewer|less|younger|shorter|lighter|lower|smaller)\s")
-_RATIONED = re.compile(
-    r"\b(?:twice|half|doubl\w+)\s(?:as\s(?:many|much)|the\s(?:amount|number|distance|price|cost|size|length))", re.IGNORECASE
-)
-_REPEATED = re.compile(r"\b(?:each|both|same|returns?|returned|back|again|twice|double|apiece|every)\b(?!\smorning)", re.IGNORECASE)
+_RATIONED = re.compile(r"(?i)\b(?:twice|half|doubl\w+)\s(?:as\s(?:many|much)|the\s(?:amount|number|distance|price|cost|size|length))")
+_REPEATED = re.compile(r"(?i)\b(?:each|both|same|returns?|returned|back|again|twice|double|apiece|every)\b(?!\smorning)")
 
 
 def _refuse_doubtful(reading: Reading) -> None:

@@ -1,11 +1,9 @@
 """The worked solution of a word problem as a chain of steps over the numbers of its question.
 
-A literal of a step is the value of an earlier step, a number of the question, or a constant that a word of the question
-justifies ("twice", "week", "%"). Where a literal can be read in two ways that would differ under other numbers, or in none,
-`resolve` refuses with `Unreadable`: a program built on a guess would teach falsehoods.
-
-Not covered: rounding, equations with unknowns, times of day, dates, and steps done in the head; doubts about the solution as a whole
-(reading.py); the numbers in its words (slots.py).
+A literal of a step is the value of an earlier step, a number of the question, or a constant that a word of the question justifies ("twice",
+"week", "%"). Where a literal can be read in two ways that would differ under other numbers, or in none, `resolve` refuses with
+`Unreadable`: a program built on a guess would teach falsehoods. Not covered: rounding, equations with unknowns, times of day, dates, and
+steps done in the head; doubts about the solution as a whole (reading.py); the numbers in its words (slots.py).
 """
 
 import itertools
@@ -21,9 +19,6 @@ from .expressions import HUNDRED, ONE, chain_values, divisors, leaves_of, roles,
 from .fixed import mentions_of
 from .kit import show
 from .mentions import Mention
-
-Choice = tuple[Node, ...]
-"""What each literal of a solution is, in order."""
 
 
 @dataclass
@@ -236,7 +231,7 @@ def _hints(text: str, step: Step) -> list[str]:
     return found
 
 
-def _best(reading: Reading, options: Sequence[list[Node]]) -> list[Choice]:
+def _best(reading: Reading, options: Sequence[list[Node]]) -> list[tuple[Node, ...]]:
     """The readings that leave least of the problem aside, and of those the ones that the nouns beside the numbers speak for."""
     size = 1
     for found in options:
@@ -260,11 +255,8 @@ def _noun(reading: Reading, node: Node) -> str:
 
 
 def _nodes(reading: Reading, choice: tuple[Node, ...]) -> list[Node]:
-    nodes, k = [], 0
-    for step in reading.steps:
-        nodes.append(substitute(step.node, list(choice[k : k + len(step.leaves)])))
-        k += len(step.leaves)
-    return nodes
+    leaves = iter(choice)
+    return [substitute(step.node, list(itertools.islice(leaves, len(step.leaves)))) for step in reading.steps]
 
 
 def _unused(reading: Reading, choice: tuple[Node, ...]) -> int:

@@ -24,17 +24,15 @@ CLIMBS = 250
 _WIDTHS = ((1, False), (2, False), (4, False), (4, True), (7, True), (12, True), (24, True))
 """Room and whether draws go wide, the nearest to the original first."""
 _PEOPLED = re.compile(
-    r"\b(?:students?|class|classroom|child(?:ren)?|kids?|family|team|friends?|people|party|age|years?|hours?|weigh\w*)\b", re.IGNORECASE
+    r"(?i)\b(?:students?|class|classroom|child(?:ren)?|kids?|family|team|friends?|people|party|age|years?|hours?|weigh\w*)\b"
 )
 Measure = tuple[float, int, int]
 """Least share of sensible draws over the levels; distinct problems and answers among them."""
 
 
 def plan_of(reading: Reading) -> Plan:
-    """Parameters, chain and rules of a program for this reading; raises Unreadable when sensible draws are too rare or too alike.
-
-    The strictest rules are tried first: the nearer a draw is to the original in all its proportions, the surer it makes sense.
-    """
+    """Parameters, chain and rules of a program for this reading; raises Unreadable when sensible draws are too rare or too alike. The
+    strictest rules are tried first: the nearer a draw is to the original in all its proportions, the surer it makes sense."""
     plan = plan_for(reading, strict=True)
     plan.rules = rules(plan, 2)
     try:
