@@ -91,28 +91,19 @@ def _entry(test: str, answer: str) -> str:
 def _calls(test: str) -> tuple[list[Any], ...]:
     """The literal lists that a test calls a function of one argument with."""
     tree = python.parse(test)
-    found = []
+    found: list[list[Any]] = []
     for node in ast.walk(tree) if tree else ():
         match node:
             case ast.Call(func=ast.Name(), args=[ast.List() as given], keywords=[]):
-                try:
+                with suppress(ValueError):
                     value = ast.literal_eval(given)
-                except ValueError:
-                    continue
-                if value not in found:
-                    found.append(value)
+                    found += [value] if value not in found else []
     return tuple(found)
 
 
 def phrase(step: Step) -> str:
     name, constant = step
     return PRIMITIVES[name].wordings[0].format(k=constant)
-
-
-def skill_of(problem: Problem) -> str:
-    """Label of what a chain asks for: the kinds of its steps, in order."""
-    kinds = ", then ".join(PRIMITIVES[name].kind for name, _ in problem.chain.steps)
-    return f"list of {problem.over}: {kinds}"
 
 
 def diagnose(question: str, reference: str, response: str) -> Finding:
@@ -122,7 +113,8 @@ def diagnose(question: str, reference: str, response: str) -> Finding:
     except Unreadable as reason:
         text = f"It cannot be told where it departs: {reason}."
         return Finding("error", "write a function", text, _line(response), "Nothing that is known here.")
-    skill, told = skill_of(problem), problem.telling
+    skill = f"list of {problem.over}: {', then '.join(PRIMITIVES[name].kind for name, _ in problem.chain.steps)}"
+    told = problem.telling
     if told and _code(told.steps) != _code(problem.chain.steps) and _over(told.steps) == problem.over:
         text = f"The reference does not do what is asked: {_code(problem.chain.steps)} is not: {_then(told.steps)}."
         return Finding("reference_wrong", skill, text, _code(problem.chain.steps), AT_FAULT)
@@ -201,7 +193,7 @@ class Edit:
     """The one mistake that makes a chain another."""
 
     kind: str
-    """`missing`, `order`, `constant`, `other`, or `several`."""
+    """`missing`, `order`, `constant`, `step` (another one), or `several`."""
     at: int = 0
     order: tuple[int, ...] = ()
     by: int = 0
@@ -215,19 +207,16 @@ def edit_of(right: tuple[Step, ...], given: tuple[Step, ...]) -> Edit:
         if right[:i] + right[i + 1 :] == given:
             return Edit("missing", i)
     if len(right) == len(given) and Counter(right) == Counter(given):
-        left = list(range(len(right)))
-        order = []
+        order: list[int] = []
         for step in given:
-            place = next(i for i in left if right[i] == step)
-            left.remove(place)
-            order.append(place)
+            order.append(next(i for i, one in enumerate(right) if one == step and i not in order))
         return Edit("order", order=tuple(order))
     apart = [i for i, pair in enumerate(zip(right, given, strict=False)) if pair[0] != pair[1]]
     if len(right) == len(given) and len(apart) == 1:
         (name, constant), (other, instead) = right[apart[0]], given[apart[0]]
         if name == other and isinstance(constant, int) and isinstance(instead, int):
             return Edit("constant", apart[0], by=instead - constant)
-        return Edit("other", apart[0], step=(other, instead))
+        return Edit("step", apart[0], step=(other, instead))
     return Edit("several", apart[0] if apart else min(len(right), len(given)))
 
 
@@ -241,10 +230,8 @@ def _difference(right: tuple[Step, ...], given: tuple[Step, ...]) -> str:
         return f'A step is missing: it leaves out "{phrase(right[edit.at])}".'
     if edit.kind == "order":
         return f'The steps are right, but in the wrong order: it does "{_then(given)}".'
-    if edit.kind == "constant":
-        return f'The wrong constant: it does "{phrase(given[edit.at])}" where "{phrase(right[edit.at])}" is asked.'
-    if edit.kind == "other":
-        return f'The wrong step: it does "{phrase(given[edit.at])}" where "{phrase(right[edit.at])}" is asked.'
+    if edit.kind in ("constant", "step"):
+        return f'The wrong {edit.kind}: it does "{phrase(given[edit.at])}" where "{phrase(right[edit.at])}" is asked.'
     if right == given:
         return "Its steps are those of the reference; what is wrong cannot be told from its code."
     wanted = f'"{phrase(right[edit.at])}"' if edit.at < len(right) else "nothing more"
@@ -364,15 +351,14 @@ def _wrong(problem: Problem, response: str, told: bool) -> str:
     elif edit.kind == "constant":
         edited = f"[*steps[:{i}], [steps[{i}][0], steps[{i}][1] + {edit.by}], *steps[{i + 1}:]]"
         unless = f" or not isinstance(steps[{i}][1], int) or steps[{i}][1] + {edit.by} < 1"
-    elif edit.kind == "other":
+    elif edit.kind == "step":
         name, constant = edit.step
         kept = f"steps[{i}][1]" if constant == problem.chain.steps[i][1] and constant is not None else repr(constant)
         edited = f"[*steps[:{i}], [{name!r}, {kept}], *steps[{i + 1}:]]"
         unless = f" or steps[{i}][0] != {problem.chain.steps[i][0]!r}"
     else:
         return ""
-    names = [step[0] for step in given.steps]
-    if any(PRIMITIVES[name].kind == "fold" for name in names[:-1]):
+    if any(PRIMITIVES[name].kind == "fold" for name, _ in given.steps[:-1]):
         return ""
     says = _difference(problem.chain.steps, given.steps).replace('"', "'").replace("\\", "")
     return _WRONG.format(says=says, unless=unless, edited=edited, more=", told=None" if told else "")

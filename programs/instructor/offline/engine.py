@@ -28,12 +28,10 @@ class OfflineEngine:
     def complete(self, request: Request) -> Response:
         """Raises InstructorError on a request that asks for something else than a diagnosis or a program."""
         system = _text(request.system)
-        asked = _outputs(system)
-        given = _fields(request.messages[-1].text or "")
-        text = _written(_answer(given, asked), "JSON object" in system)
-        usage = Usage(
-            input_tokens=len(system.split()) + sum(len((m.text or "").split()) for m in request.messages), output_tokens=len(text.split())
-        )
+        answer = _answer(_fields(request.messages[-1].text or ""), _outputs(system))
+        text = _written(answer, "JSON object" in system)
+        asked = sum(len(said.split()) for said in (system, *(message.text or "" for message in request.messages)))
+        usage = Usage(input_tokens=asked, output_tokens=len(text.split()))
         return Response(id="offline", model=request.model, message=Message.assistant([TextPart(text)]), finish_reason="stop", usage=usage)
 
 

@@ -71,13 +71,10 @@ def diagnose(question: str, reference: str, response: str) -> Finding:
     if taken is None:
         text = f"No option can be read from its answer. {fact}"
     else:
-        text = f"It takes the {problem.relation.name} of {problem.town} to be {taken}, which is that of {_holder(problem, taken)}. {fact}"
+        name = problem.relation.name
+        holders = " and ".join([town for town, facts in WORLD.items() if facts[name] == taken][:2]) or "no town"
+        text = f"It takes the {name} of {problem.town} to be {taken}, which is that of {holders}. {fact}"
     return Finding("error", skill, text, evidence, _TEACH)
-
-
-def _holder(problem: Problem, value: str) -> str:
-    """Towns that a value is right for."""
-    return " and ".join([town for town, facts in WORLD.items() if facts[problem.relation.name] == value][:2]) or "no town"
 
 
 def taken_of(problem: Problem, response: str) -> str | None:

@@ -22,8 +22,6 @@ _WRONG = """
 def wrong(part, own):
     return PARTS[part]["wrong"](**own)
 """
-
-
 _SIDES_WRONG = """
 
 def wrong(solved, own):

@@ -48,25 +48,11 @@ _UNLIKE = ("", "%", "/", "time")
 
 def rules(plan: Plan, reach: int) -> dict[str, str]:
     """All rules of a plan and what they are for. Draws may be `reach` times as large as the original. Raises Unreadable."""
+    first = (_like_numbers, _taken, _like_results, _known, _fitting_the_rest, _triangles, _evenly, _articles, _fractions, _ratios)
+    then = (_coins_and_feats, _thresholds, _hundreds)
+    steps = (_step(plan, j, reach) for j in range(len(plan.nodes)) if plan.follows(j))
     found: dict[str, str] = {}
-    for rule, why in itertools.chain(
-        _like_numbers(plan),
-        _taken(plan),
-        _like_results(plan) if plan.strict else (),
-        _known(plan),
-        _fitting_the_rest(plan),
-        _triangles(plan),
-        _evenly(plan),
-        _articles(plan),
-        _fractions(plan),
-        _ratios(plan),
-        _sizes(plan, reach),
-        _coins_and_feats(plan),
-        _thresholds(plan),
-        _hundreds(plan),
-        *(_step(plan, j, reach) for j in range(len(plan.nodes)) if plan.follows(j)),
-        _chosen(plan),
-    ):
+    for rule, why in itertools.chain(*(of(plan) for of in first), _sizes(plan, reach), *(of(plan) for of in then), *steps, _chosen(plan)):
         found.setdefault(rule, why)
     return found
 
@@ -106,10 +92,10 @@ def _taken(plan: Plan) -> Iterator[Rule]:
 
 
 def _like_results(plan: Plan) -> Iterator[Rule]:
-    """Results of one unit keep their order among themselves and with the numbers of the question."""
+    """In strict plans, results of one unit keep their order among themselves and with the numbers of the question."""
     things = [(p.name, p.value, plan.reading.mentions[p.mentions[0]].unit, False) for p in plan.parameters]
     things += [(f"step{j + 1}", step.value, step.unit, True) for j, step in enumerate(plan.reading.steps) if plan.follows(j)]
-    for (left, a, unit, found), (right, b, other, found_too) in itertools.product(things, repeat=2):
+    for (left, a, unit, found), (right, b, other, found_too) in itertools.product(things, repeat=2) if plan.strict else ():
         if a < b and unit == other and (found or found_too) and unit not in _UNLIKE:
             yield f"{left} < {right}", "what was less stays less"
 

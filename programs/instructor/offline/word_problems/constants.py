@@ -132,11 +132,9 @@ def constants_of(question: str, mentions: list[Mention]) -> set[Fraction]:
             found |= {m.value, Fraction(rest.denominator), Fraction(rest.numerator), 1 - rest, Fraction(rest.denominator - rest.numerator)}
             if "%" in question or "percent" in question:
                 found.add(rest * 100)
-            parts = [int(p) for p in re.findall(r"\d+", m.text)]
-            found |= {Fraction(p) for p in parts}
-    names = _names(question)
+            found |= {Fraction(part) for part in re.findall(r"\d+", m.text)}
     if re.search(r"\b(?:average|mean|equally|evenly|share[sd]?|split|each|combined|they all|altogether|total)\b", question):
-        found |= {Fraction(n) for n in range(2, min(len(names), 5) + 1)}
+        found |= {Fraction(n) for n in range(2, min(len(_names(question)), 5) + 1)}
     return found
 
 

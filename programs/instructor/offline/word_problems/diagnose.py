@@ -122,10 +122,8 @@ def _misconception(question: str, response: str, mine: list[Step], slips: list[S
     mentions = mentions_of(question)
     known = {m.value for m in mentions} | constants_of(question, mentions)
     if theirs is not None:
-        return _departure(response, mine, theirs, known) or (
-            f"Its steps are right, but it gives {show(given)} as the answer instead of the last result.",
-            tail,
-        )
+        text = f"Its steps are right, but it gives {show(given)} as the answer instead of the last result."
+        return _departure(response, mine, theirs, known) or (text, tail)
     for j, step in enumerate(mine):
         strange = _strange(mine, j, known)
         if strange:
@@ -155,18 +153,13 @@ def _departure(response: str, mine: list[Step], theirs: list[Step], known: set[F
         shown = _line(step, response)
         strange = _strange(mine, j, known)
         if strange:
-            return (
-                f"It uses {show(strange[0])}, which neither the question nor an earlier step gives: a number was copied wrong or made up.",
-                shown,
-            )
+            given = f"It uses {show(strange[0])}, which neither the question nor an earlier step gives"
+            return f"{given}: a number was copied wrong or made up.", shown
         leaves = Counter(value for *_, value in step.leaves)
         for other in theirs:
             if Counter(value for *_, value in other.leaves) == leaves and _operations(other.node) != _operations(step.node):
-                return (
-                    f"The wrong operation on the right numbers: it should {_say(other.node)} where it chose to {_say(step.node)} "
-                    f"({', '.join(map(show, leaves))}).",
-                    shown,
-                )
+                chose = f"it should {_say(other.node)} where it chose to {_say(step.node)} ({', '.join(map(show, leaves))})"
+                return f"The wrong operation on the right numbers: {chose}.", shown
         if missing is not None:
             after = "It departs at the first step" if j == 0 else f"It departs after {j} right step{'s' * (j != 1)}"
             chosen = f"{_say(step.node)} {' and '.join(map(show, list(leaves)[:3]))}"

@@ -58,11 +58,8 @@ def chain_values(nodes: Sequence[Node], numbers: Values) -> list[Fraction]:
 
 def sides(node: Node, leaf: Node) -> set[str]:
     """Whether a leaf multiplies ("*") or divides ("/") in an expression."""
-    found = set()
-    for part in parts_of(node):
-        if part[0] in ("*", "/") and leaf in part[1:]:
-            found.add("/" if part[0] == "/" and part[2] == leaf else "*")
-    return found
+    parts = (part for part in parts_of(node) if part[0] in ("*", "/") and leaf in part[1:])
+    return {"/" if part[0] == "/" and part[2] == leaf else "*" for part in parts}
 
 
 def roles(node: Node, above: str = "") -> dict[int, str]:

@@ -196,12 +196,10 @@ def mentions_of(text: str, fractions: bool = False) -> list[Mention]:
     """The numbers of a question in order, each with its unit and the reason that keeps it fixed, if any. With `fractions`, a fraction
     counts as two numbers that may vary."""
     found = numbers_in(text, fractions)
-    found = [m if m.fixed or m.unit == "/" else replace(m, fixed=_reason(_Place(text, m))) for m in found]
+    for i, m in enumerate(found):
+        if not m.fixed and m.unit != "/":
+            found[i] = replace(m, fixed=next((reason for reason, holds in _REASONS if holds(_Place(text, m))), ""))
     return [replace(m, fixed=_kept_by_company(text, m, found)) for m in found]
-
-
-def _reason(place: _Place) -> str:
-    return next((reason for reason, holds in _REASONS if holds(place)), "")
 
 
 _PERSONS = re.compile(r"\b[A-Z][a-z]+(?:,\s[A-Z][a-z]+)+,?\sand\s[A-Z][a-z]+\b")

@@ -8,7 +8,6 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any
 
 from ....samples.calculations import Node, Unreadable
@@ -168,29 +167,15 @@ def _drawer(plan: Plan) -> Callable[[random.Random, int], tuple[Any, ...]]:
             value, step, least, most, plus = (int(x) if x.denominator == 1 else float(x) for x in numbers)
             spread = kit.CLOSE if p.close else kit.SPREADS[p.spread or ("WIDE" if p.wide else "NEAR")]
             ways.append((i, None, (value, step, least, most, spread, p.room, plus)))
-    ends = [[_ends(level, how) for level in range(1, 6)] for _, _, how in ways]
 
     def draw(rng: random.Random, level: int) -> tuple[Any, ...]:
         values: list[Any] = [0] * len(plan.parameters)
-        for (i, node, how), between in zip(ways, ends, strict=True):
-            grain, plus = how[1], how[-1]
-            k = kit.pick(rng, level, *how) if isinstance(grain, float) or plus else grain * rng.randint(*between[level - 1])
+        for i, node, how in ways:
+            k = kit.pick(rng, level, *how)
             values[i] = k if node is None else int(value_at(node, [*values, k], ()))
         return tuple(values)
 
     return draw
-
-
-def _ends(level: int, how: tuple[Any, ...]) -> tuple[int, int]:
-    """The least and the largest multiple of its grain that `kit.pick` draws."""
-    asked: list[tuple[int, int]] = []
-
-    def randint(first: int, last: int) -> int:
-        asked.append((first, last))
-        return first
-
-    kit.pick(SimpleNamespace(randint=randint), level, *how)
-    return asked[0]
 
 
 def _quotients(plan: Plan) -> Iterator[tuple[int, Node, Fraction]]:
