@@ -131,12 +131,12 @@ def _colour(kind: Any) -> str:
 
 
 @cache
-def environment(markup: type[Html] | type[Markdown]) -> Environment:
-    """Where templates are read and filled: each value is escaped as `markup` does, and a name that is not known raises."""
+def environment(markup: type[Html] | type[Markdown] | type[str]) -> Environment:
+    """Where templates are read and filled: each value is escaped as `markup` does (str: not at all), and an unknown name raises."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        finalize=markup.escape,
+        autoescape=issubclass(markup, Markup),
+        finalize=markup.escape if issubclass(markup, Markup) else str,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -148,5 +148,7 @@ def environment(markup: type[Html] | type[Markdown]) -> Environment:
 
 
 def render(template: str, **values: Any) -> str:
-    """The template `NAME.html.j2` or `NAME.md.j2`, filled."""
-    return environment(Html if template.endswith(".html.j2") else Markdown).get_template(template).render(values)
+    """The template `NAME.html.j2`, `NAME.md.j2` or `NAME.txt.j2` (for the terminal, without a last line end), filled."""
+    markup = {"html": Html, "md": Markdown, "txt": str}[template.split(".")[-2]]
+    text = environment(markup).get_template(template).render(values)
+    return text.removesuffix("\n") if markup is str else text

@@ -13,6 +13,7 @@ from ...signatures.errors import UsageError
 from ...signatures.records import Attempt, Sample, TeachingResult, TrainRow
 from ..run import layout
 from ..run.directory import read_config
+from .markup import render
 from .rows import Rows
 
 
@@ -143,101 +144,7 @@ class Lineage:
         }
 
 
-# ---- in words
-
-
 def as_text(document: dict[str, Any]) -> str:
-    """What `Lineage.trace` found, for the terminal."""
-    words = {"sample": _sample_text, "program": _program_text, "error": _error_text, "item": _item_text}
-    return words[document["kind"]](document)
-
-
-def _sample_text(document: dict[str, Any]) -> str:
-    sample = Sample.model_validate(document["sample"])
-    lines = [
-        f"sample {document['id']}: round {document['round']}, seed {sample.seed}, index {sample.index}, level {sample.level}",
-        _block("question", sample.example.question),
-        _block("solution", sample.example.solution),
-        *([f"  lesson: {sample.lesson}"] if sample.lesson != "worked" else []),
-        *([_block("the target's wrong answer, shown", sample.mistake)] if sample.mistake else []),
-        *([_block("correction", sample.correction)] if sample.correction else []),
-        *([_block("in the target's own words", sample.own)] if sample.own else []),
-        _block("answer", sample.example.answer) + (f" (the misconception answers {sample.wrong})" if sample.wrong is not None else ""),
-        *([f"  it rests on a fact that the instructor asserts, {_confirmed(sample)}"] if sample.asserted else []),
-        f"  trained on in round {document['round']}: {'yes' if document['trained_on'] else 'no'}",
-        _program_text(document["program"]) if sample.item is None else _own_text(document),
-    ]
-    return "\n".join(lines)
-
-
-def _own_text(document: dict[str, Any]) -> str:
-    """Of a row that no program made."""
-    attempt = document["attempt"]
-    if attempt is None:
-        return f"item {document['sample']['item']} of the task itself, which the target was not asked; no program made it"
-    said = f"  the target answered, read as {attempt['verdict']['extracted']} ({attempt['verdict']['reason']})"
-    lines = [f"item {attempt['example']['id']} of {_place(attempt['example'])}; no program made it", said]
-    return "\n".join([*lines, _block("response", attempt["response"])])
-
-
-def _confirmed(sample: Sample) -> str:
-    return "and independent solves came to it too" if sample.agreed else "which no independent solve has confirmed"
-
-
-def _program_text(document: dict[str, Any]) -> str:
-    program, diagnosis = document["program"], document["diagnosis"]
-    if program is None:
-        return f"program {document['id']}: not of this run"
-    writing = f"repair {program['attempt']}" if program["attempt"] else "first writing"
-    lines = [
-        f"program {document['id']}: {writing}, {len(program['source'].splitlines())} lines",
-        f"diagnosis {diagnosis['id']} ({diagnosis['strategy']})",
-        *(f"  {name}: {diagnosis[name]}" for name in ("skill", "misconception", "evidence")),
-    ]
-    if program.get("parents"):
-        lines.insert(1, f"  fused of the programs {' and '.join(program['parents'])}")
-    if diagnosis["boundary"]:
-        lines.append(f"  boundary: {diagnosis['boundary']}")
-    return "\n".join([*lines, *map(_error_text, document["errors"])])
-
-
-def _error_text(document: dict[str, Any]) -> str:
-    attempt = document["attempt"]
-    if attempt is None:
-        return f"error {document['id']}: its item is not among the attempts of this run"
-    example, verdict = attempt["example"], attempt["verdict"]
-    lines = [
-        f"error {document['id']}: item {example['id']} of {_place(example)}",
-        _block("question", example["question"]),
-        _block("the target answered", attempt["response"]),
-        f"  read as: {verdict['extracted']} ({verdict['reason']}); gold answer: {example['answer']}",
-    ]
-    return "\n".join(lines)
-
-
-def _item_text(document: dict[str, Any]) -> str:
-    item, skill = document["item"], document["rows_of_skill"]
-    lines = [f"item {document['id']} of {_place(item)}", _block("question", item["question"]), f"  gold answer: {item['answer']}"]
-    for one in document["attempts"]:
-        verdict = one["attempt"]["verdict"]
-        lines.append(f"  weights {one['weights']}: {verdict['reason']}, read as {verdict['extracted']}")
-        lines.append(_block("answered", one["attempt"]["response"]))
-    if document["change"]:
-        lines.append(f"  {document['change']} between the first and the last of these")
-    if not skill["rows"]:
-        return "\n".join([*lines, f"no training row comes from an error of skill {item['skill']!r}"])
-    lines.append(f"{skill['rows']} training rows come from errors of skill {item['skill']!r}, for example")
-    for one in skill["samples"]:
-        sample, example = one["sample"], one["sample"]["example"]
-        question = example["meta"].get("stem", example["question"])
-        lines.append(f"  sample {sample['id']} (round {one['round']}): {question} -> {example['answer']}")
-    lines += [f"  misconception behind {one['rows']} of them: {one['misconception']}" for one in skill["misconceptions"]]
-    return "\n".join(lines)
-
-
-def _place(example: dict[str, Any]) -> str:
-    return f"{example['task']} {example['split']}" + (f", skill {example['skill']}" if example["skill"] else "")
-
-
-def _block(title: str, text: str) -> str:
-    return f"  {title}: " + text.strip().replace("\n", "\n    ")
+    """What `Lineage.trace` found, for the terminal (templates/trace.txt.j2)."""
+    sample = Sample.model_validate(document["sample"]) if document["kind"] == "sample" else None
+    return render("trace.txt.j2", document=document, sample=sample)
