@@ -32,7 +32,7 @@ _FACE = {
     "open_instructor": "instructor.engine",
     "instructed_by": "instructor.chat",
     "Ledger": "run.ledger",
-    "Budget": "run.ledger",
+    "Budget": "config",
     "SandboxInterpreter": "instructor.interpreter",
     "Lineage": "report.trace",
     "PlainAdapter": "module",

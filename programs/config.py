@@ -57,7 +57,7 @@ class InstructorSettings(Settings):
     """Calls under way at the same time."""
 
 
-class BudgetSettings(Settings):
+class Budget(Settings):
     """Caps on a run. By default there is none. When one is reached the run ends with exit code 4, and what is done is kept."""
 
     max_calls: int | None = Field(default=None, ge=0)
@@ -201,7 +201,7 @@ class CycleConfig(Settings):
     items: Items = Items()
     target: TargetSettings = TargetSettings()
     instructor: InstructorSettings = InstructorSettings()
-    budget: BudgetSettings = BudgetSettings()
+    budget: Budget = Budget()
     generate: GenerateSettings = GenerateSettings()
     train: TrainSettings = TrainSettings()
     gate: GateSettings = GateSettings()

@@ -15,7 +15,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
 from typing import Any, TypeVar
@@ -282,7 +282,7 @@ class Stage:
         return manifest
 
 
-class RunDir:
+class RunDir(AbstractContextManager["RunDir"]):
     """A run directory under one lock, made for one config."""
 
     def __init__(self, path: Path, config: CycleConfig, data: Data = ()):
@@ -357,9 +357,6 @@ class RunDir:
 
     def close(self) -> None:
         self._lock.release()
-
-    def __enter__(self) -> "RunDir":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -13,13 +13,14 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from ...signatures.errors import BudgetReached
 from ...signatures.records import sealed, unsealed
+from ..config import Budget
 from .directory import Lines, to_json, write_atomic
 from .layout import ANSWERS, SPENT
 
@@ -73,47 +74,19 @@ class Sums:
         return asdict(self) | {"usd": "unknown" if self.usd is None else round(self.usd, 6)}
 
 
-@dataclass(frozen=True)
-class Budget:
-    """Caps on a run; None: no cap. Calls, tokens and cost count over all starts of the run, time counts from when this record is made."""
-
-    max_calls: int | None = None
-    """Attempts sent, with those that failed."""
-    max_tokens: int | None = None
-    """Tokens in and out. Calls under way when the cap is reached are finished, and may pass it."""
-    max_cost: float | None = None
-    """USD; may be passed in the same way."""
-    max_time: float | None = None
-    """Seconds."""
-    started: float = field(default_factory=time.monotonic)
-
-    def check(self, spent: Sums) -> None:
-        """Raises BudgetReached when a cap is reached."""
-        sent, tokens, reached = spent.calls + spent.failed, spent.tokens_in + spent.tokens_out, ""
-        if self.max_calls is not None and sent >= self.max_calls:
-            reached = f"the cap of {self.max_calls} calls is reached ({sent} sent); give a higher --max-calls"
-        elif self.max_tokens is not None and tokens >= self.max_tokens:
-            reached = f"the cap of {self.max_tokens} tokens is reached ({tokens} used); give a higher --max-tokens"
-        elif self.max_cost is not None and spent.usd is not None and spent.usd >= self.max_cost:
-            reached = f"the cap of {self.max_cost:g} USD is reached ({spent.usd:.4f} spent); give a higher --max-cost"
-        elif self.max_time is not None and time.monotonic() - self.started >= self.max_time:
-            reached = f"the cap of {self.max_time:g} seconds is reached; give the same command again"
-        if reached:
-            raise BudgetReached(f"{reached} to go on: what is done is kept")
-
-
 def read_ledger(run: Path) -> dict[str, Any]:
     """The sums of a run directory, also of a run that was killed; no stages when no instructor was called."""
     return Ledger(run).document()
 
 
-class Ledger:
+class Ledger(AbstractContextManager["Ledger"]):
     """The answers and sums of one run, for all stages and threads of a process; the run's lock keeps other processes out."""
 
     def __init__(self, run: Path | None, budget: Budget | None = None):
         """`run` is the run directory; None keeps all in memory. Raises RunError when a line is damaged."""
         self.path = None if run is None else run / ANSWERS
         self.budget = budget or Budget()
+        self.started = time.monotonic()
         self._stages: dict[str, Sums] = defaultdict(Sums)
         self._answers: dict[str, Answer] = {}
         self._lines = Lines(self.path, self._add, "delete that line (its answer is asked for again)") if self.path else None
@@ -123,7 +96,7 @@ class Ledger:
 
     def check_time(self) -> None:
         """Raises BudgetReached when the cap on time is reached; for steps that ask no instructor."""
-        self.budget.check(Sums())
+        self._check(Sums())
 
     @contextmanager
     def asking(self, key: str) -> Iterator[Answer | None]:
@@ -138,7 +111,7 @@ class Ledger:
         """Put this around the sending of one request. Raises BudgetReached instead when a cap is reached; an attempt that raises is
         counted as failed, the answer of any other must be given to `keep`."""
         with self._lock:
-            self.budget.check(sum(self._stages.values(), Sums(calls=self._under_way)))
+            self._check(sum(self._stages.values(), Sums(calls=self._under_way)))
             self._under_way += 1
         try:
             yield
@@ -169,11 +142,22 @@ class Ledger:
             if not path.exists() or path.read_bytes() != sums:
                 write_atomic(path, sums)
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _check(self, spent: Sums) -> None:
+        """Raises BudgetReached when a cap is reached. Calls, tokens and cost count over all starts of the run."""
+        caps, sent, tokens, reached = self.budget, spent.calls + spent.failed, spent.tokens_in + spent.tokens_out, ""
+        if caps.max_calls is not None and sent >= caps.max_calls:
+            reached = f"the cap of {caps.max_calls} calls is reached ({sent} sent); give a higher --max-calls"
+        elif caps.max_tokens is not None and tokens >= caps.max_tokens:
+            reached = f"the cap of {caps.max_tokens} tokens is reached ({tokens} used); give a higher --max-tokens"
+        elif caps.max_cost is not None and spent.usd is not None and spent.usd >= caps.max_cost:
+            reached = f"the cap of {caps.max_cost:g} USD is reached ({spent.usd:.4f} spent); give a higher --max-cost"
+        elif caps.max_time is not None and time.monotonic() - self.started >= caps.max_time:
+            reached = f"the cap of {caps.max_time:g} seconds is reached; give the same command again"
+        if reached:
+            raise BudgetReached(f"{reached} to go on: what is done is kept")
 
     def _add(self, line: dict[str, Any]) -> None:
         line = unsealed(line)

@@ -15,7 +15,7 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from ...signatures.calls import in_flight
-from ...signatures.records import Example, Rejection, Sample
+from ...signatures.records import Rejection, Sample
 from ...signatures.teach import SolveQuestions
 from ...tasks import Task, member
 from ..config import GenerateSettings
@@ -71,8 +71,7 @@ class Agreed:
             return list(samples), []
         self.say(f"solve {len(asserted)} rows independently, whose answer the instructor asserts")
         said = self._solve(asserted, self.open_lm())
-        agreeing = {row.id: sum(_right(self.task, row.example, answer) for answer in said[row.id]) for row in asserted}
-        right = {name for name, count in agreeing.items() if 2 * count > self.settings.solves}
+        right = {row.id for row in asserted if 2 * sum(self._right(row, answer) for answer in said[row.id]) > self.settings.solves}
         self.say(f"the solves agree with {len(right)} of them; the others are dropped")
         rejections = self._doubt(asserted, right)
         kept = []
@@ -107,6 +106,10 @@ class Agreed:
                     said[sample.id].append(answer)
         return said
 
+    def _right(self, row: Sample, answer: str) -> bool:
+        completion = member(self.task, row.example.task).completion("", answer)
+        return bool(answer) and bool(self.task.verdict(row.example, completion).correct)
+
     def _doubt(self, asserted: Sequence[Sample], right: Collection[str]) -> list[Rejection]:
         """The programs that are refused from now on."""
         for sample in asserted:
@@ -117,8 +120,3 @@ class Agreed:
                 self.doubtful[name] = f"independent solves came to {sum(rows)} of {len(rows)} of its asserted answers"
                 found.append(Rejection(of=name, kind="program", check="agreed", reason=self.doubtful[name]))
         return found
-
-
-def _right(task: Task, example: Example, answer: str) -> bool:
-    own = member(task, example.task)
-    return bool(answer) and bool(own.verdict(example, own.completion("", answer)).correct)

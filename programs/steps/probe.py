@@ -5,7 +5,7 @@ fails is the program's error mass, by which rows are shared out.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ...signatures.records import Attempt, Example, Rejection, Sample, SampleProgram
+from ...signatures.records import Attempt, Example, Rejection, SampleProgram
 from ..run import layout
 from ..samples.checks import targeted
 from ..samples.draw import draw_rows, draws
@@ -38,7 +38,8 @@ def probe(run: Session, number: int) -> None:
             # each from another index: programs of one kind would draw the same rows, of which only one is asked; a program keeps its
             # place, so that each round probes the same rows
             wanted = draws(SEED, run.config.generate.levels, place * count, count)
-            examples += [_item(row) for row in draw_rows(run.sandbox, run.limits, program, wanted)]
+            drawn = (row.example for row in draw_rows(run.sandbox, run.limits, program, wanted))
+            examples += [item.model_copy(update={"meta": item.meta | {"program": name}}) for item in drawn]
     title = f"round {number}: probe {len(library) - len(gone.keys() & library.keys())} programs"
     run.evaluate(stage, run.task, examples, run.base(number), title)
 
@@ -73,8 +74,3 @@ def probe_after(run: Session, number: int) -> None:
         asked = [row.example for row in layout.attempts(run.path, number, "probe") if row.example.meta["program"] in own]
         title = f"round {number}: probe the candidate"
         run.evaluate(run.stage(number, "probe-after"), run.task, asked, run.candidate(number), title)
-
-
-def _item(sample: Sample) -> Example:
-    """The row as an item that says which program it is of."""
-    return sample.example.model_copy(update={"meta": sample.example.meta | {"program": sample.program_id}})

@@ -28,7 +28,7 @@ from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import RunDir, Stage, read_json, to_json, write_atomic
 from ..run.evaluate import Rows, attempts
-from ..run.ledger import Budget, Ledger
+from ..run.ledger import Ledger
 from ..run.progress import Progress
 from ..stats import counts
 from ..strategies.named import load_strategy
@@ -74,7 +74,7 @@ class Session:
         """Raises RunError when the run directory is another's, of another config, or not writable."""
         with ExitStack() as opened:
             self.run_dir = opened.enter_context(RunDir(self.path, self.config, self._data()))
-            self.ledger = opened.enter_context(Ledger(self.path, Budget(**self.config.budget.model_dump())))
+            self.ledger = opened.enter_context(Ledger(self.path, self.config.budget))
             self._opened = opened.pop_all()
         return self
 

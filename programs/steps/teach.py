@@ -47,8 +47,7 @@ def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], titl
     with instructed_by(lm), interpreting(lambda: run.sandbox, run.limits):
         rows = all_of(groups)
         claimed = {name for row in rows if row.program for name in row.program.anchors}
-        alone = [(failure,) for group in groups if len(group) > 1 for failure in group if failure.id not in claimed]
-        if alone:
+        if alone := [(failure,) for group in groups if len(group) > 1 for failure in group if failure.id not in claimed]:
             rows = all_of([*groups, *alone])
         known = {failure.id: failure for failure in failures}
         made = run.strategy.derive(rows, lambda program: proof(run, program, [known[name] for name in program.anchors]))

@@ -4,8 +4,9 @@ import pytest
 from asking import first, opened, total
 from openai_server import OpenAIServer, Reply
 
+from errata.programs.config import Budget
 from errata.programs.instructor.prices import count_tokens, route
-from errata.programs.run.ledger import Budget, Ledger, Sums
+from errata.programs.run.ledger import Ledger, Sums
 from errata.signatures.errors import BudgetReached, UsageError
 
 pytestmark = pytest.mark.usefixtures("no_keys")

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs import Cycle
-from errata.programs.config import CycleConfig, InstructorSettings, Items
+from errata.programs.config import Budget, CycleConfig, InstructorSettings, Items
 from errata.programs.instructor.engine import open_instructor
 from errata.programs.run.layout import ANSWERS
-from errata.programs.run.ledger import Answer, Budget, Ledger, read_ledger
+from errata.programs.run.ledger import Answer, Ledger, read_ledger
 from errata.signatures.errors import BudgetReached, RunError
 from errata.signatures.records import TeachingResult
 
@@ -168,7 +168,8 @@ def test_calls_in_flight_when_the_cap_on_tokens_is_reached_are_kept(tmp_path):
 def test_the_cap_on_time_sends_nothing_more():
     with OpenAIServer(first(Reply("fine"))) as server, Ledger(None, Budget(max_time=60)) as ledger:
         assert opened(server, ledger)("hi") == ["fine"]
-        late = Ledger(None, Budget(max_time=60, started=time.monotonic() - 61))
+        late = Ledger(None, Budget(max_time=60))
+        late.started -= 61
         with pytest.raises(BudgetReached, match="60 seconds"):
             opened(server, late)("hi")
         assert len(server.seen) == 1
@@ -213,7 +214,8 @@ def test_a_cap_inside_a_stage_keeps_its_rows_and_ends_its_calls_and_the_rest_is_
             while (written := part.read_bytes().count(b"\n")) < min(len(asked) - 2, most):  # the two under way; others are written soon
                 time.sleep(0.001)
             if written >= most:
-                loop.ledger.budget = Budget(max_time=60, started=time.monotonic() - 61)
+                loop.ledger.budget = Budget(max_time=60)
+                loop.ledger.started = time.monotonic() - 61
             return TeachingResult(failure_ids=(failure.id,), diagnosis=None, program=None)
 
         loop.strategy.forward = taught
