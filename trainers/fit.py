@@ -30,7 +30,6 @@ from .target import load_model, load_tokenizer
 from .weights import BASE_FILE, companions, folder_of, memory_ran_out, weights_hash
 
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
-_LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")
 _COMPLETE = "complete.json"
 _TOKENS = pa.schema({"input_ids": pa.list_(pa.int64()), "labels": pa.list_(pa.int64())})
 
@@ -90,7 +89,7 @@ def fit(job: Job, tell: OnProgress) -> TrainReport:
         steps=trainer.state.global_step,
         loss_first=losses[0],
         loss_last=losses[-1],
-        versions={name: version(name) for name in _LIBRARIES},
+        versions={name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")},
     )
 
 

@@ -2,7 +2,6 @@
 
 The needs are rough figures, to tell "fits" from "does not": weights, gradients and optimizer states are counted, activations are taken from
 Korthikanti et al. 2022 (arXiv 2205.05198: 34 bytes a token, hidden unit and layer at 16 bits) for the longest rows allowed.
-
 Does NOT cover: quantized weights, other optimizers than Adam, several devices, a server's memory.
 """
 

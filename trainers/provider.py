@@ -60,8 +60,7 @@ def target_lm(settings: TargetSettings | str = "tiny", engine: "TargetEngine | N
 
 def weights_of(model: str) -> str:
     """The hash of the weights in the name of a target behind DSPy; empty for any other model's name."""
-    found = re.fullmatch(r"local/.*@([0-9a-f]{16})", model)
-    return found[1] if found else ""
+    return found[1] if (found := re.fullmatch(r"local/.*@([0-9a-f]{16})", model)) else ""
 
 
 class _Call(NamedTuple):
