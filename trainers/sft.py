@@ -161,7 +161,7 @@ def _child(job: Job, tell: OnProgress, stop: threading.Event | None) -> TrainRep
     if "report" in last:
         return TrainReport.model_validate(last["report"])
     if "error" in last:
-        kind: type[ErrataError] = getattr(errors, last["kind"] or "TrainerError")
+        kind: type[ErrataError] = getattr(errors, last["kind"], TrainerError)
         raise kind(last["error"] if last["kind"] else failure(last["error"], log))
     if stop is not None and stop.is_set():
         raise TrainerError(f"training into {job.out} was stopped: start it again to continue from its last checkpoint")
