@@ -269,6 +269,7 @@ def test_where_options_were_scored_the_likeliest_is_the_response(tmp_path, form,
     rows_ = [harness(doc, resps, arguments=named if form == "named" else pairs, target="1") for resps in (right, wrong)]
     rows, _ = taken(tmp_path, jsonl(tmp_path / "samples_mmlu.jsonl", *rows_), "mmlu")
     assert verdicts(rows) == [(True, "B"), (False, "A")]
+    assert [row.response for row in rows] == ["Answer: B", "Answer: A"]
 
 
 # ---- logs of inspect
