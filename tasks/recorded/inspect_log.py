@@ -101,7 +101,7 @@ def _answered(sample: Row, where: str, model: str) -> RecordedAnswer:
 
 
 def _content(content: Any, attached: dict[str, str], where: str) -> str:
-    """The text of a message: a text, or parts of which those of type `text` count."""
+    """The text of a message: itself a text, or parts, and only those of type `text` count."""
     if isinstance(content, list):
         texts = [part.get("text", "") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         return "\n".join(_resolved(text, attached) for text in texts)
