@@ -23,6 +23,7 @@ from errata.programs.start import (
     JSON,
     QUIET,
     RUN,
+    SEARCHING,
     SEED,
     SET,
     STARTED,
@@ -33,7 +34,6 @@ from errata.programs.start import (
     TIME,
     WEIGHTS,
     Start,
-    searching,
     setting,
     takes,
 )  # fmt: skip
@@ -63,7 +63,7 @@ RunArgument = Annotated[Path, typer.Argument(help="Run directory.")]
 
 
 @app.command(rich_help_panel=LOOP)
-@takes(*TAUGHT, setting("rounds", int, "--rounds", RUN))
+@takes(*TAUGHT, setting("rounds", RUN))
 def cycle(start: Start, dry_run: DryRun = False) -> None:
     """Run the whole loop: find errors, teach, train, and keep the new weights only when they are better."""
     path, _ = ran(start, None, dry_run)
@@ -106,7 +106,7 @@ def diagnose(start: Start, dry_run: DryRun = False) -> None:
 
 
 @app.command(rich_help_panel=LOOP)
-@takes(*TAUGHT, *ERRORS, setting("generate.rows", int, "--rows", RUN))
+@takes(*TAUGHT, *ERRORS, setting("generate.rows", RUN))
 def generate(
     start: Start,
     as_errors: Annotated[
@@ -173,16 +173,7 @@ def compare(
 
 
 @app.command(rich_help_panel=LOOP)
-@takes(
-    *WEIGHTS, *TEACHER, *SEED, *BUDGET, *STARTED,
-    searching("optimizer", str, "--optimizer"),
-    searching("evaluations", str, "--evaluations"),
-    searching("reflection", str, "--reflection"),
-    searching("teacher", str, "--teacher"),
-    searching("failures", int, "--failures"),
-    searching("probe_training", int, "--probe-training"),
-    searching("alpha", float, "--alpha"),
-)  # fmt: skip
+@takes(*WEIGHTS, *TEACHER, *SEED, *BUDGET, *STARTED, *SEARCHING)
 def optimize(
     start: Start,
     sources: Annotated[list[Path], typer.Option("--from", help="Run or import whose train errors are learnt from. May be repeated.")],

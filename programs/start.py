@@ -102,16 +102,13 @@ def option(field: str, kind: Any, *names: str, help: str, panel: str, **more: An
     return field, inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, told])
 
 
-def setting(field: str, kind: Any, name: str, panel: str, **more: Any) -> Option:
-    """An option that sets a field of the config; its help is the first sentence of the field's documentation."""
+def setting(field: str, panel: str, name: str = "", **more: Any) -> Option:
+    """An option that sets a field of the config, with the field's name unless it is given another; its help is the first sentence of the
+    field's documentation."""
     known = FIELDS[field]
     first = re.split(r"(?<!e\.g)\.\s", " ".join((known.description or "").split()))[0]
-    return option(field, kind, name, help=first.removesuffix(".").replace("`", "") + ".", panel=panel, **more)
-
-
-def searching(field: str, kind: Any, name: str) -> Option:
-    """An option of `errata optimize`, which stands at its own default."""
-    return setting(f"optimize.{field}", kind, name, SEARCH, default=FIELDS[f"optimize.{field}"].default)
+    name = name or f"--{field.rpartition('.')[2].replace('_', '-')}"
+    return option(field, known.annotation, name, help=first.removesuffix(".").replace("`", "") + ".", panel=panel, **more)
 
 
 WHERE = (
@@ -129,29 +126,24 @@ JSON = (option("as_json", bool, "--json", help="One JSON document on stdout, and
 QUIET = (option("quiet", bool, "--quiet", "-q", help="No progress on stderr.", panel=OUTPUT),)
 STARTED = (*WHERE, *SET, *JSON, *QUIET)
 
-TASK = (setting("task", str, "--task", RUN),)
-SEED = (setting("seed", int, "--seed", RUN),)
+TASK, SEED = (setting("task", RUN),), (setting("seed", RUN),)
 WEIGHTS = (
-    setting("target.model", str, "--target", TARGET),
-    setting("target.adapter", str, "--adapter", TARGET),
-    setting("target.api_base", str, "--served", TARGET, metavar="URL"),
+    setting("target.model", TARGET, "--target"),
+    setting("target.adapter", TARGET),
+    setting("target.api_base", TARGET, "--served", metavar="URL"),
 )
-STATE = (setting("generate.state", str, "--strategy-state", TEACHING),)
-TEACHER = (
-    setting("instructor.model", str, "--instructor", TEACHING),
-    setting("generate.strategy", str, "--strategy", TEACHING),
-    *STATE,
-)
-TIME = (setting("budget.max_time", float, "--max-time", CAPS),)
-BUDGET = (
-    setting("budget.max_calls", int, "--max-calls", CAPS),
-    setting("budget.max_tokens", int, "--max-tokens", CAPS),
-    setting("budget.max_cost", float, "--max-cost", CAPS),
-    *TIME,
-)
+STATE = (setting("generate.state", TEACHING, "--strategy-state"),)
+TEACHER = (setting("instructor.model", TEACHING, "--instructor"), setting("generate.strategy", TEACHING), *STATE)
+TIME = (setting("budget.max_time", CAPS),)
+BUDGET = (*(setting(f"budget.max_{what}", CAPS) for what in ("calls", "tokens", "cost")), *TIME)
 TAUGHT = (*TASK, *WEIGHTS, *TEACHER, *SEED, *BUDGET, *STARTED)
 """Options of the commands that ask an instructor."""
-ERRORS = (setting("generate.failures", int, "--limit", RUN),)
+ERRORS = (setting("generate.failures", RUN, "--limit"),)
+SEARCHING = tuple(
+    setting(f"optimize.{name}", SEARCH, default=FIELDS[f"optimize.{name}"].default)
+    for name in ("optimizer", "evaluations", "reflection", "teacher", "failures", "probe_training", "alpha")
+)
+"""Options of `errata optimize`, which stand at their own defaults."""
 
 
 # ---- commands
@@ -202,15 +194,14 @@ def one_line_errors() -> Iterator[None]:
 def as_text(config: CycleConfig) -> list[str]:
     """The settings in lines: what is set, then the defaults, a line for each group. `table` is left out when the task reads no table."""
     chosen, default = settings(config)
-    lines = [f"set: {_pairs(chosen, '')}" if chosen else "set: nothing, all stands at its default"]
+    lines = [f"set: {_pairs(chosen)}" if chosen else "set: nothing, all stands at its default"]
     table = config.task.partition(":")[0] in ("jsonl", "parquet", "hf")
     for group in ("", *groups(CycleConfig)):
-        prefix = f"{group}." if group else ""
-        inside = {name: value for name, value in default.items() if name.rpartition(".")[0] == group}
+        inside = {name.rpartition(".")[2]: value for name, value in default.items() if name.rpartition(".")[0] == group}
         if inside and (group != "table" or table):
-            lines.append(f"default{f' {group}' if group else ''}: {_pairs(inside, prefix)}")
+            lines.append(f"{f'default {group}'.rstrip()}: {_pairs(inside)}")
     return lines
 
 
-def _pairs(values: dict[str, Any], prefix: str) -> str:
-    return ", ".join(f"{name.removeprefix(prefix)} {inline(value)}" for name, value in values.items())
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {inline(value)}" for name, value in values.items())

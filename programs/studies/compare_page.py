@@ -142,7 +142,7 @@ def _cost(document: Compared) -> Table:
         figures = [amount(cost.rows), amount(cost.calls), amount(cost.rows_per_call, 1), amount(cost.tokens), amount(cost.usd, 2)]
         figures += [amount(cost.per_row.usd, 5), amount(cost.per_point.calls, 1), amount(cost.per_point.usd, 3)]
         accepted = f"{sum(row.gate == 'accepted' for row in arm.rounds)} of {len(arm.rounds)}"
-        rows.append([Name(name), *figures, amount(seconds and seconds.wall), accepted])
+        rows.append([Name(name), *figures, amount(seconds.wall if seconds else None), accepted])
     head = ["arm", "rows", "calls", "rows a call", "tokens", "USD", "USD a row", "calls a point", "USD a point", "training, s", "gate"]
     applied = "rounds that the gate accepted" + ("" if document.gate else "; its finding was not applied")
     notes = [

@@ -8,7 +8,7 @@ What is not here: the optimization (errata.programs.studies.optimize), scores (e
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,17 +34,20 @@ def compare(before: Mapping[str, Taken], after: Mapping[str, Taken], alpha: floa
     pairs = [(old.score, new.score) for old, new in taken]
     gains = [new.score - old.score for old, new in pairs]
     gain, p = float(np.mean(gains)), sign_flips(gains, seed)
-    means = [float(np.mean([score.score for score in side])) for side in zip(*pairs, strict=True)]
+    old_mean, new_mean = _means(pairs, lambda score: score.score)
     return Improvement(
         better=gain > 0 and p <= alpha,
-        score=Scores(before=means[0], after=means[1], gain=gain, p_value=p),
+        score=Scores(before=old_mean, after=new_mean, gain=gain, p_value=p),
         programs=_paired(pairs, lambda score: score.passed),
         checks={name: _paired(pairs, lambda score, name=name: score.checks[name]) for name in pairs[0][0].checks},  # type: ignore[misc]
         missed=_means(pairs, lambda score: score.missed),
         distinct=_means(pairs, lambda score: score.distinct),
         drafts=_means(pairs, lambda score: score.drafts),
         tokens=_means(pairs, lambda score: score.tokens),
-        rows=[_row(old, new) for old, new in taken],
+        rows=[
+            HeldOut(failure=old.score.failure_id, question=old.failure.attempt.example.question, before=_outcome(old), after=_outcome(new))
+            for old, new in taken
+        ],
     )
 
 
@@ -52,15 +55,11 @@ def _paired(pairs: Sequence[tuple[Score, Score]], passed: Callable[[Score], bool
     return Change(**paired_outcomes([(passed(old), passed(new)) for old, new in pairs]))
 
 
-def _means(pairs: Sequence[tuple[Score, Score]], figure: Callable[[Score], float | None]) -> tuple[float | None, float | None]:
-    """The mean of each side, over the scores that have the figure."""
+def _means(pairs: Sequence[tuple[Score, Score]], figure: Callable[[Score], float | None]) -> tuple[Any, Any]:
+    """The mean of each side, over the scores that have the figure; None where no score has it."""
     known = ([value for value in map(figure, side) if value is not None] for side in zip(*pairs, strict=True))
     old, new = (float(np.mean(values)) if values else None for values in known)
     return old, new
-
-
-def _row(old: Taken, new: Taken) -> HeldOut:
-    return HeldOut(failure=old.score.failure_id, question=old.failure.attempt.example.question, before=_outcome(old), after=_outcome(new))
 
 
 def _outcome(row: Taken) -> Outcome:
@@ -72,9 +71,9 @@ def changes(baseline: Strategy, candidate: Strategy) -> list[Changed]:
     """The predictors whose instructions (of dspy.Flex: whose source) or demonstrations the optimizer changed."""
     old, new = (strategy.dump_state() for strategy in (baseline, candidate))
     found = []
-    for name in old:
-        texts = [one["module_src"] if "module_src" in one else one["signature"]["instructions"] for one in (old[name], new[name])]
-        demos = [one.get("demos", []) for one in (old[name], new[name])]
-        if texts[0] != texts[1] or demos[0] != demos[1]:
-            found.append(Changed(predictor=name, before=texts[0], after=texts[1], demos=demos[1], had=len(demos[0])))
+    for name, pair in {name: (old[name], new[name]) for name in old}.items():
+        before, after = (one["module_src"] if "module_src" in one else one["signature"]["instructions"] for one in pair)
+        had, demos = (one.get("demos", []) for one in pair)
+        if before != after or had != demos:
+            found.append(Changed(predictor=name, before=before, after=after, demos=demos, had=len(had)))
     return found

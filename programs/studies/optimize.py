@@ -23,7 +23,7 @@ import random
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,14 @@ from .improvement import Taken, changes, compare
 from .optimize_page import markdown, page
 from .optimizers import REWRITING, arguments, check_options, plan, saveable, teleprompter
 from .probe_training import probe_training
-from .records import Optimized, ShortTraining, Tried
+from .records import Optimized, Tried
 from .scoring import Halt, Journal, Lesson, Measure, Score, examples, halting, score_only
 from .settings import LEAST, OptimizeSettings
 
 PRESETS = {"light": 6, "medium": 12, "heavy": 24}
 """Evaluations for each failure of train and validation."""
-PARTS = {"train": 0.4, "validation": 0.3, "held": 0.3}
+TRAIN, VALIDATION = 0.4, 0.3
+"""Shares of the questions; the rest is held out."""
 
 
 class Optimization:
@@ -79,10 +80,17 @@ class Optimization:
         self.path = loop.path / "optimize"
         self.optimizer = teleprompter(settings.optimizer)
         check_options(self.optimizer, settings.options)
-        self.budget = _evaluations(settings.evaluations)
+        asked = settings.evaluations
+        if asked not in PRESETS and not (asked.isdecimal() and int(asked)):
+            raise UsageError(f"--evaluations takes {', '.join(PRESETS)} or a number, not {asked!r}")
         if not list(loop.strategy.named_parameters()):
             raise UsageError(f"strategy {loop.config.generate.strategy} asks no instructor: it has no prompt to optimize")
-        self._check_reflection(reflection or lm)
+        rewriter = settings.reflection or loop.config.instructor.model
+        if not (reflection or lm) and rewriter == "offline" and settings.optimizer in REWRITING:
+            raise UsageError(
+                f"{settings.optimizer} wants a model that can rewrite instructions, and the embedded instructor cannot; "
+                "name one with --reflection MODEL, or choose --optimizer bootstrap"
+            )
         self.parts = split(self._failures(sources), settings.seed, settings.failures)
         self._agree(sources)
         self.lm = lm or self._open(loop.config.instructor, "optimize/instructor")
@@ -103,7 +111,8 @@ class Optimization:
     @property
     def evaluations(self) -> int:
         """What the optimizer may spend, a strategy on a failure each."""
-        return self.budget or PRESETS[self.settings.evaluations] * (len(self.parts["train"]) + len(self.parts["validation"]))
+        each, asked = PRESETS.get(self.settings.evaluations), self.settings.evaluations
+        return int(asked) if each is None else each * (len(self.parts["train"]) + len(self.parts["validation"]))
 
     def run(self) -> Optimized:
         """Optimize, compare, write `candidate.json`, `comparison.json` and `report.md`; what `errata optimize` prints.
@@ -118,10 +127,12 @@ class Optimization:
         with disk_errors(self.path):
             candidate.save(self.path / "candidate.json")
         before, after = self._held("baseline", baseline), self._held("optimized", candidate)
-        figures = compare(before, after, self.settings.alpha, self.settings.seed)
-        probed = self._probed(before.values(), after.values()) if self.settings.probe_training else None
+        more: dict[str, Any] = dict(compare(before, after, self.settings.alpha, self.settings.seed))
+        if self.settings.probe_training:
+            used = {failure.attempt.example.question for failure in self.measure.failures.values()}
+            more["probe_training"] = probe_training(self.loop, self.settings, used, before.values(), after.values())
         result = Optimized(
-            **dict(figures),
+            **more,
             run=str(self.loop.path),
             strategy=self.loop.config.generate.strategy,
             settings=self.settings,
@@ -133,16 +144,10 @@ class Optimization:
             changed=changes(baseline, candidate),
             spent=Bill(**self.loop.ledger.document()),
         )
-        if self.settings.probe_training:
-            result = result.model_copy(update={"probe_training": probed})
         write_atomic(self.path / "comparison.json", to_json(result.document()))
-        write_atomic(self.path / "report.md", markdown(result).encode("utf-8", "replace"))
-        write_atomic(self.path / "report.html", page(result).encode("utf-8", "replace"))
+        for name, text in (("report.md", markdown(result)), ("report.html", page(result))):
+            write_atomic(self.path / name, text.encode("utf-8", "replace"))
         return result
-
-    def _probed(self, before: Iterable[Taken], after: Iterable[Taken]) -> ShortTraining | None:
-        used = {failure.attempt.example.question for failure in self.measure.failures.values()}
-        return probe_training(self.loop, self.settings, used, before, after)
 
     def _failures(self, sources: Sequence[Path]) -> dict[str, Failure]:
         """The train errors of the sources, without those whose question is also a dev, test or guard item."""
@@ -166,30 +171,20 @@ class Optimization:
         """Raise RunError when the run directory was begun with other settings or failures."""
         mine = self.settings.model_dump(mode="json") | {"parts": {name: sorted(part) for name, part in self.parts.items()}}
         path = self.path / "settings.json"
-        if path.exists():
-            known = read_json(path)
-            own = {name: value for name, value in known.items() if name != "parts"}
-            theirs = OptimizeSettings.model_validate(own).model_dump(mode="json") | {"parts": known.get("parts")}
-            for name in mine:
-                if mine[name] != theirs.get(name):
-                    said = "other failures" if name == "parts" else f"{name} = {theirs.get(name)!r}, not {mine[name]!r}"
-                    raise RunError(f"{self.loop.path} was begun with {said}; give the same to continue it, or choose another --run")
-        else:
+        if not path.exists():
             write_atomic(path, to_json(mine))
+            return
+        theirs = read_json(path)
+        theirs = {"parts": theirs.pop("parts", None)} | OptimizeSettings.model_validate(theirs).model_dump(mode="json")
+        for name, value in mine.items():
+            if value != theirs[name]:
+                said = "other failures" if name == "parts" else f"{name} = {theirs[name]!r}, not {value!r}"
+                raise RunError(f"{self.loop.path} was begun with {said}; give the same to continue it, or choose another --run")
 
     def _open(self, settings: InstructorSettings, stage: str) -> dspy.LM:
         if settings.model == "offline":
             return offline_lm()
         return Halting(open_instructor(settings, self.loop.ledger, stage))
-
-    def _check_reflection(self, given: dspy.LM | None) -> None:
-        """Raise UsageError where instructions would be rewritten by the embedded instructor, which cannot."""
-        name = self.settings.reflection or self.loop.config.instructor.model
-        if given is None and name == "offline" and self.settings.optimizer in REWRITING:
-            raise UsageError(
-                f"{self.settings.optimizer} wants a model that can rewrite instructions, and the embedded instructor cannot; "
-                "name one with --reflection MODEL, or choose --optimizer bootstrap"
-            )
 
     def _optimized(self, baseline: Strategy) -> Strategy:
         lesson = Lesson(baseline.deepcopy(), self.measure)
@@ -219,9 +214,7 @@ class Optimization:
 
     def _compile(self, lesson: Lesson, train: list[dspy.Example], validation: list[dspy.Example]) -> Any:
         """Runs the optimizer, with what it takes of what can be given."""
-        teacher = self.settings.teacher
-        taught = {} if teacher is None else {"teacher_settings": {"lm": self._open(self._named(teacher), "optimize/teacher")}}
-        width = self.loop.config.instructor.in_flight
+        teacher, width = self.settings.teacher, self.loop.config.instructor.in_flight
         chosen: dict[str, Any] = {
             "metric": score_only,
             "num_threads": width,
@@ -232,8 +225,9 @@ class Optimization:
             "prompt_model": self.reflection,
             "max_errors": 10**9,  # an evaluation that fails as a whole scores 0; what must end the run is a Halt
             "eval_kwargs": {"num_threads": width, "display_progress": False},
-            **taught,
         }
+        if teacher is not None:
+            chosen["teacher_settings"] = {"lm": self._open(self._named(teacher), "optimize/teacher")}
         chosen |= plan(self.settings.optimizer, self.evaluations, len(train), len(validation), self.measure) | self.settings.options
         made, compiling = arguments(self.optimizer, "__init__"), arguments(self.optimizer, "compile")
         optimizer = self.optimizer(**{name: chosen[name] for name in made if name in chosen})
@@ -279,15 +273,6 @@ class Halting(Instructor):
 # ---- the failures
 
 
-def _evaluations(text: str) -> int | None:
-    """Evaluations, or None for a preset."""
-    if text in PRESETS:
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"--evaluations takes {', '.join(PRESETS)} or a number, not {text!r}")
-    return int(text)
-
-
 def split(failures: Mapping[str, Failure], seed: int, most: int | None = None) -> dict[str, dict[str, Failure]]:
     """Failures by part, at random; two of the same question (case and blanks aside) never stand in different parts.
 
@@ -302,8 +287,7 @@ def split(failures: Mapping[str, Failure], seed: int, most: int | None = None) -
     order = sorted(questions)
     random.Random(f"optimize:{seed}").shuffle(order)
     order = order[:most]
-    first = round(PARTS["train"] * len(order))
-    second = first + round(PARTS["validation"] * len(order))
+    first, second = round(TRAIN * len(order)), round(TRAIN * len(order)) + round(VALIDATION * len(order))
     cuts = {"train": order[:first], "validation": order[first:second], "held": order[second:]}
     return {part: {name: failures[name] for key in keys for name in questions[key]} for part, keys in cuts.items()}
 
@@ -319,11 +303,10 @@ def _told_to(file: Any, loop: Cycle) -> Iterator[None]:
 
     logs = [logging.getLogger(name) for name in ("dspy", "optuna")]
     kept = [(log, log.handlers, log.propagate) for log in logs]
-    handler = logging.StreamHandler(file)
     loop.progress.write = aloud
     try:
         for log in logs:
-            log.handlers, log.propagate = [handler], False
+            log.handlers, log.propagate = [logging.StreamHandler(file)], False
         with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
             yield
     finally:
@@ -351,8 +334,6 @@ def _seeded(seed: int) -> Iterator[None]:
 class Search:
     """What the optimizer has tried so far, told as it goes. Thread-safe."""
 
-    title = "optimize"
-
     def __init__(self, progress: Progress, planned: int, least: int):
         """`planned` evaluations; a strategy's mean score counts when it was tried on `least` failures."""
         self._progress = progress
@@ -368,13 +349,13 @@ class Search:
         with self._lock:
             self._evaluations += 1
             self._scores.setdefault(name, {})[scored.failure_id] = scored.score
-            self._progress.at(self.title, self._evaluations, max(self._planned, self._evaluations), _tried(self._found()))
+            self._progress.at("optimize", self._evaluations, max(self._planned, self._evaluations), _tried(self._found()))
 
     def end(self) -> Tried:
         """Says the last line, and returns what was tried."""
-        self._progress.end(self.title)
+        self._progress.end("optimize")
         found = self._found()
-        self._progress.say(f"{self.title}: {found.evaluations} evaluations, {_tried(found)}")
+        self._progress.say(f"optimize: {found.evaluations} evaluations, {_tried(found)}")
         return found
 
     def _found(self) -> Tried:
@@ -383,8 +364,7 @@ class Search:
 
 
 def _tried(found: Tried) -> str:
-    best = "" if found.best is None else f", best mean score {found.best:.3f}"
-    return f"{found.strategies} strategies tried{best}"
+    return f"{found.strategies} strategies tried" + ("" if found.best is None else f", best mean score {found.best:.3f}")
 
 
 def _prompts(parameter: Any) -> Any:
@@ -406,10 +386,9 @@ def check_place(out: Path) -> None:
 
 def save(result: Optimized, out: Path, force: bool) -> bool:
     """Copy the candidate to `out` when it is better, or with `force`; whether it was."""
-    if result.better or force:
+    if saved := result.better or force:
         write_atomic(out, Path(result.candidate).read_bytes())
-        return True
-    return False
+    return saved
 
 
 def settings_of(values: Mapping[str, Any]) -> OptimizeSettings:

@@ -38,11 +38,11 @@ def _shown(result: Optimized) -> dict[str, Any]:
         "better": result.better,
         "strategy": result.strategy,
         "optimizer": result.settings.optimizer,
-        "answer": Figures(_answer(result).capitalize()),
+        "answer": Figures(_answer(result)),
         "origin": _origin(result),
         "figures": _figures(result),
         "costs": _costs(result),
-        "probe": _probe(result) if result.probed else "",
+        "probe": _probe(result),
         "many": many,
     }
 
@@ -67,10 +67,9 @@ def _words(before: str, after: str) -> Iterator[tuple[str, str]]:
 
 def _answer(result: Optimized) -> str:
     score = result.score
-    word = "better" if result.better else "not better"
     return (
-        f"{word}: mean score {score.before:.3f} -> {score.after:.3f} ({score.gain:+.3f}, {chance(score.p_value)}, paired "
-        f"permutation test) on {many(result.programs.pairs, 'held-out failure')}"
+        f"{'Better' if result.better else 'Not better'}: mean score {score.before:.3f} -> {score.after:.3f} ({score.gain:+.3f}, "
+        f"{chance(score.p_value)}, paired permutation test) on {many(result.programs.pairs, 'held-out failure')}"
     )
 
 
@@ -82,26 +81,21 @@ def _shares(result: Optimized) -> dict[str, Change]:
 def _figures(result: Optimized) -> Table:
     """Baseline, optimized, change, pairs that changed, p-value."""
     score = result.score
-    rows: list[list[object]] = []
-    rows.append(["mean score", f"{score.before:.3f}", f"{score.after:.3f}", f"{score.gain:+.3f}", "", _p(score.p_value)])
+    rows: list[list[object]] = [
+        ["mean score", f"{score.before:.3f}", f"{score.after:.3f}", f"{score.gain:+.3f}", "", Figures(chance(score.p_value))]
+    ]
     for name, change in _shares(result).items():
         shares = [f"{100 * change.before:.0f}%", f"{100 * change.after:.0f}%", points(change)]
-        rows.append([name, *shares, f"{change.fixed} gained, {change.broken} lost", _p(change.p_value)])
-    figures = {
-        "rows that the target fails": result.missed,
-        "distinct draws": result.distinct,
-        "drafts": result.drafts,
-        "tokens a failure": result.tokens,
-    }
-    for title, (old, new) in figures.items():
-        form = ".0f" if title == "tokens a failure" else ".2f"
+        rows.append([name, *shares, f"{change.fixed} gained, {change.broken} lost", Figures(chance(change.p_value))])
+    for title, (old, new), form in (
+        ("rows that the target fails", result.missed, ".2f"),
+        ("distinct draws", result.distinct, ".2f"),
+        ("drafts", result.drafts, ".2f"),
+        ("tokens a failure", result.tokens, ".0f"),
+    ):
         values = ["-" if value is None else format(value, form) for value in (old, new)]
         rows.append([title, *values, "" if old is None or new is None else format(new - old, "+" + form), "", ""])
     return Table(["", "baseline", "optimized", "change", "pairs", "p"], rows)
-
-
-def _p(value: float) -> Figures:
-    return Figures(chance(value))
 
 
 def _costs(result: Optimized) -> Table:
@@ -112,23 +106,24 @@ def _costs(result: Optimized) -> Table:
 
 
 def _origin(result: Optimized) -> str:
-    parts, search = result.parts, result.search
+    parts, search, settings = result.parts, result.search, result.settings
     best = "" if search.best is None else f", the best of them {search.best:.3f} on what it was tried on"
     return (
-        f"{result.strategy} on {result.task}, instructor {result.instructor}, {result.settings.optimizer} with seed "
-        f"{result.settings.seed}: {many(parts['train'], 'failure')} were learnt from, {parts['validation']} chose, {parts['held']} "
-        f"were held out. {many(search.evaluations, 'evaluation')} of {search.strategies} strategies{best}."
+        f"{result.strategy} on {result.task}, instructor {result.instructor}, {settings.optimizer} with seed {settings.seed}: "
+        f"{many(parts['train'], 'failure')} were learnt from, {parts['validation']} chose, {parts['held']} were held out. "
+        f"{many(search.evaluations, 'evaluation')} of {search.strategies} strategies{best}."
     )
 
 
 def _probe(result: Optimized) -> Figures:
     probe = result.probe_training
     if probe is None:
-        return Figures("Short training: a strategy left nothing to train on.")
-    old, new, over = probe.gain_of_baseline, probe.gain_of_optimized, probe.optimized_over_baseline
+        return Figures("Short training: a strategy left nothing to train on." if result.probed else "")
+    over = probe.optimized_over_baseline
     return Figures(
-        f"Short training on each strategy's held-out programs, measured on {many(probe.items, 'train item')} that are not errors: "
-        f"baseline {points(old)} points, optimized {points(new)}; optimized over baseline {points(over)}, {chance(over.p_value)}."
+        f"Short training on each strategy's held-out programs, measured on {many(probe.items, 'train item')} that are not errors: baseline "
+        f"{points(probe.gain_of_baseline)} points, optimized {points(probe.gain_of_optimized)}; optimized over baseline {points(over)}, "
+        f"{chance(over.p_value)}."
     )
 
 
@@ -158,10 +153,5 @@ def _row(row: HeldOut) -> dict[str, Any]:
     """A held-out failure, and what both strategies made of it."""
     old, new = row.before, row.after
     tone = "better" if new.score > old.score else "worse" if new.score < old.score else ""
-    scores = Figures(f"{old.score:.3f} to {new.score:.3f}", tone)
-    return {
-        "title": Html("{}: {}").format(scores, row.question[:120]),
-        "failure": row.failure,
-        "question": row.question,
-        "sides": [("baseline", old), ("optimized", new)],
-    }
+    title = Html("{}: {}").format(Figures(f"{old.score:.3f} to {new.score:.3f}", tone), row.question[:120])
+    return {"title": title, "failure": row.failure, "question": row.question, "sides": [("baseline", old), ("optimized", new)]}

@@ -5,7 +5,7 @@ What is not here: the optimization around them (errata.programs.studies.optimize
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import dspy
@@ -75,72 +75,36 @@ def saveable(made: Any, name: str, baseline: Strategy) -> Strategy:
     return strategy
 
 
-def _plan_gepa(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    return {
-        "metric": with_feedback,
+def plan(name: str, evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
+    """Arguments for an optimizer that may spend so many evaluations, given the numbers of failures to learn from and to choose by.
+
+    Others than those in NAMED go by the names that DSPy's have (COPRO, InferRules, BootstrapFewShot...); what they spend is their own
+    matter."""
+    reflecting = {"metric": with_feedback}
+    # no labelled ones: a failure without diagnosis and program is no demonstration
+    showing = {"max_bootstrapped_demos": DEMOS, "max_labeled_demos": 0, "metric_threshold": measure.passing}
+    if name == "gepa":
+        # by default GEPA's proposer asks for JSON, which not every server gives, and gives up at an answer in another form
+        proposer = InstructionProposer(adapter=Chat())
+        size = min(3, train)
+        return reflecting | {"max_metric_calls": evaluations, "reflection_minibatch_size": size, "instruction_proposer": proposer}
+    if name == "simba":
+        size, candidates = min(8, train), 4
+        steps = max(1, (evaluations - (candidates + 1) * train) // (size * (2 * candidates + 1)))
+        return reflecting | {"bsize": size, "num_candidates": candidates, "max_steps": steps, "max_demos": DEMOS}
+    if name == "mipro":
+        trials = {number: (evaluations - (number - 1) * train) // validation - 1 for number in range(6, 1, -1)}
+        candidates = next((number for number in trials if trials[number] >= 2 * number), 2)
+        return showing | {"auto": None, "num_candidates": candidates, "num_trials": max(3, trials[candidates]), "minibatch": False}
+    if name == "bootstrap":
+        sets = max(1, (evaluations - validation) // (validation + train) - 1)
+        return showing | {"num_candidate_programs": sets, "restrict": [-3, -1, *range(sets)]}  # -2 is "labels only"
+    candidates = max(1, evaluations // validation - 1)
+    return showing | {
         "max_metric_calls": evaluations,
-        "reflection_minibatch_size": min(3, train),
-        # by default it asks for JSON, which not every server gives, and gives up at an answer in another form
-        "instruction_proposer": InstructionProposer(adapter=Chat()),
-    }
-
-
-def _plan_mipro(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    def trials(candidates: int) -> int:
-        return (evaluations - (candidates - 1) * train) // validation - 1
-
-    candidates = next((number for number in range(6, 2, -1) if trials(number) >= 2 * number), 2)
-    return {
-        "auto": None,
-        "num_candidates": candidates,
-        "num_trials": max(3, trials(candidates)),
-        "minibatch": False,
-        "max_bootstrapped_demos": DEMOS,
-        "max_labeled_demos": 0,  # a failure without diagnosis and program is no demonstration
-        "metric_threshold": measure.passing,
-    }
-
-
-def _plan_bootstrap(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    sets = max(1, (evaluations - validation) // (validation + train) - 1)
-    return {
-        "max_bootstrapped_demos": DEMOS,
-        "max_labeled_demos": 0,
-        "num_candidate_programs": sets,
-        "metric_threshold": measure.passing,
-        "restrict": [-3, -1, *range(sets)],  # -2 is "labels only"
-    }
-
-
-def _plan_simba(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    size, candidates = min(8, train), 4
-    steps = max(1, (evaluations - (candidates + 1) * train) // (size * (2 * candidates + 1)))
-    return {"metric": with_feedback, "bsize": size, "num_candidates": candidates, "max_steps": steps, "max_demos": DEMOS}
-
-
-def _plan_other(evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    """By the names that DSPy's others have (COPRO, InferRules, BootstrapFewShot...); what they spend is their own matter."""
-    return {
-        "max_metric_calls": evaluations,
-        "max_bootstrapped_demos": DEMOS,
         "max_demos": DEMOS,
-        "max_labeled_demos": 0,
-        "metric_threshold": measure.passing,
-        "num_candidates": max(1, evaluations // validation - 1),
-        "num_candidate_programs": max(1, evaluations // validation - 1),
+        "num_candidates": candidates,
+        "num_candidate_programs": candidates,
         "depth": 1,
         "breadth": max(2, evaluations // (3 * train)),
     }
-
-
-def plan(name: str, evaluations: int, train: int, validation: int, measure: Measure) -> dict[str, Any]:
-    """Arguments for an optimizer that may spend so many evaluations, given the numbers of failures to learn from and to choose by."""
-    return PLANS.get(name, _plan_other)(evaluations, train, validation, measure)
-
-
-PLANS: dict[str, Callable[[int, int, int, Measure], dict[str, Any]]] = {
-    "gepa": _plan_gepa,
-    "mipro": _plan_mipro,
-    "bootstrap": _plan_bootstrap,
-    "simba": _plan_simba,
-}

@@ -17,8 +17,9 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dspy
 
@@ -104,6 +105,9 @@ class Score(Record):
     feedback: str
 
 
+R = TypeVar("R", bound=Record)
+
+
 class Journal:
     """Records by key, one line each, as they come. Thread-safe."""
 
@@ -117,7 +121,7 @@ class Journal:
         key, value = line
         self._known[key] = value
 
-    def once(self, key: str, record: type[Any], make: Callable[[], Any]) -> Any:
+    def once(self, key: str, record: type[R], make: Callable[[], R]) -> R:
         """The record that is kept under `key`; it is made and written when it is missing. Two threads may make the same one."""
         if key in self._known:
             return record.model_validate(self._known[key])
@@ -131,32 +135,25 @@ class Journal:
         return made
 
 
+@dataclass(eq=False)
 class Measure:
     """Scores what a strategy made of a failure. One for all copies of a program and all threads."""
 
-    def __init__(
-        self,
-        task: Task,
-        failures: Mapping[str, Failure],
-        sandbox: Callable[[], Sandbox],
-        limits: Limits,
-        journal: Journal,
-        target: Callable[[], Target] | None = None,
-        generate: GenerateSettings = GenerateSettings(),
-    ):
-        """`failures` by id. Without `target`, nothing is said of what it misses. `generate` gives the levels and what the checks go by."""
-        self.task = task
-        self.failures = failures
-        self.sandbox = sandbox
-        self.limits = limits
-        self.journal = journal
-        self.target = target
-        self.generate = generate
-        self.watch: Callable[[], None] = lambda: None
-        """Is called before each evaluation of an optimizer, and may raise what ends the run."""
-        self.told: Callable[[Strategy, Score], None] | None = None
-        """Is told of each evaluation of an optimizer."""
-        self._asking = threading.Lock()
+    task: Task
+    failures: Mapping[str, Failure]
+    """By id."""
+    sandbox: Callable[[], Sandbox]
+    limits: Limits
+    journal: Journal
+    target: Callable[[], Target] | None = None
+    """None: nothing is said of what it misses."""
+    generate: GenerateSettings = field(default_factory=GenerateSettings)
+    """Gives the levels and what the checks go by."""
+    watch: Callable[[], None] = lambda: None
+    """Is called before each evaluation of an optimizer, and may raise what ends the run."""
+    told: Callable[[Strategy, Score], None] | None = None
+    """Is told of each evaluation of an optimizer."""
+    _asking: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __deepcopy__(self, memo: object) -> "Measure":
         return self
@@ -176,16 +173,12 @@ class Measure:
     def _most(self) -> float:
         return CHECKED + DISTINCT + CHEAP + (MISSED if self.target else 0.0)
 
-    def brief(self, failure: str) -> str:
-        """What the task of a failure is, of several tasks its own."""
-        return member(self.task, self.failures[failure].attempt.example.task).brief
-
     def prove(self, program: SampleProgram, failure: Failure) -> Rejection | None:
         """The model-free checks, and that the target does not solve its rows already."""
 
         def proven() -> Proof:
-            generate = self.generate
-            return Proof(refusal=prove(program, [failure], self.task, self.sandbox(), self.limits, generate.skip, generate.simpler))
+            skip, simpler = self.generate.skip, self.generate.simpler
+            return Proof(refusal=prove(program, [failure], self.task, self.sandbox(), self.limits, skip, simpler))
 
         key = content_hash(["proof", self.task.name, failure.id, program.source])
         proof = self.journal.once(key, Proof, proven)
@@ -196,8 +189,7 @@ class Measure:
     def look(self, program: SampleProgram) -> Look:
         """What is seen of a program that passed the checks; drawn and tried once."""
         key = content_hash(["look", self.task.name, program.anchors, program.source, self.target is not None])
-        look: Look = self.journal.once(key, Look, lambda: self._drawn(program))
-        return look
+        return self.journal.once(key, Look, lambda: self._drawn(program))
 
     def _drawn(self, program: SampleProgram) -> Look:
         samples = draw_rows(self.sandbox(), self.limits, program, draws(SEED, self.generate.levels, 0, ROWS))
@@ -221,14 +213,11 @@ class Measure:
     def score(self, taught: TeachingResult, tokens: int) -> Score:
         """The score of what a strategy made of a failure for `tokens` tokens."""
         names, program = self.names, taught.program
-        drafts = len(taught.refused) + (program is not None)
         look = self.look(program) if program else None
-        refusals = [row for row in taught.rejections if row.kind == "program"]
-        last = None if program else next((row.check for row in reversed(refusals)), "")
-        reached = len(names) if last is None else names.index(last) if last in names else 0
+        refused = [row.check for row in taught.rejections if row.kind == "program"]
+        reached = len(names) if program else names.index(refused[-1]) if refused and refused[-1] in names else 0
         checks = {name: place < reached for place, name in enumerate(names)}
-        others = len([name for name in names if name != "anchored"])
-        parts = {name: 0.5 if name == "anchored" else 0.5 / others for name in names}
+        parts = {name: 0.5 if name == "anchored" else 0.5 / len(set(names) - {"anchored"}) for name in names}
         total = CHECKED * sum(parts[name] for name, passed in checks.items() if passed) / sum(parts.values())
         missed = look.missed / look.tried if look and look.tried else None
         distinct = look.distinct / ROWS if look else None
@@ -239,7 +228,7 @@ class Measure:
             score=total / self._most,
             passed=program is not None,
             checks=checks,
-            drafts=drafts,
+            drafts=len(taught.refused) + (program is not None),
             tokens=tokens,
             missed=missed,
             distinct=distinct,
@@ -300,15 +289,15 @@ class Lesson(dspy.Module):
 
     def forward(self, failure: str) -> dspy.Prediction:
         """The program (empty: none), what was said of it, and the `Score`. Raises Halt for an error that ends the run."""
-        lm = dspy.settings.lm
+        lm, shown = dspy.settings.lm, self.measure.failures[failure]
         adapter = _Metered(reasks(lm))
         with halting():
             self.measure.watch()
             with dspy.context(adapter=adapter), calling(lm):
                 taught = self.strategy(
-                    failures=(self.measure.failures[failure],),
-                    brief=member(self.measure.task, self.measure.failures[failure].attempt.example.task).brief,
-                    prove=lambda program: self.measure.prove(program, self.measure.failures[failure]),
+                    failures=(shown,),
+                    brief=member(self.measure.task, shown.attempt.example.task).brief,
+                    prove=lambda program: self.measure.prove(program, shown),
                 )
             scored = self.measure.score(taught, adapter.tokens)
             if self.measure.told:
@@ -330,15 +319,14 @@ def examples(failures: Mapping[str, Failure]) -> list[dspy.Example]:
     ]
 
 
-def score_only(gold: Any, prediction: Any, trace: Any = None) -> float:
-    """The score alone; what failed as a whole scores 0."""
-    scored = getattr(prediction, "scored", None)
-    return scored.score if scored else 0.0
-
-
 def with_feedback(gold: Any, prediction: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None) -> dspy.Prediction:
-    """Score and words, as GEPA and SIMBA take them."""
+    """Score and words, as GEPA and SIMBA take them; what failed as a whole scores 0."""
     scored = getattr(prediction, "scored", None)
     if scored is None:
         return dspy.Prediction(score=0.0, feedback="The call failed as a whole; nothing came back.")
     return dspy.Prediction(score=scored.score, feedback=scored.feedback)
+
+
+def score_only(gold: Any, prediction: Any, trace: Any = None) -> float:
+    """The score alone."""
+    return float(with_feedback(gold, prediction).score)
