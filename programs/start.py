@@ -58,14 +58,14 @@ class Start(NamedTuple):
         from .strategies.state import pinned
 
         # a run directory that exists brings its own config; what is given must agree with it
-        known = self.run is not None and self.config is None and (self.run / "run.json").exists()
-        config = self.load(read_config(self.run) if self.run and known else None)
-        path = self.run
-        if path is None:
-            config = pinned(config)
-            fixed = config.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
-            path = Path("runs") / f"{slug(config.task)}-{slug(config.generate.strategy)}-{content_hash(fixed)[:6]}"
-        return Cycle(config, path, self.progress())
+        known = self.run if self.run and not self.config and (self.run / "run.json").exists() else None
+        config = self.load(read_config(known) if known else None)
+        if self.run:
+            return Cycle(config, self.run, self.progress())
+        config = pinned(config)
+        fixed = config.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
+        name = f"{slug(config.task)}-{slug(config.generate.strategy)}-{content_hash(fixed)[:6]}"
+        return Cycle(config, Path("runs") / name, self.progress())
 
     @contextmanager
     def opened(self, until: str | None = None) -> Iterator[Cycle]:

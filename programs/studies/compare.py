@@ -174,15 +174,12 @@ def run_cell(comparison: Comparison, cell: Cell, out: Path, say: Callable[[str],
     loop = Cycle(comparison.config(cell.arm, cell.seed), out / cell.name, lambda line: say(f"{cell.name}: {line}"))
     loop.in_process = comparison.in_process
     wall, cpu = time.monotonic(), cpu_seconds()
-    begun = False
-    try:
-        with loop:
-            if is_done(out, cell):
-                return
-            begun = True
+    with loop:
+        if is_done(out, cell):
+            return
+        try:
             run_open(loop, cell, out)
-    finally:
-        if begun:
+        finally:
             add_seconds(loop.path, "whole", time.monotonic() - wall, cpu_seconds() - cpu)
 
 

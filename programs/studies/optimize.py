@@ -25,7 +25,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import dspy
 import numpy as np
@@ -189,28 +189,28 @@ class Optimization:
     def _optimized(self, baseline: Strategy) -> Strategy:
         lesson = Lesson(baseline.deepcopy(), self.measure)
         train, validation = examples(self.parts["train"]), examples(self.parts["validation"])
-        log = self.path / "optimizer.log"
-        with disk_errors(log), log.open("a", encoding="utf-8") as file, _told_to(file, self.loop), _seeded(self.settings.seed):
-            self.measure.told = self.search.told
+        log, name = self.path / "optimizer.log", self.optimizer.__name__
+        self.measure.told = self.search.told
+        with disk_errors(log), _told_to(log, self.loop) as file, _seeded(self.settings.seed), self._instructed():
             try:
-                with self._instructed():
-                    made = self._compile(lesson, train, validation)
-            except Halt as halt:
-                raise halt.error from None
+                made = self._compile(lesson, train, validation)
             except ErrataError:
                 raise
             except Exception as error:  # what a strategy or a check raises is a Halt: this is the optimizer's own
                 traceback.print_exc(file=file)
                 said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-                raise UsageError(f"{self.optimizer.__name__} failed: {said}; see --option and {log}") from error
-            finally:
-                self.measure.told = None
-        return saveable(made, self.optimizer.__name__, baseline)
+                raise UsageError(f"{name} failed: {said}; see --option and {log}") from error
+        self.measure.told = None
+        return saveable(made, name, baseline)
 
     @contextlib.contextmanager
     def _instructed(self) -> Iterator[None]:
-        with instructed_by(self.lm), interpreting(lambda: self.loop.sandbox, self.loop.limits):
-            yield
+        """The instructor answers, and what ended the run raises as it is."""
+        try:
+            with instructed_by(self.lm), interpreting(lambda: self.loop.sandbox, self.loop.limits):
+                yield
+        except Halt as halt:
+            raise halt.error from None
 
     def _compile(self, lesson: Lesson, train: list[dspy.Example], validation: list[dspy.Example]) -> Any:
         """Runs the optimizer, with what it takes of what can be given."""
@@ -246,11 +246,8 @@ class Optimization:
             made = lesson(failure=name)
             return Taken(self.measure.failures[name], made.scored, made.taught.program)
 
-        try:
-            with self._instructed():
-                rows = dict(in_flight(one, list(self.parts["held"]), self.loop.config.instructor.in_flight))
-        except Halt as halt:
-            raise halt.error from None
+        with self._instructed():
+            rows = dict(in_flight(one, list(self.parts["held"]), self.loop.config.instructor.in_flight))
         passed = sum(row.score.passed for row in rows.values())
         mean = sum(row.score.score for row in rows.values()) / len(rows)
         self.loop.say(f"{title}: {passed} of {len(rows)} held-out failures got a program, mean score {mean:.3f}")
@@ -293,8 +290,8 @@ def split(failures: Mapping[str, Failure], seed: int, most: int | None = None) -
 
 
 @contextlib.contextmanager
-def _told_to(file: Any, loop: Cycle) -> Iterator[None]:
-    """What DSPy prints, its bars and its log go to the file; Errata's own lines go where they went."""
+def _told_to(path: Path, loop: Cycle) -> Iterator[TextIO]:
+    """What DSPy prints, its bars and its log go to the file, which is handed out; Errata's own lines go where they went."""
     stderr, write = sys.stderr, loop.progress.write
 
     def aloud(line: str) -> None:
@@ -303,16 +300,17 @@ def _told_to(file: Any, loop: Cycle) -> Iterator[None]:
 
     logs = [logging.getLogger(name) for name in ("dspy", "optuna")]
     kept = [(log, log.handlers, log.propagate) for log in logs]
-    loop.progress.write = aloud
-    try:
-        for log in logs:
-            log.handlers, log.propagate = [logging.StreamHandler(file)], False
-        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-            yield
-    finally:
-        loop.progress.write = write
-        for log, handlers, propagate in kept:
-            log.handlers, log.propagate = handlers, propagate
+    with path.open("a", encoding="utf-8") as file:
+        loop.progress.write = aloud
+        try:
+            for log in logs:
+                log.handlers, log.propagate = [logging.StreamHandler(file)], False
+            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+                yield file
+        finally:
+            loop.progress.write = write
+            for log, handlers, propagate in kept:
+                log.handlers, log.propagate = handlers, propagate
 
 
 @contextlib.contextmanager

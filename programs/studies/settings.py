@@ -9,7 +9,6 @@ from pydantic import AliasChoices, Field
 
 from ..config import Settings
 
-OPTIMIZERS = ("gepa", "mipro", "bootstrap", "simba")
 LEAST = 20
 """Fewest questions among the failures: of six held out, all must gain for p = 0.03; with fewer, no gain could count."""
 
