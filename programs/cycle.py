@@ -94,16 +94,16 @@ class Cycle(Session):
 
     def _refuse_unchecked(self) -> None:
         """Recorded answers can be taught without the task's data, not trained on."""
-        again = f"import the answers into another --run with the task's data, e.g. --task {self.task.name.partition(':')[0]}:FOLDER"
         try:
-            known = self.task.examples("dev", 1)
+            reason = "" if self.task.examples("dev", 1) else f"{self.config.task} has no dev items for the gate to decide on"
         except ErrataError as error:
-            raise UsageError(f"nothing can be trained here, {error}; {again}") from None
-        if not known:
-            raise UsageError(f"nothing can be trained here, {self.config.task} has no dev items for the gate to decide on; {again}")
+            reason = str(error)
         stage = self.stage(1, "assemble")
-        if stage.done and stage.facts()["samples"] and not stage.facts()["held_out"]:
-            raise UsageError(f"nothing can be trained here, the rows were drawn without dev and test items to keep away from; {again}")
+        if not reason and stage.done and stage.facts()["samples"] and not stage.facts()["held_out"]:
+            reason = "the rows were drawn without dev and test items to keep away from"
+        if reason:
+            other = f"import the answers into another --run with the task's data, e.g. --task {self.task.name.partition(':')[0]}:FOLDER"
+            raise UsageError(f"nothing can be trained here, {reason}; {other}")
 
     # ---- what it would cost
 

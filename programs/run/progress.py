@@ -134,25 +134,20 @@ class Live(Progress):
 def teller(quiet: bool, as_json: bool) -> Progress:
     """What suits this process's stderr: nowhere when `quiet`, JSON lines, a live display on a terminal that can draw one, else lines."""
     stream = sys.stderr
-    write = lambda line: print(line, file=stream, flush=True)  # noqa: E731
-    if quiet:
-        return Progress(lambda line: None)
-    if as_json:
-        return JsonLines(write)
-    if stream.isatty():
+    write = lambda line: None if quiet else print(line, file=stream, flush=True)  # noqa: E731
+    if stream.isatty() and not quiet and not as_json:
         from rich.console import Console
 
         if not Console(file=stream).is_dumb_terminal:
             return Live(stream)
-    return Progress(write)
+    return JsonLines(write) if as_json and not quiet else Progress(write)
 
 
 def _told(done: int, total: int | None, rate: float, note: str) -> list[str]:
-    told = [f"{done} of {total}"] if total else [str(done)] if done else []
-    if rate > 0:
-        told.append(f"{rate:.3g} a second")
-        told += [f"about {span((total - done) / rate)} left"] if total else []
-    return [*told, note] if note else told
+    count = f"{done} of {total}" if total else str(done or "")
+    speed = f"{rate:.3g} a second" if rate > 0 else ""
+    left = f"about {span((total - done) / rate)} left" if total and rate > 0 else ""
+    return [part for part in (count, speed, left, note) if part]
 
 
 def span(seconds: float) -> str:

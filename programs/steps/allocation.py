@@ -45,9 +45,8 @@ def stands_for(program: SampleProgram) -> int:
 def weights(
     policy: str, run: Path, number: int, library: Mapping[str, SampleProgram], masses: Mapping[str, float], seed: int
 ) -> dict[str, float]:
-    """The weight of each program of `masses` in round `number`, by the policy `mass`, `uniform` or `bandit`.
-
-    `masses` are the shares of its rows that the target fails; a program of several errors has that mass for each of them."""
+    """The weight of each program of `masses` in round `number`, by the policy `mass`, `uniform` or `bandit`. `masses` are the shares of its
+    rows that the target fails; a program of several errors has that mass for each of them."""
     if policy == "uniform":
         return dict.fromkeys(masses, 1.0)
     masses = {name: mass * stands_for(library[name]) for name, mass in masses.items()}

@@ -29,13 +29,13 @@ def take(recorded: Recorded, task: Task, stage: Stage, folder: Path) -> dict[str
     key = lambda index: f"{index}:{sources[index]}"  # noqa: E731
     rows = stage.collect(layout.ATTEMPTS, range(len(sources)), key, lambda missing: _judged(recorded.rows, missing, task), Attempt)
     held_out = sum(row.example.split != "train" for row in rows)
+    found = counts(rows) | {"held_out": held_out}
     if not stage.done:
-        facts = counts(rows) | {"held_out": held_out, "answers": content_hash(sources), "read": recorded.files}
-        stage.finish({layout.ATTEMPTS: rows}, **facts)
-    write_atomic(folder / layout.ATTEMPTS, (stage.path / layout.ATTEMPTS).read_bytes())
-    document = counts(rows) | {"held_out": held_out, "attempts": str(folder / layout.ATTEMPTS), "files": recorded.files}
+        stage.finish({layout.ATTEMPTS: rows}, **found, answers=content_hash(sources), read=recorded.files)
+    copy = folder / layout.ATTEMPTS
+    write_atomic(copy, (stage.path / layout.ATTEMPTS).read_bytes())
     reasons = Counter(row.verdict.reason for row in rows if row.verdict.correct is None)
-    return document | {"unjudged_reasons": dict(reasons.most_common())}
+    return found | {"attempts": str(copy), "files": recorded.files, "unjudged_reasons": dict(reasons.most_common())}
 
 
 def _judged(rows: Sequence[tuple[Example, RecordedAnswer]], missing: Iterable[int], task: Task) -> Generator[tuple[int, Attempt]]:

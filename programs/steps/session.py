@@ -179,8 +179,7 @@ class Session:
                 named = f"{self._target.name} at {settings.api_base} is known by its name alone"
                 self.say(f"{named}: when the server is given other weights, choose another --run")
             if not settings.api_base:
-                beside = f" + adapter {settings.adapter}" if settings.adapter else ""
-                self.say(f"target {settings.model}{beside}: {self._target.summary}")
+                self.say(f"target {settings.model}{f' + adapter {settings.adapter}' if settings.adapter else ''}: {self._target.summary}")
         return self._target
 
     def close_target(self) -> None:

@@ -124,7 +124,5 @@ class Words:
         if sample.wrong is not None and example.kind != "number":
             response = member(self.task, example.task).completion("", sample.wrong)
             wrong.append((response, self.task.verdict(example, response).reason))
-        for response, reason in wrong:
-            if (text := correction(self.task, sample, response, reason)) is not None:
-                return response, text
-        return None
+        told = ((response, correction(self.task, sample, response, reason)) for response, reason in wrong)
+        return next(((response, text) for response, text in told if text is not None), None)
