@@ -11,12 +11,14 @@ NumPy and SciPy are loaded only by the functions that need them: commands which 
 """
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import exp, lgamma, log, sqrt
-from typing import Any
+from typing import Any, TypeVar
 
 from ..signatures.records import Attempt
 
+K = TypeVar("K")
+T = TypeVar("T")
 Z = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
 EXACT = 5000
@@ -60,9 +62,14 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 
 def by_skill(rows: Sequence[Attempt]) -> dict[str, list[Attempt]]:
     """Attempts by the skill of their example, skills in alphabetical order."""
-    groups: dict[str, list[Attempt]] = {}
-    for row in sorted(rows, key=lambda row: row.example.skill):
-        groups.setdefault(row.example.skill or "(all)", []).append(row)
+    return grouped(sorted(rows, key=lambda row: row.example.skill), lambda row: row.example.skill or "(all)")
+
+
+def grouped(rows: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Rows by their key; keys and rows in the order in which they come."""
+    groups: dict[K, list[T]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
     return groups
 
 

@@ -7,11 +7,10 @@
 from pathlib import Path
 
 from ..run.directory import to_json, write_atomic
-from .document import build
+from .document import Rows, build
 from .figures import percent
 from .page import html, markdown
 from .records import Report
-from .rows import Rows
 from .texts import as_text
 from .trace import Lineage
 

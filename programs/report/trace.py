@@ -13,8 +13,8 @@ from ...signatures.errors import UsageError
 from ...signatures.records import Attempt, Sample, TeachingResult, TrainRow
 from ..run import layout
 from ..run.directory import read_config
+from .document import Rows
 from .markup import render
-from .rows import Rows
 
 
 class Lineage:
