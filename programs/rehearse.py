@@ -28,12 +28,10 @@ from .strategies.strategy import Strategy
 
 ADAPTERS: dict[str, Callable[[], dspy.Adapter]] = {"chat": lambda: Chat(0), "json": dspy.JSONAdapter, "xml": dspy.XMLAdapter}
 """Adapters by name: Errata calls its instructors by `chat`; the others are DSPy's, for those who call a strategy in code."""
-EXTRA = 0.2
-"""Share of the possible repairs that is expected. An assumption: of 30 programs of a strong model 29 passed at once."""
+EXTRA = 0.2  # share of the possible repairs that is expected. An assumption: of 30 programs of a strong model 29 passed at once
 PROGRAM, TEXT = 1500, 80
 """Tokens expected of an output field; measured on the recorded answers of a strong model: 1462 a program, 80 a misconception."""
-DOUBT = 0.1
-"""How far `count_tokens` may be off, as a share."""
+DOUBT = 0.1  # how far `count_tokens` may be off, as a share
 
 
 class Shown(NamedTuple):
@@ -52,8 +50,7 @@ class _Dry(dspy.Adapter):
         self.inner = inner
         self.program = program
         self.text = text
-        self.calls: list[tuple[Any, list[dict[str, str]]]] = []
-        """The signature and the messages of each call."""
+        self.calls: list[tuple[Any, list[dict[str, str]]]] = []  # the signature and the messages of each call
 
     def run(self, act: Callable[[], object]) -> None:
         """Do `act` with this adapter in the place of an instructor."""
@@ -84,11 +81,9 @@ def _tokens(messages: Sequence[dict[str, str]]) -> int:
 class Prompt(NamedTuple):
     """One call to the instructor."""
 
-    predictor: str
-    """The name by which optimizers and saved states know it, e.g. `write.repair`."""
+    predictor: str  # the name by which optimizers and saved states know it, e.g. `write.repair`
     messages: list[dict[str, str]]
-    tokens: int
-    """By `count_tokens`, without the few tokens that a provider adds for each message."""
+    tokens: int  # by `count_tokens`, without the few tokens that a provider adds for each message
 
 
 def prompts(strategy: Strategy, shown: Shown, brief: str, adapter: str = "chat") -> list[Prompt]:
@@ -169,8 +164,7 @@ class Estimate(NamedTuple):
     calls: Span
     tokens_in: Span
     tokens_out: Span
-    usd: tuple[float, float, float] | None
-    """None: the price is not known."""
+    usd: tuple[float, float, float] | None  # None: the price is not known
 
     def document(self) -> dict[str, Any]:
         """For JSON and tables."""

@@ -20,10 +20,8 @@ from ...signatures.errors import InstructorError
 from ...signatures.records import Rejection
 from .engine import Instructor, last_answer
 
-REASKS = 1
-"""How often an answer that cannot be used (unreadable, refused, cut) is asked for again."""
-REPEATED = 200
-"""A text of a demonstration that is longer (in characters) and that the question repeats is shown once, in the question."""
+REASKS = 1  # how often an answer that cannot be used (unreadable, refused, cut) is asked for again
+REPEATED = 200  # a text of a demonstration that is longer (in characters) and that the question repeats is shown once, in the question
 
 _again: ContextVar[tuple[dict[str, str], ...]] = ContextVar("again", default=())
 

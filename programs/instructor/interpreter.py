@@ -25,8 +25,7 @@ from pydantic_core import to_jsonable_python
 from ...sandbox import MODULES, Limits, Sandbox, open_sandbox
 from ...signatures.errors import ErrataError
 
-_CELLS = Path(__file__).with_name("guest").joinpath("cells.py").read_text(encoding="utf-8")
-"""Runs inside the sandbox."""
+_CELLS = Path(__file__).with_name("guest").joinpath("cells.py").read_text(encoding="utf-8")  # runs inside the sandbox
 
 
 class SandboxInterpreter(AbstractContextManager["SandboxInterpreter"]):

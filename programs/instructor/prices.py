@@ -16,8 +16,7 @@ from dspy.lm15 import Message, Request, Response, RouterConfig, UnknownModelErro
 
 from ..config import InstructorSettings
 
-CHARACTERS = 3.5
-"""Characters a token; measured with cl100k on the instructor's prompts (3.6) and on programs of a strong model (3.4)."""
+CHARACTERS = 3.5  # characters a token; measured with cl100k on the instructor's prompts (3.6) and on programs of a strong model (3.4)
 
 
 def count_tokens(text: str) -> int:
@@ -29,12 +28,9 @@ class Route(NamedTuple):
     """Where a model name leads."""
 
     provider: str
-    name: str
-    """The model's name at the provider."""
-    native: bool
-    """Whether DSPy speaks the provider's protocol itself; otherwise LiteLLM does."""
-    env_key: str | None
-    """The variable that the key is read from; None: no key is needed, or its variable is not known."""
+    name: str  # the model's name at the provider
+    native: bool  # whether DSPy speaks the provider's protocol itself; otherwise LiteLLM does
+    env_key: str | None  # the variable that the key is read from; None: no key is needed, or its variable is not known
 
 
 @lru_cache

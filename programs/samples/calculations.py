@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-Node = tuple
-"""An expression: ("leaf", k) for the k-th literal of a text, ("+" | "-" | "*" | "/", a, b), ("neg", a), ("pct", a)."""
-Leaves = list[tuple[int, int, Fraction]]
-"""Start, end (in the whole text) and value of each literal."""
+Node = tuple  # an expression: ("leaf", k) for the k-th literal of a text, ("+" | "-" | "*" | "/", a, b), ("neg", a), ("pct", a)
+Leaves = list[tuple[int, int, Fraction]]  # start, end (in the whole text) and value of each literal
 
 
 class Unreadable(Exception):
@@ -25,17 +23,13 @@ class Unreadable(Exception):
 class Step:
     """One computation of a solution."""
 
-    node: Node
-    """The computation as written, over ("leaf", k)."""
+    node: Node  # the computation as written, over ("leaf", k)
     leaves: Leaves
     value: Fraction
-    start: int
-    """Where the computation stands in the text, from its first literal to the end of its result."""
+    start: int  # where the computation stands in the text, from its first literal to the end of its result
     end: int
-    result: tuple[int, int] | None
-    """Span of the result's number after the computation; None where it is not written."""
-    marked: bool
-    """Whether it is a calculator mark `<<...>>`."""
+    result: tuple[int, int] | None  # span of the result's number after the computation; None where it is not written
+    marked: bool  # whether it is a calculator mark `<<...>>`
     unit: str = ""
 
 
@@ -48,8 +42,7 @@ class Slip:
     written: Fraction
 
 
-NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+")
-"""A number in digits."""
+NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+")  # a number in digits
 MARK = re.compile(r"<<([^<>]*)>>")
 _FINAL = re.compile(r"(?:####|^\s*A:)\s*\$?\s*(-?[\d.,/]+)\s*%?\s*$", re.MULTILINE)
 _UNKNOWN = re.compile(r"\b[A-Za-z]\s?[-+*/=]|[-+*/=]\s?[A-Za-z]\b|\b\d+[a-wyzA-WYZ]\b|\b[Ll]et\b|\brepresents?\b")

@@ -22,17 +22,13 @@ from .style import reference, step_count
 
 DRAWS: tuple[Draw, ...] = tuple((-1, index, 1 + index % 5) for index in range(200))
 """The draws that a program is judged on; seed -1 is never used for training rows."""
-DISTINCT_SHARE = 0.25
-"""Least share of the draws that must be distinct problems: 50 of 200."""
-FAILED_SHARE = 0.05
-"""Largest share of draws that may fail (a draw that found no sensible numbers, say)."""
-TELLING_SHARE = 0.1
-"""Largest share of drawn rows on which `wrong` may give the right answer; such rows are dropped."""
+DISTINCT_SHARE = 0.25  # least share of the draws that must be distinct problems: 50 of 200
+FAILED_SHARE = 0.05  # largest share of draws that may fail (a draw that found no sensible numbers, say)
+TELLING_SHARE = 0.1  # largest share of drawn rows on which `wrong` may give the right answer; such rows are dropped
 SIMPLER = 0.5
 """Least share of the steps of the errors' reference solutions that the drawn rows' solutions have on the median. Of ten programs that a
 strong instructor wrote for GSM8K two are at 0.5, because they put two calculations on one line."""
-LESSONS = 6
-"""Fewest different solutions (code) or questions with their right options (choice) among the draws."""
+LESSONS = 6  # fewest different solutions (code) or questions with their right options (choice) among the draws
 
 
 @dataclass(frozen=True)
@@ -42,12 +38,9 @@ class Trial:
     program: SampleProgram
     failures: Sequence[Failure]
     task: Task
-    first: Drawn
-    """Its anchors (in the order of program.anchors) and DRAWS."""
-    again: Drawn
-    """Every fifth of DRAWS, in reverse order, from a fresh sandbox."""
-    simpler: float = SIMPLER
-    """Least share of the references' steps."""
+    first: Drawn  # its anchors (in the order of program.anchors) and DRAWS
+    again: Drawn  # every fifth of DRAWS, in reverse order, from a fresh sandbox
+    simpler: float = SIMPLER  # least share of the references' steps
 
     @property
     def kind(self) -> Kind:

@@ -15,12 +15,9 @@ from ...tasks import Task
 from ...tasks.verdicts import code
 from .kind import Draw, Kind, Row
 
-CALLS = 3
-"""Fewest calls of a code problem."""
-SHOWN = 3
-"""Calls whose results the question of a code problem shows."""
-LONGEST = 2000
-"""Characters of the longest result that is written into a test."""
+CALLS = 3  # fewest calls of a code problem
+SHOWN = 3  # calls whose results the question of a code problem shows
+LONGEST = 2000  # characters of the longest result that is written into a test
 
 
 class CodeKind(Kind):

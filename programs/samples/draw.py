@@ -15,14 +15,10 @@ from .harness import job_of, read_run, run_program
 from .kind import Draw
 from .kinds import KINDS
 
-JOB = 500
-"""Most rows that a program is asked for at once."""
-BATCH = 2000
-"""Rows that go through the filters together; no more are held at a time."""
-DRY = 20
-"""A program has no more to give when this many rows in a row were dropped or failed."""
-POOR = 10
-"""It is done with too when less than one in so many of its rows is kept."""
+JOB = 500  # most rows that a program is asked for at once
+BATCH = 2000  # rows that go through the filters together; no more are held at a time
+DRY = 20  # a program has no more to give when this many rows in a row were dropped or failed
+POOR = 10  # it is done with too when less than one in so many of its rows is kept
 
 
 def shares(masses: Mapping[str, float], total: int) -> dict[str, int]:
@@ -70,16 +66,12 @@ class Supply:
     no more cannot give, the others give."""
 
     programs: Mapping[str, SampleProgram]
-    masses: Mapping[str, float]
-    """Id of a program -> its weight; a program of weight 0 gives nothing."""
-    total: int
-    """Rows that are wanted."""
+    masses: Mapping[str, float]  # id of a program -> its weight; a program of weight 0 gives nothing
+    total: int  # rows that are wanted
     seed: int
     levels: Sequence[int]
-    kept: Counter[str] = field(default_factory=Counter)
-    """Rows of each program that passed."""
-    done: set[str] = field(default_factory=set)
-    """Programs that have no more to give."""
+    kept: Counter[str] = field(default_factory=Counter)  # rows of each program that passed
+    done: set[str] = field(default_factory=set)  # programs that have no more to give
 
     def __post_init__(self) -> None:
         # each from another index: programs of one kind would draw the same rows, and all but the first's would be dropped

@@ -20,8 +20,7 @@ from .kinds import KINDS
 Filter = Callable[[Sequence[Sample]], tuple[list[Sample], list[Rejection]]]
 """Takes rows: those that stay, as they are trained on, and the refusals of the others."""
 RowCheck = Callable[[Sample], str | None]
-REPEATS = 4
-"""Most rows of one training set that teach the very same: the same code, or the same question and right option."""
+REPEATS = 4  # most rows of one training set that teach the very same: the same code, or the same question and right option
 
 
 class Distinct:

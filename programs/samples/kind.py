@@ -14,32 +14,23 @@ from ...signatures.records import Attempt, Example
 from ...signatures.records import Kind as KindName
 from ...tasks import Task
 
-Draw = tuple[int, int, int]
-"""(seed, index, level) of one sample."""
+Draw = tuple[int, int, int]  # (seed, index, level) of one sample
 Row = dict[str, Any]
 NUMBER = r"\d+(?:[.,/:]\d+)*"
-ALIKE = 0.6
-"""Least likeness (difflib ratio over words) of the anchor's question to the error's own."""
+ALIKE = 0.6  # least likeness (difflib ratio over words) of the anchor's question to the error's own
 
 
 class Kind(Protocol):
     """One kind of problem: what `make` must give, what the host adds to it, and what anchors and `wrong` must show."""
 
     name: KindName
-    texts: tuple[str, ...]
-    """What make() must return as a str that is not blank."""
-    others: tuple[str, ...] = ("asserted",)
-    """What else it may return."""
-    asserted: bool = False
-    """Whether answers rest on facts, where make() does not say."""
-    guest: str = "plain.py"
-    """The file of guest/ that completes a row inside the sandbox."""
-    more: tuple[str, ...] = ()
-    """Fields that the guest adds."""
-    taught: str = ""
-    """What `lesson` tells apart, in the plural."""
-    spread: int = 1
-    """Every how many drawn rows one is checked for agreeing with itself."""
+    texts: tuple[str, ...]  # what make() must return as a str that is not blank
+    others: tuple[str, ...] = ("asserted",)  # what else it may return
+    asserted: bool = False  # whether answers rest on facts, where make() does not say
+    guest: str = "plain.py"  # the file of guest/ that completes a row inside the sandbox
+    more: tuple[str, ...] = ()  # fields that the guest adds
+    taught: str = ""  # what `lesson` tells apart, in the plural
+    spread: int = 1  # every how many drawn rows one is checked for agreeing with itself
 
     def finish(self, row: Row, draw: Draw | None) -> Row:
         """The row that is checked and trained on; `draw` is None at an anchor. Raises ValueError."""

@@ -17,8 +17,7 @@ from .diagnose import Diagnose
 from .strategy import Strategy
 from .write import Write
 
-APART = 0.5
-"""Cosine distance (mean over pairs, 0 to 1) above which errors are not put together."""
+APART = 0.5  # cosine distance (mean over pairs, 0 to 1) above which errors are not put together
 
 
 def clusters(failures: Sequence[Failure], size: int, encoder: Encoder | None = None, apart: float = APART) -> list[tuple[Failure, ...]]:

@@ -13,8 +13,7 @@ from ...signatures.teach import RepairProgram, WriteProgram, contract
 from ..instructor.chat import UNUSABLE, rejection
 from .diagnose import ask, fields_of
 
-Prove = Callable[[SampleProgram], Rejection | None]
-"""Runs the checks; None when the program passes."""
+Prove = Callable[[SampleProgram], Rejection | None]  # runs the checks; None when the program passes
 
 
 class Drafts:

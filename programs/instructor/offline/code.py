@@ -22,8 +22,7 @@ from .functions import Chain, Telling, chain_of, telling_of, wordings
 from .template import filled
 from .word_problems.diagnose import AT_FAULT, Finding
 
-SPLIT = "\n\nIt must pass:\n"
-"""Between the reference's code and its tests."""
+SPLIT = "\n\nIt must pass:\n"  # between the reference's code and its tests
 _TEACH = "Vary the steps within their kinds, the constants and the names; keep the kinds of the steps and their order."
 
 
@@ -33,12 +32,9 @@ class Problem:
 
     question: str
     chain: Chain
-    over: str
-    """`numbers` or `words`."""
-    telling: Telling | None
-    """How the question's words tell it; None if they are not the words of errata.tasks.world.lists."""
-    calls: tuple[list[Any], ...]
-    """The lists that its tests call it with."""
+    over: str  # `numbers` or `words`
+    telling: Telling | None  # how the question's words tell it; None if they are not the words of errata.tasks.world.lists
+    calls: tuple[list[Any], ...]  # the lists that its tests call it with
 
 
 def is_code(question: str, reference: str) -> bool:
@@ -192,14 +188,11 @@ def _unknown(tree: ast.Module) -> str | None:
 class Edit:
     """The one mistake that makes a chain another."""
 
-    kind: str
-    """`missing`, `order`, `constant`, `step` (another one), or `several`."""
+    kind: str  # `missing`, `order`, `constant`, `step` (another one), or `several`
     at: int = 0
     order: tuple[int, ...] = ()
-    by: int = 0
-    """What is added to the constant."""
-    step: Step = ("", None)
-    """What stands in its place."""
+    by: int = 0  # what is added to the constant
+    step: Step = ("", None)  # what stands in its place
 
 
 def edit_of(right: tuple[Step, ...], given: tuple[Step, ...]) -> Edit:

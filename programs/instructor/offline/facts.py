@@ -25,8 +25,7 @@ class Problem:
     relation: Relation
     town: str
     wording: str
-    others: bool
-    """Whether it is asked in a wording of `facts_plus`."""
+    others: bool  # whether it is asked in a wording of `facts_plus`
     options: dict[str, str]
 
     @property

@@ -18,28 +18,15 @@ from ....tasks.world.lists import PRIMITIVES, Primitive, Step
 from ...samples.calculations import Unreadable
 
 SPELLINGS = {
-    "even": ("not {t} % 2", "not {t} & 1", "{t} % 2 != 1"),
-    "odd": ("{t} % 2 != 0", "{t} % 2", "{t} & 1"),
-    "above": ("{k} < {x}",),
-    "below": ("{k} > {x}",),
-    "multiple": ("not {t} % {k}",),
-    "plus": ("{k} + {t}",),
-    "times": ("{k} * {t}",),
-    "repeat": ("{k} * {t}",),
-    "square": ("{t} * {t}", "pow({t}, 2)"),
-    "negate": ("{t} * -1", "-1 * {t}", "0 - {t}"),
-    "starts": ("{t}[0] == '{k}'", "{t}[:1] == '{k}'"),
-    "ends": ("{t}[-1] == '{k}'",),
-    "lacks": ("not '{k}' in {x}",),
-    "initial": ("{t}[:1]",),
-    "final": ("{t}[-1:]",),
-    "backwards": ("''.join(reversed({t}))",),
-    "reverse": ("list(reversed({l}))",),
-    "down": ("sorted({l})[::-1]", "list(reversed(sorted({l})))"),
-    "largest": ("max({l})",),
-    "smallest": ("min({l})",),
+    "even": ("not {t} % 2", "not {t} & 1", "{t} % 2 != 1"), "odd": ("{t} % 2 != 0", "{t} % 2", "{t} & 1"),
+    "above": ("{k} < {x}",), "below": ("{k} > {x}",), "multiple": ("not {t} % {k}",),
+    "plus": ("{k} + {t}",), "times": ("{k} * {t}",), "repeat": ("{k} * {t}",), "square": ("{t} * {t}", "pow({t}, 2)"),
+    "negate": ("{t} * -1", "-1 * {t}", "0 - {t}"), "starts": ("{t}[0] == '{k}'", "{t}[:1] == '{k}'"), "ends": ("{t}[-1] == '{k}'",),
+    "lacks": ("not '{k}' in {x}",), "initial": ("{t}[:1]",), "final": ("{t}[-1:]",), "backwards": ("''.join(reversed({t}))",),
+    "reverse": ("list(reversed({l}))",), "down": ("sorted({l})[::-1]", "list(reversed(sorted({l})))"),
+    "largest": ("max({l})",), "smallest": ("min({l})",),
     "letters": ("sum((len(x) for x in {l}))", "sum([len(x) for x in {l}])", "sum(map(len, {l}))"),
-}
+}  # fmt: skip
 """Other code of a primitive than its own."""
 
 

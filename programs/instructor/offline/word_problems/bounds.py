@@ -16,11 +16,9 @@ from .expressions import HUNDRED, leaves_of, parts_of, ratio, source
 from .kit import show
 from .plan import AGES, CAPS, GRADED, Plan
 
-Rule = tuple[str, str]
-"""A condition, and what it is for."""
+Rule = tuple[str, str]  # a condition, and what it is for
 
-STAY_CLOSE = ("year", "pound", "kg", "lb", "mph", "degree")
-"""Units whose numbers are known to be of one size: ages, weights, speeds."""
+STAY_CLOSE = ("year", "pound", "kg", "lb", "mph", "degree")  # units whose numbers are known to be of one size: ages, weights, speeds
 GROWN = re.compile(r"(?i)\b(?:tall|taller|height|jump\w*|inches long|temperatures?|thermometer)\b")
 _PARENTS = re.compile(r"(?i)\b(?:mother|father|mom|dad|parents?|grand\w+|son|daughter|uncle|aunt|husband|wife|married|gave birth)\b")
 _FEATS = re.compile(r"(?i)\b(?:ran|runs?|running|jog\w*|walk\w*|sw[aiu]m\w*|hik\w*|bik\w*|cycl\w*|paddl\w*|row(?:s|ed|ing)|sprint\w*)\b")
@@ -42,8 +40,7 @@ _SIZE = "numbers of a like size"
 _WHOLE = "whole numbers stay whole"
 EARLY = (_ORDER, "parts of a hundred", _SIZE, "'a' stays 'a'", "what is reduced stays reduced")
 """What is asked before the steps are computed."""
-_UNLIKE = ("", "%", "/", "time")
-"""Units that say nothing about what is counted."""
+_UNLIKE = ("", "%", "/", "time")  # units that say nothing about what is counted
 
 
 def rules(plan: Plan, reach: int) -> dict[str, str]:

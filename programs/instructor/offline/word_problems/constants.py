@@ -97,8 +97,7 @@ MULTIPLES = {
     Fraction(12): r"\bdozens?\b",
 }
 """Words that multiply or divide by a number without naming it."""
-RELATIONAL = {Fraction(v) for v in (2, 3, 4, 5, 6, 8, 9, 10)}
-"""What words like "twice" and "a third" stand for."""
+RELATIONAL = {Fraction(v) for v in (2, 3, 4, 5, 6, 8, 9, 10)}  # what words like "twice" and "a third" stand for
 LIMBS = re.compile(r"(?i)\b(?:legs?|wheels?|feet|paws?|tires?|sides?|eyes?|ears?|hands?|shoes?|socks?|gloves?|corners?|antennae)\b")
 
 

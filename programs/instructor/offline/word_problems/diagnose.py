@@ -27,8 +27,7 @@ _TOPICS = (
     ("fraction", r"\d/\d|\b(?:half|third|quarter|fourth|fifth)s?\b"),
 )
 _TEACH = "Vary the numbers and how large they are; keep the wording and the order of the steps."
-AT_FAULT = "Nothing: the item itself is at fault."
-"""What to teach where the reference is wrong."""
+AT_FAULT = "Nothing: the item itself is at fault."  # what to teach where the reference is wrong
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,9 @@ from .plan import Plan, over
 from .reading import read
 from .tune import plan_of
 
-TRIES = 400
-"""Draws that an emitted program makes before it falls back on the original numbers."""
+TRIES = 400  # draws that an emitted program makes before it falls back on the original numbers
 _FRACTION = re.compile(r"\d\s?/\s?\d|thirds?\b|fourths?\b|quarters?\b|fifths?\b|sixths?\b|sevenths?\b|eighths?\b|ninths?\b|tenths?\b")
-Slot = tuple[int, int, str]
-"""Start and end in a text, and the key of what is shown there."""
+Slot = tuple[int, int, str]  # start and end in a text, and the key of what is shown there
 
 
 def write(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool = False) -> str:
@@ -138,8 +136,7 @@ class _Shown:
 
     def key(self, name: str, text: str, style: str, node: Node) -> str:
         """Registers how a number is shown, in the style of the original text, and returns its key."""
-        plain = node[0] in ("q", "s")
-        ending, expression = self._form(self._expression(name, node), text, style, node, plain)
+        ending, expression = self._form(self._expression(name, node), text, style, node)
         key = name + ending
         while self.fields.setdefault(key, expression) != expression:
             key += "_b"
@@ -155,8 +152,9 @@ class _Shown:
             expression = expression.replace(inner, f"Fraction({inner})", 1)
         return expression
 
-    def _form(self, expression: str, text: str, style: str, node: Node, plain: bool) -> tuple[str, str]:
+    def _form(self, expression: str, text: str, style: str, node: Node) -> tuple[str, str]:
         """What is added to the key, and the expression of the text that is shown."""
+        plain = node[0] in ("q", "s")
         if style == "part":
             parts = '(PARTS | {4: "quarter"})' if text.lower().startswith("quarter") else "PARTS"
             return "_part", f"{parts}[{expression}]" + (' + "s"' if text.endswith("s") else "")
@@ -177,10 +175,8 @@ class _Shown:
 
 
 def _question(plan: Plan, shown: _Shown) -> str:
-    slots = []
-    for i, p in enumerate(plan.parameters):
-        for m in (plan.reading.mentions[k] for k in p.mentions):
-            slots.append((m.start, m.end, shown.key(p.name, m.text, m.style, ("q", i))))
+    places = [(i, p, plan.reading.mentions[k]) for i, p in enumerate(plan.parameters) for k in p.mentions]
+    slots = [(m.start, m.end, shown.key(p.name, m.text, m.style, ("q", i))) for i, p, m in places]
     return _template(plan.reading.question, slots)
 
 

@@ -11,8 +11,7 @@ from ....samples.calculations import Node, evaluate
 
 ONE: Node = ("c", Fraction(1))
 HUNDRED: Node = ("c", Fraction(100))
-RANK = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3}
-"""What binds closer has the larger rank."""
+RANK = {"+": 1, "-": 1, "*": 2, "/": 2, "neg": 3}  # what binds closer has the larger rank
 Values = Sequence[Fraction] | Mapping[int, Fraction]
 
 

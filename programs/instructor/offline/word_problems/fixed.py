@@ -73,10 +73,6 @@ class _Place:
         return re.search(pattern, self.text)
 
     @property
-    def word(self) -> bool:
-        return self.m.style == "word"
-
-    @property
     def sentence(self) -> str:
         """The sentence that it stands in."""
         before = re.split(r"[.!?]\s", self.text[: self.m.start])[-1]
@@ -87,11 +83,6 @@ class _Place:
         """The word before it that a number may be the name of ("house 2"); empty for others."""
         named = _NAMED.search(self.text[: self.m.start]) if self.m.counts else None
         return named[0].strip().lower() if named else ""
-
-
-def _ratio(p: _Place) -> bool:
-    colon = p.after(r":\d") or p.before(r"\d:")
-    return bool(p.somewhere(r"\bratio") and colon and not p.after(r":\d+:"))
 
 
 def _year(p: _Place) -> bool:
@@ -133,7 +124,7 @@ def _rule_of_a_game(p: _Place) -> bool:
 
 def _list_follows(p: _Place) -> bool:
     listed = _listed(re.split(r"[.!?]\s", p.text[p.m.end :])[0])
-    spelled = p.word and p.after(r"\s+\w+(?:\s\w+)?\s*[,:]\s(?:\w+\s)?[A-Z]\w+(?:,|\sand\s)")
+    spelled = p.m.style == "word" and p.after(r"\s+\w+(?:\s\w+)?\s*[,:]\s(?:\w+\s)?[A-Z]\w+(?:,|\sand\s)")
     return bool((2 <= p.m.value <= 8 and p.m.counts and p.m.value in listed) or spelled)
 
 
@@ -152,7 +143,7 @@ _REASONS: tuple[tuple[str, Callable[[_Place], object]], ...] = (
     ),
     ("an ordinal", lambda p: p.after(r"(?:st|nd|rd|th)\b")),
     ("part of a compound", lambda p: p.after(r"\s?-\s?[A-Za-z]") and not (p.m.style in ("digits", "decimal") and p.after(_MEASURED))),
-    ("", _ratio),
+    ("", lambda p: p.somewhere(r"\bratio") and (p.after(r":\d") or p.before(r"\d:")) and not p.after(r":\d+:")),
     (
         "part of a name, a ratio or a range",
         lambda p: p.before(r"[A-Za-z_:/#-]") or p.after(r"[:/]\s?\d|[A-Z]|-\d") or p.before(r"\d\s?[:–-]\s?"),
@@ -167,7 +158,7 @@ _REASONS: tuple[tuple[str, Callable[[_Place], object]], ...] = (
         lambda p: p.m.value == 5 and p.m.unit == "day" and p.somewhere(r"\bweek(?:end|day)s?\b|\bschool\b|Saturday|Sunday"),
     ),
     ("a name", lambda p: p.name and not _SOFT_NAMES.fullmatch(p.name)),
-    ("a name", lambda p: p.word and p.name in ("of the", "the", "other", "all", "remaining", "only")),
+    ("a name", lambda p: p.m.style == "word" and p.name in ("of the", "the", "other", "all", "remaining", "only")),
     ("refers to things named before", lambda p: p.m.value <= 6 and p.name in ("other", "the", "of the", "all", "remaining")),
     ("a fact about the thing", lambda p: p.m.counts and _FACTS.fullmatch(p.m.unit)),
     ("a fact about the world", lambda p: p.m.counts and _WORLD.search(p.sentence)),
@@ -181,7 +172,10 @@ _REASONS: tuple[tuple[str, Callable[[_Place], object]], ...] = (
             r"\s*(?:Remember|Note|Recall|Hint|Assume|remember|note|Use)\b", re.split(r"[.!?)]\s|\(", p.text[: p.m.start])[-1]
         ),
     ),
-    ("refers to things named before", lambda p: p.word and p.m.value <= 4 and p.after(r"\s+of\s+(?:them|these|those|whom|us|which)\b")),
+    (
+        "refers to things named before",
+        lambda p: p.m.style == "word" and p.m.value <= 4 and p.after(r"\s+of\s+(?:them|these|those|whom|us|which)\b"),
+    ),
     ("a conversion", _converts),
     ("a rule of a game", _rule_of_a_game),
     ("the hours of a working day or week", lambda p: p.m.unit == "hour" and p.m.value in (8, 40) and p.somewhere(r"\bovertime\b")),
@@ -208,11 +202,6 @@ _ENUMERATED = re.compile(
     r"kind|type|part|sort|group|child|sibling|friend|brother|sister|son|daughter|person|of|kid|different|way|section|stage|phase|cousin|"
     r"people|separate|and|who"
 )
-
-
-def _named_together(text: str) -> set[int]:
-    """How many names stand in the lists of names of a text: 3 for "Melinda, Zoe and Joel want"."""
-    return {len(re.split(r",\s(?:and\s)?|\sand\s", found)) for found in _PERSONS.findall(text)}
 
 
 def _listed(text: str) -> set[int]:
@@ -247,7 +236,7 @@ def _kept_by_company(text: str, m: Mention, found: list[Mention]) -> str:
     ranks = _ranks(text)
     if counted and m.value > 2 and ranks & {m.value, m.value + 1} and max(ranks) > 2:
         return "an ordinal counts up to it"
-    if counted and m.value in _named_together(text):
+    if counted and m.value in {len(re.split(r",\s(?:and\s)?|\sand\s", found)) for found in _PERSONS.findall(text)}:
         return "a list of names"
     if m.value == 2 and m.counts and re.search(r"\b(?:both|neither|either)\b", text, re.IGNORECASE):
         return "the text speaks of both"

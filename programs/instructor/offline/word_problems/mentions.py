@@ -19,12 +19,9 @@ class Mention:
     end: int
     text: str
     value: Fraction
-    style: str
-    """`digits`, `commas`, `decimal`, `word`, `part` (the "third" of two-thirds), or `fraction` (never varied)."""
-    unit: str = ""
-    """`$`, `%`, `/` for the two numbers of a fraction, or the next word in the singular; empty if no word follows."""
-    fixed: str = ""
-    """Why it must not vary; empty: it may."""
+    style: str  # `digits`, `commas`, `decimal`, `word`, `part` (the "third" of two-thirds), or `fraction` (never varied)
+    unit: str = ""  # `$`, `%`, `/` for the two numbers of a fraction, or the next word in the singular; empty if no word follows
+    fixed: str = ""  # why it must not vary; empty: it may
 
     @property
     def counts(self) -> bool:
@@ -38,8 +35,7 @@ _SCALE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 _PARTS = {"half": 2, "third": 3, "fourth": 4, "quarter": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10}
 _PART = "|".join(list(_PARTS)[1:])
 _PART_AFTER = "of|as|that|the|more|less|fewer|his|her|their|its|what|longer|times"
-WORD = "|".join(sorted(_WORD_VALUE, key=len, reverse=True))
-"""A number word, as a pattern."""
+WORD = "|".join(sorted(_WORD_VALUE, key=len, reverse=True))  # a number word, as a pattern
 ANY_NUMBER = re.compile(
     r"(?i)(?P<mixed>(?<![\d./])\d+\s+\d+/\d+(?![\d/]))"
     r"|(?P<frac>(?<![\d./])\d+\s?/\s?\d+(?![\d/]|\.\d))"

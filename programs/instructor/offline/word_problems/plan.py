@@ -27,19 +27,14 @@ class Parameter:
     mentions: list[int]
     value: Fraction
     unit: str
-    step: Fraction
-    """Draws are multiples of it."""
+    step: Fraction  # draws are multiples of it
     least: Fraction
     most: Fraction | None
-    close: bool
-    """Whether draws stay near the original."""
-    room: int = 1
-    """How many steps wide the draws are at least."""
-    plus: Fraction = Fraction(0)
-    """What is added to a multiple of the step: 0.99 of $19.99."""
+    close: bool  # whether draws stay near the original
+    room: int = 1  # how many steps wide the draws are at least
+    plus: Fraction = Fraction(0)  # what is added to a multiple of the step: 0.99 of $19.99
     wide: bool = False
-    spread: str = ""
-    """`HUGE` or `VAST` if a single number has to give all the variety."""
+    spread: str = ""  # `HUGE` or `VAST` if a single number has to give all the variety
     via: tuple[Node, Fraction] | None = None
     """What the number is computed from, with ("q", count of parameters) for a drawn quotient, and the quotient at the original."""
 
@@ -50,14 +45,10 @@ class Plan:
 
     reading: Reading
     parameters: list[Parameter]
-    nodes: list[Node]
-    """Steps over ("q", index of a parameter), ("s", j) and ("c", value)."""
-    whole: bool
-    """Whether all values are whole numbers, so that the chain is computed in int."""
-    strict: bool = False
-    """Whether all that was less stays less, or only what the text says so of."""
-    rules: dict[str, str] = field(default_factory=dict)
-    """Python conditions over parameters and steps that a draw must meet, and what for."""
+    nodes: list[Node]  # steps over ("q", index of a parameter), ("s", j) and ("c", value)
+    whole: bool  # whether all values are whole numbers, so that the chain is computed in int
+    strict: bool = False  # whether all that was less stays less, or only what the text says so of
+    rules: dict[str, str] = field(default_factory=dict)  # Python conditions over parameters and steps that a draw must meet, and what for
     wrong: list[Node] | None = None
 
     @property

@@ -5,7 +5,6 @@ Not covered: numbers that a step of the solution computes from each other; those
 
 import itertools
 import re
-from collections.abc import Iterator
 from fractions import Fraction
 
 from .resolve import Reading
@@ -93,13 +92,6 @@ def _idle(reading: Reading, worth: dict[int, Fraction]) -> set[int]:
         for a, b in itertools.permutations(worth, 2):
             kept |= {a, b} if m.value in (worth[a] * worth[b], worth[a] - worth[b]) else set()
         rest = [k for k, other in enumerate(mentions) if other is not m and other.value < m.value and other.style != "fraction"][:10]
-        for some in _summing(rest, reading, m.value):
-            kept |= {k for k in some if k in worth}
+        for some in itertools.chain.from_iterable(itertools.combinations(rest, size) for size in range(2, len(rest) + 1)):
+            kept |= worth.keys() & some if sum(mentions[k].value for k in some) == m.value else set()
     return kept
-
-
-def _summing(rest: list[int], reading: Reading, total: Fraction) -> Iterator[tuple[int, ...]]:
-    for size in range(2, len(rest) + 1):
-        for some in itertools.combinations(rest, size):
-            if sum(reading.mentions[k].value for k in some) == total:
-                yield some

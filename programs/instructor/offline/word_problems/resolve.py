@@ -30,12 +30,9 @@ class Reading:
     answer: Fraction
     mentions: list[Mention]
     steps: list[Step]
-    final: int
-    """Index of the step that gives the answer."""
-    nodes: list[Node] = field(default_factory=list)
-    """What each step computes, over resolved leaves."""
-    slots: list[tuple[int, int, Node]] = field(default_factory=list)
-    """Spans of the solution that hold a number, with what it is."""
+    final: int  # index of the step that gives the answer
+    nodes: list[Node] = field(default_factory=list)  # what each step computes, over resolved leaves
+    slots: list[tuple[int, int, Node]] = field(default_factory=list)  # spans of the solution that hold a number, with what it is
     bare: list[tuple[int, int]] = field(default_factory=list)
     """Spans of lines of the solution whose words hold a number that nothing explains."""
 
@@ -246,12 +243,9 @@ def _best(reading: Reading, options: Sequence[list[Node]]) -> list[tuple[Node, .
         return best
     # "32 cups * $3" means the step that counts cups
     hints = [hint for step in reading.steps for hint in _hints(reading.solution, step)]
-    fits = [sum(bool(hint) and _noun(reading, node) == hint for hint, node in zip(hints, choice, strict=True)) for choice in best]
+    nouns = {("q", i): m.unit for i, m in enumerate(reading.mentions)} | {("s", j): step.unit for j, step in enumerate(reading.steps)}
+    fits = [sum(bool(hint) and nouns.get(node, "") == hint for hint, node in zip(hints, choice, strict=True)) for choice in best]
     return [choice for fit, choice in zip(fits, best, strict=True) if fit == max(fits)]
-
-
-def _noun(reading: Reading, node: Node) -> str:
-    return reading.mentions[node[1]].unit if node[0] == "q" else reading.steps[node[1]].unit if node[0] == "s" else ""
 
 
 def _nodes(reading: Reading, choice: tuple[Node, ...]) -> list[Node]:

@@ -133,7 +133,9 @@ def _meaning(reading: Reading, span: Span, moving: dict[Fraction, list[Node]], k
     if len(same) == 1 and digits:
         return same.pop()
     sources = moving.get(value, [])
-    if sources and (_counted_by_the_text(reading, span, sources) or _stays(reading, value, sources)):
+    # a number of the question that stays may be meant, and not the result that is equal to it
+    stays = all(n[0] == "s" for n in sources) and any(m.fixed and m.value == value for m in reading.mentions)
+    if sources and (stays or _counted_by_the_text(reading, span, sources)):
         return None
     if not sources and re.match(r"\s?(?:%|percent)", text[end:]):
         sources = _percents(reading, value)
@@ -158,11 +160,6 @@ def _counted_by_the_text(reading: Reading, span: Span, sources: list[Node]) -> b
     if not re.search(r"\b(?:the|these|those|all|them|of|between|among)\s$", text[:start], re.IGNORECASE):
         return False
     return not any(n[0] == "q" and reading.mentions[n[1]].unit == singular(company[1]) for n in sources)
-
-
-def _stays(reading: Reading, value: Fraction, sources: list[Node]) -> bool:
-    """Whether it may be a number of the question that stays, and not the result that is equal to it."""
-    return all(n[0] == "s" for n in sources) and any(m.fixed and m.value == value for m in reading.mentions)
 
 
 def _percents(reading: Reading, value: Fraction) -> list[Node]:

@@ -18,15 +18,13 @@ from .expressions import leaves_of, parts_of, value_at
 from .plan import AGES, Plan, plan_for
 from .resolve import Reading
 
-CLIMBS = 250
-"""Grains that are tried at most while a program is tuned: about two seconds."""
+CLIMBS = 250  # grains that are tried at most while a program is tuned: about two seconds
 _WIDTHS = ((1, False), (2, False), (4, False), (4, True), (7, True), (12, True), (24, True))
 """Room and whether draws go wide, the nearest to the original first."""
 _PEOPLED = re.compile(
     r"(?i)\b(?:students?|class|classroom|child(?:ren)?|kids?|family|team|friends?|people|party|age|years?|hours?|weigh\w*)\b"
 )
-Measure = tuple[float, int, int]
-"""Least share of sensible draws over the levels; distinct problems and answers among them."""
+Measure = tuple[float, int, int]  # least share of sensible draws over the levels; distinct problems and answers among them
 
 
 def plan_of(reading: Reading) -> Plan:
