@@ -250,21 +250,6 @@ def boundary(question: str, reference: str, solved: str) -> str:
     return f"It solves chains {known}; this one asks to {', then to '.join(shape)}."
 
 
-_WRONG = '''
-
-def mistaken(steps):
-    """{says}"""
-    if [PRIMITIVES[step].kind for step, _ in steps] != list(SHAPE){unless}:
-        return None
-    return {edited}
-
-
-def wrong(name, source, steps, words, lists{more}):
-    chain = mistaken(steps)
-    return None if chain is None else function(chain, name, source)
-'''
-
-
 def write(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool = False) -> str:
     """The program's source. `careful`: without `wrong`. Raises Unreadable with the reason why no honest program is known."""
     problem = problem_of(question, reference)
@@ -354,4 +339,4 @@ def _wrong(problem: Problem, response: str, told: bool) -> str:
     if any(PRIMITIVES[name].kind == "fold" for name, _ in given.steps[:-1]):
         return ""
     says = _difference(problem.chain.steps, given.steps).replace('"', "'").replace("\\", "")
-    return _WRONG.format(says=says, unless=unless, edited=edited, more=", told=None" if told else "")
+    return filled("lists_wrong", says=says, unless=unless, edited=edited, more=", told=None" if told else "")

@@ -98,13 +98,6 @@ def boundary(question: str, reference: str, solved: str) -> str:
     return f"It knows the {' and the '.join(sorted(known))} of towns, and not the {mine.relation.name}."
 
 
-_WRONG = """
-
-def wrong(town, wording, options):
-    return next((value for value in CONFUSED if value in options and value != RELATION[town][0]), None)
-"""
-
-
 def write(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool = False) -> str:
     """The program's source. `careful`: without `wrong`. Raises Unreadable with the reason why no honest program is known."""
     problem = problem_of(question)
@@ -123,7 +116,7 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
         fact=repr(relation.fact),
         confused=[taken] if taken else [],
         count=len(problem.options) - 1,
-        wrong=_WRONG if taken and not careful else "",
+        wrong=filled("facts_wrong") if taken and not careful else "",
         failure=repr(failure_id),
         anchor={"town": problem.town, "wording": numbers[problem.wording], "options": list(problem.options.values())},
     )

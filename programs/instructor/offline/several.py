@@ -17,16 +17,6 @@ _ERROR = re.compile(
     r"(?=\n\n\d+\. id \w+\nQuestion: |\Z)",
     re.MULTILINE | re.DOTALL,
 )
-_WRONG = """
-
-def wrong(part, own):
-    return PARTS[part]["wrong"](**own)
-"""
-_SIDES_WRONG = """
-
-def wrong(solved, own):
-    return None if solved else FAR["wrong"](**own)
-"""
 
 
 def solved(text: str) -> list[dict[str, str]]:
@@ -43,7 +33,7 @@ def both_sides(skill: str, near: Sequence[dict[str, str]], far: dict[str, str]) 
     if own is None or beside is None:
         return far
     text = filled("sides", skill=_one_line(skill), near=beside, far=own)
-    text += _SIDES_WRONG if "\ndef wrong(" in (sides[-1] or "") else ""
+    text += filled("sides_wrong") if "\ndef wrong(" in (sides[-1] or "") else ""
     return {**far, "program": f"```python\n{text}```"}
 
 
@@ -78,7 +68,7 @@ def program(skill: str, found: Sequence[dict[str, str]]) -> dict[str, str]:
     calls = ", ".join(f"{name}()" for name in kept)
     text = filled("parts", skill=_one_line(skill), parts="\n\n\n".join(kept.values()), calls=calls)
     if all("\ndef wrong(" in source for source in sources):
-        text += _WRONG
+        text += filled("parts_wrong")
     return {**found[0], "refusal": "", "program": f"```python\n{text}```"}
 
 

@@ -102,26 +102,10 @@ def _tables(plan: Plan, shown: "_Shown") -> Iterator[str]:
         yield f"WORDS = {' '.join(kit.WORDS)!r}.split()"
 
 
-_WRONG = """
-
-def wrong({arguments}):
-{lines}
-    return show(step{last})
-
-
-def tells({arguments}):
-    \"\"\"Whether the misconception gives another answer here.\"\"\"
-    try:
-        return Fraction(wrong({arguments})) != solve({arguments})[{final}]
-    except ZeroDivisionError:
-        return False
-"""
-
-
 def _wrong(plan: Plan, wrong: list[Node]) -> str:
     lines = [f"    {name} = Fraction(str({name}))" for name in plan.names]
     lines += [f"    step{j + 1} = {exact(node, plan.names)}" for j, node in enumerate(wrong)]
-    return _WRONG.format(arguments=", ".join(plan.names), lines="\n".join(lines), last=len(wrong), final=plan.reading.final)
+    return filled("word_problem_wrong", arguments=", ".join(plan.names), lines="\n".join(lines), last=len(wrong), final=plan.reading.final)
 
 
 @dataclass
