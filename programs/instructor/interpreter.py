@@ -73,9 +73,6 @@ class SandboxInterpreter(AbstractContextManager["SandboxInterpreter"]):
     def __exit__(self, *_: object) -> None:
         self.shutdown()
 
-    def __call__(self, code: str, variables: dict[str, Any] | None = None) -> Any:
-        return self.execute(code, variables)
-
     def execute(self, code: str, variables: dict[str, Any] | None = None) -> Any:
         """Run one more cell. Returns a `FinalOutput` when the code called SUBMIT; else what it printed; else the text of its last
         expression; else None. Raises SyntaxError when the code does not parse; CodeExecutionError when the code or a tool raised, or the
@@ -102,6 +99,8 @@ class SandboxInterpreter(AbstractContextManager["SandboxInterpreter"]):
         if "final" in result:
             return FinalOutput(result["final"])
         return result["printed"].rstrip("\n") or result["value"]
+
+    __call__ = execute
 
     def _cell(self, code: str, variables: dict[str, Any]) -> dict[str, Any]:
         for name in (*variables, *self.tools):

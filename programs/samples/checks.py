@@ -87,7 +87,7 @@ def deterministic(trial: Trial) -> str | None:
     """The same draw gives the same row in a fresh sandbox, whatever was drawn before it."""
     if trial.again.run.outcome != "ok":
         return f"a second run ended with {trial.again.run.outcome}: {trial.again.run.error}"
-    for row, again in zip(_fifth(trial.first.rows), trial.again.rows, strict=True):
+    for row, again in zip(trial.first.rows[::-5], trial.again.rows, strict=True):
         if row != again:
             return f"the same draw gave another row when it was drawn again, in another order: {row} and then {again}"
     return None
@@ -155,7 +155,7 @@ def prove(
     the share of the references' steps under which rows are simpler than the errors."""
     first = run_program(sandbox, program.source, program.anchors, DRAWS, limits, program.kind)
     # a program that did not even run once is not run again
-    again = run_program(sandbox, program.source, (), _fifth(DRAWS), limits, program.kind) if first.run.outcome == "ok" else first
+    again = run_program(sandbox, program.source, (), DRAWS[::-5], limits, program.kind) if first.run.outcome == "ok" else first
     trial = Trial(program, failures, member(task, program.task), first, again, least)
     for name, check in CHECKS.items():
         if name not in skip and (complaint := check(trial)):
@@ -176,7 +176,3 @@ def targeted(program: SampleProgram, probe: Sequence[Attempt], solved: float) ->
 
 def good(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if "error" not in row]
-
-
-def _fifth(rows: Sequence[Any]) -> list[Any]:
-    return list(rows[::-5])

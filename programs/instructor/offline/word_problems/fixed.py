@@ -69,9 +69,6 @@ class _Place:
     def before(self, pattern: str, flags: int = 0) -> re.Match[str] | None:
         return re.search(pattern + "$", self.text[: self.m.start], flags)
 
-    def somewhere(self, pattern: str) -> re.Match[str] | None:
-        return re.search(pattern, self.text)
-
     @property
     def sentence(self) -> str:
         """The sentence that it stands in."""
@@ -113,9 +110,9 @@ def _converts(p: _Place) -> bool:
 
 def _rule_of_a_game(p: _Place) -> bool:
     unit, around = p.m.unit, p.text[max(0, p.m.start - 60) : p.m.end + 60]
-    if unit == "point" and p.m.value <= 3 and (p.somewhere(r"basketball") or p.after(r"[-\s]points?\s(?:goal|shot|basket|throw)")):
+    if unit == "point" and p.m.value <= 3 and (re.search(r"basketball", p.text) or p.after(r"[-\s]points?\s(?:goal|shot|basket|throw)")):
         return True
-    if unit in ("game", "match", "team", "round") and p.somewhere(r"\btournament\b"):
+    if unit in ("game", "match", "team", "round") and re.search(r"\btournament\b", p.text):
         return True
     if p.after(r"[-\s]minute[-\s](?:soccer|football|basketball|hockey|rugby)"):
         return True
@@ -143,7 +140,7 @@ _REASONS: tuple[tuple[str, Callable[[_Place], object]], ...] = (
     ),
     ("an ordinal", lambda p: p.after(r"(?:st|nd|rd|th)\b")),
     ("part of a compound", lambda p: p.after(r"\s?-\s?[A-Za-z]") and not (p.m.style in ("digits", "decimal") and p.after(_MEASURED))),
-    ("", lambda p: p.somewhere(r"\bratio") and (p.after(r":\d") or p.before(r"\d:")) and not p.after(r":\d+:")),
+    ("", lambda p: re.search(r"\bratio", p.text) and (p.after(r":\d") or p.before(r"\d:")) and not p.after(r":\d+:")),
     (
         "part of a name, a ratio or a range",
         lambda p: p.before(r"[A-Za-z_:/#-]") or p.after(r"[:/]\s?\d|[A-Z]|-\d") or p.before(r"\d\s?[:–-]\s?"),
@@ -155,7 +152,7 @@ _REASONS: tuple[tuple[str, Callable[[_Place], object]], ...] = (
     ("part of a name, a ratio or a range", _range),
     (
         "the days of a working week",
-        lambda p: p.m.value == 5 and p.m.unit == "day" and p.somewhere(r"\bweek(?:end|day)s?\b|\bschool\b|Saturday|Sunday"),
+        lambda p: p.m.value == 5 and p.m.unit == "day" and re.search(r"\bweek(?:end|day)s?\b|\bschool\b|Saturday|Sunday", p.text),
     ),
     ("a name", lambda p: p.name and not _SOFT_NAMES.fullmatch(p.name)),
     ("a name", lambda p: p.m.style == "word" and p.name in ("of the", "the", "other", "all", "remaining", "only")),
@@ -163,7 +160,7 @@ _REASONS: tuple[tuple[str, Callable[[_Place], object]], ...] = (
     ("a fact about the thing", lambda p: p.m.counts and _FACTS.fullmatch(p.m.unit)),
     ("a fact about the world", lambda p: p.m.counts and _WORLD.search(p.sentence)),
     ("a fact about the world", lambda p: p.m.unit in ("mile", "kilometer", "km") and _PLACES.search(p.sentence)),
-    ("a conversion", lambda p: p.m.value in (4, 52) and p.after(r"\sweeks?\b") and p.somewhere(r"\bmonth|\byear")),
+    ("a conversion", lambda p: p.m.value in (4, 52) and p.after(r"\sweeks?\b") and re.search(r"\bmonth|\byear", p.text)),
     ("the worth of things that are counted elsewhere", lambda p: p.m.unit == "$" and p.after(r"(?:\sdollars)?['’]?\sworth\sof\b")),
     ("a denomination", lambda p: p.m.unit == "$" and p.after(r"(?:\s|-)(?:bill|note|coin)s?\b")),
     (
@@ -178,7 +175,7 @@ _REASONS: tuple[tuple[str, Callable[[_Place], object]], ...] = (
     ),
     ("a conversion", _converts),
     ("a rule of a game", _rule_of_a_game),
-    ("the hours of a working day or week", lambda p: p.m.unit == "hour" and p.m.value in (8, 40) and p.somewhere(r"\bovertime\b")),
+    ("the hours of a working day or week", lambda p: p.m.unit == "hour" and p.m.value in (8, 40) and re.search(r"\bovertime\b", p.text)),
     ("an offer", lambda p: p.before(r"\b(?:buy|get|Buy|Get)\s(?:\w+\s)?") and re.search(r"\bfree\b", p.text[p.m.end :][:60])),
     ("a list follows", _list_follows),
     ("a list may follow", _people_follow),
