@@ -253,7 +253,7 @@ def test_gepa_rewrites_the_code_of_a_flex_module_which_runs_in_the_sandbox_alone
     )
 
     saved = json.loads(state.read_text())
-    for damage, said in (({"module_src": "class ("}, "its code cannot be read"), ({"module_src": 7}, "write.write is no saved predictor")):
+    for damage, said in (({"module_src": "class ("}, "its code cannot be read"), ({"module_src": 7}, "write.write is not a saved predictor")):
         state.write_text(json.dumps(saved | {"write.write": saved["write.write"] | damage}))
         with pytest.raises(UsageError, match=said):
             load_strategy(config_of(state, **{"generate.strategy": f"{tmp_path}/coded.py:Coded"}).generate)
