@@ -253,7 +253,10 @@ def test_gepa_rewrites_the_code_of_a_flex_module_which_runs_in_the_sandbox_alone
     )
 
     saved = json.loads(state.read_text())
-    for damage, said in (({"module_src": "class ("}, "its code cannot be read"), ({"module_src": 7}, "write.write is not a saved predictor")):
+    for damage, said in (
+        ({"module_src": "class ("}, "its code cannot be read"),
+        ({"module_src": 7}, "write.write is not a saved predictor"),
+    ):
         state.write_text(json.dumps(saved | {"write.write": saved["write.write"] | damage}))
         with pytest.raises(UsageError, match=said):
             load_strategy(config_of(state, **{"generate.strategy": f"{tmp_path}/coded.py:Coded"}).generate)
@@ -359,7 +362,8 @@ def test_a_killed_optimizer_goes_on_repeats_no_call_and_ends_with_the_same(mined
         with OpenAIServer(script) as server:
             for _ in range(1 if kill_at is None else 2):
                 arguments = [sys.executable, "-c", CHILD, str(mined), str(folder), server.url, optimizer, str(budget)]
-                started.append(subprocess.Popen(arguments, cwd=Path(__file__).parents[1], env=os.environ | {"OPENAI_API_KEY": "none"}))
+                env = os.environ | {"OPENAI_API_KEY": "none", "PYTHONPATH": str(Path(__file__).parents[1])}
+                started.append(subprocess.Popen(arguments, cwd=Path(__file__).parent, env=env))
                 started[-1].wait(300)
         assert [one.returncode for one in started] == ([0] if kill_at is None else [-signal.SIGKILL, 0])
         result = json.loads((folder / "run/optimize/comparison.json").read_text())
