@@ -148,6 +148,15 @@ def test_files_functions_and_classes_can_be_taken_in_at_a_look():
     assert large == []
 
 
+def test_the_core_of_the_loop_and_the_whole_package_stay_small():
+    sizes = {path.relative_to(ROOT): path.read_text(encoding="utf-8").count("\n") for path in modules()}
+    core = {
+        path: size for path, size in sizes.items() if path.parts[0] == "programs" and path.parts[1] in CORE and "offline" not in path.parts
+    }
+    assert sum(core.values()) <= 6_500
+    assert sum(sizes.values()) <= 24_500
+
+
 def test_functions_take_few_parameters():
     many = []
     for name, _, tree in parsed():
