@@ -23,26 +23,16 @@ from .markup import plain, render
 from .records import Compared, Report, Sides
 from .tables import Table
 
-DATASETS = {
-    "gsm8k": "openai/gsm8k", "gsm_plus": "qintongli/GSM-Plus", "mmlu": "cais/mmlu", "arc": "allenai/ai2_arc",
-    "mbpp": "google-research-datasets/mbpp", "humaneval": "openai/openai_humaneval", "bbh": "lukaemon/bbh",
-}  # fmt: skip
-"""Hub ids of the sets behind the tasks."""
-LM_EVAL = {
-    "gsm8k": "gsm8k", "gsm_plus": "gsm_plus", "mmlu": "mmlu", "arc": "arc_challenge", "mbpp": "mbpp", "humaneval": "humaneval",
-    "bbh": "bbh",
-}  # fmt: skip
-INSPECT = {"gsm8k": "gsm8k", "mmlu": "mmlu_0_shot", "arc": "arc_challenge", "mbpp": "mbpp", "humaneval": "humaneval", "bbh": "bbh"}
-_FORMS = {
-    "full": "all weights were trained; this folder is the whole model",
-    "merged": "a LoRA adapter, merged into its base; this folder is the whole model",
-    "adapter": "a LoRA adapter; it needs its base",
+KNOWN = {
+    "gsm8k": ("openai/gsm8k", "gsm8k", "gsm8k"),
+    "gsm_plus": ("qintongli/GSM-Plus", "gsm_plus", "gsm8k"),
+    "mmlu": ("cais/mmlu", "mmlu", "mmlu_0_shot"),
+    "arc": ("allenai/ai2_arc", "arc_challenge", "arc_challenge"),
+    "mbpp": ("google-research-datasets/mbpp", "mbpp", "mbpp"),
+    "humaneval": ("openai/openai_humaneval", "humaneval", "humaneval"),
+    "bbh": ("lukaemon/bbh", "bbh", "bbh"),
 }
-_ERRORS = {
-    "target": "errors are the model's own, on the train split",
-    "all": "every train item counted as an error",
-    "recorded": "errors of the first round are recorded answers of another run or model",
-}
+"""Of each task that others have too: its set on the hub, its name in lm-evaluation-harness, and in inspect_evals."""
 
 
 class Licence(NamedTuple):
@@ -139,15 +129,13 @@ def ready(facts: Facts, place: str, base: str, task: str) -> dict[str, str]:
         inspect = f"--model hf/local -M model_path={shlex.quote(place)} -M do_sample=false{trust[2]}"  # it would sample by itself
     weights = shlex.quote(f"pretrained={base},peft={place}" if adapter else f"pretrained={place}")
     unsafe = not {"mbpp", "humaneval"}.isdisjoint(kinds)  # their answers are run
-    theirs = [sorted({known.get(kind, "gsm8k") for kind in kinds}) for known in (LM_EVAL, INSPECT)]
-    lm_eval = f"lm_eval --model hf --model_args {weights} --tasks {','.join(theirs[0])}"
-    lm_eval += " --apply_chat_template" if facts.chat else ""
+    theirs = [sorted({KNOWN.get(kind, KNOWN["gsm8k"])[column] for kind in kinds}) for column in (1, 2)]
+    lm_eval = f"lm_eval --model hf --model_args {weights} --tasks {','.join(theirs[0])}{' --apply_chat_template' if facts.chat else ''}"
+    lm_eval += f" --batch_size auto{trust[1]}"
     errata = f"--target {shlex.quote(base)} --adapter {shlex.quote(place)}" if adapter else f"--target {shlex.quote(place)}"
     return {
         "vllm": vllm + trust[0],
-        "lm_eval": ("HF_ALLOW_CODE_EVAL=1 " if unsafe else "")
-        + f"{lm_eval} --batch_size auto{trust[1]}"
-        + (" --confirm_run_unsafe_code" if unsafe else ""),
+        "lm_eval": f"HF_ALLOW_CODE_EVAL=1 {lm_eval} --confirm_run_unsafe_code" if unsafe else lm_eval,
         "inspect": f"inspect eval {' '.join(f'inspect_evals/{name}' for name in theirs[1])} {inspect}",
         "errata": f"errata evaluate --task {shlex.quote(task)} {errata}",
     }
@@ -159,8 +147,7 @@ def ready(facts: Facts, place: str, base: str, task: str) -> dict[str, str]:
 def write(facts: Facts, report: Report, scores: Mapping[tuple[str, str], Compared], licence: Licence, place: str, most: int = 40) -> str:
     """The card as text. `scores` compares the base and these weights by (task, split); `place` is a hub id or a name; `most` skills that
     changed are shown."""
-    config, row = report.config, report.rounds[facts.number - 1]
-    assert row.train, "only weights that were trained are exported"
+    config = report.config
     named = {f"{task} {split}": one for (task, split), one in scores.items()}
     skills = [(one.change.difference, name, skill, one) for name, whole in named.items() for skill, one in _changed(whole)]
     changed = sorted(skills, key=lambda one: one[:3])
@@ -169,26 +156,17 @@ def write(facts: Facts, report: Report, scores: Mapping[tuple[str, str], Compare
         "card.md.j2",
         facts=facts,
         report=report,
-        config=config,
-        decision=row.decision,
-        train=row.train,
         licence=licence,
         head=_head(facts, config, scores, licence),
         task=_shown(config.task),
-        form=_FORMS[facts.form],
-        errors=_ERRORS[config.errors],
         instructor=without_place(config.instructor.model),
-        scores=compared((([name], one) for name, one in named.items()), ["set"]),
-        measured=list(named),
+        scores=named,
+        table=compared((([name], one) for name, one in named.items()), ["set"]),
         tested=any(split == "test" for _, split in scores),
-        skills=compared((([name, skill], one) for _, name, skill, one in changed[:most]), ["set", "skill"], p=False),
-        changed=len(changed),
-        fallen=sum(difference < 0 for difference, *_ in changed),
-        broken=sum(one.change.broken for one in scores.values()),
-        cut=sum(one.after.cut for one in scores.values()),
+        changed=changed,
+        lowest=compared((([name, skill], one) for _, name, skill, one in changed[:most]), ["set", "skill"], p=False),
         rounds=_rounds(report, facts.number),
         training=_training(facts, config.train),
-        margin=f"{100 * config.gate.margin:g}",
         sources=[(_dataset(name) or _shown(name), _dataset(name) is None and ":" not in name) for name in joined(config.task)],
         lines=[plain(line, 1000) for name, line in ready(facts, place, base, _shown(config.task)).items() if name != "errata"],
         many=many,
@@ -241,7 +219,7 @@ def _shown(task: str) -> str:
 
 def _dataset(task: str) -> str | None:
     kind, _, rest = task.partition(":")
-    return re.sub(r"\[.*\]$", "", rest) if kind == "hf" else DATASETS.get(kind)
+    return re.sub(r"\[.*\]$", "", rest) if kind == "hf" else KNOWN.get(kind, (None,))[0]
 
 
 def _rounds(report: Report, last: int) -> Table:
