@@ -83,13 +83,8 @@ def export(
         raise RunError(f"{out} cannot be written ({error.strerror or error}); free space, or give another --out") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return {
-        "run": str(path),
-        "round": number,
-        "out": str(out),
-        "form": form,
-        "weights": weights,
-        "dtype": facts.dtype or None,
+    found = {"run": str(path), "round": number, "out": str(out), "form": form, "weights": weights, "dtype": facts.dtype or None}
+    return found | {
         "base": base,
         "licence": licence.fields["license"],
         "scores": {f"{task} {split}": one.model_dump(exclude={"skills"}) for (task, split), one in scores.items()},
@@ -103,14 +98,14 @@ def _accepted(path: Path, number: int | None) -> tuple[Report, int]:
     report = build(path)
     if len(report.rounds) < report.config.rounds:
         raise RunError(f"{path} has not come to its end; `errata cycle --run {path}` continues it")
-    accepted = report.accepted
-    if not accepted:
+    if not report.accepted:
         why = report.rounds[-1].decision.reason
         raise RunError(f"{path} has no accepted round, so there are no better weights than the ones it began with ({why})")
-    if number is not None and number not in accepted:
-        known = ", ".join(map(str, accepted))
-        raise UsageError(f"round {number} of {path} was not accepted, only {known}; give --round {accepted[-1]}, or leave it out")
-    return report, number or accepted[-1]
+    *_, last = report.accepted
+    if number is not None and number not in report.accepted:
+        known = ", ".join(map(str, report.accepted))
+        raise UsageError(f"round {number} of {path} was not accepted, only {known}; give --round {last}, or leave it out")
+    return report, number or last
 
 
 def _write_weights(facts: card.Facts, target: TargetSettings, out: Path) -> card.Facts:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...signatures.records import Attempt, Sample, TeachingResult
+from ..stats import grouped
 from . import figures
 from .figures import OUTCOMES, compared, failed, many, percent, sure, tone
 from .markup import Figures, Html, clip, render
@@ -92,11 +93,8 @@ def _percent(row: Share) -> str:
 
 def _courses(report: Report) -> dict[str, Any]:
     """Each benchmark's course, dev first as it is measured every round."""
-    drawn = [
-        course(name, stops)
-        for name, measured in sorted(report.course.items(), key=lambda item: (item[0].rsplit(" ", 1)[1], item[0]))
-        if len(stops := _stops(measured)) > 1
-    ]
+    measured = sorted(report.course.items(), key=lambda item: (item[0].rsplit(" ", 1)[1], item[0]))
+    drawn = [course(name, stops) for name, some in measured if len(stops := _stops(some)) > 1]
     more = courses(drawn[COURSES:]) if len(drawn) > COURSES else None
     return {"shown": courses(drawn[:COURSES]) if drawn else None, "more": more, "count": len(drawn) - COURSES}
 
@@ -108,14 +106,13 @@ def _stops(measured: Sequence[Measured], skill: str | None = None) -> list[Stop]
     stops: list[Stop] = []
     for row in measured:
         found = row.all if skill is None else row.skills.get(skill)
-        mark = point(found) if found else None
-        if mark is None:
+        if not (mark := point(found) if found else None):
             continue
         before = row.parent
         while before is not None and before not in places:
             before = parents.get(before, before - 1 if before else None)
         places[row.round] = len(stops)
-        name = "start" if row.round == 0 else f"round {row.round}"
+        name = f"round {row.round}" if row.round else "start"
         stops.append(Stop(name, mark, row.kept, None if before is None else places[before]))
     return stops
 
@@ -146,19 +143,15 @@ def _masses(row: Round) -> dict[str, Any]:
         beside = f"{one.before.mass:.1f}{after} of {many(one.errors, 'error')}"
         lines.append(Line(one.skill, [_failing(one.before), _failing(one.after)], beside))
     series = ["before training", "after training"]
-    return {
-        "round": row,
-        "plot": intervals(lines[:OPEN], series),
-        "more": intervals(lines[OPEN:], series) if len(lines) > OPEN else None,
-        "count": len(lines) - OPEN,
-    }
+    more = intervals(lines[OPEN:], series) if len(lines) > OPEN else None
+    return {"round": row, "plot": intervals(lines[:OPEN], series), "more": more, "count": len(lines) - OPEN}
 
 
 def _failing(side: Failing | None) -> Point | None:
     """A mark of the share that is failed."""
-    if side is None or side.share is None:
-        return None
-    return Point(1 - side.share, 1 - side.high, 1 - side.low, f"{failed(side)} % failed")
+    if side and side.share is not None:
+        return Point(1 - side.share, 1 - side.high, 1 - side.low, f"{failed(side)} % failed")
+    return None
 
 
 # ---- programs, rows, cost
@@ -215,15 +208,13 @@ class _Lesson(NamedTuple):
 
 def _groups(report: Report, lineage: Lineage) -> list[dict[str, Any]]:
     """By skill of the items: its errors, each with diagnosis, program and rows, and what became of its held-out items."""
-    rows: dict[str, list[tuple[int, Sample]]] = {}
-    for number, sample in lineage.samples.values():
-        rows.setdefault(sample.program_id, []).append((number, sample))
-    lessons: dict[tuple[str, str], list[_Lesson]] = {}
-    for program, taught in lineage.taught.items():
-        error = lineage.failures.get(taught.program.anchors[0]) if taught.program else None
-        if error and taught.diagnosis and program in rows:
-            key = (error.example.task, error.example.skill)
-            lessons.setdefault(key, []).append(_Lesson(rows[program][0][0], taught, error, [sample for _, sample in rows[program]]))
+    rows = grouped(lineage.samples.values(), lambda row: row[1].program_id)
+    found = [
+        _Lesson(rows[program][0][0], taught, error, [sample for _, sample in rows[program]])
+        for program, taught in lineage.taught.items()
+        if program in rows and taught.diagnosis and taught.program and (error := lineage.failures.get(taught.program.anchors[0]))
+    ]
+    lessons = grouped(found, lambda one: (one.error.example.task, one.error.example.skill))
     changes: dict[tuple[str, str], dict[str, list[str]]] = {}
     for evaluation in report.evaluations.values():
         for kind, names in (("fixed", evaluation.fixed), ("broken", evaluation.broken)):
@@ -231,19 +222,12 @@ def _groups(report: Report, lineage: Lineage) -> list[dict[str, Any]]:
                 example = lineage.items[name][0][1].example
                 changes.setdefault((example.task, example.skill), {"fixed": [], "broken": []})[kind].append(name)
     several = len({task for task, _ in lessons.keys() | changes.keys()}) > 1
-    left = PAGE
-    groups = []
+    left, groups = PAGE, []
     for task, skill in sorted(lessons.keys() | changes.keys()):
         known, change = lessons.get((task, skill), []), changes.get((task, skill), {"fixed": [], "broken": []})
         shown = known[: min(LESSONS, left)]
         left -= len(shown)
-        groups.append(
-            {
-                "name": clip(": ".join(part for part in (task if several or not skill else "", skill) if part), 160),
-                "programs": len(known),
-                "rows": sum(len(lesson.samples) for lesson in known),
-                "lessons": shown,
-                "changes": change,
-            }
-        )
+        title = clip(": ".join(part for part in (task if several or not skill else "", skill) if part), 160)
+        drawn = sum(len(lesson.samples) for lesson in known)
+        groups.append({"name": title, "programs": len(known), "rows": drawn, "lessons": shown, "changes": change})
     return groups

@@ -4,15 +4,16 @@ Reads the run directory only. What is not here: why a row changed an answer; row
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import UsageError
-from ...signatures.records import Attempt, Sample, TeachingResult, TrainRow
+from ...signatures.records import Attempt, Record, Sample, TeachingResult, TrainRow
 from ..run import layout
 from ..run.directory import read_config
+from ..stats import grouped
 from .document import Rows
 from .markup import render
 
@@ -49,21 +50,15 @@ class Lineage:
 
         Raises UsageError when there is none, or several.
         """
-        finders: list[tuple[Iterable[str], Callable[[str], dict[str, Any]]]] = [
-            (self.samples, self._sample),
-            (self.taught, self._program),
-            (self.failures, self._error),
-            (self.items, self._item),
-        ]
-        for known, document in finders:
-            found = [name for name in known if name.startswith(wanted)]
+        known: tuple[Iterable[str], ...] = (self.samples, self.taught, self.failures, self.items)
+        for names, document in zip(known, (self._sample, self._program, self._error, self._item), strict=True):
+            found = [name for name in names if name.startswith(wanted)]
             if len(found) == 1:
                 return document(found[0])
             if found:
                 raise UsageError(f"{wanted!r} begins {len(found)} ids, e.g. {found[0]} and {found[1]}; give more of it")
-        raise UsageError(
-            f"{self.path} has no sample, program, error or evaluated item {wanted!r}; ids stand in its .jsonl files and its report"
-        )
+        missing = f"{self.path} has no sample, program, error or evaluated item {wanted!r}"
+        raise UsageError(f"{missing}; ids stand in its .jsonl files and its report")
 
     def _sample(self, name: str) -> dict[str, Any]:
         number, sample = self.samples[name]
@@ -72,24 +67,17 @@ class Lineage:
         document = {"kind": "sample", "id": name, "round": number, "sample": sample.model_dump(mode="json"), "trained_on": used}
         if sample.item is None:
             return document | {"program": self._program(sample.program_id)}
-        attempt = self.mined.get(sample.item)
-        return document | {"program": None, "attempt": attempt.model_dump(mode="json") if attempt else None}
+        return document | {"program": None, "attempt": _json(self.mined.get(sample.item))}
 
     def _program(self, name: str) -> dict[str, Any]:
         taught = self.taught.get(name)
         if taught is None or taught.program is None or taught.diagnosis is None:
             return {"kind": "program", "id": name, "program": None, "diagnosis": None, "errors": []}
-        return {
-            "kind": "program",
-            "id": name,
-            "program": taught.program.model_dump(mode="json"),
-            "diagnosis": taught.diagnosis.model_dump(mode="json"),
-            "errors": [self._error(failure) for failure in taught.program.anchors],
-        }
+        errors = [self._error(failure) for failure in taught.program.anchors]
+        return {"kind": "program", "id": name, "program": _json(taught.program), "diagnosis": _json(taught.diagnosis), "errors": errors}
 
     def _error(self, name: str) -> dict[str, Any]:
-        attempt = self.failures.get(name)
-        return {"kind": "error", "id": name, "attempt": attempt.model_dump(mode="json") if attempt else None}
+        return {"kind": "error", "id": name, "attempt": _json(self.failures.get(name))}
 
     def _item(self, name: str) -> dict[str, Any]:
         attempts = self.items[name]
@@ -112,20 +100,15 @@ class Lineage:
     def items(self) -> dict[str, list[tuple[str, Attempt]]]:
         """Evaluated dev and test items, each with (weights, attempt) in the order before, after."""
         order = self._weights()
-        items: dict[str, list[tuple[str, Attempt]]] = {}
-        for weights, attempts in self.rows.evaluated.items():
-            for row in attempts:
-                items.setdefault(row.example.id, []).append((weights, row))
+        rows = ((weights, row) for weights, attempts in self.rows.evaluated.items() for row in attempts)
+        items = grouped(rows, lambda row: row[1].example.id)
         return {name: sorted(rows, key=lambda row: order.get(row[0], len(order))) for name, rows in items.items()}
 
     def _weights(self) -> dict[str, int]:
         """Weights in the order in which they came about: what each training began from, then what it gave."""
-        order: dict[str, int] = {}
-        for number in layout.rounds(self.path):
-            if report := self.rows.training_report(number):
-                for name in (report["base"], report["weights"]):
-                    order.setdefault(name, len(order))
-        return order
+        reports = [report for number in layout.rounds(self.path) if (report := self.rows.training_report(number))]
+        names = dict.fromkeys(report[name] for report in reports for name in ("base", "weights"))
+        return {name: place for place, name in enumerate(names)}
 
     def _rows_of_skill(self, skill: str, most: int = 5) -> dict[str, Any]:
         """Training rows whose error has the item's skill: how many, the first `most`, and the commonest misconceptions behind them."""
@@ -142,6 +125,10 @@ class Lineage:
             "samples": [{"round": number, "sample": sample.model_dump(mode="json")} for number, sample, _ in rows[:most]],
             "misconceptions": [{"misconception": text, "rows": count} for text, count in told],
         }
+
+
+def _json(record: Record | None) -> dict[str, Any] | None:
+    return record.model_dump(mode="json") if record else None
 
 
 def as_text(document: dict[str, Any]) -> str:
