@@ -10,6 +10,8 @@ tasks/table.py).
 import copy
 import json
 from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -176,10 +178,8 @@ class SandboxSettings(Settings):
         if not isinstance(data, dict) or "backend" not in data:
             return data
         if data["backend"] not in ("auto", "wasi"):
-            raise UsageError(
-                f"sandbox.backend is {data['backend']!r}, which is gone: programs run in the WASI sandbox alone; take the field out of the "
-                "config, or choose another --run for a run that was made with it"
-            )
+            gone = f"sandbox.backend is {data['backend']!r}, which is gone: programs run in the WASI sandbox alone"
+            raise UsageError(f"{gone}; take the field out of the config, or choose another --run for a run that was made with it")
         return {name: value for name, value in data.items() if name != "backend"}
 
 
@@ -212,16 +212,8 @@ IMPORTED = ("task", "table", "errors")
 """What `errata import` fixes; the rest of the config may change until the teaching begins."""
 TRAINED = ("target", "train", "gate")
 """What may still change after recorded answers were taught, until a target is measured or trained."""
-FREE = (
-    "rounds",
-    "budget",
-    "generate.state",
-    "target.batch_size",
-    "target.api_key_env",
-    "target.server_paths",
-    "instructor.in_flight",
-    "sandbox.workers",
-)
+FREE: tuple[str, ...] = ("rounds", "budget", "generate.state", "instructor.in_flight", "sandbox.workers")
+FREE += ("target.batch_size", "target.api_key_env", "target.server_paths")
 """Fields that may differ when a run is continued: they change no row."""
 
 
@@ -242,8 +234,7 @@ def read_mapping(path: Path | None) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"config {path} cannot be read: {error.strerror}") from error
     except NO_YAML as error:
-        where = " ".join(str(error).split())
-        raise UsageError(f"config {path} is not valid YAML: {where}") from error
+        raise UsageError(f"config {path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise UsageError(f"config {path} must be a mapping of field names to values, not {type(data).__name__}")
     return data
@@ -279,15 +270,13 @@ def _refuse_texts(config: CycleConfig, where: str) -> None:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{where}: a value holds itself, is nested too deeply or is not valid text ({str(error)[:100]})") from error
     for sign, what in (("\\ud", "half a character (a lone surrogate)"), ("\\u0000", "a zero byte")):
-        held = [name for name, _ in fields() if sign in values and _holds(value_of(config, name), sign)]
-        if held:
-            raise UsageError(f"{where}: {held[0]} holds {what}, which is not valid text; take it out")
+        found = [name for name, _ in fields() if sign in values and _holds(value_of(config, name), sign)]
+        if found:
+            raise UsageError(f"{where}: {found[0]} holds {what}, which is not valid text; take it out")
     for name in ("target.api_base", "instructor.api_base"):
         if "@" in urlsplit(value_of(config, name) or "").netloc:
-            raise UsageError(
-                f"{where}: {name} holds a user or password before its @, which the run directory would show; "
-                "leave them out and give a key by an environment variable"
-            )
+            held = f"{where}: {name} holds a user or password before its @, which the run directory would show"
+            raise UsageError(f"{held}; leave them out and give a key by an environment variable")
 
 
 def _holds(value: Any, sign: str) -> bool:
@@ -332,10 +321,7 @@ def fields(model: type[BaseModel] = CycleConfig, prefix: str = "") -> Iterator[t
 
 def value_of(config: CycleConfig, name: str) -> Any:
     """The value of a field by its dotted name, as JSON has it."""
-    value: Any = config.model_dump(mode="json")
-    for part in name.split("."):
-        value = value[part]
-    return value
+    return reduce(getitem, name.split("."), config.model_dump(mode="json"))
 
 
 def settings(config: CycleConfig) -> tuple[dict[str, Any], dict[str, Any]]:

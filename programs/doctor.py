@@ -1,7 +1,7 @@
 """What `errata doctor` looks at before a run: the task's gold answers, the sandbox, the device, memory, disk, the instructor, the extras.
 
-Each finding says what is so and, where something is missing, the command that mends it. Nothing is sent to an instructor and no weights are
-loaded or fetched; a server that the config names is asked for its list of models, and the hub for the size of a target that is not here.
+Nothing is sent to an instructor and no weights are loaded or fetched; a server that the config names is asked for its list of models, and
+the hub for the size of a target that is not here.
 
 What is not here: the verdicts on gold answers (errata.tasks.doctor), and how much memory a target takes (errata.trainers.memory).
 """
@@ -73,8 +73,7 @@ def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> Ex
     except ErrataError as error:
         return Examined(what, False, str(error), "give the data's place with --task NAME:PATH")
     if bad:
-        first = bad[0]
-        said = f"{len(bad)} of {items} gold answers fail; first {first.example.question[:80]!r}: {first.reason}"
+        said = f"{len(bad)} of {items} gold answers fail; first {bad[0].example.question[:80]!r}: {bad[0].reason}"
         return Examined(what, False, said, "mend these items in the data")
     return Examined(what, True, f"all {items} pass their own verdict, and changed ones fail it")
 
@@ -97,9 +96,8 @@ def _machine(config: CycleConfig) -> Iterator[Examined]:
         yield Examined("device", False, str(error), "--set target.device=auto")
         return
     if device.type == "cpu" and shutil.which("nvidia-smi"):
-        yield Examined(
-            "device", True, "cpu, though there is an NVIDIA driver: this torch sees no GPU", "install torch's CUDA build (pytorch.org)"
-        )
+        said = "cpu, though there is an NVIDIA driver: this torch sees no GPU"
+        yield Examined("device", True, said, "install torch's CUDA build (pytorch.org)")
     else:
         yield Examined("device", True, f"targets run on {device}")
     if target.model:
