@@ -11,7 +11,7 @@ colour, so that a black and white print can be read. Every figure stands in the 
 What is not here: the marks themselves (templates/plots.html.j2), and what is measured (errata.programs.report.document).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil, floor
 from typing import Any, NamedTuple
 
@@ -26,24 +26,21 @@ TOP, HEIGHT = 8, 120
 
 
 class Point(NamedTuple):
-    """A measured value with its interval."""
+    """A measured value with its interval, and the same in words."""
 
     value: float
     low: float
     high: float
     text: str
-    """The same in words."""
 
 
 class Line(NamedTuple):
-    """A line of a plot."""
+    """A line of a plot: its name (text or markup), its points, and what stands beside it."""
 
     label: object
-    """Its name; text or markup."""
     points: Sequence[Point | None]
     """One a series; None where it was not measured."""
     text: object = ""
-    """What stands beside it."""
 
 
 class Bar(NamedTuple):
@@ -78,12 +75,7 @@ def around(points: Iterable[Point | None], step: float = 0.1) -> tuple[float, fl
     return min(0.0, step * floor(low / step + 1e-9)), max(step, step * ceil(high / step - 1e-9))
 
 
-def intervals(
-    lines: Sequence[Line],
-    series: Sequence[str],
-    span: tuple[float, float] = (0.0, 1.0),
-    axis: Callable[[float], str] = percent,
-) -> Html:
+def intervals(lines: Sequence[Line], series: Sequence[str], span: tuple[float, float] = (0.0, 1.0)) -> Html:
     """Points with intervals; `series` names the points of each line, `span` is the range of the axis."""
     low, high = span
 
@@ -93,7 +85,7 @@ def intervals(
     ticks = []
     for tick in _ticks(span):
         anchor = "start" if tick - low < 0.01 * (high - low) else "end" if high - tick < 0.01 * (high - low) else "middle"
-        ticks.append({"x": at(tick), "zero": abs(tick) < 1e-9 and low < 0, "anchor": anchor, "text": axis(tick)})
+        ticks.append({"x": at(tick), "zero": abs(tick) < 1e-9 and low < 0, "anchor": anchor, "text": percent(tick)})
     return _drawn("intervals", lines=lines, series=series, ticks=ticks, at=at, colours=COLOURS, step=STEP)
 
 

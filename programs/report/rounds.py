@@ -33,17 +33,14 @@ def asserted(samples: Iterable[Sample]) -> dict[str, int]:
 def generated(path: Path, number: int) -> dict[str, Any]:
     """What `errata generate` prints of a round: errors, programs accepted and refused by check, the instructor's own reasons, samples."""
     taught = layout.taught(path, number)
-    own = [last.reason for last in layout.untaught(taught).values() if last and last.check == "instructor"]
+    own = [last.reason.split(":")[0] for last in layout.untaught(taught).values() if last and last.check == "instructor"]
+    accepted, sure = sum(row.program is not None for row in taught), proven(taught, layout.attempts(path, number))
+    reasons = dict(Counter(own).most_common())
     return {
         "run": str(path),
         "round": number,
         "failures": len({name for row in taught for name in row.failure_ids}),
-        "programs": {
-            "accepted": sum(row.program is not None for row in taught),
-            "proven": proven(taught, layout.attempts(path, number)),
-            "refused": layout.refusals(taught),
-            "reasons": dict(Counter(reason.split(":")[0] for reason in own).most_common()),
-        },
+        "programs": {"accepted": accepted, "proven": sure, "refused": layout.refusals(taught), "reasons": reasons},
         "samples": layout.step(path, number, "assemble").facts()["samples"],
         "asserted": asserted(layout.samples(path, number)),
     }
@@ -100,11 +97,6 @@ def nothing_made(path: Path) -> str:
 def trained(path: Path, number: int) -> dict[str, Any]:
     """What `errata train` prints of a round: where its weights lie and the training's report (None when there was nothing to train on), and
     whether the gate has decided on them."""
-    report = layout.training_report(path, number)
-    return {
-        "run": str(path),
-        "round": number,
-        "weights": str(layout.weights(path, number)) if report else None,
-        "report": report,
-        "decided": layout.step(path, number, "gate").done,
-    }
+    report, decided = layout.training_report(path, number), layout.step(path, number, "gate").done
+    weights = str(layout.weights(path, number)) if report else None
+    return {"run": str(path), "round": number, "weights": weights, "report": report, "decided": decided}

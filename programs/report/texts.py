@@ -24,8 +24,7 @@ SKILLS, FEW = 12, 4
 def as_text(report: Report) -> str:
     """The answer, one line a benchmark, the skills that changed, one line a round."""
     parts = ["\n".join(plain(line, 2000) for line in (report.answer.headline, *report.answer.lines))]
-    if report.evaluations:
-        parts.append(_compared(report.evaluations, "benchmark"))
+    parts += [_compared(report.evaluations, "benchmark")] if report.evaluations else []
     # of the same weights there is nothing to compare skill by skill
     for name, evaluation in report.evaluations.items() if report.accepted else ():
         alone = len(report.evaluations) - len(report.guards) <= 1 and not report.is_guard(name)
@@ -52,8 +51,8 @@ def _skills(name: str, evaluation: Evaluation, alone: bool) -> list[str]:
     title = f"{plain(name)}, {len(skills)} skills: {found['better']} surely better, {found['worse']} surely worse"
     shown = _foremost(skills, SKILLS if alone else min(FEW, found["better"] + found["worse"]))
     left = len(skills) - len(shown)
-    lines = [title, *([_compared(shown, "skill")] if shown else [])]
-    return ["\n".join(lines + [f"  and {many(left, 'other skill')} in report.html"] * bool(shown and left))]
+    more = [f"  and {many(left, 'other skill')} in report.html"] if left else []
+    return ["\n".join([title, *([_compared(shown, "skill"), *more] if shown else [])])]
 
 
 def _foremost(skills: Mapping[str, Sides], most: int) -> dict[str, Sides]:
@@ -118,9 +117,8 @@ def generated(found: Mapping[str, Any]) -> str:
 
 def trained(found: Mapping[str, Any]) -> str:
     """What `errata train` prints (errata.programs.report.rounds.trained)."""
-    report = found["report"]
     text = f"round {found['round']}: no program was left to train on"
-    if report:
+    if report := found["report"]:
         text = f"round {found['round']}: trained on {report['rows_kept']} rows in {report['steps']} steps, loss "
         text += f"{report['loss_first']:.3f} -> {report['loss_last']:.3f}\nweights: {found['weights']}"
     return text if found["decided"] else f"{text}\n`errata cycle --run {found['run']}` decides on them"
@@ -147,10 +145,8 @@ def exported(found: Mapping[str, Any]) -> str:
 
 def foretold(title: str, found: Mapping[str, Any]) -> str:
     """What `--dry-run` prints of an estimate (errata.programs.rehearse)."""
-    sides = ("low", "expected", "high")
-    rows: list[list[object]] = [
-        [name.replace("_", " "), *(f"{found[name][side]:,}" for side in sides)] for name in ("calls", "tokens_in", "tokens_out")
-    ]
-    usd = found["usd"]
-    rows.append(["USD", *(["unknown"] * 3 if usd == "unknown" else [f"{usd[side]:.2f}" for side in sides])])
-    return Table(["", *sides], rows, title).text()
+    sides, usd = ("low", "expected", "high"), found["usd"]
+    names = ("calls", "tokens_in", "tokens_out")
+    rows = [[name.replace("_", " "), *(f"{found[name][side]:,}" for side in sides)] for name in names]
+    prices = ["unknown"] * 3 if usd == "unknown" else [f"{usd[side]:.2f}" for side in sides]
+    return Table(["", *sides], [*rows, ["USD", *prices]], title).text()
