@@ -93,10 +93,9 @@ def licence_of(folder: Path | None) -> Licence:
             extra = {key: plain(data[key], 300) for key in ("license_name", "license_link") if isinstance(data.get(key), str)}
             fields, source = {"license": name, **extra}, place
     languages = found.get("language")
-    codes = [languages] if isinstance(languages, str) else languages if isinstance(languages, list) else []
-    if codes := [c for c in codes if isinstance(c, str) and re.fullmatch(r"[a-z]{2,3}|code|multilingual", c)]:
-        return Licence({**fields, "language": codes}, source)
-    return Licence(fields, source)
+    some = languages if isinstance(languages, list) else [languages]
+    codes = [code for code in some if isinstance(code, str) and re.fullmatch(r"[a-z]{2,3}|code|multilingual", code)]
+    return Licence(fields | ({"language": codes} if codes else {}), source)
 
 
 def _front_matter(path: Path) -> dict[str, Any]:
@@ -235,8 +234,7 @@ def _rounds(report: Report, last: int) -> Table:
 
 def _training(facts: Facts, train: TrainSettings) -> dict[str, Any]:
     """Settings of the training, those that the user gave to TRL among them."""
-    method = "full" if facts.form == "full" else "lora"
-    rate, blend, _ = train.strength(method)
+    rate, blend, _ = train.strength("full" if facts.form == "full" else "lora")
     ours = {"learning_rate": rate, "num_train_epochs": train.epochs}
     rate, epochs = (train.sft.get(name, value) for name, value in ours.items())
     return {"rate": rate, "epochs": epochs, "blend": f"{100 * blend:g}", "own": sorted(train.sft.keys() - ours.keys())}

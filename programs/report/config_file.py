@@ -20,18 +20,18 @@ def commented(config: CycleConfig) -> str:
         parent, _, leaf = name.rpartition(".")
         if parent != group:
             group = parent
-            lines += ["", *_comment(" ".join((groups(CycleConfig)[group].__doc__ or "").split()), ""), f"{group}:"]
+            lines += ["", *_comment(groups(CycleConfig)[group].__doc__, ""), f"{group}:"]
         if name == "generate.state_hash":  # filled in by the run
             continue
         indent = "  " if parent else ""
-        value = inline(value_of(config, name))
-        lines += ["", *_comment(" ".join((field.description or "").split()), indent)]
-        lines.append(f"{indent}{'' if name in chosen else '#'}{leaf}: {value}")
+        value = f"{indent}{'' if name in chosen else '#'}{leaf}: {inline(value_of(config, name))}"
+        lines += ["", *_comment(field.description, indent), value]
     return "\n".join(lines) + "\n"
 
 
-def _comment(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, 110, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ", break_on_hyphens=False)
+def _comment(text: str | None, indent: str) -> list[str]:
+    text, sign = " ".join((text or "").split()), f"{indent}# "
+    return textwrap.wrap(text, 110, initial_indent=sign, subsequent_indent=sign, break_on_hyphens=False)
 
 
 def describe() -> list[str]:

@@ -46,8 +46,7 @@ def sure(change: Paired) -> str:
 
 def tone(change: Paired) -> str:
     """The colour of a change that is sure."""
-    found = sure(change)
-    return found if found in ("better", "worse") else ""
+    return found if (found := sure(change)) in ("better", "worse") else ""
 
 
 def chance(p_value: float) -> str:
@@ -83,8 +82,7 @@ def failed(side: Failing | None) -> Figures:
 def styles(found: Mapping[str, Style]) -> str:
     """Words and steps of rows beside those of what they come from, in words."""
     names = {"rows": "rows", "errors": "the errors' references", "solved": "the target's right answers"}
-    lines = [f"{names[name]} {one.words:g} words, {one.steps:g} steps" for name, one in found.items() if one.texts]
-    return "; ".join(lines) or "none"
+    return "; ".join(f"{names[name]} {one.words:g} words, {one.steps:g} steps" for name, one in found.items() if one.texts) or "none"
 
 
 def own_words(found: Words) -> str:
@@ -92,10 +90,8 @@ def own_words(found: Words) -> str:
     asked = ""
     if found.tokens is not None:
         asked = f" ({found.right} of {found.questions} questions solved at least once in {found.tokens:,} tokens)"
-    return (
-        f"{many(found.own_words, 'row')} in the target's own words{asked}; {found.worked} worked, {found.correction} corrections, "
-        f"{found.hint} hints"
-    )
+    lessons = f"{found.worked} worked, {found.correction} corrections, {found.hint} hints"
+    return f"{many(found.own_words, 'row')} in the target's own words{asked}; {lessons}"
 
 
 def library(found: Library) -> str:
@@ -165,11 +161,9 @@ def sentence(name: str, row: Sides) -> str:
     change = row.change
     if not change.pairs:
         return f"{plain(name, 80)}: no item was judged both before and after."
-    return (
-        f"{plain(name, 80)}: {100 * change.before:.1f} % -> {100 * change.after:.1f} %, {points(change)} points "
-        f"({_SURELY[sure(change)]}, {chance(change.p_value)}); {change.fixed} fixed, {change.broken} broken of "
-        f"{many(change.pairs, 'item')}."
-    )
+    moved = f"{100 * change.before:.1f} % -> {100 * change.after:.1f} %, {points(change)} points"
+    what = f"{change.fixed} fixed, {change.broken} broken of {many(change.pairs, 'item')}"
+    return f"{plain(name, 80)}: {moved} ({_SURELY[sure(change)]}, {chance(change.p_value)}); {what}."
 
 
 # ---- tables

@@ -1,9 +1,6 @@
 """What makes a text safe to show: one printable line, Markdown, HTML; and `render`, which fills the templates beside this file.
 
-Whatever is put into a template or into `Html` is escaped, so that what a model wrote cannot become markup by being forgotten:
-
-    Html("<p>{} of {}").format(sample.question, count)
-
+Whatever is put into a template or into `Html("<p>{}").format(...)` is escaped: what a model wrote cannot become markup by being forgotten.
 Pages load nothing and run nothing, and can be read on a phone, in the dark and on paper. Characters that are not seen or turn the direction
 of reading are shown there by their number, since a reader who inspects a row must see them.
 

@@ -37,6 +37,7 @@ def _run(path: Path) -> dict[str, Any]:
     finished = (path / layout.RESULT).exists()
     decisions = {number: found for number in range(1, config.rounds + 1) if (found := layout.decision(path, number))}
     reached = f"finished after {many(config.rounds, 'round')}" if finished else _reached(path, config.rounds)
+    spent = read_ledger(path)["total"]
     return {
         "run": str(path),
         "task": config.task,
@@ -49,7 +50,7 @@ def _run(path: Path) -> dict[str, Any]:
         "finished": finished,
         "accepted": [number for number, decision in decisions.items() if decision.accepted],
         "gain": _gain(path, decisions),
-        "cost": _cost(path),
+        "cost": {"calls": spent["calls"], "tokens": spent["tokens_in"] + spent["tokens_out"], "usd": spent["usd"]},
         "next": f"errata report {path}" if finished else f"errata cycle --run {path}",
     }
 
@@ -81,12 +82,6 @@ def _gain(path: Path, decisions: dict[int, GateDecision]) -> dict[str, Any] | No
         return None
     last = max(decisions)
     return {"on": f"{decisions[last].task} dev, round {last}"} | {name: getattr(decisions[last], name) for name in names}
-
-
-def _cost(path: Path) -> dict[str, Any]:
-    """Calls, tokens and USD of the instructor."""
-    total = read_ledger(path)["total"]
-    return {"calls": total["calls"], "tokens": total["tokens_in"] + total["tokens_out"], "usd": total["usd"]}
 
 
 def as_text(runs: list[dict[str, Any]]) -> str:
