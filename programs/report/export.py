@@ -130,7 +130,7 @@ def _hub_name(name: str) -> str:
 
 
 def _base_folder(began: TargetSettings) -> Path | None:
-    """Where the base lies; None when it cannot be had any more, which a whole model does not need."""
+    """Where the base lies; None: it is no longer available, and a whole model does not need it."""
     from ...trainers.weights import folder_of
 
     try:

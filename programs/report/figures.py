@@ -102,9 +102,8 @@ def library(found: Library) -> str:
 
 def cost(model: str, spent: Spent, work: Iterable[Mapping[str, int]]) -> str:
     """What a run cost, in one sentence; `model` is the instructor, `work` what each stage asked of the target and of the trainer."""
-    if model == "offline" and not spent.calls:
-        paid = "no paid call (the embedded instructor)"
-    else:
+    paid = "no paid call (the embedded instructor)"
+    if model != "offline" or spent.calls:
         usd = "an unknown price" if spent.usd == "unknown" else f"USD {spent.usd:.4g}"
         lost = f", {many(spent.failed, 'attempt')} failed" if spent.failed else ""
         paid = f"{many(spent.calls, 'call')} to {model}, {spent.tokens_in:,} tokens in, {spent.tokens_out:,} out, {usd}{lost}"

@@ -41,7 +41,6 @@ def markdown(report: Report) -> str:
 
 def html(report: Report, lineage: Lineage) -> str:
     """report.html."""
-    evaluations = report.evaluations
 
     def label(name: str) -> Html:
         return Html("{}{}").format(clip(name, 160), Html(" <span class=soft>guard</span>" if report.is_guard(name) else ""))
@@ -50,10 +49,10 @@ def html(report: Report, lineage: Lineage) -> str:
         "report.html.j2",
         report=report,
         run=lineage.path.name,
-        benchmarks=comparison(evaluations, "benchmark", label) if evaluations else None,
-        balance=balance([(label(name), row.change.broken, row.change.fixed) for name, row in evaluations.items()]),
+        benchmarks=comparison(report.evaluations, "benchmark", label) if report.evaluations else None,
+        balance=balance([(label(name), row.change.broken, row.change.fixed) for name, row in report.evaluations.items()]),
         courses=_courses(report),
-        skills=[_skills(name, row, report) for name, row in evaluations.items() if len(row.skills) > 1],
+        skills=[_skills(name, row, report) for name, row in report.evaluations.items() if len(row.skills) > 1],
         masses=[_masses(row) for row in report.rounds if row.masses],
         cost=_cost(report),
         groups=_groups(report, lineage),

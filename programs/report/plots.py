@@ -57,9 +57,9 @@ class Stop(NamedTuple):
     name: str
     point: Point
     kept: bool
-    """Whether what was measured was gone on from."""
+    """Whether later steps go on from it."""
     after: int | None
-    """Place of the step that it went on from; None for the first."""
+    """Place of the step that it goes on from; None for the first."""
 
 
 def percent(value: float) -> str:
