@@ -57,8 +57,9 @@ def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtyp
     folder = folder_of(settings.model)
     with naming(settings.model):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
-        more |= {"config": config, "dtype": dtype, "trust_remote_code": settings.trust_remote_code, "use_safetensors": True}
-        model, found = cast(Any, AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **more))
+        more |= {"config": config, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+        loaded = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=settings.trust_remote_code, **more)
+        model, found = cast(Any, loaded)
         if missing := sorted(found["missing_keys"]):  # they would be random numbers
             raise TargetError(f"{settings.model}: its weights lack {len(missing)} tensors that its config names, e.g. {missing[0]}")
     if settings.adapter:
