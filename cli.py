@@ -7,6 +7,7 @@ that is not a module's.
 What is not here: options that several commands share (errata.programs.start), and the words of what it prints (errata.programs.report).
 """
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -38,6 +39,8 @@ from errata.programs.start import (
     takes,
 )  # fmt: skip
 from errata.signatures.errors import ErrataError, UsageError, did_you_mean
+
+gc.set_threshold(50_000, 20, 20)  # what a command reads stays: to look at it again and again took a tenth of a report's time
 
 app = typer.Typer(
     name="errata",
