@@ -72,7 +72,7 @@ def _decided(row: Round) -> str:
         f"round {row.number}: {'accepted' if decision.accepted else 'rejected'} ({decision.reason}): "
         f"{many(row.failures, 'error')}, {many(row.programs, 'program')}, {many(row.samples, 'row')} + {row.replay:,} replayed; "
         f"{decision.task} dev {100 * decision.before:.1f} -> {100 * decision.after:.1f}, "
-        f"{decision.fixed} fixed, {decision.broken} broken" + (f"; {row.shortfall}" if row.shortfall else "")
+        f"{decision.fixed} fixed, {decision.broken} broken" + (f"; {row.shortfall}" if row.shortfall and row.samples else "")
     )
 
 
