@@ -300,6 +300,7 @@ def gsm8k(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_cycle_on_gsm8k_comes_to_its_end_and_its_report(gsm8k, tmp_path):
     done = ran("cycle", "--run", tmp_path / "run", *FLAGS, "--task", f"gsm8k:{gsm8k}", "--rounds", "1")
     assert done.returncode == 0, done.stderr
