@@ -360,6 +360,7 @@ def test_a_damaged_log_of_inspect_is_one_line(tmp_path):
         (["recorded_mistral7b/mmlu_wrong.jsonl", "recorded_mistral7b/mmlu_right.jsonl"], "mmlu", (908, 541)),
     ],
 )
+@pytest.mark.slow
 def test_recordings_are_taken_as_they_are(tmp_path, files, task, expected):
     paths = [SHARED / name for name in files]
     for path in paths:
