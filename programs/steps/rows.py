@@ -12,6 +12,7 @@ from ...signatures.records import Attempt, Message, Sample, TrainRow
 from ...tasks import Task
 from ..run import layout
 from ..run.directory import RowWriter, Stage
+from ..stats import grouped
 from .lessons import completion, messages
 
 REPEATS = 4
@@ -26,9 +27,7 @@ def replay_count(samples: int, share: float) -> int:
 def replay(solved: Sequence[Attempt], count: int, seed: int) -> list[Attempt]:
     """`count` solved attempts at random, evenly over skills; where there are fewer they repeat, none more than REPEATS times."""
     rng = random.Random(f"replay:{seed}")
-    groups: dict[str, list[Attempt]] = {}
-    for attempt in sorted(solved, key=lambda row: row.example.id):
-        groups.setdefault(attempt.example.skill, []).append(attempt)
+    groups = grouped(sorted(solved, key=lambda row: row.example.id), lambda row: row.example.skill)
     turns = [_in_turn(groups[skill], rng) for skill in sorted(groups)]
     drawn = (row for round_ in zip_longest(*turns) for row in round_ if row is not None)
     return list(islice(drawn, count))
