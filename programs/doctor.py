@@ -15,7 +15,7 @@ from typing import NamedTuple
 import httpx
 
 from ..sandbox import MEND, Sandbox, open_sandbox
-from ..signatures.errors import ErrataError, UsageError
+from ..signatures.errors import ErrataError, UsageError, with_extra
 from ..tasks import Task, doctor, load_task
 from .config import CycleConfig, InstructorSettings
 
@@ -60,7 +60,7 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
         if find_spec(module):
             yield Examined(f"extra {extra}", True, f"installed, for {use}")
         else:
-            yield Examined(f"extra {extra}", True, f"not installed; only {use} needs it", f"pip install 'errata[{extra}]'")
+            yield Examined(f"extra {extra}", True, f"not installed; only {use} needs it", with_extra(extra))
 
 
 def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> Examined:

@@ -4,7 +4,7 @@
 
 `tiny` has never seen a bare sum, a number of three digits or one below zero. Two cycles on `reasoning_gym:chain_sum`, with the offline
 instructor: on the defaults, and with more rows and the whole way to the trained weights. Then both weights answer `sums`, which no guard
-watches here. Needs the extra `errata[reasoning-gym]`; continues where it was interrupted; about a quarter of an hour on 2 CPU cores.
+watches here. Needs the extra `reasoning-gym`; continues where it was interrupted; about a quarter of an hour on 2 CPU cores.
 """
 
 import argparse

@@ -65,3 +65,8 @@ def near(word: str, known: Iterable[str]) -> str | None:
     low = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word.lower(), low, n=1, cutoff=0.5)
     return low[found[0]] if found else None
+
+
+def with_extra(name: str) -> str:
+    """What installs an extra. The package is on no index yet, and `errata` there is another project's."""
+    return f"pip install -e '.[{name}]' in a checkout of Errata"

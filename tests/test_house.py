@@ -154,7 +154,8 @@ def test_the_core_of_the_loop_and_the_whole_package_stay_small():
         path: size for path, size in sizes.items() if path.parts[0] == "programs" and path.parts[1] in CORE and "offline" not in path.parts
     }
     assert sum(core.values()) <= 6_500
-    assert sum(sizes.values()) <= 24_500
+    # 24,343 when the house was rebuilt at equal features; raised for features only, never to make room for a patch
+    assert sum(sizes.values()) <= 27_000
 
 
 def test_functions_take_few_parameters():

@@ -117,7 +117,7 @@ def build(comparison: Comparison, out: Path, command: str = "") -> Compared:
         tests=_tests(comparison, runs, sides),
         notes=list(_notes(comparison, arms)),
         command=command,
-        errata=version("errata"),
+        errata=version("errata-lm"),
     )
 
 

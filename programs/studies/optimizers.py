@@ -11,7 +11,7 @@ from typing import Any
 import dspy
 from dspy.teleprompt.gepa.instruction_proposal import InstructionProposer
 
-from ...signatures.errors import UsageError
+from ...signatures.errors import UsageError, with_extra
 from ..instructor.chat import Chat
 from ..strategies.strategy import Strategy
 from .scoring import Lesson, Measure, with_feedback
@@ -27,7 +27,7 @@ DEMOS = 2
 def teleprompter(name: str) -> Any:
     """The teleprompter's class. Raises UsageError where it cannot be had."""
     if name == "mipro" and importlib.util.find_spec("optuna") is None:
-        raise UsageError("MIPROv2 needs optuna, which is not installed: pip install 'errata[optimize]'; or choose --optimizer gepa")
+        raise UsageError(f"MIPROv2 needs optuna, which is not installed: {with_extra('optimize')}; or choose --optimizer gepa")
     if name in NAMED:
         return getattr(dspy, NAMED[name])
     module, colon, cls = name.partition(":")

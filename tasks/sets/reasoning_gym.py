@@ -2,7 +2,7 @@
 
 `reasoning_gym:chain_sum,max_terms=3,max_digits=2` sets fields of the generator's config (numbers, true, false). Right is a full score;
 partial credit is wrong. A hash of an item's question gives its split, so no item of one split is ever drawn in another, at any seed. The
-library is an extra: `pip install "errata[reasoning-gym]"`. A few generators (graph_color, rubiks_cube) have a scorer and no gold answer:
+library is the extra `reasoning-gym`. A few generators (graph_color, rubiks_cube) have a scorer and no gold answer:
 `answer` is empty there. The library gives no worked solutions; items that ask for the value of a written expression (chain_sum,
 basic_arithmetic) get one here, in GSM8K's form. A problem that no generator drew (a program's row) is scored by its gold answer, where the
 scorer needs no more.
@@ -20,7 +20,7 @@ from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import Any
 
-from ...signatures.errors import UsageError, near
+from ...signatures.errors import UsageError, near, with_extra
 from ...signatures.records import Example, Message, Verdict
 from ..base import check_split, ended, scored
 from ..rows import share
@@ -62,7 +62,7 @@ class ReasoningGym:
         try:
             import reasoning_gym
         except ImportError:
-            raise UsageError('task reasoning_gym needs its library: pip install "errata[reasoning-gym]"') from None
+            raise UsageError(f"task reasoning_gym needs its library: {with_extra('reasoning-gym')}") from None
         return reasoning_gym
 
     def _make(self, seed: int) -> Any:

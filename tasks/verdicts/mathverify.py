@@ -1,7 +1,7 @@
 """Judges mathematical answers (LaTeX, expressions, sets, intervals) with math-verify, in a child process with a time limit.
 
 The library's own limit works in a main thread alone, and its simplifications may run for ever; here a child that takes too long is killed,
-and the item is unjudged. An extra: `pip install "errata[math]"`. Answers are data: they are parsed, never run.
+and the item is unjudged. An extra: `pip install -e '.[math]'` in a checkout. Answers are data: they are parsed, never run.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
-from ...signatures.errors import UsageError
+from ...signatures.errors import UsageError, with_extra
 from ...signatures.records import Verdict
 from ..base import scored
 
@@ -28,7 +28,7 @@ class MathVerify:
 
     def __init__(self) -> None:
         if importlib.util.find_spec("math_verify") is None:
-            raise UsageError('the verdict `math` needs its library: pip install "errata[math]"')
+            raise UsageError(f"the verdict `math` needs its library: {with_extra('math')}")
         self._lock = threading.Lock()
         self.child: subprocess.Popen[str] | None = None
 

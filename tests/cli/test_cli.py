@@ -103,7 +103,7 @@ def test_doctor_finds_the_defaults_in_order_and_hints_at_extras(monkeypatch):
     found = findings()
     assert all(finding["ok"] for finding in found.values())
     assert {"gold answers of sums", "sandbox", "device", "memory to train", "disk", "instructor offline"} <= found.keys()
-    assert found["extra math"]["mend"] == "pip install 'errata[math]'"
+    assert found["extra math"]["mend"] == "pip install -e '.[math]' in a checkout of Errata"
 
 
 def test_doctor_names_what_is_missing_and_what_mends_it(monkeypatch, tmp_path):

@@ -595,5 +595,7 @@ def test_bad_input_is_one_line_with_its_exit_code(mined, tmp_path, flags, code, 
 
 def test_mipro_without_optuna_is_told_in_one_line(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=re.escape("MIPROv2 needs optuna, which is not installed: pip install 'errata[optimize]'")):
+    with pytest.raises(
+        UsageError, match=re.escape("MIPROv2 needs optuna, which is not installed: pip install -e '.[optimize]' in a checkout of Errata")
+    ):
         teleprompter("mipro")

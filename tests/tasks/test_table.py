@@ -253,7 +253,7 @@ def test_math_without_its_library_is_one_line(tmp_path, monkeypatch):
 def test_mathematics_is_compared_by_value_and_from_any_thread(tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 
-    pytest.importorskip("math_verify", reason='needs the extra: pip install "errata[math]"')
+    pytest.importorskip("math_verify", reason="needs the extra math")
     task, example = one(tmp_path, {"question": "q", "answer": "\\frac{1}{2}"}, verdict="math")
     responses = [r"so \boxed{0.5}", r"It is $\frac{2}{4}$.", r"\boxed{\frac{1}{3}}", "I do not know"]
     with ThreadPoolExecutor(4) as threads:
@@ -267,7 +267,7 @@ def test_mathematics_is_compared_by_value_and_from_any_thread(tmp_path):
 def test_mathematics_that_takes_too_long_is_unjudged_and_the_next_is_judged(monkeypatch):
     from errata.tasks.verdicts import mathverify
 
-    pytest.importorskip("math_verify", reason='needs the extra: pip install "errata[math]"')
+    pytest.importorskip("math_verify", reason="needs the extra math")
     judge = mathverify.MathVerify()
     assert judge.verdict("2", r"\boxed{2}").correct is True
     child = judge.child
