@@ -1,4 +1,5 @@
-"""Writes the pages of docs/ that are drawn from the code: config.md (fields), cli.md (commands), api.md (docstrings of errata.programs).
+"""Writes the pages of docs/ that are drawn from the code: config.md (fields), cli.md (commands), api.md (docstrings of errata.programs),
+and the tables of tasks.md that say how answers are read, drawn from the readings that the tests hold the code to.
 
     python scripts/make_docs.py [--check]
 
@@ -7,8 +8,10 @@ With --check nothing is written, and the exit code is 1 when a page is not what 
 
 import argparse
 import inspect
+import json
 import re
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +21,13 @@ from typer.testing import CliRunner
 from errata import programs
 from errata.programs.report import config_file
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 
 
 def pages() -> dict[str, str]:
     """Name of each page -> its text."""
-    return {"config.md": config_file.page(), "cli.md": cli(), "api.md": api()}
+    return {"config.md": config_file.page(), "cli.md": cli(), "api.md": api(), "tasks.md": tasks()}
 
 
 def cli() -> str:
@@ -39,6 +43,39 @@ def api() -> str:
     for name in programs.__all__:
         lines += ["", f"## {name}", "", *_entry(name, getattr(programs, name))]
     return "\n".join(lines) + "\n"
+
+
+def tasks() -> str:
+    """The page as it stands, with the table of each `<!-- readings: NAME -->` drawn anew from tests/tasks/readings_NAME.jsonl."""
+    page = (DOCS / "tasks.md").read_text(encoding="utf-8")
+    drawn = re.compile(r"(<!-- readings: (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
+    return drawn.sub(lambda found: f"{found[1]}\n{_readings(found[2])}\n", page)
+
+
+def _readings(name: str) -> str:
+    """Readings, one a line as [what it is, text, what is read or null], as a table with a line for each thing that they show."""
+    told: dict[str, list[str]] = {}
+    for line in (ROOT / f"tests/tasks/readings_{name}.jsonl").read_text(encoding="utf-8").splitlines():
+        what, text, read = json.loads(line)
+        told.setdefault(what, []).append(f"{_code(text)} → {'unread' if read is None else _code(read)}")
+    return (
+        "\n".join(["| what | text → what is read |", "|---|---|", *(f"| {what} | {' · '.join(all)} |" for what, all in told.items())])
+        + "\n"
+    )
+
+
+def _code(text: str) -> str:
+    """A text as code in a table's cell; what cannot be seen is named."""
+    text = "".join(_sign(sign) for sign in text).replace("|", "\\|")
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    pad = " " if "`" in text or text != text.strip() else ""
+    return f"{ticks}{pad}{text}{pad}{ticks}" if text else "(nothing)"
+
+
+def _sign(sign: str) -> str:
+    if sign == "\n":
+        return "↵"
+    return f"[U+{ord(sign):04X}]" if unicodedata.category(sign) in ("Cc", "Cf", "Zs", "Zl", "Zp") and sign != " " else sign
 
 
 def _entry(name: str, thing: Any) -> list[str]:

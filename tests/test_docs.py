@@ -48,7 +48,7 @@ def test_the_readmes_code_runs(tmp_path, monkeypatch):
     assert len(data) == 200
 
 
-@pytest.mark.parametrize("name", ["config.md", "cli.md", "api.md"])
+@pytest.mark.parametrize("name", ["config.md", "cli.md", "api.md", "tasks.md"])
 def test_pages_that_are_drawn_from_the_code_are_current(name):
     spec = importlib.util.spec_from_file_location("make_docs", ROOT / "scripts/make_docs.py")
     make_docs = importlib.util.module_from_spec(spec)

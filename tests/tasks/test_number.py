@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from readings import readings
 
 from errata.tasks.verdicts import number
 
@@ -17,6 +18,12 @@ def shared_rows(name: str) -> list[dict]:
     if not file.exists():
         pytest.skip(f"no {file}: set ERRATA_SHARED_DATA to the folder with the public data")
     return [json.loads(line) for line in file.read_bytes().split(b"\n") if line]
+
+
+@pytest.mark.parametrize(("text", "read"), readings("number"))
+def test_a_number_is_read_whole_or_not_at_all(text, read):
+    value = number.extract(text)
+    assert (None if value is None else number.show(value)) == read
 
 
 @pytest.mark.parametrize(
