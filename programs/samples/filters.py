@@ -1,8 +1,9 @@
 """The filters of drawn rows: a batch goes through them in turn, and each hands on the rows that pass.
 
 Here are those that look at a row beside others and beside held-out items: `telling`, `distinct`, `unseen`. Each is a check, a callable from
-a Sample to a complaint, or None when the row passes; `each` makes a filter of it. Add one by writing it and naming it in `row_filters`. Not
-here: the checks of programs (errata.programs.samples.checks), and the independent solve of asserted rows (errata.programs.steps.agree).
+a Sample to a complaint, or None when the row passes; `each` makes a filter of it. Add one by writing it and naming it in `row_filters`.
+Texts are compared without the `Frame` of their task. Not here: the checks of programs (errata.programs.samples.checks), and the independent
+solve of asserted rows (errata.programs.steps.agree).
 """
 
 from collections import Counter, defaultdict
@@ -21,6 +22,29 @@ Filter = Callable[[Sequence[Sample]], tuple[list[Sample], list[Rejection]]]
 """Takes rows: those that stay, as they are trained on, and the refusals of the others."""
 RowCheck = Callable[[Sample], str | None]
 REPEATS = 4  # most rows of one training set that teach the very same: the same code, or the same question and right option
+FRAME_RUN, FRAME_SHARE, FRAME_ITEMS = 5, 0.2, 1000
+"""Words in a row that belong to a task's frame when at least 3 of its items, and this share of them, hold them; and how many items are
+looked at. In GSM8K, SVAMP and MMLU no words are shared so widely."""
+
+
+class Frame:
+    """The words that items of a task share because all are put in one form: an instruction, solved examples, imports."""
+
+    def __init__(self, items: Iterable[Example] = ()):
+        self._runs: set[tuple[str, ...]] = set()
+        by_task: dict[str, dict[str, Example]] = defaultdict(dict)
+        for example in items:
+            by_task[example.task][example.question] = example
+        for found in by_task.values():
+            some = list(found.values())[:: len(found) // FRAME_ITEMS + 1]
+            holders = Counter(run for example in some for run in set(_grams(_words(example), FRAME_RUN)))
+            self._runs |= {run for run, count in holders.items() if count >= max(3, FRAME_SHARE * len(some))}
+
+    def own(self, words: Sequence[str]) -> list[str]:
+        """The words without those of the frame."""
+        runs = [index for index, run in enumerate(_grams(words, FRAME_RUN)) if run in self._runs]
+        framed = {index + step for index in runs for step in range(FRAME_RUN)}
+        return [word for index, word in enumerate(words) if index not in framed]
 
 
 class Distinct:
@@ -28,7 +52,8 @@ class Distinct:
     each row that passed, only 64-bit hashes are kept, of its text and of the bands of its MinHash: about 0.3 KB a row. Two rows are nearly
     the same when they share a band, as in datasketch's MinHashLSH, which keeps the MinHashes themselves (2 KB a row)."""
 
-    def __init__(self, threshold: float = 0.9, permutations: int = 64):
+    def __init__(self, frame: Frame | None = None, threshold: float = 0.9, permutations: int = 64):
+        self._frame = frame or Frame()
         self._empty = MinHash(num_perm=permutations, seed=1)
         self._bands = MinHashLSH(threshold=threshold, num_perm=permutations).hashranges
         self._texts: set[int] = set()
@@ -42,7 +67,8 @@ class Distinct:
         if text in self._texts:
             return "the same question was drawn before"
         sketch = self._empty.copy()
-        sketch.update_batch({" ".join(gram).encode() for gram in _grams(words, 3)})
+        # of a text with fewer than 3 words of its own, all of it is one run
+        sketch.update_batch({" ".join(gram).encode() for gram in _grams(self._frame.own(words), 3) or [tuple(words)]})
         bands = [_hash(sketch.hashvalues[start:end].tobytes()) for start, end in self._bands]
         if any(band in seen for band, seen in zip(bands, self._seen_bands, strict=True)):
             return "nearly the same question was drawn before"
@@ -62,15 +88,17 @@ class Unseen:
     """Refuses a row that overlaps a held-out item: the same question, a run of 13 words in common, or most of the item's runs of 8.
     Thirteen words are what GPT-3 used (Brown et al. 2020, appendix C); the share of runs of 8 catches items too short for that."""
 
-    def __init__(self, held_out: Iterable[Example], coverage: float = 0.7):
+    def __init__(self, held_out: Iterable[Example], frame: Frame | None = None, coverage: float = 0.7):
         self._coverage = coverage
+        self._frame = frame or Frame()
         self._texts: set[str] = set()
         self._long: set[tuple[str, ...]] = set()
         self._short: dict[tuple[str, ...], set[int]] = defaultdict(set)
         self._sizes: dict[int, int] = {}
         for item, example in enumerate(held_out):
-            words = words_of(KINDS[example.kind].overlap(example))
+            words = _words(example)
             self._texts.add(" ".join(words))
+            words = self._frame.own(words)
             self._long.update(_grams(words, 13))
             grams = set(_grams(words, 8))
             self._sizes[item] = len(grams)
@@ -78,9 +106,10 @@ class Unseen:
                 self._short[gram].add(item)
 
     def __call__(self, sample: Sample) -> str | None:
-        words = words_of(KINDS[sample.example.kind].overlap(sample.example))
+        words = _words(sample.example)
         if " ".join(words) in self._texts:
             return "it is the question of a held-out item"
+        words = self._frame.own(words)
         if not self._long.isdisjoint(_grams(words, 13)):
             return "it shares 13 words in a row with a held-out item"
         hits = Counter(item for gram in set(_grams(words, 8)) for item in self._short.get(gram, ()))
@@ -96,9 +125,11 @@ def tells_apart(task: Task, sample: Sample) -> str | None:
     return "the misconception gives the right answer here" if told else None
 
 
-def row_filters(task: Task, held_out: Iterable[Example], skip: Collection[str] = ()) -> list[Filter]:
-    """The filters of every training set, but those to `skip`, in order, afresh for one training set."""
-    checks: dict[str, RowCheck] = {"telling": partial(tells_apart, task), "distinct": Distinct(), "unseen": Unseen(held_out)}
+def row_filters(task: Task, held_out: Collection[Example], known: Iterable[Example] = (), skip: Collection[str] = ()) -> list[Filter]:
+    """The filters of every training set, but those to `skip`, in order, afresh for one training set. `known`: other items of the
+    task, which show its frame where few are held out."""
+    frame = Frame([*held_out, *known])
+    checks: dict[str, RowCheck] = {"telling": partial(tells_apart, task), "distinct": Distinct(frame), "unseen": Unseen(held_out, frame)}
     return [each(name, check) for name, check in checks.items() if name not in skip]
 
 
@@ -125,6 +156,10 @@ def filtered(rows: Sequence[Sample], filters: Sequence[Filter]) -> tuple[list[Sa
         kept, refused = one(kept)
         refusals += refused
     return kept, refusals
+
+
+def _words(example: Example) -> list[str]:
+    return words_of(KINDS[example.kind].overlap(example))
 
 
 def _hash(data: bytes) -> int:

@@ -75,7 +75,7 @@ def assemble(run: Session, number: int) -> None:
     held_out = run.held_out if masses or items else []
     made = Assembly(run, stage)
     made.add((), tried.rejections)
-    filters = row_filters(run.task, held_out, generate.skip)
+    filters = row_filters(run.task, held_out, found.items, generate.skip)
     for batch in own_rows(items, total, seed, filters):
         made.add(*batch)
     if masses:

@@ -8,7 +8,7 @@ import pytest
 from datasketch import MinHash, MinHashLSH
 from problems import drawn
 
-from errata.programs.samples.filters import Distinct, Unseen, tells_apart
+from errata.programs.samples.filters import Distinct, Frame, Unseen, row_filters, tells_apart
 from errata.signatures.records import Example
 from errata.tasks import load_task
 
@@ -44,7 +44,7 @@ def test_what_counts_as_nearly_the_same_is_what_datasketch_finds_with_whole_sket
     for number, text in enumerate(texts):
         sketch = MinHash(num_perm=64, seed=1)
         words = text.split()
-        sketch.update_batch({" ".join(words[i : i + 3]).encode() for i in range(len(words) - 2)})
+        sketch.update_batch({" ".join(words[i : i + 3]).encode() for i in range(len(words) - 2)} or {text.encode()})
         near = bool(whole.query(sketch))
         complaint = check(sample(text))
         assert bool(complaint) == near, text
@@ -85,6 +85,76 @@ def test_a_row_that_shares_13_words_with_a_held_out_item_is_refused():
 
 def test_other_numbers_in_the_same_wording_are_no_overlap():
     assert Unseen([EXAMPLE])(sample("Ann has 5 bags of 6 apples and eats 7. How many are left?")) is None
+
+
+STORIES = [
+    "Ann has 3 bags of 4 apples and eats 2. How many are left?",
+    "A train leaves at noon and travels 60 miles an hour until 5. How far does it come?",
+    "Omar reads 12 pages a day of a book with 96 pages. After how many days is it finished?",
+    "Seven friends pay 84 dollars for a meal and share the bill. What does each of them pay?",
+    "Mei plants 5 rows of 9 tulips, and a storm breaks 6 of them. How many still stand?",
+    "The tank holds 250 litres; 40 litres flow out every hour. How much is in it after 3 hours?",
+]
+NEW = "Luca bakes 4 trays of 12 rolls and sells 30 of them at the market. How many does he keep?"
+ORDER = (
+    "You are a careful assistant for school children who are learning arithmetic in their first years; read the problem below slowly, "
+    "think about what is asked, work through it step by step, and give the answer at the very end of it."
+)
+SHOTS = " ".join(
+    f"Q: A shelf holds {n} books and a boy takes {n // 2}. A: That leaves {n} - {n // 2} = {n - n // 2}." for n in range(20, 30)
+)
+TOPICS = ["sums", "high school physics", "world history", "law", "the arts", "chemistry"]
+FRAMES = {
+    "before": lambda number, text: f"{ORDER} {text}",
+    "behind": lambda number, text: f"{text}\n\n{ORDER}",
+    "around": lambda number, text: f"{ORDER[:120]}\n{text}\n{ORDER[120:]}",
+    "with a column in it": lambda number, text: (
+        f"The following is an exam question about {TOPICS[number % 6]}. Think it through with care.\n{text}"
+    ),
+    "one of two": lambda number, text: f"{ORDER if number % 2 else ORDER[::-1]} {text}",
+    "with solved examples": lambda number, text: f"Here is how such problems are solved. {SHOTS} Now solve this one. {text}",
+    "as a chat": lambda number, text: f"### Instruction:\n{ORDER}\n\n### Input:\n{text}\n\n### Response:",
+    "none": lambda number, text: text,
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("own", [" {}", "{} Say it in words."])
+def test_what_all_items_of_a_task_share_by_their_form_is_no_overlap(frame, own):
+    def framed(number, text):
+        return EXAMPLE.model_copy(update={"question": FRAMES[frame](number, own.format(text))})
+
+    held_out = [framed(number, text) for number, text in enumerate(STORIES)]
+    unseen = row_filters(TASK, held_out, skip=("telling", "distinct"))[0]
+    fresh = sample(framed(4, NEW).question)
+    kept, refused = unseen([fresh, sample(held_out[2].question, index=1), sample(STORIES[3], index=2)])
+    assert kept == [fresh]
+    assert [row.check for row in refused] == ["unseen", "unseen"]
+    # a single held-out item shows no frame: other items of its task do
+    unseen = row_filters(TASK, held_out[:1], held_out[1:], skip=("telling", "distinct"))[0]
+    assert unseen([fresh])[0] == [fresh]
+    assert not unseen([sample(held_out[0].question)])[0]
+
+
+def test_wording_that_two_held_out_items_share_is_still_compared():
+    held_out = [EXAMPLE.model_copy(update={"question": text}) for text in [LONG.format(12, 3), LONG.format(14, 4), *STORIES * 3]]
+    unseen = Unseen(held_out, Frame(held_out))
+    assert unseen(sample(LONG.format(20, 5))) is not None
+
+
+def test_rows_in_one_long_frame_are_no_repetitions_of_each_other():
+    framed = [EXAMPLE.model_copy(update={"question": f"{ORDER} {ORDER[::-1]} {SHOTS} {text}"}) for text in [*STORIES, "3 + 4", "5 + 4"]]
+    assert [Distinct(Frame(framed))(row) for row in map(sample, [one.question for one in framed])] == [None] * 8
+    check = Distinct(Frame(framed))
+    assert [check(sample(one.question)) for one in framed] == [None] * 8
+    assert check(sample(framed[6].question)) is not None
+    assert check(sample(f"{ORDER} {LONG.format(12, 3)}")) is None
+    assert check(sample(f"{ORDER} {LONG.format(12, 3)} today")) is not None
+
+
+def test_short_rows_are_told_apart():
+    check = Distinct()
+    assert [bool(check(sample(text))) for text in ("3 + 4", "5 + 4", "3 + 4", "")] == [False, False, True, False]
 
 
 def test_a_row_on_which_the_misconception_is_right_is_refused():
