@@ -21,12 +21,11 @@ from errata.programs.start import (
     CAPS,
     CONFIG,
     ERRORS,
-    JSON,
-    QUIET,
     RUN,
     SEARCHING,
     SEED,
     SET,
+    SHOWN,
     STARTED,
     STATE,
     TASK,
@@ -39,6 +38,7 @@ from errata.programs.start import (
     takes,
 )  # fmt: skip
 from errata.signatures.errors import ErrataError, UsageError, did_you_mean
+from errata.signatures.terminal import command
 
 gc.set_threshold(50_000, 20, 20)  # what a command reads stays: to look at it again and again took a tenth of a report's time
 
@@ -53,8 +53,22 @@ LOOP, DATA, LOOK, SET_UP = "The loop", "Answers and weights", "Looking into a ru
 """Groups of commands in the help."""
 
 
+def tell_version(wanted: bool) -> None:
+    """`errata --version`."""
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"errata-lm {version('errata-lm')}")
+        except PackageNotFoundError:
+            typer.echo("errata-lm, not installed: run from its source")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=tell_version, help="Say which version this is.")] = False,
+) -> None:
     """Makes a small local language model better by studying what it gets wrong."""
 
 
@@ -70,7 +84,7 @@ RunArgument = Annotated[Path, typer.Argument(help="Run directory.")]
 def cycle(start: Start, dry_run: DryRun = False) -> None:
     """Run the whole loop: find errors, teach, train, and keep the new weights only when they are better."""
     path, _ = ran(start, None, dry_run)
-    show_report(start, path, f"\nlineage: errata trace {path} ID")
+    show_report(start, path, f"\nlineage: {command('trace', path, 'ID')}")
     refuse_nothing(path)
 
 
@@ -142,7 +156,7 @@ def train(start: Start, dry_run: DryRun = False) -> None:
 
 
 @app.command(rich_help_panel=LOOP)
-@takes(*SET, *JSON, *QUIET)
+@takes(*SET, *SHOWN)
 def compare(
     start: Start,
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file: base, arms, controls, seeds, rounds (docs/compare.md).")],
@@ -166,8 +180,8 @@ def compare(
         comparing.begin(comparison, out)
         say(f"folder {out}; the same command continues it, and a second one beside it helps")
         comparing.work_in_processes(comparison, out, jobs, say, start.quiet)
-    told = " ".join(["errata compare", str(config), *(f"--set {one}" for one in start.assignments)])
-    result = pages.write(comparison, out, told)
+    settings = [word for one in start.assignments for word in ("--set", one)]
+    result = pages.write(comparison, out, command("compare", config, *settings))
     emit(
         start,
         result.model_dump(mode="json") | {"out": str(out)},
@@ -235,7 +249,7 @@ def import_(
 
 
 @app.command(rich_help_panel=DATA)
-@takes(*JSON, *QUIET)
+@takes(*SHOWN)
 def export(
     start: Start,
     run: RunArgument,
@@ -259,14 +273,14 @@ def export(
 
 
 @app.command(rich_help_panel=LOOK)
-@takes(*JSON)
+@takes(*SHOWN)
 def report(start: Start, run: RunArgument) -> None:
     """Write a finished run's report again and print its table."""
     show_report(start, run)
 
 
 @app.command(rich_help_panel=LOOK)
-@takes(*JSON)
+@takes(*SHOWN)
 def runs(start: Start, folder: Annotated[Path, typer.Argument(help="Folder of runs, or a run.")] = Path("runs")) -> None:
     """List runs: task, target, how far each came, what it gained at what cost, and how to go on."""
     from errata.programs.report.runs import as_text, listed
@@ -276,7 +290,7 @@ def runs(start: Start, folder: Annotated[Path, typer.Argument(help="Folder of ru
 
 
 @app.command(rich_help_panel=LOOK)
-@takes(*JSON)
+@takes(*SHOWN)
 def trace(
     start: Start,
     run: RunArgument,
@@ -290,7 +304,7 @@ def trace(
 
 
 @app.command(rich_help_panel=LOOK)
-@takes(*TASK, *STATE, *CONFIG, *SET, *JSON)
+@takes(*TASK, *STATE, *CONFIG, *SET, *SHOWN)
 def prompt(
     start: Start,
     strategy: Annotated[
@@ -322,7 +336,7 @@ def prompt(
 
 
 @app.command(rich_help_panel=SET_UP)
-@takes(*TASK, *WEIGHTS, *TEACHER, *SET, *JSON)
+@takes(*TASK, *WEIGHTS, *TEACHER, *SET, *SHOWN)
 def init(start: Start, file: Annotated[Path, typer.Argument(help="YAML file to write; it must not exist.")] = Path("errata.yaml")) -> None:
     """Write a config for a task and target in which every field is explained, to be edited and given to --config."""
     from errata.programs.report.config_file import commented
@@ -339,13 +353,13 @@ def init(start: Start, file: Annotated[Path, typer.Argument(help="YAML file to w
     except TaskError as error:
         hint = f"\nbefore it runs: {error}"
     write_atomic(file, commented(loaded).encode())
-    steps = [f"errata doctor --config {file}", f"errata cycle --config {file} --dry-run", f"errata cycle --config {file}"]
+    steps = [command("doctor", "--config", file), command("cycle", "--config", file, "--dry-run"), command("cycle", "--config", file)]
     text = "\n".join([f"wrote {file}; every field is explained in it{hint}", "next:", *(f"  {step}" for step in steps)])
     emit(start, {"config": str(file), "next": steps}, text)
 
 
 @app.command(rich_help_panel=SET_UP)
-@takes(*TASK, *WEIGHTS, *TEACHER, *CONFIG, *SET, *JSON)
+@takes(*TASK, *WEIGHTS, *TEACHER, *CONFIG, *SET, *SHOWN)
 def doctor(
     start: Start,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Items of each split whose gold is checked; default: all.")] = None,
@@ -381,7 +395,7 @@ def refuse_nothing(run: Path) -> None:
 
 def ran(start: Start, until: str | None, dry_run: bool) -> tuple[Path, int]:
     """Run up to a step: the run directory, and the round that it came to. With --dry-run only what teaching would cost is printed."""
-    with start.opened(until) as loop:
+    with start.opened(until, dry_run) as loop:
         if not dry_run:
             return loop.path, loop.run(until)
         from errata.programs.report.texts import foretold
@@ -394,7 +408,7 @@ def ran(start: Start, until: str | None, dry_run: bool) -> tuple[Path, int]:
 
 def emit(start: Start, document: dict[str, Any], text: str) -> None:
     """One JSON document, or the text, on stdout."""
-    typer.echo(json.dumps(document, indent=1, ensure_ascii=False) if start.as_json else text)
+    start.write(json.dumps(document, indent=1, ensure_ascii=False) if start.as_json else text)
 
 
 if __name__ == "__main__":

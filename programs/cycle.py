@@ -21,7 +21,7 @@ from .samples.kinds import KINDS
 from .steps.agree import QUESTIONS, Agree
 from .steps.assemble import asked_rows, assemble
 from .steps.gate import gate
-from .steps.mine import mine, mined
+from .steps.mine import mine, mined, require_recorded
 from .steps.probe import probe
 from .steps.session import Session
 from .steps.teach import teach
@@ -72,6 +72,8 @@ class Cycle(Session):
         if until not in (None, *NAMES):
             raise UsageError(f"there is no step {until!r}; choose one of {', '.join(NAMES)}{did_you_mean(until or '', NAMES)}")
         recorded = self.config.errors == "recorded"
+        if until != "mine":
+            require_recorded(self)
         # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
         if until != "mine" and self.config.instructor.model == "offline" and not recorded and self.strategy.source != "none":
             for task in parts(self.task):

@@ -12,14 +12,15 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 
 import typer
 
 from ..signatures.errors import ErrataError
 from ..signatures.records import content_hash
+from ..signatures.terminal import visible
 from .config import CycleConfig, fields, groups, inline, load_config, parse_override, settings
 from .run.progress import Progress, teller
 from .studies.settings import OptimizeSettings
@@ -39,6 +40,17 @@ class Start(NamedTuple):
     """What --set was given, each as `NAME=VALUE`; wins over the flags."""
     as_json: bool = False
     quiet: bool = False
+    verbose: bool = False
+    out: TextIO = sys.stdout
+    """Where the result is written, and nothing else."""
+
+    def write(self, text: str) -> None:
+        """Write the result of the command."""
+        try:
+            print(visible(text), file=self.out, flush=True)
+        except BrokenPipeError:  # nobody reads on; what is left must not fail again when the file is closed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())
+            raise typer.Exit(1) from None
 
     def progress(self) -> Progress:
         return teller(self.quiet, self.as_json)
@@ -68,18 +80,27 @@ class Start(NamedTuple):
         return Cycle(config, Path("runs") / name, self.progress())
 
     @contextmanager
-    def opened(self, until: str | None = None) -> Iterator[Cycle]:
-        """The Cycle, open, when it can run up to the step `until`; its run directory is locked meanwhile, and its settings are told."""
+    def opened(self, until: str | None = None, dry_run: bool = False) -> Iterator[Cycle]:
+        """The Cycle, open, when it can run up to the step `until`; its run directory is locked meanwhile, and its settings are told. A dry
+        run leaves the directory as it was."""
+        from .run.directory import write_atomic
+
         loop = self.cycle()
         loop.refuse_early(until)
-        begun = (loop.path / "run.json").exists()
-        with loop:
-            chosen, default = settings(loop.config)
-            loop.progress.fact("settings", run=str(loop.path), set=chosen, default=default)
-            loop.say(f"run directory {loop.path}; the same command continues it")
-            for line in as_text(loop.config)[: 1 if begun else None]:  # the defaults are told once, when the run begins
-                loop.say(line)
-            yield loop
+        file = loop.path / "run.json"
+        begun = file.read_bytes() if file.exists() else None
+        try:
+            with loop:
+                chosen, default = settings(loop.config)
+                loop.progress.fact("settings", run=str(loop.path), set=chosen, default=default)
+                if not dry_run:
+                    loop.say(f"run directory {loop.path}; the same command continues it")
+                for line in as_text(loop.config, self.verbose)[: 1 if begun and not self.verbose else None]:
+                    loop.say(line)
+                yield loop
+        finally:
+            if dry_run and begun and file.read_bytes() != begun:
+                write_atomic(file, begun)
 
 
 # ---- options
@@ -122,9 +143,12 @@ SET = (
         help="Any config field, e.g. --set train.epochs=2. May be repeated.",
     ),
 )  # fmt: skip
-JSON = (option("as_json", bool, "--json", help="One JSON document on stdout, and progress as JSON lines on stderr.", panel=OUTPUT),)
-QUIET = (option("quiet", bool, "--quiet", "-q", help="No progress on stderr.", panel=OUTPUT),)
-STARTED = (*WHERE, *SET, *JSON, *QUIET)
+SHOWN = (
+    option("as_json", bool, "--json", help="One JSON document on stdout, and progress as JSON lines on stderr.", panel=OUTPUT),
+    option("quiet", bool, "--quiet", "-q", help="No progress on stderr.", panel=OUTPUT),
+)
+VERBOSE = option("verbose", bool, "--verbose", "-v", help="Tell the settings that stand at their defaults too.", panel=OUTPUT)
+STARTED = (*WHERE, *SET, *SHOWN, VERBOSE)
 
 TASK, SEED = (setting("task", RUN),), (setting("seed", RUN),)
 WEIGHTS = (
@@ -156,12 +180,13 @@ def takes(*options: Option) -> Callable[[Callable[..., None]], Callable[..., Non
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def run(**given: Any) -> None:
+            given = {name: _at_home(value) for name, value in given.items()}
             values = {field: given.pop(name) for name, field in names.items()}
             own = {name: values.pop(name) for name in Start._fields if name in values}
             own["assignments"] = tuple(own.get("assignments") or ())
             flags = {field: value for field, value in values.items() if value is not None}
-            with one_line_errors():
-                command(Start(flags, **own), **given)
+            with results_alone() as out, one_line_errors():
+                command(Start(flags, **own, out=out), **given)
 
         signature = inspect.signature(command)
         _, *rest = signature.parameters.values()
@@ -172,6 +197,29 @@ def takes(*options: Option) -> Callable[[Callable[..., None]], Callable[..., Non
     return decorate
 
 
+def _at_home(value: Any) -> Any:
+    """A path, or each of several, with its `~` expanded: a shell leaves it in `--run=~/x`."""
+    if isinstance(value, list | tuple):
+        return [_at_home(one) for one in value]
+    try:
+        return value.expanduser() if isinstance(value, Path) else value
+    except RuntimeError:
+        raise typer.BadParameter(f"there is no home folder for {value}") from None
+
+
+@contextmanager
+def results_alone() -> Iterator[TextIO]:
+    """Gives stdout as it was. What trackers and other libraries print meanwhile, or when the process ends, goes to stderr."""
+    out = sys.stdout
+    with suppress(OSError, ValueError, AttributeError):  # in a test it is no file, and stderr may be closed
+        if out.fileno() == 1:
+            kept = os.fdopen(os.dup(1), "w", encoding=out.encoding, errors="backslashreplace")
+            os.dup2(2, 1)
+            out = kept
+    with redirect_stdout(sys.stderr):
+        yield out
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Print what the user can mend in one line and exit with its code; everything else keeps its traceback."""
@@ -179,22 +227,24 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except ErrataError as error:
-        typer.echo(f"errata: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"errata: {visible(' '.join(str(error).split()))}", err=True)
         raise typer.Exit(error.exit_code) from None
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != 143:
             raise
         with suppress(OSError):  # nobody may be listening any more
             typer.echo("errata: interrupted; what was done is kept, and the same command continues", err=True)
-            sys.stdout.flush()
         # not sys.exit: it would wait for calls to a server that may be silent
         os._exit(130 if isinstance(stop, KeyboardInterrupt) else 143)
 
 
-def as_text(config: CycleConfig) -> list[str]:
-    """The settings in lines: what is set, then the defaults, a line for each group. `table` is left out when the task reads no table."""
+def as_text(config: CycleConfig, verbose: bool = False) -> list[str]:
+    """The settings in lines: what is set, then how many stand at their defaults, or each of these, a line for each group. `table` is left
+    out when the task reads no table."""
     chosen, default = settings(config)
     lines = [f"set: {_pairs(chosen)}" if chosen else "set: nothing, all stands at its default"]
+    if not verbose:
+        return [*lines, f"defaults: {len(default)} other settings stand at theirs; run.json holds them, -v tells them"]
     table = config.task.partition(":")[0] in ("jsonl", "parquet", "hf")
     for group in ("", *groups(CycleConfig)):
         inside = {name.rpartition(".")[2]: value for name, value in default.items() if name.rpartition(".")[0] == group}

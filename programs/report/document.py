@@ -13,6 +13,7 @@ from typing import Any
 
 from ...signatures.errors import RunError
 from ...signatures.records import Attempt, Rejection, Standing, TrainReport
+from ...signatures.terminal import command
 from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import read_config, read_json
@@ -72,7 +73,7 @@ def build(path: Path, rows: Rows | None = None) -> records.Report:
     """The report of a finished run; `rows`: those of the run, where they are read for more. Raises RunError for an unfinished run."""
     config = read_config(path)
     if not (path / layout.RESULT).exists():
-        raise RunError(f"{path} has not come to its end; `errata cycle --run {path}` continues it")
+        raise RunError(f"{path} has not come to its end; `{command('cycle', '--run', path)}` continues it")
     result = read_json(path / layout.RESULT)
     rows = rows or Rows(path)
     evaluations = {}

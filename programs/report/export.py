@@ -5,6 +5,7 @@ whole. What is not here: how weights are written (errata.trainers.export), and w
 """
 
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 from ...signatures.errors import RunError, TargetError, UsageError
 from ...signatures.files import sync
 from ...signatures.records import Attempt, GateDecision
+from ...signatures.terminal import command
 from ...trainers.settings import TargetSettings
 from ..run import layout
 from ..run.directory import slug
@@ -97,7 +99,7 @@ def _accepted(path: Path, number: int | None) -> tuple[Report, int]:
     """The report of a finished run, and the round to export."""
     report = build(path)
     if len(report.rounds) < report.config.rounds:
-        raise RunError(f"{path} has not come to its end; `errata cycle --run {path}` continues it")
+        raise RunError(f"{path} has not come to its end; `{command('cycle', '--run', path)}` continues it")
     if not report.accepted:
         why = report.rounds[-1].decision.reason
         raise RunError(f"{path} has no accepted round, so there are no better weights than the ones it began with ({why})")
@@ -179,7 +181,8 @@ def _hub(repo: str, public: bool) -> Any:
 def _push(api: Any, repo: str, out: Path, public: bool, say: Callable[[str], None]) -> str:
     """Uploads the folder in one commit; the page's address."""
     say(f"push {out} to {repo}, {'public' if public else 'private'}")
-    with _hub_errors(repo, f"the export stands in {out}; `hf upload {repo} {out} .{'' if public else ' --private'}` pushes it"):
+    again = shlex.join(["hf", "upload", repo, str(out), ".", *([] if public else ["--private"])])
+    with _hub_errors(repo, f"the export stands in {out}; `{again}` pushes it"):
         url = api.create_repo(repo, private=not public, exist_ok=True)
         api.upload_folder(repo_id=repo, folder_path=str(out), commit_message="Weights and card from errata export", delete_patterns=STALE)
     return str(url)

@@ -18,11 +18,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-# C0 and C1 controls but tab and newline, soft hyphen, directional and other invisible marks, line and paragraph separators, lone
-# surrogates; the two joiners stay, which emoji and several scripts are written with
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
+from ...signatures.terminal import UNSEEN
 
 
 class Name(str):
@@ -55,7 +51,7 @@ class Html(Markup):
     def escape(cls, s: Any, /) -> "Html":
         if isinstance(s, (Markup, Figures)):
             return cls(s)
-        return cls(_UNSEEN.sub(lambda found: f"<span class=unseen>U+{ord(found[0]):04X}</span>", str(escape(str(s)))))
+        return cls(UNSEEN.sub(lambda found: f"<span class=unseen>U+{ord(found[0]):04X}</span>", str(escape(str(s)))))
 
 
 class Markdown(Markup):

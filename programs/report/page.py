@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...signatures.records import Attempt, Sample, TeachingResult
+from ...signatures.terminal import command
 from ..stats import grouped
 from . import figures
 from .figures import OUTCOMES, compared, failed, many, percent, sure, tone
@@ -48,7 +49,7 @@ def html(report: Report, lineage: Lineage) -> str:
     return render(
         "report.html.j2",
         report=report,
-        run=lineage.path.name,
+        trace=command("trace", lineage.path, "ID"),
         benchmarks=comparison(report.evaluations, "benchmark", label) if report.evaluations else None,
         balance=balance([(label(name), row.change.broken, row.change.fixed) for name, row in report.evaluations.items()]),
         courses=_courses(report),

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...signatures.errors import ErrataError, RunError, UsageError
 from ...signatures.records import GateDecision
+from ...signatures.terminal import command
 from ..run import layout
 from ..run.directory import STEPS, read_config, read_json
 from ..run.ledger import read_ledger
@@ -51,7 +52,7 @@ def _run(path: Path) -> dict[str, Any]:
         "accepted": [number for number, decision in decisions.items() if decision.accepted],
         "gain": _gain(path, decisions),
         "cost": {"calls": spent["calls"], "tokens": spent["tokens_in"] + spent["tokens_out"], "usd": spent["usd"]},
-        "next": f"errata report {path}" if finished else f"errata cycle --run {path}",
+        "next": command("report", path) if finished else command("cycle", "--run", path),
     }
 
 
@@ -77,7 +78,7 @@ def _gain(path: Path, decisions: dict[int, GateDecision]) -> dict[str, Any] | No
             on, evaluation = next(iter(read_json(path / "report.json")["evaluations"].items()))
             return {"on": on} | {name: evaluation["change"][name] for name in names}
         except (KeyError, TypeError, AttributeError, StopIteration) as error:
-            raise RunError(f"{path}/report.json is damaged; errata report {path} writes it again") from error
+            raise RunError(f"{path}/report.json is damaged; `{command('report', path)}` writes it again") from error
     if not decisions:
         return None
     last = max(decisions)

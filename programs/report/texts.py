@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.records import Attempt
+from ...signatures.terminal import command
 from ..run import layout
 from ..stats import by_skill, counts, share
 from .figures import OUTCOMES, compared, many, outcomes, percent, sure
@@ -97,7 +98,7 @@ def diagnosed(found: Mapping[str, Any]) -> str:
     for skill in found["skills"]:
         lines.append(f"{skill['failures']:5} {skill['skill']}")
         lines += [f"{one['failures']:9} {one['misconception']}" for one in skill["misconceptions"]]
-    return "\n".join([*lines, f"next: errata generate --run {found['run']}"])
+    return "\n".join([*lines, f"next: {command('generate', '--run', Path(found['run']))}"])
 
 
 def generated(found: Mapping[str, Any]) -> str:
@@ -121,7 +122,7 @@ def trained(found: Mapping[str, Any]) -> str:
     if report := found["report"]:
         text = f"round {found['round']}: trained on {report['rows_kept']} rows in {report['steps']} steps, loss "
         text += f"{report['loss_first']:.3f} -> {report['loss_last']:.3f}\nweights: {found['weights']}"
-    return text if found["decided"] else f"{text}\n`errata cycle --run {found['run']}` decides on them"
+    return text if found["decided"] else f"{text}\n`{command('cycle', '--run', Path(found['run']))}` decides on them"
 
 
 def imported(found: Mapping[str, Any]) -> str:
@@ -130,7 +131,7 @@ def imported(found: Mapping[str, Any]) -> str:
     outcome = outcomes(Counts(**{name: found[name] for name in Counts.model_fields}))
     lines.append(f"{found['items']} answers: {outcome}; {found['held_out']} of them to dev or test items")
     lines += [f"  unjudged: {reason}: {count}" for reason, count in found["unjudged_reasons"].items()]
-    return "\n".join([*lines, f"attempts: {found['attempts']}; next: errata generate --run {found['run']}"])
+    return "\n".join([*lines, f"attempts: {found['attempts']}; next: {command('generate', '--run', Path(found['run']))}"])
 
 
 def exported(found: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ import json
 import mmap
 import os
 import re
+import shutil
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 from ...signatures.errors import BusyError, RunError
 from ...signatures.files import write_whole
 from ...signatures.records import Record, content_hash, sealed, unsealed
+from ...signatures.terminal import command
 from ..config import FREE, IMPORTED, TRAINED, CycleConfig
 
 Data = Sequence[tuple[str, Mapping[str, str]]]
@@ -291,6 +293,8 @@ class RunDir(AbstractContextManager["RunDir"]):
         from filelock import FileLock, Timeout  # it brings asyncio: 0.1 s that commands which only read a run do without
 
         self.path = path
+        self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
+        """Folders that are made here, the innermost first."""
         with disk_errors(path):
             if path.is_dir() and not (path / "run.json").exists() and any(p.name not in ("lock", "run.json.tmp") for p in path.iterdir()):
                 raise RunError(f"{path} holds files but no run.json: it is not a run directory; choose another --run")
@@ -306,6 +310,7 @@ class RunDir(AbstractContextManager["RunDir"]):
                 for manifest in path.glob("*/**/manifest.json"):
                     Stage(manifest.parent).drop_parts()
         except BaseException:
+            self._forget()
             self._lock.release()
             raise
 
@@ -358,8 +363,19 @@ class RunDir(AbstractContextManager["RunDir"]):
     def close(self) -> None:
         self._lock.release()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind:
+            self._forget()
         self.close()
+
+    def _forget(self) -> None:
+        """Remove a run that was begun here and came to nothing: a mistyped target, a dry run. What holds rows or paid answers is kept."""
+        held = (file for file in self.path.rglob("*") if file.suffix in (".jsonl", ".part") or file.name == "manifest.json")
+        if self._made and not any(file.stat().st_size for file in held):
+            shutil.rmtree(self.path, ignore_errors=True)
+            for folder in self._made[1:]:
+                with suppress(OSError):  # it holds other things by now
+                    folder.rmdir()
 
 
 def _read_data(path: Path) -> list[tuple[str, Mapping[str, str]]]:
@@ -387,7 +403,7 @@ def read_config(path: Path) -> CycleConfig:
             )
         return CycleConfig.model_validate(document["config"])
     except OSError as error:
-        raise RunError(f"{path} is not a run directory: it has no run.json; `errata cycle --run {path}` makes one") from error
+        raise RunError(f"{path} is not a run directory: it has no run.json; `{command('cycle', '--run', path)}` makes one") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"{path}/run.json is damaged; put a copy of it back, or choose another --run") from error
 

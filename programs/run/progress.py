@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from ...signatures.terminal import visible
+
 
 @dataclass
 class _Step:
@@ -36,11 +38,11 @@ class Progress:
         self._steps: dict[str, _Step] = {}
 
     def say(self, line: str) -> None:
-        self.write(line)
+        self.write(visible(line))
 
     def at(self, title: str, done: int, total: int | None, note: str = "") -> None:
         """`done` of `total` are done in this step; None: how many there are is not known yet."""
-        now = time.monotonic()
+        title, note, now = visible(title), visible(note), time.monotonic()
         step = self._steps.get(title)
         if step is None or step.total is None:
             step = self._steps[title] = _Step(now, done, total, step.told if step else now)
@@ -58,7 +60,7 @@ class Progress:
 
     def end(self, title: str) -> None:
         """The step is over, done or not."""
-        self._steps.pop(title, None)
+        self._steps.pop(visible(title), None)
 
     def fact(self, event: str, **fields: Any) -> None:
         """Something for programs; a reader is told the same in a line of `say`."""
@@ -86,7 +88,7 @@ class JsonLines(Progress):
         self.fact("step", title=title, done=done, total=total, per_second=rate, seconds_left=left, note=note)
 
     def fact(self, event: str, **fields: Any) -> None:
-        self.write(json.dumps({"event": event} | fields, ensure_ascii=False))
+        self.write(visible(json.dumps({"event": event} | fields, ensure_ascii=False)))
 
 
 class Live(Progress):
@@ -124,6 +126,7 @@ class Live(Progress):
         self._bars.update(self._shown[title], completed=done, total=total, told=line)
 
     def end(self, title: str) -> None:
+        title = visible(title)
         super().end(title)
         if title in self._shown:
             self._bars.remove_task(self._shown.pop(title))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ...signatures.errors import UsageError
 from ...signatures.records import Attempt, Example, Failure
+from ...signatures.terminal import command
 from ..run import layout
 from ..stats import counts
 from ..strategies.contrast import with_contrasts
@@ -30,14 +31,21 @@ def mine(run: Session, number: int) -> None:
     stage = run.stage(number, "mine")
     if stage.done:
         return
-    if run.config.errors == "recorded" and number == 1:
-        raise UsageError(f"{run.path} holds no recorded answers yet: errata import FILE --task {run.config.task} --run {run.path}")
+    if number == 1:
+        require_recorded(run)
     examples = train_items(run, number)
     if run.config.errors == "all":
         rows = list(map(Attempt.unanswered, examples))
         stage.finish({layout.ATTEMPTS: rows}, **counts(rows))
     else:
         run.evaluate(stage, run.task, examples, run.base(number), f"round {number}: mine errors")
+
+
+def require_recorded(run: Session) -> None:
+    """Raise UsageError where round 1 takes recorded answers and none were imported."""
+    if run.config.errors == "recorded" and not run.stage(1, "mine").done:
+        taken = command("import", "FILE", "--task", run.config.task, "--run", run.path)
+        raise UsageError(f"{run.path} holds no recorded answers yet: {taken}")
 
 
 def train_items(run: Session, number: int) -> list[Example]:

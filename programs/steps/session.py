@@ -78,13 +78,15 @@ class Session:
             self._opened = opened.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        with self._opened:
+    def __exit__(self, *error: Any) -> None:
+        try:
             self.close_target()
             self.tracker.close()
             if self._sandbox is not None:
                 self._sandbox.close()
                 self._sandbox = None
+        finally:
+            self._opened.__exit__(*error)
 
     # ---- rounds
 

@@ -1,19 +1,24 @@
-"""What a user meets first: init, doctor, runs, near words, completion, a pipe that is closed early."""
+"""What a user meets first: init, doctor, runs, near words, completion, closed pipes, commands to paste, nothing left over."""
 
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
+import typer
+from fake_run import fake_run
 from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs import doctor as doctoring
 from errata.programs.config import fields, load_config
+from errata.programs.report import texts
 from errata.programs.report.rounds import diagnoses
 from errata.programs.run.directory import RunDir, to_json
 from errata.signatures.records import Diagnosis, GateDecision, TeachingResult
@@ -183,6 +188,130 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path):
     )  # fmt: skip
     assert "Traceback" not in done.stderr
     assert load_config(file) == load_config()
+
+
+# ---- printed commands, versions
+
+
+def parsed(line):
+    """(command, what it was given) of a printed command line, read as a shell and the command's own parser read it."""
+    program, name, *words = shlex.split(line)
+    assert program == "errata"
+    known = typer.main.get_command(app).commands[name]
+    with known.make_context(name, words) as context:
+        return name, context.params
+
+
+def test_every_printed_command_means_the_run_that_it_names(tmp_path):
+    path = fake_run(tmp_path / "runs x" / "it's", {"sums": ["total", "left"]}, rounds=2)
+    begun = run(tmp_path / "runs x", "half", accepted=True, rounds=2)
+    shown = errata("report", path).stdout + "\n".join(errata("runs", one).stdout for one in (path, begun))
+    shown += errata("report", begun).stderr + errata("trace", tmp_path / "runs x" / "none", "a").stderr
+    blank = dict.fromkeys(("round", "failures", "at_fault", "undiagnosed", "items", "right", "wrong", "no_answer", "cut", "unjudged"), 0)
+    blank |= {"run": str(path), "skills": [], "report": None, "decided": False, "files": [], "held_out": 0}
+    blank |= {"unjudged_reasons": {}, "attempts": "a"}
+    shown += "\n".join(["", texts.diagnosed(blank), texts.trained(blank), texts.imported(blank)])
+    html = (path / "report.html").read_text()
+    shown += "\n" + re.search("<code>(errata trace .*?)</code>", html)[1].replace("&#39;", "'").replace("&#34;", '"')
+    printed = re.findall(r"errata (?:cycle|generate|report|trace) (?:--run )?(?:'[^']*'|\"[^\"]*\"|[\w/.-])+(?: ID)?", shown)
+    assert len(printed) >= 8, shown
+    for line in printed:
+        assert parsed(line)[1]["run"] in (path, begun, tmp_path / "runs x" / "none"), line
+
+
+def test_the_version_is_that_of_the_distribution():
+    done = errata("--version")
+    assert (done.exit_code, done.stdout) == (0, f"errata-lm {version('errata-lm')}\n")
+
+
+@pytest.mark.parametrize("command", sorted(typer.main.get_command(app).commands))
+def test_every_command_can_be_quiet_and_answer_in_json(command):
+    flags = {flag for parameter in typer.main.get_command(app).commands[command].params for flag in parameter.opts}
+    assert {"-q", "--quiet", "--json"} <= flags
+
+
+def test_a_home_folder_is_expanded_where_the_shell_left_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    fake_run(tmp_path / "home" / "x", {"sums": ["total"]})
+    assert f"report: {tmp_path}/home/x/report.html" in errata("report", "~/x").stdout
+    assert errata("init", "~/c.yaml").exit_code == 0
+    assert errata("evaluate", "--config=~/c.yaml", "--run=~/y", "--limit", "2").exit_code == 0
+    assert (tmp_path / "home" / "y" / "run.json").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert errata("report", "~nobodyhere/x").exit_code == 2
+
+
+def test_an_escape_sequence_in_a_name_does_not_reach_the_terminal(tmp_path):
+    evil = tmp_path / "e\x1b]0;vil\x07\x9b31m"
+    done = errata("evaluate", "--limit", "2", "--run", evil)
+    assert done.exit_code == 0
+    said = done.stdout + done.stderr
+    for words in (["runs", tmp_path], ["trace", evil, "\x1b[2J"], ["report", tmp_path / "\x1b[1mno"], ["cycle", "--task", "\x1b[1msums"]):
+        shown = errata(*words)
+        said += shown.stdout + shown.stderr
+    assert "u001b" in said
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", said)
+
+
+# ---- nothing is left over
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "--target", "nosuch-model-here"],
+        ["evaluate", "--task", "summs"],
+        ["evaluate", "--served", "http://127.0.0.1:9/v1"],
+        ["cycle", "--dry-run"],
+        ["generate", "--dry-run", "--strategy", "LearnFromContrast"],
+        ["diagnose", "--dry-run", "--run", "deep/er/one"],
+        ["cycle", "--set", "generate.reapirs=1"],
+        ["cycle", "--config", "none.yaml"],
+        ["generate", "--set", "errors=recorded", "--dry-run"],
+        ["cycle", "--set", "errors=recorded"],
+        ["import", "none.jsonl", "--task", "sums"],
+        ["train", "--target", "nosuch-model-here", "--run", "named"],
+    ],
+    ids=" ".join,
+)
+def test_a_dry_run_and_a_typo_leave_nothing_behind(words, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    done = errata(*words)
+    assert (done.exit_code == 0) == ("recorded" not in " ".join(words) and "--dry-run" in words), done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_a_run_that_was_begun_changes_none_of_its_bytes(tmp_path):
+    path = tmp_path / "run"
+    assert errata("evaluate", "--run", path, "--limit", "2").exit_code == 0
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "lock"}
+    assert errata("cycle", "--run", path, "--dry-run", "--rounds", "5").exit_code == 0
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file() and file.name != "lock"} == before
+
+
+def test_rows_and_paid_answers_are_kept_when_a_command_fails(tmp_path):
+    for name in ("round-1/mine/attempts.jsonl.part", "answers.jsonl"):
+        with pytest.raises(KeyError), RunDir(tmp_path / name[:5] / "run", load_config()):
+            (tmp_path / name[:5] / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name[:5] / "run" / name).write_text("{}")
+            raise KeyError
+        assert (tmp_path / name[:5] / "run" / name).read_text() == "{}"
+
+
+def test_what_libraries_print_is_no_part_of_the_result():
+    code = (
+        "import os, sys, atexit, typer\nfrom errata.programs.start import takes\n"
+        "def talk(start):\n"
+        "    print('python talks'); os.system('echo children talk'); os.write(1, b'C talks')\n"
+        "    atexit.register(lambda: print('the end talks'))\n    start.write('the result')\n"
+        "takes()(talk)()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "the result\n"
+    for said in ("python talks", "children talk", "C talks", "the end talks"):
+        assert said in done.stderr
 
 
 # ---- diagnose

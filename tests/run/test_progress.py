@@ -125,11 +125,12 @@ def test_json_is_one_document_on_stdout_and_events_on_stderr(tmp_path):
     assert (quiet.stdout, quiet.stderr) == (done.stdout, "")
 
 
-def test_what_is_set_is_told_first_and_every_default_after_it():
+def test_what_is_set_is_told_first_and_the_defaults_in_one_line_or_each_when_wanted():
     config = load_config(overrides={"task": "gsm8k:data", "train.epochs": 1})
-    first, *rest = as_text(config)
+    first, *rest = as_text(config, verbose=True)
     assert first == "set: task gsm8k:data, train.epochs 1.0"
     _, default = settings(config)
+    assert as_text(config) == [first, f"defaults: {len(default)} other settings stand at theirs; run.json holds them, -v tells them"]
     text = "\n".join(rest)
     for name in default:
         group, _, leaf = name.rpartition(".")
