@@ -20,6 +20,7 @@ import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from ..signatures.calls import TIMEOUT
 from ..signatures.errors import UsageError, did_you_mean
 from ..signatures.records import whole
 from ..tasks.table import TableSettings
@@ -57,6 +58,8 @@ class InstructorSettings(Settings):
     """Most tokens of one answer; OpenAI's reasoning models take no fewer than 16000."""
     in_flight: int = Field(default=8, ge=1)
     """Calls under way at the same time."""
+    timeout: float = Field(default=TIMEOUT, gt=0)
+    """Most seconds for one whole answer; then it is asked for again."""
 
 
 class Budget(Settings):
@@ -212,7 +215,7 @@ IMPORTED = ("task", "table", "errors")
 """What `errata import` fixes; the rest of the config may change until the teaching begins."""
 TRAINED = ("target", "train", "gate")
 """What may still change after recorded answers were taught, until a target is measured or trained."""
-FREE: tuple[str, ...] = ("rounds", "budget", "generate.state", "instructor.in_flight", "sandbox.workers")
+FREE: tuple[str, ...] = ("rounds", "budget", "generate.state", "instructor.in_flight", "instructor.timeout", "sandbox.workers")
 FREE += ("target.batch_size", "target.api_key_env", "target.server_paths")
 """Fields that may differ when a run is continued: they change no row."""
 

@@ -7,10 +7,13 @@ import random
 import re
 import threading
 import time
+import unicodedata
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from .errors import ErrataError
@@ -20,7 +23,10 @@ R = TypeVar("R")
 
 _PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 TIMEOUT = 600.0
-"""Longest silence of a server, seconds: models that think long send nothing meanwhile."""
+"""Longest time of a whole reply, seconds: models that think long send nothing meanwhile."""
+
+PASSING = (408, 409, 425, 429)
+"""Status codes below 500 that pass by themselves."""
 
 
 class Patience(NamedTuple):
@@ -99,7 +105,7 @@ def asked_wait(retry_after: str | None) -> float | None:
         return float(retry_after)
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -112,7 +118,30 @@ def known_keys() -> list[str]:
 
 
 def without_keys(text: str, keys: Sequence[str]) -> str:
-    """The text without the keys, which a server may repeat in what it says."""
+    """The text without the keys, which a server may repeat in what it says, also broken by blanks, percent-encoded, as hex or as base64."""
     for key in keys:
-        text = text.replace(key, "(key)")
+        text = _forms(key).sub("(key)", text)
     return text
+
+
+@lru_cache(maxsize=64)
+def _forms(key: str) -> re.Pattern[str]:
+    """Matches a key in every form in which it is told."""
+    data = key.encode("utf-8", "surrogatepass")
+    found = {data.hex(), data.hex().upper()}
+    for before in range(3):  # a key inside a longer text begins at any of three places of a group; what its neighbours decide is left out
+        for encode in (b64encode, urlsafe_b64encode):
+            text = encode(b" " * before + data).decode().rstrip("=")
+            found.add(text[(0, 2, 3)[before] : len(text) - bool((before + len(data)) % 3)])
+    letters = [f"(?:{re.escape(one)}|{''.join(f'%{byte:02x}' for byte in one.encode('utf-8', 'surrogatepass'))})" for one in key]
+    broken = r"[\s\u200b-\u200d\ufeff]{0,3}".join(letters)
+    return re.compile("|".join([f"(?i:{broken})", *map(re.escape, sorted(found, key=len, reverse=True))]))
+
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])?")
+
+
+def plain(text: str) -> str:
+    """The text as one line that changes nothing about a terminal: without escape sequences, control and format characters."""
+    text = " ".join(_ESCAPES.sub("", text).split())
+    return "".join(one for one in text if one == " " or unicodedata.category(one) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))

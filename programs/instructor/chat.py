@@ -14,7 +14,7 @@ from typing import Any
 import dspy
 from dspy.primitives.code_interpreter import CodeInterpreterError
 from dspy.utils.callback import BaseCallback
-from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError, LMError
+from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError, LMError, LMInvalidRequestError
 
 from ...signatures.errors import InstructorError
 from ...signatures.records import Rejection
@@ -71,6 +71,8 @@ class Chat(dspy.ChatAdapter):
                 check, problem = "readable", error.message
             except ContextWindowExceededError as error:
                 raise UnusableAnswer("Chat", signature, "", f"the question is too long for the model: {error}", check="too_long") from None
+            except LMInvalidRequestError as error:
+                raise UnusableAnswer("Chat", signature, "", f"the server refuses this question: {error}", check="refused") from None
             finally:
                 _again.reset(token)
             if answer := last_answer.get():

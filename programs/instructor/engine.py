@@ -2,17 +2,16 @@
 
 `Instructor` is a dspy.LM, and its `Engine` stands between it and the wire: it looks for each answer in the ledger first, and keeps each new
 answer as it arrives. Rate limits, server errors, lost connections, timeouts and replies that are not a chat completion are tried again,
-with growing waits that obey Retry-After, at most `Patience.attempts` times. A bad key, an unknown model, an unpaid bill or a server that
-stays silent ends the run with one line (InstructorError), as a reached cap does (BudgetReached). Not covered: unusable answers
-(errata.programs.instructor.chat), asynchronous calls, streaming, tools, and a limit on the time of a whole answer (`timeout` is the longest
-silence). A call through LiteLLM (mistral, together_ai, bedrock ...) takes about 4 ms of CPU, eight times as much as others; with `api_base`
-such a model is called by the OpenAI protocol, without LiteLLM.
+with growing waits that obey Retry-After, at most `Patience.attempts` times. A bad key, an unknown model, an unpaid bill, a limit that
+`max_tokens` breaks or a server that stays silent ends the run with one line (InstructorError), as a reached cap does (BudgetReached). A
+server that has answered may refuse a few questions. Not covered: unusable answers (errata.programs.instructor.chat), what sends a request
+(errata.programs.instructor.wire), asynchronous calls, streaming, tools.
 """
 
 import hashlib
 import json
-import os
 import threading
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import fields, replace
 from pathlib import Path
@@ -21,16 +20,17 @@ from typing import Any
 import dspy
 from dspy import lm15
 from dspy.clients.call_result import usage_dict
-from dspy.clients.engines import LiteLLMEngine, LM15Engine
 from dspy.utils.exceptions import LMConfigurationError, LMError
 
-from ...signatures.calls import TIMEOUT, Pace, Patience, asked_wait, known_keys, without_keys
+from ...signatures.calls import PASSING, Pace, Patience, asked_wait, known_keys, plain, without_keys
 from ...signatures.errors import ErrataError, InstructorError, UsageError
 from ...signatures.records import whole
+from ...signatures.replies import SAID, broken_limit, document, words
 from ..config import InstructorSettings
 from ..run.ledger import Answer, Ledger
 from .offline import offline_lm
 from .prices import count_tokens, route, usd, usd_of_calls
+from .wire import wire
 
 FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")
 """Codes by which a provider refuses one question with status 400, while the form of the request is right."""
@@ -39,26 +39,33 @@ FATAL = (lm15.AuthError, lm15.BillingError, lm15.InvalidRequestError, lm15.Confi
 
 NO_CHAT = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading a reply raises when its JSON has an unexpected shape."""
+REFUSED = (400, 413, 422)
+"""Status codes of a request that the server does not take, which may be about its one question."""
 
 last_answer: ContextVar[Answer | None] = ContextVar("last_answer", default=None)
 """The answer that the last call of this context got, as the ledger keeps it."""
 _rollout: ContextVar[Any] = ContextVar("rollout", default=None)
 
 
+REFUSALS = 5
+"""Requests that a server may refuse, after it has answered another, before the run ends; one in a hundred where that is more."""
+
+
 class Engine:
     """What stands between dspy.LM and the wire: `complete(Request) -> Response`, as DSPy asks of an engine. Thread-safe."""
 
     def __init__(
-        self, settings: InstructorSettings, ledger: Ledger, stage: str, timeout: float = TIMEOUT, patience: Patience | None = None
+        self, settings: InstructorSettings, ledger: Ledger, stage: str, timeout: float | None = None, patience: Patience | None = None
     ):
         self.settings = settings
         self.ledger = ledger
         self.stage = stage
         self.patience = patience or Patience()
-        self.wire, self._name = _wire(settings, timeout)
+        self.wire, self._name = wire(settings, timeout or settings.timeout)
         self.keys = known_keys()
         self._slots = threading.BoundedSemaphore(settings.in_flight)
         self._pace = Pace(self.patience)
+        self._answered, self._refused = ledger.answers, 0
 
     def __deepcopy__(self, memo: object) -> "Engine":
         return self  # copies of a program share the one ledger
@@ -84,15 +91,36 @@ class Engine:
         """Send the request until it is answered; the answer is kept."""
         for attempt in range(1, self.patience.attempts + 1):
             try:
-                return self._attempt(request, key)
-            except lm15.ContextLengthError:
-                raise
-            except FATAL as error:
-                raise self._end(error, "check its name, key, address and settings") from None
+                answer = self._attempt(request, key)
+                self._answered += 1
+                return answer
             except lm15.LM15Error as error:
+                if final := self._final(error, request.config.max_tokens or self.settings.max_tokens):
+                    raise final from None
                 if over := self._pace.again(attempt, _asked_wait(error)):
                     raise self._end(error, over) from None
         raise AssertionError("unreachable")
+
+    def _final(self, error: lm15.LM15Error, asked: int) -> Exception | None:
+        """What is raised where no further attempt helps; None where one may. `asked`: the most tokens that were asked for."""
+        status, said = getattr(error, "status", None), self._said(error)
+        if status in PASSING and not isinstance(error, lm15.BillingError):
+            return None
+        limit = broken_limit(said, asked) if status not in (401, 402, 403, 404) else None
+        if limit and limit.by_answer:
+            most = f": its limit is {limit.most} tokens, so --set instructor.max_tokens={max(1, limit.most // 2)}" if limit.most else ""
+            return self._end(
+                InstructorError(f"instructor.max_tokens {asked} is more than {self.settings.model} takes{most} (it says: {said})")
+            )
+        if limit or isinstance(error, lm15.ContextLengthError):
+            return lm15.ContextLengthError(said)
+        if status in REFUSED and self._answered and not isinstance(error, lm15.UnsupportedModelError):
+            self._refused += 1
+            if self._refused <= max(REFUSALS, self._answered // 100):
+                return lm15.InvalidRequestError(said)
+        if isinstance(error, FATAL) or 400 <= (status or 0) < 500:
+            return self._end(error, "check its name, key, address and settings")
+        return None
 
     def _attempt(self, request: lm15.Request, key: str) -> Answer:
         with self._slots:
@@ -134,37 +162,23 @@ class Engine:
         """The error that ends the run, for this call and for all that have not been sent yet."""
         if isinstance(error, ErrataError):
             return self._pace.end(error)
-        first = next(iter(self._clean(getattr(error, "message", "") or str(error)).splitlines()), "")
-        said = f"{first[:300] or type(error).__name__} ({advice}); give the same command again to go on: nothing done is lost"
+        said = f"{self._said(error)} ({advice}); give the same command again to go on: nothing done is lost"
         return self._pace.end(InstructorError(f"instructor {self.settings.model}: {said}"))
+
+    def _said(self, error: Exception) -> str:
+        """The server's words. LiteLLM puts its own before them, and hands them on as they came."""
+        said = getattr(error, "message", "") or str(error)
+        if (start := said.find("{")) >= 0:
+            with suppress(ValueError):
+                document(inner := said[start : said.rfind("}") + 1].encode("utf-8", "replace"))
+                said = words(inner) or said
+        first = next(iter(said.strip().splitlines()), "")
+        return plain(self._clean(first))[:SAID] or type(error).__name__
 
     def _clean(self, text: str) -> str:
         """Without keys: an answer may be shown to the server again before any record holds it."""
         cleaned: str = whole(without_keys(text, self.keys))
         return cleaned
-
-
-def _wire(settings: InstructorSettings, timeout: float) -> tuple[Any, str]:
-    """What sends each attempt, without retries or cache, and the model's name there. It is DSPy's own engine when that speaks the
-    provider's protocol, or when `api_base` names a server that speaks OpenAI's; otherwise it is LiteLLM's."""
-    provider, name, native, env_key = route(settings.model)
-    sent = settings.model
-    prefix = settings.model.split("/", 1)[0].upper()
-    base = settings.api_base or os.environ.get(f"{prefix}_API_BASE") or os.environ.get(f"{prefix}_BASE_URL")
-    if not native and settings.api_base:
-        provider, sent, env_key = "openai-chat", f"openai/{name}", f"{prefix}_API_KEY"
-    elif not native or (base and provider.startswith("azure")):
-        # a server of one's own may need no key, but the protocol wants one
-        own = {"api_base": base, "api_key": os.environ.get(f"{prefix}_API_KEY", "none")} if base else {}
-        return LiteLLMEngine(timeout=timeout, **own), sent
-    key = os.environ.get(env_key) if env_key else None
-    config = lm15.RouterConfig(
-        base_urls={provider: base} if base else None,
-        api_keys={provider: key or "none"} if base is not None and env_key else None,
-        timeouts=lm15.Timeouts(read=timeout, write=timeout, pool=timeout),
-        max_connections=settings.in_flight,
-    )
-    return LM15Engine(config), sent
 
 
 def _asked_wait(error: lm15.LM15Error) -> float | None:
@@ -221,7 +235,7 @@ def open_instructor(
     settings: InstructorSettings,
     ledger: Ledger | Path | None = None,
     stage: str = "instructor",
-    timeout: float = TIMEOUT,
+    timeout: float | None = None,
     patience: Patience | None = None,
 ) -> dspy.LM:
     """The instructor that `settings.model` names. `ledger` keeps and counts its answers under `stage`; a path: a ledger in that folder;

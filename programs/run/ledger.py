@@ -94,6 +94,11 @@ class Ledger(AbstractContextManager["Ledger"]):
         self._asking: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._under_way = 0
 
+    @property
+    def answers(self) -> int:
+        """Answers that are kept."""
+        return len(self._answers)
+
     def check_time(self) -> None:
         """Raises BudgetReached when the cap on time is reached; for steps that ask no instructor."""
         self._check(Sums())

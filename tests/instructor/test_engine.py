@@ -55,7 +55,7 @@ def test_other_spellings_of_a_server_are_reached_too(model):
 
 
 def test_a_server_of_ones_own_is_called_without_litellm_and_with_its_providers_key(monkeypatch):
-    monkeypatch.setattr("errata.programs.instructor.engine.LiteLLMEngine", None)
+    monkeypatch.setattr("errata.programs.instructor.wire.LiteLLMEngine", None)
     monkeypatch.setenv("MISTRAL_API_KEY", "key-of-the-environment")
     with OpenAIServer(first(Reply("hello"))) as server:
         assert opened(server, model="mistral/large/v2")("hi") == ["hello"]
@@ -93,6 +93,18 @@ PASSING = {
     "other JSON": Reply(body=b"[1, 2]"),
     "empty body": Reply(body=b""),
     "error with status 200": Reply(body=b'{"error": {"message": "overloaded", "code": 503}}'),
+    "error as text with status 200": Reply(body=b'{"error": "overloaded"}'),
+    "204": Reply(status=204, body=b""),
+    "deep JSON": Reply(body=b'{"choices": ' + b"[" * 100_000),
+    "deep error": Reply(status=500, body=b"[" * 100_000),
+    "no choices": Reply(body=b'{"choices": []}'),
+    "a number for a text": Reply(body=b'{"choices": [{"message": {"content": 7}}]}'),
+    "choices of numbers": Reply(body=b'{"choices": [7]}'),
+    "a stream": Reply(body=b'data: {"choices": [{"delta": {"content": "x"}}]}\n\ndata: [DONE]\n\n', content_type="text/event-stream"),
+    "no UTF-8": Reply(body=b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
+    "broken gzip": Reply(body=b"nope", headers={"Content-Encoding": "gzip"}),
+    "huge headers": Reply("x", headers={"X-Long": "y" * 200_000}),
+    "429 in HTML": Reply(status=429, body=b"<html><title>Slow down</title></html>", content_type="text/html"),
 }
 
 
@@ -157,6 +169,8 @@ STAYING = {
     "402": fault(402, "unpaid"),
     "quota": fault(429, "you are out of quota", "insufficient_quota"),
     "400": fault(400, "temperature must be 1"),
+    "405": fault(405, "not this method"),
+    "451": fault(451, "not in your country"),
 }
 
 
@@ -170,6 +184,95 @@ def test_a_fault_that_stays_ends_the_run_at_once(reply):
         assert json.loads(reply.body)["error"]["message"] in str(results[0])
         assert "\n" not in str(results[0])
         assert total(ledger)["calls"] == 0
+
+
+def test_a_server_that_has_moved_is_told_with_its_new_address():
+    with OpenAIServer(first(Reply(status=302, body=b"", headers={"Location": "https://elsewhere/v1"}))) as server:
+        with pytest.raises(InstructorError, match=r"has moved \(HTTP 302 to https://elsewhere/v1\)"):
+            opened(server)("hi")
+        assert len(server.seen) == 1
+
+
+LIMIT = (
+    "This model's maximum context length is 8192 tokens. However, you requested 16050 tokens (50 in the messages, 16000 in the completion)."
+)
+ENVELOPES = {
+    "object": {"object": "error", "message": LIMIT, "type": "BadRequestError", "param": None, "code": 400},
+    "error": {"error": {"message": LIMIT, "code": "context_length_exceeded"}},
+    "text": {"error": LIMIT},
+    "message": {"message": LIMIT},
+    "detail": {"detail": LIMIT},
+}
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize("envelope", ENVELOPES.values(), ids=ENVELOPES)
+def test_a_limit_that_max_tokens_breaks_ends_the_run_at_once_and_names_both_numbers(envelope, status):
+    with OpenAIServer(first(Reply(status=status, body=json.dumps(envelope).encode()))) as server:
+        with pytest.raises(InstructorError, match=r"instructor.max_tokens 16000 is more than .* its limit is 8192 tokens") as caught:
+            opened(server)("hi")
+        assert "requested 16050 tokens" in str(caught.value)
+        assert len(server.seen) == 1
+
+
+def test_a_server_that_has_answered_may_refuse_a_few_questions_but_not_all():
+    def script(body, number):
+        return fault(400, "no roses") if "rose" in body["messages"][-1]["content"] else GOOD
+
+    with OpenAIServer(script) as server, Ledger(None) as ledger:
+        lm = opened(server, ledger, in_flight=1)
+        with instructed_by(lm):
+            ask = dspy.Predict("question -> answer")
+            assert ask(question="sky?").answer == "blue"
+            for number in range(5):
+                with pytest.raises(UnusableAnswer, match="no roses") as caught:
+                    ask(question=f"rose {number}?")
+                assert caught.value.check == "refused"
+            assert ask(question="sea?").answer == "blue"
+            with pytest.raises(InstructorError, match="no roses"):
+                ask(question="rose 6?")
+        assert len(server.seen) == 8
+
+
+USAGES = {
+    "text": ({"prompt_tokens": "5", "completion_tokens": "7", "total_tokens": "12"}, (5, 7, 0)),
+    "one of them": ({"prompt_tokens": 5, "completion_tokens": -1}, None),
+    "negative": ({"prompt_tokens": -1, "completion_tokens": -1}, None),
+    "words": ({"prompt_tokens": "many", "completion_tokens": "few"}, None),
+    "truth values": ({"prompt_tokens": True, "completion_tokens": True}, None),
+    "beyond counting": ({"prompt_tokens": 1e308, "completion_tokens": 10**12}, None),
+    "not a number": ({"prompt_tokens": float("nan"), "completion_tokens": float("inf")}, None),
+    "a list": ([1], None),
+    "a text": ("5", None),
+    "null": (None, None),
+    "odd details": ({"prompt_tokens": 5, "completion_tokens": 7, "prompt_tokens_details": [1]}, (5, 7, 0)),
+}
+
+
+@pytest.mark.parametrize(("usage", "booked"), USAGES.values(), ids=USAGES)
+def test_an_answer_is_kept_whatever_its_counts_of_tokens_are(usage, booked):
+    body = {"choices": [{"message": {"content": "blue"}, "finish_reason": "stop"}], "usage": usage}
+    with OpenAIServer(first(Reply(body=json.dumps(body).encode()))) as server, Ledger(None) as ledger:
+        assert opened(server, ledger)("hi") == ["blue"]
+        sums = total(ledger)
+        assert len(server.seen) == sums["calls"] == 1
+    assert (sums["tokens_in"], sums["tokens_out"], sums["approximated"]) == (booked or (1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": [{"type": "text", "text": "bl"}, {"type": "text", "text": "ue"}]},
+        {"content": "blue", "tool_calls": [7, {"function": None}]},
+        {"content": "blue", "reasoning_content": "is it red?"},
+        {"role": 7, "content": "blue", "refusal": {}, "audio": [1]},
+    ],
+)
+@pytest.mark.parametrize("choices", [1, 3])
+def test_an_answer_is_read_whatever_stands_beside_it(message, choices):
+    body = {"choices": [{"message": message, "finish_reason": 7, "logprobs": "x"}] * choices, "model": [1], "id": {}}
+    with OpenAIServer(first(Reply(body=json.dumps(body).encode()))) as server:
+        assert opened(server)("hi") == ["blue"]
 
 
 def test_no_more_calls_are_in_flight_than_asked_for():

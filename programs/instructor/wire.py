@@ -1,0 +1,139 @@
+"""What sends an instructor's requests: DSPy's own engines, over a transport whose replies are bounded and put into the protocol's form.
+
+A call through LiteLLM (mistral, together_ai, bedrock ...) is bounded in time alone, and takes several times as much CPU as others; with
+`api_base` such a model is called by the OpenAI protocol, without LiteLLM. Not covered: attempts and their cost
+(errata.programs.instructor.engine).
+"""
+
+import json
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from dspy import lm15
+from dspy.clients.engines import LiteLLMEngine, LM15Engine
+
+from ...signatures.replies import Answered, answered, counts, document, exchange, within, words
+from ..config import InstructorSettings
+from .prices import route
+
+CONNECT = 10.0
+"""Longest wait for a connection, seconds."""
+
+
+def wire(settings: InstructorSettings, timeout: float) -> tuple[Any, str]:
+    """What sends each attempt, without retries or cache, and the model's name there. It is DSPy's own engine when that speaks the
+    provider's protocol, or when `api_base` names a server that speaks OpenAI's; otherwise it is LiteLLM's."""
+    provider, name, native, env_key = route(settings.model)
+    sent = settings.model
+    prefix = settings.model.split("/", 1)[0].upper()
+    base = settings.api_base or os.environ.get(f"{prefix}_API_BASE") or os.environ.get(f"{prefix}_BASE_URL")
+    if not native and settings.api_base:
+        provider, sent, env_key = "openai-chat", f"openai/{name}", f"{prefix}_API_KEY"
+    elif not native or (base and provider.startswith("azure")):
+        # a server of one's own may need no key, but the protocol wants one
+        own = {"api_base": base, "api_key": os.environ.get(f"{prefix}_API_KEY", "none")} if base else {}
+        return _Timed(LiteLLMEngine(timeout=timeout, **own), timeout), sent
+    key = os.environ.get(env_key) if env_key else None
+    config = lm15.RouterConfig(
+        base_urls={provider: base} if base else None,
+        api_keys={provider: key or "none"} if base is not None and env_key else None,
+        transport=Transport(timeout, settings.in_flight),
+    )
+    return LM15Engine(config), sent
+
+
+class _Timed:
+    """An engine whose calls end after so many seconds, whatever the library below waits for."""
+
+    def __init__(self, engine: LiteLLMEngine, seconds: float):
+        self.engine, self.seconds = engine, seconds
+
+    def complete(self, request: lm15.Request) -> lm15.Response:
+        try:
+            answer: lm15.Response = within(self.seconds, lambda: self.engine.complete(request))
+        except TimeoutError:
+            raise lm15.TimeoutError(f"no whole reply in {self.seconds:g} s") from None
+        return answer
+
+
+@dataclass
+class _Heard(AbstractContextManager["_Heard"]):
+    """A reply as lm15 takes it from a transport."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    reason: str = ""
+    http_version: str = "HTTP/1.1"
+
+    def read(self) -> bytes:
+        return self.body
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Transport:
+    """Sends what lm15 asks for, and hands back whole replies (`exchange`) that are `tidied`."""
+
+    def __init__(self, seconds: float, connections: int):
+        """`seconds`: longest time of a whole reply."""
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._client = httpx.Client(timeout=httpx.Timeout(seconds, connect=min(seconds, CONNECT)), limits=limits)
+        self._seconds = seconds
+
+    def stream(self, request: Any) -> _Heard:
+        """Raises lm15.TransportError for a connection that failed, lm15.TimeoutError, and lm15.ConfigurationError for a wrong address."""
+        try:
+            reply = exchange(self._client, request.method, request.url, self._seconds, headers=request.headers, content=request.body)
+        except httpx.TimeoutException as error:
+            raise lm15.TimeoutError(str(error) or "no reply in time") from None
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise lm15.TransportError(str(error) or type(error).__name__) from None
+        except httpx.InvalidURL as error:
+            raise lm15.ConfigurationError(f"the address is not usable: {error}") from None
+        if 300 <= reply.status < 400:
+            there = reply.headers.get("location", "")[:200]
+            raise lm15.ConfigurationError(f"the server has moved (HTTP {reply.status} to {there}): give its new address")
+        chat = request.url.partition("?")[0].endswith("/chat/completions")
+        return _Heard(reply.status, list(reply.headers.multi_items()), tidied(reply.status, reply.body, chat))
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def tidied(status: int, body: bytes, chat: bool) -> bytes:
+    """A reply in the form that its protocol has: an error with its words where they are looked for, counts of tokens that are counts, and a
+    chat completion with one choice and a text. What is none of these is an error."""
+    try:
+        found = document(body)
+    except ValueError:
+        found = None
+    if status >= 400:
+        return _error(found, words(body) or f"HTTP {status} without a word")
+    if chat:
+        try:
+            return _completion(found, answered(body))
+        except ValueError as error:
+            return _error(found, f"the reply is not a chat completion: {error}")
+    if not isinstance(found, dict):
+        return body
+    return json.dumps(found | {name: counts(found[name]) for name in ("usage", "usageMetadata") if name in found}).encode()
+
+
+def _error(found: Any, said: str) -> bytes:
+    first = found[0] if isinstance(found, list) and found else found
+    outer = first if isinstance(first, dict) else {}
+    detail = outer["error"] if isinstance(outer.get("error"), dict) else outer
+    kept = {name: detail[name] for name in ("code", "type", "status") if isinstance(detail.get(name), str | int)}
+    return json.dumps({"type": "error", "error": kept | {"message": said}}).encode()
+
+
+def _completion(found: dict[str, Any], said: Answered) -> bytes:
+    message = {"role": "assistant", "content": said.text, "refusal": said.refusal or None, "reasoning_content": said.thought or None}
+    kept = {name: found[name] for name in ("id", "model", "created") if isinstance(found.get(name), str | int)}
+    choice = {"index": 0, "message": message, "finish_reason": said.finish}
+    return json.dumps(kept | {"object": "chat.completion", "choices": [choice], "usage": said.usage}).encode()
