@@ -24,6 +24,7 @@ from ..signatures.calls import TIMEOUT
 from ..signatures.errors import UsageError, did_you_mean
 from ..signatures.records import whole
 from ..tasks.table import TableSettings
+from ..tasks.trace import TAGS, Tag, checked
 from ..trainers.settings import TargetSettings, TrainSettings
 
 NO_YAML = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -135,6 +136,8 @@ class GenerateSettings(Settings):
     allocation: Literal["mass", "uniform", "bandit"] = Field(default="mass", validation_alias=AliasChoices("allocation", "budget"))
     """How rows are shared among programs: by the share of its probe that the target fails (`mass`), evenly (`uniform`), or by mass times
     what the rows of the skill moved in the last rounds (`bandit`; in the first round as `mass`). Version 0.1 called it `budget`."""
+    trace: Literal["drop", "keep"] = "drop"
+    """What becomes of the target's reasoning trace in rows that are in its own words: with `drop` they hold its answer alone."""
     replay: float = Field(default=0.5, ge=0, lt=1)
     """Share of the training set that repeats items which the target already solves, in its own words."""
 
@@ -200,6 +203,10 @@ class CycleConfig(Settings):
     """Rounds of error analysis and training; each starts from the weights accepted last."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of every draw: items, errors, rows, training."""
+    trace_tags: tuple[Tag, ...] = TAGS
+    """Tags around a reasoning trace, which is set aside before an answer is read and judged. A word stands for all tags with this word in
+    their name: `think` for <think>, [THINK], ◁think▷, <seed:think>; `analysis` for the channels of gpt-oss too. A pair `[OPENING, CLOSING]`
+    stands for these two texts. `[]`: all of a response is its answer."""
     table: TableSettings = TableSettings()
     items: Items = Items()
     target: TargetSettings = TargetSettings()
@@ -210,8 +217,14 @@ class CycleConfig(Settings):
     gate: GateSettings = GateSettings()
     sandbox: SandboxSettings = SandboxSettings()
 
+    @field_validator("trace_tags")
+    @classmethod
+    def _known_tags(cls, value: tuple[Tag, ...]) -> tuple[Tag, ...]:
+        checked(value)
+        return value
 
-IMPORTED = ("task", "table", "errors")
+
+IMPORTED = ("task", "trace_tags", "table", "errors")
 """What `errata import` fixes; the rest of the config may change until the teaching begins."""
 TRAINED = ("target", "train", "gate")
 """What may still change after recorded answers were taught, until a target is measured or trained."""

@@ -66,7 +66,7 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
 def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> Examined:
     what = f"gold answers of {config.task}"
     try:
-        task: Task = load_task(config.task, config.table, sandbox.run if sandbox else None)
+        task: Task = load_task(config.task, config.table, sandbox.run if sandbox else None, tags=config.trace_tags)
         items, bad = doctor(task, limit)
     except UsageError:
         raise

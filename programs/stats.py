@@ -13,9 +13,9 @@ NumPy and SciPy are loaded only by the functions that need them: commands which 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from math import exp, lgamma, log, sqrt
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from ..signatures.records import Attempt
+from ..signatures.records import UNCLOSED, Attempt
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -23,6 +23,9 @@ Z = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
 EXACT = 5000
 """Most changed items whose McNemar test is summed in whole numbers; above, in logarithms."""
+Outcome = Literal["no_answer", "unclosed", "cut", "unjudged"]
+OUTCOMES: tuple[Outcome, ...] = ("no_answer", "unclosed", "cut", "unjudged")
+"""What `counts` tells beside right and wrong."""
 SWAPS = 19_999
 """Random swaps of `permutation`; its least p-value is one in SWAPS + 1."""
 FLIPS = 9_999
@@ -30,14 +33,17 @@ FLIPS = 9_999
 
 
 def counts(rows: Sequence[Attempt]) -> dict[str, int]:
-    """Items by outcome. `no_answer` and `cut` (at the token limit) are parts of `wrong`; `unjudged` is not an outcome of the target."""
+    """Items by outcome. `no_answer`, `unclosed` (reasoning; named where there is any) and `cut` (at the token limit) are parts of `wrong`;
+    `unjudged` is not an outcome of the target."""
     judged = [row for row in rows if row.verdict.correct is not None]
     wrong = [row for row in judged if not row.verdict.correct]
+    unclosed = sum(row.verdict.reason == UNCLOSED for row in wrong)
     return {
         "items": len(rows),
         "right": len(judged) - len(wrong),
         "wrong": len(wrong),
-        "no_answer": sum(row.verdict.extracted is None for row in wrong),
+        "no_answer": sum(row.verdict.extracted is None for row in wrong) - unclosed,
+        **({"unclosed": unclosed} if unclosed else {}),
         "cut": sum(row.finish == "length" for row in wrong),
         "unjudged": len(rows) - len(judged),
     }

@@ -20,6 +20,9 @@ Message = dict[str, str]
 Kind = Literal["number", "choice", "code"]
 """What an answer is: a number (or a short text), the label of one of several options, or code that must pass a test."""
 
+UNCLOSED = "unclosed reasoning"
+"""The reason of a verdict on a response that ends inside its reasoning trace."""
+
 
 def content_hash(value: Any) -> str:
     """Hash of a JSON-able value: 16 hex digits of the SHA-256 of its canonical JSON."""
@@ -116,7 +119,9 @@ class Verdict(Record):
     extracted: str | None
     """The answer that was read from the response; None when nothing readable was found."""
     reason: str
-    """`right`, `wrong`, `no answer` (nothing readable was found), or what kept it from being judged."""
+    """`right`, `wrong`, `no answer` (nothing readable was found), `unclosed reasoning`, or what kept it from being judged."""
+    answer: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The response without its reasoning trace; None where it has none."""
 
 
 class Attempt(Record):
@@ -138,6 +143,11 @@ class Attempt(Record):
         # the item's kind follows from its task, and attempts of Errata 0.1 do not say it
         content = self.model_dump(mode="json", include=set(self._identity), exclude={"example": {"kind"}})
         return content_hash(["Attempt", content])
+
+    @property
+    def answered(self) -> str:
+        """The response without its reasoning trace."""
+        return self.response if self.verdict.answer is None else self.verdict.answer
 
     @classmethod
     def unanswered(cls, example: Example) -> "Attempt":
@@ -248,6 +258,17 @@ class Rollout(Record):
     reason: str
     finish: str = "stop"
     """`stop`, or `length` when the token limit cut the response."""
+    answer: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The response without its reasoning trace; None where it has none."""
+
+    @classmethod
+    def of(cls, response: str, verdict: Verdict, finish: str) -> "Rollout":
+        return cls(response=response, correct=verdict.correct, reason=verdict.reason, finish=finish, answer=verdict.answer)
+
+    @property
+    def answered(self) -> str:
+        """The response without its reasoning trace."""
+        return self.response if self.answer is None else self.answer
 
 
 class Rollouts(Record):

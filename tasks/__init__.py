@@ -1,11 +1,11 @@
 """Tasks: what is asked and how it is judged. `load_task` turns a name into a task; imports are light (no torch, no datasets)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..signatures.errors import UsageError, near
-from .base import Runner, Task
+from .base import Judging, Runner, Task
 from .doctor import Finding, doctor
 from .sets.bbh import Bbh
 from .sets.gsm8k import Gsm8k, GsmPlus
@@ -13,6 +13,7 @@ from .sets.mbpp import HumanEval, Mbpp
 from .sets.mmlu import Arc, Mmlu
 from .sets.reasoning_gym import ReasoningGym
 from .table import TableSettings, TableTask
+from .trace import TAGS, Tag
 from .union import Union, member, parts
 from .world.facts import FactsTask
 from .world.lists import ListsTask
@@ -38,16 +39,23 @@ def joined(name: str) -> list[str]:
     return _JOINED.split(name)
 
 
-def load_task(name: str, table: TableSettings | None = None, runner: Runner | None = None, items: bool = True) -> Task:
+def load_task(
+    name: str, table: TableSettings | None = None, runner: Runner | None = None, items: bool = True, tags: Sequence[Tag] = TAGS
+) -> Task:
     """The task called `name`, written as in KNOWN.
 
     `table` says how the columns of jsonl:, parquet: and hf: are read; `runner` runs the answers of code tasks, e.g. `Sandbox.run`.
+    `tags` are those around a reasoning trace, which is no answer (errata.tasks.trace).
     Without `items` nothing is fetched from the hub, and gsm8k needs no path, until examples are asked for: the task judges, and reads
     rows from elsewhere.
     Raises UsageError for an unknown name, naming the nearest one, or a missing path or runner, and TaskError for unusable data.
     """
     names = joined(name)
-    task = _task(name, table, runner) if len(names) == 1 else Union([_task(one, table, runner) for one in names])
+    found = [_task(one, table, runner) for one in names]
+    for one in found:
+        if isinstance(one, Judging):
+            one.trace_tags = tags
+    task = found[0] if len(found) == 1 else Union(found)
     if items:
         task.examples("train", 0)  # data that cannot be had are told of now, not an hour later
     return task

@@ -3,11 +3,12 @@
 A new task is one file with a class of this shape and a line in `load_task`. Running code is not here: a code task is handed its runner.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ..signatures.errors import UsageError
-from ..signatures.records import Example, Message, ProgramRun, Verdict
+from ..signatures.records import UNCLOSED, Example, Message, ProgramRun, Verdict
+from .trace import TAGS, Tag, parted, readable
 
 SPLITS = ("train", "dev", "test")
 """Errors are mined in train, the gate decides on dev, only reports read test."""
@@ -88,6 +89,33 @@ class Task(Protocol):
         """What the task says of a response."""
         ...
 
+    def answered(self, response: str) -> str:
+        """The response without its reasoning trace."""
+        ...
+
     def completion(self, solution: str, answer: str) -> str:
         """The assistant's text to train on: the worked solution, ending in the answer form."""
         ...
+
+
+class Judging:
+    """What all tasks have in common: a response is judged without its reasoning trace. A subclass says how an answer is judged."""
+
+    trace_tags: Sequence[Tag] = TAGS
+
+    def verdict(self, example: Example, response: str) -> Verdict:
+        """What `judge` says of the answer in a response; `unclosed reasoning` where the response ends before its answer begins."""
+        said = parted(response, self.trace_tags)
+        if said.closed:
+            found = self.judge(example, readable(said.answer))
+        else:
+            found = Verdict(correct=False, extracted=None, reason=UNCLOSED)
+        return found if said.answer == response else found.model_copy(update={"answer": said.answer})
+
+    def answered(self, response: str) -> str:
+        """The response without its reasoning trace."""
+        return parted(response, self.trace_tags).answer
+
+    def judge(self, example: Example, response: str) -> Verdict:
+        """`right`, `wrong`, `no answer`, or why it is unjudged, of a response without its trace."""
+        raise NotImplementedError

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from ..signatures.errors import TaskError, UsageError
 from ..signatures.records import Example, whole
-from .base import SPLITS, check_split
+from .base import SPLITS, Judging, check_split
 
 Row = dict[str, Any]
 ENDINGS = (".jsonl", ".json", ".parquet")
@@ -25,7 +25,7 @@ DEPTH = 64
 """Deepest nesting of lists and objects in a row."""
 
 
-class RowTask:
+class RowTask(Judging):
     """What tasks over rows have in common. A subclass names itself and says how a row becomes an example."""
 
     name: str

@@ -111,7 +111,7 @@ class TableTask(RowTask):
         self.kind = KINDS.get(settings.verdict, "text")
         self.max_new_tokens = settings.max_new_tokens
         self.brief = settings.brief or _BRIEF.get(settings.verdict, _PLAIN_BRIEF)
-        self.verdict = self._judge(runner)
+        self._judged = self._judge(runner)
         if source != "hf":
             self.load_path(Path(rest).expanduser())
         elif match := re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]+)\])?", rest):
@@ -163,6 +163,9 @@ class TableTask(RowTask):
             return code.prompt(example)
         ask = self.settings.ask or _ASK.get(self.settings.verdict, _PLAIN_ASK)
         return [{"role": "user", "content": f"{example.question}\n{ask}"}]
+
+    def judge(self, example: Example, response: str) -> Verdict:
+        return self._judged(example, response)
 
     def completion(self, solution: str, answer: str) -> str:
         """The solution, ending in the answer in the form that is asked for."""

@@ -43,6 +43,9 @@ class Union:
     def verdict(self, example: Example, response: str) -> Verdict:
         return self.members[example.task].verdict(example, response)
 
+    def answered(self, response: str) -> str:
+        return next(iter(self.members.values())).answered(response)
+
     def completion(self, solution: str, answer: str) -> str:
         """Raises TypeError: the form of an answer is its member's."""
         raise TypeError(f"{self.name} has no form of answer of its own; ask member(task, example.task)")

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from ...signatures.records import GateDecision
 from ..run import layout
+from ..stats import OUTCOMES, Outcome
 from .markup import Figures, Name, plain
 from .records import Answer, Change, Counts, Evaluation, Failing, Library, Report, Round, Share, Sides, Spent, Style, Words
 from .tables import Table
@@ -13,8 +14,6 @@ SURE = 0.05
 """Largest p-value of the exact McNemar test at which a change is called sure."""
 _FIRST = {"better": "Better", "worse": "Worse", "mixed": "Better here, worse there", "same": "No sure difference"}
 _SURELY = {"better": "surely better", "worse": "surely worse", "same": "not sure, may be chance", "none": "not measured"}
-Outcome = Literal["no_answer", "cut", "unjudged"]
-OUTCOMES: tuple[Outcome, ...] = ("no_answer", "cut", "unjudged")
 Paired = Change | GateDecision
 """What a comparison of the same items says."""
 
@@ -56,10 +55,17 @@ def chance(p_value: float) -> str:
 
 def outcomes(row: Counts) -> str:
     """Items by outcome, in words."""
+    unclosed = f"{row.unclosed} with unclosed reasoning, " if row.unclosed else ""
     return (
-        f"{row.right} right, {row.wrong} wrong (of these {row.no_answer} without a readable answer, "
+        f"{row.right} right, {row.wrong} wrong (of these {row.no_answer} without a readable answer, {unclosed}"
         f"{row.cut} cut at the token limit), {row.unjudged} unjudged"
     )
+
+
+def told(rows: Iterable[Counts]) -> list[Outcome]:
+    """The outcomes that have a column: unclosed reasoning only where there is any."""
+    unclosed = any(row.unclosed for row in rows)
+    return [name for name in OUTCOMES if unclosed or name != "unclosed"]
 
 
 def tally(counts: Mapping[str, int]) -> str:

@@ -13,7 +13,7 @@ from ...signatures.records import Attempt, Sample, TeachingResult
 from ...signatures.terminal import command
 from ..stats import grouped
 from . import figures
-from .figures import OUTCOMES, compared, failed, many, percent, sure, tone
+from .figures import compared, failed, many, percent, sure, told, tone
 from .markup import Figures, Html, clip, render
 from .plots import Bar, Line, Point, Stop, balance, bars, course, courses, intervals
 from .records import Evaluation, Failing, Report, Round, Share, Sides, Standings
@@ -75,7 +75,8 @@ def comparison(rows: Mapping[str, Sides], first: str, label: Any = lambda name: 
         moved = Figures(f"{100 * change.difference:+.1f}" if change.pairs else "-", tone(change))
         beside = Html("{} → {} ({})").format(_percent(row.before), _percent(row.after), moved)
         lines.append(Line(label(name), [point(row.before), point(row.after)], beside))
-    figures = compared((([name], row) for name, row in rows.items()), [first], extra=OUTCOMES)
+    extra = told(side for row in rows.values() for side in (row.before, row.after))
+    figures = compared((([name], row) for name, row in rows.items()), [first], extra=extra)
     return {"plot": intervals(lines, ["before", "after"]), "table": figures.html()}
 
 

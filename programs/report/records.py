@@ -25,6 +25,8 @@ class Counts(Document):
     right: int
     wrong: int
     no_answer: int
+    unclosed: int = Field(default=0, exclude_if=lambda value: not value)
+    """Responses that end inside their reasoning trace."""
     cut: int
     unjudged: int
 

@@ -12,8 +12,8 @@ from typing import Any
 from ...signatures.records import Attempt
 from ...signatures.terminal import command
 from ..run import layout
-from ..stats import by_skill, counts, share
-from .figures import OUTCOMES, compared, many, outcomes, percent, sure
+from ..stats import OUTCOMES, by_skill, counts, share
+from .figures import compared, many, outcomes, percent, sure, told
 from .markup import plain
 from .records import Counts, Evaluation, Report, Round, Share, Sides
 from .tables import Table
@@ -83,9 +83,10 @@ def _decided(row: Round) -> str:
 def evaluated(title: str, rows: Sequence[Attempt]) -> str:
     """What `errata evaluate` prints: the answers to one split, all of them and by skill."""
     shares = {name: Share(**share(some)) for name, some in {"all": rows, **by_skill(rows)}.items()}
+    shown = told(shares.values())
     table = Table(
-        ["", "% right", "items", *(name.replace("_", " ") for name in OUTCOMES)],
-        [[name, percent(row), row.items, row.no_answer, row.cut, row.unjudged] for name, row in shares.items()],
+        ["", "% right", "items", *(name.replace("_", " ") for name in shown)],
+        [[name, percent(row), row.items, *(getattr(row, name) for name in shown)] for name, row in shares.items()],
         f"{title}, with 95 % interval",
     )
     return f"{table.text()}\n{len(rows)} items: {outcomes(Counts(**counts(rows)))}"
@@ -128,7 +129,7 @@ def trained(found: Mapping[str, Any]) -> str:
 def imported(found: Mapping[str, Any]) -> str:
     """What `errata import` prints (errata.programs.steps.recorded.take)."""
     lines = [f"{one['file']}: {one['answers']} answers ({', '.join(one['forms'])}), {one['left_out']} left out" for one in found["files"]]
-    outcome = outcomes(Counts(**{name: found[name] for name in Counts.model_fields}))
+    outcome = outcomes(Counts(**{name: found[name] for name in Counts.model_fields if name in found}))
     lines.append(f"{found['items']} answers: {outcome}; {found['held_out']} of them to dev or test items")
     lines += [f"  unjudged: {reason}: {count}" for reason, count in found["unjudged_reasons"].items()]
     return "\n".join([*lines, f"attempts: {found['attempts']}; next: {command('generate', '--run', Path(found['run']))}"])

@@ -78,11 +78,11 @@ def assemble(run: Session, number: int) -> None:
     filters = row_filters(run.task, held_out, found.items, generate.skip)
     for batch in own_rows(items, total, seed, filters):
         made.add(*batch)
+    target = lambda: run.open_target(run.base(number))  # noqa: E731
+    watch = lambda rows, total: run.counted(f"round {number}: ask the target {total} drawn questions", rows, total)  # noqa: E731
+    words = Words(run.stage(number, "words"), run.task, generate, seed, target, watch)
     if masses:
         supply = Supply(library, masses, total - made.kept.total(), seed, generate.levels)
-        watch = lambda rows, total: run.counted(f"round {number}: ask the target {total} drawn questions", rows, total)  # noqa: E731
-        target = lambda: run.open_target(run.base(number))  # noqa: E731
-        words = Words(run.stage(number, "words"), run.task, generate, seed, target, watch)
         pipeline: list[Filter] = [*filters, words, _agreed(run, number, seed)]
         with run.progress.busy(f"round {number}: assemble"):
             for batch in supply.rows(pipeline, run.sandbox, run.limits):
@@ -91,7 +91,11 @@ def assemble(run: Session, number: int) -> None:
     short = shortfall(made, total, masses, len(items))
     replayed = _replayed(found, replay_count(made.kept.total(), generate.replay), seed) if made.kept.total() else []
     standing = standings(number, library, tried, masses, made.kept, made.dropped)
-    files = {layout.SAMPLES: made.samples, layout.REJECTIONS: made.rejections, layout.ROWS: made.rows.shuffled(replayed, seed)}
+    files = {
+        layout.SAMPLES: made.samples,
+        layout.REJECTIONS: made.rejections,
+        layout.ROWS: made.rows.shuffled(replayed, seed, generate.trace),
+    }
     stage.finish(
         files | {layout.LIBRARY: standing},
         samples=made.kept.total(),
@@ -102,6 +106,9 @@ def assemble(run: Session, number: int) -> None:
         held_out=len(held_out),
         style={"rows": made.style.document()} | _style_beside(run, found),
     )
+    if traced := words.traced + sum(row.answered != row.response for row in replayed):
+        kept = "keep it" if generate.trace == "keep" else "are trained on without it"
+        run.say(f"round {number}: {traced} rows in the target's words had a reasoning trace, and {kept} (generate.trace)")
     run.say(f"round {number}: assemble {made.kept.total()} samples of {len(masses)} programs, {len(replayed)} replayed")
     if short:
         run.say(f"round {number}: {short}")
@@ -186,4 +193,4 @@ def _style_beside(run: Session, found: Mined) -> dict[str, Any]:
     """The style of what generated rows stand beside: the references of the errors behind them, and the target's own right answers."""
     errors = [failure.attempt.example for failure in found.failures]
     references = [(text, example.kind) for example in errors if (text := reference(run.task, example)) is not None]
-    return {"errors": style(references), "solved": style([(row.response, row.example.kind) for row in found.solved])}
+    return {"errors": style(references), "solved": style([(row.answered, row.example.kind) for row in found.solved])}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from ...signatures.records import Message, Rollout, Rollouts, Sample
+from ...signatures.records import UNCLOSED, Message, Rollout, Rollouts, Sample
 from ...tasks import Task, member
 from ...tasks.verdicts import number
 from ..samples.calculations import calculated
@@ -70,7 +70,7 @@ def correction(task: Task, sample: Sample, mistake: str, reason: str) -> str | N
         said = task.verdict(example, mistake).extracted
         text = f"{said} is wrong.\n{right}" if said in example.meta["choices"] else None
     else:
-        text = None if reason in ("no answer", "wrong") else f"It is wrong: {reason}\n{right}"
+        text = None if reason in ("no answer", "wrong", UNCLOSED) else f"It is wrong: {reason}\n{right}"
     # the text around an answer may mislead the task's own reader
     return text if text is not None and task.verdict(example, text).correct else None
 
@@ -101,7 +101,7 @@ def _lines(text: str) -> list[tuple[str, list[Fraction], bool]]:
 
 def solves(one: Rollout) -> bool:
     """Whether an answer is right and all its calculations are true: what is right by luck shows no skill and teaches no way."""
-    return bool(one.correct) and not calculated(one.response)[1]
+    return bool(one.correct) and not calculated(one.answered)[1]
 
 
 def passed(tries: Rollouts) -> float | None:

@@ -52,10 +52,10 @@ class TrainingSet:
         self._held.add(row)
         self._ends.append(self._held.bytes)
 
-    def shuffled(self, replayed: Iterable[Attempt], seed: int) -> RowWriter:
-        """All rows and those of the replayed attempts in random order, as a file of the stage."""
+    def shuffled(self, replayed: Iterable[Attempt], seed: int, trace: str = "drop") -> RowWriter:
+        """All rows and those of the replayed attempts in random order, as a file of the stage. `trace`: as `generate.trace`."""
         for attempt in replayed:
-            self.add(replay_row(self.task, attempt))
+            self.add(replay_row(self.task, attempt, trace))
         order = array("Q", range(len(self._ends) - 1))
         random.Random(f"shuffle:{seed}").shuffle(order)
         out = self.stage.writer(layout.ROWS)
@@ -77,8 +77,8 @@ def train_row(task: Task, sample: Sample) -> TrainRow:
     return _row(messages(task, sample), completion(task, sample), sample.id)
 
 
-def replay_row(task: Task, attempt: Attempt) -> TrainRow:
-    return _row(task.prompt(attempt.example), attempt.response, attempt.id)
+def replay_row(task: Task, attempt: Attempt, trace: str = "drop") -> TrainRow:
+    return _row(task.prompt(attempt.example), attempt.response if trace == "keep" else attempt.answered, attempt.id)
 
 
 def _row(prompt: Sequence[Message], answer: str, source: str) -> TrainRow:

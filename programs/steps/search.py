@@ -122,7 +122,7 @@ def sampled(
     def judge(answer: tuple[int, Completion]) -> tuple[int, Rollout, int]:
         place, given = answer
         verdict = task.verdict(examples[place], given.text)
-        return place, Rollout(response=given.text, correct=verdict.correct, reason=verdict.reason, finish=given.finish), given.tokens
+        return place, Rollout.of(given.text, verdict, given.finish), given.tokens
 
     prompts = [task.prompt(example) for example in examples]
     return judged(task, judge, target.generate(prompts, max_new_tokens=task.max_new_tokens, temperature=temperature, seed=seed, **begun))

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -30,7 +30,7 @@ from ..run.directory import RunDir, Stage, read_json, to_json, write_atomic
 from ..run.evaluate import Rows, attempts
 from ..run.ledger import Ledger
 from ..run.progress import Progress
-from ..stats import counts
+from ..stats import OUTCOMES, counts
 from ..strategies.named import load_strategy
 from ..strategies.state import pinned
 
@@ -52,9 +52,10 @@ class Session:
         self.path = path
         self.progress = say if isinstance(say, Progress) else Progress(say or (lambda line: print(line, file=sys.stderr, flush=True)))
         self.say = self.progress.say
-        self.task = load_task(config.task, config.table, self._judge, items=config.errors != "recorded")
+        load = partial(load_task, table=config.table, runner=self._judge, tags=config.trace_tags)
+        self.task = load(config.task, items=config.errors != "recorded")
         twins = tuple(task.twin for task in parts(self.task) if task.twin)
-        self.guards = [load_task(name, config.table, self._judge) for name in (twins if config.guards is None else config.guards)]
+        self.guards = [load(name) for name in (twins if config.guards is None else config.guards)]
         names = [task.name for task in self.tasks]
         if len(set(names)) < len(names):
             raise UsageError(f"task and guards are {', '.join(names)}: two of one name cannot be told apart; leave one out")
@@ -168,7 +169,7 @@ class Session:
         rows = stage.collect(layout.ATTEMPTS, items, lambda example: example.id, produce, Attempt)
         count = counts(rows)
         stage.finish({layout.ATTEMPTS: rows}, **count)
-        extra = "".join(f", {count[name]} {name.replace('_', ' ')}" for name in ("no_answer", "cut", "unjudged") if count[name])
+        extra = "".join(f", {count[name]} {name.replace('_', ' ')}" for name in OUTCOMES if count.get(name))
         self.say(f"{title}: {count['right']} of {count['items']} right{extra}")
         return rows
 

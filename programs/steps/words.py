@@ -48,6 +48,8 @@ class Words:
     """Sees answers go by."""
     files: dict[str, dict[str, Rollouts]] = field(default_factory=dict)
     """Rows of each file of the stage, by the id of the question as an item."""
+    traced = 0
+    """Rows in own words whose answer had a reasoning trace."""
 
     @property
     def asked(self) -> dict[str, Rollouts]:
@@ -114,13 +116,19 @@ class Words:
         if lesson == "correction" and (told := self._corrected(sample, tries)):
             return sample.model_copy(update=found | {"lesson": "correction", "mistake": told[0], "correction": told[1]})
         if tries and self.settings.completion == "target":
-            found["own"] = own(tries)
+            found["own"] = self._worded(own(tries))
         return sample.model_copy(update=found) if found else sample
+
+    def _worded(self, response: str | None) -> str | None:
+        """The target's own answer as it is trained on, with or without its reasoning trace."""
+        answer = None if response is None else self.task.answered(response)
+        self.traced += answer != response
+        return response if self.settings.trace == "keep" else answer
 
     def _corrected(self, sample: Sample, tries: Rollouts | None) -> tuple[str, str] | None:
         """The first wrong answer whose first wrong step can be told, and the correction of it; the misconception's comes last."""
         example = sample.example
-        wrong = [(one.response, one.reason) for one in (tries.tries if tries else ()) if one.correct is False and one.finish == "stop"]
+        wrong = [(one.answered, one.reason) for one in (tries.tries if tries else ()) if one.correct is False and one.finish == "stop"]
         if sample.wrong is not None and example.kind != "number":
             response = member(self.task, example.task).completion("", sample.wrong)
             wrong.append((response, self.task.verdict(example, response).reason))

@@ -34,7 +34,7 @@ def clusters(failures: Sequence[Failure], size: int, encoder: Encoder | None = N
 def _labels(failures: Sequence[Failure], encoder: Encoder, apart: float) -> list[int]:
     if len(failures) < 2:
         return [0] * len(failures)
-    vectors = encoder.encode([f"{failure.attempt.example.question}\n{failure.attempt.response}" for failure in failures])
+    vectors = encoder.encode([f"{failure.attempt.example.question}\n{failure.attempt.answered}" for failure in failures])
     model = AgglomerativeClustering(n_clusters=None, metric="precomputed", linkage="average", distance_threshold=apart)
     return list(model.fit_predict(cosine_distances(vectors)))
 

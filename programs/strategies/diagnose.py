@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import dspy
 
-from ...signatures.records import Diagnosis, Failure
+from ...signatures.records import Attempt, Diagnosis, Failure
 from ...signatures.teach import DiagnoseError
+
+THOUGHT = 600
+"""Characters of each end of a reasoning trace that are shown."""
 
 
 def fields_of(failures: Sequence[Failure], brief: str, reference: bool = True) -> dict[str, str]:
@@ -18,11 +21,11 @@ def fields_of(failures: Sequence[Failure], brief: str, reference: bool = True) -
         {
             "question": one.attempt.example.question,
             "reference": _reference(one) if reference else "(hidden)",
-            "response": one.attempt.response or "(empty)",
+            "response": _said(one.attempt) or "(empty)",
         }
         for one in failures
     ]
-    solved = [f"Question: {row.example.question}\nResponse: {row.response}" for row in failures[0].contrasts]
+    solved = [f"Question: {row.example.question}\nResponse: {row.answered}" for row in failures[0].contrasts]
     numbered = [
         f"{number}. id {one.id}\nQuestion: {texts['question']}\nReference: {texts['reference']}\nResponse: {texts['response']}"
         for number, (one, texts) in enumerate(zip(failures, shown, strict=True), 1)
@@ -34,6 +37,15 @@ def ask(predict: dspy.Predict, fields: Mapping[str, str]) -> dspy.Prediction:
     """One call, with those of the fields that the signature names. Raises AdapterParseError when the answer cannot be read."""
     wanted = predict.signature.input_fields
     return predict(**{name: value for name, value in fields.items() if name in wanted})
+
+
+def _said(attempt: Attempt) -> str:
+    """What the target answered, behind the first and the last of its reasoning where it has a trace."""
+    if attempt.answered == attempt.response:
+        return attempt.response
+    thought = attempt.response.removesuffix(attempt.answered).strip()
+    shown = thought if len(thought) <= 2 * THOUGHT else f"{thought[:THOUGHT]}\n[...]\n{thought[-THOUGHT:]}"
+    return f"(its reasoning, which is not judged)\n{shown}\n(its answer)\n{attempt.answered or '(empty)'}"
 
 
 def _reference(failure: Failure) -> str:

@@ -206,7 +206,7 @@ class Measure:
             distinct=distinct,
             tried=len(judged),
             missed=len(judged) - len(solved),
-            solved=min((f"{row.example.question} Answered: {row.response}" for row in solved), default=""),
+            solved=min((f"{row.example.question} Answered: {row.answered}" for row in solved), default=""),
             refusal=None if "targeted" in self.generate.skip else targeted(program, tried, self.generate.solved),
         )
 

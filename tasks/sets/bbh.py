@@ -79,7 +79,7 @@ class Bbh(RowTask):
         shots = self._shots.get(example.skill)
         return [{"role": "user", "content": f"{shots}\n\n{asked}" if shots else asked}]
 
-    def verdict(self, example: Example, response: str) -> Verdict:
+    def judge(self, example: Example, response: str) -> Verdict:
         """`right`, `wrong`, or `no answer`."""
         # A model without a stop word goes on to ask itself the next question.
         response = re.split(r"\n\s*Q:", response)[0]

@@ -30,7 +30,7 @@ class Gsm8k(RowTask):
     kind = "number"
     max_new_tokens = 400
     dev_share = 26 / 256
-    prompt, verdict, completion = staticmethod(number.prompt), staticmethod(number.judged), staticmethod(number.completion)
+    prompt, judge, completion = staticmethod(number.prompt), staticmethod(number.judged), staticmethod(number.completion)
     brief = (
         "Grade school arithmetic word problems of two to eight steps. The response works through the steps, each with a "
         'calculator mark such as "48/2=<<48/2=24>>24 clips", and its last line is "#### " and the answer, '
@@ -92,7 +92,7 @@ class GsmPlus(RowTask):
         ask = 'Show each step; end with the line "#### number", or "#### None" if the question cannot be answered.'
         return [{"role": "user", "content": f"{example.question}\n{ask}"}]
 
-    def verdict(self, example: Example, response: str) -> Verdict:
+    def judge(self, example: Example, response: str) -> Verdict:
         """`right`, `wrong`, or `no answer`."""
         if refused(response):
             return scored(example.answer == UNANSWERABLE, UNANSWERABLE)

@@ -40,7 +40,7 @@ class CodeTask(RowTask):
             meta["task_id"] = str(row["task_id"])
         return Example(task=self.name, split=split, question=prompt.strip(), answer=answer, kind="code", meta=meta)
 
-    def verdict(self, example: Example, response: str) -> Verdict:
+    def judge(self, example: Example, response: str) -> Verdict:
         return self._judge.verdict(code.item_of(example), response)
 
 

@@ -29,7 +29,7 @@ class ChoiceTask(RowTask):
     """What tasks with labelled options have in common: the prompt, the verdict and the form of an answer."""
 
     kind = "choice"
-    prompt, verdict, completion = staticmethod(choice.prompt), staticmethod(choice.judged), staticmethod(choice.completion)
+    prompt, judge, completion = staticmethod(choice.prompt), staticmethod(choice.judged), staticmethod(choice.completion)
     max_new_tokens = 512
 
     def example(self, where: str, *, split: str, text: str, choices: choice.Choices, gold: str, skill: str = "") -> Example:

@@ -22,7 +22,7 @@ from typing import Any
 
 from ...signatures.errors import UsageError, near, with_extra
 from ...signatures.records import Example, Message, Verdict
-from ..base import check_split, ended, scored
+from ..base import Judging, check_split, ended, scored
 from ..rows import share
 from ..verdicts import number, short
 
@@ -38,7 +38,7 @@ _SIZE = 500
 _TAGGED = re.compile(r"(?is)<answer>(.*?)(?:</answer>|\Z)")
 
 
-class ReasoningGym:
+class ReasoningGym(Judging):
     """A generator of reasoning-gym as a task. A wrong name or setting raises UsageError when the task is made."""
 
     kind = "text"
@@ -106,7 +106,7 @@ class ReasoningGym:
     def prompt(self, example: Example) -> list[Message]:
         return [{"role": "user", "content": f'{example.question}\nThink it through; end with the line "Answer: " and the answer alone.'}]
 
-    def verdict(self, example: Example, response: str) -> Verdict:
+    def judge(self, example: Example, response: str) -> Verdict:
         """`right`, `wrong`, or `no answer`; unjudged where the library's scorer fails on its own gold answer."""
         found, marked = _answers(response)
         if not found:

@@ -175,7 +175,7 @@ class FactsTask(world.WorldTask):
     )
 
     skills, sizes, changes, draw = RELATIONS, SIZES, CHANGES, staticmethod(draw)
-    prompt, verdict = staticmethod(prompt), staticmethod(choice.judged)
+    prompt, judge = staticmethod(prompt), staticmethod(choice.judged)
 
     def completion(self, solution: str, answer: str) -> str:
         """The sentence alone, whose words say which option it means; without a sentence the label."""

@@ -379,5 +379,5 @@ class ListsTask(world.WorldTask):
         super().__init__(name)
         self._judge = code.Judge(code.runner_or_refuse(name, runner))
 
-    def verdict(self, example: Example, response: str) -> Verdict:
+    def judge(self, example: Example, response: str) -> Verdict:
         return self._judge.verdict(code.item_of(example), response)

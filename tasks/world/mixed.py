@@ -130,7 +130,7 @@ class MixedTask(world.WorldTask):
         draw, taken = skill
         return draw(taken, rng, split)
 
-    def verdict(self, example: Example, response: str) -> Verdict:
+    def judge(self, example: Example, response: str) -> Verdict:
         match example.meta["form"]:
             case "sums as code":
                 return self._judge.verdict(code.item_of(example), response)

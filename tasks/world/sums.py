@@ -294,7 +294,7 @@ class SumsTask(world.WorldTask):
     """The task `sums`, or its twin `sums_plus`."""
 
     kind = "number"
-    prompt, verdict, completion = staticmethod(number.prompt), staticmethod(number.judged), staticmethod(number.completion)
+    prompt, judge, completion = staticmethod(number.prompt), staticmethod(number.judged), staticmethod(number.completion)
     max_new_tokens = 192
     brief = (
         "Arithmetic word problems of two to four steps with whole numbers. The response works through the steps, each "

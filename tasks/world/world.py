@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...signatures.records import Example
-from ..base import check_split
+from ..base import Judging, check_split
 
 NAMES = (
     "Ann", "Ben", "Cara", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jack", "Kate", "Leo", "Mia", "Nora",
@@ -24,7 +24,7 @@ TRIES = 1000
 """Draws for one item, before its skill counts as exhausted."""
 
 
-class WorldTask:
+class WorldTask(Judging):
     """A task whose items are made from a seed. A task and its twin, which has `_plus` behind the name, are one class."""
 
     data: Mapping[str, str] = MappingProxyType({})
