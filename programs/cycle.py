@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from math import ceil
 
 from ..signatures.errors import ErrataError, TaskError, UsageError, did_you_mean
-from ..signatures.records import Attempt, Failure, sealed
-from ..tasks import member, parts
+from ..signatures.records import Attempt, Example, Failure, sealed
+from ..tasks import Task, member, parts
+from ..tasks.verdicts.number import read
 from ..trainers.weights import weights_hash
 from .instructor.offline import EMBEDDED
 from .rehearse import Estimate, estimate
@@ -74,14 +75,8 @@ class Cycle(Session):
         recorded = self.config.errors == "recorded"
         if until != "mine":
             require_recorded(self)
-        # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
-        if until != "mine" and self.config.instructor.model == "offline" and not recorded and self.strategy.source != "none":
-            for task in parts(self.task):
-                if task.kind in ("choice", "code") and task.name not in EMBEDDED:
-                    raise UsageError(
-                        f"of {task.kind} the embedded instructor teaches {', '.join(EMBEDDED)} alone: name another for {task.name}, e.g. "
-                        "--instructor openai/gpt-5-mini; `errata evaluate` needs none"
-                    )
+        if until != "mine" and self.strategy.source != "none":
+            self._refuse_unteachable(recorded)
         if until in (None, "train", "gate"):
             if recorded:
                 self._refuse_unchecked()
@@ -93,6 +88,17 @@ class Cycle(Session):
                     "training needs the weights that the server has on this machine too: name their folder or hub id with --target; "
                     "`errata evaluate` and `errata generate` go without"
                 )
+
+    def _refuse_unteachable(self, recorded: bool) -> None:
+        for task in parts(self.task):
+            rows = layout.attempts(self.path, 1) if recorded else []
+            items = [row.example for row in rows if row.example.task == task.name]
+            if task.kind == "text" and not recorded:
+                items = task.examples("train", self.config.items.train, seed=self.config.seed + 1)
+            # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
+            model = "" if recorded and task.kind != "text" else self.config.instructor.model
+            if reason := unteachable(task, items, model):
+                raise UsageError(reason)
 
     def _refuse_unchecked(self) -> None:
         """Recorded answers can be taught without the task's data, not trained on."""
@@ -133,3 +139,19 @@ class Cycle(Session):
         brief = lambda example: member(self.task, example.task).brief  # noqa: E731
         solve = lambda: Agree()([example.question for example in shown], brief(shown[0]))  # noqa: E731
         return estimate(self.strategy, failures, brief, self.config.instructor, count, solve, solves)
+
+
+def unteachable(task: Task, items: Sequence[Example], model: str) -> str | None:
+    """Why the instructor `model` can write no programs for a task (not one of several joined) with these train items; None: it can."""
+    if model == "offline" and task.kind in ("choice", "code") and task.name not in EMBEDDED:
+        return (
+            f"of {task.kind} the embedded instructor teaches {', '.join(EMBEDDED)} alone: name another for {task.name}, e.g. "
+            "--instructor openai/gpt-5-mini; `errata evaluate` needs none"
+        )
+    texts = [item.answer for item in items if task.kind == "text" and read(item.answer) is None]
+    if not texts:
+        return None
+    return (
+        f"{len(texts)} of {len(items)} gold answers of {task.name} are texts, e.g. {texts[0][:40]!r}; programs are written for numbers, "
+        "options and code alone: measure it with `errata evaluate`, or set table.verdict to number, choice or code where a table has such"
+    )

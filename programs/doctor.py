@@ -16,7 +16,8 @@ import httpx
 
 from ..sandbox import MEND, Sandbox, open_sandbox
 from ..signatures.errors import ErrataError, UsageError, with_extra
-from ..tasks import Task, doctor, load_task
+from ..signatures.records import ProgramRun
+from ..tasks import Task, doctor, load_task, parts
 from .config import CycleConfig, InstructorSettings
 
 PROBE = "def answer():\n    return 6 * 7\n"
@@ -52,7 +53,7 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
             yield _gold(config, sandbox, limit)
             yield _sandbox(sandbox)
     yield from _machine(config)
-    yield _instructor(config.instructor)
+    yield _teaching(config) or _instructor(config.instructor)
     if config.target.api_base:
         key = os.environ.get(config.target.api_key_env)
         yield _server("target's server", config.target.api_base, key, "start it, e.g. vllm serve MODEL --enable-lora")
@@ -132,6 +133,21 @@ def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
     ok = disk > wanted and writable
     said = f"{_gb(disk)} free here, a run takes about {_gb(wanted)}" + ("" if writable else ", but this folder cannot be written")
     yield Examined("disk", ok, said, None if ok else "free some space, or choose another place with --run")
+
+
+def _teaching(config: CycleConfig) -> Examined | None:
+    """That the instructor cannot teach the task, which can be measured all the same; None: it can, or the task cannot be read."""
+    from .cycle import unteachable
+
+    try:
+        task = load_task(config.task, config.table, lambda *_: ProgramRun(outcome="error"))
+        for one in parts(task):
+            items = one.examples("train", config.items.train, config.seed + 1) if one.kind == "text" else []
+            if reason := unteachable(one, items, config.instructor.model):
+                return Examined(f"instructor {config.instructor.model}", True, "it cannot teach this task", reason)
+    except ErrataError:
+        return None
+    return None
 
 
 def _instructor(settings: InstructorSettings) -> Examined:

@@ -25,7 +25,7 @@ ROOMS = {
     "cycle": {"instructor", "rehearse", "run", "samples", "steps"},
     "module": {"cycle", "steps"},
     "start": {"cycle", "run", "strategies", "studies"},
-    "doctor": {"instructor"},
+    "doctor": {"cycle", "instructor"},
     "report": {"run"},
     "studies": {"cycle", "instructor", "rehearse", "report", "run", "samples", "steps", "strategies"},
 }

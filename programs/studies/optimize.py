@@ -36,7 +36,7 @@ from ...signatures.errors import ErrataError, RunError, UsageError
 from ...signatures.records import Failure, content_hash
 from ...tasks import parts
 from ..config import CycleConfig, InstructorSettings, explain
-from ..cycle import Cycle
+from ..cycle import Cycle, unteachable
 from ..instructor.chat import instructed_by
 from ..instructor.engine import Engine, Instructor, open_instructor
 from ..instructor.interpreter import interpreting
@@ -93,6 +93,11 @@ class Optimization:
             )
         self.parts = split(self._failures(sources), settings.seed, settings.failures)
         self._agree(sources)
+        items = [failure.attempt.example for part in self.parts.values() for failure in part.values()]
+        for task in parts(loop.task):
+            mine = [item for item in items if item.task == task.name]
+            if task.kind == "text" and (reason := unteachable(task, mine, loop.config.instructor.model)):
+                raise UsageError(reason)
         self.lm = lm or self._open(loop.config.instructor, "optimize/instructor")
         self.reflection = reflection or lm or self._open(self._named(settings.reflection), "optimize/reflection")
         failures = {name: failure for part in self.parts.values() for name, failure in part.items()}
