@@ -1,123 +1,112 @@
-r"""Exact numbers read from free text, and the verdict of tasks whose answer is a number.
+r"""The number that a response answers, and the verdict of tasks whose answer is a number.
 
 The last explicit marker wins ("#### 72", "A: 72", "Answer: 72", "the answer is 72", "\boxed{72}"); without one, the last number in the
-text. A marked sentence that ends in a sum ("the answer is 3 + 4 = 7") gives what follows the last "=". Values are fractions, never floats:
-7.5, 1,200, -3, $-3, −3, 1/2, 1 1/2, ½, $18.00, 20 %, 1.2e3, 1.2 × 10^3, \frac{1}{2}, 160 windows. A percent sign is a unit and is dropped:
-"20 %" is 20 (GSM8K's golds are bare numbers), and 0.2 is not 20. Digits that do not form one number (1,20 or 3:30 or 1.2.3 or 3/4/2020) are
-not read in part: such an answer is "no answer". Nothing is rounded: 33.33 is not 100/3.
-
-It does not cover numbers in words ("seven", "2 million" is 2), other digit groupings (1.200,50), or unit conversion.
+text. A marked sentence that ends in a sum ("the answer is 3 + 4 = 7") gives what follows its "=". A number is read whole or not at all
+(errata.tasks.verdicts.numerals): a range, a date or a pair is no answer. A percent sign is a unit and is dropped: "20 %" is 20 (GSM8K's
+golds are bare numbers), and 0.2 is not 20. Nothing is rounded: 33.33 is not 100/3.
 """
 
 import re
 from fractions import Fraction
+from typing import NamedTuple
 
 from ...signatures.records import Example, Message, Verdict
 from ..base import ended, scored
+from .numerals import SCALES, Thing, plain, things
 
-_LONGEST = 60
-"""Characters of the longest number that is read; a longer run of digits is a model in a loop."""
-
-_REPLACED = (
-    (re.compile(r"[−‐‑‒–—﹣-]"), "-"),  # every dash is a minus or, between words, is skipped
-    (re.compile(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}"), r" \1/\2 "),
-    (re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}"), r" \1"),
-    (re.compile(r"\\times|\\cdot"), "×"),
-    (re.compile(r"\\([$%])"), r"\1"),
-    (re.compile(r"\{,\}"), ","),
-    (re.compile(r"(?<=\d)(?:\\[,! ]|[\u00a0\u2009\u202f])(?=\d{3}(?!\d))"), ""),
-    *((re.compile(sign), f" {plain}") for sign, plain in zip("¼½¾⅓⅔", ("1/4", "1/2", "3/4", "1/3", "2/3"), strict=True)),
-    (re.compile("⁄"), "/"),
-    (re.compile(r"[*_`]{2,}|\\[()\[\]]"), " "),
-)
-
-# A run of characters that may form a number. A minus counts where no operand stands before it (5-3 is not -3), a letter before
-# the digits makes them part of a name (x2).
-_RUN = re.compile(
-    r"(?P<minus>(?<![\w).%])(?<!\d )-\s?(?=[$€£]|(?<=-)[\d.]))?(?:[$€£]\s?)?(?P<inner>(?<=[$€£ ])-)?"
-    r"(?P<body>(?<![\w.,:/])(?:\d+[ ]+(?=\d+/\d))?(?:\d|\.\d)[\d,.:/]*(?:[eE][+-]?\d+(?!\w))?)"
-    r"(?P<power>\s?[×x*]\s?10\^\{?-?\d+\}?)?"
-)
-_PLAIN = re.compile(
-    r"(?P<whole>\d+)[ ]+(?P<part>\d+/\d+)"
-    r"|(?P<ratio>\d+/\d+)"
-    r"|(?P<decimal>(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d+)?)(?:[eE](?P<e>[+-]?\d+))?"
-)
-
+_REGION = 400
+"""Characters behind a marker, and before the last digit of a text without one, that are looked at."""
+_BARE = 6
+"""Words of the longest line that is hardly more than its answer."""
 _MARKER = re.compile(
-    r"(?P<direct>####|^[ \t]*A:)[ \t]*[^\w\n.\-$€£]{0,4}(?=[ \t]*-?[ \t]?[$€£]?[ \t]?-?\.?\d)"
-    r"|\banswer\b[^\w\n]{0,4}(?:[^\n.\d]{0,60}?\bis\b|[:=])"
-    r"|\\boxed\s*(?=\{)",
+    r"(?P<direct>####|^[ \t]{0,2}A:)(?=[^\w\n]{0,12}(?:[A-Z]{1,3}\$? ?)?\.?\d|[^\n\d]{0,200}\Z)"
+    r"|(?<![^\W_])answer\b[^\w\n]{0,4}(?:[^\n.\d]{0,60}?\bis\b|[:=])"
+    r"|\\f?boxed\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_UNDONE = re.compile(r"(?:\s+[a-z]+){0,3}\s+[-+*/×]\s+[$€£]?\d", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"\n|[.;!?](?=\s|$)")
+_SENTENCE_END = re.compile(r"\n|[.!?](?=\s|$)")
 
 
-def _normal(text: str) -> str:
-    for pattern, by in _REPLACED:
-        text = pattern.sub(by, text)
-    return text
+class Answer(NamedTuple):
+    """What a text says: the value of its number; or None, and what stands there in place of one number ("" for nothing)."""
+
+    value: Fraction | None
+    text: str = ""
+    scale: str = ""
+    """The word that the value was multiplied by: "million"."""
 
 
-def _value(run: re.Match[str]) -> Fraction | None:
-    """What a run of digits is worth; None when it is not one number."""
-    body = run["body"].rstrip(",.:/")
-    match = _PLAIN.fullmatch(body)
-    if match is None or len(body) > _LONGEST:
-        return None
-    try:
-        if match["whole"]:
-            part = Fraction(match["part"])
-            if part >= 1:
-                return None
-            value = int(match["whole"]) + part
-        elif match["ratio"]:
-            value = Fraction(match["ratio"])
-        else:
-            exponent = int(match["e"] or 0) + int(re.sub(r"[{}]", "", run["power"].partition("^")[2]) if run["power"] else 0)
-            if abs(exponent) > _LONGEST:
-                return None
-            value = Fraction(match["decimal"].replace(",", "")) * Fraction(10) ** exponent
-    except (ValueError, ZeroDivisionError):
-        return None
-    return -value if run["minus"] or run["inner"] else value
+def _boxed(text: str, at: int) -> str:
+    """What stands in the braces at a place, or the word there. A factorial is no number that is read."""
+    rest = text[at : at + _REGION].lstrip()
+    depth = 0
+    for place, sign in enumerate(rest):
+        depth += (sign == "{") - (sign == "}")
+        if depth <= 0:
+            rest = rest[:place] if place else rest.split(" ")[0].partition("\n")[0]
+            break
+    return rest.removeprefix("{").replace("\n", " ").replace("!", "≤")
 
 
-def _marked(text: str) -> str | None:
-    """The text that the last marker points at, up to the end of its sentence; None: no marker has digits behind it."""
+def _marked(text: str) -> tuple[re.Match[str], str] | None:
+    """The last marker with an answer behind it, and the text that it points at, up to the end of its sentence. What is boxed or stands in a
+    last line of "####" is the answer even where it is no number."""
     found = None
     for marker in _MARKER.finditer(text):
-        rest = text[marker.end() : marker.end() + 400]
         if marker[0].startswith("\\"):
-            rest = rest[1:].partition("}")[0]
+            rest = _boxed(text, marker.end())
         else:
-            end = _SENTENCE_END.search(rest.lstrip())
-            rest = rest.lstrip()[: end.start()] if end else rest
-        if any(char.isdigit() for char in rest):
-            found = rest
+            rest = text[marker.end() : marker.end() + _REGION].lstrip()
+            end = _SENTENCE_END.search(rest)
+            rest = rest[: end.start()] if end else rest
+        sure = marker["direct"] or marker[0].startswith("\\")
+        if rest.strip(" {}*$.:") if sure else any(map(str.isdigit, rest)):
+            found = marker, rest
     return found
+
+
+def find(response: str) -> Answer:
+    """The number that a response gives as its answer."""
+    text = plain(response).rstrip()
+    marked = _marked(text)
+    if marked is not None:
+        marker, region = marked
+        first = next(things(region, marked=True), None)
+        if first is None:
+            return Answer(None, region)
+        if first.sum and marker[0][0] in "aA" and not marker["direct"]:
+            # "the answer: milk = 30 gallons - 2 gallons" is worked out further down
+            return _last(text)
+        return Answer(first.value, region[first.start : first.end], first.scale)
+    return _last(text)
+
+
+def _last(text: str) -> Answer:
+    """The last number of a plain text."""
+    end = next((at for at in range(len(text) - 1, -1, -1) if text[at].isdigit()), None)
+    if end is None:
+        return Answer(None)
+    start = text.rfind("\n", 0, end) + 1
+    line = text[start : start + 2 * _REGION].partition("\n")[0]
+    window = text[max(start * line.startswith("####"), end - _REGION) : end + _REGION]
+    # in prose a list is several numbers, and the last of them counts; a bare "3 and 4" is not one number
+    bare = line.startswith("####") or len(line.split()) <= _BARE
+    *others, last = [*things(window, marked=not re.search(r"[^\W\d_]", text), listed=bare)] or [Thing(0, 0, None)]
+    if last.sum and others and re.search(r"\([$-]?\Z", window[: last.start]) and window.startswith(")", last.end):
+        last = others[-1]  # "he has $72 left ($144 - $72)"
+    return Answer(last.value, window[last.start : last.end], last.scale)
 
 
 def extract(response: str) -> Fraction | None:
     """The number that a response gives as its answer; None when nothing readable was found."""
-    text = _normal(response)
-    marked = _marked(text)
-    if marked is None:
-        runs = list(_RUN.finditer(text))
-        return _value(runs[-1]) if runs else None
-    tail = marked.rpartition("=")[2]
-    run = _RUN.search(tail) or _RUN.search(marked)
-    if run and run.string is tail and _UNDONE.match(tail, run.end()):
-        # "the answer: milk = 30 gallons - 2 gallons" is worked out further down
-        run = list(_RUN.finditer(text))[-1]
-    return _value(run) if run else None
+    return find(response).value
 
 
 def read(gold: str) -> Fraction | None:
     """A gold answer's value: the text must hold exactly one number."""
-    runs = list(_RUN.finditer(_normal(gold)))
-    return _value(runs[0]) if len(runs) == 1 else None
+    text = plain(gold)
+    found = list(things(text[:_REGION], marked=True)) if len(text) <= _REGION else []
+    return found[0].value if len(found) == 1 else None
 
 
 def same(left: Fraction | None, right: Fraction | None) -> bool:
@@ -136,17 +125,22 @@ def show(value: Fraction) -> str:
     return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"
 
 
-def verdict(gold: str, response: str) -> Verdict:
-    """`right`, `wrong`, or `no answer`; unjudged when the gold itself is not one number."""
-    expected, given = read(gold), extract(response)
-    shown = None if given is None else show(given)
+def verdict(gold: str, response: str, question: str = "") -> Verdict:
+    """`right`, `wrong`, `no answer`, or what is not one number; unjudged when the gold itself is not one number. "2 million" is 2 too where
+    the question counts in millions."""
+    expected, given = read(gold), find(response)
+    if given.value is not None and given.scale and given.scale in question and same(expected, given.value / SCALES[given.scale]):
+        given = Answer(expected)
+    shown = None if given.value is None else show(given.value)
     if expected is None:
-        return Verdict(correct=None, extracted=shown, reason=f"the gold answer {gold!r} is not a number")
-    return scored(same(expected, given), shown)
+        return Verdict(correct=None, extracted=shown, reason=f"the gold answer {gold[:200]!r} is not a number")
+    if shown is None and given.text:
+        return Verdict(correct=False, extracted=None, reason=f"not one number: {given.text[:80]!r}")
+    return scored(same(expected, given.value), shown)
 
 
 def judged(example: Example, response: str) -> Verdict:
-    return verdict(example.answer, response)
+    return verdict(example.answer, response, example.question)
 
 
 def prompt(example: Example) -> list[Message]:

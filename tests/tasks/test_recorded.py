@@ -32,9 +32,9 @@ def test_rows_that_carry_their_gold_need_no_data_of_the_task(tmp_path):
         {"question": NUTS, "answer": "7", "response": None},
     )
     rows, document = taken(tmp_path, file)
-    assert verdicts(rows) == [(True, "7"), (False, "6"), (False, None), (False, "5"), (None, None)]
+    assert verdicts(rows) == [(True, "7"), (False, "6"), (False, None), (False, None), (None, None)]
     assert {name: document[name] for name in ("items", "right", "wrong", "no_answer", "cut", "unjudged", "held_out")} == {
-        "items": 5, "right": 1, "wrong": 3, "no_answer": 1, "cut": 1, "unjudged": 1, "held_out": 0,
+        "items": 5, "right": 1, "wrong": 3, "no_answer": 2, "cut": 1, "unjudged": 1, "held_out": 0,
     }  # fmt: skip
     assert [(row.example.answer, row.example.split) for row in rows] == [("7", "train")] * 5
     written = (tmp_path / "run/attempts.jsonl").read_bytes().split(b"\n")[:-1]

@@ -296,8 +296,9 @@ def test_recorded_prose_is_read_as_by_eye():
     if not file.exists():
         pytest.skip(f"no {file}: set ERRATA_SHARED_DATA to the folder with the public data")
     rows = [json.loads(line) for line in file.read_bytes().split(b"\n") if line]
-    wrong = [i for i, r in enumerate(rows) if not number.verdict(r["answer"].rpartition("####")[2].strip(), r["response"]).correct]
-    assert wrong == [618, 887, 906]  # the three whose last words give another answer, or none
+    judged = [number.verdict(r["answer"].rpartition("####")[2].strip(), r["response"], r["question"]) for r in rows]
+    # the four whose last words give another answer, or none; 188 says "a total of 25 singers (15 + 10)" where 10 is asked for
+    assert [i for i, verdict in enumerate(judged) if not verdict.correct] == [188, 618, 887, 906]
 
 
 @pytest.mark.parametrize("name", ["gsm_plus", "mmlu", "arc_challenge"])
