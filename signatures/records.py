@@ -366,6 +366,8 @@ class TrainReport(Record):
     steps: int
     loss_first: float
     loss_last: float
+    rewards: tuple[float, float] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of a training on own answers, the mean reward of its first and last logged steps."""
     versions: dict[str, str]
 
 

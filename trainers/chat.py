@@ -38,6 +38,8 @@ class Completion(NamedTuple):
     """`stop`, or `length` when the token limit or the model's context cut it."""
     tokens: int
     """New tokens, the end token included."""
+    ids: tuple[int, ...] = ()
+    """These tokens, where the model is in this process."""
 
 
 Answers = Iterator[tuple[int, Completion]]

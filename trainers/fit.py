@@ -1,6 +1,6 @@
 """Fine-tunes a target in this process with TRL's SFTTrainer: rows as tokens on the disk, the last whole checkpoint, the weights saved.
 
-What another kind of training would share has a function of its own: `learner`, `arguments`, `run`, `blend`, `save`.
+What other kinds of training share has a function of its own: `opened`, `learner`, `shared_arguments`, `finish`, `report`.
 Does NOT cover: the child process and the manifest (sft.py), several GPUs, preference training.
 """
 
@@ -8,11 +8,11 @@ import json
 import math
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
 import pyarrow as pa
@@ -22,6 +22,7 @@ from transformers import AutoConfig, GenerationConfig, PrinterCallback, TrainerC
 from trl import SFTConfig, SFTTrainer
 
 from ..signatures.errors import TrainerError
+from ..signatures.files import write_whole
 from ..signatures.records import TrainReport
 from .chat import AT_ONCE, encoded, end_tokens, fingerprint, read_rows
 from .memory import choose_device, has_bfloat16, one_thread_for_small
@@ -30,12 +31,24 @@ from .target import load_model, load_tokenizer
 from .weights import BASE_FILE, companions, folder_of, memory_ran_out, weights_hash
 
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+COURSE = "course.json"
+"""What a training logged on the way: loss, learning rate and, of GRPO, reward, KL, entropy and lengths, by step."""
 _COMPLETE = "complete.json"
 _TOKENS = pa.schema({"input_ids": pa.list_(pa.int64()), "labels": pa.list_(pa.int64())})
 
 
-def fit(job: Job, tell: OnProgress) -> TrainReport:
-    """Trains as the job says and leaves `weights` in its folder. Raises TrainerError, TargetError."""
+class Opened(NamedTuple):
+    """What every kind of training begins with."""
+
+    device: torch.device
+    tokenizer: Any
+    config: Any
+    ends: list[int]
+    """Ids of the tokens that end an answer."""
+
+
+def opened(job: Job) -> Opened:
+    """The device, tokenizer and config of a job's target. Raises TargetError."""
     settings, target = job.settings, job.target
     datasets.disable_progress_bars()
     device = choose_device("cuda" if settings.device.startswith("cuda:") else settings.device)
@@ -45,7 +58,13 @@ def fit(job: Job, tell: OnProgress) -> TrainReport:
     ends = end_tokens(tokenizer, config, generation)
     if tokenizer.pad_token is None and ends:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(ends[0])  # labels are set already, so it masks nothing
+    return Opened(device, tokenizer, config, ends)
 
+
+def fit(job: Job, tell: OnProgress) -> TrainReport:
+    """Trains as the job says and leaves `weights` in its folder. Raises TrainerError, TargetError."""
+    settings = job.settings
+    device, tokenizer, config, ends = opened(job)
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     asked = settings.sft.get("max_length", settings.max_length)
     limit = min((n for n in (asked, context) if n is not None), default=None)
@@ -57,38 +76,55 @@ def fit(job: Job, tell: OnProgress) -> TrainReport:
         raise TrainerError(f"{cut} ({counts['lost']} with nothing left to learn), more than the share {settings.max_lost_share:g}: {act}")
 
     model, method = learner(job, device)
-    begins = method == "lora" and not target.adapter
     trainer = SFTTrainer(
         model=model,
-        args=SFTConfig(**arguments(job, method, device, model.num_parameters(), limit)),
+        args=SFTConfig(**_arguments(job, method, device, model.num_parameters(), limit)),
         train_dataset=data,
         processing_class=tokenizer,
-        callbacks=[_Follow(tell, job)],
-        peft_config=LoraConfig(**LORA | {"base_model_name_or_path": target.model} | settings.lora) if begins else None,
+        callbacks=[Follow(tell, job)],
+        peft_config=new_adapter(job, method),
     )
+    finish(trainer, job, method, device, config, f"batches of {trainer.args.per_device_train_batch_size} rows of up to {limit} tokens")
+    return report(job, method, trainer, counts, len(data))
+
+
+def new_adapter(job: Job, method: str) -> LoraConfig | None:
+    """The adapter that a training begins; None: it trains the weights, or the target's own adapter."""
+    begins = method == "lora" and not job.target.adapter
+    return LoraConfig(**LORA | {"base_model_name_or_path": job.target.model} | job.settings.lora) if begins else None
+
+
+def finish(trainer: Any, job: Job, method: str, device: torch.device, config: Any, batches: str) -> None:
+    """Trains to the end, from the last checkpoint on, blends with the old weights and saves. `batches` in words, for when memory ends."""
     trainer.remove_callback(PrinterCallback)
     learned: Any = trainer.model  # with its adapter
-    share = settings.strength(method)[1]
+    share = job.settings.strength(method, job.stage)[1]
     # What is blended: all that learn, or the B matrices of an adapter, whose product with A they scale. Kept before the checkpoint is
     # read: a continued training blends with the same weights.
     learn = [(name, p) for name, p in learned.named_parameters() if p.requires_grad and (method == "full" or "lora_B" in name)]
     old = {name: p.detach().cpu().clone() for name, p in learn if share < 1}
-    run(trainer, last_checkpoint(job), f"on {device}", limit)
+    run(trainer, last_checkpoint(job), f"on {device} with {batches}")
     blend(learned, old, share)
     save(learned, method, job, getattr(config, "dtype", None))
 
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept: int) -> TrainReport:
+    """What a training did, of whose `rows` this many were `kept`. Its course lies beside the weights."""
+    course = [entry for entry in trainer.state.log_history if "loss" in entry]
+    write_whole(job.out / COURSE, (json.dumps(course, indent=1, sort_keys=True) + "\n").encode())
     trained = {"adapter": str(job.weights)} if method == "lora" else {"model": str(job.weights)}
+    rewards = [entry["reward"] for entry in course if "reward" in entry]
     return TrainReport(
         base=job.base,
-        weights=weights_hash(target.model_copy(update=trained)),
+        weights=weights_hash(job.target.model_copy(update=trained)),
         data=job.data,
         rows_in=counts["rows"],
-        rows_kept=len(data),
-        rows_truncated=counts["truncated"],
+        rows_kept=kept,
+        rows_truncated=counts.get("truncated", 0),
         steps=trainer.state.global_step,
-        loss_first=losses[0],
-        loss_last=losses[-1],
+        loss_first=course[0]["loss"],
+        loss_last=course[-1]["loss"],
+        rewards=(rewards[0], rewards[-1]) if rewards else None,
         versions={name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")},
     )
 
@@ -123,20 +159,13 @@ def learner(job: Job, device: torch.device) -> tuple[Any, str]:
     return model, method
 
 
-def arguments(job: Job, method: str, device: torch.device, parameters: int, limit: int | None) -> dict[str, Any]:
-    """The fields of a trainer's config: Errata's own, and over them those that `train.sft` names."""
+def shared_arguments(job: Job, method: str, device: torch.device, parameters: int) -> dict[str, Any]:
+    """The fields of a trainer's config that are the same for every kind of training."""
     settings = job.settings
-    rate, _, noise = settings.strength(method)
-    given = {
+    return {
         "output_dir": str(job.checkpoints),
-        "num_train_epochs": settings.epochs,
-        "max_steps": settings.steps or -1,
-        "learning_rate": rate,
-        "neftune_noise_alpha": noise or None,
-        "per_device_train_batch_size": settings.batch_size,
-        "max_length": limit,
+        "learning_rate": settings.strength(method, job.stage)[0],
         "seed": job.seed,
-        "warmup_steps": 0.05,
         "save_strategy": "steps",
         "save_steps": settings.save_steps,
         "save_total_limit": 2,
@@ -150,13 +179,30 @@ def arguments(job: Job, method: str, device: torch.device, parameters: int, limi
         "report_to": "none",
         "run_name": str(job.out.parent),
         "disable_tqdm": True,
-    } | {name: value for name, value in settings.sft.items() if name not in ("max_length", "model_init_kwargs")}
+    }
+
+
+def _arguments(job: Job, method: str, device: torch.device, parameters: int, limit: int | None) -> dict[str, Any]:
+    """The fields of SFTConfig: Errata's own, and over them those that `train.sft` names."""
+    settings = job.settings
+    given = (
+        shared_arguments(job, method, device, parameters)
+        | {
+            "num_train_epochs": settings.epochs,
+            "max_steps": settings.steps or -1,
+            "neftune_noise_alpha": settings.strength(method)[2] or None,
+            "per_device_train_batch_size": settings.batch_size,
+            "max_length": limit,
+            "warmup_steps": 0.05,
+        }
+        | {name: value for name, value in settings.sft.items() if name not in ("max_length", "model_init_kwargs")}
+    )
     if not given.get("packing"):
         given["max_length"] = None  # rows are cut and counted already
     return given
 
 
-class _Follow(TrainerCallback):
+class Follow(TrainerCallback):
     """Tells the parent, and seals each checkpoint once it is whole."""
 
     def __init__(self, tell: OnProgress, job: Job):
@@ -192,17 +238,15 @@ def last_checkpoint(job: Job) -> Path | None:
     return max(whole)[1] if whole else None
 
 
-def run(trainer: Any, last: Path | None, where: str, limit: int | None) -> None:
+def run(trainer: Any, last: Path | None, where: str) -> None:
     """Trains to the end, from the checkpoint `last` on. Raises TrainerError when memory runs out."""
     try:
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     except (RuntimeError, MemoryError) as error:  # torch's own is a RuntimeError
         if not memory_ran_out(error):
             raise
-        size = trainer.args.per_device_train_batch_size
         smaller = "a smaller --set train.batch_size (and train.sft.gradient_accumulation_steps for it) or train.max_length"
-        what = f"memory ran out {where} with batches of {size} rows of up to {limit} tokens"
-        raise TrainerError(f"{what}: give the same command with {smaller}") from None
+        raise TrainerError(f"memory ran out {where}: give the same command with {smaller}") from None
 
 
 def blend(model: Any, old: dict[str, torch.Tensor], share: float) -> None:

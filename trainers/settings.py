@@ -13,6 +13,15 @@ SMALL = 20_000_000
 """Parameters of a small model: changed whole by default, computed with one thread, asked in wide batches."""
 
 
+STRENGTH = {
+    ("sft", "full"): (1e-3, 0.6, 15.0),
+    ("sft", "lora"): (2e-4, 1.0, 0.0),
+    ("grpo", "full"): (1e-4, 0.5, 0.0),
+    ("grpo", "lora"): (2e-5, 1.0, 0.0),
+}
+"""(stage, method) -> learning rate, blend and noise."""
+
+
 class TargetSettings(BaseModel):
     """Which model is improved, and where it runs."""
 
@@ -81,6 +90,8 @@ class TrainSettings(BaseModel):
     the target's own adapter is trained on."""
     sft: dict[str, Any] = {}
     """Fields of trl.SFTConfig, handed through; they win over everything above."""
+    grpo: dict[str, Any] = {}
+    """Fields of trl.GRPOConfig, handed through."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """`auto` (CUDA where there is one, else MPS, else CPU), `cpu`, `cuda`, `cuda:1` or `mps`; one device."""
 
@@ -88,9 +99,9 @@ class TrainSettings(BaseModel):
         """How a target of this many parameters is trained: `full` or `lora`."""
         return self.method if self.method != "auto" else "full" if parameters < SMALL and not adapter else "lora"
 
-    def strength(self, method: str) -> tuple[float, float, float]:
-        """Learning rate, blend and noise of a `full` or `lora` training."""
-        rate, blend, noise = (1e-3, 0.6, 15.0) if method == "full" else (2e-4, 1.0, 0.0)
+    def strength(self, method: str, stage: str = "sft") -> tuple[float, float, float]:
+        """Learning rate, blend and noise of a `full` or `lora` training in a stage."""
+        rate, blend, noise = STRENGTH[stage, method]
         return self.learning_rate or rate, self.blend or blend, noise if self.noise is None else self.noise
 
 
@@ -116,6 +127,10 @@ class Job(BaseModel):
     seed: int
     out: Path
     """Absolute path of the training's folder."""
+    stage: str = "sft"
+    """Which kind of training: one of `TrainSettings.stages`."""
+    answer_tokens: int = 0
+    """Most new tokens of an answer that is sampled."""
 
     @property
     def weights(self) -> Path:

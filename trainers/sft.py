@@ -16,6 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from ..signatures.errors import ErrataError, TrainerError, UsageError, did_you_m
 from ..signatures.files import write_whole
 from ..signatures.records import TrainReport, TrainRow, content_hash, sealed
 from .chat import fingerprint, read_rows
+from .judge import ASK, Judge, PipeJudge, answered
 from .settings import Job, OnProgress, TargetSettings, TrainSettings
 from .weights import finished, weights_hash
 
@@ -55,27 +57,58 @@ def train(
     from another thread, ends the training process. Raises TrainerError (refused, failed, stopped, or `out` holds another training),
     UsageError, TargetError.
     """
-    target = target.model_copy(update={"api_base": None})  # wherever it is served, it is trained here
     if next(_each(rows), None) is None:
         raise TrainerError("there are no rows to train on: the steps before kept no row")
-    out = out.absolute()
-    base, data = weights_hash(target), fingerprint(_each(rows))
-    key = job_key(base, data, settings, seed)
+    job = _job("sft", fingerprint(_each(rows)), target, settings, out, seed)
+    if isinstance(rows, Path):
+        job = job.model_copy(update={"rows": rows.absolute()})
+    return _settled(job, None, () if isinstance(rows, Path) else rows, in_process, on_progress, stop)
+
+
+def practise(
+    judge: Judge,
+    target: TargetSettings,
+    settings: TrainSettings,
+    out: Path,
+    seed: int = 0,
+    in_process: bool = False,
+    on_progress: OnProgress | None = None,
+    stop: threading.Event | None = None,
+) -> TrainReport:
+    """Trains `target` by GRPO on its own answers to the prompts of `judge`; all else as `train`. What the judge raises ends the training,
+    which continues from its last checkpoint when it is started again."""
+    job = _job("grpo", judge.fingerprint, target, settings, out, seed).model_copy(update={"answer_tokens": judge.answer_tokens})
+    return _settled(job, judge, (), in_process, on_progress, stop)
+
+
+def _job(stage: str, data: str, target: TargetSettings, settings: TrainSettings, out: Path, seed: int) -> Job:
+    target = target.model_copy(update={"api_base": None})  # wherever it is served, it is trained here
+    out, base = out.absolute(), weights_hash(target)
+    file = out / "rows" / "given.jsonl"
+    key = (
+        job_key(base, data, settings, seed) if stage == "sft" else content_hash([stage, base, data, settings.model_dump(mode="json"), seed])
+    )
+    return Job(key=key, base=base, data=data, rows=file, target=target, settings=settings, seed=seed, out=out, stage=stage)
+
+
+def _settled(
+    job: Job, judge: Judge | None, rows: Sequence[TrainRow], in_process: bool, on_progress: OnProgress | None, stop: threading.Event | None
+) -> TrainReport:
+    """The report of the job, which is done unless its folder holds it."""
+    out = job.out
     if (out / "manifest.json").is_file():
         found, report = finished(out)
-        if found != key:
+        if found != job.key:
             raise TrainerError(f"{out} holds a finished training of other rows, weights, settings or seed: use another folder")
         _tidy(out)  # a kill may have come between the manifest and this
         return report
-    file = rows.absolute() if isinstance(rows, Path) else out / "rows" / "given.jsonl"
-    job = Job(key=key, base=base, data=data, rows=file, target=target, settings=settings, seed=seed, out=out)
     tell = on_progress or (lambda _: None)
     try:
         shutil.rmtree(job.scratch, ignore_errors=True)  # of an attempt that was killed
         job.scratch.mkdir(parents=True)
-        if not isinstance(rows, Path):
-            file.write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")
-        report = _fit(job, tell) if in_process else _child(job, tell, stop)
+        if rows:
+            job.rows.write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")
+        report = _fit(job, tell, judge) if in_process else _child(job, tell, judge, stop)
         known = job.model_dump(mode="json", include={"key", "base", "data", "settings", "seed"})
         manifest = known | {"versions": report.versions, "report": report.model_dump(mode="json")}
         write_whole(out / "manifest.json", (json.dumps(sealed(manifest), indent=2, sort_keys=True) + "\n").encode())
@@ -86,7 +119,7 @@ def train(
 
 
 def job_key(base: str, data: str, settings: TrainSettings, seed: int) -> str:
-    """Hash of all that decides the weights of a training: 16 hex digits."""
+    """Hash of all that decides the weights of a supervised training: 16 hex digits."""
     return content_hash([base, data, settings.model_dump(mode="json"), seed])
 
 
@@ -102,17 +135,17 @@ def _tidy(out: Path) -> None:
 
 
 def check(settings: TrainSettings) -> None:
-    """Refuses names in `sft` and `lora` that are not fields there, or that Errata sets itself. Imports TRL. Raises UsageError."""
+    """Refuses names in `sft`, `grpo` and `lora` that are not fields there, or that Errata sets itself. Imports TRL. Raises UsageError."""
     from peft import LoraConfig
-    from trl import SFTConfig
+    from trl import GRPOConfig, SFTConfig
 
-    for part, given, config in (("sft", settings.sft, SFTConfig), ("lora", settings.lora, LoraConfig)):
+    for part, given, config in (("sft", settings.sft, SFTConfig), ("lora", settings.lora, LoraConfig), ("grpo", settings.grpo, GRPOConfig)):
         names = [field.name for field in fields(config) if field.init]
         for name in given:
             if name not in names:
                 raise UsageError(f"{part}.{name} is not a field of {config.__name__}{did_you_mean(name, names)}")
-            if part == "sft" and name in _NOT_YOURS:
-                raise UsageError(f"sft.{name} cannot be set: {_NOT_YOURS[name]}; leave it out")
+            if part != "lora" and name in _NOT_YOURS:
+                raise UsageError(f"{part}.{name} cannot be set: {_NOT_YOURS[name]}; leave it out")
 
 
 def failure(error: str, log: Path) -> str:
@@ -132,13 +165,13 @@ def _environment(job: Job) -> dict[str, str]:
     return env | {"CUDA_VISIBLE_DEVICES": visible[index] if index < len(visible) else ""}
 
 
-def _child(job: Job, tell: OnProgress, stop: threading.Event | None) -> TrainReport:
+def _child(job: Job, tell: OnProgress, judge: Judge | None, stop: threading.Event | None) -> TrainReport:
     """Runs the job in a child process, which never outlives this call."""
     log, file = job.out / "train.log", job.out / "job.json"
     file.write_text(job.model_dump_json(), encoding="utf-8")
     # -P: a file named like a library in the user's folder must not be imported in its place.
     command = [sys.executable, "-P", "-m", f"{__package__}.sft", str(file), str(os.getpid())]
-    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE if judge else subprocess.DEVNULL, "stdout": subprocess.PIPE}
     with log.open("ab") as err:
         child = subprocess.Popen(command, **pipes, stderr=err, env=_environment(job), start_new_session=True)
     assert child.stdout is not None
@@ -153,11 +186,19 @@ def _child(job: Job, tell: OnProgress, stop: threading.Event | None) -> TrainRep
                 last = json.loads(line)
                 if "step" in last:
                     tell(last)
+                elif ASK in last and judge is not None and child.stdin is not None:
+                    child.stdin.write(json.dumps(answered(judge, last[ASK])).encode() + b"\n")
+                    child.stdin.flush()
         child.wait()
+    except BrokenPipeError:
+        child.wait()  # it ended while its question was answered; what it said last tells why
     finally:
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
+        if child.stdin is not None:
+            with suppress(BrokenPipeError):
+                child.stdin.close()
     if "report" in last:
         return TrainReport.model_validate(last["report"])
     if "error" in last:
@@ -189,11 +230,12 @@ def main(arguments: Sequence[str]) -> int:
 
     def tell(message: dict[str, Any]) -> None:
         print(json.dumps(message), file=parent, flush=True)
-        if "report" not in message:
+        if "report" not in message and ASK not in message:
             print(json.dumps(message), file=sys.stderr, flush=True)
 
     try:
-        last: dict[str, Any] = {"report": _fit(Job.model_validate_json(Path(arguments[0]).read_bytes()), tell).model_dump(mode="json")}
+        job = Job.model_validate_json(Path(arguments[0]).read_bytes())
+        last: dict[str, Any] = {"report": _fit(job, tell, PipeJudge(job, tell, sys.stdin)).model_dump(mode="json")}
     except ErrataError as error:
         last = {"error": str(error), "kind": type(error).__name__}
     except Exception as error:
@@ -203,10 +245,16 @@ def main(arguments: Sequence[str]) -> int:
     return int("error" in last)
 
 
-def _fit(job: Job, tell: OnProgress) -> TrainReport:
+def _fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
     """Trains in this process."""
     check(job.settings)
-    from .fit import fit  # loads torch and TRL, which the parent of a child process does without
+    # loads torch and TRL, which the parent of a child process does without
+    if job.stage == "grpo":
+        from .grpo import fit as practice
+
+        assert judge is not None
+        return practice(job, tell, judge)
+    from .fit import fit
 
     return fit(job, tell)
 

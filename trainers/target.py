@@ -204,7 +204,7 @@ class Target:
         head, tail = ids[: len(ids) - new], ids[len(ids) - new : len(ids) - stopped]
         # behind a beginning, what new tokens say depends on those before them: some tokenizers drop a leading space
         text = self._decode(head + tail).removeprefix(self._decode(head)) if begun else self._decode(tail)
-        return Completion(begun + text, "stop" if stopped else "length", new)
+        return Completion(begun + text, "stop" if stopped else "length", new, tuple(ids[len(ids) - new :]))
 
     def _decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)

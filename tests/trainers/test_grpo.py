@@ -1,0 +1,157 @@
+"""Training on own answers: rewards move the target, prompts that teach nothing are exchanged, and a kill or a failing judge costs nothing."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import models
+import pytest
+
+from errata.signatures.errors import TaskError, TrainerError, UsageError
+from errata.trainers.judge import Given, Prompt
+from errata.trainers.settings import TargetSettings, TrainSettings
+from errata.trainers.sft import check, practise
+
+ROWS = models.sums(40)
+QUICK = TrainSettings(
+    save_steps=2, learning_rate=3e-3, blend=1.0, grpo={"max_steps": 4, "num_generations": 4, "per_device_train_batch_size": 16}
+)
+
+
+class Likes:
+    """Rewards answers by a rule; its prompts depend on what it was told."""
+
+    fingerprint = "likes"
+    answer_tokens = 6
+
+    def __init__(self, worth: Callable[[str], float | None], before: Callable[[int], None] = lambda step: None, pinned: int = 0):
+        self._worth = worth
+        self._before = before
+        self._pinned = pinned
+        self.told: list[tuple[int, str, float | None]] = []
+        self.asked: list[tuple[int, int]] = []
+        self.rewound: list[int] = []
+
+    def rewind(self, step: int) -> None:
+        self.rewound.append(step)
+        self.told = [row for row in self.told if row[0] < step]
+        self.asked = [row for row in self.asked if row[0] < step]
+
+    def prompts(self, step: int, count: int) -> list[Prompt]:
+        self.asked.append((step, count))
+        start = len(self.told)
+        return [Prompt(f"{start + n}", ROWS[(start + n) % len(ROWS)].prompt, n < self._pinned) for n in range(count)]
+
+    def rewards(self, step: int, answers: Sequence[Given]) -> list[float | None]:
+        self._before(step)
+        worth = [self._worth(one.text) for one in answers]
+        self.told += [(step, one.text, reward) for one, reward in zip(answers, worth, strict=True)]
+        return worth
+
+
+def short(text: str) -> float:
+    return float(len(text) < 8)
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> TargetSettings:
+    return TargetSettings(model=str(models.make("llama", tmp_path_factory.mktemp("models") / "llama")))
+
+
+@pytest.fixture(scope="module")
+def once(target: TargetSettings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Likes, Path]:
+    out, judge = tmp_path_factory.mktemp("once") / "out", Likes(short)
+    practise(judge, target, QUICK, out, in_process=True)
+    return judge, out
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "train.log"}
+
+
+def test_what_is_rewarded_becomes_more_frequent(target, tmp_path):
+    settings = QUICK.model_copy(update={"grpo": QUICK.grpo | {"max_steps": 25, "beta": 0.0}})
+    judge = Likes(short)
+    practise(judge, target, settings, tmp_path / "out", in_process=True)
+    first, last = ([reward for step, _, reward in judge.told if step in steps] for steps in (range(3), range(22, 25)))
+    assert sum(last) / len(last) > sum(first) / len(first) + 0.2
+
+
+def test_a_training_in_a_child_process_with_a_slow_judge_ends_with_the_same_bytes(once, target, tmp_path):
+    judge = Likes(short, lambda step: time.sleep(0.1))
+    report = practise(judge, target, QUICK, tmp_path / "out")
+    assert files(tmp_path / "out") == files(once[1])
+    assert judge.told == once[0].told
+    assert practise(judge, target, QUICK, tmp_path / "out") == report  # it is finished: nothing is asked
+    assert judge.rewound == [0]
+
+
+def test_a_judge_that_fails_ends_the_training_which_then_continues_to_the_same_bytes(once, target, tmp_path):
+    def fail(step: int) -> None:
+        if step == 3:
+            raise TaskError("the sandbox is gone")
+
+    with pytest.raises(TaskError, match="the sandbox is gone"):
+        practise(Likes(short, fail), target, QUICK, tmp_path / "out", in_process=True)
+    again = Likes(short)
+    again.told = [row for row in once[0].told if row[0] < 3]  # a judge keeps what it was told
+    practise(again, target, QUICK, tmp_path / "out", in_process=True)
+    assert again.rewound == [2]
+    assert again.told == once[0].told
+    assert files(tmp_path / "out") == files(once[1])
+
+
+@pytest.mark.slow  # two more starts of a child, 15 seconds and more each
+def test_what_a_judge_raises_and_a_killed_child_end_the_training_in_one_line(target, tmp_path):
+    def fail(step: int) -> None:
+        raise TaskError("the sandbox is gone")
+
+    def kill(step: int) -> None:
+        child = next(pid for pid in children(os.getpid()) if "errata.trainers.sft" in Path(f"/proc/{pid}/cmdline").read_text())
+        os.kill(child, signal.SIGKILL)
+
+    with pytest.raises(TaskError, match="the sandbox is gone"):
+        practise(Likes(short, fail), target, QUICK, tmp_path / "out")
+    with pytest.raises(TrainerError, match="was killed by signal 9"):
+        practise(Likes(short, kill), target, QUICK, tmp_path / "out")
+
+
+def children(parent: int) -> list[int]:
+    stats = ([*path.read_text().rpartition(")")[2].split(), path.parent.name] for path in Path("/proc").glob("[0-9]*/stat"))
+    return [int(stat[-1]) for stat in stats if int(stat[1]) == parent]
+
+
+def test_prompts_whose_answers_are_all_worth_the_same_are_exchanged(target, tmp_path):
+    judge = Likes(lambda text: 0.0)
+    practise(judge, target, QUICK, tmp_path / "out", in_process=True)
+    assert [count for step, count in judge.asked if step == 0] == [4, 4, 4]  # twice exchanged, then taken as they are
+
+
+def test_pinned_prompts_stay_though_their_answers_are_all_worth_the_same(target, tmp_path):
+    judge = Likes(lambda text: 1.0, pinned=4)
+    practise(judge, target, QUICK, tmp_path / "out", in_process=True)
+    assert [count for step, count in judge.asked if step == 0] == [4]
+
+
+def test_a_step_of_which_no_answer_can_be_judged_ends_the_training(target, tmp_path):
+    with pytest.raises(TrainerError, match="none of the 16 answers of step 0 could be judged"):
+        practise(Likes(lambda text: None), target, QUICK, tmp_path / "out", in_process=True)
+
+
+def test_a_judge_without_prompts_is_told_of(target, tmp_path):
+    judge = Likes(short)
+    judge.prompts = lambda step, count: []
+    with pytest.raises(TrainerError, match="0 prompts to practise on, and a step takes 4"):
+        practise(judge, target, QUICK, tmp_path / "out", in_process=True)
+
+
+def test_lora_trains_an_adapter(target, tmp_path):
+    practise(Likes(short), target, QUICK.model_copy(update={"method": "lora"}), tmp_path / "out", in_process=True)
+    assert (tmp_path / "out" / "weights" / "adapter_config.json").is_file()
+
+
+def test_a_field_that_is_none_of_grpos_is_refused():
+    with pytest.raises(UsageError, match=r"grpo\.max_step is not a field of GRPOConfig; did you mean max_steps"):
+        check(TrainSettings(grpo={"max_step": 3}))

@@ -1,0 +1,142 @@
+"""Trains a target on its own answers in this process with TRL's GRPOTrainer (Shao et al. 2024, arXiv 2402.03300).
+
+At each step the judge gives prompts, the target answers each several times, and what the judge says of the answers moves the weights. A
+group of answers that are all worth the same moves nothing: its prompt is exchanged for another one (the dynamic sampling of DAPO, Yu et al.
+2025, arXiv 2503.14476), but for prompts that the judge pins, on which the KL term holds the target to where it started.
+Does NOT cover: the child process and the manifest (sft.py), several GPUs, rewards (judge.py).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from ..signatures.errors import TrainerError
+from ..signatures.records import TrainReport
+from .chat import Completion, encode, render
+from .fit import Follow, finish, last_checkpoint, learner, new_adapter, opened, report, shared_arguments
+from .judge import Given, Judge, Prompt
+from .settings import SMALL, Job, OnProgress
+from .target import Target
+
+GRPO: dict[str, Any] = {
+    "max_steps": 60,
+    "num_generations": 8,
+    "learning_rate": 1e-4,
+    "lr_scheduler_type": "constant_with_warmup",
+    "warmup_steps": 5,
+    "beta": 0.02,
+    "temperature": 1.0,
+}
+ROWS = 64
+"""Answers a step."""
+REDRAWS = 2
+"""How often the prompts of a step that teach nothing are exchanged."""
+_PLACEHOLDER = [{"role": "user", "content": ""}]
+
+
+class Group(NamedTuple):
+    """A prompt with the answers that were sampled to it."""
+
+    prompt: Prompt
+    answers: list[Completion]
+    rewards: list[float | None]
+
+    @property
+    def teaches(self) -> bool:
+        """Whether its answers are not all worth the same, or are to hold the target where it is."""
+        return self.prompt.pinned or len({reward for reward in self.rewards if reward is not None}) > 1
+
+
+class Rollout:
+    """TRL's `rollout_func`: prompts of the judge, the target's answers, and their rewards."""
+
+    def __init__(self, job: Job, judge: Judge, tokenizer: Any, temperature: float, size: int):
+        """`size` answers are sampled to each prompt."""
+        self._job = job
+        self._judge = judge
+        self._tokenizer = tokenizer
+        self._temperature = temperature
+        self._size = size
+
+    def __call__(self, prompts: Sequence[Any], trainer: Any) -> dict[str, Any]:
+        """As many groups as TRL asks for, of whose prompts only the number counts. Raises TrainerError when there are not so many, or none
+        of their answers can be judged."""
+        step, wanted = trainer.state.global_step, len(prompts) // self._size
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        found: list[Group] = []
+        kept = flat = 0
+        for draw in range(1 + REDRAWS):
+            drawn = self._drawn(model, step, draw, wanted - kept)
+            found += drawn
+            kept = sum(group.teaches for group in found)
+            flat = flat if draw else len(drawn) - kept
+            if kept == wanted or not drawn:
+                break
+        groups = sorted(found, key=lambda group: not group.teaches)[:wanted]
+        if len(groups) < wanted:
+            raise TrainerError(f"there are {len(groups)} prompts to practise on, and a step takes {wanted}: give more items or programs")
+        if all(reward is None for group in groups for reward in group.rewards):
+            raise TrainerError(f"none of the {len(prompts)} answers of step {step} could be judged: run the task's verdict on one by hand")
+        ids = encode(self._tokenizer, [render(self._tokenizer, group.prompt.messages) for group in groups])
+        return {
+            "prompt_ids": [row for row in ids for _ in range(self._size)],
+            "completion_ids": [list(answer.ids) for group in groups for answer in group.answers],
+            "logprobs": None,
+            "reward": [reward for group in groups for reward in group.rewards],
+            "flat": flat / wanted,
+        }
+
+    def _drawn(self, model: Any, step: int, draw: int, count: int) -> list[Group]:
+        """`count` prompts, or as many as there are, answered and judged."""
+        prompts = self._judge.prompts(step, count)
+        target = Target(self._job.target, model, self._tokenizer, model.device, hash="")
+        asked = [prompt.messages for prompt in prompts for _ in range(self._size)]
+        seed = (self._job.seed * 1_000_003 + step) * (1 + REDRAWS) + draw
+        try:
+            answers = dict(target.generate(asked, max_new_tokens=self._job.answer_tokens, temperature=self._temperature, seed=seed))
+        finally:
+            model.train()
+        found = []
+        for place, prompt in enumerate(prompts):
+            own = [answers[place * self._size + number] for number in range(self._size)]
+            found.append(Group(prompt, own, self._judge.rewards(step, [Given(prompt.key, one.text, one.finish) for one in own])))
+        return found
+
+
+def fit(job: Job, tell: OnProgress, judge: Judge) -> TrainReport:
+    """Trains as the job says, on what the judge gives, and leaves `weights` in its folder. Raises TrainerError, TargetError."""
+    device, tokenizer, config, _ = opened(job)
+    model, method = learner(job, device)
+    at_once = ROWS if model.num_parameters() < SMALL else 8
+    given = shared_arguments(job, method, device, model.num_parameters()) | GRPO
+    given |= {
+        "learning_rate": job.settings.strength(method, "grpo")[0],
+        "max_completion_length": job.answer_tokens,
+        "shuffle_dataset": False,
+    }
+    given |= {"per_device_train_batch_size": at_once, "gradient_accumulation_steps": ROWS // at_once}
+    args: Any = GRPOConfig(**given | job.settings.grpo)
+    answers = args.max_steps * args.generation_batch_size
+    trainer = GRPOTrainer(
+        model=model,
+        args=args,
+        reward_funcs=_told,
+        train_dataset=Dataset.from_list([{"prompt": _PLACEHOLDER}] * (answers // args.num_generations)),
+        processing_class=tokenizer,
+        callbacks=[Follow(tell, job)],
+        peft_config=new_adapter(job, method),
+        rollout_func=Rollout(job, judge, tokenizer, args.temperature, args.num_generations),
+    )
+    last = last_checkpoint(job)
+    judge.rewind(int(last.name.rpartition("-")[2]) if last else 0)
+    batches = f"{args.per_device_train_batch_size} answers of up to {args.max_completion_length} tokens at once"
+    finish(trainer, job, method, device, config, batches)
+    return report(job, method, trainer, {"rows": answers}, answers)
+
+
+def _told(reward: Sequence[float | None], flat: Sequence[float], log_metric: Callable[[str, float], None], **_: Any) -> list[float | None]:
+    """What the judge said already; TRL logs beside it the share of first groups whose answers were all worth the same."""
+    log_metric("groups_without_spread", flat[0])
+    return list(reward)
