@@ -32,7 +32,13 @@ from .weights import BASE_FILE, companions, folder_of, memory_ran_out, weights_h
 
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
 COURSE = "course.json"
-"""What a training logged on the way: loss, learning rate and, of GRPO, reward, KL, entropy and lengths, by step."""
+"""The file of what a training logged on the way, by step."""
+LOGGED = {name: name for name in ("step", "epoch", "loss", "learning_rate", "grad_norm", "reward", "reward_std", "kl", "entropy")} | {
+    "tokens": "completions/mean_length",
+    "cut": "completions/clipped_ratio",
+    "without_spread": "groups_without_spread",
+}
+"""Its fields, and what TRL calls them; those from `reward` on are of a training on own answers."""
 _COMPLETE = "complete.json"
 _TOKENS = pa.schema({"input_ids": pa.list_(pa.int64()), "labels": pa.list_(pa.int64())})
 
@@ -110,7 +116,8 @@ def finish(trainer: Any, job: Job, method: str, device: torch.device, config: An
 
 def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept: int) -> TrainReport:
     """What a training did, of whose `rows` this many were `kept`. Its course lies beside the weights."""
-    course = [entry for entry in trainer.state.log_history if "loss" in entry]
+    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+    course = [{name: entry[field] for name, field in LOGGED.items() if field in entry} for entry in logged]
     write_whole(job.out / COURSE, (json.dumps(course, indent=1, sort_keys=True) + "\n").encode())
     trained = {"adapter": str(job.weights)} if method == "lora" else {"model": str(job.weights)}
     rewards = [entry["reward"] for entry in course if "reward" in entry]

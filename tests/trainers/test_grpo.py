@@ -1,4 +1,4 @@
-"""Training on own answers: rewards move the target, prompts that teach nothing are exchanged, and a kill or a failing judge costs nothing."""
+"""Training on own answers: rewards move the target, prompts that teach nothing are exchanged, a kill or a failing judge costs nothing."""
 
 import os
 import signal
