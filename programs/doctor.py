@@ -72,7 +72,8 @@ def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> Ex
     except UsageError:
         raise
     except ErrataError as error:
-        return Examined(what, False, str(error), "give the data's place with --task NAME:PATH")
+        fact, _, mend = str(error).rpartition("; ")  # as messages are made
+        return Examined(what, False, fact or mend, mend if fact else "give the data's place with --task NAME:PATH")
     if bad:
         said = f"{len(bad)} of {items} gold answers fail; first {bad[0].example.question[:80]!r}: {bad[0].reason}"
         return Examined(what, False, said, "mend these items in the data")

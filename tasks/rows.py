@@ -1,28 +1,29 @@
 """Tasks over rows that lie in a file, a folder or on the hub: the splits, their order, and one-line errors for bad rows.
 
-A path is a file (.jsonl, .json, .parquet), all of it train, or a folder with train, dev (or validation, val) and test files. Where a folder
-has train and no dev, about a tenth of train, chosen by a hash of the question, is dev. Without a path a task reads its data set from the
-hub through `datasets`, once, when items are first asked for. It does not cover compressed files, or files larger than memory.
+A path is a file, all of it train unless it names its splits, or a folder with train, dev (or validation, val) and test files, also as the
+hub lays them out (data/train-00000-of-00001.parquet, default/train/0000.parquet). Where the data have train and no dev, about a tenth of
+train, chosen by a hash of the question, is dev. Without a path a task reads its data set from the hub through `datasets`, once, when items
+are first asked for. It does not cover what stands in a file (errata.tasks.files).
 """
 
 import hashlib
 import json
 import os
 import random
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..signatures.errors import TaskError, UsageError
-from ..signatures.records import Example, whole
+from ..signatures.records import Example
+from . import files
 from .base import SPLITS, Judging, check_split
+from .cells import asked, field
+from .files import Row
 
-Row = dict[str, Any]
-ENDINGS = (".jsonl", ".json", ".parquet")
-_NAMES = {"train": ("train",), "dev": ("dev", "validation", "val", "valid"), "test": ("test",)}
-DEPTH = 64
-"""Deepest nesting of lists and objects in a row."""
+__all__ = ["Row", "RowTask", "field", "file_hash", "file_hashes", "from_path", "share"]
 
 
 class RowTask(Judging):
@@ -62,7 +63,7 @@ class RowTask(Judging):
         rows: dict[str, list[Example]] = {}
         for split, where, row in found:
             rows.setdefault(split, []).append(self.read(row, split, where))
-        self.keep(rows, one_file)
+        self.keep(rows, one_file and len(rows) == 1)
 
     def keep(self, rows: dict[str, list[Example]], one_file: bool = False) -> None:
         """Take examples as the task's splits. Without dev a share of train becomes it, unless all came from one file. No item twice."""
@@ -94,22 +95,6 @@ def share(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:6], "big") / 2**48
 
 
-def field(row: Row, name: str, where: str, number: bool = True) -> str:
-    """A field's text; a number counts as text, unless `number` is False. Raises TaskError when the field is missing, empty or neither."""
-    value = row.get(name)
-    if number and isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str) or not value.strip():
-        what = "is missing" if name not in row else f"must be text that is not empty, it is {str(value)[:40]!r}"
-        raise TaskError(f"{where}: field {name!r} {what} (fields there: {fields_of(row)}); add it or delete the row")
-    return value
-
-
-def fields_of(row: Row) -> str:
-    """The names of a row's fields, for a message."""
-    return ", ".join(map(repr, row)) or "none"
-
-
 def file_hashes(path: Path, files: Iterable[Path]) -> dict[str, str]:
     """{name of a file, seen from the folder `path` or from that of the file `path`: SHA-256 of its bytes}."""
     place = path if path.is_dir() else path.parent
@@ -134,113 +119,57 @@ def row_hashes(rows: dict[str, list[Example]]) -> dict[str, str]:
     return hashes
 
 
-# From a file or the hub to rows -------------------------------------------------------------------------------------------
+# From a folder or the hub to rows -----------------------------------------------------------------------------------------
 
 
 def from_path(path: Path) -> Iterator[tuple[str, str, Row]]:
     """(split, where, row) of every row under a path. Raises TaskError."""
-    files = files_under(path)
-    if not files:
-        raise TaskError(f"{path}: holds no train, dev or test file ({', '.join(ENDINGS)}); give a folder that does, or one file")
-    for split, file in files:
-        yield from ((split, *found) for found in read_file(file))
+    for split, file in files_under(path):
+        yield from ((named or split, where, asked(row)) for named, where, row in files.rows(file))
 
 
 def files_under(path: Path) -> list[tuple[str, Path]]:
-    """(split, file) of a folder's files, or of a lone file, which is all train."""
+    """(split, file) of a folder's files, or of a lone file, which is all train. A folder in which only one folder has data is that folder.
+    Raises TaskError when there are none, or several."""
     if not path.is_dir():
         return [("train", path)]
-    found = [(split, path / f"{name}{ending}") for split in SPLITS for name in _NAMES[split] for ending in ENDINGS]
-    return [(split, file) for split, file in found if file.is_file()]
+    try:
+        found = _below(path, 2)
+    except OSError as error:
+        raise TaskError(f"{path}: cannot be read ({error.strerror}); give a folder that you may read") from None
+    if found:
+        return found
+    there = [file.name for file in sorted(path.iterdir()) if files.ENDING.search(file.name)]
+    act = f"give one file, e.g. {path / there[0]}, or name it train{''.join(Path(there[0]).suffixes)}" if there else "give another folder"
+    raise TaskError(f"{path}: holds no train, dev or test file (files with rows there: {', '.join(there[:9]) or 'none'}); {act}")
 
 
-def read_file(path: Path) -> list[tuple[str, Row]]:
-    """(where, row) of each row of a .parquet, .json (a list of objects, or {"data": [...]}) or JSONL file. Raises TaskError."""
-    if path.suffix == ".parquet":
-        return _parquet(path)
-    if path.suffix == ".json":
-        data = read_json(path)
-        rows = data.get("data") if isinstance(data, dict) else data
-        if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-            raise TaskError(f"{path}: must hold a list of objects that is not empty; one JSON object a line goes into a .jsonl file")
-        return [(f"{path}, row {number}", row) for number, row in enumerate(rows, start=1)]
+def _below(folder: Path, depth: int) -> list[tuple[str, Path]]:
+    if (found := _split_files(folder)) or not depth:
+        return found
+    inside = [(one, _below(one, depth - 1)) for one in sorted(folder.iterdir()) if one.is_dir() and one.name[0] not in "._"]
+    some = [(one, found) for one, found in inside if found]
+    if len(some) > 1:
+        names = ", ".join(one.name for one, _ in some[:9])
+        raise TaskError(f"{folder}: several folders in it hold data ({names}); give one of them, e.g. {some[0][0]}")
+    return some[0][1] if some else []
+
+
+def _split_files(folder: Path) -> list[tuple[str, Path]]:
+    """Files of the splits as people name them: train.jsonl, train-00000-of-00001.parquet, or all in train/."""
     found = []
-    for where, row in json_lines(path):
-        refuse_odd(where, row, "line")
-        if not isinstance(row, dict):
-            raise TaskError(f"{where}: {type(row).__name__} instead of an object; each line must be one JSON object")
-        found.append((where, row))
-    if not found:
-        raise TaskError(f"{path}: holds no rows; give a JSONL file with one JSON object a line")
+    for split in SPLITS:
+        for name in files.NAMES[split]:
+            if (folder / name / "state.json").is_file():
+                raise TaskError(f"{folder}: is of datasets' save_to_disk; write each split with to_parquet('{name}.parquet')")
+            for pattern, part in ((rf"(?i){name}", ""), (rf"(?i){name}-\d{{5}}-of-\d{{5}}.*", ""), (".*", name)):
+                inside = sorted((folder / part).iterdir()) if (folder / part).is_dir() else []
+                stems = [(file, files.ENDING.search(file.name)) for file in inside]
+                some = [file for file, end in stems if end and re.fullmatch(pattern, file.name[: end.start()]) and file.is_file()]
+                if some:
+                    found += [(split, file) for file in some]
+                    break
     return found
-
-
-def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    """(where, value) of each line of a file. Raises TaskError, naming file, line, fault and remedy.
-
-    Lines end at "\\n" alone: U+2028 and U+0085 may stand inside strings. A byte order mark and blank lines are skipped.
-    """
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                where = f"{path}, line {number}"
-                line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-                if not line.strip():
-                    continue
-                try:
-                    yield where, json.loads(line.decode("utf-8"))
-                except UnicodeDecodeError as error:
-                    raise TaskError(f"{where}: byte {error.start + 1} is not UTF-8; save the file as UTF-8") from None
-                except (ValueError, RecursionError) as error:
-                    # a plain ValueError is an integer of thousands of digits
-                    what = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply or a number too long"
-                    raise TaskError(f"{where}: not JSON ({what}); each line must be one JSON object, mend or delete this one") from None
-    except FileNotFoundError:
-        raise TaskError(f"{path}: no such file; give the path of a JSONL file or of a folder that holds train.jsonl") from None
-    except OSError as error:
-        raise TaskError(f"{path}: cannot be read ({error.strerror}); give a JSONL file that you may read") from None
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises TaskError."""
-    try:
-        value = json.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
-    except FileNotFoundError:
-        raise TaskError(f"{path}: no such file; give the path of a JSON file") from None
-    except OSError as error:
-        raise TaskError(f"{path}: cannot be read ({error.strerror}); give a file that you may read") from None
-    except (ValueError, RecursionError) as error:
-        raise TaskError(f"{path}: not JSON ({str(error)[:100]}); mend the file") from None
-    refuse_odd(str(path), value, "file")
-    return value
-
-
-def refuse_odd(where: str, value: Any, what: str) -> None:
-    """Raise TaskError for a JSON value that cannot be a part of records: nested too deeply, or with half a character."""
-    if _deep(value, DEPTH):
-        raise TaskError(f"{where}: nested more than {DEPTH} deep; mend or delete this {what}")
-    if whole(value) != value:
-        raise TaskError(f"{where}: half of a surrogate pair (\\ud800 and its like) is not text; mend or delete this {what}")
-
-
-def _deep(value: Any, left: int) -> bool:
-    inner: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(left == 0 or _deep(one, left - 1) for one in inner)
-
-
-def _parquet(path: Path) -> list[tuple[str, Row]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    except FileNotFoundError:
-        raise TaskError(f"{path}: no such file; give the path of a parquet file") from None
-    except (OSError, pyarrow.ArrowException) as error:
-        raise TaskError(f"{path}: not a parquet file that can be read ({str(error).splitlines()[0][:100]}); write it again") from None
-    if not rows:
-        raise TaskError(f"{path}: holds no rows; give a file that does")
-    return [(f"{path}, row {number}", row) for number, row in enumerate(rows, start=1)]
 
 
 def from_hub(name: str, config: str | None, splits: dict[str, str]) -> Iterator[tuple[str, str, Row]]:
@@ -258,4 +187,4 @@ def from_hub(name: str, config: str | None, splits: dict[str, str]) -> Iterator[
                 "check its name, its splits (table.splits) and the network, or give the path of a local copy"
             ) from None
         for number, row in enumerate(rows, start=1):
-            yield ours, f"{shown} {theirs}, row {number}", dict(row)
+            yield ours, f"{shown} {theirs}, row {number}", asked(dict(row))

@@ -26,13 +26,19 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ..signatures.errors import TaskError, UsageError
 from ..signatures.records import Example, Kind, Message, Verdict
 from .base import SPLITS, Runner, scored
-from .rows import Row, RowTask, field
+from .cells import GOLDS, QUESTIONS, column, field, fields_of, text_of
+from .options import Options, gold, options
+from .rows import Row, RowTask
 from .verdicts import choice, code, number, short
 
+_USUAL = {
+    "question": QUESTIONS,
+    "answer": ("answer", *GOLDS, "label", "answerKey", "output", "completion", "response", "solution"),
+    "choices": ("choices", "options"),
+}
+"""Names that columns often have, by the setting that takes one."""
 KINDS = {"exact": "text", "contains": "text", "regex": "text", "math": "text", "number": "number", "choice": "choice", "code": "code"}
 """The verdicts, and what an answer is for each; a DSPy metric's answers are text."""
-
-_LABELS = string.ascii_uppercase
 
 
 class TableSettings(BaseModel):
@@ -121,19 +127,21 @@ class TableTask(RowTask):
 
     def read(self, row: Row, split: str, where: str) -> Example:
         settings = self.settings
-        text = _filled(settings.question, row, where) if "{" in settings.question else field(row, settings.question, where)
+        form = settings.question
+        text = _filled(form, row, where) if "{" in form else field(row, form, where, mend=self._mend(row, "question"))
         # what a metric may want of the row, as far as it is JSON
-        meta: dict[str, Any] = {"columns": {name: value for name, value in row.items() if isinstance(value, (str, int, float, bool, list))}}
+        meta: dict[str, Any] = {"columns": {name: value for name, value in row.items() if _is_json(value)}}
         if self.kind == "choice":
-            choices = self._choices(row, where)
-            answer, text, meta = _gold(row.get(settings.answer), choices, where), choice.question(text, choices), {"choices": choices}
+            found = self._options(row, where)
+            answer = gold(column(row, settings.answer, where, self._mend(row, "answer")), found, where)
+            text, meta = choice.question(text, found.choices), {"choices": found.choices}
         elif self.kind == "code":
             meta = {"entry_point": field(row, settings.entry_point, where), "test": field(row, settings.test, where), "prompt": ""}
             if f"def {meta['entry_point']}" in text:
                 meta["prompt"] = text
             answer = str(row.get(settings.answer) or "")
         else:
-            answer = field(row, settings.answer, where).strip()
+            answer = field(row, settings.answer, where, mend=self._mend(row, "answer")).strip()
         if self.kind == "number":
             answer = answer.rpartition("####")[2].strip()
             if number.read(answer) is None:
@@ -142,21 +150,31 @@ class TableTask(RowTask):
         kind: Kind = "choice" if self.kind == "choice" else "code" if self.kind == "code" else "number"
         return Example(task=self.name, split=split, kind=kind, question=text, answer=answer, solution=solution, skill=skill, meta=meta)
 
-    def _choices(self, row: Row, where: str) -> choice.Choices:
-        column = self.settings.choices
-        if column is None:
+    def _options(self, row: Row, where: str) -> Options:
+        names = self.settings.choices
+        if names is None:
             raise UsageError("the verdict `choice` needs table.choices: the column with the options, or one column an option")
-        if not isinstance(column, str):
-            return {label: field(row, name, where) for label, name in zip(_LABELS, column, strict=False)}
-        value = row.get(column)
-        if isinstance(value, dict) and isinstance(value.get("text"), list):
-            labels = value["label"] if isinstance(value.get("label"), list) else _LABELS
-            return {str(label): str(words) for label, words in zip(labels, value["text"], strict=False)}
-        if isinstance(value, dict):
-            return {str(label): str(words) for label, words in value.items() if words is not None}
-        if isinstance(value, list):
-            return dict(zip(_LABELS, map(str, value), strict=False))
-        raise TaskError(f"{where}: column {column!r} must hold the options as a list or an object, it is {str(value)[:40]!r}")
+        if isinstance(names, str):
+            return options(column(row, names, where, self._mend(row, "choices")), where)
+        there = [name for name in names if name in row]
+        if not there and text_of(row.get(self.settings.answer)) in names:
+            return options(list(names), where)  # the same options for every row
+        if len(there) < len(names):
+            missing = ", ".join(repr(name) for name in names if name not in row)
+            mend = "mend table.choices: columns, or the options themselves with one of them as the answer"
+            raise TaskError(f"{where}: field {missing} is missing (fields there: {fields_of(row)}); {mend}")
+        return options([row[name] for name in names], where)
+
+    def _mend(self, row: Row, setting: str) -> str:
+        """What to do when a setting's column is missing, with the columns that may be meant."""
+        names = {one: str(getattr(self.settings, one)) for one in (setting, "question", "answer")}
+        if names[setting] in row:
+            return ""
+        flags: dict[str, str] = {}
+        for one in sorted((one for one, name in names.items() if name not in row and "{" not in name), key=list(_USUAL).index):
+            other = next((name for name in _USUAL[one] if name in row and name not in flags.values()), "COLUMN")
+            flags[f"--set table.{one}"] = other
+        return f"name the column with {' '.join(f'{flag}={name}' for flag, name in flags.items())}, or mend the row"
 
     def prompt(self, example: Example) -> list[Message]:
         if self.kind == "code" and not self.settings.ask:
@@ -202,6 +220,12 @@ class TableTask(RowTask):
         return lambda example, response: _scored(metric, settings.full_score, example, response)
 
 
+def _is_json(value: Any) -> bool:
+    """Whether a column is a text, a number or a list as JSON has them."""
+    inner = [more for one in value for more in (one.values() if isinstance(one, dict) else [one])] if isinstance(value, list) else []
+    return isinstance(value, (str, int, float, list)) and all(one is None or _is_json(one) for one in inner)
+
+
 def _filled(form: str, row: Row, where: str) -> str:
     """The text with the row's columns in the place of their names."""
     try:
@@ -211,19 +235,6 @@ def _filled(form: str, row: Row, where: str) -> str:
         return form.format(**{name: field(row, name, where) for name in sorted(names)})
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UsageError(f"table.question {form!r} cannot be filled in ({error}): write {{column}}, and {{{{ for a brace") from None
-
-
-def _gold(value: Any, choices: choice.Choices, where: str) -> str:
-    labels = list(choices)
-    if isinstance(value, int) and not isinstance(value, bool) and str(value) not in choices and 0 <= value < len(labels):
-        return labels[value]
-    text = str(value).strip()
-    for found in (text, text.upper(), *(label for label, words in choices.items() if words.strip() == text)):
-        if found in choices:
-            return found
-    if text.isdecimal() and len(text) < 4 and int(text) < len(labels):
-        return labels[int(text)]
-    raise TaskError(f"{where}: the answer {text[:40]!r} is not one of the options {', '.join(labels)}; mend or delete the row")
 
 
 def _contains(gold: str, response: str) -> Verdict:

@@ -5,11 +5,6 @@ from typing import NamedTuple
 from ...signatures.records import Example
 from ..rows import Row
 
-CUT = ("length", "max_tokens", "model_length")
-"""What logs call a response that the token limit cut."""
-OTHER_FILTER = "the same response under another filter"
-"""The fault of a row that lm-evaluation-harness logged once more."""
-
 
 class RecordedAnswer(NamedTuple):
     """One recorded answer, before it meets the task."""
@@ -31,3 +26,5 @@ class RecordedAnswer(NamedTuple):
     """Hash of the weights that answered, where Errata recorded it."""
     picked: tuple[int, int] | None = None
     """(index of the option with the highest likelihood, options), where options were scored."""
+    skipped: str = ""
+    """Why it does not count, as it stands in the file once more."""

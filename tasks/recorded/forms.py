@@ -1,30 +1,40 @@
-"""From a file to its answers: rows, answers of several models, lm-evaluation-harness, Errata's own. Logs of inspect: inspect_log."""
+"""From a file to its answers: rows, envelopes of servers, answers of several models, lm-evaluation-harness, Errata's own. A form is known
+by several of its fields together. Logs of inspect: inspect_log; what an envelope says: replies.
+"""
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from ...signatures.errors import TaskError
-from ...signatures.records import Attempt
-from ..rows import Row, fields_of, json_lines, read_json
-from .answer import CUT, OTHER_FILTER, RecordedAnswer
+from ...signatures.records import Attempt, content_hash
+from ..cells import GOLDS, QUESTIONS, asked, at, chat_of, fields_of, turns
+from ..files import Row, values
+from .answer import RecordedAnswer
 from .inspect_log import from_json, from_zip
+from .replies import Reply, envelope, finish, reply
 
 RESPONSES = (
     "response", "completion", "output", "prediction", "generation", "generated_text", "model_answer", "model_output", "model_response",
+    "pred_answer", "responses", "completions", "outputs", "predictions", "generations", "model_outputs", "model_responses", "llm_output",
+    "llm_response", "model_prediction", "pred_response",
 )  # fmt: skip
 """Names of a row's response; `response` wins, several others without it are ambiguous."""
-QUESTIONS = ("question", "prompt", "input", "problem", "query", "instruction", "text")
-GOLDS = ("reference", "gold", "target", "ground_truth", "reference_answer", "correct_answer", "expected", "expected_answer")
-IDS = ("id", "task_id", "question_id", "doc_id")
+IDS = ("id", "task_id", "question_id", "doc_id", "custom_id", "request_id", "uid", "qid", "idx")
 
 
 def read(path: Path, fields: dict[str, str]) -> Iterator[RecordedAnswer]:
     """The answers of a file, one after the other. Raises TaskError for a file or row that is of no known form."""
+    for raw, answer in _read(path, fields):
+        yield from _mapped(answer, raw, fields) if answer.form != "rows" else [answer]
+
+
+def _read(path: Path, fields: dict[str, str]) -> Iterator[tuple[Row, RecordedAnswer]]:
+    """(what the file holds of it, the answer)."""
     try:
         with path.open("rb") as file:
             magic = file.read(4)
@@ -33,36 +43,49 @@ def read(path: Path, fields: dict[str, str]) -> Iterator[RecordedAnswer]:
     if magic == b"PK\x03\x04":
         yield from from_zip(path)
         return
-    if magic[:2] == b"\x1f\x8b":
-        raise TaskError(f"{path}: is compressed; unpack it with gunzip first")
-    if path.suffix == ".json":
-        data = read_json(path)
-        if isinstance(data, dict) and isinstance(data.get("samples"), list):
-            yield from from_json(data, path)
-            return
-        if not isinstance(data, list) or not data:
-            raise TaskError(f"{path}: neither a log of inspect (`samples` is missing) nor a list of rows; give JSON lines, or such a log")
-        lines: Iterable[tuple[str, Any]] = ((f"{path}, row {number}", row) for number, row in enumerate(data, start=1))
-    else:
-        lines = json_lines(path)
-    first_filter: str | None = None
-    empty = True
-    for where, row in lines:
-        empty = False
+    logged: set[str] = set()
+    for _, where, row in values(path):
         if not isinstance(row, dict):
             raise TaskError(f"{where}: {type(row).__name__} instead of an object; each line must be one JSON object")
-        if isinstance(row.get("example"), dict):
-            yield _attempt(row, where)
-        elif isinstance(row.get("doc"), dict) or "resps" in row or "filtered_resps" in row:
-            used = str(row.get("filter", ""))
-            first_filter = used if first_filter is None else first_filter
-            yield from _harness(row, where, used == first_filter)
-        elif by_model := {name: value for name, value in row.items() if isinstance(value, dict) and "solution" in value}:
-            yield from _models(row, by_model, where)
+        if "eval" in row and "samples" in row:
+            yield from from_json(row, path)
+        elif isinstance(row.get("example"), dict) and "response" in row and "question" not in row:
+            yield row, _attempt(row, where)
+        elif (isinstance(row.get("doc"), dict) and row.keys() & {"resps", "filtered_resps"}) or ("resps" in row and not _named(row)):
+            once = content_hash([row.get("doc_id"), row.get("doc"), row.get("resps", row.get("filtered_resps"))])
+            again = f"{once} {row.get('filter')}"
+            # a row stands once for each filter, which older logs do not name; the same filter again is another answer
+            skip = once in logged and ("filter" not in row or again not in logged)
+            yield from ((row, answer) for answer in _harness(row, where, skip))
+            logged |= {once} if skip else {once, again}
+        elif by_model := _by_model(row):
+            yield from ((row, answer) for answer in _models(row, by_model, where))
         else:
-            yield from _row(row, where, fields)
-    if empty:
-        raise TaskError(f"{path}: holds no rows; give a file of recorded answers")
+            yield from ((row, answer) for answer in _row(row, where, fields))
+
+
+def _mapped(answer: RecordedAnswer, raw: Row, fields: dict[str, str]) -> Iterator[RecordedAnswer]:
+    """The answer with the fields that the user names, which win over those of its form."""
+    found: Row = {}
+    for ours, theirs in fields.items():
+        places = [place for place in (raw, raw.get("doc"), raw.get("metadata"), answer.row) if isinstance(place, dict)]
+        for place in places:
+            with contextlib.suppress(KeyError):
+                found.setdefault(ours, at(place, theirs))
+        if ours not in found:
+            raise _unmapped(ours, theirs, raw, answer.where)
+    answer = answer._replace(row=answer.row | {ours: value for ours, value in found.items() if ours != "response"})
+    if "response" not in found or answer.skipped:
+        yield answer
+        return
+    for said in _replies(found["response"], fields["response"], answer.where):
+        yield answer._replace(response=said.text, finish=said.finish, fault=said.fault, picked=None)
+
+
+def _unmapped(ours: str, theirs: str, row: Row, where: str) -> TaskError:
+    return TaskError(
+        f"{where}: field {theirs!r}, given as --field {ours}={theirs}, is missing (fields there: {fields_of(row)}); name another"
+    )
 
 
 def _attempt(row: Row, where: str) -> RecordedAnswer:
@@ -75,7 +98,7 @@ def _attempt(row: Row, where: str) -> RecordedAnswer:
     return RecordedAnswer(where, "errata", {}, attempt.response, attempt.finish, example=attempt.example, target=attempt.target)
 
 
-def _harness(row: Row, where: str, counted: bool) -> Iterator[RecordedAnswer]:
+def _harness(row: Row, where: str, skip: bool) -> Iterator[RecordedAnswer]:
     """Answers of a row of lm-evaluation-harness: one a repeat."""
     doc = row.get("doc")
     if not isinstance(doc, dict):
@@ -83,16 +106,22 @@ def _harness(row: Row, where: str, counted: bool) -> Iterator[RecordedAnswer]:
     item = _item(doc) | ({} if row.get("doc_id") is None or any(name in doc for name in IDS) else {"doc_id": row["doc_id"]})
     if item.get("answer") is None and row.get("target") is not None:
         item["answer"] = row["target"]
-    if not counted:
-        yield RecordedAnswer(where, "lm-eval", item, None, fault=OTHER_FILTER)
+    if skip:
+        yield RecordedAnswer(where, "lm-eval", item, None, skipped="the same response under another filter")
         return
     said = row.get("resps", row.get("filtered_resps"))
     if not isinstance(said, list) or not said:
         raise TaskError(f"{where}: field 'resps' must be a list that is not empty, it is {str(said)[:40]!r}; log the samples again")
     scores = [_likelihood(one) for one in said]
+    if scores == [scores[0]] and scores[0] is not None:
+        yield RecordedAnswer(where, "lm-eval", item, None, fault="one continuation alone was scored, so none was chosen")
+        return
     if all(score is not None for score in scores):
+        half = len(scores) // 2
+        if half > 1 and [_option(row, index) for index in range(half)] == [_option(row, index + half) for index in range(half)]:
+            scores = scores[:half]  # the others were scored without the question
         best = max(range(len(scores)), key=lambda index: scores[index] or 0.0)
-        yield RecordedAnswer(where, "lm-eval", item, _continuation(row.get("arguments"), best, where), picked=(best, len(scores)))
+        yield RecordedAnswer(where, "lm-eval", item, _continuation(row, best, where), picked=(best, len(scores)))
         return
     for text in _flat(said):
         if not isinstance(text, str):
@@ -114,61 +143,113 @@ def _likelihood(value: Any) -> float | None:
     return None
 
 
-def _continuation(arguments: Any, index: int, where: str) -> str:
-    """The option that was scored: `arguments` is [[context, option], ...] or {"gen_args_0": {"arg_0": context, "arg_1": option}, ...}."""
+def _continuation(row: Row, index: int, where: str) -> str:
+    """The option that was scored."""
+    if (text := _option(row, index)) is None:
+        raise TaskError(f"{where}: field 'arguments' does not name the option that was scored; log the samples again with --log_samples")
+    return text.strip()
+
+
+def _option(row: Row, index: int) -> str | None:
+    """Of `arguments`: [[context, option], ...] or {"gen_args_0": {"arg_0": context, "arg_1": option}, ...}."""
+    arguments: Any = row.get("arguments")
     try:
         one = arguments[f"gen_args_{index}"] if isinstance(arguments, dict) else arguments[index]
         text = one["arg_1"] if isinstance(one, dict) else one[1]
     except (KeyError, IndexError, TypeError):
-        text = None
-    if not isinstance(text, str):
-        raise TaskError(f"{where}: field 'arguments' does not name the option that was scored; log the samples again with --log_samples")
-    return text.strip()
+        return None
+    return text if isinstance(text, str) else None
+
+
+def _by_model(row: Row) -> dict[str, Row]:
+    """{model: its answer} of a row whose objects are all answers of models."""
+    inside = {name: value for name, value in row.items() if isinstance(value, dict)}
+    return inside if not _named(row) and all({"solution", "is_correct"} <= value.keys() for value in inside.values()) else {}
 
 
 def _models(row: Row, by_model: dict[str, Row], where: str) -> Iterator[RecordedAnswer]:
     item = _item({name: value for name, value in row.items() if name not in by_model})
     for name, value in by_model.items():
-        yield RecordedAnswer(where, "models", item, _text(value["solution"], f"{name}.solution", where), model=name)
+        for said in _replies(value["solution"], f"{name}.solution", where):
+            yield RecordedAnswer(where, "models", item, said.text, model=name)
 
 
 def _row(row: Row, where: str, fields: dict[str, str]) -> Iterator[RecordedAnswer]:
+    """Answers of a row in which the response is a field, or which is itself a server's envelope."""
+    found = {}
     for ours, theirs in fields.items():
-        if theirs not in row:
-            raise TaskError(f"{where}: field {theirs!r}, given as --field {ours}={theirs}, is missing (fields there: {fields_of(row)})")
-    mapped = row | {ours: row[theirs] for ours, theirs in fields.items()}
-    name = fields.get("response") or _response_name(row, where)
-    item = _item({key: value for key, value in mapped.items() if key != "response" and (key != name or key in fields)})
-    ended = next((str(row[key]) for key in ("finish_reason", "stop_reason", "finish") if row.get(key) is not None), "stop")
-    finish, model = "length" if ended in CUT else "stop", str(row.get("model") or "")
-    for one in row[name] if isinstance(row[name], list) else [row[name]]:
-        yield RecordedAnswer(where, "rows", item, _text(one, name, where), finish, model)
+        try:
+            found[ours] = at(row, theirs)
+        except KeyError:
+            raise _unmapped(ours, theirs, row, where) from None
+    if "response" in found:
+        name, said = fields["response"], found["response"]
+    else:
+        name, said = _response(row, where)
+    rest = {key: value for key, value in row.items() if key not in ("response", name)}
+    chat = turns(row.get(name)) or chat_of(rest)[1]
+    users = [text for role, text in chat if role == "user"]
+    if len(users) > 1 and "question" not in row:
+        raise TaskError(f"{where}: a chat of {len(users)} questions, which is not read; give one question and its answer a row")
+    item = _item(({"question": users[0]} if users else {}) | rest | {ours: value for ours, value in found.items() if ours != "response"})
+    for one in [said] if isinstance(said, Reply) else _replies(said, name, where):
+        ended = "length" if "length" in (one.finish, finish(row)) else "stop"
+        yield RecordedAnswer(where, "rows", item, one.text, ended, str(row.get("model") or ""), one.fault)
+        yield from [RecordedAnswer(where, "rows", item, None, skipped="a further choice of the same call")] * one.others
 
 
-def _response_name(row: Row, where: str) -> str:
-    found = [name for name in RESPONSES if name in row]
+def _named(row: Row) -> list[str]:
+    """Fields of a row that have the name of a response."""
+    return [name for name in RESPONSES if name in row]
+
+
+def _response(row: Row, where: str) -> tuple[str, Any]:
+    """The name of a row's response, and what it holds; a reply, where the whole row is an envelope."""
+    found = _named(row)
+    whole = None if "text" in row else envelope(row)
+    if whole and (not found or "custom_id" in row or not isinstance(row[found[0]], str)):
+        return "", whole
+    if whole:
+        raise TaskError(f"{where}: {found[0]!r} and the reply of a server may both be the response; say which with --field response=NAME")
     if "response" in found or len(found) == 1:
-        return found[0]
+        return found[0], row[found[0]]
     if found:
         raise TaskError(f"{where}: {' and '.join(map(repr, found))} may both be the response; say which with --field response=NAME")
     if "answer" in row and any(name in row for name in GOLDS):
-        return "answer"
+        return "answer", row["answer"]
+    name, chat = chat_of(row)
+    if chat and chat[-1][0] == "assistant":
+        return name, chat[-1][1]
+    if "task_id" in row and isinstance(row.get("solution"), str) and not row.keys() & {*QUESTIONS, *GOLDS, "answer"}:
+        return "solution", row["solution"]
+    if isinstance(row.get("results"), dict) or isinstance(row.get("eval"), dict):
+        mend = "give samples_*.jsonl beside it, which lm_eval writes with --log_samples"
+        raise TaskError(f"{where}: scores without answers, neither a log of inspect with its samples nor rows; {mend}")
+    if {"custom_id", "body"} <= row.keys():
+        raise TaskError(f"{where}: a request of a batch, not its answer; give the batch's output file")
     raise TaskError(f"{where}: no response (fields there: {fields_of(row)}); name the field that holds it with --field response=NAME")
+
+
+def _replies(value: Any, name: str, where: str) -> list[Reply]:
+    """The replies in a field: one, or one for each element of a list."""
+    whole = reply(value)
+    many = [whole] if whole or not isinstance(value, list) else [reply(one) for one in value]
+    found = [one for one in many if one]
+    if not found or len(found) < len(many):
+        mend = (
+            f"name the text in it with --field response={name}.FIELD"
+            if isinstance(value, dict)
+            else "mend the row, or map another by --field"
+        )
+        raise TaskError(f"{where}: field {name!r} must be text, it is {json.dumps(value, default=str)[:40]}; {mend}")
+    return found
 
 
 def _item(row: Row) -> Row:
     """A row with its question under `question` and its gold under `answer`, where it has them under other names."""
-    item = dict(row)
+    item = dict(asked(row))
     for ours, names in (("question", QUESTIONS), ("answer", GOLDS)):
         name = next((name for name in names if item.get(name) is not None), None)
         if item.get(ours) is None and name is not None:
             item[ours] = item[name]
     return item
-
-
-def _text(value: Any, name: str, where: str) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    raise TaskError(f"{where}: field {name!r} must be text, it is {json.dumps(value)[:40]}; mend the row, or map another by --field")

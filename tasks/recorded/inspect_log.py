@@ -5,23 +5,42 @@ import string
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import TaskError
-from ..rows import Row
-from .answer import CUT, RecordedAnswer
+from ..files import Row
+from .answer import RecordedAnswer
+from .replies import finish
+
+Found = Iterator[tuple[Row, RecordedAnswer]]
+"""Samples, each with its answer."""
+LIMITS = ("token", "context", "message")
+"""Limits of inspect that cut a response; of time and the like, the machinery stopped it."""
 
 
-def from_json(log: dict[str, Any], path: Path) -> Iterator[RecordedAnswer]:
+def from_json(log: Row, path: Path) -> Found:
     """The answers of a .json log."""
-    model = _model(log)
-    for number, sample in enumerate(log["samples"], start=1):
-        yield _sample(sample, f"{path}, sample {number}", model)
+    if not isinstance(log["samples"], list) or not log["samples"]:
+        raise TaskError(f"{path}: a log of inspect without samples; write it with its samples (`inspect eval` does by default)")
+    return _answers(((f"{path}, sample {number}", sample) for number, sample in enumerate(log["samples"], start=1)), _model(log))
 
 
-def from_zip(path: Path) -> Iterator[RecordedAnswer]:
+def _answers(samples: Iterable[tuple[str, Any]], model: str) -> Found:
+    """The first answer of each sample and epoch, and in how many others it stands."""
+    seen: set[tuple[str, str]] = set()
+    for where, sample in samples:
+        answer, others = _sample(sample, where, model)
+        key = (str(sample.get("id")), str(sample.get("epoch")))
+        again = "another answer of the same sample and epoch" if sample.get("id") is not None and key in seen else ""
+        seen.add(key)
+        yield sample, answer._replace(skipped=again)
+        for _ in range(others):
+            yield sample, answer._replace(skipped="a further choice of the same call")
+
+
+def from_zip(path: Path) -> Found:
     """Samples of a .eval log: a zip with samples/<id>_epoch_<n>.json, and header.json (_journal/start.json where the run was cut off)."""
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
@@ -31,8 +50,7 @@ def from_zip(path: Path) -> Iterator[RecordedAnswer]:
             samples = [name for name in members if name.startswith("samples/") and name.endswith(".json")]
             if not samples:
                 raise TaskError(f"{path}: a zip without samples/*.json; give a log of inspect, or `inspect log convert` it to .json")
-            for name in samples:
-                yield _sample(_member(file, members[name], path), f"{path}, {name}", model)
+            yield from _answers(((f"{path}, {name}", _member(file, members[name], path)) for name in samples), model)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
         raise TaskError(f"{path}: not a whole zip file ({error}); copy the log again") from None
 
@@ -64,8 +82,8 @@ def _model(log: Any) -> str:
     return str(about.get("model") or "") if isinstance(about, dict) else ""
 
 
-def _sample(sample: Any, where: str, model: str) -> RecordedAnswer:
-    """The answer in a sample of inspect: its first choice, without the reasoning that stands apart from it."""
+def _sample(sample: Any, where: str, model: str) -> tuple[RecordedAnswer, int]:
+    """The answer in a sample of inspect, its first choice without the reasoning that stands apart, and how many others there are."""
     if not isinstance(sample, dict) or "input" not in sample:
         raise TaskError(f"{where}: not a sample of inspect (no 'input'); give a log that `inspect eval` wrote")
     try:
@@ -74,7 +92,7 @@ def _sample(sample: Any, where: str, model: str) -> RecordedAnswer:
         raise TaskError(f"{where}: a sample of another shape than inspect's ({error}); give a log that `inspect eval` wrote") from None
 
 
-def _answered(sample: Row, where: str, model: str) -> RecordedAnswer:
+def _answered(sample: Row, where: str, model: str) -> tuple[RecordedAnswer, int]:
     attached = sample.get("attachments") or {}
     asked = sample["input"]
     if isinstance(asked, list):
@@ -82,22 +100,25 @@ def _answered(sample: Row, where: str, model: str) -> RecordedAnswer:
         asked = _content(users[-1].get("content") if users else None, attached, where)
     target = sample.get("target")
     if isinstance(target, list):
-        target = target[0] if len(target) == 1 else None
-    item: Row = {"id": sample.get("id"), **(sample.get("metadata") or {}), "question": _resolved(str(asked), attached)}
-    item.setdefault("task_id", sample.get("id"))
+        target = target[0] if len(target) == 1 else target
+    about = sample.get("metadata") or {}
+    item: Row = {"id": sample.get("id"), "task_id": sample.get("id"), **about, "question": _resolved(str(asked), attached)}
     item.setdefault("input", item["question"])
-    if sample.get("choices") or (target is not None and "answer" not in item):
-        item["answer"] = item["target"] = target
+    if target is not None:  # the gold is the sample's, whatever the metadata call an answer
+        item |= {"answer": target, "target": target}
+        item.setdefault("solution", about.get("reasoning"))
     if choices := sample.get("choices"):
         # as each of the tasks with options reads them
         labels = list(string.ascii_uppercase[: len(choices)])
         item |= dict(zip(labels, choices, strict=True)) | {"choices": {"text": choices, "label": labels}, "answerKey": target}
     done = (sample.get("output") or {}).get("choices") or []
-    if sample.get("error") or not done:
-        return RecordedAnswer(where, "inspect", item, None, model=model, fault="the recorded run ended in an error here")
-    finish = "length" if done[0].get("stop_reason") in CUT else "stop"
+    limit = (sample.get("limit") or {}).get("type")
+    if sample.get("error") or not done or (limit and limit not in LIMITS):
+        fault = f"the recorded run was stopped by its limit of {limit} here" if limit else "the recorded run ended in an error here"
+        return RecordedAnswer(where, "inspect", item, None, model=model, fault=fault), 0
+    ended = "length" if limit else finish(done[0])
     said = _content((done[0].get("message") or {}).get("content"), attached, where)
-    return RecordedAnswer(where, "inspect", item, said, finish, model)
+    return RecordedAnswer(where, "inspect", item, said, ended, model), len(done) - 1
 
 
 def _content(content: Any, attached: dict[str, str], where: str) -> str:

@@ -1,8 +1,9 @@
 """From an answer to its example: a row that carries its gold is read by the task, another is joined by id or by the exact question."""
 
 import itertools
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -12,7 +13,7 @@ from ...signatures.records import Example, whole
 from ..base import SPLITS, Task
 from ..rows import Row, file_hash, from_path
 from ..union import parts
-from .answer import OTHER_FILTER, RecordedAnswer
+from .answer import RecordedAnswer
 from .forms import IDS, read
 
 
@@ -41,23 +42,47 @@ def load(
     items = _Items(task, source)
     rows, files = [], []
     models: set[str] = set()
-    for path in paths:
+    unknown: list[TaskError] = []
+    for path in _files(paths):
         kept = skipped = 0
+        why: Counter[str] = Counter()
         forms: Counter[str] = Counter()
         for answer in read(path, fields or {}):
             forms[answer.form] += 1
             models.add(answer.model)
-            if answer.fault == OTHER_FILTER or model not in (None, answer.model):
+            if answer.skipped or model not in (None, answer.model):
                 skipped += 1
+                why.update([answer.skipped or "of another model"])
                 continue
             kept += 1
-            example = items.example(answer)
+            try:
+                example = items.example(answer)
+            except TaskError as error:
+                unknown.append(error)
+                continue
             rows.append((example, _spoken(answer._replace(response=whole(answer.response)), example)))
-        files.append({"file": str(path), "sha256": file_hash(path), "forms": dict(forms), "answers": kept, "left_out": skipped})
+        facts = {"file": str(path), "sha256": file_hash(path), "forms": dict(forms), "answers": kept, "left_out": skipped}
+        files.append(facts | ({"left_out_because": dict(why)} if why else {}))
+    if unknown:
+        more = f" ({len(unknown) - 1} more of {len(unknown) + len(rows)} answers like it)" if unknown[1:] else ""
+        fact, semicolon, act = str(unknown[0]).rpartition(";")
+        raise TaskError(f"{fact}{more}{semicolon}{act}")
     if not rows:
         there = ", ".join(sorted(filter(None, models))) or "none is named"
         raise UsageError(f"no answer is of model {model!r}; models there: {there}")
     return Recorded(rows, files)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files, and of a folder those that lm-evaluation-harness and inspect write. Raises TaskError when it holds none."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(file for file in path.rglob("*") if re.fullmatch(r"samples_.*\.jsonl|.*\.eval", file.name))
+        if not found:
+            raise TaskError(f"{path}: a folder without samples_*.jsonl of lm-evaluation-harness or .eval of inspect; name the files")
+        yield from found
 
 
 def parse_field(text: str) -> tuple[str, str]:
@@ -88,6 +113,10 @@ class _Items:
         if answer.example is not None:
             return self._placed(answer.example, answer)
         example = self._own(answer)
+        if isinstance(example, Example) and self._known:
+            # the task's own item says more: its solution, its skill
+            same = [one for one in self._questions.get(_key(example.question), []) if one.answer == example.answer]
+            example = same[0] if same else example
         if isinstance(example, TaskError):
             fact = str(example).rpartition(";")[0] or str(example)
             found, name = self._joined(answer), self._task.name
@@ -103,7 +132,9 @@ class _Items:
         row = answer.row
         if isinstance(self._task, ReadsRows):
             try:
-                return self._task.read(row, "train", answer.where)
+                example = self._task.read(row, "train", answer.where)
+                told = row.get("solution") if answer.form == "inspect" else None
+                return example if example.solution or not isinstance(told, str) else example.model_copy(update={"solution": told})
             except TaskError as error:
                 return error
         if self._task.kind == "number" and row.get("question") and row.get("answer") is not None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from ...signatures.errors import TaskError
 from ...signatures.records import Example, Message, Verdict
 from ..base import ended, scored
-from ..rows import Row, RowTask, field, file_hashes, read_json, share
+from ..files import Row, read_json
+from ..rows import RowTask, field, file_hashes, share
 from ..verdicts import choice, number
 
 SHOTS = 3

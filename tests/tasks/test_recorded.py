@@ -223,7 +223,7 @@ def test_files_of_no_known_form_are_one_line(tmp_path):
     for name, data, said in [
         ("empty.jsonl", b"\n", "holds no rows"),
         ("log.json", b'{"results": {}}', "neither a log of inspect"),
-        ("a.jsonl", b"\x1f\x8b\x08\x00", "is compressed"),
+        ("a.jsonl", b"\x1f\x8b\x08\x00", "is damaged"),
         ("cut.eval", b"PK\x03\x04 and no more", "not a whole zip"),
     ]:
         (tmp_path / name).write_bytes(data)
@@ -255,6 +255,7 @@ def test_harness_samples_count_once_not_once_a_filter_and_in_the_models_words(tm
     assert [row.verdict.correct for row in rows] == [True, False, True]
     assert document["files"][0] | {"sha256": "", "file": ""} == {
         "file": "", "sha256": "", "forms": {"lm-eval": 5}, "answers": 3, "left_out": 2,
+        "left_out_because": {"the same response under another filter": 2},
     }  # fmt: skip
 
 

@@ -246,7 +246,7 @@ def test_math_without_its_library_is_one_line(tmp_path, monkeypatch):
     import errata.tasks.verdicts.mathverify
 
     monkeypatch.setattr(errata.tasks.verdicts.mathverify.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"errata\[math\]"):
+    with pytest.raises(UsageError, match=r"\[math\]"):
         one(tmp_path, {"question": "q", "answer": "1"}, verdict="math")
 
 

@@ -1,0 +1,122 @@
+"""What stands in a row's fields: a text, a number, or a question in the forms of chats and of Alpaca.
+
+A text is read of what can be read in one way only: a whole float is its integer (18.0 is 18), a list of one is its element, a chat of one
+turn is its user's words. Missing values (null, NaN, the words that pandas writes for them), infinity and lists of several are none. It does
+not cover chats of several turns or with a system message, images, and lists of options (errata.tasks.options).
+"""
+
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+
+from ..signatures.errors import TaskError
+from .files import Row
+
+QUESTIONS = ("question", "prompt", "input", "problem", "query", "instruction", "text")
+"""Names that others give to the question, the likeliest first."""
+GOLDS = (
+    "reference", "gold", "target", "ground_truth", "reference_answer", "correct_answer", "expected", "expected_answer", "example_answer",
+)  # fmt: skip
+"""Names that others give to the gold answer."""
+MISSING = ("nan", "NaN", "NAN", "NaT", "<NA>")
+"""How a missing value looks that was written as text."""
+_ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant"}
+
+
+def text_of(value: Any) -> str | None:
+    """The text of a value; None: it is missing, or not one text."""
+    match value:
+        case str():
+            return value if value.strip() and value.strip() not in MISSING else None
+        case bool():
+            return str(value).lower()
+        case float() | Decimal():
+            exact = Decimal(str(value))
+            if not exact.is_finite():
+                return None
+            return str(int(exact)) if exact == exact.to_integral_value() and abs(exact) < 10**16 else str(value)
+        case int() | date() | time():
+            return str(value)
+        case bytes():
+            return text_of(value.decode("utf-8", "replace"))
+        case [dict(), *_]:
+            chat = turns(value)
+            return chat[0][1] if chat and [role for role, _ in chat] in (["user"], ["assistant"]) else None
+        case [one]:
+            return text_of(one)
+    return None
+
+
+def turns(value: Any) -> list[tuple[str, str]] | None:
+    """(role, text) of a chat, written as role and content, or as from and value; None: it is none, or holds more than text."""
+    if not isinstance(value, list) or not value:
+        return None
+    chat = []
+    for turn in value:
+        role, content = (turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))) if isinstance(turn, dict) else (0, 0)
+        if isinstance(content, list):
+            parts = [part for part in content if isinstance(part, dict) and part.get("type") in ("text", "output_text")]
+            texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
+            content = "\n".join(texts) if len(texts) == len(content) else None
+        if not isinstance(role, str) or not isinstance(content, str):
+            return None
+        chat.append((_ROLES.get(role, role), content))
+    return chat
+
+
+def asked(row: Row) -> Row:
+    """The row with `question`, and `answer` where it has none, if it is a chat of one turn (`messages`, `conversations`, a `prompt` of
+    messages) or of Alpaca's form (`instruction`, `input`, `output`); any other as it is."""
+    if "question" in row:
+        return row
+    name, chat = chat_of(row)
+    if name == "prompt":
+        chat = [*chat, *(turns(row.get("completion")) or [])]
+    if [role for role, _ in chat] in (["user"], ["user", "assistant"]):
+        return {"question": chat[0][1]} | ({"answer": chat[1][1]} if chat[1:] else {}) | row
+    task, more = row.get("instruction"), row.get("input", "" if "output" in row else None)
+    if isinstance(task, str) and (more is None or isinstance(more, str)) and ("input" in row or "output" in row):
+        both = [part for part in (task.strip(), (more or "").strip()) if part]
+        found = {"question": ("\n" if "\n" in "".join(both) else " ").join(both)}
+        return found | ({"answer": row["output"]} if "output" in row else {}) | row
+    return row
+
+
+def chat_of(row: Row) -> tuple[str, list[tuple[str, str]]]:
+    """The field of a row that holds a chat, and its turns; empty where none does."""
+    return next(
+        ((name, chat) for name in ("messages", "conversations", "conversation", "prompt") if (chat := turns(row.get(name)))), ("", [])
+    )
+
+
+def at(row: Row, name: str) -> Any:
+    """The value of a field; `a.b` is the field b of the object in a. Raises KeyError."""
+    head, dot, rest = name.partition(".")
+    if name in row or not dot or not isinstance(row.get(head), dict):
+        return row[name]
+    return at(row[head], rest)
+
+
+def column(row: Row, name: str, where: str, mend: str = "add it or delete the row") -> Any:
+    """The value of a field, as `at` finds it. Raises TaskError when the row has no such field."""
+    try:
+        return at(row, name)
+    except KeyError:
+        chat = ", and a chat of several turns or with a system message is not read yet" if name == "question" and chat_of(row)[1] else ""
+        raise TaskError(f"{where}: field {name!r} is missing{chat} (fields there: {fields_of(row)}); {mend}") from None
+
+
+def field(row: Row, name: str, where: str, number: bool = True, mend: str = "add it or delete the row") -> str:
+    """A field's text; a number counts as text, unless `number` is False. Raises TaskError when the field is missing, empty or neither."""
+    value = column(row, name, where, mend)
+    text = text_of(value) if number or not isinstance(value, (int, float)) else None
+    if text is None:
+        many = isinstance(value, list) and len(value) > 1
+        what = f"must be one text that is not empty, it is {f'a list of {len(value)}' if many else repr(str(value)[:40])}"
+        raise TaskError(f"{where}: field {name!r} {what} (fields there: {fields_of(row)}); mend or delete the row")
+    return text
+
+
+def fields_of(row: Row) -> str:
+    """The names of a row's fields, for a message."""
+    return ", ".join(map(repr, row)) or "none"
