@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from errata.programs.config import parse_override
+from errata.programs.run.progress import Progress
 from errata.programs.start import (
     BUDGET,
     CAPS,
@@ -175,7 +176,7 @@ def compare(
         document = comparing.foretell(comparison, out)
         emit(start, document, pages.foretold(document))
         return
-    say = start.progress().say
+    say = start.teller.say
     if not so_far:
         comparing.begin(comparison, out)
         say(f"folder {out}; the same command continues it, and a second one beside it helps")
@@ -211,7 +212,7 @@ def optimize(
     config = start.load(None if start.config else read_config(sources[0]))
     settings = optimizing.settings_of(own | {"seed": config.seed})
     path = start.run or optimizing.default_run(config, settings, sources)
-    with Cycle(config, path, start.progress()) as loop:
+    with Cycle(config, path, start.teller) as loop:
         loop.say(f"run directory {loop.path}; the same command continues it")
         result = optimizing.Optimization(loop, sources, settings).run()
     saved = optimizing.save(result, out, force)
@@ -265,7 +266,7 @@ def export(
     from errata.programs.report import texts
     from errata.programs.report.export import export as take_out
 
-    result = take_out(run, out, round_, merge, push, public, start.progress().say)
+    result = take_out(run, out, round_, merge, push, public, start.teller.say)
     emit(start, result, texts.exported(result))
 
 
@@ -318,7 +319,7 @@ def prompt(
     if run is not None and not (run / "run.json").exists():
         raise UsageError(f"{run} is not a run directory: it has no run.json; leave --run out to see the prompt for a train item")
     start.flags["generate.strategy"] = strategy
-    loop = start._replace(run=run, quiet=True).cycle()
+    loop = start._replace(run=run, teller=Progress(lambda line: None)).cycle()
     from errata.programs import rehearse as prompts
     from errata.tasks import member
 

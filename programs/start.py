@@ -1,4 +1,5 @@
-"""What commands share: options that are declared once, the `Start` that they come to, the Cycle that it means, and errors in one line.
+"""What commands share: options that are declared once, the `Start` that they come to, the Cycle that it means, errors in one line, and
+where progress is told: a live line a step on a terminal, plain lines elsewhere, JSON lines for programs, or nowhere.
 
 What is not here: the commands and what is theirs alone (cli.py), and what a Cycle does (errata.programs.cycle).
 """
@@ -7,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
@@ -22,7 +25,7 @@ from ..signatures.errors import ErrataError
 from ..signatures.records import content_hash
 from ..signatures.terminal import visible
 from .config import CycleConfig, fields, groups, inline, load_config, parse_override, settings
-from .run.progress import Progress, teller
+from .run.progress import Progress, Step, told
 from .studies.settings import OptimizeSettings
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ class Start(NamedTuple):
     as_json: bool = False
     quiet: bool = False
     verbose: bool = False
+    teller: Progress = Progress(lambda line: None)
     out: TextIO = sys.stdout
     """Where the result is written, and nothing else."""
 
@@ -51,9 +55,6 @@ class Start(NamedTuple):
         except BrokenPipeError:  # nobody reads on; what is left must not fail again when the file is closed
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())
             raise typer.Exit(1) from None
-
-    def progress(self) -> Progress:
-        return teller(self.quiet, self.as_json)
 
     def overrides(self) -> dict[str, Any]:
         """The fields of the config that flags and --set name -> values."""
@@ -73,11 +74,11 @@ class Start(NamedTuple):
         known = self.run if self.run and not self.config and (self.run / "run.json").exists() else None
         config = self.load(read_config(known) if known else None)
         if self.run:
-            return Cycle(config, self.run, self.progress())
+            return Cycle(config, self.run, self.teller)
         config = pinned(config)
         fixed = config.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
         name = f"{slug(config.task)}-{slug(config.generate.strategy)}-{content_hash(fixed)[:6]}"
-        return Cycle(config, Path("runs") / name, self.progress())
+        return Cycle(config, Path("runs") / name, self.teller)
 
     @contextmanager
     def opened(self, until: str | None = None, dry_run: bool = False) -> Iterator[Cycle]:
@@ -170,6 +171,84 @@ SEARCHING = tuple(
 """Options of `errata optimize`, which stand at their own defaults."""
 
 
+# ---- forms of progress, all on stderr: stdout holds the result alone
+
+
+class JsonLines(Progress):
+    """One JSON object a line: {"event": "said" | "step" | "settings" | "round", ...}."""
+
+    every = 1.0
+
+    def say(self, line: str) -> None:
+        self.fact("said", text=line)
+
+    def step(self, title: str, step: Step, now: float) -> None:
+        rate, seconds = step.rate(), {"seconds_left": step.left(now), "seconds": now - step.first}
+        self.fact("step", title=title, done=step.done, total=step.total, per_second=rate, note=step.note, **seconds)
+
+    def fact(self, event: str, **fields: Any) -> None:
+        self.tell(visible(json.dumps({"event": event} | fields, ensure_ascii=False)))
+
+
+class Live(Progress):
+    """On a terminal: a step's line moves while it lasts, with a bar, its rate and the time left, and what is said stays above it."""
+
+    def __init__(self, stream: TextIO):
+        from rich import progress as bars
+        from rich.console import Console
+        from rich.table import Column
+
+        self.console = Console(file=stream)
+        super().__init__(self._print)
+        column = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        title = bars.TextColumn("{task.description}", markup=False, table_column=column)
+        told = bars.TextColumn("{task.fields[told]}", markup=False)
+        bar = [bars.BarColumn(30)] if self.console.width >= 100 else []
+        self._bars = bars.Progress(title, *bar, told, console=self.console, transient=True, expand=True)
+        self._shown: dict[str, Any] = {}
+
+    def _print(self, line: str) -> None:
+        from rich.text import Text
+
+        text = Text(line)
+        text.highlight_regex(r"^[^:;]{1,60}:(?= )", "bold")
+        self.console.print(text, soft_wrap=True, highlight=False)
+
+    def step(self, title: str, step: Step, now: float) -> None:
+        line = "  ".join(told(step, now))
+        if title not in self._shown:
+            self._shown[title] = self._bars.add_task(title, total=step.total, told=line)
+            self._bars.start()
+        self._bars.update(self._shown[title], completed=step.done, total=step.total, told=line)
+
+    def beat(self) -> None:
+        """Let the times of all lines go on."""
+        with self._lock:
+            for title, step in self._steps.items():
+                self.step(title, step, time.monotonic())
+
+    def end(self, title: str) -> None:
+        title = visible(title)
+        with self._lock:
+            super().end(title)
+            if title in self._shown:
+                self._bars.remove_task(self._shown.pop(title))
+            if not self._shown:
+                self._bars.stop()
+
+
+def teller(quiet: bool, as_json: bool) -> Progress:
+    """What suits this process's stderr: nowhere when `quiet`, JSON lines, a live display on a terminal that can draw one, else lines."""
+    stream = sys.stderr
+    write = lambda line: None if quiet else print(line, file=stream, flush=True)  # noqa: E731
+    if stream.isatty() and not quiet and not as_json:
+        from rich.console import Console
+
+        if not Console(file=stream).is_dumb_terminal:
+            return Live(stream)
+    return JsonLines(write) if as_json and not quiet else Progress(write)
+
+
 # ---- commands
 
 
@@ -186,7 +265,9 @@ def takes(*options: Option) -> Callable[[Callable[..., None]], Callable[..., Non
             own["assignments"] = tuple(own.get("assignments") or ())
             flags = {field: value for field, value in values.items() if value is not None}
             with results_alone() as out, one_line_errors():
-                command(Start(flags, **own, out=out), **given)
+                progress = teller(own.get("quiet", False), own.get("as_json", False))
+                with progress.within(f"errata {command.__name__.rstrip('_')}"):
+                    command(Start(flags, **own, teller=progress, out=out), **given)
 
         signature = inspect.signature(command)
         _, *rest = signature.parameters.values()

@@ -8,7 +8,7 @@ Does NOT cover: rows with images or tools, preference pairs, prompts of a served
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from os.path import commonprefix
 from pathlib import Path
@@ -51,6 +51,8 @@ class AnyTarget(Protocol):
 
     hash: str
     """Content hash of all that decides the answers; keys every cache."""
+    on_share: Callable[[float], None]
+    """Told, after each batch, the share of the work of `generate` that is done."""
 
     def generate(
         self, prompts: Prompts, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0, begun: Sequence[str] | None = None

@@ -67,6 +67,7 @@ class ServedTarget:
         """What the server calls these weights."""
         key = os.environ.get(settings.api_key_env, "").strip()
         self._keys = sorted({*known_keys(), *([key] if key else [])}, key=len, reverse=True)
+        self.on_share: Callable[[float], None] = lambda share: None
         self._pace = Pace(patience or Patience())
         self._width = settings.batch_size or IN_FLIGHT
         self.fields: dict[str, Any] = {}
@@ -116,7 +117,8 @@ class ServedTarget:
             body |= {"continue_final_message": True, "add_generation_prompt": False} if start else {}
             questions.append((index, body | {"top_p": 1.0, "seed": own_seed} | self.fields))
         with closing(in_flight(lambda question: self._answer(question[1]), questions, self._width)) as answers:
-            for (index, _), completion in answers:
+            for count, ((index, _), completion) in enumerate(answers, 1):
+                self.on_share((count + min(self._width, len(questions) - count) / 2) / len(questions))  # half of each that is under way
                 yield index, completion._replace(text=_joined(begun[index], completion.text)) if begun else completion
 
     def require_loading(self) -> None:

@@ -7,6 +7,7 @@ Does NOT cover: servers (errata.trainers.served), encoder-decoder models, quanti
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -19,6 +20,7 @@ from .chat import Answers, Completion, Prompts, encode, end_tokens, render
 from .memory import choose_device, first_batch, has_bfloat16, memory_used, one_thread_for_small, release
 from .settings import TargetSettings
 from .weights import adapter_folder, check_base, first_line, folder_of, memory_ran_out, naming, not_its_adapter, weights_hash
+from .work import Work
 
 WIDEST = 1024
 """Prompts that are answered at once at most, however much memory there is."""
@@ -118,6 +120,7 @@ class Target:
         """Content hash of all that decides the answers; keys every cache."""
         self.context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         """Most tokens of prompt and answer together; None where the model names no limit."""
+        self.on_share: Callable[[float], None] = lambda share: None
         self.ends = end_tokens(tokenizer, model.config, model.generation_config)
         self._batch_size = settings.batch_size or first_batch(self.parameters, device.type)
         self._most = settings.batch_size or WIDEST
@@ -154,10 +157,12 @@ class Target:
         for index, (text, ids) in enumerate(zip(texts, encode(self.tokenizer, texts), strict=True)):
             rows.append(_Row(index, ids or self.ends[:1], 0, content_hash([seed, text, seen[text]]), starts[index]))
             seen[text] += 1
+        work = Work(ceil(max_new_tokens / ROUND))
         while rows:
             # Longest first: if memory runs out, it does so at once.
             rows.sort(key=lambda row: (-len(row.ids), row.place))
             unfinished: list[_Row] = []
+            work.begin([len(row.ids) for row in rows])
             while rows:
                 batch, steps = self._next_batch(rows, max_new_tokens)
                 answers: list[list[int]] | None = None
@@ -171,13 +176,16 @@ class Target:
                 del rows[: len(batch)]
                 if len(batch) == self._batch_size and 2 * len(batch) <= self._most and memory_used(self.device) < 0.45:
                     self._batch_size *= 2
+                finished: list[tuple[int, Completion]] = []
                 for row, answer in zip(batch, answers, strict=True):
                     ids, new = row.ids + answer, row.new + len(answer)
                     stopped = bool(answer) and answer[-1] in self.ends
                     if stopped or steps <= 0 or new >= max_new_tokens or len(ids) >= (self.context or len(ids) + 1):
-                        yield row.place, self._completion(row.begun, ids, new, stopped)
+                        finished.append((row.place, self._completion(row.begun, ids, new, stopped)))
                     else:
                         unfinished.append(row._replace(ids=ids, new=new))
+                self.on_share(work.batch([len(row.ids) for row in batch], max(map(len, answers)), len(batch) - len(finished)))
+                yield from finished
             rows = unfinished
 
     def _next_batch(self, rows: list[_Row], limit: int) -> tuple[list[_Row], int]:

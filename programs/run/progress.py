@@ -1,66 +1,105 @@
-"""Where a run's progress is told: a live line a step on a terminal, plain lines elsewhere, JSON lines for programs, or nowhere.
+"""How a run's progress is told, in plain lines; a live display and JSON lines are other forms of it (errata.programs.start).
 
-`say` is given what stays (one line), `at` how far a step is, until its `end`, and `fact` what a program wants to read. All of it goes to
-stderr, as it was when the teller was made, so that stdout holds the result alone.
+`say` is given what stays (one line), `at` and `share` how far a step is, until its `end`, and `fact` what a program wants to read. A beat a
+second tells of steps, also of one that is silent.
 
 What is not here: what is told (errata.programs.steps), and errors, which stay one plain line in every form.
 """
 
-import json
-import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any
 
 from ...signatures.terminal import visible
 
 
 @dataclass
-class _Step:
+class Step:
+    """A step under way. Times are those of time.monotonic."""
+
+    first: float
+    """When it began."""
     began: float
     """When its length became known: what comes before, such as the start of a process, does not count in the rate."""
     base: int
     """What was done by then."""
+    done: int
     total: int | None
+    note: str
     told: float
+    share: float = 0.0
+    """How much of its work was done..."""
+    at: float = 0.0
+    """...at this time."""
+    weighed: bool = False
+    """Whether the share was told: items differ, and come in batches. Otherwise it is that of the items."""
+
+    def rate(self) -> float:
+        """Items a second."""
+        return (self.done - self.base) / max(self.at - self.began, 1e-9)
+
+    def left(self, now: float) -> float | None:
+        """Seconds to its end; None: not known, or over already."""
+        if not self.total or not self.share:
+            return None
+        left = (self.at - self.began) / self.share - (now - self.began)
+        return left if left > 0 or self.done == self.total else None
 
 
 class Progress:
-    """Plain lines; of a step under way one every ten seconds."""
+    """Plain lines: of a step under way one every ten seconds, and where there is none one every 25 seconds (`within`)."""
 
     every = 10.0
     """Seconds between two lines of one step."""
+    silence = 25.0
+    """Most seconds without a line."""
 
     def __init__(self, write: Callable[[str], None]):
         self.write = write
-        self._steps: dict[str, _Step] = {}
+        self._steps: dict[str, Step] = {}
+        self._under: list[tuple[str, float]] = []
+        self._said = time.monotonic()
+        self._lock = threading.RLock()
+
+    def tell(self, line: str) -> None:
+        """Write a line."""
+        self._said = time.monotonic()
+        self.write(line)
 
     def say(self, line: str) -> None:
-        self.write(visible(line))
+        self.tell(visible(line))
 
-    def at(self, title: str, done: int, total: int | None, note: str = "") -> None:
-        """`done` of `total` are done in this step; None: how many there are is not known yet."""
-        title, note, now = visible(title), visible(note), time.monotonic()
-        step = self._steps.get(title)
-        if step is None or step.total is None:
-            step = self._steps[title] = _Step(now, done, total, step.told if step else now)
-        rate = (done - step.base) / max(now - step.began, 1e-9)
-        if self.due(step, now):
-            step.told = now
-            self.step(title, done, total, rate, note)
+    def at(self, title: str, done: int, total: int | None, note: str = "", width: int = 1) -> None:
+        """`done` of `total` (None: not known yet) are done in this step, `width` are under way at a time. The next beat tells it: many come
+        at once, and what the first of them says of the time left is wrong."""
+        title, now = visible(title), time.monotonic()
+        with self._lock:
+            step = self._steps.get(title)
+            if step is None or step.total is None:
+                first = step or Step(now, now, 0, 0, None, "", now)
+                step = self._steps[title] = Step(first.first, now, done, done, total, "", first.told)
+            step.done, step.note = done, visible(note)
+            if total and done > step.base and not step.weighed:
+                ahead = total - done
+                step.share, step.at = (done - step.base + min(width - 1, ahead) / 2) / (total - step.base), now
 
-    def due(self, step: _Step, now: float) -> bool:
-        return now - step.told >= self.every
+    def share(self, title: str, share: float) -> None:
+        """How much of the work of a step is done, where that is known better than by its items."""
+        with self._lock:
+            if step := self._steps.get(visible(title)):
+                step.share, step.at, step.weighed = share, time.monotonic(), True
 
-    def step(self, title: str, done: int, total: int | None, rate: float, note: str) -> None:
-        """Tell of a step under way; `rate` a second."""
-        self.write(f"{title}: {', '.join(_told(done, total, rate, note)) or 'under way'}")
+    def step(self, title: str, step: Step, now: float) -> None:
+        """Tell of a step under way."""
+        self.tell(f"{title}: {', '.join(told(step, now))}")
 
     def end(self, title: str) -> None:
         """The step is over, done or not."""
-        self._steps.pop(visible(title), None)
+        with self._lock:
+            self._steps.pop(visible(title), None)
 
     def fact(self, event: str, **fields: Any) -> None:
         """Something for programs; a reader is told the same in a line of `say`."""
@@ -74,83 +113,43 @@ class Progress:
         finally:
             self.end(title)
 
+    @contextmanager
+    def within(self, title: str) -> Iterator[None]:
+        """Beats while it lasts: steps are told when they are due, and this where no step is and nothing was told for long."""
+        over = threading.Event()
+        self._under.append((visible(title), time.monotonic()))
+        if len(self._under) == 1:
+            threading.Thread(target=self._beat, args=(over,), daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+            self._under.pop()
 
-class JsonLines(Progress):
-    """One JSON object a line: {"event": "said" | "step" | "settings" | "round", ...}."""
+    def _beat(self, over: threading.Event) -> None:
+        while not over.wait(1.0):
+            self.beat()
 
-    every = 1.0
-
-    def say(self, line: str) -> None:
-        self.fact("said", text=line)
-
-    def step(self, title: str, done: int, total: int | None, rate: float, note: str) -> None:
-        left = (total - done) / rate if total and rate else None
-        self.fact("step", title=title, done=done, total=total, per_second=rate, seconds_left=left, note=note)
-
-    def fact(self, event: str, **fields: Any) -> None:
-        self.write(visible(json.dumps({"event": event} | fields, ensure_ascii=False)))
-
-
-class Live(Progress):
-    """On a terminal: a step's line moves while it lasts, with a bar, its rate and the time left, and what is said stays above it."""
-
-    def __init__(self, stream: TextIO):
-        from rich import progress as bars
-        from rich.console import Console
-        from rich.table import Column
-
-        self.console = Console(file=stream)
-        super().__init__(self._print)
-        column = Column(ratio=1, no_wrap=True, overflow="ellipsis")
-        title = bars.TextColumn("{task.description}", markup=False, table_column=column)
-        told = bars.TextColumn("{task.fields[told]}", markup=False)
-        bar = [bars.BarColumn(30)] if self.console.width >= 100 else []
-        self._bars = bars.Progress(title, *bar, told, console=self.console, transient=True, expand=True)
-        self._shown: dict[str, Any] = {}
-
-    def _print(self, line: str) -> None:
-        from rich.text import Text
-
-        text = Text(line)
-        text.highlight_regex(r"^[^:;]{1,60}:(?= )", "bold")
-        self.console.print(text, soft_wrap=True, highlight=False)
-
-    def due(self, step: _Step, now: float) -> bool:
-        return True  # the display draws at its own pace
-
-    def step(self, title: str, done: int, total: int | None, rate: float, note: str) -> None:
-        line = "  ".join(_told(done, total, rate, note))
-        if title not in self._shown:
-            self._shown[title] = self._bars.add_task(title, total=total, told=line)
-            self._bars.start()
-        self._bars.update(self._shown[title], completed=done, total=total, told=line)
-
-    def end(self, title: str) -> None:
-        title = visible(title)
-        super().end(title)
-        if title in self._shown:
-            self._bars.remove_task(self._shown.pop(title))
-        if not self._shown:
-            self._bars.stop()
+    def beat(self) -> None:
+        """Tell of the steps that are due, and of what is under way where nothing was told for long."""
+        now = time.monotonic()
+        with self._lock:
+            for title, step in self._steps.items():
+                if now - step.told >= self.every:
+                    step.told = now
+                    self.step(title, step, now)
+            if now - self._said >= self.silence and self._under:
+                title, began = self._under[-1]
+                self.step(title, Step(began, began, 0, 0, None, "", now), now)
 
 
-def teller(quiet: bool, as_json: bool) -> Progress:
-    """What suits this process's stderr: nowhere when `quiet`, JSON lines, a live display on a terminal that can draw one, else lines."""
-    stream = sys.stderr
-    write = lambda line: None if quiet else print(line, file=stream, flush=True)  # noqa: E731
-    if stream.isatty() and not quiet and not as_json:
-        from rich.console import Console
-
-        if not Console(file=stream).is_dumb_terminal:
-            return Live(stream)
-    return JsonLines(write) if as_json and not quiet else Progress(write)
-
-
-def _told(done: int, total: int | None, rate: float, note: str) -> list[str]:
-    count = f"{done} of {total}" if total else str(done or "")
+def told(step: Step, now: float) -> list[str]:
+    """How far a step is, in parts of a line."""
+    rate, left = step.rate(), step.left(now)
+    count = f"{step.done} of {step.total}" if step.total else str(step.done or "")
     speed = f"{rate:.3g} a second" if rate > 0 else ""
-    left = f"about {span((total - done) / rate)} left" if total and rate > 0 else ""
-    return [part for part in (count, speed, left, note) if part]
+    time_left = f"about {span(left)} left" if left is not None else f"under way for {span(now - step.first)}"
+    return [part for part in (count, speed, time_left, step.note) if part]
 
 
 def span(seconds: float) -> str:

@@ -177,7 +177,8 @@ class Session:
         """The target with these weights, ready to answer; another one that was open is closed."""
         if self._target is None or self._target.settings != settings:
             self.close_target()
-            self._target = open_target(settings)
+            with self.progress.busy(f"open target {settings.model or settings.api_base}"):
+                self._target = open_target(settings)
             if settings.api_base and not settings.model:
                 named = f"{self._target.name} at {settings.api_base} is known by its name alone"
                 self.say(f"{named}: when the server is given other weights, choose another --run")
@@ -214,13 +215,15 @@ class Session:
 
     # ---- progress and time
 
-    def counted(self, title: str, rows: Generator[T], total: int) -> Generator[T]:
-        """The same rows, while progress is told, until the cap on time is reached."""
+    def counted(self, title: str, rows: Generator[T], total: int, width: int = 1) -> Generator[T]:
+        """The same rows, `width` under way at a time, while progress is told, until the cap on time is reached."""
         self.progress.at(title, 0, total)
+        if self._target is not None:
+            self._target.on_share = partial(self.progress.share, title)
         try:
             for number, row in enumerate(rows, 1):
                 yield row
-                self.progress.at(title, number, total)
+                self.progress.at(title, number, total, width=width)
                 try:
                     self.ledger.check_time()
                 except BudgetReached as reached:
@@ -237,7 +240,8 @@ class Session:
         self._clock_runs = True
         wall, cpu = time.monotonic(), cpu_seconds()
         try:
-            yield
+            with self.progress.within(name):
+                yield
         finally:
             self._clock_runs = False
             add_seconds(self.path, name, time.monotonic() - wall, cpu_seconds() - cpu)

@@ -40,7 +40,8 @@ def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], titl
         return taught.model_copy(update={"calls": calls.count})
 
     def all_of(groups: list[tuple[Failure, ...]]) -> list[TeachingResult]:
-        produce = lambda missing: run.counted(title, in_flight(one, missing, run.config.instructor.in_flight), len(missing))  # noqa: E731
+        width = run.config.instructor.in_flight
+        produce = lambda missing: run.counted(title, in_flight(one, missing, width), len(missing), width)  # noqa: E731
         return stage.collect(layout.TAUGHT, groups, lambda group: "+".join(failure.id for failure in group), produce, TeachingResult)
 
     groups = run.strategy.groups(failures)

@@ -1,9 +1,11 @@
 """Progress: a live line on a terminal, plain lines elsewhere, JSON lines for programs, nothing when quiet; stdout holds results alone."""
 
 import io
+import itertools
 import json
 import re
 import sys
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -12,8 +14,8 @@ from errata.cli import app
 from errata.programs import Cycle
 from errata.programs.config import load_config, settings
 from errata.programs.run import progress
-from errata.programs.run.progress import JsonLines, Live, Progress, span, teller
-from errata.programs.start import as_text
+from errata.programs.run.progress import Progress, span
+from errata.programs.start import JsonLines, Live, as_text, teller
 from errata.programs.steps.gate import gate
 from errata.trainers.tracking import Tracker
 
@@ -35,6 +37,7 @@ def test_a_step_is_told_every_ten_seconds_with_its_rate_and_the_time_left(clock)
     plain = Progress(said.append)
     for done in range(0, 101, 5):
         plain.at("mine", done, 100)
+        plain.beat()
         clock[0] += 1
     plain.end("mine")
     assert said == ["mine: 50 of 100, 5 a second, about 10 s left", "mine: 100 of 100, 5 a second, about 0 s left"]
@@ -45,10 +48,85 @@ def test_what_comes_before_a_steps_length_is_known_is_no_part_of_its_rate(clock)
     plain = Progress(said.append)
     with plain.busy("train"):
         clock[0] += 60  # a process starts
+        plain.beat()
         plain.at("train", 400, 1000, "loss 0.5")  # a killed training goes on at step 400
         clock[0] += 20
         plain.at("train", 440, 1000, "loss 0.4")
-    assert said[-1] == "train: 440 of 1000, 2 a second, about 5 min left, loss 0.4"
+        plain.beat()
+    assert said == ["train: under way for 60 s", "train: 440 of 1000, 2 a second, about 5 min left, loss 0.4"]
+
+
+def test_of_a_batch_that_comes_at_once_the_time_left_is_that_of_the_batch(clock):
+    said = []
+    plain = Progress(said.append)
+    plain.at("mine", 0, 600)
+    clock[0] += 20
+    for done in range(1, 17):  # the first answer alone would say 600 times 20 seconds
+        plain.at("mine", done, 600)
+        clock[0] += 0.00001
+    plain.beat()
+    assert said == ["mine: 16 of 600, 0.8 a second, about 12 min left"]
+
+
+def test_the_time_left_goes_down_while_a_long_batch_says_nothing(clock):
+    said = []
+    plain = Progress(said.append)
+    plain.at("mine", 0, 100)
+    clock[0] += 40
+    plain.at("mine", 50, 100)
+    plain.share("mine", 0.25)  # the target knows better: those that are left take longer
+    for _ in range(5):
+        plain.beat()
+        clock[0] += 30
+    assert [line.split(", ")[-1] for line in said] == [
+        "about 2 min left", "about 90 s left", "about 60 s left", "about 30 s left", "under way for 3 min",
+    ]  # fmt: skip
+
+
+def test_answers_that_are_under_way_at_a_time_count_by_half(clock):
+    said = []
+    plain = Progress(said.append)
+    plain.at("teach", 0, 80, width=8)
+    clock[0] += 20
+    plain.at("teach", 1, 80, width=8)  # the first of eight: the others are nearly there
+    plain.beat()
+    left = int(re.search(r"about (\d+) (s|min) left", said[-1])[1]) * 60
+    assert 200 / 2 <= left <= 200 * 2 + 30
+
+
+def test_half_a_minute_without_a_line_never_passes_whatever_is_under_way(clock):
+    said, times = [], []
+    plain = Progress(lambda line: (said.append(line), times.append(clock[0])))
+    plain.say("begun")
+    with plain.within("errata evaluate"), plain.within("round-1/mine"):
+        for _ in range(100):  # a model is loaded
+            clock[0] += 1
+            plain.beat()
+        with plain.busy("a sandbox check"):
+            for _ in range(100):
+                clock[0] += 1
+                plain.beat()
+        plain.at("mine", 0, 10)
+        for _ in range(300):  # one long batch
+            clock[0] += 1
+            plain.beat()
+    assert max(b - a for a, b in itertools.pairwise(times)) <= 30
+    assert times[-1] - times[0] >= 470
+    assert "round-1/mine: under way for 25 s" in said
+    assert "a sandbox check: under way for 10 s" in said
+    assert "mine: 0 of 10, under way for 5 min" in said
+
+
+def test_a_silent_command_is_told_of_by_itself(monkeypatch):
+    monkeypatch.setattr(Progress, "silence", 0.5)
+    said = []
+    plain = Progress(said.append)
+    with plain.within("errata doctor"):
+        time.sleep(2.5)
+    count = len(said)
+    assert count and set(said) <= {f"errata doctor: under way for {seconds} s" for seconds in (1, 2)}
+    time.sleep(1.5)
+    assert len(said) == count
 
 
 def test_every_json_line_is_an_event(clock):
@@ -58,6 +136,7 @@ def test_every_json_line_is_an_event(clock):
     lines.at("mine", 0, 10)
     clock[0] += 2
     lines.at("mine", 4, 10)
+    lines.beat()
     lines.fact("round", number=1, accepted=True)
     said, step, figures = map(json.loads, written)
     assert said == {"event": "said", "text": 'a "line"'}
@@ -73,6 +152,7 @@ def test_a_terminal_keeps_what_was_said_and_clears_what_was_under_way(monkeypatc
     live = Live(stream)
     live.at("round 1: mine [bold]errors", 0, 10)
     live.at("round 1: mine [bold]errors", 5, 10)
+    live.beat()
     live.say("target [red]tiny[/red]: 505k parameters, float32, cpu")
     live.end("round 1: mine [bold]errors")
     live.say("over")
