@@ -18,10 +18,7 @@ import ast
 import importlib.util
 import re
 import sys
-import threading
-import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +27,9 @@ from ...signatures.errors import SandboxError, UsageError
 from ...signatures.records import Example, Message, ProgramRun, Verdict
 from ..base import Runner
 from . import guest
+from .source import Item, defines, extract, is_literal, parse, tree_of
+
+__all__ = ["Item", "Judge", "check", "completion", "defines", "extract", "is_literal", "item_of", "parse", "prompt", "runner_or_refuse"]
 
 TURNS = 8
 """Most rounds of answer and test, for tests whose arguments depend on earlier results."""
@@ -47,31 +47,6 @@ class Case(NamedTuple):
     kwargs: dict[str, Any]
     expected: Any
     text: str
-
-
-@dataclass(frozen=True)
-class Item:
-    """What a code question asks for."""
-
-    prompt: str
-    """Signature and docstring that a completion continues; empty: the question is prose."""
-    entry: str
-    """Name of the function that the test calls."""
-    test: str
-    """Python text that defines `check(candidate)`."""
-    setup: str = ""
-    """Python text that both test and answer find before them; empty: nothing."""
-
-    @property
-    def preamble(self) -> str:
-        """The set-up, and what stands in the prompt before the entry point. A faulty one does not take the rest with it."""
-        found = re.search(rf"^(?:async\s+)?(?:def|class)\s+{re.escape(self.entry)}\b", self.prompt, re.MULTILINE)
-        tree = parse(f"{self.setup}\n{self.prompt[: found.start()] if found else ''}")
-        if tree is None or not tree.body:
-            return ""
-        handler = ast.ExceptHandler(type=ast.Name(id="Exception", ctx=ast.Load()), name=None, body=[ast.Pass()])
-        guarded = ast.Try(body=tree.body, handlers=[handler], orelse=[], finalbody=[])
-        return ast.unparse(ast.fix_missing_locations(ast.Module(body=[guarded], type_ignores=[]))) + "\n"
 
 
 class Judge:
@@ -215,45 +190,7 @@ def _well_formed(row: Any) -> bool:
     return set(row) == {"value"} or (set(row) == {"raised", "error"} and all(isinstance(text, str) for text in row.values()))
 
 
-# Source -----------------------------------------------------------------------------------------------------------------
-
-
-_PARSING = threading.Lock()
-
-
-def _tree(source: str) -> ast.Module:
-    """As ast.parse, one thread at a time: CPython before 3.11.8 counts the depth of all threads' trees together (gh-106905)."""
-    with _PARSING:
-        return ast.parse(source)
-
-
-def parse(source: str) -> ast.Module | None:
-    """The tree of a source; None when it is not Python. Nothing of it is run."""
-    with warnings.catch_warnings(action="ignore"):
-        try:
-            return _tree(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-
-
-def is_literal(text: str) -> bool:
-    """Whether a text is a Python literal. Nothing of it is run."""
-    try:
-        with _PARSING:
-            ast.literal_eval(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
-
-
-def defines(tree: ast.Module, name: str) -> bool:
-    """Whether a module binds a name: a function, a class, an assignment or an import, also under an `if` or `try`."""
-    return any(
-        (isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name)
-        or (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store))
-        or (isinstance(node, ast.alias) and (node.asname or node.name) == name)
-        for node in ast.walk(tree)
-    )
+# Tests ----------------------------------------------------------------------------------------------------------------
 
 
 class _Asserts(ast.NodeTransformer):
@@ -270,7 +207,7 @@ class _Asserts(ast.NodeTransformer):
 def plain_cases(item: Item) -> list[Case] | None:
     """The asserts of a test that holds nothing but `assert candidate(literals) == literal`, so that no run is needed to know what it asks
     and expects; None for any other test, or one with a set-up. The test is Python."""
-    body = _tree(item.test).body
+    body = tree_of(item.test).body
     if item.setup or len(body) != 1 or not isinstance(body[0], ast.FunctionDef) or body[0].name != "check" or body[0].decorator_list:
         return None
     names = [arg.arg for arg in body[0].args.args]
@@ -295,72 +232,8 @@ def plain_cases(item: Item) -> list[Case] | None:
 
 def instrumented(item: Item) -> str:
     """The preamble and the test, each assert a call that the harness answers. The test is Python."""
-    tree = _tree(item.test)
+    tree = tree_of(item.test)
     return item.preamble + ast.unparse(ast.fix_missing_locations(_Asserts().visit(tree)))
-
-
-_TAG = re.compile(r"\[/?(?:BEGIN|DONE|PYTHON)\]")
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+.-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
-_CODE_LINE = re.compile(r"^(?:from\s+\w|import\s+\w|(?:async\s+)?def\s+\w|class\s+\w|@\w)", re.MULTILINE)
-
-
-def extract(item: Item, response: str) -> str | None:
-    """The program that a response stands for, without the preamble; None when there is no code in it."""
-    text = _TAG.sub("\n```\n", response) if _TAG.search(response) else response
-    blocks = [code for language, code in _FENCE.findall(text) if language.lower() in ("", "python", "py", "python3", "python2")]
-    begins = re.compile(rf"^(?:async\s+)?(?:def|class)\s+{re.escape(item.entry)}\b|^{re.escape(item.entry)}\s*=", re.MULTILINE)
-    for block in reversed(blocks):
-        if (tree := parse(block)) and defines(tree, item.entry):
-            return block
-    for block in reversed(blocks):
-        if begins.search(block):
-            return block
-    for block in blocks or [text]:
-        if (whole := _continued(item, block)) is not None:
-            return whole
-    if blocks:
-        return next((block for block in reversed(blocks) if block.strip() and parse(block)), None)
-    return _among_prose(item, text, begins)
-
-
-def _continued(item: Item, text: str) -> str | None:
-    """The prompt and the text, when the text goes on inside the prompt's function."""
-    first = next((line for line in text.split("\n") if line.strip()), "")
-    if not item.prompt or not re.match(r"[ ]{2,}|\t", first):
-        return None
-    whole = item.prompt + text
-    return (_longest(whole, len(item.prompt)) or whole) if parse(item.prompt) else whole
-
-
-def _longest(whole: str, least: int) -> str | None:
-    """The longest run of whole lines from the start that is Python and goes past `least` characters; None: no such run."""
-    lines = whole.split("\n")[:2000]
-    fixed = whole[:least].count("\n")
-    while len(lines) > fixed:
-        with warnings.catch_warnings(action="ignore"):
-            try:
-                _tree("\n".join(lines))
-            except SyntaxError as error:
-                # Nothing before the faulty line can be saved by what follows it, so lines after it go first.
-                del lines[min(len(lines) - 1, max(fixed, error.lineno or 0)) :]
-            except (ValueError, RecursionError, MemoryError):
-                return None
-            else:
-                return "\n".join(lines) if "\n".join(lines[fixed:]).strip() else None
-    return None
-
-
-def _among_prose(item: Item, text: str, begins: re.Pattern[str]) -> str | None:
-    """The code in a text without fences, from its first line of code on."""
-    starts = [match.start() for match in _CODE_LINE.finditer(text)]
-    for start in starts:
-        code = _longest(text[start:], 0)
-        if code and (tree := parse(code)) and defines(tree, item.entry):
-            return code
-    if found := begins.search(text):
-        return text[found.start() :]
-    tree = parse(text)
-    return text if tree and any(not isinstance(node, ast.Expr) for node in tree.body) else None
 
 
 # What code tasks share ----------------------------------------------------------------------------------------------------
@@ -381,7 +254,9 @@ def check(lines: Iterable[str]) -> str:
 def item_of(example: Example) -> Item:
     """What an example of a code task asks for."""
     meta = example.meta
-    return Item(meta.get("prompt", ""), meta["entry_point"], meta["test"], meta.get("setup", ""))
+    asked = re.match(r"(\w+)(?:\(\))?\.(?=\w+$)", meta["entry_point"])  # "Solution().two_sum"
+    owner, entry = (asked[1], meta["entry_point"][asked.end() :]) if asked else ("", meta["entry_point"])
+    return Item(meta.get("prompt", ""), entry, meta["test"], meta.get("setup", ""), owner)
 
 
 def prompt(example: Example) -> list[Message]:
