@@ -17,9 +17,10 @@ import dspy
 from dspy.utils import DummyLM
 
 from ..signatures.errors import UsageError
+from ..signatures.reading import is_code
 from ..signatures.records import Attempt, Example, Failure, Rejection, TeachingResult
 from .config import InstructorSettings
-from .instructor.chat import REASKS, Chat, is_code
+from .instructor.chat import REASKS, Chat
 from .instructor.interpreter import interpreting
 from .instructor.prices import CHARACTERS, count_tokens, usd_of_calls
 from .run import layout

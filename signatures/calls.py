@@ -7,7 +7,6 @@ import random
 import re
 import threading
 import time
-import unicodedata
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -17,6 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from .errors import ErrataError
+from .terminal import UNSEEN
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -142,6 +142,5 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\
 
 
 def plain(text: str) -> str:
-    """The text as one line that changes nothing about a terminal: without escape sequences, control and format characters."""
-    text = " ".join(_ESCAPES.sub("", text).split())
-    return "".join(one for one in text if one == " " or unicodedata.category(one) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
+    """The text as one line that changes nothing about a terminal: without escape sequences and characters that are not seen."""
+    return UNSEEN.sub("", " ".join(_ESCAPES.sub("", text).split()))

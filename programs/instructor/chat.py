@@ -17,11 +17,17 @@ from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError, ContextWindowExceededError, LMError, LMInvalidRequestError
 
 from ...signatures.errors import InstructorError
+from ...signatures.reading import is_code, read_answer
 from ...signatures.records import Rejection
+from ...signatures.replies import SAID
+from ...tasks.trace import parted
+from ..run.ledger import Answer
 from .engine import Instructor, last_answer
 
 REASKS = 1  # how often an answer that cannot be used (unreadable, refused, cut) is asked for again
 REPEATED = 200  # a text of a demonstration that is longer (in characters) and that the question repeats is shown once, in the question
+
+THINKING = "cut inside its reasoning: raise instructor.max_tokens"
 
 _again: ContextVar[tuple[dict[str, str], ...]] = ContextVar("again", default=())
 
@@ -58,6 +64,16 @@ class Chat(dspy.ChatAdapter):
     def format(self, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         return [*super().format(signature, [_demo(signature, demo, inputs) for demo in demos], inputs), *_again.get()]
 
+    def parse(self, signature: Any, completion: str) -> dict[str, Any]:
+        """Its reasoning trace, if it has one, is no part of an answer."""
+        trace = parted(completion)
+        if not trace.closed:
+            raise UnusableAnswer("Chat", signature, completion, f"the answer was {THINKING}", check="truncated")
+        try:
+            return read_answer(signature, trace.answer)
+        except ValueError as error:
+            raise AdapterParseError("Chat", signature, completion, str(error)) from None
+
     def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
         """Raises UnusableAnswer when `reasks` further calls have not helped."""
         notes: list[dict[str, str]] = []
@@ -68,7 +84,7 @@ class Chat(dspy.ChatAdapter):
             try:
                 values = super().__call__(lm, dict(lm_kwargs), signature, demos, inputs)
             except AdapterParseError as error:
-                check, problem = "readable", error.message
+                check, problem = error.check if isinstance(error, UnusableAnswer) else "readable", error.message
             except ContextWindowExceededError as error:
                 raise UnusableAnswer("Chat", signature, "", f"the question is too long for the model: {error}", check="too_long") from None
             except LMInvalidRequestError as error:
@@ -77,11 +93,12 @@ class Chat(dspy.ChatAdapter):
                 _again.reset(token)
             if answer := last_answer.get():
                 check, said = answer.fault or check, answer.refusal or answer.text
+                problem = problem if check == "readable" or not answer.fault else _why(answer)
             if check is None and values is not None:
                 return values
             if not left:
                 break
-            notes += _note(check or "readable", said, list(signature.output_fields))
+            notes += _note(check or "readable", said, problem, list(signature.output_fields))
         raise UnusableAnswer("Chat", signature, said, problem or f"the answer was {check}", check=check or "readable")
 
 
@@ -106,18 +123,21 @@ def _demo(signature: Any, demo: Any, inputs: Any) -> Any:
     return shown
 
 
-def is_code(kind: Any) -> bool:
-    """Whether an output field of this type is a program."""
-    return isinstance(kind, type) and issubclass(kind, dspy.Code)
+def _why(answer: Answer) -> str:
+    """Why an answer that was refused or cut cannot be used."""
+    if answer.fault == "refused":
+        return answer.refusal or "the answer was refused"
+    thinking = not answer.text.strip() or not parted(answer.text).closed
+    return f"the answer was {THINKING if thinking else 'cut at its limit: raise instructor.max_tokens'}"
 
 
-def _note(check: str, said: str, fields: list[str]) -> list[dict[str, str]]:
+def _note(check: str, said: str, problem: str, fields: list[str]) -> list[dict[str, str]]:
     """The answer as it was (the beginning of a long one) and what was wrong with it."""
     headers = ", ".join(f"[[ ## {name} ## ]]" for name in fields)
     wrong = {
         "refused": "You declined. This is teaching material about the question above. If you can, answer it",
         "truncated": "Your answer was cut at the limit of its length. Think and write less, and answer again",
-        "readable": "Your answer could not be read. Answer again",
+        "readable": f"Your answer could not be read{problem and ': ' + problem[:SAID]}. Answer again",
     }[check]
     return [
         {"role": "assistant", "content": said[:2000] or "(empty)"},

@@ -5,7 +5,6 @@ A call through LiteLLM (mistral, together_ai, bedrock ...) is bounded in time al
 (errata.programs.instructor.engine).
 """
 
-import json
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import httpx
 from dspy import lm15
 from dspy.clients.engines import LiteLLMEngine, LM15Engine
 
-from ...signatures.replies import Answered, answered, counts, document, exchange, within, words
+from ...signatures.replies import exchange, tidied, within
 from ..config import InstructorSettings
 from .prices import route
 
@@ -103,37 +102,3 @@ class Transport:
 
     def close(self) -> None:
         self._client.close()
-
-
-def tidied(status: int, body: bytes, chat: bool) -> bytes:
-    """A reply in the form that its protocol has: an error with its words where they are looked for, counts of tokens that are counts, and a
-    chat completion with one choice and a text. What is none of these is an error."""
-    try:
-        found = document(body)
-    except ValueError:
-        found = None
-    if status >= 400:
-        return _error(found, words(body) or f"HTTP {status} without a word")
-    if chat:
-        try:
-            return _completion(found, answered(body))
-        except ValueError as error:
-            return _error(found, f"the reply is not a chat completion: {error}")
-    if not isinstance(found, dict):
-        return body
-    return json.dumps(found | {name: counts(found[name]) for name in ("usage", "usageMetadata") if name in found}).encode()
-
-
-def _error(found: Any, said: str) -> bytes:
-    first = found[0] if isinstance(found, list) and found else found
-    outer = first if isinstance(first, dict) else {}
-    detail = outer["error"] if isinstance(outer.get("error"), dict) else outer
-    kept = {name: detail[name] for name in ("code", "type", "status") if isinstance(detail.get(name), str | int)}
-    return json.dumps({"type": "error", "error": kept | {"message": said}}).encode()
-
-
-def _completion(found: dict[str, Any], said: Answered) -> bytes:
-    message = {"role": "assistant", "content": said.text, "refusal": said.refusal or None, "reasoning_content": said.thought or None}
-    kept = {name: found[name] for name in ("id", "model", "created") if isinstance(found.get(name), str | int)}
-    choice = {"index": 0, "message": message, "finish_reason": said.finish}
-    return json.dumps(kept | {"object": "chat.completion", "choices": [choice], "usage": said.usage}).encode()

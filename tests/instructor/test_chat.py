@@ -7,6 +7,7 @@ from openai_server import OpenAIServer, Reply, fault
 
 from errata.programs.instructor.chat import REASKS, UnusableAnswer, instructed_by, rejection
 from errata.programs.run.ledger import Ledger
+from errata.signatures.teach import DiagnoseError
 
 pytestmark = pytest.mark.usefixtures("no_keys")
 
@@ -64,3 +65,64 @@ def test_a_question_that_is_too_long_is_refused_alone():
         assert caught.value.check == "too_long"
         assert ask(question="sea?").answer == "blue"
         assert len(server.seen) == 2
+
+
+DIAGNOSIS = """[[ ## evidence ## ]]
+14
+
+[[ ## verdict ## ]]
+error
+
+[[ ## misconception ## ]]
+adds
+
+[[ ## skill ## ]]
+loss
+
+[[ ## teach ## ]]
+vary
+
+[[ ## completed ## ]]"""
+THOUGHTS = {
+    "a header": f"<think>\n[[ ## verdict ## ]]\nambiguous\n</think>\n{DIAGNOSIS}",
+    "a whole answer": f"<think>\n{DIAGNOSIS.replace('error', 'ambiguous')}\n</think>\n{DIAGNOSIS}",
+    "a closing tag alone": f"[[ ## verdict ## ]]\nambiguous?\n</think>\n\n{DIAGNOSIS}",
+    "another tag": f"<thinking>\n[[ ## verdict ## ]]\nambiguous\n</thinking>\n{DIAGNOSIS}",
+    "Mistral": f"[THINK]\n[[ ## verdict ## ]]\nambiguous\n[/THINK]\n{DIAGNOSIS}",
+    "channels": f"<|channel|>analysis<|message|>[[ ## verdict ## ]] no<|end|><|start|>assistant<|channel|>final<|message|>{DIAGNOSIS}",
+}
+
+
+def diagnose():
+    return dspy.Predict(DiagnoseError)(task="sums", question="?", reference="10", response="14")
+
+
+@pytest.mark.parametrize("text", THOUGHTS.values(), ids=THOUGHTS)
+def test_a_header_inside_a_thought_never_wins(text):
+    with OpenAIServer(first(Reply(text))) as server, instructed_by(opened(server)):
+        assert diagnose().verdict == "error"
+        assert len(server.seen) == 1
+
+
+CUT = {
+    "no end": Reply(f"<think>\n{DIAGNOSIS}"),
+    "no end, cut": Reply("<think>\nfirst", finish="length"),
+    "thought apart": Reply(body=b'{"choices": [{"message": {"content": null, "reasoning_content": "hm"}, "finish_reason": "length"}]}'),
+}
+
+
+@pytest.mark.parametrize("reply", CUT.values(), ids=CUT)
+def test_an_answer_that_is_cut_inside_its_reasoning_says_what_to_raise(reply):
+    with OpenAIServer(first(reply)) as server, instructed_by(opened(server)):
+        with pytest.raises(UnusableAnswer, match=r"cut inside its reasoning: raise instructor\.max_tokens") as caught:
+            diagnose()
+        assert caught.value.check == "truncated"
+        assert len(server.seen) == 1 + REASKS
+        assert "Think and write less" in server.seen[1].last
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_again_with_what_was_not_read():
+    with OpenAIServer(first(Reply(DIAGNOSIS.replace("error", "error or ambiguous")), Reply(DIAGNOSIS))) as server:
+        with instructed_by(opened(server)):
+            assert diagnose().verdict == "error"
+        assert "could not be read: verdict is 'error or ambiguous', where one of error" in server.seen[1].last
