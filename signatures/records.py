@@ -20,8 +20,8 @@ Message = dict[str, str]
 Kind = Literal["number", "choice", "code"]
 """What an answer is: a number (or a short text), the label of one of several options, or code that must pass a test."""
 
-UNCLOSED = "unclosed reasoning"
-"""The reason of a verdict on a response that ends inside its reasoning trace."""
+UNCLOSED, SEVERAL = "unclosed reasoning", "several answers"
+"""Reasons of a verdict on a response that ends inside its reasoning trace, and on one that chooses several options."""
 
 
 def content_hash(value: Any) -> str:
@@ -119,7 +119,8 @@ class Verdict(Record):
     extracted: str | None
     """The answer that was read from the response; None when nothing readable was found."""
     reason: str
-    """`right`, `wrong`, `no answer` (nothing readable was found), `unclosed reasoning`, or what kept it from being judged."""
+    """`right`, `wrong`, `no answer` (nothing readable was found), `several answers`, `unclosed reasoning`, or what kept it from being
+    judged."""
     answer: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """The response without its reasoning trace; None where it has none."""
 

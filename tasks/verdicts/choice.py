@@ -10,20 +10,39 @@ The first of these that names exactly one option gives the answer:
    explanations.
 4. An option's words: quoted, or the only ones in the last or the first sentence, where they are not denied.
 
+A JSON object is read by its answer's field. Labels count in any case, in full width, in circles and brackets, as a Cyrillic or Greek letter
+that looks alike, and behind the word for "answer" of many languages. What chooses several options is unread, with that reason.
+
 A label wins over words that stand behind it ("A. <words of C>" is A: the letter is what was asked for). "None of the options" takes an
 earlier claim back, unless an option says so itself. It does not cover options in pictures, nor ranks or several right options.
 """
 
 import re
+from collections.abc import Collection
 
-from ...signatures.records import Example, Message, Verdict
+from ...signatures.records import SEVERAL, Example, Message, Verdict
 from ..base import ended, scored
+from . import structured
+from .fold import ANSWER, NOT, UNSPACED, signs
 
 Choices = dict[str, str]
 """{label: text}, in the order in which they are shown; labels are A, B, ... or 1, 2, ..."""
 
-_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "\u00a0": " ", "，": ",", "：": ":"})
-_MARKUP = re.compile(r"\*\*|__|`|\\(?:text|textbf|mathrm|mathbf)\s*(?=\{)|\\[()\[\]]|\$(?!\d)|</?\w+>")
+_WRAPPED = re.compile(r"\\(?:text\w{0,2}|mathrm|mathbf|mathsf|mathit|boldsymbol|bf|rm|mbox|fbox|operatorname)\s?\{([^{}\n]{0,200})\}")
+_MARKUP = re.compile(r"\*\*|__|`|\\[()\[\]]|\\(?=\.)|\$(?!\d)|</?[A-Za-z]\w{0,15}(?:\s[^<>\n]{0,200})?/?>")
+_SQUARES = {0x1F150: 26, 0x1F170: 26, 0x1F1E6: 26}
+"""Where letters in circles and squares begin that have no plain form in Unicode."""
+_LETTERS: dict[int, str | None] = {start + place: letter for start in _SQUARES for place, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ")}
+_LETTERS |= dict.fromkeys(map(ord, "【「『《〈⟨⟦〔❨«［｛（"), "(") | dict.fromkeys(map(ord, "】」』》〉⟩⟧〕❩»］｝）"), ")")
+_LETTERS |= {ord("。"): ". ", ord("、"): ", ", ord("।"): ". "}
+_PICTURES = re.compile("[\u2190-\u21ff\u2460-\u2bff\u20e3\U0001f000-\U0001faff]+")
+_BOXED = re.compile(r"(?<![\w\\])[\[{(]{1,3} ?(\w{1,12}) ?[\]})]{1,3}|\A\s*<{1,2}(\w{1,12})>{1,2}\s*\Z")
+_ARROW = re.compile("(?<=\\w)\\s?[→⇒➜➡⟶👉]\ufe0f?")
+_TWINS = dict(zip("АВСЕНІЈКМОРЅТХΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABCEHIJKMOPSTXABEZHIKMNOPTX", strict=True))
+"""Cyrillic and Greek letters -> the Latin ones that look alike."""
+_NOTHING = "-"
+_MOST = 12_000
+"""Characters that are read of a long response: a quarter at its begin, the rest at its end."""
 
 _IS = r"\b(?:is|are|was|be|being|seems?\s+to\s+be|appears?\s+to\s+be|remains)\b(?!\s+not\b)"
 _GOOD = (
@@ -38,7 +57,7 @@ _MARKER = re.compile(
     | \b(?:the|my|final)\s+answer\s+(?=\(?[A-Z1-9]\b)
     | \b(?:I|we)\s+(?:(?:would|will)\s+)?(?:choose|chose|pick|select|go\s+with|say|answer(?:\s+with)?)\b \s*:?
     | \bclosest\s+to\b | \bnot\s+\(?[A-Z]\)?,?\s+but(?:\s+rather)?\b | \bchange\s+(?:it|my\s+answer)\s+to\b
-    | \\boxed\s*\{{ | \#\#\#\#
+    | \\f?boxed\s*[{{(]? | \#\#\#\#
     """
 )
 _FILL = re.compile(
@@ -55,31 +74,65 @@ _NONE = re.compile(
     r"|\b(?:answer|option)\s+is\s+not\s+(?:provided|listed|included|given|present|among|one\s+of)\b(?P<missing>)"
 )
 _LIST = re.compile(r"(?i)\b(?:answers|(?:correct|right|true)\s+\w+s)\s+are\s*:?\s*\n")
-_JOIN = re.compile(r"(?i)[\s.):\"'\]]*(?:,\s*(?:and|or)?|\band\b|\bor\b|&|/)\s*(?:either\s+|also\s+)?(?:option\s+|choice\s+|answer\s+)?")
+_JOIN = re.compile(
+    r"(?i)[\s.):\"'\]]*(?:,\s*(?:and|or)?|\b(?:and|or|und|oder|et|ou|y|o|e|en|of|i|lub|и|или|або|ve|veya|أو|או|या|và|hoặc|dan|atau|och|eller|og)\b"
+    r"|[或和与及と]|または|또는|&|/)\s*(?:either\s+|also\s+)?(?:option\s+|choice\s+|answer\s+)?"
+)
+_CLAUSE = re.compile(r"[,;!?\n]|\.(?:\s|$)")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"(])|\n+")
 
 
 def read(response: str, choices: Choices) -> str | None:
     """Label of the option that a response chose; None when it chose none, or several."""
-    text = _MARKUP.sub("", response.translate(_QUOTES))
-    # a model in a loop writes runs of blanks, on which the patterns would take quadratic time
-    text = re.sub(r"\n\s*\n", "\n\n", re.sub(r"[^\S\n]+", " ", text))
-    reader = _Reader(text, choices)
-    found = reader.claimed() or reader.led() or reader.pointed() or reader.worded()
+    found = _read(response, choices)
     return found if found in choices else None
 
 
-class _Reader:
-    """One response. The readers give a label, "?" for several or none on purpose, or "" where nothing is said."""
+def _read(response: str, choices: Choices) -> str:
+    """As `read`, but SEVERAL for several, and "" for none."""
+    own = {_bare(label): label for label in choices}
+    if len(own) < len(choices) or "" in own:
+        own = {label: label for label in choices}
+    known = {label: _prepared(choices[given], own) for label, given in own.items()}
+    said = structured.answers(response) or [response]
+    found = {_Reader(_prepared(one, own), known).chosen() for one in said[:50]}
+    label = found.pop() if len(found) == 1 else SEVERAL
+    return own.get(label, label.removeprefix(_NOTHING))
 
-    def __init__(self, text: str, choices: Choices):
-        self.text = text
+
+def _bare(label: str) -> str:
+    """`A` of a, (A), A. and [a]: what of a label is looked for."""
+    bare = signs(label).strip(" \t()[]{}.:")
+    return bare.upper() if len(bare) == 1 and len(bare.upper()) == 1 else bare
+
+
+def _prepared(response: str, labels: Collection[str]) -> str:
+    """A response or an option in one typography, without markup and pictures."""
+    text = response if len(response) <= _MOST else f"{response[: _MOST // 4]}\n{response[-3 * _MOST // 4 :]}"
+    if not text.isascii():
+        text = signs(_ARROW.sub(" =", text).translate(_LETTERS))
+        text = _PICTURES.sub(" ", text)
+        text = re.sub(rf"(?<=[{UNSPACED}])(?=[A-Za-z0-9(])|(?<=[A-Za-z0-9)])(?=[{UNSPACED}])", " ", text)
+    if not (text + "".join(labels)).isascii():
+        twins = {one: other for pair in _TWINS.items() for one, other in (pair, pair[::-1]) if one not in labels and other in labels}
+        text = re.sub(r"(?<![^\W\d_])[^\W\d_](?![^\W\d_])", lambda match: twins.get(match[0], match[0]), text)
+        text = re.sub(rf"(?<=[是为為选選はが은는\s:])({'|'.join(map(re.escape, labels))})(?=で|だ|입|이|[.,]|\s|$)", r" \1 ", text)
+    text = _MARKUP.sub("", _WRAPPED.sub(r"\1", _WRAPPED.sub(r"\1", _BOXED.sub(r"(\1\2)", text))))
+    # a model in a loop writes runs of blanks, on which the patterns would take quadratic time
+    return re.sub(r"\n\s*\n", "\n\n", re.sub(r"[^\S\n]+", " ", text))
+
+
+class _Patterns:
+    """What options look like in a text."""
+
+    def __init__(self, choices: Choices):
         self.choices = choices
         self._words = {label: _plain(words) for label, words in choices.items()}
-        labels = "|".join(map(re.escape, choices))
+        self._cases = {label.casefold(): label for label in choices}
+        labels = "|".join(re.escape(label) if len(label) == 1 else f"(?i:{re.escape(label)})" for label in choices)
         # A label ends at punctuation or a space; "A+", "C-reactive", "D = 3", "A's" are not labels.
         self._label = re.compile(rf"\(?\s*(?<!\w)(?<!\w')(?P<label>{labels})(?![\w+^]|'\w|-\w|\s*[+*^=<>×])\)?")
-        self._small = re.compile(rf"[(\[]?\s*(?P<label>{labels.lower()})(?:[)\]]|\.?\s*$)", re.MULTILINE)
+        self._small = re.compile(rf"[(\[]?\s*(?P<label>(?i:{labels}))(?:[)\]]|\.?\s*$)", re.MULTILINE)
         self._lead = re.compile(rf"(?:(?:option|choice|answer)\s+)?[(\[]?(?P<label>{labels})(?:\s*[).:\]-]|\s*$|,\s)", re.IGNORECASE)
         self._end = re.compile(
             r"(?:^|\b(?:it's|it\s+is|so|hence|thus|therefore|with|to|be|choose|pick|say|ans(?:wer)?|option|choice|letter)\b|[,:>-])"
@@ -97,14 +150,29 @@ class _Reader:
             re.IGNORECASE,
         )
 
+
+class _Reader(_Patterns):
+    """One response. The readers give a label, SEVERAL, _NOTHING for none on purpose, or "" where nothing is said."""
+
+    def __init__(self, text: str, choices: Choices):
+        super().__init__(choices)
+        self.text = text
+
+    def chosen(self) -> str:
+        words = re.findall(r"\w+", self.text[:200]) if len(self.text) < 200 else []
+        if len(words) > 1 and {word.casefold() for word in words} <= self._cases.keys():
+            return SEVERAL if len({word.casefold() for word in words}) > 1 else self._known(words[0])
+        return self.claimed() or self.led() or self.pointed() or self.worded()
+
     def claimed(self) -> str:
         """The last claim."""
         found = [(match.end(), self._behind(match.end())) for match in _MARKER.finditer(self.text)]
         found += self._stated() + self._praised(bare=False) + self._refused() + self._listed()
+        found += self._translated()
         return next((label for _, label in sorted(found, reverse=True) if label), "")
 
     def _behind(self, at: int) -> str:
-        """What stands behind a claim's marker: a label, an option's words, "?" for several, "" for neither."""
+        """What stands behind a claim's marker: a label, an option's words, SEVERAL for several, "" for neither."""
         rest = self.text[at : at + 700]
         for start in dict.fromkeys((0, len(rest) - len(rest.lstrip(" \n\t:\"'([{")), _FILL.match(rest).end())):  # type: ignore[union-attr]
             tail = rest[start:]
@@ -112,7 +180,7 @@ class _Reader:
             if match and not self._is_article(match["label"], tail[match.end() :]):
                 label = self._known(match["label"])
                 if self._joined(label, tail[match.end() :]):
-                    return self._begun(tail) or "?"
+                    return self._begun(tail) or SEVERAL
                 if _TAKEN_BACK.match(tail[match.end() :]):
                     return ""
                 return label
@@ -128,7 +196,11 @@ class _Reader:
         return not re.match(r"\s+(?:because|since|as|is|for|due|with|which|and|or|but|in|on|by)\b", after)
 
     def _known(self, label: str) -> str:
-        return label if label in self.choices else label.upper()
+        return self._cases[label.casefold()]
+
+    def _sure(self, label: str) -> bool:
+        """Whether a label is written as it was shown; of a word the case does not count."""
+        return label in self.choices or len(label) > 1
 
     def _joined(self, label: str, after: str) -> bool:
         """Whether another label is joined to this one: "A and C", "A. <words>\nor\nC."."""
@@ -137,8 +209,8 @@ class _Reader:
         if words and body.lower().startswith(words.lower()):
             after = body[len(words) :]
         join = _JOIN.match(after)
-        other = self._label.match(after[join.end() :]) if join else None
-        return bool(other and other["label"] != label and not self._is_article(other["label"], after[join.end() + other.end() :]))  # type: ignore[union-attr]
+        other = join and self._label.match(after, join.end())
+        return bool(other and self._known(other["label"]) != label and not self._is_article(other["label"], after[other.end() :]))
 
     def _listed(self) -> list[tuple[int, str]]:
         """Several options, listed one a line behind "the correct answers are:"."""
@@ -153,7 +225,24 @@ class _Reader:
                 labels |= {lead["label"]} if lead else set()
                 end += len(line) + 1
             if len(labels) > 1:
-                found.append((end, "?"))
+                found.append((end, SEVERAL))
+        return found
+
+    def _translated(self) -> list[tuple[int, str]]:
+        """Claims around a word for "answer" in another language: the first label behind it in its sentence, or the only one before it."""
+        found = []
+        for match in ANSWER.finditer(self.text):
+            before = _CLAUSE.split(self.text[max(0, match.start() - 80) : match.start()])[-1]
+            rest = self.text[match.end() : match.end() + 160].lstrip(" :=\n-")
+            clause = _CLAUSE.split(rest)[0]
+            first = {self._known(one["label"]) for one in self._label.finditer(before)}
+            label = self._small.match(rest) or self._label.search(clause if first else re.split(r"[;!?\n]|\.(?:\s|$)", rest)[0])
+            if label:
+                name, tail = self._known(label["label"]), rest[label.end() :]
+                if not NOT.search(rest[: label.start()]) and not NOT.match(tail.lstrip(" ,")):
+                    found.append((match.end(), SEVERAL if self._joined(name, tail) else name))
+            elif (named := first or self._named(clause)) and not NOT.search(before + clause):
+                found.append((match.end(), named.pop() if len(named) == 1 else SEVERAL))
         return found
 
     def _stated(self) -> list[tuple[int, str]]:
@@ -163,58 +252,58 @@ class _Reader:
         for match in re.finditer(link, self.text):
             tail = self.text[match.end() : match.end() + 700]
             label = self._label.match(tail)
-            if label and not self._joined(label["label"], tail[label.end() :]):
+            if label and not self._joined(self._known(label["label"]), tail[label.end() :]):
                 after = tail[label.end() :]
-                own = self._owns(label["label"], after)
+                own = self._owns(self._known(label["label"]), after)
                 closed = match[0].split()[0].lower() in ("is", "be") and re.match(r"\s*(?:[.:]|\)\.)(?:\s|$)", after)
                 if own or closed:
-                    found.append((match.end(), label["label"]))
+                    found.append((match.end(), self._known(label["label"])))
         return found
 
     def _praised(self, bare: bool) -> list[tuple[int, str]]:
         """Claims whose label comes first: "B is the correct answer"; `bare` ones say less: "B is correct"."""
         found = []
-        for match in self._praise.finditer(self.text):
+        for match in self._praise.finditer(self.text) if re.search(r"(?i)\b(?:is|are|be|seems?|appears?|remains)\b", self.text) else ():
             if bool(match["bare"]) != bare:
                 continue
-            label, words = match["label"], match["words"]
-            if label not in self.choices or re.search(r"(?i)\bnot\b|n't\b|\bincorrect|\bnone\b|\bif\b|\bwhether\b|\bbut\b", words):
+            label, words = self._known(match["label"]), match["words"]
+            if not self._sure(match["label"]) or re.search(r"(?i)\bnot\b|n't\b|\bincorrect|\bnone\b|\bif\b|\bwhether\b|\bbut\b", words):
                 continue
             if not match["noun"] and not match["open"] and self._is_article(label, words):
                 continue
-            if any(other["label"] != label for other in self._label.finditer(words)):
-                found.append((match.end(), "?" if re.match(r"\s*(?:,|and|or)\b", words) else ""))
+            if any(self._known(other["label"]) != label for other in self._label.finditer(words)):
+                found.append((match.end(), SEVERAL if re.match(r"\s*(?:,|and|or)\b", words) else ""))
                 continue
             before = re.search(r"(?<![\w'])(\w)\)?,?\s*(?:and|or)\s+$", self.text[max(0, match.start() - 12) : match.start()])
-            found.append((match.end(), "?" if before and before[1] in self.choices else label))
+            found.append((match.end(), SEVERAL if before and before[1] in self.choices else label))
         return found
 
     def _refused(self) -> list[tuple[int, str]]:
         """The words "none of the options is correct", unless an option says so or it speaks of some of the options alone."""
         found = []
         for match in _NONE.finditer(self.text):
-            named = {label["label"] for label in self._label.finditer(match["labels"] or "")}
+            named = {self._known(label["label"]) for label in self._label.finditer(match["labels"] or "")}
             plain = _plain(match[0])
             option = any(words and words in plain for words in self._words.values())
             if not option and (not named or len(named) == len(self.choices)):
-                found.append((match.end(), "?"))
+                found.append((match.end(), _NOTHING))
         return found
 
     def led(self) -> str:
         """The label that leads the first line; else the only label that leads any line, or the last line's lone label."""
-        lines = [line.strip(" \t\"'*#>-") for line in self.text.split("\n") if line.strip()]
+        lines = [line.strip(" \t\"'*#>|·-") for line in self.text.split("\n") if line.strip()]
         found = []
         for line in lines:
             match = self._lead.match(line) or self._small.fullmatch(line)
             # a label in lower case stands alone or in brackets
-            if match and (match["label"] in self.choices or self._small.fullmatch(line)):
+            if match and (self._sure(match["label"]) or match.start("label") > 2 or self._small.fullmatch(line)):
                 label = self._known(match["label"])
-                found.append("?" if self._joined(label, line[match.end("label") :]) else label)
+                found.append(SEVERAL if self._joined(label, line[match.end("label") :]) else label)
             else:
                 found.append("")
         distinct = set(found) - {""}
         if [label for label in found if label] == list(self.choices):
-            return "?"  # the options, said over
+            return _NOTHING  # the options, said over
         if found and found[0]:
             return found[0]
         if found and found[-1] and len(lines[-1]) <= 4:
@@ -224,15 +313,16 @@ class _Reader:
     def pointed(self) -> str:
         """The only label that stands before its own words ("statement D. <words> is false"), the only one in brackets, one that the text
         ends in ("so, C."), or the last "B is correct"."""
-        own = {match["label"] for match in self._label.finditer(self.text) if self._owns(match["label"], self.text[match.end() :][:700])}
-        bracketed = {match["label"] for match in self._label.finditer(self.text) if match[0].startswith("(") and match[0].endswith(")")}
+        every = [(self._known(match["label"]), match) for match in self._label.finditer(self.text)]
+        own = {label for label, match in every if self._owns(label, self.text[match.end() : match.end() + 700])}
+        bracketed = {label for label, match in every if match[0].startswith("(") and match[0].endswith(")")}
         for found in (own, bracketed):
             if len(found) == 1:
                 return found.pop()
         last = _SENTENCE.split(self.text.strip())[-1]
-        end = self._end.search(last)
-        if end and end["label"] in self.choices and len(self._label.findall(last)) == 1:
-            return end["label"]
+        end = self._end.search(last[-200:])
+        if end and self._sure(end["label"]) and len(self._label.findall(last)) == 1:
+            return self._known(end["label"])
         return next((label for _, label in sorted(self._praised(bare=True), reverse=True) if label), "")
 
     def _owns(self, label: str, after: str) -> bool:
@@ -251,6 +341,9 @@ class _Reader:
 
     def worded(self) -> str:
         """The option whose words are quoted, or stand alone in the last or the first sentence."""
+        whole = _plain(self.text)
+        if len(only := [label for label, words in self._words.items() if words and words == whole]) == 1:
+            return only[0]
         pieces = {_plain(piece) for piece in re.findall(r'"([^"\n]{1,300})"', self.text)}
         quoted = {label for label, words in self._words.items() if words in pieces}
         if len(quoted) == 1:
@@ -292,15 +385,18 @@ def _in_sum(plain: str, start: int, end: int) -> bool:
 
 def _plain(text: str) -> str:
     """Lower case, single spaces, without quotes, commas and closing punctuation; numbers keep their points."""
-    text = re.sub(r"[\"'`,;:!?()\[\]{}]|\.(?=\s|$)", " ", text.translate(_QUOTES).lower())
+    text = re.sub(r"[\"'`,;:!?()\[\]{}]|\.(?=\s|$)", " ", text.lower())
     return " ".join(text.split())
 
 
 def verdict(choices: Choices, gold: str, response: str) -> Verdict:
-    """`right`, `wrong`, or `no answer`; unjudged when the gold is not one of the labels."""
-    given = read(response, choices)
+    """`right`, `wrong`, `no answer` or `several answers`; unjudged when the gold is not one of the labels."""
+    found = _read(response, choices)
+    given = found if found in choices else None
     if gold not in choices:
         return Verdict(correct=None, extracted=given, reason=f"the gold answer {gold!r} is not one of the options {', '.join(choices)}")
+    if found == SEVERAL:
+        return Verdict(correct=False, extracted=None, reason=SEVERAL)
     return scored(given == gold, given)
 
 

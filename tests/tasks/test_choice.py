@@ -2,9 +2,11 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
+from readings import readings
 
 from errata.tasks.verdicts import choice
 
@@ -12,6 +14,78 @@ SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[3] / "
 CITIES = {"A": "Paris", "B": "The city of Rome", "C": "Berlin", "D": "None of the above"}
 NUMBERS = {"A": "4", "B": "6", "C": "12", "D": "24"}
 PLAIN = {"A": "moss", "B": "liverwort", "C": "fern", "D": "mushroom"}
+
+
+CAPITALS = {"A": "Paris", "B": "Rome", "C": "Berlin", "D": "Madrid"}
+
+
+@pytest.mark.parametrize(("response", "label"), readings("choice"))
+def test_a_choice_is_read_in_every_dress_and_never_guessed(response, label):
+    assert choice.read(response, CAPITALS) == label
+
+
+LABELS = [
+    ({"a": "Paris", "b": "Rome"}, "b", ["b", "B", "(b)", "b)", "B.", "The answer is b", "The answer is B", "Answer: (b)", "Rome"]),
+    ({"(A)": "Paris", "(B)": "Rome"}, "(B)", ["B", "(B)", "Answer: B", "The answer is (B)."]),
+    (
+        {"yes": "it is", "no": "it is not"},
+        "yes",
+        ["Yes", "yes.", "The answer is Yes.", "There is no doubt. Answer: yes", "**Yes**", "Yes, as"],
+    ),
+    ({"yes": "it is", "no": "it is not"}, "no", ["No, it is not.", "Answer: NO"]),
+    ({"yes": "it is", "no": "it is not"}, None, ["Yes or no", "Yes/No", "Perhaps"]),
+    (
+        {"entailment": "entailment", "neutral": "neutral"},
+        "neutral",
+        ["Neutral", "The answer is neutral.", "Label: neutral", '{"label":"neutral"}'],
+    ),
+    (
+        {"1": "Paris", "2": "Rome", "3": "Berlin"},
+        "2",
+        ["2", "(2)", "Answer: 2", "2. Rome", "２", "②", "2️⃣", '{"answer": 2}', "答案是2", "Option 2", "\\boxed{2}", "٢"],
+    ),
+    ({"А": "Париж", "Б": "Рим"}, "Б", ["Б", "Ответ: Б", "Правильный ответ — Б.", "б", "(Б)", "Рим"]),
+    ({"А": "Париж", "Б": "Рим"}, "А", ["A", "Ответ: А"]),
+    ({"甲": "巴黎", "乙": "罗马"}, "乙", ["乙", "答案是乙", "答案：乙", "正解は乙です", "罗马", "选乙。"]),
+    ({"I": "Paris", "II": "Rome", "III": "Berlin"}, "II", ["II", "Answer: II", "The answer is II.", "Option II", "Ⅱ"]),
+    ({"가": "파리", "나": "로마"}, "나", ["나", "정답: 나", "정답은 나입니다"]),
+    ({"A": "don't", "B": "do not"}, "A", ["don’t", "The answer is don’t."]),
+    ({"A": "10²", "B": "102"}, "B", ["102", "The answer is 102."]),
+    ({"A": "Café", "B": "Cafe"}, "A", ["Café", "Cafe\u0301", "café"]),
+]
+
+
+@pytest.mark.parametrize(("choices", "label", "response"), [(row[0], row[1], text) for row in LABELS for text in row[2]])
+def test_labels_of_every_kind_are_read_in_any_case(choices, label, response):
+    assert choice.read(response, choices) == label
+
+
+LOOPS = (
+    "A ",
+    "answers are:\n",
+    "is A. ",
+    "answer ",
+    " ",
+    "(A",
+    "{",
+    '"a" ',
+    "A is correct. ",
+    "答案是",
+    '{"answer": "A", ',
+    "A and ",
+    "<b ",
+)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_time_is_bounded_however_long_a_response_is(loop):
+    def seconds(size):
+        begun = time.process_time()
+        choice.read((loop * size)[:size], CAPITALS)
+        return time.process_time() - begun
+
+    few = max(seconds(12_000), 0.02)
+    assert seconds(1_200_000) < 12 * few
 
 
 @pytest.mark.parametrize(
@@ -69,10 +143,6 @@ def test_a_choice_is_read_from_free_text(response, label):
     [
         "",
         "I cannot tell.",
-        "The answer is A and C.",
-        "The answer is either B or C.",
-        "The answer is:\nA. moss\nor\nC. fern",
-        "Both A and D are the correct answers.",
         "None of the options A, B, C, or D is correct.",
         "The correct answer is not provided among the given options.",
         "A plant of this kind grows in shade.",
@@ -81,13 +151,31 @@ def test_a_choice_is_read_from_free_text(response, label):
         "A moss and a fern are plants.",
         "Plants need vitamin C.",
         "B. liverwort is close, but the answer is not among the given choices. The correct answer is an alga.",
-        "The correct answers are:\nA. moss\nC. fern",
         "It is found on Mount A",
     ],
 )
-def test_no_choice_or_several_are_no_answer(response):
+def test_no_choice_is_no_answer(response):
     verdict = choice.verdict(PLAIN, "A", response)
     assert (verdict.correct, verdict.extracted, verdict.reason) == (False, None, "no answer")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The answer is A and C.",
+        "The answer is either B or C.",
+        "The answer is:\nA. moss\nor\nC. fern",
+        "Both A and D are the correct answers.",
+        "The correct answers are:\nA. moss\nC. fern",
+        "A\nC",
+        "(A) (C)",
+        "Die Antwort ist A oder C.",
+        '{"answer": ["A", "C"]}',
+    ],
+)
+def test_several_choices_are_unread_with_that_reason(response):
+    verdict = choice.verdict(PLAIN, "A", response)
+    assert (verdict.correct, verdict.extracted, verdict.reason) == (False, None, "several answers")
 
 
 def test_none_of_the_above_is_a_choice_where_an_option_says_so():

@@ -1,0 +1,64 @@
+"""The answer in a response that is, or holds, a JSON object: {"reasoning": "...", "answer": "B"}, in a fence, nested, with single quotes.
+
+Of the fields the one that is named after an answer counts. It does not cover what the value says, nor objects without such a field.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_NAMED: tuple[set[str], ...] = (
+    {"answer"},
+    {"choice", "option", "letter", "label", "selection", "selected"},
+    {"final", "prediction", "result", "response", "output"},
+)
+"""Words in the name of an answer's field; the first group that a field is of counts."""
+_OTHER = {"explanation", "reason", "reasoning", "confidence", "score", "question", "type", "wrong", "incorrect", "rationale", "not"}
+_PAIR = re.compile(
+    r"(?i)[\"']?\b((?:[a-z]{1,20}[_ ])?(?:answer|choice|option|letter|label))[\"']?\s{0,4}:\s{0,4}[\"']([^\"'\n]{1,200})[\"']"
+)
+_MOST = 20_000
+
+
+def answers(text: str) -> list[str] | None:
+    """The values of the answer's field, one but for lists and for several such fields; None: the text holds no object that has one."""
+    start, end = text.find("{"), text.rfind("}")
+    body = text[start : end + 1]
+    if start < 0 or not re.match(r"\{\s*[\"'\w]", body) or len(body) > _MOST:
+        return None
+    try:
+        found = list(_values(json.loads(body, strict=False)))
+    except (ValueError, RecursionError):
+        try:
+            found = list(_values(ast.literal_eval(body)))
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+            found = [value for _, value in _PAIR.findall(body)]
+    return found or None
+
+
+def _values(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        named = {name: set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(name)).lower())) for name in value}
+        for words in _NAMED:
+            if kept := [name for name in value if words & named[name] and not _OTHER & named[name]]:
+                for name in kept:
+                    yield from _said(value[name])
+                return
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(inner, dict | list):
+            yield from _values(inner)
+
+
+def _said(value: Any) -> Iterator[str]:
+    """The texts of an answer's field: its own, or those of what it holds."""
+    if isinstance(value, dict) and len(value) == 1 and not list(_values(value)):
+        yield ": ".join(map(str, next(iter(value.items()))))  # {"B": "Rome"}
+    elif isinstance(value, dict):
+        yield from _values(value)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _said(one)
+    elif value is not None:
+        yield str(value)
