@@ -150,6 +150,20 @@ class _Patterns:
             re.IGNORECASE,
         )
 
+    def _known(self, label: str) -> str:
+        return self._cases[label.casefold()]
+
+    def _sure(self, label: str) -> bool:
+        """Whether a label is written as it was shown; of a word the case does not count."""
+        return label in self.choices or len(label) > 1
+
+    @staticmethod
+    def _is_article(label: str, after: str) -> bool:
+        """Whether "A" or "I" is an English word here: a word in lower case follows that does not go on after a choice."""
+        if label not in ("A", "I") or not re.match(r"\s+[a-z]", after):
+            return False
+        return not re.match(r"\s+(?:because|since|as|is|for|due|with|which|and|or|but|in|on|by)\b", after)
+
 
 class _Reader(_Patterns):
     """One response. The readers give a label, SEVERAL, _NOTHING for none on purpose, or "" where nothing is said."""
@@ -187,20 +201,6 @@ class _Reader(_Patterns):
             if begun := self._begun(tail):
                 return begun
         return ""
-
-    @staticmethod
-    def _is_article(label: str, after: str) -> bool:
-        """Whether "A" or "I" is an English word here: a word in lower case follows that does not go on after a choice."""
-        if label not in ("A", "I") or not re.match(r"\s+[a-z]", after):
-            return False
-        return not re.match(r"\s+(?:because|since|as|is|for|due|with|which|and|or|but|in|on|by)\b", after)
-
-    def _known(self, label: str) -> str:
-        return self._cases[label.casefold()]
-
-    def _sure(self, label: str) -> bool:
-        """Whether a label is written as it was shown; of a word the case does not count."""
-        return label in self.choices or len(label) > 1
 
     def _joined(self, label: str, after: str) -> bool:
         """Whether another label is joined to this one: "A and C", "A. <words>\nor\nC."."""
