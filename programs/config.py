@@ -9,6 +9,7 @@ tasks/table.py).
 
 import copy
 import json
+import reprlib
 from collections.abc import Iterator, Mapping
 from functools import reduce
 from operator import getitem
@@ -23,12 +24,13 @@ from pydantic.fields import FieldInfo
 from ..signatures.calls import TIMEOUT
 from ..signatures.errors import UsageError, did_you_mean
 from ..signatures.records import whole
+from ..signatures.yamls import NO_YAML, read_yaml
 from ..tasks.table import TableSettings
 from ..tasks.trace import TAGS, Tag, checked
 from ..trainers.settings import TargetSettings, TrainSettings
 
-NO_YAML = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What PyYAML raises for invalid text: its own errors, and errors of Python for values that do not fit their tag (`!!bool x`)."""
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
 
 
 class Settings(BaseModel):
@@ -246,14 +248,19 @@ def read_mapping(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        data = read_yaml(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise UsageError(f"config {path} cannot be read: {error.strerror}") from error
     except NO_YAML as error:
-        raise UsageError(f"config {path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"config {path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
     if not isinstance(data, dict):
         raise UsageError(f"config {path} must be a mapping of field names to values, not {type(data).__name__}")
     return data
+
+
+def _shown(value: Any) -> str:
+    """A value as a message shows it, however large it is."""
+    return _SHORT.repr(value)[:300]
 
 
 def laid_over(data: dict[str, Any], overrides: Mapping[str, Any], path: Path | None = None) -> CycleConfig:
@@ -303,20 +310,20 @@ def parse_override(text: str) -> tuple[str, Any]:
     """Read `name=value` of --set; the value is YAML, so 3, 0.1, true, [2, 3] and {lr: 1} mean what they look like."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise UsageError(f"--set takes name=value, e.g. --set train.epochs=3, not {text!r}")
+        raise UsageError(f"--set takes name=value, e.g. --set train.epochs=3, not {_shown(text)}")
     try:
-        return name.strip(), yaml.safe_load(value)
+        return name.strip(), read_yaml(value)
     except NO_YAML as error:
-        raise UsageError(f"--set {name}: the value {value!r} is not valid YAML") from error
+        raise UsageError(f"--set {name[:100]}: the value {_shown(value)} is not valid YAML") from error
 
 
 def explain(error: ValidationError, path: Path | None, model: type[BaseModel] = CycleConfig) -> str:
     """What is wrong with a config, in one line."""
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
+    name = ".".join(str(part) for part in first["loc"])[:100]
     where = f"config {path}: " if path else "config: "
     if first["type"] != "extra_forbidden":
-        return f"{where}{name} = {first['input']!r} is not usable: {first['msg']}"
+        return f"{where}{name} = {_shown(first['input'])} is not usable: {first['msg'][:300]}"
     return f"{where}there is no field `{name}`{did_you_mean(name, [*groups(model), *dict(fields(model))], '`')}"
 
 

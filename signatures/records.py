@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, computed_field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, computed_field, field_validator, model_validator
 
 _HALF = re.compile("[\ud800-\udfff]")
+REASON = 2_000
+"""Characters of the longest reason of a refusal: a repair call pays for each."""
 Message = dict[str, str]
 """One chat message: {"role": "system" | "user" | "assistant", "content": text}."""
 Kind = Literal["number", "choice", "code"]
@@ -297,8 +299,17 @@ class Rejection(Record):
     kind: Literal["diagnosis", "program", "sample"]
     check: str
     reason: str
+    """At most `REASON` characters; the middle of a longer one is left out."""
     program: str = Field(default="", exclude_if=lambda value: not value)
     """Of a row: the program that it was drawn from."""
+
+    @field_validator("reason")
+    @classmethod
+    def _bounded(cls, reason: str) -> str:
+        kept = REASON - 100  # the rest is for the words that say so
+        if len(reason) <= REASON:
+            return reason
+        return f"{reason[: kept - 400]} [... {len(reason) - kept:,} characters left out ...] {reason[-400:]}"
 
 
 class Standing(Record):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import pytest
 import yaml
@@ -76,3 +77,33 @@ def test_the_linux_backend_is_refused_in_one_line_that_says_what_to_do(tmp_path)
         with pytest.raises(UsageError, match=r"is 'linux', which is gone: [^\n]*; take the field out") as caught:
             load()
         assert "\n" not in str(caught.value)
+
+
+def aliased(levels: int) -> str:
+    lines = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x]", *lines, f"task: *a{levels - 1}", ""])
+
+
+@pytest.mark.parametrize("text", [aliased(9), aliased(40), "task: &a [*a]\n", "items: &a {train: *a}\n"])
+def test_aliases_that_stand_for_too_much_are_refused_at_once_and_in_one_line(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    start = time.process_time()
+    with pytest.raises(UsageError, match="its aliases stand for more than 10,000 values, or hold themselves") as refused:
+        load_config(tmp_path / "c.yaml")
+    assert time.process_time() - start < 1
+    assert "\n" not in str(refused.value)
+
+
+def test_a_few_aliases_are_followed(tmp_path):
+    (tmp_path / "c.yaml").write_text("items: &few {train: 3, dev: 4}\nbudget: &b {}\ngenerate: *b\n")
+    assert load_config(tmp_path / "c.yaml").items.train == 3
+
+
+@pytest.mark.parametrize(
+    "text", [f"items: {{train: {'x' * 100_000}}}", f"{'x' * 100_000}: 1", f"items: {{train: [{'x, ' * 9_000}]}}", f"task: *{'x' * 100_000}"]
+)
+def test_a_message_shows_little_of_a_value_however_large_it_is(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(UsageError) as refused:
+        load_config(tmp_path / "c.yaml")
+    assert len(str(refused.value)) < 1000 + len(str(tmp_path))

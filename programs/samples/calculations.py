@@ -6,6 +6,7 @@ in the head.
 
 import operator
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from fractions import Fraction
@@ -44,7 +45,11 @@ class Slip:
 
 NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+")  # a number in digits
 MARK = re.compile(r"<<([^<>]*)>>")
-_FINAL = re.compile(r"(?:####|^\s*A:)\s*\$?\s*(-?[\d.,/]+)\s*%?\s*$", re.MULTILINE)
+_FINAL = re.compile(r"(?:####|^[ \t]*+A:)\s*+(?:\$\s*+)?(-?[\d.,/]++)[ \t]*+(?:%[ \t]*+)?$", re.MULTILINE)
+_LAST = re.compile(r"(?<!\s)(?:\s*+(?:####|^A:)[^\n]*+)++\s*$", re.MULTILINE)
+_ENDLESS = re.compile(r"(?<!\d)\d{4000}")  # a model in a loop; Python reads no number of more than 4,300 digits
+_MOST = 300
+"""Signs of the longest computation that is read."""
 _UNKNOWN = re.compile(r"\b[A-Za-z]\s?[-+*/=]|[-+*/=]\s?[A-Za-z]\b|\b\d+[a-wyzA-WYZ]\b|\b[Ll]et\b|\brepresents?\b")
 _PLURALS = {"feet": "foot", "children": "child", "people": "person", "men": "man", "women": "woman", "mice": "mouse"}
 _ONLY_S = {"cookies", "movies", "brownies", "calories", "smoothies", "selfies", "pies", "ties", "zombies", "hoodies"}
@@ -80,7 +85,7 @@ def final_answer(text: str) -> Fraction | None:
 
 def body(text: str) -> str:
     """A solution without its last line of `####` or `A:`."""
-    return re.sub(r"\n?\s*(?:####|^A:)[^\n]*\s*$", "", text, flags=re.MULTILINE).rstrip()
+    return _LAST.sub("", text).rstrip()
 
 
 OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
@@ -148,6 +153,8 @@ def parse(text: str, offset: int = 0) -> tuple[Node, Leaves] | None:
         elif sign not in " $,":
             return None
         at += 1
+    if len(tokens) > _MOST:
+        return None
     parser = _Parser(tokens)
     try:
         node = parser.total()
@@ -172,7 +179,10 @@ def _worth(node: Node, leaves: Leaves) -> Fraction:
     return evaluate(node, lambda leaf: leaves[leaf[1]][2])
 
 
-_EQUALS = re.compile(rf"=\s*\$?\s*(-?(?:{NUMBER.pattern}))")
+_EQUALS = re.compile(rf"=\s*+(?:\$\s*+)?(-?(?:{NUMBER.pattern}))")
+_WRITTEN = re.compile(rf"\s*+-?\$?\s*+({NUMBER.pattern})")
+_GOES_ON = re.compile(r"\s*+[-+*/x×÷]\s*+[\d($]")
+_UNIT = re.compile(r"\s?(%|percent)|[-\s]*+([A-Za-z]+)")
 
 
 def steps_of(text: str, loose: bool = False, given: Set[Fraction] = frozenset()) -> tuple[list[Step], list[Slip]]:
@@ -180,28 +190,39 @@ def steps_of(text: str, loose: bool = False, given: Set[Fraction] = frozenset())
     that is written, true or not, and marks that cannot be read are passed over. A mark that only repeats a number (`<<25=25>>`) is passed
     over where the number is an earlier result or one of those `given` by the question, and no unknown is solved for."""
     steps: list[Step] = []
-    slips: list[Slip] = []
-    taken: list[tuple[int, int]] = []
-    told = set() if _UNKNOWN.search(text) else set(given)
+    slips: list[tuple[int, Slip]] = []
+    taken: list[tuple[int, int]] = []  # apart from each other, in order
+    known = set() if _UNKNOWN.search(text) else set(given)
+    if _ENDLESS.search(text):
+        raise Unreadable("a number of thousands of digits")
     for mark in MARK.finditer(text):
         try:
-            end, step, slip = _marked(text, mark, loose, told | {step.value for step in steps})
+            end, step, slip = _marked(text, mark, loose, known)
         except Unreadable:
             if loose:
                 continue
             raise
         taken.append((mark.start(), end))
-        steps += [step] if step else []
-        slips += [slip] if slip else []
+        if step:
+            known.add(step.value)
+            steps.append(step)
+            slips += [(step.start, slip)] if slip else []
     for match in _EQUALS.finditer(text):
-        if any(a < match.end() and match.start() < b for a, b in taken) or re.match(r"\s*[-+*/x×÷]\s*[\d($]", text[match.end() :]):
+        if _overlaps(taken, match.start(), match.end()) or _GOES_ON.match(text, match.end()):
             continue
         step, slip = _unmarked(text, match, loose, taken)
-        steps += [step] if step else []
-        slips += [slip] if slip else []
+        if step:
+            steps.append(step)
+            slips += [(step.start, slip)] if slip else []
     steps.sort(key=lambda step: step.end)
-    slips.sort(key=lambda slip: text.find(slip.text))
-    return steps, slips
+    slips.sort(key=lambda found: found[0])
+    return steps, [slip for _, slip in slips]
+
+
+def _overlaps(taken: list[tuple[int, int]], start: int, end: int) -> bool:
+    """Whether one of the spans, which are apart and in order, has a place in common with this one."""
+    at = bisect_left(taken, (end, 0))
+    return at > 0 and taken[at - 1][1] > start
 
 
 def _marked(text: str, mark: re.Match[str], loose: bool, known: set[Fraction]) -> tuple[int, Step | None, Slip | None]:
@@ -214,12 +235,13 @@ def _marked(text: str, mark: re.Match[str], loose: bool, known: set[Fraction]) -
         raise Unreadable(f"mark cannot be read: {mark[0]}") from None
     parsed = parse(left, mark.start(1)) if left else None
     end, span = mark.end(), None
-    result = re.compile(rf"\s*-?\$?\s*({NUMBER.pattern})").match(text, end)
+    result = _WRITTEN.match(text, end)
     if result and number(result[1]) == abs(written):
         end, span = result.end(1), result.span(1)
     if parsed is None or parsed[0][0] == "leaf":
-        equals = re.search(r"=\s*\$?\s*$", text[: mark.start()])
-        spoken = _spoken(text, equals.start()) if equals else None
+        before = text[max(0, mark.start() - 200) : mark.start()].rstrip().removesuffix("$").rstrip()
+        equals = max(0, mark.start() - 200) + len(before) - 1
+        spoken = _spoken(text, equals) if before.endswith("=") else None
         if parsed is not None and spoken is None and written in known:
             return end, None, None
         parsed = spoken or parsed
@@ -238,7 +260,7 @@ def _marked(text: str, mark: re.Match[str], loose: bool, known: set[Fraction]) -
 def _unmarked(text: str, match: re.Match[str], loose: bool, taken: list[tuple[int, int]]) -> tuple[Step | None, Slip | None]:
     """Step and slip of a plain equation; no step if its left side is not read, or if it is false and not `loose`."""
     parsed = _spoken(text, match.start())
-    if parsed is None or parsed[0][0] == "leaf" or any(a <= parsed[1][0][0] < b for a, b in taken):
+    if parsed is None or parsed[0][0] == "leaf" or _overlaps(taken, parsed[1][0][0], parsed[1][0][0] + 1):
         return None, None
     node, leaves = parsed
     try:
@@ -304,7 +326,7 @@ def _spoken(text: str, equals: int, percents: bool = True) -> tuple[Node, Leaves
 
 
 def _unit_after(text: str, end: int) -> str:
-    after = re.match(r"\s?(%|percent)|[-\s]*([A-Za-z]+)", text[end:])
+    after = _UNIT.match(text, end)
     if text[max(0, end - 25) : end].rfind("$") > text[max(0, end - 25) : end].rfind(" "):
         return "$"
     return "" if not after else "%" if after[1] else singular(after[2])

@@ -4,6 +4,7 @@ Sample i of a program depends on (source, seed, i, level) alone, so any part of 
 Not here: what a row must hold by kind (errata.programs.samples.kind), and judging a program (errata.programs.samples.checks).
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,10 @@ from .kinds import KINDS
 
 HARNESS = guest("harness.py")
 """Trusted text that runs beside the program in the sandbox, before the file of its kind that defines `complete`."""
+
+
+LONGEST = 20_000
+"""Characters of the longest field of a row that is taken in."""
 
 
 class Drawn(NamedTuple):
@@ -66,6 +71,9 @@ def _well_formed(row: Any, rules: Kind) -> bool:
 def _finished(row: dict[str, Any], rules: Kind, draw: Draw | None) -> dict[str, Any]:
     if "error" in row:
         return row
+    for name, value in row.items():
+        if (length := len(value if isinstance(value, str) else json.dumps(value))) > LONGEST:
+            return {"error": f"{length:,} characters came back under {name!r}; at most {LONGEST:,} are taken"}
     try:
         return rules.finish(dict(row), draw)
     except ValueError as error:

@@ -41,7 +41,7 @@ def _mentions(solution: str, answer: str) -> bool:
     if re.search(rf"(?<![\d.,]){re.escape(answer)}(?!\.?\d)", solution):
         return True
     wanted = number.read(answer)
-    return any(number.same(number.extract(word), wanted) for word in re.split(r"[\s=]+", solution))
+    return any(number.same(number.extract(word), wanted) for word in {*re.split(r"[\s=]+", solution)})
 
 
 def _same(task: Task, answer: str, other: str) -> bool:

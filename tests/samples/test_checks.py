@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,20 @@ def test_a_sample_depends_on_source_seed_index_and_level_alone(sandbox):
     backward = run_program(sandbox, GOOD, (), draws[::-1], Limits()).rows
     assert forward == backward[::-1]
     assert forward[4:5] == run_program(sandbox, GOOD, (), draws[4:5], Limits()).rows
+
+
+@pytest.mark.parametrize("field", ["question", "solution", "answer"])
+def test_a_row_of_endless_text_is_refused_with_that_reason(sandbox, field):
+    longer = f"def make(**given):\n    row = short(**given)\n    return row | {{'{field}': row['{field}'] + ' 2' * 12_000}}\n\n\nANCHORS"
+    source = GOOD.replace("def make", "def short").replace("ANCHORS", longer)
+    (row,) = run_program(sandbox, source, (), [(0, 0, 3)], Limits()).rows
+    assert re.fullmatch(rf"24,0\d\d characters came back under '{field}'; at most 20,000 are taken", row["error"])
+
+
+def test_a_solution_with_a_long_run_of_blanks_is_judged_at_once(sandbox):
+    start = time.process_time()
+    assert refusal(sandbox, GOOD.replace("= {left}", "= {left}\\n####{' ' * 17_000}x")) is None
+    assert time.process_time() - start < 20
 
 
 def test_rows_that_a_program_forged_are_no_rows(sandbox):
