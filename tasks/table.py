@@ -5,11 +5,11 @@
 
 Verdicts: `exact` (the marked or only answer equals the gold but for case, spaces and closing points), `contains` (the gold stands in the
 response as whole words), `regex` (what `pattern` finds last equals the gold), `number`, `choice`, `code`, `math` (math-verify, an extra),
-or `module:function`, a DSPy metric of two to five arguments (example, prediction, and None for the rest): the row's columns, `question` and
-`answer` are fields of the first, `answer` and `response` of the second (plain objects with fields, not dspy's own classes); it returns a
-bool or a score.
+or `module:function` or `FILE.py:NAME`, a DSPy metric of two to five arguments (example, prediction, and None for the rest): the row's
+columns, `question` and `answer` are fields of the first, `answer` and `response` of the second (plain objects with fields, not dspy's own
+classes); it returns a bool or a score.
 
-It does not cover rows whose answer is a list of several right ones, chats as questions, or images.
+It does not cover rows whose answer is a list of several right ones, chats of several turns, or images.
 """
 
 import importlib
@@ -24,6 +24,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..signatures.errors import TaskError, UsageError
+from ..signatures.files import module_of
 from ..signatures.records import Example, Kind, Message, Verdict
 from .base import SPLITS, Runner, scored
 from .cells import GOLDS, QUESTIONS, column, field, fields_of, text_of
@@ -55,13 +56,14 @@ class TableSettings(BaseModel):
     skill: str | None = None
     """Column of a subject or skill, for tables."""
     choices: str | tuple[str, ...] | None = None
-    """For `choice`: the column with the options (a list, or {label: text}, or {"text": [...], "label": [...]}), or one column an option."""
+    """For `choice`: the column with the options (a list, {label: text}, or a list of objects with label and text), or one column an option,
+    or options that are the same for all rows, one of them the answer."""
     test: str = "test"
     """For `code`: column of the test, Python text that defines `check(candidate)`."""
     entry_point: str = "entry_point"
     """For `code`: column of the name of the function that the test calls."""
     verdict: str = "exact"
-    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, or a DSPy metric `module:function`."""
+    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, or a DSPy metric, `module:function` or `FILE.py:NAME`."""
     pattern: str | None = None
     """For `regex`: what finds the answer in a response; its first group is the answer, the last find counts."""
     full_score: float = 1.0
@@ -78,8 +80,8 @@ class TableSettings(BaseModel):
     @field_validator("verdict")
     @classmethod
     def _known_verdict(cls, value: str) -> str:
-        if value not in KINDS and not re.fullmatch(r"[\w.]+:[\w.]+", value):
-            raise ValueError(f"verdicts are {', '.join(KINDS)} and DSPy metrics as module:function")
+        if value not in KINDS and not re.fullmatch(r"([\w.]+|.+\.py):[\w.]+", value):
+            raise ValueError(f"verdicts are {', '.join(KINDS)} and DSPy metrics as module:function or FILE.py:NAME")
         return value
 
     @field_validator("splits")
@@ -281,13 +283,15 @@ class _Fields(dict):
 
 def _metric(name: str) -> Callable[[Any, Any], Any]:
     """The metric as a function of example and prediction."""
-    module, _, function = name.partition(":")
+    module, _, function = name.rpartition(":")
+    file = Path(module).expanduser() if module.endswith(".py") else None
     try:
-        found = operator.attrgetter(function)(importlib.import_module(module))
+        held = module_of(file, f"metric_{file.stem}") if file else importlib.import_module(module)
+        found = operator.attrgetter(function)(held)
     except Exception as error:  # the module is the user's own, and may raise anything
-        why = " ".join(str(error).split())
-        ask = "is the module on PYTHONPATH, is the function's name right?"
-        raise UsageError(f"the verdict {name!r} cannot be imported ({why}): {ask}") from None
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        ask = "paths start from where the command runs;" if file else "is the module on PYTHONPATH?"
+        raise UsageError(f"the verdict {name!r} cannot be imported ({why}); {ask} is the name of the function right?") from None
     if not callable(found):
         raise UsageError(f"the verdict {name!r} is a {type(found).__name__}, not a function f(example, prediction, trace)")
     for rest in ((None,), (), (None,) * 3):  # DSPy's optimizers hand on a trace, its Evaluate nothing, GEPA three things

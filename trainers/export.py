@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from ..signatures.errors import TargetError
+from .memory import choose_device, has_bfloat16
 from .settings import TargetSettings
 from .target import load_model, ties_broken
 from .weights import BASE_FILE, companions, folder_of, weights_hash
@@ -65,6 +66,14 @@ def write_adapter(target: TargetSettings, out: Path, base: str) -> int:
     config["base_model_name_or_path"] = base
     (out / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return max([config.get("r") or 0, *(config.get("rank_pattern") or {}).values()])
+
+
+def measured_in(target: TargetSettings) -> str:
+    """The number format that the target answered in, where the settings or the CPU fix it; empty: that of its files, or a server's."""
+    if target.api_base or target.dtype != "auto":
+        return "" if target.api_base else target.dtype
+    cpu = target.device == "cpu" or (target.device == "auto" and not has_bfloat16(choose_device("auto")))
+    return "float32" if cpu else ""
 
 
 def same_weights(written: TargetSettings, wanted: str) -> None:

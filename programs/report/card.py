@@ -7,6 +7,7 @@ What is not here: the card's words (templates/card.md.j2), the weights (errata.t
 (errata.programs.report.export).
 """
 
+import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ...tasks import joined
+from ...tasks.table import TableSettings
 from ...trainers.settings import TrainSettings, vllm_rank
 from ..config import CycleConfig
 from .figures import compared, many
@@ -68,6 +70,8 @@ class Facts(NamedTuple):
     """The round whose weights these are."""
     chain: tuple[int, ...]
     """Accepted rounds up to it."""
+    measured: str = ""
+    """Number format in which they were measured; empty: that of the files, or unknown."""
 
 
 # ---- words that are safe on a page
@@ -114,8 +118,9 @@ def _front_matter(path: Path) -> dict[str, Any]:
 # ---- the lines
 
 
-def ready(facts: Facts, place: str, base: str, task: str) -> dict[str, str]:
-    """Command lines for the exported weights at `place` (a folder or hub id), of an adapter with its base at `base`."""
+def ready(facts: Facts, place: str, base: str, task: str, table: TableSettings | None = None) -> dict[str, str]:
+    """Command lines for the exported weights at `place` (a folder or hub id), of an adapter with its base at `base`. Other harnesses have
+    no line where they have none of the tasks."""
     kinds = [name.partition(":")[0] for name in joined(task)]
     adapter = facts.form == "adapter"
     trust = (" --trust-remote-code", " --trust_remote_code", " -M trust_remote_code=true") if facts.own_code else ("", "", "")
@@ -126,18 +131,28 @@ def ready(facts: Facts, place: str, base: str, task: str) -> dict[str, str]:
     else:
         vllm = f"vllm serve {shlex.quote(place)} --served-model-name {facts.name}"
         inspect = f"--model hf/local -M model_path={shlex.quote(place)} -M do_sample=false{trust[2]}"  # it would sample by itself
-    weights = shlex.quote(f"pretrained={base},peft={place}" if adapter else f"pretrained={place}")
+    dtype = f",dtype={facts.measured}" if facts.measured else ""
+    weights = shlex.quote((f"pretrained={base},peft={place}" if adapter else f"pretrained={place}") + dtype)
     unsafe = not {"mbpp", "humaneval"}.isdisjoint(kinds)  # their answers are run
-    theirs = [sorted({KNOWN.get(kind, KNOWN["gsm8k"])[column] for kind in kinds}) for column in (1, 2)]
+    theirs = [sorted({KNOWN[kind][column] for kind in kinds if kind in KNOWN}) for column in (1, 2)]
     lm_eval = f"lm_eval --model hf --model_args {weights} --tasks {','.join(theirs[0])}{' --apply_chat_template' if facts.chat else ''}"
-    lm_eval += f" --batch_size auto{trust[1]}"
+    lm_eval += f" --batch_size 8{trust[1]}"  # `auto` never ends on a CPU
     errata = f"--target {shlex.quote(base)} --adapter {shlex.quote(place)}" if adapter else f"--target {shlex.quote(place)}"
-    return {
-        "vllm": vllm + trust[0],
+    given = table.model_dump(mode="json", exclude_defaults=True) if table and {"jsonl", "parquet", "hf"} & set(kinds) else {}
+    flags = "".join(f" --set {shlex.quote(f'table.{name}={_yaml(value)}')}" for name, value in given.items())
+    lines = {
+        "vllm": vllm + (f" --dtype {facts.measured}" if facts.measured else "") + trust[0],
         "lm_eval": f"HF_ALLOW_CODE_EVAL=1 {lm_eval} --confirm_run_unsafe_code" if unsafe else lm_eval,
         "inspect": f"inspect eval {' '.join(f'inspect_evals/{name}' for name in theirs[1])} {inspect}",
-        "errata": f"errata evaluate --task {shlex.quote(task)} {errata}",
+        "errata": f"errata evaluate --task {shlex.quote(task)} {errata}{flags}",
     }
+    return {name: line for name, line in lines.items() if theirs[0] or name in ("vllm", "errata")}
+
+
+def _yaml(value: Any) -> str:
+    """A value as --set reads it, a plain word where it is one."""
+    plain_word = isinstance(value, str) and re.fullmatch(r"\w+", value) and yaml.safe_load(value) == value
+    return str(value) if plain_word else json.dumps(value, ensure_ascii=False)
 
 
 # ---- the card

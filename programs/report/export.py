@@ -77,6 +77,7 @@ def export(
         text = card.write(facts, report, scores, licence, push or f"path/to/{facts.name}")
         (partial / "README.md").write_text(text, encoding="utf-8")
         for file in partial.iterdir():
+            shutil.copymode(partial / "README.md", file)  # some writers keep a file for its owner alone
             sync(file)
         if out.exists():
             out.rmdir()
@@ -90,7 +91,7 @@ def export(
         "base": base,
         "licence": licence.fields["license"],
         "scores": {f"{task} {split}": one.model_dump(exclude={"skills"}) for (task, split), one in scores.items()},
-        "lines": card.ready(facts, str(out.resolve()), base if on_hub else str(base_folder), report.config.task),
+        "lines": card.ready(facts, str(out.resolve()), base if on_hub else str(base_folder), report.config.task, report.config.table),
         "pushed": _push(api, push, out, public, say) if push else None,
     }
 
@@ -112,7 +113,7 @@ def _accepted(path: Path, number: int | None) -> tuple[Report, int]:
 
 def _write_weights(facts: card.Facts, target: TargetSettings, out: Path) -> card.Facts:
     """Writes weights and what belongs to them into `out` and checks them; the facts with what came to light."""
-    from ...trainers.export import same_weights, write_adapter, write_model
+    from ...trainers.export import measured_in, same_weights, write_adapter, write_model
     from ...trainers.target import load_tokenizer
 
     if facts.form == "adapter":
@@ -123,7 +124,7 @@ def _write_weights(facts: card.Facts, target: TargetSettings, out: Path) -> card
         written = target.model_copy(update={"model": str(out), "adapter": None})
     if facts.form != "merged":  # a merge has other files than base and adapter; only its answers stay the same
         same_weights(written, facts.weights)
-    return facts._replace(chat=bool(load_tokenizer(written).chat_template))
+    return facts._replace(measured=measured_in(target), chat=bool(load_tokenizer(written).chat_template))
 
 
 def _hub_name(name: str) -> str:

@@ -142,7 +142,7 @@ def exported(found: Mapping[str, Any]) -> str:
     lines = [f"round {found['round']}: {what}{dtype}, in {found['out']}", f"card: {found['out']}/README.md, licence {found['licence']}"]
     lines += [f"pushed: {found['pushed']}"] if found["pushed"] else []
     names = {"vllm": "vLLM", "lm_eval": "lm-evaluation-harness", "inspect": "inspect", "errata": "Errata"}
-    return "\n".join([*lines, *(f"\n{names[name]}\n  {line}" for name, line in found["lines"].items())])
+    return "\n".join([*lines, *(f"\n{name}\n  {found['lines'].get(key, 'has none of these tasks')}" for key, name in names.items())])
 
 
 def foretold(title: str, found: Mapping[str, Any]) -> str:

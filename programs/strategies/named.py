@@ -3,13 +3,12 @@
 What is not here: how strategies are made (errata.programs.strategies.strategy and the modules that are named below).
 """
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import UsageError, near
+from ...signatures.files import module_of
 from ..config import GenerateSettings
 from .clusters import LearnFromClusters
 from .controls import GoldOnly, Mimic, Uniform
@@ -62,12 +61,8 @@ def _named(settings: GenerateSettings) -> Strategy:
 def _from_file(path: Path, name: str) -> Strategy:
     if not path.is_file():
         raise UsageError(f"strategy {path}:{name}: there is no file {path}; paths start from where the command runs")
-    spec = importlib.util.spec_from_file_location(f"strategy_{path.stem}", path)
-    assert spec and spec.loader  # of a name that ends in .py
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # annotations that are strings are looked up there
     try:
-        spec.loader.exec_module(module)
+        module = module_of(path, f"strategy_{path.stem}")
     except Exception as error:
         raise UsageError(f"strategy {path}:{name}: {path} fails with {_line(error)}") from error
     found = getattr(module, name, None)

@@ -18,6 +18,8 @@ from typing import Any
 
 from ...signatures.errors import TaskError
 from ...signatures.records import Example
+from ..options import gold as right
+from ..options import options
 from ..rows import Row, RowTask, field, file_hashes
 from ..verdicts import choice
 
@@ -63,12 +65,13 @@ class Mmlu(ChoiceTask):
     def read(self, row: Row, split: str, where: str) -> Example:
         if isinstance(row.get("train"), dict):  # the hub's auxiliary_train wraps its rows
             row = row["train"]
-        if isinstance(row.get("choices"), list):
-            choices = dict(zip(LABELS, map(str, row["choices"]), strict=False))
-            index = row.get("answer")
-            if len(row["choices"]) != len(LABELS) or not isinstance(index, int) or not 0 <= index < len(LABELS):
-                raise TaskError(f"{where}: needs four `choices` and the index 0..3 of the right one in `answer`, not {index!r}")
-            gold = LABELS[index]
+        if "choices" in row:
+            found, answer = options(row["choices"], where), row.get("answer")
+            if list(found.choices) != list(LABELS) or (isinstance(answer, int) and not 0 <= answer < len(LABELS)):
+                raise TaskError(
+                    f"{where}: needs four `choices` and the index 0..3 of the right one in `answer`, not {answer!r}; mend the row"
+                )
+            choices, gold = found.choices, right(answer, found, where)
         else:
             choices = {label: field(row, label, where) for label in LABELS}
             gold = field(row, "answer", where).strip().upper()
@@ -109,17 +112,13 @@ class Arc(ChoiceTask):
     def read(self, row: Row, split: str, where: str) -> Example:
         question: Any = row.get("question")
         if isinstance(question, dict):
-            found = [(option.get("label"), option.get("text")) for option in question.get("choices", [])]
-            text = field(question, "stem", where)
-        elif isinstance(row.get("choices"), dict):
-            found = list(zip(row["choices"].get("label", []), row["choices"].get("text", []), strict=False))
-            text = field(row, "question", where)
+            found, text = options(question.get("choices"), where), field(question, "stem", where)
+        elif "choices" in row:
+            found, text = options(row["choices"], where), field(row, "question", where)
         else:
             labels = row.get("label")
             if not isinstance(labels, list):
                 raise TaskError(f"{where}: field 'label' must list the labels of the options, it is {str(labels)[:40]!r}; add it")
-            found = [(label, field(row, str(label), where)) for label in labels]
-            text = field(row, "question", where)
-        choices = {str(label): str(words) for label, words in found}
-        gold = field(row, "answerKey" if "answerKey" in row else "answer", where).strip()
-        return self.example(where, split=split, text=text, choices=choices, gold=gold)
+            found, text = options({str(label): field(row, str(label), where) for label in labels}, where), field(row, "question", where)
+        gold = right(row.get("answerKey", row.get("answer")), found, where)
+        return self.example(where, split=split, text=text, choices=found.choices, gold=gold)

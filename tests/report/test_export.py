@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -16,7 +17,7 @@ from problems import drawn
 from typer.testing import CliRunner
 
 from errata.cli import app
-from errata.programs.config import load_config
+from errata.programs.config import load_config, parse_override
 from errata.programs.report import card
 from errata.programs.report.export import export
 from errata.programs.run.directory import RunDir, Stage, to_json
@@ -24,6 +25,7 @@ from errata.programs.stats import paired
 from errata.signatures.errors import RunError, TargetError, UsageError
 from errata.signatures.records import Attempt, Diagnosis, Example, Failure, GateDecision, SampleProgram, TeachingResult, Verdict
 from errata.tasks import load_task
+from errata.tasks.table import TableSettings
 from errata.trainers.export import write_model
 from errata.trainers.settings import TargetSettings
 from errata.trainers.sft import train
@@ -125,6 +127,9 @@ def test_a_merged_adapter_gives_the_texts_of_base_and_adapter(lora, tmp_path):
     told = export(lora, tmp_path / "out")
     beside = candidate(lora, 1, 2)
     assert (told["round"], told["form"]) == (2, "merged")
+    (tmp_path / "new").touch()
+    modes = {path.stat().st_mode for path in [tmp_path / "new", *(tmp_path / "out").iterdir()]}
+    assert len(modes) == 1  # readable by whom any new file of the user's is
     assert not (tmp_path / "out/adapter_config.json").exists()
     merged = answers(TargetSettings(model=str(tmp_path / "out")))
     assert merged == answers(beside)
@@ -276,9 +281,7 @@ FACTS = card.Facts("q", "merged", "abc", "bfloat16", 0, "Qwen/Qwen3-0.6B", True,
 def test_the_lines_quote_places_and_name_the_base_of_an_adapter():
     whole = card.ready(FACTS, "/data/a b", "", "gsm8k:x/y")
     assert whole["vllm"] == "vllm serve '/data/a b' --served-model-name q"
-    assert (
-        whole["lm_eval"] == "lm_eval --model hf --model_args 'pretrained=/data/a b' --tasks gsm8k --apply_chat_template --batch_size auto"
-    )
+    assert whole["lm_eval"] == "lm_eval --model hf --model_args 'pretrained=/data/a b' --tasks gsm8k --apply_chat_template --batch_size 8"
     assert whole["inspect"] == "inspect eval inspect_evals/gsm8k --model hf/local -M model_path='/data/a b' -M do_sample=false"
     several = card.ready(FACTS, "out", "", "sums+gsm8k:x/y+mbpp")
     assert several["lm_eval"].startswith("HF_ALLOW_CODE_EVAL=1 lm_eval --model hf --model_args pretrained=out --tasks gsm8k,mbpp --apply")
@@ -286,10 +289,24 @@ def test_the_lines_quote_places_and_name_the_base_of_an_adapter():
     adapter = card.ready(FACTS._replace(form="adapter", rank=20, chat=False), "out", "Qwen/Qwen3-0.6B", "mbpp")
     assert adapter["vllm"] == "vllm serve Qwen/Qwen3-0.6B --enable-lora --lora-modules q=out --max-lora-rank 32"
     assert adapter["lm_eval"] == (
-        "HF_ALLOW_CODE_EVAL=1 lm_eval --model hf --model_args pretrained=Qwen/Qwen3-0.6B,peft=out --tasks mbpp --batch_size auto "
+        "HF_ALLOW_CODE_EVAL=1 lm_eval --model hf --model_args pretrained=Qwen/Qwen3-0.6B,peft=out --tasks mbpp --batch_size 8 "
         "--confirm_run_unsafe_code"
     )
     assert adapter["errata"] == "errata evaluate --task mbpp --target Qwen/Qwen3-0.6B --adapter out"
+
+
+def test_the_lines_measure_as_the_run_did_and_other_harnesses_are_named_only_for_tasks_they_have():
+    table = TableSettings(question="{a}\n{b's}", verdict="choice", choices=("x", "y"), max_new_tokens=9)
+    own = card.ready(FACTS._replace(measured="float32"), "out", "", "jsonl:my data.jsonl", table)
+    assert sorted(own) == ["errata", "vllm"]
+    assert own["vllm"] == "vllm serve out --served-model-name q --dtype float32"
+    assert " --set table.verdict=choice " in own["errata"]
+    words = shlex.split(own["errata"])
+    assert words[:6] == ["errata", "evaluate", "--task", "jsonl:my data.jsonl", "--target", "out"]
+    given = dict(map(parse_override, words[7::2]))
+    assert TableSettings(**{name.removeprefix("table."): value for name, value in given.items()}) == table
+    known = card.ready(FACTS._replace(measured="float32"), "out", "", "gsm8k:x", table)
+    assert "pretrained=out,dtype=float32 " in known["lm_eval"] and "--set" not in known["errata"]
 
 
 # ---- refusals

@@ -159,6 +159,18 @@ def test_a_metric_of_dspy_itself_runs(tmp_path):
     assert task.verdict(example, "Answer: Milan").correct is False
 
 
+def test_a_metric_may_lie_in_a_file(tmp_path):
+    file = tmp_path / "my metric.py"
+    file.write_text("def same(example, prediction, trace=None):\n    return example.answer == prediction.answer\n")
+    task, example = one(tmp_path, {"question": "q", "answer": "10"}, verdict=f"{file}:same")
+    assert [task.verdict(example, said).correct for said in ("Answer: 10", "Answer: 11")] == [True, False]
+    file.with_name("broken.py").write_text("import nothing_of_this_name\n")
+    for name, said in [("other", "AttributeError"), ("broken", "ModuleNotFoundError"), ("none", "FileNotFoundError")]:
+        verdict = f"{file}:{name}" if name == "other" else f"{tmp_path / name}.py:same"
+        with pytest.raises(UsageError, match=said):
+            one(tmp_path, {"question": "q", "answer": "10"}, verdict=verdict)
+
+
 @pytest.mark.parametrize("name", ["my_metrics:absent", "absent_module:f", "my_metrics:number", "my_metrics:lone"])
 def test_a_metric_that_is_not_there_is_one_line(tmp_path, metrics, name):
     with pytest.raises(UsageError) as caught:
