@@ -153,9 +153,10 @@ def test_the_core_of_the_loop_and_the_whole_package_stay_small():
     core = {
         path: size for path, size in sizes.items() if path.parts[0] == "programs" and path.parts[1] in CORE and "offline" not in path.parts
     }
-    assert sum(core.values()) <= 6_500
+    # 6,215 when the house was rebuilt at equal features
+    assert sum(core.values()) <= 7_200
     # 24,343 when the house was rebuilt at equal features; raised for features only, never to make room for a patch
-    assert sum(sizes.values()) <= 27_000
+    assert sum(sizes.values()) <= 29_500
 
 
 def test_functions_take_few_parameters():
