@@ -5,47 +5,56 @@ contract of a program stands in a file of contracts/, one for each kind of task,
 Does NOT cover: calling (errata.programs.strategies) and checking what comes back.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import dspy
 
 _CONTRACTS = Path(__file__).with_name("contracts")
+MODULES = ("math", "fractions", "decimal", "statistics", "random", "itertools", "functools", "collections", "heapq", "re", "string",
+           "datetime", "json", "copy", "typing")  # fmt: skip
+"""The modules that are named to the instructor: those that programs use. The sandbox has more of the standard library."""
 
 
-def contract(kind: str, modules: Sequence[str]) -> str:
-    """What a sample program of this kind must be, with an example, as the instructor reads it; `modules` are those that it may import."""
-    return (_CONTRACTS / f"{kind}.md").read_text(encoding="utf-8").replace("{modules}", ", ".join(modules))
+def contract(kind: str, example: bool = True) -> str:
+    """What a sample program of this kind must be, with or without an example, as the instructor reads it."""
+    text = (_CONTRACTS / f"{kind}.md").read_text(encoding="utf-8").replace("{modules}", ", ".join(MODULES))
+    return text if example else text.partition("\nExample, for")[0]
+
+
+_TASK = "what the model is asked to do, and in which form it answers"
+_REFERENCE = "a right solution and answer; of code the tests, and a solution where there is one"
+_MISCONCEPTION = "one to three sentences; where the verdict is not `error`, why, and the fields behind this one stay empty"
+_SKILL = "what the model lacks, two to eight words that fit other problems too, e.g. `turning a period into the unit of a rate`"
+_TEACH = "what practice problems must vary, and what they must keep, to teach the skill"
+Fault = Literal["error", "reference_wrong", "ambiguous"]
 
 
 class DiagnoseError(dspy.Signature):
     """You teach a smaller language model by studying its errors. Find the first step at which its response departs from a right
     solution, and the misconception behind it: what the model believes or skips, in words that would predict its answer to other
-    problems of the kind. Judge the item too: when the reference itself is wrong, or the question has more than one fair answer,
-    say so instead of inventing an error."""
+    problems of the kind. Judge the item too: when its reference is wrong or it has more than one fair answer, say so instead of
+    inventing an error."""
 
-    task: str = dspy.InputField(desc="what the model is asked to do, and the form of its answers")
-    question: str = dspy.InputField(desc="what the model was asked")
-    reference: str = dspy.InputField(desc="the reference solution and answer, or `(hidden)`")
-    response: str = dspy.InputField(desc="what the model answered; it was judged wrong. `(empty)`: it was not asked; say what is hard here")
+    task: str = dspy.InputField(desc=_TASK)
+    question: str = dspy.InputField(desc="what it was asked")
+    reference: str = dspy.InputField(desc=_REFERENCE + "; `(hidden)`: solve the question yourself")
+    response: str = dspy.InputField(desc="its answer, judged wrong; `(empty)`: it was not asked, so say what is hard here")
 
     evidence: str = dspy.OutputField(desc="the words of the response where it first departs, and what should stand there")
-    verdict: Literal["error", "reference_wrong", "ambiguous"] = dspy.OutputField(
-        desc="`error`: the response is wrong; `reference_wrong`: the reference is; `ambiguous`: there is more than one fair answer"
-    )
-    misconception: str = dspy.OutputField(desc="one to three sentences")
-    skill: str = dspy.OutputField(desc="the skill that is missing, two to eight words, the same words for the same skill")
-    teach: str = dspy.OutputField(desc="what practice problems must vary, and what they must keep, to teach the skill")
+    verdict: Fault = dspy.OutputField(desc="the last two are faults of the item: a wrong reference, more than one fair answer")
+    misconception: str = dspy.OutputField(desc=_MISCONCEPTION)
+    skill: str = dspy.OutputField(desc=_SKILL)
+    teach: str = dspy.OutputField(desc=_TEACH)
 
 
 class DiagnoseContrast(DiagnoseError):
     """You teach a smaller language model by studying its errors beside similar questions that it solved. Find the first step at
     which its response departs from a right solution, and the misconception behind it; then name the boundary: what the solved
-    questions have in common that the failed one lacks, or the reverse. Judge the item too: when the reference itself is wrong,
-    or the question has more than one fair answer, say so instead of inventing an error."""
+    questions have in common that the failed one lacks, or the reverse. Judge the item too: when its reference is wrong or it has
+    more than one fair answer, say so instead of inventing an error."""
 
-    solved: str = dspy.InputField(desc="similar questions that the model answered right, with its responses")
+    solved: str = dspy.InputField(desc="similar questions that it answered right, with its responses; `(none)`: it solved none")
     boundary: str = dspy.OutputField(desc="one sentence: what the model can do and what it cannot, across these questions")
 
 
@@ -55,49 +64,47 @@ class DiagnoseErrors(dspy.Signature):
     problems of the kind. Name the errors that are of this kind; leave out those that are of another, and those whose reference is
     wrong or whose question has more than one fair answer: each of them is looked at alone."""
 
-    task: str = dspy.InputField(desc="what the model is asked to do, and the form of its answers")
-    failures: str = dspy.InputField(desc="numbered errors, each with its id, question, reference solution (or `(hidden)`) and response")
+    task: str = dspy.InputField(desc=_TASK)
+    failures: str = dspy.InputField(desc="numbered errors, each with its id, question, reference (or `(hidden)`) and response")
 
     evidence: str = dspy.OutputField(desc="the words of the responses where they first depart, and what should stand there")
     members: list[str] = dspy.OutputField(desc="the ids of the errors that are of this kind")
-    verdict: Literal["error", "reference_wrong", "ambiguous"] = dspy.OutputField(
-        desc="`error`; the others only when no error is left: the reference is wrong, or there is more than one fair answer"
-    )
-    misconception: str = dspy.OutputField(desc="one to three sentences")
-    skill: str = dspy.OutputField(desc="the skill that is missing, two to eight words, the same words for the same skill")
-    teach: str = dspy.OutputField(desc="what practice problems must vary, and what they must keep, to teach the skill")
+    verdict: Fault = dspy.OutputField(desc="the last two only when no error is left: a wrong reference, more than one fair answer")
+    misconception: str = dspy.OutputField(desc=_MISCONCEPTION)
+    skill: str = dspy.OutputField(desc=_SKILL)
+    teach: str = dspy.OutputField(desc=_TEACH)
 
 
 class _Write(dspy.Signature):
     """What every writing of a program gives back."""
 
-    refusal: str = dspy.OutputField(desc="empty, or the reason why no honest program can be written")
-    program: dspy.Code["python"] = dspy.OutputField(desc="the whole module in one fenced block")
+    refusal: str = dspy.OutputField(desc="nothing, or why no honest program can be written; then the program stays empty")
+    program: dspy.Code["python"] = dspy.OutputField(desc="the whole module in one ```python block")
 
 
 # Named before another base, as the fields of the first base are shown last.
 class _Repair(dspy.Signature):
-    """A sample-generation program was refused by a check. Write the whole module again so that it passes, with the smallest
-    change that removes the cause. Follow the contract exactly."""
+    """A program that makes practice problems was refused. Write the whole module again, with the smallest change that removes the
+    cause, so that it keeps the contract in all else too."""
 
     rejected: str = dspy.InputField(desc="the refused program")
     complaint: str = dspy.InputField(desc="the check that refused it, and why")
 
 
 class WriteProgram(_Write):
-    """Write a sample-generation program which makes practice problems that teach the missing skill. The program proves itself:
-    it must rebuild the error's own problem and gold answer from parameters. Follow the contract exactly."""
+    """Write a program which makes practice problems that teach the missing skill, and which can rebuild the error's own problem.
+    Keep the contract to the letter: a machine checks it."""
 
     contract: str = dspy.InputField(desc="what the program must be, with an example")
-    task: str = dspy.InputField(desc="what the model is asked to do, and the form of its answers")
+    task: str = dspy.InputField(desc=_TASK)
     failure_id: str = dspy.InputField(desc="the key of the error in ANCHORS")
     question: str = dspy.InputField(desc="what the model was asked")
-    reference: str = dspy.InputField(desc="the reference solution and answer")
-    response: str = dspy.InputField(desc="what the model answered; `(empty)`: it was not asked, write no wrong()")
-    skill: str = dspy.InputField(desc="what the model lacks")
+    reference: str = dspy.InputField(desc=_REFERENCE)
+    response: str = dspy.InputField(desc="its answer; `(empty)`: it was not asked, so write no wrong()")
+    skill: str = dspy.InputField(desc="what it lacks")
     misconception: str = dspy.InputField(desc="what it believes instead")
     teach: str = dspy.InputField(desc="what the problems must vary, and what they must keep")
-    boundary: str = dspy.InputField(desc="what the model can do and what it cannot; may be empty. Levels run from the one to the other")
+    boundary: str = dspy.InputField(desc="what it can do and what it cannot: levels run from the one to the other")
 
 
 class RepairProgram(_Repair, WriteProgram):
@@ -105,33 +112,31 @@ class RepairProgram(_Repair, WriteProgram):
 
 
 class WriteForContrast(WriteProgram):
-    """Write a sample-generation program which makes practice problems on both sides of a boundary: levels 1 and 2 are problems of the
-    kind that the model solved, levels 3 to 5 lie beyond it, where its error lies, 3 as hard as that error; what is crossed on the way
-    is what it must learn. The program proves itself: it must rebuild the error's own problem and gold answer from parameters. Follow
-    the contract exactly."""
+    """Write a program which makes practice problems on both sides of a boundary: levels 1 and 2 are problems of the kind that the
+    model solved, levels 3 to 5 lie beyond it, where its error lies, 3 as hard as that error; what is crossed on the way is what it
+    must learn. The program can rebuild the error's own problem. Keep the contract to the letter: a machine checks it."""
 
-    solved: str = dspy.InputField(desc="similar questions that the model answered right, with its responses")
+    solved: str = dspy.InputField(desc="similar questions that it answered right, with its responses")
 
 
 class RepairForContrast(RepairProgram):
-    """A sample-generation program was refused by a check. Write the whole module again so that it passes, with the smallest
-    change that removes the cause; levels 1 and 2 stay on the side that the model solved, 3 to 5 on the side of its error. Follow the
-    contract exactly."""
+    """A program that makes practice problems was refused. Write the whole module again, with the smallest change that removes the
+    cause, so that it keeps the contract in all else too; levels 1 and 2 stay on the side that the model solved, 3 to 5 on the side
+    of its error."""
 
-    solved: str = dspy.InputField(desc="similar questions that the model answered right, with its responses")
+    solved: str = dspy.InputField(desc="similar questions that it answered right, with its responses")
 
 
 class WriteForErrors(_Write):
-    """Write one sample-generation program which makes practice problems that teach the skill that these errors miss. The program
-    proves itself: with an entry in ANCHORS for each error it must rebuild the error's own problem and gold answer from parameters.
-    Leave out of ANCHORS the errors whose problem does not fit with the others: each of them gets a program of its own. Follow the
-    contract exactly."""
+    """Write one program which makes practice problems that teach the skill that these errors miss, and which can rebuild the problem
+    of each error that has an entry in ANCHORS. Leave out of ANCHORS the errors whose problem does not fit with the others: each of
+    them gets a program of its own. Keep the contract to the letter: a machine checks it."""
 
     contract: str = dspy.InputField(desc="what the program must be, with an example")
-    task: str = dspy.InputField(desc="what the model is asked to do, and the form of its answers")
+    task: str = dspy.InputField(desc=_TASK)
     failures: str = dspy.InputField(
-        desc="numbered errors, each with its id (its key in ANCHORS), question, reference solution and response; `(empty)`: it was not "
-        "asked, write no wrong()"
+        desc="numbered errors, each with its id (its key in ANCHORS), question, reference and response; `(empty)`: it was not asked, so "
+        "write no wrong()"
     )
     skill: str = dspy.InputField(desc="what the model lacks")
     misconception: str = dspy.InputField(desc="what it believes instead")
@@ -143,15 +148,14 @@ class RepairForErrors(_Repair, WriteForErrors):
 
 
 class RewriteItem(_Write):
-    """Write a sample-generation program which makes new problems like the one below: the same skill, with other numbers, names and
-    wordings. The program proves itself: it must rebuild the very problem and its gold answer from parameters. Follow the contract
-    exactly."""
+    """Write a program which makes new problems like the one below, of the same skill, with other numbers, names and wordings, and
+    which can rebuild that very problem. Keep the contract to the letter: a machine checks it."""
 
-    contract: str = dspy.InputField(desc="what the program must be, with an example; where it speaks of an error, the problem is meant")
-    task: str = dspy.InputField(desc="what the problems ask for, and the form of answers")
+    contract: str = dspy.InputField(desc="what the program must be, with an example; its error is the problem below")
+    task: str = dspy.InputField(desc="what the problems ask for, and in which form they are answered")
     failure_id: str = dspy.InputField(desc="the key of the problem in ANCHORS")
     question: str = dspy.InputField(desc="the problem")
-    reference: str = dspy.InputField(desc="its reference solution and answer")
+    reference: str = dspy.InputField(desc=_REFERENCE)
     response: str = dspy.InputField(desc="always `(empty)`: write no wrong()")
 
 
@@ -163,8 +167,8 @@ class SolveQuestions(dspy.Signature):
     """Answer each question by yourself, one after the other. Where you do not know, or where no answer or more than one is right,
     answer `none` instead of guessing."""
 
-    task: str = dspy.InputField(desc="what is asked, and the form of answers")
+    task: str = dspy.InputField(desc="what is asked. The form that it tells is another's: yours is the list below")
     questions: str = dspy.InputField(desc="numbered questions that have nothing to do with each other")
 
     reasoning: str = dspy.OutputField(desc="a sentence or two a question")
-    answers: list[str] = dspy.OutputField(desc="one a question, in their order: the letter, number or word alone")
+    answers: list[str] = dspy.OutputField(desc='one a question, in their order: the letter, number or word alone, e.g. ["C", "none"]')

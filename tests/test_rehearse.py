@@ -17,7 +17,7 @@ from errata.programs.instructor.chat import REASKS, instructed_by
 from errata.programs.rehearse import Shown, choose, estimate, prompts, unanswered
 from errata.programs.run.ledger import Ledger
 from errata.programs.strategies.diagnose import ask, fields_of
-from errata.sandbox import MODULES, Limits, open_sandbox
+from errata.sandbox import Limits, open_sandbox
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Attempt, Example, Failure, SampleProgram, Verdict
 from errata.signatures.teach import DiagnoseError, contract
@@ -55,11 +55,13 @@ def test_an_optimized_instruction_and_its_demos_are_shown():
 
 @pytest.mark.parametrize("adapter", ["chat", "json", "xml"])
 @pytest.mark.parametrize(("name", "kind"), [("sums", "number"), ("facts", "choice"), ("lists", "code")])
-def test_every_adapter_shows_the_whole_contract_of_the_kind_once_a_program(adapter, name, kind):
+def test_every_adapter_shows_the_contract_of_the_kind_once_a_program_and_its_example_with_the_first(adapter, name, kind):
     task = load_task(name, runner=lambda *_: None)
     (shown,) = unanswered(task.examples("train", 1))
     calls = prompts(LearnFromContrast(), shown, task.brief, adapter)
-    assert ["".join(row["content"] for row in call.messages).count(contract(kind, MODULES).strip()) for call in calls] == [0, 1, 1]
+    said = ["".join(row["content"] for row in call.messages) for call in calls]
+    assert [text.count(contract(kind).strip()) for text in said] == [0, 1, 0]
+    assert [text.count(contract(kind, example=False).strip()) for text in said] == [0, 1, 1]
     assert all(shown.failure.attempt.example.question in call.messages[-1]["content"] for call in calls)
 
 
@@ -74,7 +76,7 @@ def test_an_unknown_adapter_or_error_is_a_usage_error():
 
 
 def test_the_example_of_the_contract_passes_its_own_checks():
-    text = contract("number", [])
+    text = contract("number")
     question, told = re.search(r'for the error "(.*?)" answered with (\d+):', text).groups()
     example = Example(task="sums", split="train", question=question, answer="10")
     verdict = Verdict(correct=False, extracted=told, reason="wrong")
@@ -89,7 +91,7 @@ def test_the_command_prints_prompts_and_tokens_of_a_train_item_and_one_document(
     done = CliRunner().invoke(app, ["prompt", "LearnFromContrast", "--task", "sums"])
     assert done.exit_code == 0, done.output
     assert done.output.count("tokens (3.5 characters each)") == 3
-    assert "similar questions that the model answered right" in done.output
+    assert "similar questions that it answered right" in done.output
     document = json.loads(CliRunner().invoke(app, ["prompt", "--task", "sums", "--json"]).stdout)
     assert document["calls"][0]["tokens"] == round(sum(len(row["content"]) for row in document["calls"][0]["messages"]) / 3.5)
     wrong = CliRunner().invoke(app, ["prompt", "--task", "sums", "--run", "nowhere"])

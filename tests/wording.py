@@ -92,7 +92,7 @@ class Careless(OfflineEngine):
         text = response.message.parts[0].text
         if "```python" not in text:
             return response
-        instruction = request.system.partition("your objective is:")[2]
+        instruction = request.system.partition("\n\nYou are given:")[0]
         shown = [message.text for message in request.messages[:-1] if message.role == "assistant" and "```python" in message.text]
         habits = [name for name in HABITS if not self._left_off(name, instruction, shown, request)]
         body, _, tail = text.rpartition("```")
@@ -118,8 +118,8 @@ class Reflecting:
     def complete(self, request: Request) -> Response:
         self.calls += 1
         text = request.messages[-1].text
-        listed = request.system.partition("Your output fields are:")[2].partition("All interactions")[0]
-        fields = re.findall(r"^\d+\. `(\w+)`", listed, re.MULTILINE)
+        form = request.system.rpartition("Your answer has this form:")[2]
+        fields = [name for name in re.findall(r"^\[\[ ## (\w+) ## \]\]$", form, re.MULTILINE) if name != "completed"]
         advice = [sentence for complaint, sentence in ADVICE.items() if complaint in text]
         # without complaints to read, as in MIPROv2, it guesses
         guess = [sentence for place, sentence in enumerate(ADVICE.values()) if hashlib.sha256(text.encode()).digest()[place] % 4]
@@ -147,7 +147,7 @@ class Both:
         self.careless, self.reflecting = Careless(), Reflecting()
 
     def complete(self, request: Request) -> Response:
-        writes = re.search(r"^\d+\. `(program|misconception)`", request.system.partition("Your output fields are:")[2], re.MULTILINE)
+        writes = re.search(r"^\[\[ ## (program|misconception) ## \]\]$", request.system, re.MULTILINE)
         return (self.careless if writes else self.reflecting).complete(request)
 
 

@@ -8,7 +8,6 @@ call itself, its retries and its cost (errata.programs.instructor.engine).
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
 from typing import Any
 
 import dspy
@@ -20,6 +19,7 @@ from ...signatures.errors import InstructorError
 from ...signatures.reading import is_code, read_answer
 from ...signatures.records import Rejection
 from ...signatures.replies import SAID
+from ...signatures.telling import end, system, without
 from ...tasks.trace import parted
 from ..run.ledger import Answer
 from .engine import Instructor, last_answer
@@ -59,10 +59,16 @@ class Chat(dspy.ChatAdapter):
 
     def format_system_message(self, signature: Any) -> str:
         """Kept for each signature: writing it is a fifth of a call's work here."""
-        return _system(signature, signature.instructions)
+        return system(signature, signature.instructions)
+
+    def user_message_output_requirements(self, signature: Any) -> str:
+        return end(signature)
 
     def format(self, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
-        return [*super().format(signature, [_demo(signature, demo, inputs) for demo in demos], inputs), *_again.get()]
+        """An input that is empty is neither told of nor sent."""
+        empty = tuple(name for name in signature.input_fields if inputs.get(name) == "")
+        shown = without(signature, signature.instructions, empty)
+        return [*super().format(shown, [_demo(shown, demo, inputs) for demo in demos], inputs), *_again.get()]
 
     def parse(self, signature: Any, completion: str) -> dict[str, Any]:
         """Its reasoning trace, if it has one, is no part of an answer."""
@@ -100,12 +106,6 @@ class Chat(dspy.ChatAdapter):
                 break
             notes += _note(check or "readable", said, problem, list(signature.output_fields))
         raise UnusableAnswer("Chat", signature, said, problem or f"the answer was {check}", check=check or "readable")
-
-
-@lru_cache(maxsize=256)
-def _system(signature: Any, instructions: str) -> str:
-    """`instructions` is part of the key because it alone can change in a signature that is in use."""
-    return dspy.ChatAdapter().format_system_message(signature)
 
 
 def _demo(signature: Any, demo: Any, inputs: Any) -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import dspy
 
-from ...sandbox import MODULES
 from ...signatures.records import Diagnosis, Failure, Rejection, SampleProgram, TeachingResult
 from ...signatures.teach import RepairProgram, WriteProgram, contract
 from ..instructor.chat import UNUSABLE, rejection
@@ -54,7 +53,7 @@ class Write(dspy.Module):
         first = failures[0]
         kind = first.attempt.example.kind
         fields = fields_of(failures, brief) | {
-            "contract": contract(kind, MODULES),
+            "contract": contract(kind),
             "failure_id": first.id,
             "skill": diagnosis.skill,
             "misconception": diagnosis.misconception,
@@ -87,4 +86,5 @@ class Write(dspy.Module):
                 break
             complaint = drafts.rejections[-1]
             fields |= {"rejected": program.source, "complaint": f"{complaint.check}: {complaint.reason}"}
+            fields["contract"] = contract(kind, example=False)  # the refused program shows the form
         return drafts.taught(tuple(one.id for one in failures), diagnosis)

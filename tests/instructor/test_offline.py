@@ -14,7 +14,7 @@ ADAPTERS = [dspy.ChatAdapter(use_json_adapter_fallback=False), dspy.JSONAdapter(
 def test_every_signature_of_the_instructor_is_answered(adapter: dspy.Adapter) -> None:
     item = {"task": "sums", "question": LEFT[0], "reference": LEFT[1], "response": WRONG[0][0]}
     told = {
-        "contract": contract("number", ["math"]),
+        "contract": contract("number"),
         "failure_id": "e1",
         "skill": "s",
         "misconception": "m",

@@ -46,7 +46,7 @@ SAID = {
     "choice": "The answer is B.",
     "code": "```python\ndef count_multiples_of_3(numbers):\n    return sum(1 for n in numbers if n % 3 == 0 and n > 0)\n```",
 }
-EXAMPLES = {kind: contract(kind, []).partition("Example, for")[2].partition(":\n\n")[2] for kind in KINDS}
+EXAMPLES = {kind: contract(kind).partition("Example, for")[2].partition(":\n\n")[2] for kind in KINDS}
 """The complete program that each contract shows."""
 
 
@@ -95,19 +95,20 @@ def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(san
         ("choice", "runs", '"choices": planets', '"choices": [*planets, "A and B"]', "names others by letter"),
         ("choice", "runs", "return other if", "return 'the Moon' if", "none of the options"),
         ("choice", "runs", "So it is {answer}.", "So the answer is C.", "name them by their words"),
-        ("choice", "anchored", '"closest", "planets": ["E', '"coldest", "planets": ["E', "but the gold answer is 'Mercury'"),
+        ("choice", "anchored", '"closest to the Sun", "planets": ["E', '"coldest", "planets": ["E', "but the gold answer is 'Mercury'"),
         ("choice", "anchored", '"Mars", "Mercury"]}', '"Saturn", "Mercury"]}', "but the error's own are"),
-        ("choice", "anchored", "Which planet is closest to the Sun?", "Nearest?", "recognisably"),
-        ("choice", "diverse", "rng.choice(sorted(ASKS)), list(PLANETS)", '"closest", list(PLANETS)',
+        ("choice", "anchored", "Which planet is {ask}?", "Near?", "recognisably"),
+        ("choice", "diverse", "rng.choice(list(ASKS)), list(PLANETS)", '"closest to the Sun", list(PLANETS)',
          "only 5 different questions with their right"),
         ("choice", "telling", 'return other if other != pick(ask, planets) else None', 'return "Earth" if "Earth" in planets else None',
          "but the model answered 'Venus'"),
-        ("code", "runs", "return {result}", "return {result}.nothing", "the solution fails on"),
-        ("code", "runs", "return {result}", "print({result})", "returns None on every call"),
+        ("code", "runs", "return {JOBS[job][1]}(", "return {JOBS[job][1]}.nothing(", "the solution fails on"),
+        ("code", "runs", "return {JOBS[job][1]}(", "print(", "returns None on every call"),
         ("code", "runs", "for numbers in lists]", "for numbers in lists][:2]", "at least 3 str under 'calls'"),
         ("code", "runs", "[repr(numbers) for", '["numbers" for', "numbers' is not defined"),
-        ("code", "runs", "{doc.format(divisor)}", "{doc.format(divisor)}\\n    >>> 1 + 1\\n    3\\n    ", "gives 2, not 3"),
-        ("code", "anchored", "% {divisor} == 0\"),", "% {divisor} == 1\"),", "does not pass the error's own tests"),
+        ("code", "runs", "{JOBS[job][0].format(divisor)}",
+         "{JOBS[job][0].format(divisor)}\\n    >>> 1 + 1\\n    3\\n    ", "gives 2, not 3"),
+        ("code", "anchored", "% {divisor} == 0\")", "% {divisor} == 1\")", "does not pass the error's own tests"),
         ("code", "diverse", 'rng.choice(sorted(JOBS)), "divisor": divisor', '"count", "divisor": 3',
          "only 1 different solutions, 6 are needed"),
         ("code", "telling", "number > 0 and", "number > 6 and", "otherwise than the model's"),

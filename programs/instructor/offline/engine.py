@@ -52,9 +52,10 @@ def _text(system: str | Sequence[object] | None) -> str:
 
 
 def _outputs(system: str) -> list[str]:
-    """Names of the output fields that the adapter's system prompt lists."""
+    """Names of the output fields that the adapter's system prompt lists: DSPy's own adapters number them, Errata's shows their headers."""
     listed = system.partition("Your output fields are:")[2].partition("All interactions")[0]
-    return re.findall(r"^\d+\. `(\w+)`", listed, re.MULTILINE)
+    form = system.rpartition("Your answer has this form:")[2]
+    return re.findall(r"^\d+\. `(\w+)`", listed, re.MULTILINE) or [name for name in _HEADER.findall(form) if name != "completed"]
 
 
 def _fields(message: str) -> dict[str, str]:
@@ -64,7 +65,7 @@ def _fields(message: str) -> dict[str, str]:
     found = {h[1]: message[h.end() : end].strip() for h, end in zip(headers, ends, strict=True)}
     if headers:
         last = headers[-1][1]
-        found[last] = re.split(r"\n\s*Respond with (?:the corresponding output fields|a JSON object)", "\n" + found[last])[0].strip()
+        found[last] = re.split(r"\n\s*Respond with (?:the (?:corresponding output )?fields|a JSON object)", "\n" + found[last])[0].strip()
     return found
 
 
