@@ -3,14 +3,18 @@
 Nothing is sent to an instructor and no weights are loaded or fetched; a server that the config names is asked for its list of models, and
 the hub for the size of a target that is not here.
 
-What is not here: the verdicts on gold answers (errata.tasks.doctor), and how much memory a target takes (errata.trainers.memory).
+What is not here: the verdicts on gold answers (errata.tasks.doctor), and how much memory a target takes (errata.trainers.estimate).
 """
 
+import json
 import os
+import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
@@ -18,7 +22,11 @@ from ..sandbox import MEND, Sandbox, open_sandbox
 from ..signatures.errors import ErrataError, UsageError, with_extra
 from ..signatures.records import ProgramRun
 from ..tasks import Task, doctor, load_task, parts
+from ..trainers.settings import TargetSettings, TrainSettings
 from .config import CycleConfig, InstructorSettings
+
+if TYPE_CHECKING:
+    from ..trainers.estimate import Shape
 
 PROBE = "def answer():\n    return 6 * 7\n"
 HARNESS = "def main(program, payload):\n    yield program.answer()\n"
@@ -110,26 +118,38 @@ def _machine(config: CycleConfig) -> Iterator[Examined]:
 
 def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
     """Memory and disk that a target on this machine takes."""
-    from ..trainers.memory import free, need
+    from ..trainers.estimate import need, shape_of
+    from ..trainers.memory import choose_device, free
+    from ..trainers.weights import adapter_folder
 
     target, train = config.target, config.train
     try:
-        sizes = need(target, train)
+        shape = shape_of(target.model)
+        if target.adapter:
+            adapter_folder(target.adapter)
     except ErrataError as error:
-        yield Examined(f"target {target.model}", False, str(error), f"hf download {target.model}")
+        yield Examined(f"target {target.model}", False, str(error), _mended_target(target))
         return
-    have = free(target.device)
-    said = f"{sizes.parameters:,} parameters" + (f", {_gb(sizes.download)} to fetch" if sizes.download else "")
+    said = f"{shape.parameters:,} parameters" + (f", {_gb(shape.download)} to fetch" if shape.download else "")
     yield Examined(f"target {target.model}", True, said)
+    try:
+        trained_on, room = choose_device(train.device), free(train.device)
+    except ErrataError as error:
+        yield Examined("memory to train", False, str(error), "--set train.device=auto")
+        return
+    sizes, have = need(shape, target, train, room), free(target.device)
     if not target.api_base:
         ok = sizes.evaluate <= have
         mend = None if ok else "--set target.dtype=bfloat16, or a smaller target"
         yield Examined("memory to evaluate", ok, f"needs about {_gb(sizes.evaluate)} of {_gb(have)} on {device}", mend)
-    ok = sizes.train <= have
-    smaller = f"--set train.batch_size={max(1, train.batch_size // 4)} --set train.max_length={max(8, train.max_length // 2)}"
-    mend = None if ok else "--set train.method=lora" if sizes.method == "full" else smaller
-    yield Examined("memory to train", ok, f"{sizes.method}: needs at most about {_gb(sizes.train)} of {_gb(have)} on {device}", mend)
-    disk, wanted = shutil.disk_usage(".").free, sizes.disk * config.rounds + sizes.download
+    ok = sizes.train <= room
+    together = f"{sizes.method}, {sizes.at_once} of {train.batch_size} rows a step computed together"
+    said = f"{together}: at most about {_gb(sizes.train)} of {_gb(room)} on {trained_on}, with rows of {sizes.tokens} tokens"
+    if tokens := _tokens(config):
+        like = need(shape, target, train, room, tokens)
+        said += f"; about {_gb(like.train)}, {like.at_once} together, with rows as long as the task's own, {like.tokens} tokens"
+    yield Examined("memory to train", ok, said, None if ok else _smaller(shape, target, train, room))
+    disk, wanted = shutil.disk_usage(".").free, sizes.disk * config.rounds + shape.download
     writable = os.access(".", os.W_OK)
     ok = disk > wanted and writable
     said = f"{_gb(disk)} free here, a run takes about {_gb(wanted)}" + ("" if writable else ", but this folder cannot be written")
@@ -149,6 +169,46 @@ def _teaching(config: CycleConfig) -> Examined | None:
     except ErrataError:
         return None
     return None
+
+
+def _tokens(config: CycleConfig) -> int | None:
+    """Tokens of the longest of some of the task's own questions with their solutions; None: there are none to see."""
+    from ..trainers.estimate import tokens_of
+
+    try:
+        task: Task = load_task(config.task, config.table)
+        items = [(task.prompt(item), item.solution or item.answer) for item in task.examples("train", 50)]
+    except ErrataError:
+        return None  # the look at the gold answers says why
+    texts = ["\n".join([*(message["content"] for message in messages), answer]) for messages, answer in items]
+    return tokens_of(config.target.model, texts) if texts else None
+
+
+def _mended_target(target: TargetSettings) -> str:
+    """What to do about a target whose files cannot be used."""
+    folder = Path(target.model).expanduser()
+    if target.adapter and (target.model == "tiny" or (folder / "config.json").is_file()):
+        return "--set target.adapter=FOLDER, a folder with adapter_config.json and adapter_model.safetensors, or leave it out"
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        return f"--target BASE --set target.adapter={shlex.quote(target.model)}, with the model that it was trained on as BASE"
+    if folder.exists() or not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", target.model):
+        return "--target FOLDER, with config.json, tokenizer and *.safetensors in it; `hf download OWNER/NAME --local-dir FOLDER` makes one"
+    return f"hf download {target.model}"
+
+
+def _smaller(shape: "Shape", target: TargetSettings, train: TrainSettings, room: int) -> str:
+    """The first change of the settings that makes a training fit into `room` bytes."""
+    from ..trainers.estimate import need
+
+    changes: list[dict[str, Any]] = [{"method": "lora"}] if train.method_for(shape.parameters, target.adapter) == "full" else []
+    own = {name: value for name, value in train.sft.items() if name not in ("per_device_train_batch_size", "gradient_accumulation_steps")}
+    changes += [{"sft": own}, {"sft": own | {"activation_checkpointing": True}}]
+    changes += [{"max_length": train.max_length // part} for part in (2, 4) if train.max_length // part >= 8]
+    for change in changes:
+        if need(shape, target, train.model_copy(update=change), room).train <= room:
+            name, value = next(iter(change.items()))
+            return f"--set train.{name}={shlex.quote(value if isinstance(value, str) else json.dumps(value))}"
+    return "a smaller target, or a device with more memory: no setting of the training is enough"
 
 
 def _instructor(settings: InstructorSettings) -> Examined:

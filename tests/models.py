@@ -3,6 +3,7 @@
 Not covered: weights that know anything; for that, train one.
 """
 
+import json
 from pathlib import Path
 
 import torch
@@ -127,3 +128,14 @@ def sums(count: int, start: int = 0) -> list[TrainRow]:
         )
         for i in range(start, start + count)
     ]
+
+
+def outline(folder: Path, parameters: int, **config: int) -> Path:
+    """A folder that tells the sizes of a model and holds none: its config, and weights without content that take no room on the disk."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    head = json.dumps({"w": {"dtype": "F32", "shape": [parameters], "data_offsets": [0, 4 * parameters]}}).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        file.truncate(8 + len(head) + 4 * parameters)
+    return folder

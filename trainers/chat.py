@@ -139,8 +139,9 @@ def encoded(
 ) -> Iterator[dict[str, list[int]]]:
     """`input_ids` and `labels` of one row after another, cut to `limit` tokens as TRL's settings `sft` say.
 
-    Counts `rows`, `truncated` (longer than the limit, kept or not) and `lost` (no token left to learn, not kept). `ends` are the ids that
-    end an answer of this target. Raises TrainerError when there are none, for it would never stop.
+    Counts `rows`, `truncated` (longer than the limit, kept or not) and `lost` (no token left to learn, not kept), and keeps the tokens of
+    the `longest` kept row. `ends` are the ids that end an answer of this target. Raises TrainerError when there are none, for it would
+    never stop.
     """
     if not ends:
         raise TrainerError("the target has no end token, so it could not learn to stop: name an eos_token in its tokenizer")
@@ -156,6 +157,7 @@ def encoded(
             if all(label == IGNORED for label in labels):
                 counts["lost"] += 1
             else:
+                counts["longest"] = max(counts["longest"], len(ids))
                 yield {"input_ids": ids, "labels": labels}
 
 

@@ -21,11 +21,12 @@ from peft import LoraConfig
 from transformers import AutoConfig, GenerationConfig, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from ..signatures.errors import TrainerError
+from ..signatures.errors import TargetError, TrainerError
 from ..signatures.files import write_whole
 from ..signatures.records import TrainReport
 from .chat import AT_ONCE, encoded, end_tokens, fingerprint, read_rows
-from .memory import choose_device, has_bfloat16, one_thread_for_small
+from .estimate import checkpoints, rows_at_once, shape_of
+from .memory import choose_device, free, give_back_at_once, has_bfloat16, one_thread_for_small
 from .settings import Job, OnProgress
 from .target import load_model, load_tokenizer
 from .weights import BASE_FILE, companions, folder_of, memory_ran_out, weights_hash
@@ -81,10 +82,12 @@ def fit(job: Job, tell: OnProgress) -> TrainReport:
         cut = f"{bad} of {counts['rows']} rows are longer than {limit} tokens and would be cut"
         raise TrainerError(f"{cut} ({counts['lost']} with nothing left to learn), more than the share {settings.max_lost_share:g}: {act}")
 
+    last = last_checkpoint(job)
+    at_once = _at_once(last) or _fitting(job, device, limit if settings.sft.get("packing") else counts["longest"])
     model, method = learner(job, device)
     trainer = SFTTrainer(
         model=model,
-        args=SFTConfig(**_arguments(job, method, device, model.num_parameters(), limit)),
+        args=SFTConfig(**arguments(job, method, device, model.num_parameters(), limit, at_once)),
         train_dataset=data,
         processing_class=tokenizer,
         callbacks=[Follow(tell, job)],
@@ -150,6 +153,22 @@ def _tokens(job: Job, tokenizer: Any, ends: Sequence[int], limit: int | None) ->
     return datasets.Dataset.from_file(str(file)), counts
 
 
+def _fitting(job: Job, device: torch.device, longest: int | None) -> int:
+    """How many rows of a step are computed together: as many as the memory that is free now allows, by what such a training needs."""
+    settings = job.settings.model_copy(update={"device": device.type})
+    try:
+        shape = shape_of(job.target.model)
+    except TargetError:  # of a kind whose need is not known
+        return settings.batch_size
+    method = settings.method_for(shape.parameters, job.target.adapter)
+    return rows_at_once(shape, method, settings, longest or settings.max_length, free(settings.device))
+
+
+def _at_once(checkpoint: Path | None) -> int | None:
+    """How many rows were computed together up to this checkpoint: a continued training goes on so, to end with the same bytes."""
+    return json.loads((checkpoint / _COMPLETE).read_text(encoding="utf-8")).get("at_once") if checkpoint else None
+
+
 def learner(job: Job, device: torch.device) -> tuple[Any, str]:
     """The target's model, still on the CPU, and how it is trained: `full` or `lora`. Raises TrainerError, TargetError."""
     settings, target = job.settings, job.target
@@ -163,6 +182,7 @@ def learner(job: Job, device: torch.device) -> tuple[Any, str]:
         learns = parameter.requires_grad if target.adapter else method == "full"
         parameter.data = parameter.data.to(torch.bfloat16 if half and not learns else torch.float32)
     one_thread_for_small(parameters, device)
+    give_back_at_once(parameters, device)
     return model, method
 
 
@@ -181,7 +201,7 @@ def shared_arguments(job: Job, method: str, device: torch.device, parameters: in
         "logging_first_step": True,
         "use_cpu": device.type == "cpu",
         "bf16": has_bfloat16(device),
-        "activation_checkpointing": device.type == "cuda" and parameters > 1e9,  # torch 2.13 has none on MPS
+        "activation_checkpointing": checkpoints(device, parameters),
         "dataloader_pin_memory": device.type == "cuda",
         "report_to": "none",
         "run_name": str(job.out.parent),
@@ -189,7 +209,7 @@ def shared_arguments(job: Job, method: str, device: torch.device, parameters: in
     }
 
 
-def _arguments(job: Job, method: str, device: torch.device, parameters: int, limit: int | None) -> dict[str, Any]:
+def arguments(job: Job, method: str, device: torch.device, parameters: int, limit: int | None, at_once: int) -> dict[str, Any]:
     """The fields of SFTConfig: Errata's own, and over them those that `train.sft` names."""
     settings = job.settings
     given = (
@@ -198,12 +218,14 @@ def _arguments(job: Job, method: str, device: torch.device, parameters: int, lim
             "num_train_epochs": settings.epochs,
             "max_steps": settings.steps or -1,
             "neftune_noise_alpha": settings.strength(method)[2] or None,
-            "per_device_train_batch_size": settings.batch_size,
+            "per_device_train_batch_size": at_once,
             "max_length": limit,
             "warmup_steps": 0.05,
         }
         | {name: value for name, value in settings.sft.items() if name not in ("max_length", "model_init_kwargs")}
     )
+    if "per_device_train_batch_size" not in settings.sft:  # the rows of a step stay as they are, in their order
+        given["gradient_accumulation_steps"] = settings.batch_size // at_once * settings.sft.get("gradient_accumulation_steps", 1)
     if not given.get("packing"):
         given["max_length"] = None  # rows are cut and counted already
     return given
@@ -226,7 +248,8 @@ class Follow(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         checkpoint = self.job.checkpoints / f"checkpoint-{state.global_step}"
         sizes = {path.name: path.stat().st_size for path in checkpoint.iterdir() if path.is_file()}
-        (checkpoint / _COMPLETE).write_text(json.dumps({"key": self.job.key, "sizes": sizes}), encoding="utf-8")
+        seal = {"key": self.job.key, "sizes": sizes, "at_once": args.per_device_train_batch_size}
+        (checkpoint / _COMPLETE).write_text(json.dumps(seal), encoding="utf-8")
 
 
 def last_checkpoint(job: Job) -> Path | None:

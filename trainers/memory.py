@@ -1,23 +1,16 @@
-"""The device a target runs on, how much memory is there, and how much a target needs, told from its files before anything is loaded.
+"""The device a target runs on, and how much memory is there. Does NOT cover: how much a target needs (estimate.py), several devices."""
 
-The needs are rough figures, to tell "fits" from "does not": weights, gradients and optimizer states are counted, activations are taken from
-Korthikanti et al. 2022 (arXiv 2205.05198: 34 bytes a token, hidden unit and layer at 16 bits) for the longest rows allowed.
-Does NOT cover: quantized weights, other optimizers than Adam, several devices, a server's memory.
-"""
-
+import ctypes
 import gc
-import json
 import os
+import platform
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub import get_safetensors_metadata, parse_local_safetensors_file_metadata, snapshot_download
 
 from ..signatures.errors import TargetError
-from .settings import SMALL, TargetSettings, TrainSettings
-from .weights import first_line, folder_of
+from .settings import SMALL
 
 
 def choose_device(device: str) -> torch.device:
@@ -49,6 +42,13 @@ def one_thread_for_small(parameters: int, device: torch.device) -> None:
         torch.set_num_threads(1)
 
 
+def give_back_at_once(parameters: int, device: torch.device) -> None:
+    """Has this process give blocks of 256 KiB and more back to the system as soon as they are free. glibc keeps most of them for later: a
+    training of 135M parameters held 7.2 GB where 5.3 were in use. Small models stay as they are, for each block costs some time."""
+    if device.type == "cpu" and parameters >= SMALL and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(-3, 2**18)  # M_MMAP_THRESHOLD
+
+
 def first_batch(parameters: int, device: str) -> int:
     """Prompts at once, to begin with. On a CPU wide batches pay for small models only. MPS does not start wide, because it swaps to the
     disk long before it says that memory ran out."""
@@ -77,45 +77,6 @@ def release() -> None:
         torch.mps.empty_cache()
 
 
-class Need(NamedTuple):
-    """Of one target, in bytes."""
-
-    parameters: int
-    download: int
-    """What the hub would send first; 0 where the files are here."""
-    method: str
-    """`full` or `lora`, as the training would choose."""
-    evaluate: int
-    train: int
-    disk: int
-    """What one round leaves in the run directory at most, checkpoints included."""
-
-
-def need(target: TargetSettings, train: TrainSettings) -> Need:
-    """Sizes of `target` and of its training. Neither loads nor fetches weights. Raises TargetError when the size cannot be known."""
-    device = choose_device(target.device)
-    parameters, download, config = _sizes(target.model)
-    half = 2 if target.dtype in ("bfloat16", "float16") or (target.dtype == "auto" and device.type != "cpu") else 4
-    method = train.method_for(parameters, target.adapter)
-    learns = parameters if method == "full" else parameters // 50  # an adapter of rank 16 on all linear layers is 1 to 2 %
-    mixed = device.type == "cuda"
-    held = 4 * parameters if method == "full" or not mixed else 2 * parameters
-    tokens = train.batch_size * train.max_length
-    layers = int(config.get("num_hidden_layers") or 0)
-    a_layer = 34 * tokens * int(config.get("hidden_size") or 0) * (1 if mixed else 2)
-    checkpointed = mixed and parameters > 1e9
-    activations = (a_layer + a_layer * layers // 17) if checkpointed else a_layer * layers
-    logits = 3 * 4 * tokens * int(config.get("vocab_size") or 0)
-    return Need(
-        parameters=parameters,
-        download=download,
-        method=method,
-        evaluate=int(1.25 * half * parameters),
-        train=held + 16 * learns + activations + logits,
-        disk=(2 * 12 + 4) * learns,
-    )
-
-
 def free(device: str) -> int:
     """Bytes that this process may still take on the device."""
     chosen = choose_device(device)
@@ -128,25 +89,3 @@ def free(device: str) -> int:
     if (cgroup / "memory.max").exists() and (most := (cgroup / "memory.max").read_text().strip()) != "max":
         limits.append(int(most) - int((cgroup / "memory.current").read_text()))
     return min(limits)
-
-
-def _sizes(model: str) -> tuple[int, int, dict[str, Any]]:
-    """Parameters, bytes to fetch, and the text part of config.json."""
-    if model != "tiny" and not Path(model).expanduser().is_dir():
-        try:
-            return _sizes(snapshot_download(model, local_files_only=True))
-        except Exception:  # not here, or not whole: ask the hub
-            return _at_the_hub(model)
-    folder = folder_of(model)
-    counts = (parse_local_safetensors_file_metadata(path).parameter_count for path in folder.glob("*.safetensors"))
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return sum(sum(count.values()) for count in counts), 0, config.get("text_config", config)
-
-
-def _at_the_hub(model: str) -> tuple[int, int, dict[str, Any]]:
-    widths = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1}
-    try:
-        found = get_safetensors_metadata(model).parameter_count
-    except Exception as error:  # a hub error has many types: no such id, no right, no network
-        raise TargetError(f"{model} is not on this machine, and the hub did not tell its size ({first_line(error)})") from None
-    return sum(found.values()), sum(count * widths.get(kind, 4) for kind, count in found.items()), {}

@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import models
 import pytest
 import torch
 import typer
@@ -23,6 +24,7 @@ from errata.programs.report.rounds import diagnoses
 from errata.programs.run.directory import RunDir, to_json
 from errata.signatures.records import Diagnosis, GateDecision, TeachingResult
 from errata.trainers import memory
+from errata.trainers.estimate import need, shape_of
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.target import load_model
 
@@ -118,7 +120,7 @@ def test_doctor_names_what_is_missing_and_what_mends_it(monkeypatch, tmp_path):
     found = findings("--task", f"gsm8k:{tmp_path}/none", "--instructor", "openai/gpt-5-mini")
     bad = {what: finding["mend"] for what, finding in found.items() if not finding["ok"]}
     assert bad["instructor openai/gpt-5-mini"] == "export OPENAI_API_KEY=..."
-    assert bad["memory to train"] == "--set train.method=lora"
+    assert bad["memory to train"].startswith("a smaller target, or a device with more memory")
     assert bad["memory to evaluate"].startswith("--set target.dtype=bfloat16")
     assert "free some space" in bad["disk"]
     assert "no such file" in found[f"gold answers of gsm8k:{tmp_path}/none"]["said"]
@@ -128,13 +130,56 @@ def test_doctor_names_what_is_missing_and_what_mends_it(monkeypatch, tmp_path):
     assert not server["ok"] and "does not answer" in server["said"]
 
 
+SMOLLM2 = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
+           "vocab_size": 49152, "max_position_embeddings": 8192}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "settings", "said", "mend"),
+    [
+        (200, {}, "lora, 16 of 16 rows a step computed together: at most about 2", None),
+        (16, {}, "lora, 4 of 16 rows a step computed together: at most about 1", None),
+        (4.5, {}, "lora, 1 of 16 rows a step", None),
+        (5, {"method": "full"}, "full, 1 of 16 rows a step", "--set train.method=lora"),
+        (9, {"sft": {"per_device_train_batch_size": 16}}, "lora, 16 of 16", "--set train.sft='{}'"),
+        (3.2, {}, "lora, 1 of 16", """--set train.sft='{"activation_checkpointing": true}'"""),
+        (2.3, {}, "lora, 1 of 16", "--set train.max_length=256"),
+        (1, {}, "lora, 1 of 16", "a smaller target, or a device with more memory: no setting of the training is enough"),
+    ],
+)
+def test_doctor_says_how_a_step_is_split_and_what_makes_a_training_fit(monkeypatch, tmp_path, gigabytes, settings, said, mend):
+    monkeypatch.setattr(memory, "free", lambda device: int(gigabytes * 10**9))
+    target = models.outline(tmp_path / "model", 134_515_008, **SMOLLM2)
+    given = [part for name, value in settings.items() for part in ("--set", f"train.{name}={json.dumps(value)}")]
+    found = findings("--target", target, *given)["memory to train"]
+    assert found["said"].startswith(said)
+    assert "with rows of 1024 tokens; about" in found["said"] and "with rows as long as the task's own" in found["said"]
+    assert (found["ok"], found["mend"]) == (mend is None, mend)
+
+
+def test_doctor_mends_a_target_by_what_is_wrong_with_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for name in ("empty", "unweighted", "adapter"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "unweighted" / "config.json").write_text(json.dumps(SMOLLM2))
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    mend = lambda name: next(found["mend"] for what, found in findings("--target", name).items() if what.startswith("target "))  # noqa: E731
+    for name in ("empty", "unweighted", "nowhere"):
+        assert mend(tmp_path / name).startswith("--target FOLDER, with config.json, tokenizer and *.safetensors in it")
+    assert mend(tmp_path / "adapter").startswith(f"--target BASE --set target.adapter={tmp_path}/adapter")
+    assert mend("owner/nothing-of-that-name") == "hf download owner/nothing-of-that-name"
+    wrong = findings("--set", f"target.adapter={tmp_path}/empty")["target tiny"]
+    assert not wrong["ok"] and wrong["mend"].startswith("--set target.adapter=FOLDER")
+
+
 def test_a_training_needs_more_memory_than_an_evaluation_and_lora_less_than_full():
-    full, lora = (memory.need(TargetSettings(), TrainSettings(method=method)) for method in ("full", "lora"))
+    shape = shape_of("tiny")
+    needs = {method: need(shape, TargetSettings(), TrainSettings(method=method), 10**15) for method in ("full", "lora")}
     model = load_model(TargetSettings(), torch.device("cpu"), "auto")
-    assert full.parameters == sum(parameter.numel() for parameter in model.parameters())
-    assert full.evaluate == int(1.25 * 4 * full.parameters)
-    assert full.evaluate < lora.train < full.train
-    assert memory.need(TargetSettings(), TrainSettings(batch_size=1)).train < full.train
+    assert shape.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert needs["full"].evaluate > 4 * shape.parameters
+    assert needs["full"].evaluate < needs["lora"].train < needs["full"].train
+    assert need(shape, TargetSettings(), TrainSettings(batch_size=1), 10**15).train < needs["full"].train
 
 
 # ---- help

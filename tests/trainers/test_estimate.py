@@ -1,0 +1,234 @@
+"""How much memory a training needs: the estimate beside what was measured, the split of a step, and that the split changes no result."""
+
+import json
+from pathlib import Path
+
+import models
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from errata.signatures.errors import TargetError
+from errata.trainers.estimate import Shape, need, rows_at_once, shape_of, tokens_of, training
+from errata.trainers.fit import arguments
+from errata.trainers.settings import Job, TargetSettings, TrainSettings
+from errata.trainers.sft import train
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+GB = 10**9
+LARGE = 10**15
+SMOLLM2 = Shape.of(
+    {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
+     "head_dim": 64, "vocab_size": 49152, "max_position_embeddings": 8192}, parameters=134_515_008)  # fmt: skip
+QWEN = Shape.of(
+    {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
+     "vocab_size": 151936, "max_position_embeddings": 32768}, parameters=494_032_768)  # fmt: skip
+LLAMA = Shape.of(
+    {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+     "vocab_size": 128256, "max_position_embeddings": 8192}, parameters=8_030_261_248)  # fmt: skip
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A machine with a GPU, as far as an estimate asks."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
+
+
+# ---------------------------------------------------------------- how much
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "measured"),
+    [
+        (SMOLLM2, {"method": "lora", "batch_size": 16, "max_length": 113}, 5.24),
+    ],
+)
+def test_an_estimate_is_within_a_half_of_what_was_measured_on_a_cpu(shape, settings, measured):
+    told = need(shape, TargetSettings(device="cpu"), TrainSettings(device="cpu", **settings), LARGE).train
+    assert measured / 1.5 < told / GB < measured * 1.5
+
+
+PROMISED = {
+    "qwen_gsm8k.yaml": (QWEN, 16),
+    "llama_lora_vllm.yaml": (LLAMA, 24),
+    "own_jsonl.yaml": (None, 2),
+}
+"""Example -> the model that it names, and the GB of memory that it says are enough. No hub is asked: the shapes stand above."""
+
+
+def test_each_example_has_its_promise():
+    assert sorted(path.name for path in EXAMPLES.glob("*.yaml")) == sorted(PROMISED)
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_an_example_trains_within_the_memory_that_it_promises(name, gpu):
+    shape, promised = PROMISED[name]
+    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    config = yaml.safe_load(text)
+    target, settings = TargetSettings(**config["target"]), TrainSettings(**config.get("train", {}))
+    assert f"{promised} GB" in text
+    told = need(shape or shape_of(target.model), target, settings, promised * GB)
+    assert told.train <= 0.9 * promised * GB
+    assert settings.batch_size % told.at_once == 0
+
+
+def test_an_estimate_grows_with_what_takes_memory():
+    def bytes_of(**change):
+        return need(SMOLLM2, TargetSettings(), TrainSettings(device="cpu", **({"method": "lora", "max_length": 256} | change)), LARGE).train
+
+    usual = bytes_of()
+    assert bytes_of(method="full") > usual
+    assert bytes_of(max_length=128) < usual
+    assert bytes_of(batch_size=8) < usual
+    assert bytes_of(lora={"r": 256}) > usual
+    assert bytes_of(sft={"activation_checkpointing": True}) < usual
+    assert bytes_of(sft={"bf16": True}) < usual
+    assert (
+        bytes_of(method="full", sft={"optim": "sgd"}) < bytes_of(method="full", sft={"optim": "adamw_bnb_8bit"}) < bytes_of(method="full")
+    )
+    assert bytes_of(sft={"per_device_train_batch_size": 2}) < bytes_of(sft={"per_device_train_batch_size": 8}) < usual
+
+
+def test_the_logits_of_a_whole_batch_are_never_counted():
+    few, many = (training(SMOLLM2, "lora", TrainSettings(device="cpu"), rows, 1024) for rows in (4, 8))
+    assert many - few < 4 * 1024 * 4 * 49152 + 4 * 1024 * 30 * 4 * 13_000  # beyond a tile only what the layers keep
+
+
+# ---------------------------------------------------------------- which model
+
+
+@pytest.mark.parametrize(
+    ("config", "sizes"),
+    [
+        ({"n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024, "vocab_size": 50257}, (12, 768, 768, 768, 3072, 1024)),  # GPT-2
+        ({"hidden_size": 512, "num_hidden_layers": 24, "num_attention_heads": 16, "ffn_dim": 4096}, (24, 512, 512, 512, 4096, None)),  # OPT
+        ({"text_config": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 32,
+                          "intermediate_size": 96}}, (2, 64, 128, 32, 96, None)),  # the text part of a model that sees
+        ({"hidden_size": 2048, "num_hidden_layers": 24, "num_attention_heads": 16, "moe_intermediate_size": 768, "intermediate_size": 6144,
+          "num_experts_per_tok": 8}, (24, 2048, 2048, 2048, 6144, None)),  # of experts, those that a token takes
+    ],
+)  # fmt: skip
+def test_the_sizes_of_a_model_are_read_by_any_of_their_names(config, sizes):
+    shape = Shape.of(config, 1)
+    assert (shape.layers, shape.hidden, shape.heads, shape.keys, shape.inner, shape.context) == sizes
+
+
+def files(folder: Path, **more: str) -> Path:
+    folder.mkdir()
+    for name, text in more.items():
+        (folder / name.replace("__", ".")).write_text(text)
+    return folder
+
+
+CONFIG = json.dumps({"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1})
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"config__json": CONFIG}, "has no weights"),
+        ({"config__json": CONFIG, "model__safetensors": "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"}, "cannot be loaded"),
+        ({"config__json": "{", "model__safetensors": ""}, "cannot be loaded"),
+        ({"model__safetensors": ""}, "no config.json"),
+        ({"adapter_config__json": "{}"}, "holds an adapter, not a model"),
+    ],
+)
+def test_a_folder_that_is_no_model_is_one_line(tmp_path, held, said):
+    with pytest.raises(TargetError, match=said) as error:
+        shape_of(str(files(tmp_path / "model", **held)))
+    assert "\n" not in str(error.value)
+
+
+def test_a_part_of_the_weights_that_is_missing_is_named(tmp_path):
+    folder = models.make("llama", tmp_path / "model")
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(TargetError, match=r"lacks 1 of its 2 files of weights, e.g. model-00002-of-00002.safetensors: fetch it again"):
+        shape_of(str(folder))
+
+
+def test_a_model_of_an_unknown_kind_is_said_to_be_one():
+    with pytest.raises(TargetError, match="does not name hidden_size"):
+        Shape.of({"model_type": "other"}, 1)
+
+
+def test_tokens_are_counted_by_the_targets_tokenizer_or_by_length(tmp_path):
+    assert tokens_of("tiny", ["1 2 3", "1"]) > tokens_of("tiny", ["1"])
+    assert tokens_of("nowhere/model", ["x" * 3000]) >= 1000
+
+
+# ---------------------------------------------------------------- the split
+
+
+def test_a_step_is_split_into_the_largest_equal_parts_that_fit():
+    settings = TrainSettings(device="cpu", batch_size=12)
+    takes = {rows: training(SMOLLM2, "lora", settings, rows, 512) for rows in (1, 2, 3, 4, 6, 12)}
+    for rows, room in takes.items():
+        assert rows_at_once(SMOLLM2, "lora", settings, 512, int(room / 0.9) + 1) == rows
+    assert rows_at_once(SMOLLM2, "lora", settings, 512, 1000) == 1
+    mine = settings.model_copy(update={"sft": {"per_device_train_batch_size": 8}})
+    assert rows_at_once(SMOLLM2, "lora", mine, 512, 1000) == 8
+
+
+ROWS = [row.model_copy(update={"completion": ({"role": "assistant", "content": row.completion[0]["content"] + " 1" * (7 * i % 23)},)})
+        for i, row in enumerate(models.sums(20))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "parts"), [("full", (4, 1)), ("lora", (2,))])
+def test_a_split_step_learns_what_a_whole_one_learns(tmp_path, monkeypatch, method, parts):
+    folder = models.make("llama", tmp_path / "model")
+    settings = TrainSettings(method=method, epochs=2, batch_size=8, noise=0, blend=1, learning_rate=1e-3, sft={"logging_steps": 1})
+
+    def trained(at_once: int):
+        monkeypatch.setattr("errata.trainers.fit.rows_at_once", lambda *_: at_once)
+        out, losses = tmp_path / str(at_once), []
+        train(ROWS, TargetSettings(model=str(folder)), settings, out, in_process=True, on_progress=lambda now: losses.append(now["loss"]))
+        return losses, load_file(next((out / "weights").glob("*.safetensors")))
+
+    losses, weights = trained(8)
+    assert len(losses) == 6  # 20 rows twice, 8 a step at most
+    for at_once in parts:
+        again, other = trained(at_once)
+        assert again == pytest.approx(losses, abs=1e-4)
+        assert max(float((weights[name] - other[name]).abs().max()) for name in weights) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("sft", "at_once", "together", "summed"),
+    [
+        ({}, 16, 16, 1),
+        ({}, 4, 4, 4),
+        ({"gradient_accumulation_steps": 2}, 4, 4, 8),
+        ({"per_device_train_batch_size": 8}, 8, 8, 1),
+        ({"per_device_train_batch_size": 8, "gradient_accumulation_steps": 3}, 8, 8, 3),
+    ],
+)
+def test_the_rows_of_a_step_stay_and_what_the_user_sets_wins(tmp_path, sft, at_once, together, summed):
+    settings = TrainSettings(sft=sft)
+    job = Job(key="k", base="b", data="d", rows=tmp_path, target=TargetSettings(), settings=settings, seed=0, out=tmp_path)
+    given = arguments(job, "lora", torch.device("cpu"), 10**8, 64, at_once)
+    assert (given["per_device_train_batch_size"], given.get("gradient_accumulation_steps", 1)) == (together, summed)
+
+
+def test_a_continued_training_keeps_its_split_whatever_memory_is_free_then(tmp_path, monkeypatch):
+    target, settings = (
+        TargetSettings(model=str(models.make("llama", tmp_path / "model"))),
+        TrainSettings(epochs=2, save_steps=2, batch_size=8),
+    )
+    at_once = lambda rows: monkeypatch.setattr("errata.trainers.fit.rows_at_once", lambda *_: rows)  # noqa: E731
+
+    def stop(now):
+        if now["step"] >= 3:
+            raise KeyboardInterrupt
+
+    at_once(2)
+    train(ROWS, target, settings, tmp_path / "whole", in_process=True)
+    with pytest.raises(KeyboardInterrupt):
+        train(ROWS, target, settings, tmp_path / "cut", in_process=True, on_progress=stop)
+    at_once(8)
+    train(ROWS, target, settings, tmp_path / "cut", in_process=True)
+    whole, cut = ((tmp_path / name / "weights" / "model.safetensors").read_bytes() for name in ("whole", "cut"))
+    assert whole == cut

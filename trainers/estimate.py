@@ -1,0 +1,202 @@
+"""How much memory and disk a target needs to be evaluated and trained, told from its files before anything is loaded.
+
+Of a training are counted: weights, gradients, the optimizer's states, what autograd keeps of the longest rows (as `transformers` writes a
+Llama-like layer, with sdpa attention), and the tile of logits that TRL makes at a time, never all of them. `docs/scaling.md` holds
+estimates beside what was measured. Does NOT cover: quantized weights, several devices, eager attention, a server's memory.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from huggingface_hub import get_safetensors_metadata, hf_hub_download, parse_local_safetensors_file_metadata, snapshot_download
+from tokenizers import Tokenizer
+
+from ..signatures.errors import TargetError
+from .memory import choose_device, first_batch, has_bfloat16
+from .settings import TargetSettings, TrainSettings
+from .weights import TINY, first_line, folder_of, naming
+
+PROCESS = 750_000_000
+"""Bytes that a process with torch, TRL and PEFT takes before it loads a model."""
+MARGIN = 0.9
+"""Share of the free memory that a training is planned to take: an estimate may be off, and others may ask for some."""
+MARKS = 24
+"""Tokens that a chat template adds to a question and its answer, about."""
+ANSWER = 384
+"""Tokens of prompt and answer that are counted in an evaluation: long ones, as most are of school sums."""
+_TILE = (4096, 32768)  # tokens and entries of the vocabulary: TRL's kernels/chunked_logprob.py
+_NAMES = {
+    "hidden_size": ("n_embd", "d_model", "dim"),
+    "num_hidden_layers": ("n_layer", "n_layers", "num_layers"),
+    "num_attention_heads": ("n_head", "n_heads"),
+    "intermediate_size": ("n_inner", "ffn_dim", "ffn_hidden_size", "d_ff"),
+}
+"""Older names in config.json."""
+
+
+class Shape(NamedTuple):
+    """The sizes of a model."""
+
+    parameters: int
+    layers: int
+    hidden: int
+    heads: int
+    """Width of all query heads together."""
+    keys: int
+    """Width of all key heads together."""
+    inner: int
+    """Width of the feed-forward part, of the experts that a token takes together."""
+    vocabulary: int
+    context: int | None
+    download: int = 0
+    """Bytes that the hub would send first; 0 where the files are here."""
+
+    @classmethod
+    def of(cls, config: dict[str, Any], parameters: int, download: int = 0) -> "Shape":
+        """From config.json. Raises TargetError when it does not tell."""
+        config = config.get("text_config") or config
+        known = {name: next((config[key] for key in (name, *others) if config.get(key)), 0) for name, others in _NAMES.items()}
+        hidden, layers, heads, inner = known.values()
+        if not all(isinstance(size, int) and size > 0 for size in (hidden, layers, heads)):
+            raise TargetError("its config.json does not name hidden_size, num_hidden_layers and num_attention_heads: its need is not known")
+        head = config.get("head_dim") or hidden // heads
+        inner = (config.get("moe_intermediate_size") or inner or 4 * hidden) * (config.get("num_experts_per_tok") or 1)
+        keys = head * (config.get("num_key_value_heads") or heads)
+        tokens, context = config.get("vocab_size") or 0, config.get("max_position_embeddings") or config.get("n_positions")
+        return cls(parameters, layers, hidden, head * heads, keys, inner, tokens, context, download)
+
+
+class Need(NamedTuple):
+    """Of one target, in bytes."""
+
+    method: str
+    """`full` or `lora`, as the training would choose."""
+    at_once: int
+    """Rows that are computed together in training."""
+    tokens: int
+    """Of each, at most."""
+    evaluate: int
+    train: int
+    disk: int
+    """What one round leaves in the run directory at most, checkpoints included."""
+
+
+def shape_of(model: str) -> Shape:
+    """The sizes of the model in a folder or at the hub. Neither loads nor fetches weights. Raises TargetError."""
+    if model != "tiny" and not Path(model).expanduser().is_dir():
+        try:
+            return shape_of(snapshot_download(model, local_files_only=True))
+        except Exception:  # not here, or not whole: ask the hub
+            return _at_the_hub(model)
+    with naming(model):
+        folder = folder_of(model)
+        counts = (parse_local_safetensors_file_metadata(path).parameter_count for path in folder.glob("*.safetensors"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        index = folder / "model.safetensors.index.json"
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
+        if missing := sorted(name for name in named if not (folder / name).is_file()):
+            raise TargetError(f"{model} lacks {len(missing)} of its {len(named)} files of weights, e.g. {missing[0]}: fetch it again")
+        return Shape.of(config, sum(sum(count.values()) for count in counts))
+
+
+def _at_the_hub(model: str) -> Shape:
+    widths = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1}
+    try:
+        found = get_safetensors_metadata(model).parameter_count
+        config = json.loads(Path(hf_hub_download(model, "config.json")).read_text(encoding="utf-8"))
+    except Exception as error:  # a hub error has many types: no such id, no right, no network
+        raise TargetError(f"{model} is not on this machine, and the hub did not tell its size ({first_line(error)})") from None
+    return Shape.of(config, sum(found.values()), sum(count * widths.get(kind, 4) for kind, count in found.items()))
+
+
+def need(shape: Shape, target: TargetSettings, train: TrainSettings, room: int, longest: int | None = None) -> Need:
+    """What a target of this shape needs, where `room` bytes are free on the device that trains. The `longest` row has so many tokens; None:
+    as many as `train` allows."""
+    device, at = choose_device(target.device), choose_device(train.device)
+    half = 2 if target.dtype in ("bfloat16", "float16") or (target.dtype == "auto" and has_bfloat16(device)) else 4
+    prompts = target.batch_size or (first_batch(shape.parameters, "cpu") if device.type == "cpu" else 1)  # a GPU's batch halves by itself
+    cache = 2 * half * min(ANSWER, shape.context or ANSWER) * shape.layers * shape.keys * prompts
+    method = train.method_for(shape.parameters, target.adapter)
+    tokens = min(size for size in (train.sft.get("max_length", train.max_length), shape.context, longest) if size)
+    at_once = rows_at_once(shape, method, train, tokens, room - _process(at))
+    learns = shape.parameters if method == "full" else _adapter(shape, train)
+    return Need(
+        method=method,
+        at_once=at_once,
+        tokens=tokens,
+        evaluate=half * shape.parameters + cache + _process(device),
+        train=training(shape, method, train, at_once, tokens) + _process(at),
+        disk=(2 * 12 + 4) * learns,
+    )
+
+
+def tokens_of(model: str, texts: Sequence[str]) -> int:
+    """Tokens of the longest text by the target's tokenizer, or by its length where that is not on this machine, and of a chat's marks."""
+    file = (TINY if model == "tiny" else Path(model).expanduser()) / "tokenizer.json"
+    if not file.is_file():
+        return MARKS + max((len(text.encode()) // 3 for text in texts), default=0)
+    with naming(model):
+        return MARKS + max((len(row.ids) for row in Tokenizer.from_file(str(file)).encode_batch(list(texts))), default=0)
+
+
+def rows_at_once(shape: Shape, method: str, train: TrainSettings, longest: int, room: int) -> int:
+    """How many of the rows of a step, of `longest` tokens at most, are computed together: all, or the largest equal part that fits into
+    `room` bytes; 1 where none does. `train.sft.per_device_train_batch_size` wins."""
+    if given := train.sft.get("per_device_train_batch_size"):
+        return int(given)
+    parts = [size for size in range(train.batch_size, 0, -1) if train.batch_size % size == 0]
+    return next((size for size in parts if training(shape, method, train, size, longest) <= MARGIN * room), 1)
+
+
+def training(shape: Shape, method: str, train: TrainSettings, rows: int, longest: int) -> int:
+    """Bytes at the peak of a training that computes `rows` rows of `longest` tokens at a time, beside what the process took before."""
+    device, sft = choose_device(train.device), train.sft
+    narrow = has_bfloat16(device)
+    mixed = bool(sft.get("bf16", narrow))
+    width = 2 if mixed else 4
+    tokens = rows * longest
+    layer, stream = tokens * width * _kept(shape, method, mixed, train, longest), tokens * shape.hidden * (4 if method == "full" else width)
+    checkpointed = sft.get("activation_checkpointing", sft.get("gradient_checkpointing", checkpoints(device, shape.parameters)))
+    tile = min(tokens, _TILE[0]) * min(shape.vocabulary, _TILE[1]) * (2 * width if device.type == "cuda" else width + 7 * 4)
+    tile += 4 * shape.vocabulary * shape.hidden if method == "full" else 0  # the gradient of the output layer, before it is added
+    computed = shape.layers * stream + max(tile, 2 * layer) if checkpointed else shape.layers * layer + max(tile, layer)
+    learns = shape.parameters if method == "full" else _adapter(shape, train)
+    frozen = 0 if method == "full" else shape.parameters * (2 if narrow else 4)
+    copies = 2 * shape.parameters if mixed and not (frozen and narrow) else 0  # autocast keeps the weights in both formats
+    blended = 4 * learns if train.strength(method)[1] < 1 and device.type == "cpu" else 0  # the old weights, kept for the end
+    held = frozen + copies + blended + learns * (4 + _optimizer(str(sft.get("optim", ""))))
+    sums = 4 * learns  # the gradients; they stand beside the activations when the rows of a step come in parts
+    parts = rows < train.batch_size or sft.get("gradient_accumulation_steps", 1) > 1
+    return held + (sums + computed if parts else max(sums, computed))
+
+
+def checkpoints(device: torch.device, parameters: int) -> bool:
+    """Whether activations are computed again in the backward pass by default; torch 2.13 cannot on MPS."""
+    return device.type == "cuda" and parameters > 1e9
+
+
+def _kept(shape: Shape, method: str, mixed: bool, train: TrainSettings, longest: int) -> int:
+    """Numbers that autograd keeps for a token and layer. Counted on Llama by saved_tensors_hooks: inputs of the projections, which PEFT's
+    float32 adapters and autocast keep once for each; the float32 inside of the norms; queries, keys, values, answers and the mask of
+    attention; gate, its activation, up, and their product."""
+    hidden = {(False, "lora"): 4, (False, "full"): 6, (True, "lora"): 9, (True, "full"): 13}[mixed, method]
+    rank = 7 * int(train.lora.get("r", 16)) if method == "lora" else 0
+    return hidden * shape.hidden + 4 * shape.heads + 4 * shape.inner + longest + rank
+
+
+def _adapter(shape: Shape, train: TrainSettings) -> int:
+    """Parameters of an adapter on all linear layers."""
+    ends = 7 * shape.hidden + 2 * shape.heads + 2 * shape.keys + 3 * shape.inner
+    return shape.layers * int(train.lora.get("r", 16)) * ends
+
+
+def _optimizer(name: str) -> int:
+    """Bytes of an optimizer's states for a parameter; Adam has two of 4."""
+    return 0 if name.startswith(("sgd", "adafactor")) else 2 if "8bit" in name else 8
+
+
+def _process(device: torch.device) -> int:
+    return PROCESS if device.type == "cpu" else 0
