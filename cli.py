@@ -103,13 +103,13 @@ def evaluate(
     if limit:
         start.flags[f"items.{split}"] = limit
     with start.opened("mine") as loop:
-        from errata.programs.report import texts
-        from errata.programs.stats import by_skill, counts, share
+        from errata.programs.report import measured
+        from errata.programs.run import layout
 
         rows = loop.scores(loop.task, split, loop.config.target)
-        shares = {name: share(group) for name, group in {"all": rows, **by_skill(rows)}.items()}
-        text = texts.evaluated(f"{loop.task.name} {split}", rows)
-        emit(start, counts(rows) | {"skills": shares, "run": str(loop.path)}, text)
+        stage = layout.evaluation(loop.path, rows[0].target, loop.task.name, split)
+        found = measured.measured(stage, rows)
+        emit(start, found | {"run": str(loop.path)}, measured.text(f"{loop.task.name} {split}", loop.path, found))
 
 
 @app.command(rich_help_panel=LOOP)
@@ -276,8 +276,16 @@ def export(
 @app.command(rich_help_panel=LOOK)
 @takes(*SHOWN)
 def report(start: Start, run: RunArgument) -> None:
-    """Write a finished run's report again and print its table."""
-    show_report(start, run)
+    """Write a finished run's report again and print its table; of another run print what was measured so far."""
+    from errata.programs.report.measured import so_far
+    from errata.programs.run import layout
+    from errata.programs.run.directory import read_config
+
+    read_config(run)
+    if (run / layout.RESULT).exists():
+        show_report(start, run)
+    else:
+        emit(start, *so_far(run))
 
 
 @app.command(rich_help_panel=LOOK)

@@ -16,6 +16,9 @@ from ..run.ledger import read_ledger
 from .figures import many
 from .markup import plain
 
+MEASURED = "measured"
+"""How a run is listed that did nothing but evaluate."""
+
 
 def listed(folder: Path) -> list[dict[str, Any]]:
     """One dict a run in `folder` or one folder below, newest first; see `_run`. Raises UsageError where there is no such folder."""
@@ -52,7 +55,7 @@ def _run(path: Path) -> dict[str, Any]:
         "accepted": [number for number, decision in decisions.items() if decision.accepted],
         "gain": _gain(path, decisions),
         "cost": {"calls": spent["calls"], "tokens": spent["tokens_in"] + spent["tokens_out"], "usd": spent["usd"]},
-        "next": command("report", path) if finished else command("cycle", "--run", path),
+        "next": command("report", path) if finished or reached.startswith(MEASURED) else command("cycle", "--run", path),
     }
 
 
@@ -67,7 +70,7 @@ def _reached(path: Path, rounds: int) -> str:
     if (path / "optimize").is_dir():
         return "an optimization"
     measured = sorted({stage.path.name for stage in layout.evaluations(path)})
-    return f"measured {', '.join(measured)}" if measured else "nothing done yet"
+    return f"{MEASURED} {', '.join(measured)}" if measured else "nothing done yet"
 
 
 def _gain(path: Path, decisions: dict[int, GateDecision]) -> dict[str, Any] | None:

@@ -1,21 +1,20 @@
-"""What commands print on a terminal: the report of a run, and what diagnose, generate, train, evaluate, import and export say.
+"""What commands print on a terminal: the report of a run, and what diagnose, generate, train, import and export say.
 
-What is not here: lists of runs (errata.programs.report.runs), traces (errata.programs.report.trace), comparisons and optimizations
-(errata.programs.studies).
+What is not here: evaluations (errata.programs.report.measured), lists of runs (errata.programs.report.runs), traces
+(errata.programs.report.trace), comparisons and optimizations (errata.programs.studies).
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...signatures.records import Attempt
 from ...signatures.terminal import command
 from ..run import layout
-from ..stats import OUTCOMES, by_skill, counts, share
-from .figures import compared, many, outcomes, percent, sure, told
+from ..stats import OUTCOMES
+from .figures import compared, many, outcomes, sure
 from .markup import plain
-from .records import Counts, Evaluation, Report, Round, Share, Sides
+from .records import Counts, Evaluation, Report, Round, Sides
 from .tables import Table
 
 SKILLS, FEW = 12, 4
@@ -78,18 +77,6 @@ def _decided(row: Round) -> str:
 
 
 # ---- single commands
-
-
-def evaluated(title: str, rows: Sequence[Attempt]) -> str:
-    """What `errata evaluate` prints: the answers to one split, all of them and by skill."""
-    shares = {name: Share(**share(some)) for name, some in {"all": rows, **by_skill(rows)}.items()}
-    shown = told(shares.values())
-    table = Table(
-        ["", "% right", "items", *(name.replace("_", " ") for name in shown)],
-        [[name, percent(row), row.items, *(getattr(row, name) for name in shown)] for name, row in shares.items()],
-        f"{title}, with 95 % interval",
-    )
-    return f"{table.text()}\n{len(rows)} items: {outcomes(Counts(**counts(rows)))}"
 
 
 def diagnosed(found: Mapping[str, Any]) -> str:

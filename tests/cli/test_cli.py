@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 from errata.cli import app
 from errata.programs import doctor as doctoring
 from errata.programs.config import fields, load_config
-from errata.programs.report import texts
+from errata.programs.report import measured, texts
 from errata.programs.report.rounds import diagnoses
-from errata.programs.run.directory import RunDir, to_json
-from errata.signatures.records import Diagnosis, GateDecision, TeachingResult
+from errata.programs.run.directory import RunDir, Stage, to_json
+from errata.signatures.records import Attempt, Diagnosis, Example, GateDecision, TeachingResult, Verdict
 from errata.trainers import memory
 from errata.trainers.estimate import need, shape_of
 from errata.trainers.settings import TargetSettings, TrainSettings
@@ -93,6 +93,58 @@ def test_runs_are_listed_with_how_far_they_came_and_how_to_go_on(tmp_path):
 def test_a_folder_without_runs_is_said_to_be_one(tmp_path):
     assert "no runs in" in errata("runs", tmp_path).stdout
     assert errata("runs", tmp_path / "nowhere").exit_code == 2
+
+
+# ---- evaluations
+
+
+def test_an_evaluation_ends_with_three_wrong_answers_and_where_all_are(tmp_path):
+    path = tmp_path / "a run"
+    done = errata("evaluate", "--task", "lists_plus", "--limit", "12", "--run", path, "-q")
+    document = json.loads(errata("evaluate", "--task", "lists_plus", "--limit", "12", "--run", path, "-q", "--json").stdout)
+    assert document["wrong"] > 3 == len(document["wrong_answers"])
+    answers = [json.loads(line) for line in Path(document["answers"]).read_text().splitlines()]
+    wrong = {row["example"]["id"]: row for row in answers if row["verdict"]["correct"] is False}
+    assert len(answers) == 12 and len(wrong) == document["wrong"]
+    for one in document["wrong_answers"]:
+        row = wrong[one["id"]]
+        assert (one["gold"], one["read"], one["reason"]) == (
+            row["example"]["answer"],
+            row["verdict"]["extracted"],
+            row["verdict"]["reason"],
+        )
+        assert one["question"][:40] in done.stdout
+        assert errata("trace", path, one["id"]).stdout.startswith(f"item {one['id']}")
+    assert done.stdout.splitlines()[-1] == f"all answers: {document['answers']}"
+    traces = [line.strip() for line in done.stdout.splitlines() if "errata trace" in line]
+    assert [parsed(line)[1] for line in traces] == [
+        parsed(line)[1] | {"run": path, "id_": one["id"]} for line, one in zip(traces, document["wrong_answers"], strict=True)
+    ]
+    told = errata("report", path)
+    assert told.exit_code == 0
+    assert "lists_plus, target tiny: measured lists_plus-test" in told.stdout
+    assert done.stdout.split("wrong answers:")[1] in told.stdout + "\n"
+    known = json.loads(errata("report", path, "--json").stdout)
+    assert (known["finished"], [one["wrong"] for one in known["evaluations"].values()]) == (False, [document["wrong"]])
+
+
+def test_hostile_items_and_answers_are_shown_in_one_safe_line_each():
+    evil = "\x1b]0;x\x07 \u202eabc\n" * 300
+    example = Example(task="t", split="test", question=f"q {evil}", answer=f"a {evil}")
+    verdict = Verdict(correct=False, extracted=f"r {evil}", reason=f"w {evil}")
+    unjudged = Verdict(correct=None, extracted=None, reason=f"u {evil}")
+    rows = [Attempt(example=example, response=evil, verdict=one) for one in (verdict, unjudged, verdict)]
+    shown = measured.text("t test", Path("r"), measured.measured(Stage(Path("r/s")), rows))
+    assert all(line.isprintable() and len(line) < 300 for line in shown.splitlines())
+    assert "2 of 2 wrong answers:" in shown
+    assert "unjudged: u ]0;x" in shown
+
+
+def test_a_run_in_which_nothing_was_measured_says_how_to_go_on(tmp_path):
+    path = run(tmp_path, "half", accepted=True, rounds=2)
+    done = errata("report", path)
+    assert done.exit_code == 1
+    assert f"has not come to its end, round 1 of 2: gate done; `errata cycle --run {path}` continues it" in done.stderr
 
 
 # ---- doctor

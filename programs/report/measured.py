@@ -1,0 +1,81 @@
+"""What evaluations measured and which answers were wrong: the end of `errata evaluate`, and `errata report` of a run without a result yet.
+
+What is not here: before against after (errata.programs.report.document).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...signatures.errors import RunError
+from ...signatures.records import Attempt
+from ...signatures.terminal import command
+from ..run import layout
+from ..run.directory import Stage
+from ..stats import by_skill, counts, share
+from .figures import many, outcomes, percent, told
+from .markup import plain
+from .records import Counts, Share
+from .runs import listed
+from .tables import Table
+
+FEW = 3
+"""Most wrong answers that are shown, and most reasons why answers were not judged."""
+
+
+def measured(stage: Stage, rows: Sequence[Attempt]) -> dict[str, Any]:
+    """One evaluation as a JSON-able document: figures, where its answers lie, and a few wrong ones."""
+    wrong = [row for row in rows if row.verdict.correct is False]
+    reasons = Counter(row.verdict.reason for row in rows if row.verdict.correct is None)
+    shown: list[dict[str, Any]] = [
+        {
+            "id": row.example.id,
+            "question": row.example.question,
+            "gold": row.example.answer,
+            "read": row.verdict.extracted,
+            "reason": row.verdict.reason,
+        }
+        for row in wrong[:FEW]
+    ]
+    shares = {name: share(group) for name, group in {"all": rows, **by_skill(rows)}.items()}
+    return counts(rows) | {
+        "skills": shares,
+        "answers": str(stage.path / layout.ATTEMPTS),
+        "wrong_answers": shown,
+        "unjudged_reasons": dict(reasons.most_common(FEW)),
+    }
+
+
+def text(title: str, run: Path, found: dict[str, Any]) -> str:
+    """An evaluation in words: all answers and by skill, the wrong ones that are shown, and how to see the others."""
+    shares = {name: Share(**one) for name, one in found["skills"].items()}
+    shown = told(shares.values())
+    table = Table(
+        ["", "% right", "items", *(name.replace("_", " ") for name in shown)],
+        [[name, percent(row), row.items, *(getattr(row, name) for name in shown)] for name, row in shares.items()],
+        f"{title}, with 95 % interval",
+    )
+    whole = Counts(**{name: found[name] for name in Counts.model_fields if name in found})
+    lines = [table.text(), f"{many(whole.items, 'item')}: {outcomes(whole)}"]
+    lines += [f"  unjudged: {plain(reason, 200)}: {count}" for reason, count in found["unjudged_reasons"].items()]
+    examples = found["wrong_answers"]
+    lines += [f"{len(examples)} of {many(whole.wrong, 'wrong answer')}:"] if examples else []
+    for one in examples:
+        read = "nothing was read" if one["read"] is None else f"read as {plain(one['read'], 80)}"
+        lines += [f"  {plain(one['question'], 200)}", f"    gold {plain(one['gold'], 100)}", f"    {read}: {plain(one['reason'], 120)}"]
+        lines.append(f"    {command('trace', run, one['id'])}")
+    return "\n".join([*lines, f"all answers: {found['answers']}"])
+
+
+def so_far(path: Path) -> tuple[dict[str, Any], str]:
+    """The document and the words of a run that has no result: how far it came, and its evaluations. Raises RunError where there is none."""
+    stages = layout.evaluations(path)
+    (run,) = [one for one in listed(path) if one["run"] == str(path)]
+    if not stages:
+        raise RunError(f"{path} has not come to its end, {run['reached']}; `{command('cycle', '--run', path)}` continues it")
+    found = {f"{stage.path.parent.name}/{stage.path.name}": measured(stage, stage.read(layout.ATTEMPTS, Attempt)) for stage in stages}
+    texts = [text(f"{name.rpartition('/')[2]}, weights {name.partition('/')[0]}", path, one) for name, one in found.items()]
+    head = f"{plain(run['task'])}, target {plain(run['target'])}: {run['reached']}"
+    goes_on = f"`{command('cycle', '--run', path)}` runs the whole loop from here, and ends with a report"
+    return run | {"evaluations": found}, "\n\n".join([head, *texts, goes_on])
