@@ -3,11 +3,11 @@
     task: jsonl:my/folder
     table: {question: prompt, answer: target, skill: topic, verdict: number}
 
-Verdicts: `exact` (the marked or only answer equals the gold but for case, spaces and closing points), `contains` (the gold stands in the
-response as whole words), `regex` (what `pattern` finds last equals the gold), `number`, `choice`, `code`, `math` (math-verify, an extra),
-or `module:function` or `FILE.py:NAME`, a DSPy metric of two to five arguments (example, prediction, and None for the rest): the row's
-columns, `question` and `answer` are fields of the first, `answer` and `response` of the second (plain objects with fields, not dspy's own
-classes); it returns a bool or a score.
+Verdicts: `exact` (the marked or only answer equals the gold but for case, spaces, closing points and typography), `contains` (the gold
+stands in the response, as whole words where its script has blanks between them), `regex` (what `pattern` finds last equals the gold),
+`number`, `choice`, `code`, `math` (math-verify, an extra), or `module:function` or `FILE.py:NAME`, a DSPy metric of two to five arguments
+(example, prediction, and None for the rest): the row's columns, `question` and `answer` are fields of the first, `answer` and `response` of
+the second (plain objects with fields, not dspy's own classes); it returns a bool or a score.
 
 It does not cover rows whose answer is a list of several right ones, chats of several turns, or images.
 """
@@ -42,6 +42,10 @@ KINDS = {"exact": "text", "contains": "text", "regex": "text", "math": "text", "
 """The verdicts, and what an answer is for each; a DSPy metric's answers are text."""
 
 
+SECONDS = 2.0
+"""Limit of `table.pattern` on one response."""
+
+
 class TableSettings(BaseModel):
     """How rows become questions, and how answers are judged."""
 
@@ -65,7 +69,7 @@ class TableSettings(BaseModel):
     verdict: str = "exact"
     """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, or a DSPy metric, `module:function` or `FILE.py:NAME`."""
     pattern: str | None = None
-    """For `regex`: what finds the answer in a response; its first group is the answer, the last find counts."""
+    """For `regex`: what finds the answer in a response; its first group is the answer, the last find counts. It may take two seconds."""
     full_score: float = 1.0
     """For a DSPy metric: the least score that is right."""
     ask: str = ""
@@ -242,22 +246,28 @@ def _filled(form: str, row: Row, where: str) -> str:
 def _contains(gold: str, response: str) -> Verdict:
     if not response.strip():
         return scored(False, None)
-    words = " ".join(gold.casefold().split())
-    right = re.search(rf"(?<!\w){re.escape(words)}(?!\w)", " ".join(response.casefold().split())) is not None
+    right = short.holds(response, gold)
     return scored(right, gold if right else response.strip()[:200])
 
 
-def _pattern(text: str | None) -> re.Pattern[str]:
+def _pattern(text: str | None) -> Any:
+    """The pattern, which can be given a time limit."""
+    import regex
+
     if not text:
         raise UsageError("the verdict `regex` needs table.pattern: what finds the answer in a response, e.g. 'Result: (.*)'")
     try:
-        return re.compile(text)
-    except re.error as error:
+        return regex.compile(text)
+    except (regex.error, RecursionError) as error:
         raise UsageError(f"table.pattern {text!r} is not a regular expression: {error}") from None
 
 
-def _found(pattern: re.Pattern[str], gold: str, response: str) -> Verdict:
-    finds = list(pattern.finditer(response))
+def _found(pattern: Any, gold: str, response: str) -> Verdict:
+    try:
+        finds = list(pattern.finditer(response, timeout=SECONDS))
+    except TimeoutError:
+        reason = f"table.pattern took longer than {SECONDS:g} s; write it without repeats inside repeats"
+        return Verdict(correct=None, extracted=None, reason=reason)
     given = finds[-1][1 if pattern.groups else 0] if finds else None
     # a bare gold answer counts as found, so that references can be checked
     return short.verdict(gold, given if given is not None else response if short.plain(response) == short.plain(gold) else None)

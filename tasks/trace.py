@@ -21,6 +21,8 @@ TAGS += ("scratchpad", "analysis", "monologue", "cot")
 """Words in the names of tags around a trace: `thought` stands for <thought>, <inner_thought> and <|begin_of_thought|> too."""
 MOST = 100_000
 """Characters of an answer that are read; of a longer one the last."""
+SHOWN = 600
+"""Characters of each end of a trace that the instructor is shown."""
 
 _OPEN, _CLOSE = r"(?:<[|｜]?|&lt;|＜|\[|◁)", r"(?:[|｜]?>|&gt;|＞|\]|▷)"
 _TAG = (
@@ -191,6 +193,15 @@ def _spoken_of(text: str, mark: _Mark) -> bool:
         return True
     before = text[max(0, mark.start - 40) : mark.start].rpartition("\n")[2]
     return bool(before.strip()) and _NAMED.match(text, mark.end) is not None
+
+
+def shown(response: str, answer: str) -> str:
+    """A response as the instructor is shown it: the answer, behind the first and the last of its trace where it has one."""
+    if answer == response:
+        return response
+    thought = response.removesuffix(answer).strip()
+    ends = thought if len(thought) <= 2 * SHOWN else f"{thought[:SHOWN]}\n[...]\n{thought[-SHOWN:]}"
+    return f"(its reasoning, which is not judged)\n{ends}\n(its answer)\n{answer or '(empty)'}"
 
 
 # ---- what is read of an answer

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import dspy
 
-from ...signatures.records import Attempt, Diagnosis, Failure
+from ...signatures.records import Diagnosis, Failure
 from ...signatures.teach import DiagnoseError
-
-THOUGHT = 600
-"""Characters of each end of a reasoning trace that are shown."""
+from ...tasks import trace
 
 
 def fields_of(failures: Sequence[Failure], brief: str, reference: bool = True) -> dict[str, str]:
@@ -21,7 +19,7 @@ def fields_of(failures: Sequence[Failure], brief: str, reference: bool = True) -
         {
             "question": one.attempt.example.question,
             "reference": _reference(one) if reference else "(hidden)",
-            "response": _said(one.attempt) or "(empty)",
+            "response": trace.shown(one.attempt.response, one.attempt.answered) or "(empty)",
         }
         for one in failures
     ]
@@ -37,15 +35,6 @@ def ask(predict: dspy.Predict, fields: Mapping[str, str]) -> dspy.Prediction:
     """One call, with those of the fields that the signature names. Raises AdapterParseError when the answer cannot be read."""
     wanted = predict.signature.input_fields
     return predict(**{name: value for name, value in fields.items() if name in wanted})
-
-
-def _said(attempt: Attempt) -> str:
-    """What the target answered, behind the first and the last of its reasoning where it has a trace."""
-    if attempt.answered == attempt.response:
-        return attempt.response
-    thought = attempt.response.removesuffix(attempt.answered).strip()
-    shown = thought if len(thought) <= 2 * THOUGHT else f"{thought[:THOUGHT]}\n[...]\n{thought[-THOUGHT:]}"
-    return f"(its reasoning, which is not judged)\n{shown}\n(its answer)\n{attempt.answered or '(empty)'}"
 
 
 def _reference(failure: Failure) -> str:

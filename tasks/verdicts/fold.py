@@ -19,7 +19,7 @@ _UNSEEN = (
     *range(0xFE00, 0xFE10),
 )
 _SIGNS: dict[int, str | None] = dict.fromkeys(_UNSEEN)
-for _plain, _all in {"'": "‘’‚‛′´ʼ׳", '"': "“”„‟″«»״", "-": "‐‑‒–—―−﹘﹣－⁃", "·": "・‧∙•"}.items():
+for _plain, _all in {"'": "‘’‚‛′´ʼ׳", '"': "“”„‟″«»״「」『』《》〈〉", "-": "‐‑‒–—―−﹘﹣－⁃", "·": "・‧∙•"}.items():
     _SIGNS |= dict.fromkeys(map(ord, _all), _plain)
 _SIGNS |= {ord(sign): f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 

@@ -6,7 +6,7 @@ Of the fields the one that is named after an answer counts. It does not cover wh
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 _NAMED: tuple[set[str], ...] = (
@@ -14,7 +14,7 @@ _NAMED: tuple[set[str], ...] = (
     {"choice", "option", "letter", "label", "selection", "selected"},
     {"final", "prediction", "result", "response", "output"},
 )
-"""Words in the name of an answer's field; the first group that a field is of counts."""
+"""Words in the name of an answer's field; the first group that a field is of counts, the last one only in an object that stands alone."""
 _OTHER = {"explanation", "reason", "reasoning", "confidence", "score", "question", "type", "wrong", "incorrect", "rationale", "not"}
 _PAIR = re.compile(
     r"(?i)[\"']?\b((?:[a-z]{1,20}[_ ])?(?:answer|choice|option|letter|label))[\"']?\s{0,4}:\s{0,4}[\"']([^\"'\n]{1,200})[\"']"
@@ -28,37 +28,39 @@ def answers(text: str) -> list[str] | None:
     body = text[start : end + 1]
     if start < 0 or not re.match(r"\{\s*[\"'\w]", body) or len(body) > _MOST:
         return None
+    alone = re.search(r"\w{4}", re.sub(r"```(?:json5?|python)?", "", text[:start] + text[end + 1 :])) is None
+    groups = _NAMED if alone else _NAMED[:2]
     try:
-        found = list(_values(json.loads(body, strict=False)))
+        found = list(_values(json.loads(body, strict=False), groups))
     except (ValueError, RecursionError):
         try:
-            found = list(_values(ast.literal_eval(body)))
+            found = list(_values(ast.literal_eval(body), groups))
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             found = [value for _, value in _PAIR.findall(body)]
     return found or None
 
 
-def _values(value: Any) -> Iterator[str]:
+def _values(value: Any, groups: Sequence[set[str]]) -> Iterator[str]:
     if isinstance(value, dict):
         named = {name: set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", str(name)).lower())) for name in value}
-        for words in _NAMED:
+        for words in groups:
             if kept := [name for name in value if words & named[name] and not _OTHER & named[name]]:
                 for name in kept:
-                    yield from _said(value[name])
+                    yield from _said(value[name], groups)
                 return
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         if isinstance(inner, dict | list):
-            yield from _values(inner)
+            yield from _values(inner, groups)
 
 
-def _said(value: Any) -> Iterator[str]:
+def _said(value: Any, groups: Sequence[set[str]]) -> Iterator[str]:
     """The texts of an answer's field: its own, or those of what it holds."""
-    if isinstance(value, dict) and len(value) == 1 and not list(_values(value)):
+    if isinstance(value, dict) and len(value) == 1 and not list(_values(value, groups)):
         yield ": ".join(map(str, next(iter(value.items()))))  # {"B": "Rome"}
     elif isinstance(value, dict):
-        yield from _values(value)
+        yield from _values(value, groups)
     elif isinstance(value, list):
         for one in value:
-            yield from _said(one)
-    elif value is not None:
-        yield str(value)
+            yield from _said(one, groups)
+    else:
+        yield "" if value is None else str(value)

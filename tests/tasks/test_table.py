@@ -4,16 +4,19 @@ import json
 import os
 import signal
 import sys
+import time
 import types
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
+from readings import judged
 
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.errors import TaskError, UsageError
-from errata.tasks import doctor, load_task
+from errata.signatures.records import Example
+from errata.tasks import doctor, load_task, table
 from errata.tasks.table import TableSettings
 
 
@@ -69,6 +72,50 @@ def test_each_verdict_reads_right_wrong_and_no_answer(tmp_path, verdict):
     assert [r for r in wrong if task.verdict(example, r).reason != "wrong"] == []
     assert [r for r in none if task.verdict(example, r).reason != "no answer"] == []
     assert doctor(task) == (1, [])
+
+
+@pytest.mark.parametrize(("verdict", "gold", "response", "reason"), [(v, *row) for v in ("exact", "contains") for row in judged(v)])
+def test_texts_are_equal_where_they_differ_by_typography_alone(text_tasks, verdict, gold, response, reason):
+    example = Example(task="t", split="train", question="?", answer=gold)
+    assert text_tasks[verdict].verdict(example, response).correct is (reason == "right")
+
+
+@pytest.fixture(scope="module")
+def text_tasks(tmp_path_factory):
+    file = jsonl(tmp_path_factory.mktemp("text") / "t.jsonl", {"question": "?", "answer": "Rome"})
+    return {name: load_task(f"jsonl:{file}", TableSettings(verdict=name)) for name in ("exact", "contains")}
+
+
+@pytest.mark.parametrize("response", ['{"answer": "Rome", "answer_short": "Milan"}', "It is old.\nIt is large.", '{"answer": null}'])
+def test_an_answer_that_may_be_read_in_two_ways_is_unread(text_tasks, response):
+    example = Example(task="t", split="train", question="?", answer="Rome")
+    assert text_tasks["exact"].verdict(example, response).reason == "no answer"
+
+
+def test_a_pattern_that_would_run_for_ever_ends_after_its_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "SECONDS", 0.2)
+    task, example = one(tmp_path, {"question": "q", "answer": "x"}, verdict="regex", pattern=r"^(?:a|aa)+$")
+    begun = time.process_time()
+    found = task.verdict(example, "a" * 60 + "b")
+    assert (found.correct, "table.pattern took longer" in found.reason) == (None, True)
+    assert time.process_time() - begun < 5
+
+
+LOOPS = ("answer ", "answer is ", "Antwort ", "a b ", "\u2019", "{", '{"answer": ', " ", "\n", "1,000", "\\text{", "$", "7 ", "é")
+
+
+@pytest.mark.parametrize("verdict", ["exact", "contains"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_time_grows_with_the_length_alone(text_tasks, verdict, loop):
+    example = Example(task="t", split="train", question="?", answer="1800" if loop[0] in "17" else "ab a b")
+
+    def seconds(size):
+        begun = time.process_time()
+        text_tasks[verdict].verdict(example, (loop * size)[:size])
+        return time.process_time() - begun
+
+    few = max(seconds(20_000), 0.02)
+    assert seconds(80_000) < 12 * few
 
 
 def test_columns_are_mapped_and_a_question_may_join_several(tmp_path):
