@@ -97,16 +97,18 @@ def at(row: Row, name: str) -> Any:
     return at(row[head], rest)
 
 
-def column(row: Row, name: str, where: str, mend: str = "add it or delete the row") -> Any:
+def column(row: Row, name: str, where: str, mend: str = "") -> Any:
     """The value of a field, as `at` finds it. Raises TaskError when the row has no such field."""
     try:
         return at(row, name)
     except KeyError:
         chat = ", and a chat of several turns or with a system message is not read yet" if name == "question" and chat_of(row)[1] else ""
-        raise TaskError(f"{where}: field {name!r} is missing{chat} (fields there: {fields_of(row)}); {mend}") from None
+        own = f", or take the file as a table: --task jsonl:PATH --set table.{name}=COLUMN" if name in ("question", "answer") else ""
+        act = mend or f"add it or delete the row{own}"
+        raise TaskError(f"{where}: field {name!r} is missing{chat} (fields there: {fields_of(row)}); {act}") from None
 
 
-def field(row: Row, name: str, where: str, number: bool = True, mend: str = "add it or delete the row") -> str:
+def field(row: Row, name: str, where: str, number: bool = True, mend: str = "") -> str:
     """A field's text; a number counts as text, unless `number` is False. Raises TaskError when the field is missing, empty or neither."""
     value = column(row, name, where, mend)
     text = text_of(value) if number or not isinstance(value, (int, float)) else None

@@ -28,7 +28,7 @@ NAMES = {"train": ("train",), "dev": ("dev", "validation", "val", "valid"), "tes
 """Our splits, and what others call them."""
 ENDING = re.compile(r"(?i)\.(jsonl|ndjson|json|parquet|csv|tsv)(\.(gz|bz2|xz|zst))?$")
 """How the name of a file with rows ends."""
-CONTAINERS = ("data", "rows", "examples", "items", "instances", "records")
+CONTAINERS = ("data", "rows", "examples", "items", "instances", "records", "results", "questions", "predictions")
 DEPTH = 64
 """Deepest nesting of lists and objects in a row."""
 csv.field_size_limit(1 << 30)
@@ -226,17 +226,6 @@ def _parquet(path: Path, data: bytes) -> Iterator[tuple[str, Row]]:
     except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
         why = (str(error).splitlines() or [""])[0][:100]
         raise TaskError(f"{path}: not a parquet file that can be read ({why}); write it again") from None
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises TaskError."""
-    text = "".join(_text(path, number, line) for number, line in enumerate(_lines(path), start=1))
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise TaskError(f"{path}: not JSON ({str(error)[:100]}); mend the file") from None
-    refuse_odd(str(path), value, "file")
-    return value
 
 
 def refuse_odd(where: str, value: Any, what: str) -> None:

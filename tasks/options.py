@@ -117,7 +117,7 @@ def gold(value: Any, found: Options, where: str) -> str:
     if text is None:
         raise TaskError(f"{where}: the answer is {str(value)[:40]!r}, which names no option; give the label of one, or delete the row")
     text, match = text.strip(), _LETTERED.fullmatch(text)
-    index = int(text) if text.isdecimal() and len(text) < 4 else len(choices)
+    index = int(float(text)) if re.fullmatch(r"[0-9]{1,3}(\.0)?", text) else len(choices)
     readings = {
         "label": [label for label in choices if text.strip(" ().:").casefold() == label.casefold()],
         "text": [label for label, words in choices.items() if words.strip() == text]

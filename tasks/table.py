@@ -169,7 +169,8 @@ class TableTask(RowTask):
             missing = ", ".join(repr(name) for name in names if name not in row)
             mend = "mend table.choices: columns, or the options themselves with one of them as the answer"
             raise TaskError(f"{where}: field {missing} is missing (fields there: {fields_of(row)}); {mend}")
-        return options([row[name] for name in names], where)
+        labels = "".join(names) in string.ascii_uppercase  # the columns A, B, C, D
+        return options([[name, row[name]] if labels else row[name] for name in names], where)
 
     def _mend(self, row: Row, setting: str) -> str:
         """What to do when a setting's column is missing, with the columns that may be meant."""

@@ -115,7 +115,11 @@ def trained(found: Mapping[str, Any]) -> str:
 
 def imported(found: Mapping[str, Any]) -> str:
     """What `errata import` prints (errata.programs.steps.recorded.take)."""
-    lines = [f"{one['file']}: {one['answers']} answers ({', '.join(one['forms'])}), {one['left_out']} left out" for one in found["files"]]
+    lines = []
+    for one in found["files"]:
+        why = ", ".join(f"{reason}: {count}" for reason, count in one.get("left_out_because", {}).items())
+        left = f"{one['left_out']} left out{f' ({why})' if why else ''}"
+        lines.append(f"{one['file']}: {one['answers']} answers ({', '.join(one['forms'])}), {left}")
     outcome = outcomes(Counts(**{name: found[name] for name in Counts.model_fields if name in found}))
     lines.append(f"{found['items']} answers: {outcome}; {found['held_out']} of them to dev or test items")
     lines += [f"  unjudged: {reason}: {count}" for reason, count in found["unjudged_reasons"].items()]

@@ -66,14 +66,7 @@ def _read(path: Path, fields: dict[str, str]) -> Iterator[tuple[Row, RecordedAns
 
 def _mapped(answer: RecordedAnswer, raw: Row, fields: dict[str, str]) -> Iterator[RecordedAnswer]:
     """The answer with the fields that the user names, which win over those of its form."""
-    found: Row = {}
-    for ours, theirs in fields.items():
-        places = [place for place in (raw, raw.get("doc"), raw.get("metadata"), answer.row) if isinstance(place, dict)]
-        for place in places:
-            with contextlib.suppress(KeyError):
-                found.setdefault(ours, at(place, theirs))
-        if ours not in found:
-            raise _unmapped(ours, theirs, raw, answer.where)
+    found = _fields(fields, answer.where, raw, raw.get("doc"), raw.get("metadata"), answer.row)
     answer = answer._replace(row=answer.row | {ours: value for ours, value in found.items() if ours != "response"})
     if "response" not in found or answer.skipped:
         yield answer
@@ -82,10 +75,17 @@ def _mapped(answer: RecordedAnswer, raw: Row, fields: dict[str, str]) -> Iterato
         yield answer._replace(response=said.text, finish=said.finish, fault=said.fault, picked=None)
 
 
-def _unmapped(ours: str, theirs: str, row: Row, where: str) -> TaskError:
-    return TaskError(
-        f"{where}: field {theirs!r}, given as --field {ours}={theirs}, is missing (fields there: {fields_of(row)}); name another"
-    )
+def _fields(fields: dict[str, str], where: str, *places: Any) -> Row:
+    """{our name: the value of the file's field}, each from the first place that has it."""
+    found: Row = {}
+    for ours, theirs in fields.items():
+        for place in places:
+            with contextlib.suppress(KeyError, TypeError):
+                found.setdefault(ours, at(place, theirs))
+        if ours not in found:
+            said = f"field {theirs!r}, given as --field {ours}={theirs}, is missing (fields there: {fields_of(places[0])})"
+            raise TaskError(f"{where}: {said}; name another")
+    return found
 
 
 def _attempt(row: Row, where: str) -> RecordedAnswer:
@@ -117,11 +117,11 @@ def _harness(row: Row, where: str, skip: bool) -> Iterator[RecordedAnswer]:
         yield RecordedAnswer(where, "lm-eval", item, None, fault="one continuation alone was scored, so none was chosen")
         return
     if all(score is not None for score in scores):
-        half = len(scores) // 2
-        if half > 1 and [_option(row, index) for index in range(half)] == [_option(row, index + half) for index in range(half)]:
-            scores = scores[:half]  # the others were scored without the question
-        best = max(range(len(scores)), key=lambda index: scores[index] or 0.0)
-        yield RecordedAnswer(where, "lm-eval", item, _continuation(row, best, where), picked=(best, len(scores)))
+        names = [_option(row, index, where) for index in range(len(scores))]
+        half = len(names) // 2
+        many = half if half > 1 and names[:half] == names[half:] else len(names)  # the second half was scored without the question
+        best = max(range(many), key=lambda index: scores[index] or 0.0)
+        yield RecordedAnswer(where, "lm-eval", item, names[best], picked=(best, many))
         return
     for text in _flat(said):
         if not isinstance(text, str):
@@ -143,22 +143,15 @@ def _likelihood(value: Any) -> float | None:
     return None
 
 
-def _continuation(row: Row, index: int, where: str) -> str:
-    """The option that was scored."""
-    if (text := _option(row, index)) is None:
-        raise TaskError(f"{where}: field 'arguments' does not name the option that was scored; log the samples again with --log_samples")
-    return text.strip()
-
-
-def _option(row: Row, index: int) -> str | None:
-    """Of `arguments`: [[context, option], ...] or {"gen_args_0": {"arg_0": context, "arg_1": option}, ...}."""
+def _option(row: Row, index: int, where: str) -> str:
+    """The option that was scored: `arguments` is [[context, option], ...] or {"gen_args_0": {"arg_0": context, "arg_1": option}, ...}."""
     arguments: Any = row.get("arguments")
     try:
         one = arguments[f"gen_args_{index}"] if isinstance(arguments, dict) else arguments[index]
-        text = one["arg_1"] if isinstance(one, dict) else one[1]
-    except (KeyError, IndexError, TypeError):
-        return None
-    return text if isinstance(text, str) else None
+        return str((one["arg_1"] if isinstance(one, dict) else one[1]).strip())
+    except (KeyError, IndexError, TypeError, AttributeError):
+        what = "field 'arguments' does not name the option that was scored"
+        raise TaskError(f"{where}: {what}; log the samples again with --log_samples") from None
 
 
 def _by_model(row: Row) -> dict[str, Row]:
@@ -176,12 +169,7 @@ def _models(row: Row, by_model: dict[str, Row], where: str) -> Iterator[Recorded
 
 def _row(row: Row, where: str, fields: dict[str, str]) -> Iterator[RecordedAnswer]:
     """Answers of a row in which the response is a field, or which is itself a server's envelope."""
-    found = {}
-    for ours, theirs in fields.items():
-        try:
-            found[ours] = at(row, theirs)
-        except KeyError:
-            raise _unmapped(ours, theirs, row, where) from None
+    found = _fields(fields, where, row)
     if "response" in found:
         name, said = fields["response"], found["response"]
     else:
@@ -236,11 +224,8 @@ def _replies(value: Any, name: str, where: str) -> list[Reply]:
     many = [whole] if whole or not isinstance(value, list) else [reply(one) for one in value]
     found = [one for one in many if one]
     if not found or len(found) < len(many):
-        mend = (
-            f"name the text in it with --field response={name}.FIELD"
-            if isinstance(value, dict)
-            else "mend the row, or map another by --field"
-        )
+        inside = f"name the text in it with --field response={name}.FIELD"
+        mend = inside if isinstance(value, dict) else "mend the row, or map another by --field"
         raise TaskError(f"{where}: field {name!r} must be text, it is {json.dumps(value, default=str)[:40]}; {mend}")
     return found
 

@@ -50,9 +50,11 @@ def envelope(row: dict[str, Any]) -> Reply | None:
     texts = [(one, _words(one)) for one in choices]
     if choices and all(known for _, (known, _) in texts):
         return Reply(texts[0][1][1], finish(choices[0]), others=len(choices) - 1)
-    if items := [one for one in _dicts(row.get("output")) if one.get("type") == "message" and one.get("role") == "assistant"]:
+    items = [one for one in _dicts(row.get("output")) if one.get("type") in ("message", "reasoning")]
+    if items and (items[-1].get("role") == "assistant" or row.get("object") == "response"):
         cut = row.get("incomplete_details")
-        return Reply(_content(items[-1].get("content")), finish({"finish_reason": cut.get("reason")} if isinstance(cut, dict) else {}))
+        said = _content(items[-1].get("content") if items[-1].get("type") == "message" else items)
+        return Reply(said, finish({"finish_reason": cut.get("reason")} if isinstance(cut, dict) else {}))
     known, text = _words(row)
     return Reply(text, finish(row)) if known else None
 
@@ -80,7 +82,8 @@ def _words(one: dict[str, Any]) -> tuple[bool, str | None]:
     """Whether an object is a reply with its text, and the text."""
     message = one.get("message", one.get("content") if "finishReason" in one else None)
     if isinstance(message, dict) and ("content" in message or "parts" in message):
-        return True, _content(message.get("content", message.get("parts")) or message.get("refusal"))
+        thought = message.keys() & {"reasoning_content", "reasoning", "thinking"} and ""
+        return True, _content(message.get("content", message.get("parts")) or message.get("refusal") or thought)
     if one.get("role") == "assistant" and "content" in one:
         return True, _content(one["content"])
     if "text" in one and one.keys() & {"finish_reason", "token_ids", "cumulative_logprob", "logprobs"}:
@@ -95,10 +98,10 @@ def _content(content: Any) -> str | None:
     """The text of a message's content: itself, or its parts of text."""
     if not isinstance(content, list):
         return content if isinstance(content, str) else None
-    texts = [
-        part.get("text") for part in _dicts(content) if part.get("type", "text") in ("text", "output_text") and not part.get("thought")
-    ]
-    return "\n".join(text for text in texts if isinstance(text, str)) if texts else None
+    parts = [part for part in _dicts(content) if part.get("type", "text") in ("text", "output_text") and not part.get("thought")]
+    texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
+    thought = any(part.get("type") in ("thinking", "redacted_thinking", "reasoning") or part.get("thought") for part in _dicts(content))
+    return "\n".join(texts) if texts or thought else None
 
 
 def finish(one: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from ...signatures.errors import TaskError
 from ...signatures.records import Example, Message, Verdict
 from ..base import ended, scored
-from ..files import Row, read_json
+from ..files import Row, rows
 from ..rows import RowTask, field, file_hashes, share
 from ..verdicts import choice, number
 
@@ -64,11 +64,10 @@ class Bbh(RowTask):
         self.data = file_hashes(path, [*files, *prompts.values()])
 
     def _read_file(self, file: Path) -> list[Example]:
-        data = read_json(file)
-        found = data.get("examples") if isinstance(data, dict) else None
-        if not isinstance(found, list) or not found or not all(isinstance(row, dict) for row in found):
+        found = list(rows(file))
+        if not all("input" in row for _, _, row in found):
             raise TaskError(f'{file}: must hold {{"examples": [{{"input", "target"}}]}}; mend it or take it out of the folder')
-        return [self.read(row | {"skill": file.stem}, "train", f"{file}, example {index}") for index, row in enumerate(found, start=1)]
+        return [self.read(row | {"skill": file.stem}, "train", where) for _, where, row in found]
 
     def read(self, row: Row, split: str, where: str) -> Example:
         question, answer = field(row, "input", where), field(row, "target", where).strip()

@@ -28,6 +28,7 @@ def loaded(tmp_path, row, **settings):
         (["x", "y"], 1, "B"),
         (["x", "y"], 1.0, "B"),
         (["x", "y"], "1", "B"),
+        (["x", "y"], "1.0", "B"),
         (["x", "y"], "(B)", "B"),
         (["x", "y"], "B.", "B"),
         (["x", "y"], "b", "B"),
@@ -125,6 +126,8 @@ def test_columns_of_options_may_be_empty_at_the_end_and_constant_options_are_mea
     row = {"question": "q", "answer": "B", "x1": "u", "x2": "v", "x3": "", "x4": None}
     (example,) = loaded(tmp_path, row, verdict="choice", choices=("x1", "x2", "x3", "x4")).examples("train")
     assert (example.question, example.answer) == ("q\nA. u\nB. v", "B")
+    row_of_letters = {"question": "q", "A": "B", "B": "A", "answer": "A"}
+    assert loaded(tmp_path, row_of_letters, verdict="choice", choices=("A", "B")).examples("train")[0].answer == "A"
     task = loaded(tmp_path, {"question": "q", "answer": "refund"}, verdict="choice", choices=("billing", "refund"))
     assert (task.examples("train")[0].question, task.examples("train")[0].answer) == ("q\nA. billing\nB. refund", "B")
     for answer, names in (("B", ("x1", "x2")), ("u", ("x1", "X2"))):  # a column that is misspelt is no option

@@ -79,13 +79,28 @@ def test_a_reply_that_was_cut_is_cut(tmp_path, reply):
         ([{"generated_text": [{"role": "user", "content": PENS}, {"role": "assistant", "content": "7"}]}], "7"),
         ({"choices": [chat(None) | {"message": {"role": "assistant", "content": None, "refusal": "No."}}]}, "No."),
         (None, None),
-        ({"choices": [chat(None)]}, None),
+        ({"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [{}]}}]}, None),
         ({"error": {"message": "too many requests"}}, None),
     ],
 )
 def test_a_response_is_text_however_it_is_wrapped(tmp_path, response, said):
     rows, _ = taken(tmp_path, jsonl(tmp_path / "a.jsonl", ITEM | {"response": response}))
     assert [(row.response or None, row.verdict.correct is None) for row in rows] == [(said, said is None)]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        COMPLETION | {"choices": [chat(None, finish_reason="length")]},
+        ANTHROPIC | {"content": [{"type": "thinking", "thinking": "8"}], "stop_reason": "max_tokens"},
+        RESPONSES | {"output": [{"type": "reasoning", "summary": []}], "incomplete_details": {"reason": "max_output_tokens"}},
+        {"candidates": [{"content": {"parts": [{"text": "8", "thought": True}]}, "finishReason": "MAX_TOKENS"}]},
+    ],
+)
+def test_a_thought_that_came_to_no_text_is_no_answer(tmp_path, reply):
+    rows, document = taken(tmp_path, jsonl(tmp_path / "a.jsonl", ITEM | {"response": reply}))
+    assert [(row.verdict.correct, row.finish) for row in rows] == [(False, "length")]
+    assert (document["no_answer"], document["unjudged"]) == (1, 0)
 
 
 @pytest.mark.parametrize("response", [True, [], {"text": "7"}, [{"text": "7"}], {"choices": ["7"]}, {"a": 1}, [[1, 2]]])
