@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 Tag = str | tuple[str, str]
 TAGS: tuple[Tag, ...] = ("think", "thinking", "thought", "thoughts", "reason", "reasoning", "rationale", "reflection")
-TAGS += ("scratchpad", "analysis", "monologue", "cot")
+TAGS += ("reflect", "scratchpad", "analysis", "deliberation", "plan", "planning", "monologue", "cot")
 """Words in the names of tags around a trace: `thought` stands for <thought>, <inner_thought> and <|begin_of_thought|> too."""
 MOST = 100_000
 """Characters of an answer that are read; of a longer one the last."""
@@ -26,7 +26,7 @@ SHOWN = 600
 
 _OPEN, _CLOSE = r"(?:<[|｜]?|&lt;|＜|\[|◁)", r"(?:[|｜]?>|&gt;|＞|\]|▷)"
 _TAG = (
-    rf"(?P<bracket>{_OPEN})[ \t]{{0,4}}(?P<slash>\\?/)?[ \t]{{0,4}}(?P<name>[A-Za-z][\w:▁-]{{1,40}})"
+    rf"(?P<bracket>{_OPEN})[ \t]{{0,4}}(?P<slash>\\?/|\\)?[ \t]{{0,4}}(?P<name>[A-Za-z][\w:▁-]{{1,40}})"
     rf"(?:\s[^<>\[\]=]{{0,60}}=[^<>\[\]]{{0,200}}?)?\s{{0,4}}(?P<empty>/)?\s{{0,4}}{_CLOSE}"
 )
 _TURN = r"(?:<\|end\|>)?(?:<\|start\|>\s{0,4}assistant)?<\|channel\|>\s{0,4}"
@@ -36,11 +36,11 @@ _SPECIAL = {
         rf"{_TURN}(?:analysis|commentary){_HEADER}|\A\s{{0,9}}analysis(?=[A-Z\d\"'(\\$])",
         rf"{_TURN}final{_HEADER}|assistantfinal",
     ),
-    "thought": (r"<\|channel>\s{0,4}thought\b", r"<channel\|>"),
+    "thought": (r"<\|channel>\s{0,4}thought\b|Here(?:'s| is) my thought process:", r"<channel\|>|Here(?:'s| is) my response:"),
     "think": (r"<\|im_start\|>\s{0,4}think\b", r"<\|im_start\|>\s{0,4}answer\b"),
     "reasoning": (r"(?!)", r"\[BEGIN FINAL RESPONSE\]"),
 }
-"""Tag -> patterns of further opening and closing tags of models: gpt-oss, Gemma 4, s1, Apriel."""
+"""Tag -> patterns of further opening and closing tags of models: gpt-oss, Gemma 4 and Granite, s1, Apriel."""
 _TAGS = re.compile(_TAG)
 _SIDES = {"begin", "start", "end", "of"}
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE)
@@ -143,7 +143,7 @@ def _marks(text: str, tags: tuple[Tag, ...]) -> Iterator[_Mark]:
         if match["name"] is None:
             group = str(match.lastgroup)
             yield _Mark(*match.span(), group[1:], "open" if group[0] == "o" else "close")
-        elif words & set(parts := _parts(match)) and not _quoted(text, match):
+        elif words & {*(parts := _parts(match)), "".join(parts)} and not _quoted(text, match):
             side = "empty" if match["empty"] else "close" if _closes(match) else "open"
             yield _Mark(*match.span(), "_".join(part for part in parts if part not in _SIDES), side)
 
@@ -188,8 +188,8 @@ def _in_code(text: str, at: int, mark: _Mark, fences: Sequence[int]) -> bool:
 
 
 def _spoken_of(text: str, mark: _Mark) -> bool:
-    """Whether an opening tag without an end is a word of a sentence, or a heading in square brackets."""
-    if text[mark.start] == "[" and not text[mark.start : mark.end].isupper():
+    """Whether an opening tag without an end is a word of a sentence, a sentence, or a heading in square brackets."""
+    if text[mark.start] in "[H" and not text[mark.start : mark.end].isupper():
         return True
     before = text[max(0, mark.start - 40) : mark.start].rpartition("\n")[2]
     return bool(before.strip()) and _NAMED.match(text, mark.end) is not None
@@ -228,7 +228,11 @@ def _unwrapped(text: str) -> str:
     if held:
         *_, before, number = (held[0], *held)
         one, other = (text[marks[this].end : ends[this]].strip("\n") for this in (before, number))
-        beside = number - before == 2 and _BESIDE.fullmatch(text, marks[before + 1].end, marks[number].start)
+        beside = (
+            number - before == 2
+            and marks[number].name == marks[before].name
+            and _BESIDE.fullmatch(text, marks[before + 1].end, marks[number].start)
+        )
         return f"{one} or {other}" if beside and one.strip() != other.strip() else other
     starts = [0, *(mark.end for mark in marks)]
     return " ".join(text[start:end] for start, end in zip(starts, [*(mark.start for mark in marks), len(text)], strict=True))
@@ -238,8 +242,9 @@ def _wrappers(text: str) -> Iterator[_Mark]:
     """The tags around an answer; Promise<Response> is none, nor is [answer] without a [/answer]."""
     fences = _fences(text)
     for match in _TAGS.finditer(text):
-        if not _ANSWERS & set(_parts(match)) or _quoted(text, match) or (match["bracket"] == "[" and "[/" not in text):
+        parts = _parts(match)
+        if not _ANSWERS & set(parts) or parts == ["box"] or _quoted(text, match) or (match["bracket"] == "[" and "[/" not in text):
             continue
-        mark = _Mark(*match.span(), "", "close" if _closes(match) else "open")
+        mark = _Mark(*match.span(), parts[-1], "close" if _closes(match) else "open")
         if not _in_code(text, 0, mark, fences) and (mark.side == "close" or not text[mark.start - 1 : mark.start].isalnum()):
             yield mark

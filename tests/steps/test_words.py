@@ -72,6 +72,15 @@ def test_a_row_is_in_the_targets_own_words_where_it_is_right_and_else_in_the_pro
     assert Counter(target.asked) == {0: 4, 1: 4}
 
 
+def test_own_words_drop_the_reasoning_trace_or_keep_it_and_are_counted(tmp_path):
+    thought = f"<think>{LUCKY}</think>\n{OTHER}"
+    for trace, own_words in (("drop", OTHER), ("keep", thought)):
+        target = Scripted(lambda number, turn, start: [SHORT, thought][turn % 2])
+        made = words(tmp_path / trace, target, completion="target", trace=trace)
+        kept, _ = made([sample(0)])
+        assert ([row.own for row in kept], made.traced) == ([own_words], 1)
+
+
 def test_the_first_right_answer_counts_that_ended_by_itself_and_calculates_truly():
     assert own(tried(SHORT, LUCKY, OTHER, RIGHT)) == OTHER
     assert own(tried(SHORT, LUCKY)) is None
