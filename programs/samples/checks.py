@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from os.path import commonprefix
 from typing import Any
 
 from ...sandbox import Limits, Sandbox
@@ -28,6 +29,7 @@ TELLING_SHARE = 0.1  # largest share of drawn rows on which `wrong` may give the
 SIMPLER = 0.5
 """Least share of the steps of the errors' reference solutions that the drawn rows' solutions have on the median. Of ten programs that a
 strong instructor wrote for GSM8K two are at 0.5, because they put two calculations on one line."""
+SHORT = 200  # characters of a value in a complaint
 LESSONS = 6  # fewest different solutions (code) or questions with their right options (choice) among the draws
 
 
@@ -63,7 +65,8 @@ def runs(trial: Trial) -> str | None:
     failed = [row["error"] for row in trial.first.rows if "error" in row]
     if len(failed) > FAILED_SHARE * len(trial.first.rows):
         error, count = Counter(failed).most_common(1)[0]
-        return f"{len(failed)} of {len(trial.first.rows)} draws failed, {count} of them with {error}"
+        _, index, level = next(draw for draw, row in zip(DRAWS, trial.first.rows, strict=True) if row.get("error") == error)
+        return f"{len(failed)} of {len(trial.first.rows)} draws failed, {count} of them (draw {index} at level {level} first) with {error}"
     complaints = (trial.kind.consistent(trial.task, made) for made, _ in trial.problems[:: trial.kind.spread])
     return next(filter(None, complaints), None)
 
@@ -78,8 +81,10 @@ def anchored(trial: Trial) -> str | None:
         complaint = trial.kind.anchored(trial.task, gold, trial.kind.example(trial.task.name, row))
         if complaint:
             return f"make(**ANCHORS[{name!r}]) {complaint}"
-        if likeness(row["question"], trial.kind.stem(gold)) < ALIKE:
-            return f"the question of make(**ANCHORS[{name!r}]) is not recognisably the error's own: {row['question'][:200]!r}"
+        if (alike := likeness(row["question"], trial.kind.stem(gold))) < ALIKE:
+            made, own = apart(row["question"], trial.kind.stem(gold))
+            told = f"{alike:.2f} alike over words, {ALIKE} are needed: {made}, and the error's own is {own}"
+            return f"the question of make(**ANCHORS[{name!r}]) is not recognisably the error's own, {told}"
     return None
 
 
@@ -87,9 +92,11 @@ def deterministic(trial: Trial) -> str | None:
     """The same draw gives the same row in a fresh sandbox, whatever was drawn before it."""
     if trial.again.run.outcome != "ok":
         return f"a second run ended with {trial.again.run.outcome}: {trial.again.run.error}"
-    for row, again in zip(trial.first.rows[::-5], trial.again.rows, strict=True):
+    for (_, index, level), row, again in zip(DRAWS[::-5], trial.first.rows[::-5], trial.again.rows, strict=True):
         if row != again:
-            return f"the same draw gave another row when it was drawn again, in another order: {row} and then {again}"
+            field = next(name for name in sorted(row.keys() | again.keys()) if row.get(name) != again.get(name))
+            one, other = apart(row.get(field), again.get(field))
+            return f"draw {index} at level {level} gave another {field!r} when it was drawn again, in another order: {one}, then {other}"
     return None
 
 
@@ -117,9 +124,14 @@ def telling(trial: Trial) -> str | None:
         complaint = f"is None, but the model answered {said!r}" if row["wrong"] is None else trial.kind.told(trial.task, attempt, row)
         if complaint:
             return f"wrong(**ANCHORS[{name!r}]) {complaint}"
-    judged = [trial.kind.misses(trial.task, made, wrong) for made, wrong in trial.problems if wrong is not None]
-    if (equal := sum(judged)) > TELLING_SHARE * len(judged):
-        return f"wrong() gives the right answer on {equal} of {len(judged)} drawn rows, which cannot tell the misconception from the skill"
+    told = [(made, wrong) for made, wrong in trial.problems if wrong is not None]
+    equal = [(made, wrong) for made, wrong in told if trial.kind.misses(trial.task, made, wrong)]
+    if len(equal) > TELLING_SHARE * len(told):
+        made, wrong = equal[0]
+        return (
+            f"wrong() gives the right answer on {len(equal)} of {len(told)} drawn rows, e.g. {short(wrong)} to "
+            f"{short(trial.kind.stem(made))}, which cannot tell the misconception from the skill"
+        )
     return None
 
 
@@ -172,6 +184,22 @@ def targeted(program: SampleProgram, probe: Sequence[Attempt], solved: float) ->
         return None
     reason = f"the target solves {sum(judged)} of {len(judged)} of its rows: nothing to teach"
     return Rejection(of=program.id, kind="program", check="targeted", reason=reason)
+
+
+def short(value: Any) -> str:
+    """A value for a complaint."""
+    text = repr(value)
+    return text if len(text) <= SHORT else f"{text[:SHORT]} [...]"
+
+
+def apart(one: Any, other: Any) -> tuple[str, str]:
+    """Two values for a complaint; long ones from a little before where they differ."""
+    texts = repr(one), repr(other)
+    start = max(0, len(commonprefix(texts)) - 30) if max(map(len, texts)) > SHORT else 0
+    first, second = (
+        f"{'[...] ' if start else ''}{text[start : start + SHORT]}{' [...]' if len(text) > start + SHORT else ''}" for text in texts
+    )
+    return first, second
 
 
 def good(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

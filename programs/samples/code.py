@@ -61,7 +61,9 @@ class CodeKind(Kind):
         }
         if wrong is not None:
             # one that behaves like the solution is the solution
-            row |= {"wrong_tests": tests(calls, wrong), "wrong": row["answer"] if wrong == results else row["wrong"]}
+            fails = all(result[0] == "raised" for result in wrong)
+            same = row["answer"] if wrong == results else row["wrong"]
+            row |= {"wrong_tests": tests(calls, wrong), "wrong_fails": fails, "wrong": same}
         return row
 
     def shown(self, row: Row) -> str:
@@ -86,9 +88,11 @@ class CodeKind(Kind):
             return "behaves like the solution on every call, but the model's code is wrong"
         meta = attempt.example.meta | {"test": row["wrong_tests"]}
         verdict = task.verdict(attempt.example.model_copy(update={"meta": meta}), attempt.response)
-        if verdict.correct:
+        # a response that does not even load fails on every call
+        if verdict.correct or (row["wrong_fails"] and verdict.reason.startswith("error: ")):
             return None
-        return f"is code that behaves otherwise than the model's on the anchor's calls: {verdict.reason}"
+        said = "tests of what wrong() gives on the anchor's calls, run on the model's code, end with"
+        return f"is code that behaves otherwise than the model's: {said} {verdict.reason}"
 
     def lesson(self, example: Example) -> Any:
         return example.answer
@@ -117,7 +121,9 @@ def tests(calls: Sequence[str], results: Sequence[Sequence[Any]]) -> str:
     lines = ["import math", "", "", "def check(candidate):"]
     for call, (outcome, literal, *exact) in zip(calls, results, strict=True):
         if outcome == "raised":
-            lines.append(f"    try:\n        candidate({call})\n    except Exception:\n        pass\n    else:\n        assert False")
+            lines.append(
+                f"    failed = False\n    try:\n        candidate({call})\n    except Exception:\n        failed = True\n    assert failed"
+            )
         elif exact == [True]:
             lines.append(f"    assert math.isclose(candidate({call}), {literal}, rel_tol=1e-6, abs_tol=1e-6)")
         else:

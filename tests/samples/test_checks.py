@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from errata.programs.samples.checks import prove, targeted
+from errata.programs.samples.checks import apart, prove, targeted
 from errata.programs.samples.harness import run_program
 from errata.programs.samples.kind import problem_shape
 from errata.programs.samples.style import step_count
@@ -103,7 +103,8 @@ def test_steps_are_calculations_and_lines_where_there_are_none():
         ("anchored", '"eaten": 2}', '"eats": 2}', "failed: TypeError"),
         ("anchored", "Ann has {bags} bags of {each} apples and eats {eaten}. How many are left?", "{bags} {each} {eaten}", "recognisably"),
         ("anchored", FAILURE.id, "other", "failed: KeyError"),
-        ("deterministic", "left = bags * each - eaten", "COUNT.append(1); left = bags * each - eaten + len(COUNT) // 100", "another row"),
+        ("deterministic", "left = bags * each - eaten", "COUNT.append(1); left = bags * each - eaten + len(COUNT) // 100",
+         "when it was drawn again, in another order: '"),
         ("diverse", "rng.randint(2, 4 + 2 * level), rng.randint(3, 4 + 3 * level)", "3, 4", "distinct problems"),
         ("telling", "bags * each + eaten)", "bags * each + eaten + 1)", "but the model answered '14'"),
         ("telling", "bags * each + eaten)", "bags * each - eaten if eaten > 2 else 14)", "cannot tell the misconception"),
@@ -115,6 +116,34 @@ def test_each_check_refuses_a_program_that_is_wrong_in_that_one_way(sandbox, che
     assert found is not None
     assert found.check == check
     assert said in found.reason
+
+
+@pytest.mark.parametrize(
+    ("check", "old", "new", "said"),
+    [
+        ("deterministic", "left = bags * each - eaten", "COUNT.append(1); left = bags * each - eaten + len(COUNT) // 100",
+         r"draw \d+ at level \d gave another 'answer' when it was drawn again, in another order: '-?\d+', then '-?\d+'"),
+        ("deterministic", "How many are left?", "{'so' * 30000} {COUNT.append(1) or len(COUNT)} How many are left?", None),
+        ("telling", "bags * each + eaten)", "bags * each + eaten + 1)", r"is '15', but the model answered '14'"),
+        ("telling", "bags * each + eaten)", "bags * each - eaten if eaten > 2 else 14)",
+         r"right answer on \d+ of 200 drawn rows, e.g. '\d+' to 'Ann has \d+ bags"),
+        ("runs", "left = bags * each - eaten", "left = bags * each - eaten; 1 // (eaten % 3)",
+         r"\d+ of 200 draws failed, \d+ of them \(draw \d+ at level \d first\) with ZeroDivisionError"),
+        ("anchored", "Ann has {bags} bags of {each} apples and eats {eaten}. How many are left?", "{bags} {each} {eaten}",
+         r"0\.\d\d alike over words, 0.6 are needed: '3 4 2', and the error's own is 'Ann has 3 bags"),
+    ],
+)  # fmt: skip
+def test_a_complaint_names_what_differed_and_where_and_is_short(sandbox, check, old, new, said):
+    found = refusal(sandbox, "COUNT = []\n" + GOOD.replace(old, new))
+    assert len(found.reason) <= 2000
+    assert said is None or (found.check == check and re.search(said, found.reason)), found.reason
+
+
+def test_two_long_values_are_shown_where_they_differ():
+    one, other = apart("a" * 5000 + "x" + "b" * 5000, "a" * 5000 + "y" + "b" * 5000)
+    assert "x" in one and "y" in other and len(one) < 300
+    assert apart([1], [2]) == ("[1]", "[2]")
+    assert apart("a" * 500, "a" * 500 + "b")[1].endswith("b'")
 
 
 def test_numbers_in_another_order_and_other_names_are_no_new_problem():

@@ -398,3 +398,63 @@ def test_recorded_errors_of_code_become_rows_with_tests_of_their_own(tmp_path, t
         assert f"```python\n{item.question}\n```" in rows[name].prompt[0]["content"]
         assert tasks["code"].verdict(item, rows[name].completion[0]["content"]).correct is True
         assert tasks["code"].verdict(item, f"```python\ndef {item.meta['entry_point']}(*args):\n    return ()\n```").correct is False
+
+
+LITERALS = {
+    "set()": "set()", "{3, 1}": "{1, 3}", "frozenset()": "set()", "frozenset([2])": "{2}", "[set(), {1}]": "[set(), {1}]",
+    "{'a': set()}": "{'a': set()}", "(set(),)": "(set(),)", "{(1, 2)}": "{(1, 2)}", "b'x'": "b'x'", "{b'x'}": "{b'x'}", "1 + 2j": "(1+2j)",
+    "[]": "[]", "()": "()", "{}": "{}", "''": "''", "(1,)": "(1,)", "[None, True]": "[None, True]",
+    "[-0.5]": "[-0.5]", "{1: (2, [3])}": "{1: (2, [3])}",
+    "__import__('collections').Counter('aab')": "{'a': 2, 'b': 1}", "__import__('collections').OrderedDict(a=1)": "{'a': 1}",
+    "__import__('collections').namedtuple('P', 'x y')(1, 2)": "(1, 2)",
+}  # fmt: skip
+NO_LITERALS = {
+    "{frozenset([1])}": "frozenset", "{frozenset([1]): 2}": "frozenset", "float('inf')": "inf", "complex('nan')": "nan",
+    "range(3)": "range",
+    "bytearray(b'x')": "bytearray", "object()": "object", "[object()]": "object", "iter([1])": "list_iterator", "len": "builtin",
+    "__import__('fractions').Fraction(1, 2)": "Fraction",
+}  # fmt: skip
+
+
+def returning(value):
+    """A row whose solution returns this."""
+    answer = f"def f(x):\n    return {value} if x else 0\n"
+    return {"question": "def f(x: int):\n    '''Give it.'''\n", "entry_point": "f", "answer": answer, "calls": ["1", "0", "2"]}
+
+
+def test_every_value_that_has_a_literal_form_may_be_returned_and_is_tested_for(sandbox, tasks):
+    source = f"ROWS = {[returning(value) for value in [*LITERALS, *NO_LITERALS]]!r}\ndef make(row):\n    return ROWS[row]\n"
+    source += f"ANCHORS = {{str(row): {{'row': row}} for row in range({len(LITERALS) + len(NO_LITERALS)})}}\n"
+    names = [str(row) for row in range(len(LITERALS) + len(NO_LITERALS))]
+    rows = run_program(sandbox, source, names, (), Limits(), "code").anchors
+    for row, shown in zip(rows, LITERALS.values(), strict=False):
+        assert "error" not in row, row
+        assert f"assert candidate(1) == {shown}\n" in row["tests"]
+    made = [KINDS["code"].example("mbpp", row) for row in rows[: len(LITERALS)]]
+    assert [one.answer for one in made if not tasks["code"].verdict(one, tasks["code"].completion("", one.answer)).correct] == []
+    for row, (value, named) in zip(rows[len(LITERALS) :], NO_LITERALS.items(), strict=True):
+        assert "no literal form" in row["error"] and named in row["error"], (value, row)
+
+
+@pytest.mark.parametrize(
+    ("said", "mine", "accepted"),
+    [
+        ("return sum(1 for n in numbers) if", "return sum(1 for n in numbers) if", True),  # no Python, either of them
+        ("return sum(1 for n in numbers) if", "return len(numbers)(:)", True),  # another fault of grammar
+        ("return undefined + 1", "return other_name", True),  # both fail on every call
+        ("return sum(1 for n in numbers) if", "return len(numbers)", False),  # the model's is no Python, wrong() runs
+        ("return len(numbers)", "return len(numbers) if", False),  # the other way round
+        ("return len(numbers)", "return len(numbers)", True),
+        ("return len(numbers)", "return len(numbers) + 1", False),
+    ],
+)
+def test_wrong_code_that_fails_as_the_models_does_is_what_the_model_answered(sandbox, tasks, said, mine, accepted):
+    head = "def count_multiples_of_3(numbers):\n    "
+    failure = failed(tasks["code"], ITEMS["code"], f"```python\n{head}{said}\n```")
+    source = EXAMPLES["code"].partition("def wrong(")[0]
+    source += f"def wrong(job, divisor, lists):\n    return f'def {{job}}_multiples_of_{{divisor}}(numbers):\\n    {mine}\\n'\n"
+    source += "ANCHORS =" + EXAMPLES["code"].partition("ANCHORS =")[2]
+    found = prove(program("code", failure, source), [failure], tasks["code"], sandbox, Limits())
+    assert (found is None) == accepted, found
+    if not accepted:
+        assert found.check == "telling" and "run on the model's code, end with" in found.reason

@@ -3,26 +3,28 @@
 Not here: the tests and examples that the host writes from the results.
 """
 
-import math
+import cmath
 import re
 
 
-def _show(value):
-    """The value as a literal, the same on every machine."""
+def _show(value, hashed=False):
+    """The value as a literal, the same on every machine. A frozenset is shown as the set that it equals, where a set may stand: not
+    in another set, nor as a key (`hashed`)."""
     kind = type(value)
-    if isinstance(value, float) and not math.isfinite(value):
+    if kind in (float, complex) and not cmath.isfinite(value):
         raise ValueError("it gave %r, which has no literal form" % value)
     if value is None or kind in (bool, int, float, complex, str, bytes):
         return repr(value)
     if isinstance(value, dict):
-        return "{%s}" % ", ".join("%s: %s" % (_show(key), _show(item)) for key, item in value.items())
+        return "{%s}" % ", ".join("%s: %s" % (_show(key, True), _show(item)) for key, item in value.items())
     if isinstance(value, list):
         return "[%s]" % ", ".join(map(_show, value))
     if isinstance(value, tuple):
-        return "(%s)" % (_show(value[0]) + "," if len(value) == 1 else ", ".join(map(_show, value)))
-    if kind is set and value:
-        return "{%s}" % ", ".join(sorted(map(_show, value)))
-    raise ValueError("it gave an object of type %s, which has no literal form" % kind.__name__)
+        inner = [_show(item, hashed) for item in value]
+        return "(%s)" % (inner[0] + "," if len(inner) == 1 else ", ".join(inner))
+    if isinstance(value, (set, frozenset)) and not hashed:
+        return "{%s}" % ", ".join(sorted(_show(item, True) for item in value)) if value else "set()"
+    raise ValueError("it gave an object of type %s, which has no literal form here" % kind.__name__)
 
 
 def _results(source, entry, calls):
