@@ -27,6 +27,10 @@ TIMEOUT = 600.0
 
 PASSING = (408, 409, 425, 429)
 """Status codes below 500 that pass by themselves."""
+REFUSED = (400, 413, 422)
+"""Status codes of a request that the server does not take, which may be about its one question."""
+REFUSALS = 5
+"""Questions that a server may refuse in any case, once it has answered another."""
 
 
 class Patience(NamedTuple):

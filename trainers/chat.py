@@ -35,11 +35,13 @@ class Completion(NamedTuple):
     text: str
     """Without the prompt and without special tokens."""
     finish: str
-    """`stop`, or `length` when the token limit or the model's context cut it."""
+    """`stop`, `length` when the token limit or the model's context cut it, or `refused`."""
     tokens: int
     """New tokens, the end token included."""
     ids: tuple[int, ...] = ()
     """These tokens, where the model is in this process."""
+    fault: str = ""
+    """Why there is no answer: what the server said that refused the question (`finish` is then `refused`)."""
 
 
 Answers = Iterator[tuple[int, Completion]]

@@ -244,7 +244,7 @@ def _text(part: Any) -> str:
 
 
 def _response(call: _Call, tokens: int, completion: Completion) -> lm15.Response:
-    text, finish = completion.text, completion.finish
+    text, finish = completion.text, "content_filter" if completion.fault else completion.finish
     if ends := [text.find(word) for word in call.stop if word in text]:
         text, finish = text[: min(ends)], "stop"
     message = lm15.Message.assistant([lm15.TextPart(text)])

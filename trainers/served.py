@@ -3,14 +3,14 @@
     VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm serve Qwen/Qwen2.5-0.5B-Instruct --enable-lora
 
 An adapter is loaded under a name made of the hash of its weights, so that no name ever stands for two sets of weights. Rate limits,
-server errors, lost connections and replies that cannot be read are tried again; any other refusal ends the calls.
+server errors, lost connections and replies that cannot be read are tried again. A server may refuse a few questions, which stay unjudged;
+any other refusal ends the calls.
 Does NOT cover: proof that the server has the weights that `target.model` names, prompts (the server's own chat template renders them),
 loading adapters into servers other than vLLM, streaming.
 """
 
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -19,23 +19,21 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ..signatures.calls import TIMEOUT, Pace, Patience, asked_wait, in_flight, known_keys, without_keys
-from ..signatures.errors import TargetError
-from ..signatures.records import content_hash, whole
+from ..signatures.calls import PASSING, REFUSALS, REFUSED, Pace, Patience, asked_wait, in_flight, known_keys, plain, without_keys
+from ..signatures.errors import ErrataError, TargetError
+from ..signatures.records import content_hash
+from ..signatures.replies import Reply, answered, broken_limit, document, exchange, words
 from .chat import Answers, Completion, Prompts
 from .settings import TargetSettings, vllm_rank
 from .weights import adapter_folder, check_base, weights_hash
 
 T = TypeVar("T")
-Read = Callable[[httpx.Response], T]
+Read = Callable[[Reply], T]
 IN_FLIGHT = 64
 """Questions under way at once by default: enough to keep a server's batches full."""
 PLAIN = {"repetition_penalty": 1.0, "top_k": -1}
 """Sampling fields of vLLM and SGLang beside OpenAI's. Both would else take the model's own defaults (generation_config.json), and a
 repetition penalty changes the greedy answer too."""
-PASSING = (408, 409, 425, 429)
-"""Status codes below 500 that pass by themselves."""
-TOO_LONG = re.compile(r"context.?(length|size|window)|maximum model length", re.IGNORECASE)
 LOADING = "vLLM loads adapters when it is started with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"
 
 
@@ -58,7 +56,7 @@ class _Refused(Exception):
 class ServedTarget:
     """A model of a server. Use `ServedTarget.connect`. It answers as `Target` does."""
 
-    def __init__(self, settings: TargetSettings, patience: Patience | None = None, timeout: float = TIMEOUT):
+    def __init__(self, settings: TargetSettings, patience: Patience | None = None, timeout: float | None = None):
         self.settings = settings
         self.address = (settings.api_base or "").rstrip("/")
         self.hash = weights_hash(settings)
@@ -74,11 +72,12 @@ class ServedTarget:
         """Sampling fields beside OpenAI's that this server reads."""
         self._loaded = False
         limits = httpx.Limits(max_connections=self._width, max_keepalive_connections=self._width)
-        self._client = httpx.Client(headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=timeout, limits=limits)
+        self._seconds = timeout or settings.timeout
+        self._client = httpx.Client(headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=self._seconds, limits=limits)
 
     @classmethod
-    def connect(cls, settings: TargetSettings, patience: Patience | None = None, timeout: float = TIMEOUT) -> "ServedTarget":
-        """Finds the model at the server, and loads the adapter there where it has one. `timeout` is the longest silence, seconds.
+    def connect(cls, settings: TargetSettings, patience: Patience | None = None, timeout: float | None = None) -> "ServedTarget":
+        """Finds the model at the server, and loads the adapter there where it has one. `timeout`: see `target.timeout`.
 
         Raises TargetError: no server, a wrong key, no such model, an adapter that is not loaded or belongs to other weights.
         """
@@ -116,10 +115,19 @@ class ServedTarget:
             body = {"model": self.name, "messages": asked, "max_tokens": max_new_tokens, "temperature": temperature}
             body |= {"continue_final_message": True, "add_generation_prompt": False} if start else {}
             questions.append((index, body | {"top_p": 1.0, "seed": own_seed} | self.fields))
+        refused: list[tuple[int, Completion]] = []
         with closing(in_flight(lambda question: self._answer(question[1]), questions, self._width)) as answers:
             for count, ((index, _), completion) in enumerate(answers, 1):
                 self.on_share((count + min(self._width, len(questions) - count) / 2) / len(questions))  # half of each that is under way
-                yield index, completion._replace(text=_joined(begun[index], completion.text)) if begun else completion
+                if completion.fault:
+                    refused.append((index, completion))
+                    if len(refused) > max(REFUSALS, self.settings.refusals * len(questions)):
+                        raise self._refuses(f"{len(refused)} of {len(questions)} questions refused, the last one", completion)
+                else:
+                    yield index, completion._replace(text=_joined(begun[index], completion.text)) if begun else completion
+        if refused and len(refused) == len(questions):
+            raise self._refuses("refused", refused[0][1])
+        yield from refused  # last, so that none is kept of a server that refuses all
 
     def require_loading(self) -> None:
         """Raises TargetError when the server has no door for adapters, so that nothing is trained for it in vain."""
@@ -142,7 +150,7 @@ class ServedTarget:
     def _listed(self) -> list[dict[str, Any]]:
         """The server's models, as it describes them. Asked once, without waiting for a server that is not there."""
         try:
-            return self._once("/models", None, lambda reply: [{**card, "id": str(card["id"])} for card in reply.json()["data"]])
+            return self._once("/models", None, _cards)
         except _Passing as fault:
             raise TargetError(f"no answer from a server at {self.address} ({fault}): start it, or correct target.api_base") from None
         except _Refused as refused:
@@ -152,7 +160,7 @@ class ServedTarget:
     def _own_name(self, cards: Sequence[dict[str, Any]]) -> str:
         """The name of the model without adapters: as set, or as `target.model` is written, or the only one there is."""
         wanted, names = self.settings.served_name, [card["id"] for card in cards]
-        there = f"the server at {self.address} serves {', '.join(names) or 'nothing'}"
+        there = f"the server at {self.address} serves {self._clean(', '.join(names[:50])) or 'nothing'}"
         if wanted is not None:
             if wanted not in names:
                 raise TargetError(f"no model is called {wanted}: {there}; set target.served_name to one of its names")
@@ -196,13 +204,19 @@ class ServedTarget:
                 return f"{there.rstrip('/')}/{folder.relative_to(base).as_posix()}"
         return str(folder)
 
+    def _refuses(self, what: str, completion: Completion) -> ErrataError:
+        return self._pace.end(TargetError(f"the server at {self.address} {what} to answer as {self.name}: {completion.fault}"))
+
     def _answer(self, body: dict[str, Any]) -> Completion:
         try:
             completion = self._call("/chat/completions", body, _completion)
             return completion._replace(text=without_keys(completion.text, self._keys))
         except _Refused as refused:
-            if not TOO_LONG.search(str(refused)):
-                raise self._pace.end(TargetError(f"the server at {self.address} refused to answer as {self.name}: {refused}")) from None
+            said = str(refused)
+            if refused.status not in REFUSED:
+                raise self._refuses(f"refused (HTTP {refused.status})", Completion("", "refused", 0, fault=said)) from None
+            if not broken_limit(said, body.get("max_tokens", 0)):
+                return Completion("", "refused", 0, fault=said)
         if "max_tokens" not in body:
             return Completion("", "length", 0)
         # the prompt and the limit are more than the context together: without a limit the answer gets the room that is left
@@ -224,24 +238,32 @@ class ServedTarget:
         """One attempt; with a body a POST. Raises _Passing, _Refused, and TargetError for a wrong key."""
         method, url = "POST" if body else "GET", f"{self.address}{path}"
         try:
-            reply = self._client.request(method, url, json=body, timeout=timeout or httpx.USE_CLIENT_DEFAULT)
+            reply = exchange(self._client, method, url, timeout or self._seconds, json=body)
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise _Passing(self._clean(str(error)) or type(error).__name__) from None
-        status, said = reply.status_code, self._clean(_message(reply))
+        except httpx.InvalidURL as error:
+            raise TargetError(f"the address {self.address} is not usable ({error}): correct target.api_base") from None
+        status, said = reply.status, self._clean(words(reply.body)) if reply.status != 200 else ""
         if status != final and (status in PASSING or status >= 500):
-            raise _Passing(f"HTTP {status}, {said}", asked_wait(reply.headers.get("retry-after")))
+            raise _Passing(f"HTTP {status}, {said}".rstrip(", "), asked_wait(reply.headers.get("retry-after")))
         if status in (401, 403):
             key = f"set {self.settings.api_key_env} to its key, or target.api_key_env to the name of another variable"
             raise self._pace.end(TargetError(f"the server at {self.address} wants another key (HTTP {status}, {said}): {key}"))
-        if status != 200:
-            raise _Refused(status, said)
+        if not 200 <= status < 300:
+            moved = f"it has moved to {self._clean(reply.headers.get('location', ''))[:200]}" if 300 <= status < 400 else ""
+            raise _Refused(status, moved or said or f"HTTP {status} without a word")
         try:
             return read(reply)
-        except (ValueError, LookupError, TypeError):
-            raise _Passing(f"a reply that cannot be read: {self._clean(reply.text)[:100]!r}") from None
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            shown = self._clean(str(error))[:100] if isinstance(error, ValueError) else ""
+            raise _Passing(f"a reply that cannot be read: {shown or self._clean(words(reply.body))[:100]!r}") from None
 
     def _clean(self, text: str) -> str:
-        return " ".join(without_keys(text, self._keys).split())
+        return plain(without_keys(text, self._keys))
+
+
+def _cards(reply: Reply) -> list[dict[str, Any]]:
+    return [{**card, "id": str(card["id"])} for card in document(reply.body)["data"]]
 
 
 def _joined(start: str, rest: str) -> str:
@@ -249,22 +271,11 @@ def _joined(start: str, rest: str) -> str:
     return start.rstrip("\n") + rest if rest.startswith("\n") else start + rest
 
 
-def _completion(reply: httpx.Response) -> Completion:
-    document = reply.json()
-    choice = document["choices"][0]
-    if not isinstance(text := choice["message"]["content"], str | None):
-        raise TypeError(text)
-    tokens = (document.get("usage") or {}).get("completion_tokens") or 0
-    return Completion(whole(text or ""), "length" if choice.get("finish_reason") == "length" else "stop", tokens)
-
-
-def _message(reply: httpx.Response) -> str:
-    """What an error says, in any of the envelopes in use."""
-    try:
-        said = reply.json()
-    except ValueError:
-        said = reply.text
-    for field in ("error", "message", "detail"):
-        if isinstance(said, dict) and field in said:
-            said = said[field]
-    return str(said)[:300]
+def _completion(reply: Reply) -> Completion:
+    """The answer. Reasoning that the server keeps apart stands before it, as the model wrote it."""
+    said = answered(reply.body)
+    text = said.text or said.refusal
+    if said.thought:
+        text = f"<think>\n{said.thought}" + (f"\n</think>\n{text}" if text or said.finish != "length" else "")
+    used = said.usage.get("completion_tokens")
+    return Completion(text, "length" if said.finish == "length" else "stop", used if isinstance(used, int) else max(1, len(text) // 4))

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..signatures.calls import TIMEOUT
+
 SMALL = 20_000_000
 """Parameters of a small model: changed whole by default, computed with one thread, asked in wide batches."""
 
@@ -48,6 +50,10 @@ class TargetSettings(BaseModel):
     """The target's name at the server; None: as `model` is written, or the only one that is served. Needed where `model` is empty."""
     api_key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the server's key; where it is not set, no key is sent."""
+    timeout: float = Field(default=TIMEOUT, gt=0)
+    """Most seconds for one whole reply of the server; then it is asked again."""
+    refusals: float = Field(default=0.01, ge=0, le=1)
+    """Largest share of the questions of an evaluation that the server may refuse (5 in any case); those stay unjudged."""
     server_paths: tuple[tuple[str, str], ...] = ()
     """Folders of this machine and where the server sees them, e.g. `[[/home/me/runs, /runs]]` for a server in a container."""
 

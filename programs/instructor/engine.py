@@ -22,7 +22,7 @@ from dspy import lm15
 from dspy.clients.call_result import usage_dict
 from dspy.utils.exceptions import LMConfigurationError, LMError
 
-from ...signatures.calls import PASSING, Pace, Patience, asked_wait, known_keys, plain, without_keys
+from ...signatures.calls import PASSING, REFUSALS, REFUSED, Pace, Patience, asked_wait, known_keys, plain, without_keys
 from ...signatures.errors import ErrataError, InstructorError, UsageError
 from ...signatures.records import whole
 from ...signatures.replies import SAID, broken_limit, document, words
@@ -39,16 +39,10 @@ FATAL = (lm15.AuthError, lm15.BillingError, lm15.InvalidRequestError, lm15.Confi
 
 NO_CHAT = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading a reply raises when its JSON has an unexpected shape."""
-REFUSED = (400, 413, 422)
-"""Status codes of a request that the server does not take, which may be about its one question."""
 
 last_answer: ContextVar[Answer | None] = ContextVar("last_answer", default=None)
 """The answer that the last call of this context got, as the ledger keeps it."""
 _rollout: ContextVar[Any] = ContextVar("rollout", default=None)
-
-
-REFUSALS = 5
-"""Requests that a server may refuse, after it has answered another, before the run ends; one in a hundred where that is more."""
 
 
 class Engine:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from ...signatures.records import Attempt, Example
+from ...signatures.records import Attempt, Example, Verdict
 from ...tasks import Task
 from ...trainers.chat import AnyTarget, Completion
 
@@ -27,10 +27,17 @@ def attempts(task: Task, examples: Sequence[Example], target: AnyTarget) -> Rows
 
     def judge(answer: tuple[int, Completion]) -> tuple[Example, Attempt]:
         example, completion = examples[answer[0]], answer[1]
-        verdict = task.verdict(example, completion.text)
+        verdict = verdict_of(task, example, completion)
         return example, Attempt(example=example, response=completion.text, verdict=verdict, target=target.hash, finish=completion.finish)
 
     return judged(task, judge, target.generate(prompts, max_new_tokens=task.max_new_tokens))
+
+
+def verdict_of(task: Task, example: Example, completion: Completion) -> Verdict:
+    """What the task says of an answer; a question that the target's server refused is unjudged."""
+    if completion.fault:
+        return Verdict(correct=None, extracted=None, reason=f"the server refused the question: {completion.fault}")
+    return task.verdict(example, completion.text)
 
 
 def judged(task: Task, judge: Callable[[T], R], answers: Iterable[T]) -> Generator[R]:

@@ -17,7 +17,7 @@ from typing import Any
 from ...signatures.records import Example, Rollout, Rollouts
 from ...tasks import Task
 from ...trainers.chat import AnyTarget, Completion
-from ..run.evaluate import judged
+from ..run.evaluate import judged, verdict_of
 from ..samples.calculations import calculated
 from .lessons import own
 
@@ -121,8 +121,7 @@ def sampled(
 
     def judge(answer: tuple[int, Completion]) -> tuple[int, Rollout, int]:
         place, given = answer
-        verdict = task.verdict(examples[place], given.text)
-        return place, Rollout.of(given.text, verdict, given.finish), given.tokens
+        return place, Rollout.of(given.text, verdict_of(task, examples[place], given), given.finish), given.tokens
 
     prompts = [task.prompt(example) for example in examples]
     return judged(task, judge, target.generate(prompts, max_new_tokens=task.max_new_tokens, temperature=temperature, seed=seed, **begun))

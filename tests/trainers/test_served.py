@@ -289,6 +289,16 @@ PASSING = {
     "broken JSON": Reply(body=b'{"choices": [{"mess'),
     "other JSON": Reply(body=b"[1, 2]"),
     "no choices": Reply(body=b'{"choices": []}'),
+    "deep JSON": Reply(body=b'{"choices": ' + b"[" * 100_000),
+    "deep error": Reply(status=500, body=b"[" * 100_000),
+    "a number for a text": Reply(body=b'{"choices": [{"message": {"content": 7}}]}'),
+    "choices of numbers": Reply(body=b'{"choices": [7]}'),
+    "error with status 200": Reply(body=b'{"error": "overloaded"}'),
+    "204": Reply(status=204, body=b""),
+    "a stream": Reply(body=b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n'),
+    "no UTF-8": Reply(body=b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
+    "broken gzip": Reply(body=b"nope", headers={"Content-Encoding": "gzip"}),
+    "huge headers": Reply("x", headers={"X-Long": "y" * 200_000}),
 }
 
 
@@ -298,6 +308,32 @@ def test_a_fault_that_passes_costs_no_answer(passing):
         served = ServedTarget.connect(alone(server, batch_size=1), FAST, timeout=0.3)
         assert [completion.text for _, completion in served.generate(PROMPTS, max_new_tokens=9)] == ["yes"] * 8
     assert len(server.questions) == 9
+
+
+@pytest.mark.parametrize("usage", [[1], "5", None, {"completion_tokens": "many"}, {"completion_tokens": 1e308}, {"completion_tokens": -1}])
+def test_an_answer_is_kept_whatever_its_counts_of_tokens_are(usage):
+    body = {"choices": [{"message": {"content": "yes, it is"}, "finish_reason": 7}], "usage": usage}
+    with Scripted(lambda body_, number: Reply(body=json.dumps(body).encode())) as server:
+        served = ServedTarget.connect(alone(server), FAST)
+        assert dict(served.generate(PROMPTS[:1], max_new_tokens=9)) == {0: Completion("yes, it is", "stop", 2)}
+    assert len(server.questions) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "finish", "text"),
+    [
+        ({"content": [{"type": "text", "text": "ye"}, {"type": "text", "text": "s"}]}, "stop", "yes"),
+        ({"content": None, "refusal": "I will not."}, "stop", "I will not."),
+        ({"content": "yes", "reasoning_content": "hm"}, "stop", "<think>\nhm\n</think>\nyes"),
+        ({"content": None, "reasoning": "hm"}, "length", "<think>\nhm"),
+        ({"content": None, "tool_calls": [{"id": 7}]}, "tool_calls", ""),
+    ],
+)
+def test_an_answer_is_read_in_parts_and_with_the_reasoning_that_a_server_keeps_apart(message, finish, text):
+    body = json.dumps({"choices": [{"message": message, "finish_reason": finish}], "usage": {"completion_tokens": 3}}).encode()
+    with Scripted(lambda body_, number: Reply(body=body)) as server:
+        answers = dict(ServedTarget.connect(alone(server), FAST).generate(PROMPTS[:1], max_new_tokens=9))
+    assert answers == {0: Completion(text, "length" if finish == "length" else "stop", 3)}
 
 
 def test_a_wait_that_the_server_asks_for_is_kept():
@@ -348,6 +384,60 @@ def test_a_question_that_the_server_refuses_ends_with_what_it_said():
         served = ServedTarget.connect(alone(server), FAST)
         with pytest.raises(TargetError, match="refused to answer as m: roles must alternate"):
             list(served.generate(PROMPTS[:1], max_new_tokens=9))
+
+
+def refusing(words):
+    """A server that refuses questions with one of these words in them."""
+    return lambda body, number: (
+        fault(400, "no \x1b[31mroses") if any(w in body["messages"][-1]["content"] for w in words) else Reply("#### 7")
+    )
+
+
+def test_a_question_that_the_server_refuses_stays_unjudged_and_the_others_are_judged(tmp_path):
+    config = {"items.dev": 30, "target.served_name": "m"}
+    with Cycle(load_config(overrides={"items.dev": 30}), tmp_path / "items", say=lambda line: None) as loop:
+        items = loop.task.examples("dev", 30, seed=0)
+    asked = [item.question for item in items]
+    with Scripted(refusing(asked[:5])) as server:
+        said = []
+        with Cycle(load_config(overrides=config | {"target.api_base": server.url}), tmp_path / "run", say=said.append) as loop:
+            rows = loop.scores(loop.task, "dev", loop.config.target)
+    unjudged = {row.example.question: row.verdict.reason for row in rows if row.verdict.correct is None}
+    assert unjudged == dict.fromkeys(asked[:5], "the server refused the question: no roses")
+    assert len(rows) == 30
+    assert any("5 unjudged" in line for line in said)
+
+
+@pytest.mark.parametrize(("count", "refusals", "ends"), [(6, 0.01, True), (6, 0.5, False), (8, 0.5, True)])
+def test_more_refusals_than_the_config_allows_end_the_evaluation(count, refusals, ends):
+    prompts = [[{"role": "user", "content": f"q{n}."}] for n in range(12)]
+    with Scripted(refusing([f"q{n}." for n in range(count)])) as server:
+        served = ServedTarget.connect(alone(server, refusals=refusals, batch_size=1), FAST)
+        if ends:
+            with pytest.raises(TargetError, match=r"of 12 questions refused, the last one to answer as m: no roses"):
+                dict(served.generate(prompts, max_new_tokens=9))
+        else:
+            assert sum(bool(one.fault) for one in dict(served.generate(prompts, max_new_tokens=9)).values()) == count
+
+
+@pytest.mark.parametrize("status", [302, 404, 405, 410, 451])
+def test_a_refusal_that_is_about_no_question_ends_at_once(status):
+    reply = Reply(status=status, body=b'{"message": "gone"}', headers={"Location": "http://elsewhere/v1"})
+    with Scripted(lambda body, number: reply) as server:
+        served = ServedTarget.connect(alone(server, batch_size=1), FAST)
+        with pytest.raises(
+            TargetError, match=f"refused \\(HTTP {status}\\) to answer as m: (gone|it has moved to http://elsewhere/v1)"
+        ) as caught:
+            dict(served.generate(PROMPTS, max_new_tokens=9))
+    assert len(server.questions) == 1
+    said(caught)
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"7", b'{"data": 7}', b'{"data": [7]}', b"<title>hello</title>", b""])
+def test_a_list_of_models_that_cannot_be_read_is_told_in_one_line(body):
+    with OpenAIServer(lambda body_, number: Reply(body=body)) as server, pytest.raises(TargetError, match="cannot be read") as caught:
+        ServedTarget.connect(alone(server), FAST)
+    assert len(said(caught)) < 400
 
 
 # ---- what is told at once
