@@ -9,12 +9,13 @@ What is not here: what all steps share (errata.programs.steps.session), and how 
 from collections.abc import Sequence
 from math import ceil
 
-from ..signatures.errors import ErrataError, TaskError, UsageError, did_you_mean
+from ..signatures.errors import ErrataError, InstructorError, TaskError, UsageError, did_you_mean
 from ..signatures.records import Attempt, Example, Failure, sealed
 from ..tasks import Task, member, parts
 from ..tasks.verdicts.number import read
 from ..trainers.weights import weights_hash
 from .instructor.offline import EMBEDDED
+from .instructor.prices import missing_key
 from .rehearse import Estimate, estimate
 from .run import layout
 from .run.directory import to_json, write_atomic
@@ -68,8 +69,8 @@ class Cycle(Session):
 
     # ---- what cannot be run is told before anything is written
 
-    def refuse_early(self, until: str | None = None) -> None:
-        """Raise what `run(until)` would refuse, before the run directory is opened and anything is written."""
+    def refuse_early(self, until: str | None = None, dry_run: bool = False) -> None:
+        """Raise what `run(until)` would refuse, before the run directory is opened and anything is written. A dry run needs no key."""
         if until not in (None, *NAMES):
             raise UsageError(f"there is no step {until!r}; choose one of {', '.join(NAMES)}{did_you_mean(until or '', NAMES)}")
         recorded = self.config.errors == "recorded"
@@ -77,6 +78,10 @@ class Cycle(Session):
             require_recorded(self)
         if until != "mine" and self.strategy.source != "none":
             self._refuse_unteachable(recorded)
+            taught = dry_run or self.stage(self.config.rounds, "teach").done
+            if key := "" if taught else missing_key(self.config.instructor):
+                name = f"instructor {self.config.instructor.model} needs a key in {key}, which is not set"
+                raise InstructorError(f"{name}: export {key}=..., or name a server of your own with instructor.api_base")
         if until in (None, "train", "gate"):
             if recorded:
                 self._refuse_unchecked()

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 
 from ..sandbox import MEND, Sandbox, open_sandbox
+from ..signatures.calls import known_keys, plain, without_keys
 from ..signatures.errors import ErrataError, UsageError, with_extra
 from ..signatures.records import ProgramRun
+from ..signatures.replies import exchange, words
 from ..tasks import Task, doctor, load_task, parts
 from ..trainers.settings import TargetSettings, TrainSettings
 from .config import CycleConfig, InstructorSettings
@@ -216,7 +218,7 @@ def _instructor(settings: InstructorSettings) -> Examined:
     if settings.model == "offline":
         return Examined(what, True, "embedded, needs no key")
     from .instructor.engine import open_instructor
-    from .instructor.prices import route
+    from .instructor.prices import missing_key, route
 
     try:
         open_instructor(settings)
@@ -225,19 +227,23 @@ def _instructor(settings: InstructorSettings) -> Examined:
         return Examined(what, False, str(error), "name a model as dspy.LM takes it, e.g. --instructor openai/gpt-5-mini")
     if settings.api_base:
         return _server(what, settings.api_base, os.environ.get(key or ""), "start it, or mend instructor.api_base")
-    if key is None:
-        return Examined(what, True, "reached through LiteLLM; which key it needs is not known here")
-    if not os.environ.get(key):
-        return Examined(what, False, f"needs a key in {key}, which is not set", f"export {key}=...")
-    return Examined(what, True, f"{key} is set")
+    if missing := missing_key(settings):
+        return Examined(what, False, f"needs a key in {missing}, which is not set", f"export {missing}=...")
+    return Examined(what, True, f"{key} is set" if key else "reached through LiteLLM, which finds no key that is missing")
 
 
 def _server(what: str, base: str, key: str | None, mend: str) -> Examined:
+    own = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        reply = httpx.get(f"{base.rstrip('/')}/models", headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=5)
-        reply.raise_for_status()
-    except httpx.HTTPError as error:
-        return Examined(what, False, f"{base} does not answer: {' '.join(str(error).split())[:120] or type(error).__name__}", mend)
+        with httpx.Client(headers=own, timeout=5) as client:
+            reply = exchange(client, "GET", f"{base.rstrip('/')}/models", 5)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Examined(what, False, f"{base} does not answer: {plain(str(error))[:120] or type(error).__name__}", mend)
+    said = plain(without_keys(words(reply.body), [*known_keys(), *([key] if key else [])]))
+    if reply.status in (401, 403):
+        return Examined(what, False, f"{base} wants another key (HTTP {reply.status}, {said})", "export the variable that holds its key")
+    if reply.status != 200:
+        return Examined(what, False, f"{base} does not answer: HTTP {reply.status}, {said}", mend)
     return Examined(what, True, f"{base} answers")
 
 

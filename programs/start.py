@@ -87,7 +87,7 @@ class Start(NamedTuple):
         from .run.directory import write_atomic
 
         loop = self.cycle()
-        loop.refuse_early(until)
+        loop.refuse_early(until, dry_run)
         file = loop.path / "run.json"
         begun = file.read_bytes() if file.exists() else None
         try:

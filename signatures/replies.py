@@ -168,7 +168,7 @@ _WORDS = (
     "status_msg", "fault", "description", "title", "base_resp", "text", "raw", "metadata", "data", "type", "code", "status",
 )  # fmt: skip
 """Fields in which servers say what is wrong, those that say most first; in any case of letters."""
-_HTML = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
+_HTML = re.compile(r"\s{0,99}<(?:!doctype|\?xml|[a-z][\w:-]{0,20}[\s>/])", re.IGNORECASE)
 
 
 def words(body: bytes) -> str:

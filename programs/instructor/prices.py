@@ -44,6 +44,22 @@ def route(model: str) -> Route:
         return Route(provider if name else "openai", name or provider, False, None)
 
 
+def missing_key(settings: InstructorSettings) -> str:
+    """The environment variable that the model's key is read from, where it is not set; empty: it is set, not needed, or not known."""
+    prefix = settings.model.partition("/")[0].upper()
+    if settings.model == "offline" or settings.api_base or {f"{prefix}_API_BASE", f"{prefix}_BASE_URL"} & os.environ.keys():
+        return ""
+    if route(settings.model).native:
+        key = LM15Engine(RouterConfig(env=dict(os.environ))).resolve(settings.model).env_key or ""
+        return "" if os.environ.get(key, "").strip() else key
+    import litellm
+
+    # several: a cloud, whose keys may lie elsewhere; another name that begins alike may be a second one of the same key
+    wanted = litellm.validate_environment(settings.model)["missing_keys"]
+    alike = any(name.startswith(wanted[0][:6]) and name.endswith(("KEY", "TOKEN")) for name in os.environ) if wanted else False
+    return wanted[0] if len(wanted) == 1 and wanted[0].endswith("_KEY") and not alike else ""
+
+
 def usd(settings: InstructorSettings, response: Response, request: Request | None = None) -> float | None:
     """What a response cost. None: no price is known, because the model is not listed or its server is at an address of one's own."""
     if settings.model == "offline":

@@ -18,7 +18,9 @@ import pytest
 from asking import FAST, GOOD, first, in_threads, opened, total
 from dspy import lm15
 from openai_server import OpenAIServer, Reply, fault
+from typer.testing import CliRunner
 
+from errata.cli import app
 from errata.programs import Cycle
 from errata.programs.config import CycleConfig, InstructorSettings, Items
 from errata.programs.instructor.chat import UnusableAnswer, instructed_by
@@ -76,6 +78,30 @@ def test_a_missing_key_ends_the_run_with_the_name_of_its_variable():
     with pytest.raises(InstructorError, match="ANTHROPIC_API_KEY") as caught:
         lm("hi")
     assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_told_before_anything_is_computed_or_written(tmp_path):
+    command = ["cycle", "--instructor", "openai/gpt-5-mini", "--run", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert "instructor openai/gpt-5-mini needs a key in OPENAI_API_KEY, which is not set: export OPENAI_API_KEY=" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (fault(401, "wrong \x1b[31mkey"), "wants another key (HTTP 401, wrong key)"),
+        (Reply(status=404, body=b"<title>Not here</title>"), "does not answer: HTTP 404, Not here"),
+        (Reply(body=b"{}"), "answers"),
+    ],
+)
+def test_doctor_looks_at_the_address_and_the_key_of_an_instructor(reply, said):
+    with OpenAIServer(first(reply)) as server:
+        command = ["doctor", "--task", "sums", "--instructor", "openai/x", "--set", f"instructor.api_base={server.url}", "--limit", "5"]
+        done = CliRunner().invoke(app, command)
+    assert said in " ".join(done.stdout.split())
+    assert "\x1b" not in done.stdout
 
 
 PASSING = {

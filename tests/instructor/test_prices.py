@@ -4,8 +4,8 @@ import pytest
 from asking import first, opened, total
 from openai_server import OpenAIServer, Reply
 
-from errata.programs.config import Budget
-from errata.programs.instructor.prices import count_tokens, route
+from errata.programs.config import Budget, InstructorSettings
+from errata.programs.instructor.prices import count_tokens, missing_key, route
 from errata.programs.run.ledger import Ledger, Sums
 from errata.signatures.errors import BudgetReached, UsageError
 
@@ -52,3 +52,29 @@ def test_tokens_are_counted_by_length():
 def test_routes_of_known_spellings():
     assert route("openai/gpt-4o-mini")[:3] == ("openai-chat", "gpt-4o-mini", True)
     assert route("together_ai/a/b")[:3] == ("together_ai", "a/b", False)
+
+
+@pytest.mark.usefixtures("no_keys")
+@pytest.mark.parametrize(
+    ("model", "env", "missing"),
+    [
+        ("offline", {}, ""),
+        ("openai/gpt-5-mini", {}, "OPENAI_API_KEY"),
+        ("openai/gpt-5-mini", {"OPENAI_API_KEY": " "}, "OPENAI_API_KEY"),
+        ("openai/gpt-5-mini", {"OPENAI_API_KEY": "x"}, ""),
+        ("openai/gpt-5-mini", {"OPENAI_BASE_URL": "http://localhost:1/v1"}, ""),
+        ("anthropic/claude-sonnet-4-5", {}, "ANTHROPIC_API_KEY"),
+        ("gemini/gemini-2.5-pro", {}, "GEMINI_API_KEY"),
+        ("ollama/llama3", {}, ""),
+        ("mistral/large", {}, "MISTRAL_API_KEY"),
+        ("mistral/large", {"MISTRAL_API_KEY": "x"}, ""),
+        ("together_ai/x", {"TOGETHER_API_KEY": "x"}, ""),
+        ("bedrock/x", {}, ""),
+        ("hosted_vllm/x", {}, ""),
+    ],
+)
+def test_a_missing_key_is_named_by_its_variable(model, env, missing, monkeypatch):
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert missing_key(InstructorSettings(model=model)) == missing
+    assert missing_key(InstructorSettings(model=model, api_base="http://localhost:1/v1")) == ""
