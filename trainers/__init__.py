@@ -3,10 +3,17 @@
 `settings`, `weights`, `chat` and `served` load none of them; the other modules do.
 """
 
+import os
+
 from .chat import AnyTarget
 from .settings import TargetSettings
 
 __all__ = ["open_target"]
+
+# Read by libraries when they are loaded, here and in child processes. Threads that wait must not spin: on a busy machine two of them stand
+# still. And nothing is sent that the user did not ask for.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
 def open_target(settings: TargetSettings) -> AnyTarget:

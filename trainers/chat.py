@@ -77,20 +77,56 @@ def render(tokenizer: Any, messages: Sequence[Message], generate: bool = True) -
     template: the contents, with a blank line after each. Raises TargetError when the template refuses the conversation.
     """
     messages = list(messages)
-    if not tokenizer.chat_template:
+    template = template_of(tokenizer)
+    if not template:
         return "".join(f"{message['content']}\n\n" for message in messages)
     system = messages[0]["content"].strip() if messages and messages[0]["role"] == "system" else ""
     try:
-        text = tokenizer.apply_chat_template(
-            messages, chat_template=_DATE + tokenizer.get_chat_template(), tokenize=False, add_generation_prompt=generate
-        )
+        text = _applied(tokenizer, _DATE + template, messages, generate)
         if not system or system in text:
             return text
-    except TemplateError as error:
+    except _REFUSALS as error:
         if not system:
             raise TargetError(f"the target's chat template refuses the conversation: {first_line(error)}") from None
     first, *rest = messages[1:] or [{"role": "user", "content": ""}]
     return render(tokenizer, [{"role": first["role"], "content": f"{system}\n\n{first['content']}".strip()}, *rest], generate)
+
+
+_REFUSALS = (TemplateError, TypeError, ValueError, KeyError, AttributeError)
+"""What a template raises that does not take a conversation, or the form of its contents."""
+_PROBE: list[Message] = [{"role": "user", "content": "Errata"}]
+
+
+def template_of(tokenizer: Any) -> str | None:
+    """The chat template, of several the one named default; None: there is none. Raises TargetError when none of several is the default."""
+    templates = tokenizer.chat_template
+    if not isinstance(templates, dict):
+        return templates
+    if len(templates) > 1 and "default" not in templates:
+        names = ", ".join(sorted(templates))
+        raise TargetError(f"the target has the chat templates {names}, and none is called default: rename the one to use in its folder")
+    return templates.get("default") or next(iter(templates.values()), None)
+
+
+def _applied(tokenizer: Any, template: str, messages: Sequence[Message], generate: bool) -> str:
+    """The rendered conversation. Contents are sent as parts, as models of several media want them, where plain ones are dropped."""
+
+    def apply(given: Sequence[Message], parts: bool, generate: bool = True) -> tuple[str, bool]:
+        """The text, and whether the last words of the user are in it."""
+        said = next((message["content"].strip() for message in reversed(given) if message["role"] == "user"), "")
+        sent = [message | {"content": [{"type": "text", "text": message["content"]}]} for message in given] if parts else list(given)
+        text = tokenizer.apply_chat_template(sent, chat_template=template, tokenize=False, add_generation_prompt=generate)
+        return text, said in text and not (parts and "'type': 'text'" in text)
+
+    refusal: Exception | None = None
+    for parts in (False, True):
+        try:
+            text, kept = apply(messages, parts, generate)
+            if kept or apply(_PROBE, parts)[1]:  # a template may change words and keep them
+                return text
+        except _REFUSALS as error:
+            refusal = refusal or error
+    raise refusal or TargetError("the target's chat template drops the user's text: mend the chat_template in its folder, or take it out")
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
@@ -102,6 +138,16 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     if plain and tokenizer.eos_token_id is not None:  # some tokenizers close every text; a prompt must stay open
         ids = [row[:-1] if len(row) > 1 and row[-1] == tokenizer.eos_token_id else row for row in ids]
     return ids
+
+
+def check_ids(tokenizer: Any, rows: Iterable[Sequence[int]], size: int) -> None:
+    """Raises TargetError for a token that the `size` embeddings of a model do not hold."""
+    last = max((token for row in rows for token in row), default=0)
+    if last >= size:
+        what = f"a text holds the token {tokenizer.convert_ids_to_tokens(last)!r} with the id {last}, and the target has {size} embeddings"
+        raise TargetError(
+            f"{what}: save the model after model.resize_token_embeddings(len(tokenizer)), or take the token out of its tokenizer"
+        )
 
 
 def end_tokens(tokenizer: Any, config: Any, generation_config: Any) -> list[int]:
@@ -177,7 +223,7 @@ def _encode(rows: Sequence[TrainRow], tokenizer: Any, ends: Sequence[int]) -> It
             ids, start = prompt + tokenizer(text[len(head) :], add_special_tokens=False)["input_ids"], len(prompt)
         last = max((i for i in range(start, len(ids)) if ids[i] in ends), default=None)
         if last is None:
-            ids = [*ids, tokenizer.eos_token_id if tokenizer.eos_token_id is not None else ends[0]]
+            ids = [*ids, tokenizer.eos_token_id if tokenizer.eos_token_id in ends else ends[0]]
         else:
             ids = ids[: last + 1]  # what a template writes after the end token is never generated
         yield ids, start

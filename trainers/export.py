@@ -36,7 +36,7 @@ def write_model(target: TargetSettings, out: Path) -> str:
     else:
         config["dtype"] = _merge(target, out)
     for path in (*companions(base), *(path for pattern in _LEGAL for path in base.glob(pattern))):
-        _copy(path, out / path.name)
+        _copy(path, out / path.relative_to(base))
     return str(config.get("dtype") or config.get("torch_dtype") or "unknown")
 
 
@@ -84,6 +84,7 @@ def same_weights(written: TargetSettings, wanted: str) -> None:
 
 def _copy(path: Path, to: Path) -> None:
     """A copy that names no place on this machine."""
+    to.parent.mkdir(exist_ok=True)
     value = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else None
     if isinstance(value, dict) and not value.keys().isdisjoint(_PLACES):
         kept = {name: inner for name, inner in value.items() if name not in _PLACES}

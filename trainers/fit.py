@@ -24,11 +24,11 @@ from trl import SFTConfig, SFTTrainer
 from ..signatures.errors import TargetError, TrainerError
 from ..signatures.files import write_whole
 from ..signatures.records import TrainReport
-from .chat import AT_ONCE, encoded, end_tokens, fingerprint, read_rows
+from .chat import AT_ONCE, check_ids, encoded, end_tokens, fingerprint, read_rows
 from .estimate import checkpoints, rows_at_once, shape_of
 from .memory import choose_device, free, give_back_at_once, has_bfloat16, one_thread_for_small
 from .settings import Job, OnProgress
-from .target import load_model, load_tokenizer
+from .target import load_model, load_tokenizer, not_numbers
 from .weights import BASE_FILE, companions, folder_of, memory_ran_out, weights_hash
 
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
@@ -62,8 +62,13 @@ def opened(job: Job) -> Opened:
     folder, tokenizer = folder_of(target.model), load_tokenizer(target)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=target.trust_remote_code)
     generation = GenerationConfig.from_pretrained(folder) if (folder / "generation_config.json").is_file() else None
-    ends = end_tokens(tokenizer, config, generation)
-    if tokenizer.pad_token is None and ends:
+    if getattr(config, "quantization_config", None):
+        raise TrainerError(
+            f"{target.model} is quantized, and what is rounded so cannot be trained here: give the model that it was made from"
+        )
+    size = config.get_text_config().vocab_size
+    ends = [token for token in end_tokens(tokenizer, config, generation) if token < size]
+    if (tokenizer.pad_token is None or tokenizer.pad_token_id >= size) and ends:
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(ends[0])  # labels are set already, so it masks nothing
     return Opened(device, tokenizer, config, ends)
 
@@ -75,7 +80,7 @@ def fit(job: Job, tell: OnProgress) -> TrainReport:
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     asked = settings.sft.get("max_length", settings.max_length)
     limit = min((n for n in (asked, context) if n is not None), default=None)
-    data, counts = _tokens(job, tokenizer, ends, limit)
+    data, counts = _tokens(job, tokenizer, ends, limit, config.get_text_config().vocab_size)
     bad = max(counts["truncated"], counts["lost"])
     if bad > settings.max_lost_share * counts["rows"] or not len(data):
         act = "raise max_length" if limit == asked else f"that is the target's whole context of {context} tokens: shorten the rows"
@@ -112,7 +117,10 @@ def finish(trainer: Any, job: Job, method: str, device: torch.device, config: An
     # read: a continued training blends with the same weights.
     learn = [(name, p) for name, p in learned.named_parameters() if p.requires_grad and (method == "full" or "lora_B" in name)]
     old = {name: p.detach().cpu().clone() for name, p in learn if share < 1}
+    stop_without_number(trainer)
     run(trainer, last_checkpoint(job), f"on {device} with {batches}")
+    if not_numbers(learned):
+        raise TrainerError(_DIVERGED.format("weights are", trainer.state.global_step, trainer.args.learning_rate))
     blend(learned, old, share)
     save(learned, method, job, getattr(config, "dtype", None))
 
@@ -139,9 +147,9 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
     )
 
 
-def _tokens(job: Job, tokenizer: Any, ends: Sequence[int], limit: int | None) -> tuple[datasets.Dataset, Counter[str]]:
-    """The job's rows as token ids, and the counts of `encoded`. Read and written a part at a time and then mapped from the disk, so that
-    memory does not grow with the rows."""
+def _tokens(job: Job, tokenizer: Any, ends: Sequence[int], limit: int | None, size: int) -> tuple[datasets.Dataset, Counter[str]]:
+    """The job's rows as ids of `size` tokens, and the counts of `encoded`. Read and written a part at a time and then mapped from the
+    disk, so that memory does not grow with the rows."""
     if fingerprint(read_rows(job.rows)) != job.data:
         raise TrainerError(f"{job.rows} was changed while the training started: give the same command again")
     counts: Counter[str] = Counter()
@@ -149,6 +157,7 @@ def _tokens(job: Job, tokenizer: Any, ends: Sequence[int], limit: int | None) ->
     file = job.scratch / "tokens.arrow"
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, _TOKENS) as writer:
         while part := list(islice(rows, AT_ONCE)):
+            check_ids(tokenizer, (row["input_ids"] for row in part), size)
             writer.write_batch(pa.RecordBatch.from_pylist(part, _TOKENS))
     return datasets.Dataset.from_file(str(file)), counts
 
@@ -245,7 +254,9 @@ class Follow(TrainerCallback):
         if logs and "loss" in logs:
             self.tell({"step": state.global_step, "steps": state.max_steps, "loss": logs["loss"], "epoch": state.epoch})
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        if not_numbers(model):
+            return  # the last whole one stays
         checkpoint = self.job.checkpoints / f"checkpoint-{state.global_step}"
         sizes = {path.name: path.stat().st_size for path in checkpoint.iterdir() if path.is_file()}
         seal = {"key": self.job.key, "sizes": sizes, "at_once": args.per_device_train_batch_size}
@@ -266,6 +277,22 @@ def last_checkpoint(job: Job) -> Path | None:
         else:
             shutil.rmtree(path)
     return max(whole)[1] if whole else None
+
+
+_DIVERGED = "the {} not a number at step {} with the learning rate {:g}: give a lower --set train.learning_rate; nothing was saved"
+
+
+def stop_without_number(trainer: Any) -> None:
+    """Ends the training with a TrainerError at the first loss that is no number, for nothing is learned from there on."""
+    step = trainer.training_step
+
+    def watched(*args: Any, **named: Any) -> Any:
+        loss = step(*args, **named)
+        if not loss.isfinite().all():
+            raise TrainerError(_DIVERGED.format("loss is", trainer.state.global_step + 1, trainer.args.learning_rate))
+        return loss
+
+    trainer.training_step = watched
 
 
 def run(trainer: Any, last: Path | None, where: str) -> None:
@@ -305,7 +332,10 @@ def save(model: Any, method: str, job: Job, dtype: Any) -> None:
             model.to(dtype)
         model.save_pretrained(str(temporary))
         # All but the weights stays the base's own: the trainer changes pad tokens and defaults on the way.
-        for path in companions(folder_of(job.target.model)):
-            shutil.copyfile(path, temporary / path.name)
+        folder = folder_of(job.target.model)
+        for path in companions(folder):
+            copy = temporary / path.relative_to(folder)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, copy)
     shutil.rmtree(job.weights, ignore_errors=True)
     temporary.replace(job.weights)

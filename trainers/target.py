@@ -4,6 +4,7 @@ Loads `tiny`, a folder or a hub id with transformers, with an optional PEFT adap
 Does NOT cover: servers (errata.trainers.served), encoder-decoder models, quantized loading, more than one device.
 """
 
+import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from ..signatures.errors import TargetError
 from ..signatures.records import Message, content_hash
-from .chat import Answers, Completion, Prompts, encode, end_tokens, render
+from .chat import Answers, Completion, Prompts, check_ids, encode, end_tokens, render
 from .memory import choose_device, first_batch, has_bfloat16, memory_used, one_thread_for_small, release
 from .settings import TargetSettings
 from .weights import adapter_folder, check_base, first_line, folder_of, memory_ran_out, naming, not_its_adapter, weights_hash
@@ -70,7 +71,20 @@ def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtyp
             model = model.merge_and_unload()
     with naming(settings.model):  # the device's memory may be the smaller one
         model.to(device)
+    if bad := not_numbers(model):
+        raise TargetError(
+            f"{settings.adapter or settings.model}: its tensor {bad} holds values that are no numbers: fetch or train it anew"
+        )
     return model
+
+
+def not_numbers(model: Any) -> str | None:
+    """Name of the first tensor with a value that is not finite."""
+    return next((name for name, tensor in model.named_parameters() if tensor.is_floating_point() and not tensor.isfinite().all()), None)
+
+
+_NOT_WEIGHTS = {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "ADAPTION_PROMPT", "CARTRIDGE"}
+"""Kinds of adapters that put tokens or prompts of their own before the text."""
 
 
 def _with_adapter(model: Any, settings: TargetSettings, trainable: bool) -> Any:
@@ -80,11 +94,16 @@ def _with_adapter(model: Any, settings: TargetSettings, trainable: bool) -> Any:
     folder = adapter_folder(settings.adapter or "")
     refusal = not_its_adapter(settings)
     check_base(settings)
+    kind = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("peft_type")
+    if kind in _NOT_WEIGHTS:
+        raise TargetError(
+            f"the adapter at {settings.adapter} is of the kind {kind}, which adds tokens: only ones that change weights are run"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of peft's use of transformers, nothing to act on here
             loaded = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # peft refuses with nearly any
         raise TargetError(f"{refusal}{first_line(error)}") from None
     # by any other name peft would ask the hub for the base's config
     loaded.active_peft_config.base_model_name_or_path = str(folder_of(settings.model))
@@ -121,12 +140,14 @@ class Target:
         self.context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         """Most tokens of prompt and answer together; None where the model names no limit."""
         self.on_share: Callable[[float], None] = lambda share: None
-        self.ends = end_tokens(tokenizer, model.config, model.generation_config)
+        self._size: int = model.get_input_embeddings().weight.shape[0]
+        self.ends = [token for token in end_tokens(tokenizer, model.config, model.generation_config) if token < self._size]
         self._batch_size = settings.batch_size or first_batch(self.parameters, device.type)
         self._most = settings.batch_size or WIDEST
         """No batch is wider: as set, or as the memory allowed."""
         # The model's own sampling defaults (temperature, penalties) would change what "greedy" means.
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (self.ends or [0])[0]
+        pad = tokenizer.pad_token_id if (tokenizer.pad_token_id or 0) < self._size else None
+        pad = (self.ends or [0])[0] if pad is None else pad  # padding is masked, so any token will do
         model.generation_config = GenerationConfig(eos_token_id=self.ends or None, pad_token_id=pad, bos_token_id=tokenizer.bos_token_id)
         self.summary = f"{self.parameters / 1e6:,.1f}M parameters, {self.dtype} on {self.device}, batches of {self._batch_size} at first"
         """One line for the user: what was chosen."""
@@ -154,7 +175,9 @@ class Target:
         texts = [self.render(prompt) + start for prompt, start in zip(prompts, starts, strict=True)]
         seen: Counter[str] = Counter()
         rows = []
-        for index, (text, ids) in enumerate(zip(texts, encode(self.tokenizer, texts), strict=True)):
+        encoded = encode(self.tokenizer, texts)
+        check_ids(self.tokenizer, encoded, self._size)
+        for index, (text, ids) in enumerate(zip(texts, encoded, strict=True)):
             rows.append(_Row(index, ids or self.ends[:1], 0, content_hash([seed, text, seen[text]]), starts[index]))
             seen[text] += 1
         work = Work(ceil(max_new_tokens / ROUND))

@@ -62,7 +62,8 @@ def _fetch(model: str) -> Path:
 def companions(folder: Path) -> list[Path]:
     """The files that make a model folder beside its weights: configs, tokenizer, chat template, code."""
     named = (folder / name for name in ("config.json", "generation_config.json", *_TOKENIZER_FILES))
-    return [path for path in (*named, *sorted(folder.glob("*.py"))) if path.is_file()]
+    more = (*folder.glob("*.py"), *folder.glob("additional_chat_templates/*.jinja"))
+    return [path for path in (*named, *sorted(more)) if path.is_file()]
 
 
 def weights_hash(settings: TargetSettings) -> str:
