@@ -157,7 +157,7 @@ def test_named_templates_stay_with_the_trained_weights(folder, tmp_path):
 
 @pytest.mark.parametrize("module", ["errata.trainers.sft", "errata.trainers.target"])
 def test_nothing_is_sent_to_the_hub_and_threads_that_wait_do_not_spin_unless_the_user_says_so(module):
-    shown = "import os, sys; import {}; print(os.environ['HF_HUB_DISABLE_TELEMETRY'], os.environ['OMP_WAIT_POLICY'])".format(module)
+    shown = f"import os, sys; import {module}; print(os.environ['HF_HUB_DISABLE_TELEMETRY'], os.environ['OMP_WAIT_POLICY'])"
     free = {name: value for name, value in os.environ.items() if name not in ("HF_HUB_DISABLE_TELEMETRY", "OMP_WAIT_POLICY")}
     for env, told in ((free, "1 PASSIVE"), (free | {"HF_HUB_DISABLE_TELEMETRY": "0", "OMP_WAIT_POLICY": "ACTIVE"}, "0 ACTIVE")):
         assert subprocess.run([sys.executable, "-c", shown], env=env, capture_output=True, text=True).stdout.strip() == told
