@@ -47,6 +47,11 @@ def text_of(value: Any) -> str | None:
     return None
 
 
+def words(value: Any) -> str:
+    """The text of a field that may be missing: a solution, a skill. The texts of a list stand one a line."""
+    return "\n".join(filter(None, map(text_of, value))) if isinstance(value, list) else text_of(value) or ""
+
+
 def turns(value: Any) -> list[tuple[str, str]] | None:
     """(role, text) of a chat, written as role and content, or as from and value; None: it is none, or holds more than text."""
     if not isinstance(value, list) or not value:

@@ -27,7 +27,7 @@ from ..signatures.errors import TaskError, UsageError
 from ..signatures.files import module_of
 from ..signatures.records import Example, Kind, Message, Verdict
 from .base import SPLITS, Runner, scored
-from .cells import GOLDS, QUESTIONS, column, field, fields_of, text_of
+from .cells import GOLDS, QUESTIONS, column, field, fields_of, text_of, words
 from .options import Options, gold, options
 from .rows import Row, RowTask
 from .verdicts import choice, code, number, short
@@ -145,14 +145,14 @@ class TableTask(RowTask):
             meta = {"entry_point": field(row, settings.entry_point, where), "test": field(row, settings.test, where), "prompt": ""}
             if f"def {meta['entry_point']}" in text:
                 meta["prompt"] = text
-            answer = str(row.get(settings.answer) or "")
+            answer = words(row.get(settings.answer))
         else:
             answer = field(row, settings.answer, where, mend=self._mend(row, "answer")).strip()
         if self.kind == "number":
             answer = answer.rpartition("####")[2].strip()
             if number.read(answer) is None:
                 raise TaskError(f"{where}: no single number can be read from the answer {answer[-40:]!r}; mend or delete the row")
-        solution, skill = (str(row.get(column) or "") if column else "" for column in (settings.solution, settings.skill))
+        solution, skill = (words(row.get(column)) if column else "" for column in (settings.solution, settings.skill))
         kind: Kind = "choice" if self.kind == "choice" else "code" if self.kind == "code" else "number"
         return Example(task=self.name, split=split, kind=kind, question=text, answer=answer, solution=solution, skill=skill, meta=meta)
 

@@ -124,7 +124,7 @@ def _harness(row: Row, where: str, skip: bool) -> Iterator[RecordedAnswer]:
         yield RecordedAnswer(where, "lm-eval", item, names[best], picked=(best, many))
         return
     for text in _flat(said):
-        if not isinstance(text, str):
+        if not isinstance(text, str | None):
             raise TaskError(f"{where}: field 'resps' holds {type(text).__name__}, neither text nor scored options; leave the line out")
         yield RecordedAnswer(where, "lm-eval", item, text)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from ...signatures.errors import TaskError, UsageError
 from ...signatures.records import Example, whole
 from ..base import SPLITS, Task
+from ..cells import text_of, words
 from ..rows import Row, file_hash, from_path
 from ..union import parts
 from .answer import RecordedAnswer
@@ -121,7 +122,10 @@ class _Items:
             fact = str(example).rpartition(";")[0] or str(example)
             found, name = self._joined(answer), self._task.name
             if found is None and self._known:
-                raise TaskError(f"{fact}, and {name} has no item of this question or id; mend the row, or --field answer=NAME")
+                row, shown = answer.row, text_of(answer.row.get("question"))
+                shown = shown or next((str(row[one]) for one in reversed(IDS) if row.get(one) is not None), "")
+                what = f"{name} has no item of this question or id, {shown[:60]!r}"
+                raise TaskError(f"{fact}, and {what}; mend the row, or --field answer=NAME")
             if found is None:
                 raise TaskError(f"{fact}; map the gold with --field answer=NAME, or give the task with its data, {name}:PATH")
             example = found
@@ -138,7 +142,7 @@ class _Items:
             except TaskError as error:
                 return error
         if self._task.kind == "number" and row.get("question") and row.get("answer") is not None:
-            question, text, skill = str(row["question"]), str(row["answer"]), str(row.get("skill") or "")
+            question, text, skill = str(row["question"]), str(row["answer"]), words(row.get("skill"))
             gold, solution = text.rpartition("####")[2].strip(), text if "####" in text else ""
             return Example(task=self._task.name, split="train", question=question, answer=gold, solution=solution, skill=skill)
         return TaskError(f"{answer.where}: the row carries no item of {self._task.name}")
@@ -148,8 +152,8 @@ class _Items:
         if not self._known:
             return None
         row, ids = answer.row, self._ids
-        question = _key(str(row["question"])) if row.get("question") is not None else ""
-        named = [ids[str(row[name])] for name in IDS if str(row.get(name)) in ids]
+        question = _key(text_of(row.get("question")) or "")
+        named = [ids[key] for name in IDS if (key := text_of(row.get(name))) in ids]
         found = [example for example in named if question in _key(example.question)] or self._questions.get(question, [])
         if len({example.id for example in found}) > 1:
             raise TaskError(f"{answer.where}: several items of {self._task.name} have this question; give the whole row, or its id")
@@ -184,8 +188,8 @@ class _Items:
         if self._source is not None and isinstance(self._task, ReadsRows):
             for split, where, row in from_path(self._source):
                 for name in IDS:
-                    if row.get(name) is not None:
-                        found[str(row[name])] = self._task.read(row, split, where)
+                    if key := text_of(row.get(name)):
+                        found[key] = self._task.read(row, split, where)
         return found
 
 

@@ -17,6 +17,7 @@ from fractions import Fraction
 from ...signatures.errors import TaskError
 from ...signatures.records import Example, Message, Verdict
 from ..base import scored
+from ..cells import words
 from ..rows import Row, RowTask, field
 from ..verdicts import number
 
@@ -51,7 +52,7 @@ class Gsm8k(RowTask):
                 f"{where}: no number can be read from the answer {gold[-40:]!r}; "
                 'an answer ends in "#### " and one number, mend or delete the line'
             )
-        solution, skill = text if text.strip() != gold else "", str(row.get("skill", row.get("type", "")))
+        solution, skill = text if text.strip() != gold else "", words(row.get("skill", row.get("type")))
         meta = {"line": row["line"]} if "line" in row else {}
         return Example(task=self.name, split=split, question=question, answer=gold, solution=solution, skill=skill, meta=meta)
 
@@ -84,8 +85,8 @@ class GsmPlus(RowTask):
             gold = UNANSWERABLE
         elif number.read(gold) is None:
             raise TaskError(f"{where}: no single number can be read from the answer {gold[-40:]!r}; mend or delete the row")
-        question, solution = field(row, "question", where), str(row.get("solution" if published else "answer") or "")
-        skill = str(row.get("perturbation_type" if published else "type") or "")
+        question, solution = field(row, "question", where), words(row.get("solution" if published else "answer"))
+        skill = words(row.get("perturbation_type" if published else "type"))
         return Example(task=self.name, split=split, question=question, answer=gold, solution=solution, skill=skill)
 
     def prompt(self, example: Example) -> list[Message]:

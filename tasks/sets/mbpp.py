@@ -12,6 +12,7 @@ from pathlib import Path
 from ...signatures.errors import TaskError
 from ...signatures.records import Example, Verdict
 from ..base import Runner
+from ..cells import words
 from ..rows import Row, RowTask, field
 from ..verdicts import code
 
@@ -34,7 +35,7 @@ class CodeTask(RowTask):
     def read(self, row: Row, split: str, where: str) -> Example:
         prompt = field(row, "prompt", where)
         meta = {name: field(row, name, where) for name in ("entry_point", "test")} | {"prompt": prompt}
-        body = str(row.get("canonical_solution") or "")
+        body = words(row.get("canonical_solution"))
         answer = prompt + body if body.strip() else ""
         if "task_id" in row:
             meta["task_id"] = str(row["task_id"])
@@ -64,7 +65,7 @@ class Mbpp(CodeTask):
         if not isinstance(asserts, list) or not asserts or not all(isinstance(text, str) for text in asserts):
             raise TaskError(f"{where}: field 'test_list' must be a list of asserts that is not empty; mend or delete the row")
         gold = field(row, "code", where).replace("\r\n", "\n").replace("\t", "    ")
-        setup = "\n".join([*(row.get("test_imports") or ()), str(row.get("test_setup_code") or "")]).replace("\r\n", "\n").strip()
+        setup = "\n".join([*(row.get("test_imports") or ()), words(row.get("test_setup_code"))]).replace("\r\n", "\n").strip()
         test = code.check(line for text in asserts for line in text.strip().replace("\r\n", "\n").split("\n"))
         text = field(row, "text" if "text" in row else "prompt", where)
         question = "\n".join([text.strip(), "It must pass these tests:", *asserts])

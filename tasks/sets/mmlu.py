@@ -18,6 +18,7 @@ from typing import Any
 
 from ...signatures.errors import TaskError
 from ...signatures.records import Example
+from ..cells import words
 from ..options import gold as right
 from ..options import options
 from ..rows import Row, RowTask, field, file_hashes
@@ -75,7 +76,7 @@ class Mmlu(ChoiceTask):
         else:
             choices = {label: field(row, label, where) for label in LABELS}
             gold = field(row, "answer", where).strip().upper()
-        skill = str(row.get("subject") or "")
+        skill = words(row.get("subject"))
         return self.example(where, split=split, text=field(row, "question", where), choices=choices, gold=gold, skill=skill)
 
 

@@ -221,3 +221,12 @@ def test_a_dotted_name_is_a_field_inside_an_object(tmp_path):
     row = {"prompt": [{"role": "user", "content": "2+3?"}], "reward_model": {"ground_truth": "5"}}
     (example,) = loaded(tmp_path, row, answer="reward_model.ground_truth").examples("train")
     assert (example.question, example.answer) == ("2+3?", "5")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, ""), (NAN, ""), ("nan", ""), (2.0, "2"), (["a", "b"], "a\nb"), (["a"], "a"), ({"a": 1}, "")]
+)
+def test_a_solution_or_skill_that_is_missing_is_empty(tmp_path, value, text):
+    row = {"question": "q", "answer": "5", "why": value, "topic": value}
+    (example,) = loaded(tmp_path, row, solution="why", skill="topic").examples("train")
+    assert (example.solution, example.skill) == (text, text)

@@ -137,7 +137,7 @@ def test_outputs_of_batches_are_joined_by_their_own_ids_and_failed_calls_are_unj
         f"the recorded call failed: {why}": 1 for why in ("the prompt is too long", "expired", "overloaded")
     }
     assert all("3 + 4" in row.example.solution for row in rows)
-    with pytest.raises(TaskError, match=r"no item of this question or id \(2 more of 3 answers like it\)"):
+    with pytest.raises(TaskError, match=r"no item of this question or id, 'other' \(2 more of 3 answers like it\)"):
         taken(tmp_path / "b", jsonl(tmp_path / "b.jsonl", *[batch(COMPLETION, "other")] * 3), task)
     with pytest.raises(TaskError, match="a request of a batch, not its answer"):
         taken(tmp_path / "c", jsonl(tmp_path / "c.jsonl", {"custom_id": "pens", "method": "POST", "body": {"messages": []}}), task)
@@ -259,6 +259,24 @@ def test_what_was_scored_without_a_choice_is_unjudged_and_scores_without_the_que
     task = load_task(f"jsonl:{data}", TableSettings(verdict="choice", choices="choices"))
     found = join.load([jsonl(tmp_path / "b.jsonl", HARNESS | {"doc": doc, "arguments": pairs, "resps": scores})], task, data)
     assert [answer.response for _, answer in found.rows] == ["Answer: B"]
+
+
+def test_a_question_may_be_named_inside_a_chat_and_an_empty_sample_is_unjudged(tmp_path):
+    row = {"type": "sampling", "data": {"prompt": [{"role": "user", "content": PENS}], "sampled": ["7"]}}
+    file = jsonl(tmp_path / "a.jsonl", row)
+    task = f"gsm8k:{gsm8k(tmp_path / 'data')}"
+    rows, _ = taken(tmp_path, file, task, fields={"question": "data.prompt", "response": "data.sampled"})
+    assert [(row.example.question, row.verdict.correct) for row in rows] == [(PENS, True)]
+    rows, _ = taken(tmp_path / "b", jsonl(tmp_path / "b.jsonl", HARNESS | {"resps": [[None]]}))
+    assert [row.verdict.correct for row in rows] == [None]
+
+
+def test_ids_that_pandas_made_floats_join_and_missing_ones_do_not(tmp_path):
+    data = jsonl(tmp_path / "data.jsonl", {"id": 1, "question": PENS, "answer": "7"}, {"id": None, "question": "1 + 1?", "answer": "2"})
+    rows, _ = taken(tmp_path, jsonl(tmp_path / "a.jsonl", {"id": 1.0, "response": "7"}), f"gsm8k:{data}")
+    assert rows[0].example.question == PENS
+    with pytest.raises(TaskError, match="no item of this question or id"):
+        taken(tmp_path / "b", jsonl(tmp_path / "b.jsonl", {"id": float("nan"), "response": "7"}), f"gsm8k:{data}")
 
 
 def test_a_folder_of_harness_samples_is_read_whole(tmp_path):
