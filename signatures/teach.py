@@ -78,7 +78,7 @@ class DiagnoseErrors(dspy.Signature):
 class _Write(dspy.Signature):
     """What every writing of a program gives back."""
 
-    refusal: str = dspy.OutputField(desc="nothing, or why no honest program can be written; then the program stays empty")
+    refusal: str = dspy.OutputField(desc="empty, or why no honest program can be written, and then the program is empty")
     program: dspy.Code["python"] = dspy.OutputField(desc="the whole module in one ```python block")
 
 

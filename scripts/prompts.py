@@ -1,27 +1,31 @@
-"""What the prompts to an instructor take in tokens, by kind of task, strategy and call: `python scripts/prompt_tokens.py`.
+"""The prompts to an instructor: their tokens by kind of task, strategy and call, and docs/prompts.md, which prints them.
 
-One made-up error of each kind, with a response as small models write it. Tokens are those of cl100k_base, from the file that LiteLLM ships.
-The repair shows a program of 2,000 characters. Not covered: what an answer takes.
+    python scripts/prompts.py [--page | --check]
+
+Without an option it prints a table of tokens: those of cl100k_base, from the file that LiteLLM ships; the repair shows a program of 2,000
+characters. --page draws the prompts of the page anew, --check writes nothing and has exit code 1 when they are not current. Each shows one
+made-up error, with a response as small models write it. Not covered: what an answer takes.
 """
 
 import argparse
 import os
+import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import dspy
-import tiktoken
 from dspy.utils import DummyLM
 
 from errata.programs import LearnFromContrast, LearnFromError, Mimic
 from errata.programs.instructor.chat import Chat
 from errata.programs.rehearse import Shown, prompts
 from errata.programs.steps.agree import Agree
-from errata.sandbox import Sandbox, open_sandbox
-from errata.signatures.records import Attempt, Diagnosis, Example, Failure, Rejection, SampleProgram, TeachingResult, Verdict
+from errata.signatures.records import Attempt, Diagnosis, Example, Failure, ProgramRun, Rejection, SampleProgram, TeachingResult, Verdict
 from errata.tasks import Task, load_task
 
+PAGE = Path(__file__).resolve().parents[1] / "docs/prompts.md"
 KNIT = "Mia knits 3 scarves of 120 rows each. She has knitted 45 rows of the first one today. How many rows are left to knit?"
 NUMBER = Example(
     task="sums", split="train", question=KNIT, answer="315",
@@ -70,51 +74,86 @@ def shown(kind: str, boundary: str) -> Shown:
     )
 
 
-def calls(task: Task, kind: str) -> dict[str, str]:
-    """Name of each call -> all its text."""
+def calls(task: Task, kind: str) -> dict[str, list[dict[str, str]]]:
+    """Name of each call -> its messages."""
     found = {}
     strategies = {"LearnFromError": LearnFromError(), "LearnFromContrast": LearnFromContrast(), "Mimic": Mimic()}
     for name, strategy in strategies.items():
         boundary = "It can work with one thing and cannot with several." if name == "LearnFromContrast" else ""
         for call in prompts(strategy, shown(kind, boundary), task.brief):
-            found[f"{name} {call.predictor}"] = "".join(row["content"] for row in call.messages)
-    questions = [ERRORS[kind].question] * 8
-    found["solve 8 questions"] = solve_prompt(questions, task.brief)
+            found[f"{name} {call.predictor}"] = call.messages
+    found["solve 8 questions"] = solve_prompt([ERRORS[kind].question] * 8, task.brief)
     return found
 
 
 class Kept(Chat):
     """Keeps the prompt and answers nothing."""
 
-    text = ""
+    messages: list[dict[str, str]]
 
     def __call__(self, lm: Any, lm_kwargs: Any, signature: Any, demos: Any, inputs: Any) -> list[dict[str, Any]]:
-        self.text = "".join(str(row["content"]) for row in self.format(signature, demos, inputs))
+        self.messages = self.format(signature, demos, inputs)
         return [{"reasoning": "", "answers": []}]
 
 
-def solve_prompt(questions: list[str], brief: str) -> str:
+def solve_prompt(questions: list[str], brief: str) -> list[dict[str, str]]:
     """What the independent solves of these questions are asked with."""
     kept = Kept(0)
     with dspy.context(lm=DummyLM([]), adapter=kept):
         Agree()(questions, brief)
-    return kept.text
+    return kept.messages
 
 
-def main(sandbox: Sandbox) -> None:
+def known() -> dict[str, dict[str, list[dict[str, str]]]]:
+    """Kind of task -> its calls."""
+    names = {"number": "sums", "choice": "facts", "code": "lists"}
+    return {kind: calls(load_task(name, runner=lambda *_: ProgramRun(outcome="error")), kind) for kind, name in names.items()}
+
+
+def page(text: str) -> str:
+    """The page with each `<!-- prompt: KIND CALL -->` drawn anew; of the call `CALL, system` the system message alone."""
+    drawn = re.compile(r"(<!-- prompt: (\w+) ([^>]*?)(, system)? -->\n).*?(?=<!-- end -->)", re.DOTALL)
+    all_calls = known()
+
+    def draw(found: re.Match[str]) -> str:
+        rows = all_calls[found[2]][found[3]][: 1 if found[4] else None]
+        said = "\n\n".join(f"---- {row['role']} ----\n{row['content']}" for row in rows)
+        return f"{found[1]}~~~~text\n{said}\n~~~~\n"
+
+    return drawn.sub(draw, text)
+
+
+def table() -> None:
+    """Print the tokens of every call."""
     os.environ["TIKTOKEN_CACHE_DIR"] = str(Path(str(find_spec("litellm").origin)).parent / "litellm_core_utils" / "tokenizers")
+    import tiktoken  # reads the variable
+
     encoding = tiktoken.get_encoding("cl100k_base")
     print("| kind | call | characters | tokens |\n|---|---|---|---|")
     total = 0
-    for kind, task in {"number": "sums", "choice": "facts", "code": "lists"}.items():
-        for name, text in calls(load_task(task, runner=sandbox.run), kind).items():
+    for kind, found in known().items():
+        for name, messages in found.items():
+            text = "".join(str(row["content"]) for row in messages)
             tokens = len(encoding.encode(text))
             total += tokens
             print(f"| {kind} | {name} | {len(text):,} | {tokens:,} |")
     print(f"| all | | | {total:,} |")
 
 
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The prompts to an instructor: a table of their tokens, or the page that prints them.")
+    parser.add_argument("--page", action="store_true", help="draw the prompts of docs/prompts.md anew")
+    parser.add_argument("--check", action="store_true", help="exit code 1 when the page is not current")
+    given = parser.parse_args()
+    if not given.page and not given.check:
+        table()
+        return 0
+    text = PAGE.read_text(encoding="utf-8")
+    current = page(text) == text
+    if given.page and not current:
+        PAGE.write_text(page(text), encoding="utf-8")
+    return int(given.check and not current)
+
+
 if __name__ == "__main__":
-    argparse.ArgumentParser(description="Tokens of the prompts to an instructor, by kind of task, strategy and call.").parse_args()
-    with open_sandbox(workers=1) as opened:
-        main(opened)
+    sys.exit(main())
