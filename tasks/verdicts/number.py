@@ -51,8 +51,7 @@ def _boxed(text: str, at: int) -> str:
 def _marked(text: str) -> tuple[re.Match[str], str] | None:
     """The last marker with an answer behind it, and the text that it points at, up to the end of its sentence. What is boxed or stands in a
     last line of "####" is the answer even where it is no number."""
-    found = None
-    for marker in _MARKER.finditer(text):
+    for marker in reversed(list(_MARKER.finditer(text))):
         if marker[0].startswith("\\"):
             rest = _boxed(text, marker.end())
         else:
@@ -61,8 +60,8 @@ def _marked(text: str) -> tuple[re.Match[str], str] | None:
             rest = rest[: end.start()] if end else rest
         sure = marker["direct"] or marker[0].startswith("\\")
         if rest.strip(" {}*$.:") if sure else any(map(str.isdigit, rest)):
-            found = marker, rest
-    return found
+            return marker, rest
+    return None
 
 
 def find(response: str) -> Answer:
