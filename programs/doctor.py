@@ -8,7 +8,6 @@ What is not here: the verdicts on gold answers (errata.tasks.doctor), and how mu
 
 import json
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -120,13 +119,13 @@ def _machine(config: CycleConfig) -> Iterator[Examined]:
 
 def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
     """Memory and disk that a target on this machine takes."""
-    from ..trainers.estimate import need, shape_of
+    from ..trainers.estimate import need, shape_of, tokens_of
     from ..trainers.memory import choose_device, free
     from ..trainers.weights import adapter_folder
 
     target, train = config.target, config.train
     try:
-        shape = shape_of(target.model)
+        shape, _ = shape_of(target.model), tokens_of(target.model, [])  # a tokenizer that is broken is told here
         if target.adapter:
             adapter_folder(target.adapter)
     except ErrataError as error:
@@ -143,6 +142,8 @@ def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
     if not target.api_base:
         ok = sizes.evaluate <= have
         mend = None if ok else "--set target.dtype=bfloat16, or a smaller target"
+        if not ok and need(shape, target.model_copy(update={"batch_size": None}), train, room).evaluate <= have:
+            mend = "--set target.batch_size=null, which begins small"
         yield Examined("memory to evaluate", ok, f"needs about {_gb(sizes.evaluate)} of {_gb(have)} on {device}", mend)
     ok = sizes.train <= room
     together = f"{sizes.method}, {sizes.at_once} of {train.batch_size} rows a step computed together"
@@ -188,12 +189,14 @@ def _tokens(config: CycleConfig) -> int | None:
 
 def _mended_target(target: TargetSettings) -> str:
     """What to do about a target whose files cannot be used."""
+    from ..trainers.weights import hub_id
+
     folder = Path(target.model).expanduser()
     if target.adapter and (target.model == "tiny" or (folder / "config.json").is_file()):
         return "--set target.adapter=FOLDER, a folder with adapter_config.json and adapter_model.safetensors, or leave it out"
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         return f"--target BASE --set target.adapter={shlex.quote(target.model)}, with the model that it was trained on as BASE"
-    if folder.exists() or not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", target.model):
+    if not hub_id(target.model):
         return "--target FOLDER, with config.json, tokenizer and *.safetensors in it; `hf download OWNER/NAME --local-dir FOLDER` makes one"
     return f"hf download {target.model}"
 
@@ -248,7 +251,7 @@ def _server(what: str, base: str, key: str | None, mend: str) -> Examined:
 
 
 def _gb(size: int) -> str:
-    return f"{size / 1e9:.3g} GB"
+    return f"{size / 1e9:,.0f} GB" if size >= 1e12 else f"{size / 1e9:.3g} GB"
 
 
 def as_text(findings: list[Examined]) -> str:

@@ -14,10 +14,10 @@ import torch
 from huggingface_hub import get_safetensors_metadata, hf_hub_download, parse_local_safetensors_file_metadata, snapshot_download
 from tokenizers import Tokenizer
 
-from ..signatures.errors import TargetError
+from ..signatures.errors import TargetError, UsageError
 from .memory import choose_device, first_batch, has_bfloat16
 from .settings import TargetSettings, TrainSettings
-from .weights import TINY, first_line, folder_of, naming
+from .weights import TINY, first_line, folder_of, hub_id, naming
 
 PROCESS = 750_000_000
 """Bytes that a process with torch, TRL and PEFT takes before it loads a model."""
@@ -35,6 +35,11 @@ _NAMES = {
     "intermediate_size": ("n_inner", "ffn_dim", "ffn_hidden_size", "d_ff"),
 }
 """Older names in config.json."""
+
+
+def _size(config: dict[str, Any], *names: str) -> int:
+    """The first of these that is a size; 0: none is."""
+    return next((value for name in names if isinstance(value := config.get(name), int) and value > 0), 0)
 
 
 class Shape(NamedTuple):
@@ -58,14 +63,15 @@ class Shape(NamedTuple):
     def of(cls, config: dict[str, Any], parameters: int, download: int = 0) -> "Shape":
         """From config.json. Raises TargetError when it does not tell."""
         config = config.get("text_config") or config
-        known = {name: next((config[key] for key in (name, *others) if config.get(key)), 0) for name, others in _NAMES.items()}
+        known = {name: _size(config, name, *others) for name, others in _NAMES.items()}
         hidden, layers, heads, inner = known.values()
-        if not all(isinstance(size, int) and size > 0 for size in (hidden, layers, heads)):
-            raise TargetError("its config.json does not name hidden_size, num_hidden_layers and num_attention_heads: its need is not known")
-        head = config.get("head_dim") or hidden // heads
-        inner = (config.get("moe_intermediate_size") or inner or 4 * hidden) * (config.get("num_experts_per_tok") or 1)
-        keys = head * (config.get("num_key_value_heads") or heads)
-        tokens, context = config.get("vocab_size") or 0, config.get("max_position_embeddings") or config.get("n_positions")
+        if not (hidden and layers):
+            raise TargetError("its config.json does not name hidden_size and num_hidden_layers, so what it needs is not known: add them")
+        heads = heads or 1
+        head = _size(config, "head_dim") or hidden // heads
+        inner = (_size(config, "moe_intermediate_size") or inner or 4 * hidden) * (_size(config, "num_experts_per_tok") or 1)
+        keys = head * (_size(config, "num_key_value_heads") or heads)
+        tokens, context = _size(config, "vocab_size"), _size(config, "max_position_embeddings", "n_positions") or None
         return cls(parameters, layers, hidden, head * heads, keys, inner, tokens, context, download)
 
 
@@ -86,7 +92,7 @@ class Need(NamedTuple):
 
 def shape_of(model: str) -> Shape:
     """The sizes of the model in a folder or at the hub. Neither loads nor fetches weights. Raises TargetError."""
-    if model != "tiny" and not Path(model).expanduser().is_dir():
+    if hub_id(model):
         try:
             return shape_of(snapshot_download(model, local_files_only=True))
         except Exception:  # not here, or not whole: ask the hub
@@ -94,7 +100,7 @@ def shape_of(model: str) -> Shape:
     with naming(model):
         folder = folder_of(model)
         counts = (parse_local_safetensors_file_metadata(path).parameter_count for path in folder.glob("*.safetensors"))
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
         index = folder / "model.safetensors.index.json"
         named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
         if missing := sorted(name for name in named if not (folder / name).is_file()):
@@ -120,7 +126,9 @@ def need(shape: Shape, target: TargetSettings, train: TrainSettings, room: int, 
     prompts = target.batch_size or (first_batch(shape.parameters, "cpu") if device.type == "cpu" else 1)  # a GPU's batch halves by itself
     cache = 2 * half * min(ANSWER, shape.context or ANSWER) * shape.layers * shape.keys * prompts
     method = train.method_for(shape.parameters, target.adapter)
-    tokens = min(size for size in (train.sft.get("max_length", train.max_length), shape.context, longest) if size)
+    unlimited = "max_length" in train.sft and train.sft["max_length"] is None
+    asked = None if unlimited else _whole(train, "sft", "max_length", train.max_length)
+    tokens = min((size for size in (asked, shape.context, longest) if size), default=train.max_length)
     at_once = rows_at_once(shape, method, train, tokens, room - _process(at))
     learns = shape.parameters if method == "full" else _adapter(shape, train)
     return Need(
@@ -145,8 +153,8 @@ def tokens_of(model: str, texts: Sequence[str]) -> int:
 def rows_at_once(shape: Shape, method: str, train: TrainSettings, longest: int, room: int) -> int:
     """How many of the rows of a step, of `longest` tokens at most, are computed together: all, or the largest equal part that fits into
     `room` bytes; 1 where none does. `train.sft.per_device_train_batch_size` wins."""
-    if given := train.sft.get("per_device_train_batch_size"):
-        return int(given)
+    if "per_device_train_batch_size" in train.sft:
+        return _whole(train, "sft", "per_device_train_batch_size", 8)
     parts = [size for size in range(train.batch_size, 0, -1) if train.batch_size % size == 0]
     return next((size for size in parts if training(shape, method, train, size, longest) <= MARGIN * room), 1)
 
@@ -169,7 +177,7 @@ def training(shape: Shape, method: str, train: TrainSettings, rows: int, longest
     blended = 4 * learns if train.strength(method)[1] < 1 and device.type == "cpu" else 0  # the old weights, kept for the end
     held = frozen + copies + blended + learns * (4 + _optimizer(str(sft.get("optim", ""))))
     sums = 4 * learns  # the gradients; they stand beside the activations when the rows of a step come in parts
-    parts = rows < train.batch_size or sft.get("gradient_accumulation_steps", 1) > 1
+    parts = rows < train.batch_size or _whole(train, "sft", "gradient_accumulation_steps", 1) > 1
     return held + (sums + computed if parts else max(sums, computed))
 
 
@@ -183,14 +191,22 @@ def _kept(shape: Shape, method: str, mixed: bool, train: TrainSettings, longest:
     float32 adapters and autocast keep once for each; the float32 inside of the norms; queries, keys, values, answers and the mask of
     attention; gate, its activation, up, and their product."""
     hidden = {(False, "lora"): 4, (False, "full"): 6, (True, "lora"): 9, (True, "full"): 13}[mixed, method]
-    rank = 7 * int(train.lora.get("r", 16)) if method == "lora" else 0
+    rank = 7 * _whole(train, "lora", "r", 16) if method == "lora" else 0
     return hidden * shape.hidden + 4 * shape.heads + 4 * shape.inner + longest + rank
 
 
 def _adapter(shape: Shape, train: TrainSettings) -> int:
     """Parameters of an adapter on all linear layers."""
     ends = 7 * shape.hidden + 2 * shape.heads + 2 * shape.keys + 3 * shape.inner
-    return shape.layers * int(train.lora.get("r", 16)) * ends
+    return shape.layers * _whole(train, "lora", "r", 16) * ends
+
+
+def _whole(train: TrainSettings, part: str, name: str, usual: int) -> int:
+    """A field that is handed through to a library. Raises UsageError when it is no number."""
+    value = getattr(train, part).get(name, usual)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(f"train.{part}.{name} is {value!r}: give a whole number of at least 1")
+    return value
 
 
 def _optimizer(name: str) -> int:

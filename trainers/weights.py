@@ -35,7 +35,7 @@ def folder_of(model: str) -> Path:
         raise TargetError("the target's weights are not on this machine: name their folder or hub id with --target")
     folder = TINY if model == "tiny" else Path(model).expanduser()
     if model != "tiny" and not folder.is_dir():
-        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith(".") or folder.exists():
+        if not hub_id(model):
             raise TargetError(f"no model folder at {model}: give `tiny`, a folder with config.json, or a hub id")
         folder = _fetch(model)
     if not (folder / "config.json").is_file():
@@ -47,6 +47,11 @@ def folder_of(model: str) -> Path:
         act = "where you trust them, save the model again with transformers 5"
         raise TargetError(f"{model} has no weights (*.safetensors) beside its config.json; {others}: {act}")
     return folder
+
+
+def hub_id(model: str) -> bool:
+    """Whether a name is no place on this machine and can be that of a model at the hub."""
+    return model != "tiny" and bool(re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", model)) and not Path(model).exists()
 
 
 def _fetch(model: str) -> Path:
