@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,7 @@ SMALL = {
 FLAGS = [flag for name, value in SMALL.items() for flag in ("--set", f"{name}={value}")]
 VOLATILE = {"lock", "train.log", "job.json", "seconds.json"}
 """Files that may differ between two runs: they are no result."""
+TIMES = re.compile(rb'"when": \{[^}]*\}|- (finished|time taken): .*|<dt>(finished|time taken)<dd>.*')
 
 
 def cycle(run, *flags, **kwargs):
@@ -52,10 +54,9 @@ def ran(*args):
 
 
 def files(run):
-    """Every result of a run: path inside it -> bytes."""
-    return {
-        str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file() and path.name not in VOLATILE
-    }
+    """Every result of a run: path inside it -> bytes; of a report without when the run was finished and how long it took."""
+    found = (path for path in sorted(run.rglob("*")) if path.is_file() and path.name not in VOLATILE)
+    return {str(path.relative_to(run)): TIMES.sub(b"", path.read_bytes()) for path in found}
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import read_config, read_json
 from ..run.ledger import read_ledger
-from ..stats import by_skill, counts, grouped, paired, share
+from ..stats import by_skill, counts, grouped, holm, paired, share
 from . import records
 from .figures import answer
 from .rounds import asserted, proven
@@ -56,8 +56,13 @@ def compare(before: Sequence[Attempt], after: Sequence[Attempt]) -> records.Comp
         sides = {"before": share(old), "after": share(new), "change": paired(old, new)}
         return records.Sides.model_validate(sides)
 
-    skills, later = by_skill(before), by_skill(after)
-    return records.Compared(**dict(one(before, after)), skills={name: one(skills[name], later.get(name, [])) for name in skills})
+    later = by_skill(after)
+    skills = {name: one(rows, later.get(name, [])) for name, rows in by_skill(before).items()}
+    if len(skills) > 1:  # of many skills some differ by chance
+        corrected = holm([row.change.p_value if row.change.pairs else None for row in skills.values()])
+        for (name, row), p in zip([*skills.items()], corrected, strict=True):
+            skills[name] = row.model_copy(update={"change": row.change.model_copy(update={"p_holm": p})})
+    return records.Compared(**dict(one(before, after)), skills=skills)
 
 
 def evaluated(before: Sequence[Attempt], after: Sequence[Attempt]) -> records.Evaluation:
@@ -85,6 +90,7 @@ def build(path: Path, rows: Rows | None = None) -> records.Report:
     bill, work = records.Bill(**read_ledger(path)), _work(path, config, result["rounds"])
     return records.Report(
         config=config,
+        when=_when(path),
         target=records.Weights(before=result["before"], after=result["after"]),
         accepted=[row.number for row in rounds if row.decision.accepted],
         guards=guards,
@@ -96,6 +102,13 @@ def build(path: Path, rows: Rows | None = None) -> records.Report:
         not_checked=_not_checked(rounds, config.generate.skip),
         answer=answer(evaluations, guards, rounds, config.instructor.model, bill.total, work),
     )
+
+
+def _when(path: Path) -> records.When | None:
+    steps = read_json(path / layout.SECONDS) if (path / layout.SECONDS).exists() else {}
+    ended = [step["ended"] for step in steps.values() if "ended" in step]
+    seconds = sum(step["wall"] for name, step in steps.items() if name != "whole")
+    return records.When(finished=max(ended), seconds=round(seconds, 2)) if ended else None
 
 
 def _course(run: Rows, before: str, rounds: Sequence[records.Round]) -> dict[str, list[records.Stop]]:

@@ -5,11 +5,13 @@ from typing import Any, Literal
 
 from ...signatures.records import GateDecision
 from ..run import layout
+from ..run.progress import span
 from ..stats import OUTCOMES, Outcome
 from .markup import Figures, Name, plain
 from .records import Answer, Change, Counts, Evaluation, Failing, Library, Report, Round, Share, Sides, Spent, Style, Words
 from .tables import Table
 
+CORRECTED = "p corrected for the number of skills, Holm"
 SURE = 0.05
 """Largest p-value of the exact McNemar test at which a change is called sure."""
 _FIRST = {"better": "Better", "worse": "Worse", "mixed": "Better here, worse there", "same": "No sure difference"}
@@ -34,11 +36,12 @@ def points(row: Paired) -> Figures:
 
 
 def sure(change: Paired) -> str:
-    """What a paired comparison says: `better` or `worse` where the interval leaves 0 out and the exact test agrees, `same` where no
-    difference is sure, `none` where no pair was judged."""
+    """What a paired comparison says: `better` or `worse` where the interval leaves 0 out and the exact test agrees (of skills corrected for
+    their number), `same` where no difference is sure, `none` where no pair was judged."""
     if not change.pairs:
         return "none"
-    if change.p_value > SURE or change.low <= 0 <= change.high:
+    corrected = change.p_holm if isinstance(change, Change) else None
+    if (change.p_value if corrected is None else corrected) > SURE or change.low <= 0 <= change.high:
         return "same"
     return "better" if change.low > 0 else "worse"
 
@@ -118,6 +121,18 @@ def cost(model: str, spent: Spent, work: Iterable[Mapping[str, int]]) -> str:
     return f"{paid}; {many(answers, 'answer')} of the target, {many(steps, 'training step')}"
 
 
+def about(report: Report) -> dict[str, str]:
+    """What the run was: its task, target, instructor and strategy, when it was finished, how long it took, what it cost."""
+    config, spent = report.config, report.instructor.total
+    target = config.target.model or config.target.served_name or config.target.api_base or ""
+    money = "an unknown price" if spent.usd == "unknown" else f"USD {spent.usd:.4g}"
+    found = {"task": config.task, "target": target + (f" + {config.target.adapter}" if config.target.adapter else "")}
+    found |= {"instructor": config.instructor.model, "strategy": config.generate.strategy}
+    if report.when:
+        found |= {"finished": report.when.finished.replace("T", " ").replace("+00:00", " UTC"), "time taken": span(report.when.seconds)}
+    return {name: plain(value, 300) for name, value in (found | {"paid": money}).items()}
+
+
 # ---- the answer
 
 
@@ -141,7 +156,7 @@ def answer(
     ]
     if fallen:
         more = f"; and {len(fallen) - 5} more" if len(fallen) > 5 else ""
-        lines.append(f"{many(len(fallen), 'skill')} surely worse: {'; '.join(fallen[:5])}{more}.")
+        lines.append(f"{many(len(fallen), 'skill')} surely worse ({CORRECTED}): {'; '.join(fallen[:5])}{more}.")
     rejected = [row for row in rounds if not row.decision.accepted]
     told = f"{accepted} of {many(len(rounds), 'round')} accepted"
     told += "".join(f"; round {row.number} was rejected: {plain(row.decision.reason, 300)}" for row in rejected[-1:])
@@ -176,13 +191,17 @@ def sentence(name: str, row: Sides) -> str:
 
 def compared(rows: Iterable[tuple[Sequence[str], Sides]], first: Sequence[str], p: bool = True, extra: Sequence[Outcome] = ()) -> Table:
     """A table of comparisons: the names of each, under the heads `first`, then its figures; `extra` outcomes stand before and after."""
-    head = [*first, "items", "before, %", "after, %", "change, points", "fixed", "broken", *(["p"] if p else [])]
+    rows = list(rows)
+    corrected = any(row.change.p_holm is not None for _, row in rows)
+    chances = ["p, Holm" if corrected else "p"] if p else []
+    head = [*first, "items", "before, %", "after, %", "change, points", "fixed", "broken", *chances]
     lines: list[list[object]] = []
     for names, row in rows:
         change = row.change
         figures = [row.before.items, percent(row.before), percent(row.after), points(change), change.fixed, change.broken]
+        figures += [f"{change.p_value if change.p_holm is None else change.p_holm:.2g}"] if p else []
         counts = [Figures(f"{getattr(row.before, name)} -> {getattr(row.after, name)}") for name in extra]
-        lines.append([*map(Name, names), *figures, *([f"{change.p_value:.2g}"] if p else []), *counts])
+        lines.append([*map(Name, names), *figures, *counts])
     return Table([*head, *(name.replace("_", " ") for name in extra)], lines)
 
 

@@ -231,4 +231,9 @@ def _groups(report: Report, lineage: Lineage) -> list[dict[str, Any]]:
         title = clip(": ".join(part for part in (task if several or not skill else "", skill) if part), 160)
         drawn = sum(len(lesson.samples) for lesson in known)
         groups.append({"name": title, "programs": len(known), "rows": drawn, "lessons": shown, "changes": change})
-    return groups
+    bare = [group for group in groups if not group["programs"]]
+    if len(bare) < 2:
+        return groups
+    changes = {kind: [name for group in bare for name in group["changes"][kind]] for kind in ("fixed", "broken")}
+    rest = {"name": f"{len(bare)} skills without rows", "programs": 0, "rows": 0, "lessons": [], "changes": changes}
+    return [*(group for group in groups if group["programs"]), rest]

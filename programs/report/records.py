@@ -53,6 +53,8 @@ class Change(Document):
     fixed: int
     broken: int
     p_value: float
+    p_holm: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of one skill of several: the p-value corrected for their number (errata.programs.stats.holm)."""
 
 
 class Sides(Document):
@@ -212,7 +214,10 @@ class Round(Document):
     @property
     def guards(self) -> dict[str, Change]:
         """What the training changed on each guard."""
-        return {str(guard["task"]): Change(**{name: guard[name] for name in Change.model_fields}) for guard in self.decision.guards}
+        return {
+            str(guard["task"]): Change(**{name: guard[name] for name in Change.model_fields if name in guard})
+            for guard in self.decision.guards
+        }
 
 
 class Spent(Document):
@@ -241,6 +246,14 @@ class Weights(Document):
     after: str
 
 
+class When(Document):
+    """When a run was finished, and how long its steps took."""
+
+    finished: str
+    """UTC, to the second."""
+    seconds: float
+
+
 class Answer(Document):
     """What a run achieved, in words."""
 
@@ -254,6 +267,8 @@ class Report(Document):
     """report.json."""
 
     config: CycleConfig
+    when: When | None
+    """None: the run does not say."""
     target: Weights
     accepted: list[int]
     guards: list[str]

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ...signatures.records import Attempt, Sample, TeachingResult
+from ...signatures.records import Attempt, Rejection, Sample, TeachingResult
 from ..run import layout
 
 
@@ -34,14 +34,18 @@ def generated(path: Path, number: int) -> dict[str, Any]:
     """What `errata generate` prints of a round: errors, programs accepted and refused by check, the instructor's own reasons, samples."""
     taught = layout.taught(path, number)
     own = [last.reason.split(":")[0] for last in layout.untaught(taught).values() if last and last.check == "instructor"]
-    accepted, sure = sum(row.program is not None for row in taught), proven(taught, layout.attempts(path, number))
+    passed, sure = sum(row.program is not None for row in taught), proven(taught, layout.attempts(path, number))
+    assembled = layout.step(path, number, "assemble")
+    # what a check of rows refused after it had been written is not kept
+    late = Counter(row.check for row in assembled.read(layout.REJECTIONS, Rejection) if row.kind == "program")
     reasons = dict(Counter(own).most_common())
+    refused = layout.refusals(taught) | late
     return {
         "run": str(path),
         "round": number,
         "failures": len({name for row in taught for name in row.failure_ids}),
-        "programs": {"accepted": accepted, "proven": sure, "refused": layout.refusals(taught), "reasons": reasons},
-        "samples": layout.step(path, number, "assemble").facts()["samples"],
+        "programs": {"accepted": passed - late.total(), "proven": sure, "refused": refused, "reasons": reasons},
+        "samples": assembled.facts()["samples"],
         "asserted": asserted(layout.samples(path, number)),
     }
 

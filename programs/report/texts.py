@@ -12,7 +12,7 @@ from typing import Any
 from ...signatures.terminal import command
 from ..run import layout
 from ..stats import OUTCOMES
-from .figures import compared, many, outcomes, sure
+from .figures import CORRECTED, about, compared, many, outcomes, sure
 from .markup import plain
 from .records import Counts, Evaluation, Report, Round, Sides
 from .tables import Table
@@ -23,7 +23,8 @@ SKILLS, FEW = 12, 4
 
 def as_text(report: Report) -> str:
     """The answer, one line a benchmark, the skills that changed, one line a round."""
-    parts = ["\n".join(plain(line, 2000) for line in (report.answer.headline, *report.answer.lines))]
+    run = "; ".join(f"{name} {value}" for name, value in about(report).items())
+    parts = ["\n".join(plain(line, 2000) for line in (report.answer.headline, run, *report.answer.lines))]
     parts += [_compared(report.evaluations, "benchmark")] if report.evaluations else []
     # of the same weights there is nothing to compare skill by skill
     for name, evaluation in report.evaluations.items() if report.accepted else ():
@@ -48,7 +49,7 @@ def _skills(name: str, evaluation: Evaluation, alone: bool) -> list[str]:
     if len(skills) < 2:
         return []
     found = Counter(sure(row.change) for row in skills.values())
-    title = f"{plain(name)}, {len(skills)} skills: {found['better']} surely better, {found['worse']} surely worse"
+    title = f"{plain(name)}, {len(skills)} skills: {found['better']} surely better, {found['worse']} surely worse ({CORRECTED})"
     shown = _foremost(skills, SKILLS if alone else min(FEW, found["better"] + found["worse"]))
     left = len(skills) - len(shown)
     more = [f"  and {many(left, 'other skill')} in report.html"] if left else []
@@ -70,7 +71,7 @@ def _decided(row: Round) -> str:
     decision = row.decision
     return (
         f"round {row.number}: {'accepted' if decision.accepted else 'rejected'} ({decision.reason}): "
-        f"{many(row.failures, 'error')}, {many(row.programs, 'program')}, {many(row.samples, 'row')} + {row.replay:,} replayed; "
+        f"{many(row.failures, 'error')}, {many(row.kept, 'program')}, {many(row.samples, 'row')} + {row.replay:,} replayed; "
         f"{decision.task} dev {100 * decision.before:.1f} -> {100 * decision.after:.1f}, "
         f"{decision.fixed} fixed, {decision.broken} broken" + (f"; {row.shortfall}" if row.shortfall and row.samples else "")
     )
@@ -93,7 +94,7 @@ def generated(found: Mapping[str, Any]) -> str:
     """What `errata generate` prints (errata.programs.report.rounds.generated)."""
     programs, asserted = found["programs"], found["asserted"]
     refused = sum(programs["refused"].values())
-    lines = [f"round {found['round']}, {found['failures']} errors: {programs['accepted']} programs accepted, {refused} refused"]
+    lines = [f"round {found['round']}, {found['failures']} errors: {programs['accepted']} programs kept, {refused} refused"]
     lines += [f"  refused by {check}: {count}" for check, count in programs["refused"].items()]
     lines += [f"    {reason}: {count}" for reason, count in programs["reasons"].items()]
     if programs["proven"]:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -259,5 +260,6 @@ def add_seconds(run: Path, name: str, wall: float, cpu: float) -> None:
     path = run / layout.SECONDS
     known = read_json(path) if path.exists() else {}
     old = known.get(name, {"wall": 0.0, "cpu": 0.0})
-    known[name] = {"wall": round(old["wall"] + wall, 2), "cpu": round(old["cpu"] + cpu, 2)}
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    known[name] = {"wall": round(old["wall"] + wall, 2), "cpu": round(old["cpu"] + cpu, 2), "ended": ended}
     write_atomic(path, to_json(known))

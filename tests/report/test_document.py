@@ -1,11 +1,25 @@
 """What a report says was measured: each round, each item, each diagnosed kind of error."""
 
+import json
 import re
 
 import pytest
-from fake_run import fake_run
+from fake_run import attempt, fake_run
 
 from errata.programs import report
+from errata.programs.report import document, figures, rounds
+from errata.programs.run.directory import Stage
+from errata.signatures.records import Rejection
+
+
+class Line:
+    """A row as it stands in a file."""
+
+    def __init__(self, line):
+        self.line = line
+
+    def model_dump_json(self):
+        return self.line.decode()
 
 
 def test_each_round_is_measured_on_dev_and_only_accepted_weights_on_test(several):
@@ -58,3 +72,76 @@ def test_a_round_with_fewer_rows_than_wanted_says_which_filter_took_how_many_in_
     assert short in report.as_text(document)
     assert short in (path / "report.md").read_text()
     assert short in (path / "report.html").read_text()
+
+
+def answers(skills):
+    """Attempts before and after: skill -> (items, fixed)."""
+    sides = ([], [])
+    for skill, (items, fixed) in skills.items():
+        for number in range(items):
+            sides[0].append(attempt("t", "test", number, skill, number >= fixed, "w0"))
+            sides[1].append(attempt("t", "test", number, skill, True, "w1"))
+    return sides
+
+
+def test_of_many_skills_one_is_surely_better_only_beyond_what_their_number_explains():
+    same = {f"same {number}": (10, 0) for number in range(18)}
+    found = document.compare(*answers(same | {"perhaps": (10, 6), "surely": (20, 14)})).skills
+    perhaps, surely = found["perhaps"].change, found["surely"].change
+    assert (perhaps.p_value, perhaps.p_holm) == (0.03125, 19 * 0.03125)
+    assert (figures.sure(perhaps), figures.tone(perhaps)) == ("same", "")
+    assert surely.p_holm == 20 * surely.p_value < 0.05
+    assert (figures.sure(surely), figures.tone(surely)) == ("better", "better")
+    alone = document.compare(*answers({"perhaps": (10, 6)}))
+    assert alone.skills["perhaps"].change.p_holm is None
+    assert figures.sure(alone.skills["perhaps"].change) == figures.sure(alone.change) == "better"
+
+
+def test_every_form_names_the_run_and_when_it_was_done(tmp_path):
+    path = fake_run(tmp_path / "run", {"sums": ["add", "left"]}, rounds=1)
+    steps = {"round-1/mine": 700.0, "test": 80.0, "whole": 9000.0}
+    ended = "2026-11-28T20:38:{}+00:00"
+    seconds = {name: {"wall": wall, "cpu": 1.0, "ended": ended.format(10 + place)} for place, (name, wall) in enumerate(steps.items())}
+    (path / "seconds.json").write_text(json.dumps(seconds))
+    result = report.write(path)
+    assert result.when.model_dump() == {"finished": ended.format(12), "seconds": 780.0}
+    known = {"task": "sums", "target": "tiny", "instructor": "openai/some", "strategy": "LearnFromError"}
+    known |= {"finished": "2026-11-28 20:38:12 UTC", "time taken": "13 min", "paid": "USD 0.01"}
+    assert figures.about(result) == known
+    for text in (report.as_text(result), (path / "report.md").read_text(), (path / "report.html").read_text()):
+        assert all(name in text and value in text for name, value in known.items())
+
+
+def assembled(path, change):
+    """Write the assembled rows of round 1 again, the lines of each file as `change(name, lines)` gives them."""
+    (samples,) = path.glob("round-1/assemble/samples.jsonl")
+    stage = Stage(samples.parent)
+    lines = {file.name: file.read_bytes().splitlines() for file in sorted(stage.path.glob("*.jsonl"))}
+    stage.finish({name: [Line(line) for line in change(name, found)] for name, found in lines.items()}, **stage.facts())
+
+
+def test_the_number_of_programs_is_that_of_the_kept_ones_in_every_form(tmp_path):
+    path = fake_run(tmp_path / "run", {"sums": [f"skill {number}" for number in range(9)]}, rounds=1)
+    late = [Rejection(of=f"p{place}", kind="program", check=check, reason="") for place, check in enumerate(("targeted", "agreed"))]
+    more = [one.model_dump_json().encode() for one in late]
+    assembled(path, lambda name, lines: [*lines, *(more if name == "rejections.jsonl" else [])])
+    result = report.write(path)
+    (row,) = result.rounds
+    assert row.kept == row.programs - 2 > 0
+    told = figures.many(row.kept, "program")
+    assert f", {told}, " in report.as_text(result)
+    assert f"{told} kept" in (path / "report.md").read_text()
+    assert f"<dd>{row.kept} kept of {row.programs} that passed" in (path / "report.html").read_text()
+    found = rounds.generated(path, 1)["programs"]
+    assert found["accepted"] == row.kept
+    assert found["refused"] == row.lost
+    assert found["refused"]["targeted"] == found["refused"]["agreed"] == 1
+
+
+def test_skills_without_rows_share_one_fold(tmp_path):
+    path = fake_run(tmp_path / "run", {"sums": [f"skill {number}" for number in range(9)]}, rounds=1, items=180)
+    assembled(path, lambda name, lines: lines[:3] if name == "samples.jsonl" else lines)
+    report.write(path)
+    page = (path / "report.html").read_text()
+    assert page.count("held-out items: ") == 2
+    assert "<b>8 skills without rows</b>: 0 programs, 0 rows" in page
