@@ -213,7 +213,8 @@ def shared_arguments(job: Job, method: str, device: torch.device, parameters: in
         "activation_checkpointing": checkpoints(device, parameters),
         "dataloader_pin_memory": device.type == "cuda",
         "report_to": "none",
-        "run_name": str(job.out.parent),
+        # of a round its run, under whose name the rounds' figures go too
+        "run_name": str(job.out.parents[1] if job.out.parent.name.startswith("round-") else job.out.parent),
         "disable_tqdm": True,
     }
 

@@ -12,12 +12,14 @@ from typing import Any
 class Tracker:
     """Opens its trackers at the first figures; loads nothing when no tracker is named."""
 
-    def __init__(self, report_to: Any, folder: Path, name: str, say: Callable[[str], None]):
-        """`report_to` as SFTConfig takes it; `folder` is where a tracker without a server writes, `name` what it calls the run."""
+    def __init__(self, report_to: Any, folder: Path, name: str, say: Callable[[str], None], config: Mapping[str, Any] | None = None):
+        """`report_to` as SFTConfig takes it; `folder` is where a tracker without a server writes, `name` what it calls the run, `config`
+        its settings."""
         self.report_to = None if report_to in ("none", [], ["none"]) else report_to
         self.folder = folder
         self.name = name
         self.say = say
+        self.config = dict(config or {})
         self._callbacks: list[Any] | None = None
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
@@ -41,6 +43,7 @@ class Tracker:
         from transformers import TrainerControl, TrainerState, TrainingArguments
 
         arguments = TrainingArguments(output_dir=str(self.folder), report_to="none", run_name=self.name, use_cpu=True)
+        arguments.to_dict = lambda: self.config  # type: ignore[method-assign]  # these are made up; the run's own are told
         for callback in self._callbacks or []:
             state = TrainerState(global_step=step)
             self._try(getattr(callback, event), arguments, state, TrainerControl(), model=None, **more)

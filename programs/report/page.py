@@ -223,7 +223,8 @@ def _groups(report: Report, lineage: Lineage) -> list[dict[str, Any]]:
                 example = lineage.items[name][0][1].example
                 changes.setdefault((example.task, example.skill), {"fixed": [], "broken": []})[kind].append(name)
     several = len({task for task, _ in lessons.keys() | changes.keys()}) > 1
-    left, groups = PAGE, []
+    left = PAGE
+    groups: list[dict[str, Any]] = []
     for task, skill in sorted(lessons.keys() | changes.keys()):
         known, change = lessons.get((task, skill), []), changes.get((task, skill), {"fixed": [], "broken": []})
         shown = known[: min(LESSONS, left)]
@@ -234,6 +235,6 @@ def _groups(report: Report, lineage: Lineage) -> list[dict[str, Any]]:
     bare = [group for group in groups if not group["programs"]]
     if len(bare) < 2:
         return groups
-    changes = {kind: [name for group in bare for name in group["changes"][kind]] for kind in ("fixed", "broken")}
-    rest = {"name": f"{len(bare)} skills without rows", "programs": 0, "rows": 0, "lessons": [], "changes": changes}
+    merged = {kind: [name for group in bare for name in group["changes"][kind]] for kind in ("fixed", "broken")}
+    rest = {"name": f"{len(bare)} skills without rows", "programs": 0, "rows": 0, "lessons": [], "changes": merged}
     return [*(group for group in groups if group["programs"]), rest]

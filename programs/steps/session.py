@@ -27,7 +27,7 @@ from ...trainers.tracking import Tracker
 from ...trainers.weights import trained, weights_hash
 from ..config import CycleConfig
 from ..run import layout
-from ..run.directory import RunDir, Stage, read_json, to_json, write_atomic
+from ..run.directory import RunDir, Stage, flatten, read_json, to_json, write_atomic
 from ..run.evaluate import Rows, attempts
 from ..run.ledger import Ledger
 from ..run.progress import Progress
@@ -65,7 +65,8 @@ class Session:
             raise UsageError("a served target is trained with LoRA, as its server is given adapters, not weights: set train.method to lora")
         if config.train.sft or config.train.lora:
             check(config.train)  # a wrong field is told now, not after the instructor was paid
-        self.tracker = Tracker(config.train.sft.get("report_to"), path / "tracking", str(path), self.say)
+        sft, told = config.train.sft, flatten(config.model_dump(mode="json"))
+        self.tracker = Tracker(sft.get("report_to"), path / "tracking", sft.get("run_name", str(path.absolute())), self.say, told)
         self.limits = Limits(seconds=config.sandbox.seconds, memory_mb=config.sandbox.memory_mb)
         self._sandbox: Sandbox | None = None
         self._opening = threading.Lock()

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from ...signatures.errors import BudgetReached, BusyError, ErrataError, RunError, UsageError
+from ...signatures.errors import BudgetReached, BusyError, ErrataError, RunError, UsageError, did_you_mean
 from ...tasks.union import parts
 from ...trainers.weights import weights_hash
 from ..config import CycleConfig, Settings, explain, laid_over, read_mapping
@@ -35,6 +35,7 @@ from ..run.directory import slug, to_json, write_atomic
 from ..steps.mine import mine
 from ..steps.rows import replay_count
 from ..steps.session import add_seconds, cpu_seconds
+from ..strategies.named import BUILT_IN
 
 VANILLA = "vanilla"
 """The arm that is always there: the target as it came."""
@@ -58,7 +59,7 @@ class Comparison(Settings):
     """Name -> what the arm sets differently: dotted names of fields of `generate`, `train` and `instructor` -> values. `vanilla`, the
     target without training, is always there."""
     controls: tuple[str, ...] = (VANILLA,)
-    """Arms that each other arm is tested against."""
+    """Arms that each other arm is tested against. A built-in strategy that is no arm becomes one of its own name, with nothing else set."""
     seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
     """One run for each arm and seed; the seed draws items, errors, rows and the order of training."""
     rounds: int = Field(default=1, ge=1)
@@ -104,6 +105,7 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Comparison:
         raise UsageError(f"{path}: recorded errors cannot be compared on: leave base.errors out, so that the target's own are mined")
     fixed = whole.model_dump(mode="json", exclude={"seed": True, "rounds": True, "gate": {"keep"}})
     arms = {name: own for name, own in comparison.arms.items() if name != VANILLA}
+    arms |= {name: {"generate.strategy": name} for name in comparison.controls if name not in (VANILLA, *arms)}
     comparison = comparison.model_copy(update={"base": fixed, "arms": arms})
     for name in arms:
         try:
@@ -132,8 +134,9 @@ def _complaints(comparison: Comparison) -> Iterator[str]:
             if field == "train.epochs":
                 yield f"arm {name} sets {field}, but all arms train for the same steps; set train.steps, or base.train.epochs"
     for name in comparison.controls:
-        if name not in (VANILLA, *arms):
-            yield f"control {name!r} is not an arm; the arms are {', '.join((VANILLA, *arms))}"
+        known = (VANILLA, *arms, *BUILT_IN)
+        if name not in known:
+            yield f"control {name!r} is neither an arm nor a built-in strategy; choose of {', '.join(known)}{did_you_mean(name, known)}"
     if len(set(seeds)) < len(seeds) or min(seeds) < 0:
         yield f"seeds are {', '.join(map(str, seeds))}; give different numbers from 0 on"
     for field, instead in (("seed", "seeds"), ("rounds", "rounds")):

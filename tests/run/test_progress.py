@@ -222,9 +222,11 @@ class Recorder:
     """A tracker as transformers has them."""
 
     seen: list = []
+    told: list = []
 
     def on_train_begin(self, args, state, control, **_):
         self.seen.append(("begin", args.run_name))
+        self.told.append(args.to_dict())
 
     def on_log(self, args, state, control, logs=None, **_):
         self.seen.append((state.global_step, logs))
@@ -240,6 +242,7 @@ def recorder(monkeypatch):
     from transformers.integrations import integration_utils
 
     monkeypatch.setattr(Recorder, "seen", [])
+    monkeypatch.setattr(Recorder, "told", [])
     monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "recorder", Recorder)
     return Recorder.seen
 
@@ -268,5 +271,7 @@ def test_a_rounds_figures_go_to_programs_and_to_the_tracker_when_it_is_decided(r
         gate(loop, 1)  # decided already: told once
     (event,) = [json.loads(line) for line in written if json.loads(line)["event"] == "round"]
     assert (event["number"], event["accepted"], event["failures"], event["programs"], event["calls"]) == (1, False, 9, 0, 0)
+    assert recorder[0] == ("begin", str(tmp_path / "run"))
+    assert (Recorder.told[0]["train.sft.report_to"], Recorder.told[0]["gate.alpha"]) == ("recorder", 0.05)
     figures = dict(recorder)[1]
     assert (figures["eval_accepted"], figures["eval_failures"], figures["eval_usd"]) == (0.0, 9.0, 0.0)

@@ -47,7 +47,9 @@ def written(folder, text):
         ("arms: {A: {generate: {rows: 5}}}", "arms may differ in fields of"),
         ("arms: {A: {train.epochs: 5}}", "all arms train for the same steps"),
         ("arms: {A: {generate.strategi: x}}", "arm A: config: there is no field `generate.strategi`; did you mean `generate.strategy`?"),
-        ("arms: {A: {}}\ncontrols: [B]", "control 'B' is not an arm"),
+        ("arms: {A: {}}\ncontrols: [B]", "control 'B' is neither an arm nor a built-in strategy; choose of vanilla, A, LearnFromError, "),
+        ("arms: {A: {}}\ncontrols: [GoldOnl]", "did you mean GoldOnly?"),
+        ("arms: {vanilla: {}}\ncontrols: [GoldOnly]", "no arm is left beside vanilla"),
         ("arms: {A: {}}\nseeds: [1, 1]", "give different numbers from 0 on"),
         ("arms: {A: {}}\nseeds: [-1]", "give different numbers from 0 on"),
         ("arms: {A: {}}\nround: 2", "there is no field `round`; did you mean `rounds`?"),
@@ -65,6 +67,13 @@ def test_a_file_that_cannot_be_compared_is_told_in_one_line(tmp_path, text, said
         compare.load(written(tmp_path, text))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_built_in_control_need_not_be_listed_as_an_arm(tmp_path):
+    found = compare.load(written(tmp_path, "arms: {A: {}, Mimic: {generate.rows: 9}}\ncontrols: [vanilla, GoldOnly, Mimic, A]"))
+    assert found.arms == {"A": {}, "Mimic": {"generate.rows": 9}, "GoldOnly": {"generate.strategy": "GoldOnly"}}
+    assert found.config("GoldOnly", 0).generate.strategy == "GoldOnly"
+    assert [cell.arm for cell in compare.cells(found)][:4] == ["vanilla", "A", "Mimic", "GoldOnly"]
 
 
 def test_an_arm_that_cannot_be_run_ends_the_command_before_anything_is_written(tmp_path):

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import models
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from errata.signatures.errors import TrainerError, UsageError
 from errata.signatures.records import TrainRow
 from errata.trainers.chat import fingerprint
-from errata.trainers.settings import TargetSettings, TrainSettings
+from errata.trainers.fit import arguments
+from errata.trainers.settings import Job, TargetSettings, TrainSettings
 from errata.trainers.sft import check, failure, train
 from errata.trainers.target import Target
 from errata.trainers.weights import weights_hash
@@ -366,3 +368,10 @@ def test_a_full_disk_is_told_as_such_in_the_words_of_any_library(tmp_path):
     for error in ("OSError: [Errno 28] No space left on device", "SafetensorError: I/O error: No space left on device (os error 28)"):
         assert failure(error, tmp_path / "train.log").startswith(f"the disk that holds {tmp_path} is full; free some space")
     assert failure("ValueError: x", tmp_path / "train.log").startswith("training failed: ValueError: x (log:")
+
+
+@pytest.mark.parametrize(("folder", "name"), [("runs/x/round-2/train", "runs/x"), ("tuned/a1b2", "tuned")])
+def test_a_tracker_sees_the_trainings_of_a_run_under_the_name_of_the_run(tmp_path, folder, name):
+    place = {"rows": tmp_path / "rows.jsonl", "out": tmp_path / folder}
+    job = Job(key="k", base="b", data="d", target=TargetSettings(), settings=TrainSettings(), seed=0, **place)
+    assert arguments(job, "full", torch.device("cpu"), 10, 100, 4)["run_name"] == str(tmp_path / name)
