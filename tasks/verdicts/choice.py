@@ -17,29 +17,38 @@ A label wins over words that stand behind it ("A. <words of C>" is A: the letter
 earlier claim back, unless an option says so itself. It does not cover options in pictures, nor ranks or several right options.
 """
 
+import html
 import re
 from collections.abc import Collection
 
 from ...signatures.records import SEVERAL, Example, Message, Verdict
 from ..base import ended, scored
 from . import structured
-from .fold import ANSWER, NOT, UNSPACED, signs
+from .fold import ANSWER, IS, NOT, UNSPACED, signs
 
 Choices = dict[str, str]
 """{label: text}, in the order in which they are shown; labels are A, B, ... or 1, 2, ..."""
 
-_WRAPPED = re.compile(r"\\(?:text\w{0,2}|mathrm|mathbf|mathsf|mathit|boldsymbol|bf|rm|mbox|fbox|operatorname)\s?\{([^{}\n]{0,200})\}")
-_MARKUP = re.compile(r"\*\*|__|`|\\[()\[\]]|\\(?=\.)|\$(?!\d)|</?[A-Za-z]\w{0,15}(?:\s[^<>\n]{0,200})?/?>")
+_WRAPPED = re.compile(
+    r"\\(?:text\w{0,2}|math(?:rm|bf|sf|it|bb|cal)|boldsymbol|bf|rm|[mf]box|operatorname|underline|emph)\s?\{([^{}\n]{0,200})\}"
+)
+_MARKUP = re.compile(
+    r"\*\*|__|`|~~[^~\n]{1,200}~~|\[[xX ]\]|\\(?:bf|rm|it|sf|displaystyle)\b|\\[()\[\]]|\\(?=\.)|\$(?!\d)"
+    r"|</?[A-Za-z]\w{0,15}(?:\s[^<>\n]{0,200})?/?>"
+)
 _SQUARES = {0x1F150: 26, 0x1F170: 26, 0x1F1E6: 26}
 """Where letters in circles and squares begin that have no plain form in Unicode."""
 _LETTERS: dict[int, str | None] = {start + place: letter for start in _SQUARES for place, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ")}
 _LETTERS |= dict.fromkeys(map(ord, "【「『《〈⟨⟦〔❨«［｛（"), "(") | dict.fromkeys(map(ord, "】」』》〉⟩⟧〕❩»］｝）"), ")")
 _LETTERS |= {ord("。"): ". ", ord("、"): ", ", ord("।"): ". "}
 _PICTURES = re.compile("[\u2190-\u21ff\u2460-\u2bff\u20e3\U0001f000-\U0001faff]+")
-_BOXED = re.compile(r"(?<![\w\\])[\[{(]{1,3} ?(\w{1,12}) ?[\]})]{1,3}|\A\s*<{1,2}(\w{1,12})>{1,2}\s*\Z")
+_BOXED = re.compile(r"(?<![\w\\])[\[{(]{1,3} ?(\w{1,12}) ?[\]})]{1,3}")
 _ARROW = re.compile("(?<=\\w)\\s?[→⇒➜➡⟶👉]\ufe0f?")
 _TWINS = dict(zip("АВСЕНІЈКМОРЅТХΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABCEHIJKMOPSTXABEZHIKMNOPTX", strict=True))
 """Cyrillic and Greek letters -> the Latin ones that look alike."""
+_LINKS = {"es", "ist", "est", "это", "é", "è", "la", "el", "le", "das", "die", "der", "to", "jest", "het", "is", "it", "s", "x", "so"}
+_LINKS |= {"thus", "是", "번", "です", "입니다"}
+"""Words beside which a label still stands alone."""
 _NOTHING = "-"
 _MOST = 12_000
 """Characters that are read of a long response: a quarter at its begin, the rest at its end."""
@@ -56,7 +65,7 @@ _MARKER = re.compile(
     | \b{_GOOD}\s+(?:answer|choice|option|statement|one)\b (?:\s+(?!is\b|not\b)[\w'/,-]+){{0,12}}? (?:\s*[:=]|\s+{_IS}) \s*[:=]?
     | \b(?:the|my|final)\s+answer\s+(?=\(?[A-Z1-9]\b)
     | \b(?:I|we)\s+(?:(?:would|will)\s+)?(?:choose|chose|pick|select|go\s+with|say|answer(?:\s+with)?)\b \s*:?
-    | \bclosest\s+to\b | \bnot\s+\(?[A-Z]\)?,?\s+but(?:\s+rather)?\b | \bchange\s+(?:it|my\s+answer)\s+to\b
+    | \(answer\) | \bclosest\s+to\b | \bnot\s+\(?[A-Z]\)?,?\s+but(?:\s+rather)?\b | \bchange\s+(?:it|my\s+answer)\s+to\b
     | \\f?boxed\s*[{{(]? | \#\#\#\#
     """
 )
@@ -109,6 +118,9 @@ def _bare(label: str) -> str:
 def _prepared(response: str, labels: Collection[str]) -> str:
     """A response or an option in one typography, without markup and pictures."""
     text = response if len(response) <= _MOST else f"{response[: _MOST // 4]}\n{response[-3 * _MOST // 4 :]}"
+    text = html.unescape(text) if "&" in text else text
+    if re.search(r"[❌✗✘☐]|\[ \]", text):
+        text = "\n".join(line for line in text.split("\n") if re.search(r"[✅✓✔☑]|\[[xX]\]", line)) or text
     if not text.isascii():
         text = signs(_ARROW.sub(" =", text).translate(_LETTERS))
         text = _PICTURES.sub(" ", text)
@@ -117,7 +129,9 @@ def _prepared(response: str, labels: Collection[str]) -> str:
         twins = {one: other for pair in _TWINS.items() for one, other in (pair, pair[::-1]) if one not in labels and other in labels}
         text = re.sub(r"(?<![^\W\d_])[^\W\d_](?![^\W\d_])", lambda match: twins.get(match[0], match[0]), text)
         text = re.sub(rf"(?<=[是为為选選はが은는\s:])({'|'.join(map(re.escape, labels))})(?=で|だ|입|이|[.,]|\s|$)", r" \1 ", text)
-    text = _MARKUP.sub("", _WRAPPED.sub(r"\1", _WRAPPED.sub(r"\1", _BOXED.sub(r"(\1\2)", text))))
+    text = re.sub(r"<{1,2}(\w{1,12})>{1,2}", lambda tag: f"({tag[1]})" if tag[1] in labels and f"</{tag[1]}>" not in text else tag[0], text)
+    text = re.sub(r"\}\s?(or|and|,)\s?\\boxed\s?\{", r" \1 ", text)
+    text = _MARKUP.sub("", _WRAPPED.sub(r"\1", _WRAPPED.sub(r"\1", _BOXED.sub(r"(\1)", text))))
     # a model in a loop writes runs of blanks, on which the patterns would take quadratic time
     return re.sub(r"\n\s*\n", "\n\n", re.sub(r"[^\S\n]+", " ", text))
 
@@ -145,7 +159,7 @@ class _Patterns:
             rf"\s*,?\s*(?:\b(?:would|could|should|might)\s+be|\b(?:is|are|seems?\s+to\s+be|appears?\s+to\s+be|remains))\s+"
             rf"(?:(?:therefore|thus|indeed|likely|clearly|also|probably)\s+)*"
             rf"(?:(?:the|a)\s+(?:(?:more|most|only|single|one)\s+)*{_GOOD}(?:\s+\w+)?\s+(?:answer|choice|option|one|statement|response)"
-            rf"|the\s+(?:answer\b|only\s+(?:one|option|answer)|(?:correct|right|best)\s*(?:[.,;\n]|$))"
+            rf"|(?:the|my)\s+(?:answer\b|only\s+(?:one|option|answer)|(?:correct|right|best)\s*(?:[.,;\n]|$))"
             rf"|(?P<bare>(?:most\s+)?(?:correct|right)\s*(?:[.;\n]|$|because|since|as\b)))",
             re.IGNORECASE,
         )
@@ -173,9 +187,10 @@ class _Reader(_Patterns):
         self.text = text
 
     def chosen(self) -> str:
-        words = re.findall(r"\w+", self.text[:200]) if len(self.text) < 200 else []
-        if len(words) > 1 and {word.casefold() for word in words} <= self._cases.keys():
-            return SEVERAL if len({word.casefold() for word in words}) > 1 else self._known(words[0])
+        words = set(re.findall(r"\w+", self.text.casefold().replace("c'est", "est"))) if len(self.text) < 200 else set()
+        alone = words & self._cases.keys()
+        if alone and words <= self._cases.keys() | _LINKS:
+            return SEVERAL if len(alone) > 1 else self._known(alone.pop())
         return self.claimed() or self.led() or self.pointed() or self.worded()
 
     def claimed(self) -> str:
@@ -236,7 +251,10 @@ class _Reader(_Patterns):
             rest = self.text[match.end() : match.end() + 160].lstrip(" :=\n-")
             clause = _CLAUSE.split(rest)[0]
             first = {self._known(one["label"]) for one in self._label.finditer(before)}
-            label = self._small.match(rest) or self._label.search(clause if first else re.split(r"[;!?\n]|\.(?:\s|$)", rest)[0])
+            link = IS.match(self.text, match.end())
+            small = self._small.match(self.text[link.end() : link.end() + 20]) if link else self._small.match(rest)
+            sentence = clause if first else re.split(r"[;!?\n]|\.(?:\s|$)", rest)[0]
+            label = small or self._label.search(sentence)
             if label:
                 name, tail = self._known(label["label"]), rest[label.end() :]
                 if not NOT.search(rest[: label.start()]) and not NOT.match(tail.lstrip(" ,")):
@@ -255,7 +273,7 @@ class _Reader(_Patterns):
             if label and not self._joined(self._known(label["label"]), tail[label.end() :]):
                 after = tail[label.end() :]
                 own = self._owns(self._known(label["label"]), after)
-                closed = match[0].split()[0].lower() in ("is", "be") and re.match(r"\s*(?:[.:]|\)\.)(?:\s|$)", after)
+                closed = match[0].split()[0].lower() in ("is", "be") and re.match(r"\s*(?:[.:]|\)\.|,\s+not\b)(?:\s|$)", after)
                 if own or closed:
                     found.append((match.end(), self._known(label["label"])))
         return found
@@ -305,7 +323,7 @@ class _Reader(_Patterns):
         if [label for label in found if label] == list(self.choices):
             return _NOTHING  # the options, said over
         if found and found[0]:
-            return found[0]
+            return SEVERAL if all(found) and len(distinct) > 1 else found[0]
         if found and found[-1] and len(lines[-1]) <= 4:
             return found[-1]
         return distinct.pop() if len(distinct) == 1 else ""

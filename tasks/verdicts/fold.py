@@ -35,10 +35,13 @@ ANSWER = re.compile(
         | cevap\w{0,3} | yanıt\w{0,3} | cavab
         | jawaban\w{0,3} | jawapan\w{0,3} | đáp\ án | câu\ trả\ lời | svar(?:et)? | vastaus | απάντηση | jibu | vastus | atsakymas | atbilde
         | (?:ال)?[إا]جابة | (?:ال)?جواب | پاسخ | ה?תשובה | उत्तर | जवाब | উত্তর
+        | opción | opção | opzione | optie | вариант | варіант | seçenek | opsi | pilihan | lựa\ chọn | alternativ | vaihtoehto
+        | (?:ال)?خيار | विकल्प | wähle | choisis | elijo | escolho | scelgo | выбираю | kies | wybieram
         | richtige?[rns]? | korrekt\w{0,2} | correct[ae]s? | corretta | correta | juist\w?
         | poprawn\w{1,3} | правильн\w{1,3} | верн\w{1,3} | вірн\w{1,3}
         | doğru\w{0,3} | صحيحة? | נכונה? | सही | đúng | benar | rätt | riktig\w{0,2} )\b
-    | 答案 | 答え? | 正解 | 回答 | 解答 | 正确 | 正確 | 正しい | 故选 | 故選 | [应應]?[选選]择?[项項]? | 정답 | 답변? | 옳 | 맞 | คำตอบ
+    | คำตอบ | ตอบ | ข้อ | 선택지
+    | 答案 | 答え? | 正解 | 回答 | 解答 | 正确 | 正確 | 正しい | 故选 | 故選 | [应應]?[选選]择?[项項]? | 정답 | 답변? | 옳 | 맞
     """,
     )
 )

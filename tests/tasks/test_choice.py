@@ -19,7 +19,7 @@ PLAIN = {"A": "moss", "B": "liverwort", "C": "fern", "D": "mushroom"}
 CAPITALS = {"A": "Paris", "B": "Rome", "C": "Berlin", "D": "Madrid"}
 
 
-@pytest.mark.parametrize(("response", "label"), readings("choice"))
+@pytest.mark.parametrize(("response", "label"), [*readings("choice"), *readings("choice_more")])
 def test_a_choice_is_read_in_every_dress_and_never_guessed(response, label):
     assert choice.read(response, CAPITALS) == label
 
