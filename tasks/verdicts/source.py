@@ -238,7 +238,10 @@ def _program(item: Item, pieces: Sequence[_Piece]) -> str | None:
     if not makers:
         return None
     main = next((place for place in reversed(makers) if not _is_stub(item, known[place][1])), makers[-1])
-    where = {name: place for place, (_, tree, names) in enumerate(known) if place != main and not _uses(item, tree) for name in names}
+    # an example of the function's use may define something too: it is asked last, and stands behind the function that it calls
+    uses = {place for place, (_, tree, _) in enumerate(known) if place != main and item.entry in _loaded(_outside(tree))}
+    order = sorted(range(len(known)), key=lambda place: (place not in uses, place))
+    where = {name: place for place in order if place != main and not _imports(item, known[place][1]) for name in known[place][2]}
     given = parse(item.preamble)
     settled = _bound(_outside(given)) if given else set()
     needed, waiting = {main}, [main]
@@ -248,7 +251,7 @@ def _program(item: Item, pieces: Sequence[_Piece]) -> str | None:
             if (place := where.get(name, where.get("*", main))) not in needed:
                 needed.add(place)
                 waiting.append(place)
-    return "\n\n".join(known[place][0] for place in [*sorted(needed - {main}), main])
+    return "\n\n".join(known[place][0] for place in sorted(needed, key=lambda place: (place in uses, place == main, place)))
 
 
 def _holder(item: Item, tree: ast.Module) -> str | None:
@@ -266,10 +269,9 @@ def _is_stub(item: Item, tree: ast.Module) -> bool:
     return bool(body) and (nothing or (isinstance(body[-1], ast.Raise) and "NotImplementedError" in ast.unparse(body[-1])))
 
 
-def _uses(item: Item, tree: ast.Module) -> bool:
-    """Whether a module calls or imports the entry point outside of functions, as an example of its use does."""
-    nodes = list(_outside(tree))
-    return item.entry in _loaded(nodes) | {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+def _imports(item: Item, tree: ast.Module) -> bool:
+    """Whether a module imports the entry point, as an example of its use does that stands in a file of its own."""
+    return any(item.entry in [alias.name for alias in node.names] for node in _outside(tree) if isinstance(node, ast.ImportFrom))
 
 
 def _body(tree: ast.Module, name: str) -> list[ast.stmt]:

@@ -146,7 +146,7 @@ def test_a_finished_training_is_not_done_again_and_another_is_refused(target, tm
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert (manifest["base"], manifest["data"]) == (weights_hash(target), fingerprint(ROWS))
     assert manifest["versions"]["trl"]
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "train.log") == ["manifest.json", "weights"]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "train.log") == ["course.json", "manifest.json", "weights"]
 
 
 def test_fields_of_sft_config_and_lora_config_reach_the_trainer(target, tmp_path):
