@@ -56,7 +56,7 @@ _REFUSED = {
 def values(path: Path) -> Iterator[tuple[str, str, Any]]:
     """(split, where, value) of what a file holds, one by one; the split is empty where the file names none. Raises TaskError, naming file,
     line, fault and remedy."""
-    found = _values(path)
+    found = map(_shallow, _values(path))
     first, second = next(found, None), next(found, None)
     if first is None:
         raise TaskError(f"{path}: holds no rows; give a file with rows, e.g. JSON lines, one object a line")
@@ -72,7 +72,8 @@ def rows(path: Path) -> Iterator[tuple[str, str, Row]]:
     for split, where, row in values(path):
         if not isinstance(row, dict):
             raise TaskError(f"{where}: {type(row).__name__} instead of an object; each line must be one JSON object")
-        refuse_odd(where, row, "row")
+        if whole(row) != row:
+            raise TaskError(f"{where}: half of a surrogate pair (\\ud800 and its like) is not text; mend or delete this row")
         yield split, where, row
 
 
@@ -228,12 +229,10 @@ def _parquet(path: Path, data: bytes) -> Iterator[tuple[str, Row]]:
         raise TaskError(f"{path}: not a parquet file that can be read ({why}); write it again") from None
 
 
-def refuse_odd(where: str, value: Any, what: str) -> None:
-    """Raise TaskError for a JSON value that cannot be a part of records: nested too deeply, or with half a character."""
-    if _deep(value, DEPTH):
-        raise TaskError(f"{where}: nested more than {DEPTH} deep; mend or delete this {what}")
-    if whole(value) != value:
-        raise TaskError(f"{where}: half of a surrogate pair (\\ud800 and its like) is not text; mend or delete this {what}")
+def _shallow(found: tuple[str, Any]) -> tuple[str, Any]:
+    if _deep(found[1], DEPTH):
+        raise TaskError(f"{found[0]}: nested more than {DEPTH} deep; mend or delete this row")
+    return found
 
 
 def _deep(value: Any, left: int) -> bool:

@@ -182,6 +182,7 @@ def test_fields_of_the_users_own_are_not_taken_for_another_form(tmp_path, row):
             "a chat of 2 questions",
         ),
         ({"task_id": "pens", "solution": "7", "question": PENS}, "no response"),
+        (ITEM | {"response": "7", "x": json.loads("[" * 900 + "]" * 900)}, "nested more than 64 deep"),
         ({"results": {"gsm8k": {"exact_match": 0.5}}, "config": {}}, "scores without answers"),
     ],
 )
