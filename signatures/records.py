@@ -380,6 +380,8 @@ class TrainReport(Record):
     loss_last: float
     rewards: tuple[float, float] | None = Field(default=None, exclude_if=lambda value: value is None)
     """Of a training on own answers, the mean reward of its first and last logged steps."""
+    at_once: int = Field(default=0, exclude_if=lambda rows: not rows)
+    """Rows (or answers) that were computed together; the gradients of a step's parts were summed. 0: made before this was told."""
     versions: dict[str, str]
 
 

@@ -143,6 +143,7 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
         loss_first=course[0]["loss"],
         loss_last=course[-1]["loss"],
         rewards=(rewards[0], rewards[-1]) if rewards else None,
+        at_once=trainer.args.per_device_train_batch_size,
         versions={name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")},
     )
 

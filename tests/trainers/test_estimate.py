@@ -220,7 +220,8 @@ def test_a_split_step_learns_what_a_whole_one_learns(tmp_path, monkeypatch, meth
     def trained(at_once: int):
         monkeypatch.setattr("errata.trainers.fit.rows_at_once", lambda *_: at_once)
         out, losses = tmp_path / str(at_once), []
-        train(ROWS, TargetSettings(model=str(folder)), settings, out, in_process=True, on_progress=lambda now: losses.append(now["loss"]))
+        target, tell = TargetSettings(model=str(folder)), lambda now: losses.append(now["loss"])
+        assert train(ROWS, target, settings, out, in_process=True, on_progress=tell).at_once == at_once
         return losses, load_file(next((out / "weights").glob("*.safetensors")))
 
     losses, weights = trained(8)
