@@ -88,10 +88,10 @@ def pinned(config: CycleConfig) -> CycleConfig:
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     """The state of each predictor, without the versions that it was saved with."""
     try:
-        state = whole(json.loads(path.read_bytes()))
+        state = whole(json.loads(path.expanduser().read_bytes()))
     except OSError as error:
         raise UsageError(f"strategy state {path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RuntimeError) as error:
         raise UsageError(f"strategy state {path} is not JSON; give a file that errata optimize or Strategy.save wrote") from error
     if not isinstance(state, dict):
         raise UsageError(f"strategy state {path} must be a mapping of predictors to states; give a file that Strategy.save wrote")

@@ -98,3 +98,10 @@ def test_a_run_is_not_continued_with_another_state_wherever_the_file_lies(tmp_pa
     strategy.save(tmp_path / "moved.json")
     with pytest.raises(RunError, match=r"was made with generate\.state_hash"), opened(tmp_path / "moved.json"):
         pass
+
+
+def test_a_state_in_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "s.json").write_bytes(Path(__file__).with_name("state_0_1_0_error.json").read_bytes())
+    config = load_config(overrides={"generate.state": "~/s.json"})
+    assert pinned(config).generate.state_hash
