@@ -180,7 +180,11 @@ def compare(
     if not so_far:
         comparing.begin(comparison, out)
         say(f"folder {out}; the same command continues it, and a second one beside it helps")
-        comparing.work_in_processes(comparison, out, jobs, say, start.quiet)
+        try:
+            comparing.work_in_processes(comparison, out, jobs, say, start.quiet)
+        except ErrataError:
+            comparing.forget(out)
+            raise
     settings = [word for one in start.assignments for word in ("--set", one)]
     result = pages.write(comparison, out, command("compare", config, *settings))
     emit(

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -238,6 +239,15 @@ def begin(comparison: Comparison, out: Path) -> None:
     document = to_json(comparison.model_dump(mode="json"))
     if not (out / FILE).exists() or (out / FILE).read_bytes() != document:
         write_atomic(out / FILE, document)
+
+
+def forget(out: Path) -> None:
+    """Remove the folder of a comparison of which no run came to anything: a mistyped target."""
+    if [path.name for path in out.iterdir()] == [FILE]:
+        (out / FILE).unlink()
+        for folder in (out, *([out.parent] if out.parent == Path("runs") else [])):
+            with suppress(OSError):  # it holds other things
+                folder.rmdir()
 
 
 def work(comparison: Comparison, out: Path, say: Callable[[str], None]) -> None:

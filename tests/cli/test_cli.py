@@ -380,6 +380,16 @@ def test_a_dry_run_and_a_typo_leave_nothing_behind(words, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_comparison_with_a_mistyped_target_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text("base: {target: {model: nosuch-model-here}}\narms: {A: {}}\nseeds: [0]\n")
+    done = errata("compare", "c.yaml")
+    assert done.exit_code == 1
+    assert "nosuch-model-here" in done.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
+
+
 def test_a_dry_run_of_a_run_that_was_begun_changes_none_of_its_bytes(tmp_path):
     path = tmp_path / "run"
     assert errata("evaluate", "--run", path, "--limit", "2").exit_code == 0
