@@ -39,7 +39,7 @@ def read_answer(signature: Any, text: str) -> dict[str, Any]:
     """The value of each output field. Raises ValueError, in words for the one who must answer again, for a text that cannot be read."""
     names = list(signature.output_fields)
     programs = [name for name in names if is_code(signature.output_fields[name].annotation)]
-    text = _unfenced(text.strip(), names)
+    text = _unfenced(text.replace("\u00a0", " ").strip(), names)
     best: dict[str, str] = {}
     for stray in (False, True):  # a program may stand behind the last field, or without a header
         for way in _WAYS:
@@ -139,16 +139,27 @@ def _json(text: str, names: Sequence[str]) -> Found:
     """An object whose keys are the fields, alone or inside another, in a fence or between other words."""
     start = text.find("{")
     for _ in range(3):
-        try:
-            found = json.JSONDecoder(strict=False).raw_decode(text, start)[0] if start >= 0 else None
-        except (ValueError, RecursionError):
-            found = None
+        found = _object(text, start)
         for inner in (found, *(found.values() if isinstance(found, dict) else ())):
             keys = {_key(str(key)): value for key, value in inner.items()} if isinstance(inner, dict) else {}
             if told := {name: _text(keys[name]) for name in names if name in keys}:
                 return [told]
         start = text.find("{", start + 1) if start >= 0 else -1
     return []
+
+
+def _object(text: str, start: int) -> Any:
+    """The object that begins there, as JSON or, where it is the last one, as Python writes it; None where there is none."""
+    if start < 0:
+        return None
+    try:
+        return json.JSONDecoder(strict=False).raw_decode(text, start)[0]
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text[start : text.rfind("}") + 1])
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
 
 
 def _text(value: Any) -> str:
@@ -173,6 +184,8 @@ def _labels(text: str, names: Sequence[str]) -> Found:
     mark = r"^[ \t]{0,12}(?:(?:[-*+•>]|\d{1,2}[.)])[ \t]{1,3})?"
     form = rf"{mark}(?P<head>[#*_`]{{1,6}}[ \t]{{0,3}})?(?P<name>{_names(names)})[*_`#]{{0,6}}[ \t]{{0,3}}(?P<colon>[:：])?[*_`]{{0,3}}"
     spans = _spans(text)
+    if len(spans) == 1 and text.startswith(("```", "~~~")) and text[spans[0][1] :].strip() in ("", "```", "~~~"):  # a fence around all
+        text, spans = text[slice(*spans[0])], []
     starts = [start for start, _ in spans]
     found = []
     for one in re.compile(form, re.IGNORECASE | re.MULTILINE).finditer(text):

@@ -62,6 +62,13 @@ FORMS = {
     "JSON inside": json.dumps({"answer": FIELDS}),
     "JSON with capitals": json.dumps({name.title(): value for name, value in FIELDS.items()}),
     "JSON lists": json.dumps({name: [value] for name, value in FIELDS.items()}),
+    "JSON with a comma too much": json.dumps(FIELDS)[:-1] + ",}",
+    "JSON behind another": json.dumps({"thought": "x"}) + "\n" + json.dumps(FIELDS),
+    "JSON of a call": json.dumps({"name": "final", "arguments": FIELDS}),
+    "as Python writes it": repr(FIELDS),
+    "YAML": "\n".join(f"{name}: {value}" for name, value in FIELDS.items()),
+    "YAML in a fence": "```yaml\n" + "\n".join(f"{name}: {value}" for name, value in FIELDS.items()) + "\n```",
+    "blanks of a page": told(lambda n: f"[[\u00a0##\u00a0{n}\u00a0##\u00a0]]"),
     "tags": "\n".join(f"<{name}>{value}</{name}>" for name, value in FIELDS.items()),
     "tags inside": "<answer>\n"
     + "\n".join(f"<{name.title()}>\n{value}\n</{name.title()}>" for name, value in FIELDS.items())
