@@ -15,10 +15,14 @@ from pathlib import Path
 from ...signatures.errors import UsageError, with_extra
 from ...signatures.records import Verdict
 from ..base import scored
+from . import number
 
 SECONDS = 10.0
 """Limit for one answer, seconds."""
+MOST = 20_000
+"""Characters at the end of a response that are read."""
 _START_SECONDS = 120.0
+_SHOWN = 500
 
 _CHILD = Path(__file__).with_name("mathverify_child.py")
 
@@ -45,15 +49,17 @@ class MathVerify:
                     encoding="utf-8",
                 )
                 self._read(_START_SECONDS)
-            answer = self._ask(json.dumps([gold, response]))
+            answer = self._ask(json.dumps([gold, response[-MOST:]]))
         if answer is None:
             return Verdict(correct=None, extracted=None, reason=f"math-verify took longer than {SECONDS:g} s or ended")
         if isinstance(answer, str):
             return Verdict(correct=None, extracted=None, reason=f"math-verify failed: {' '.join(answer.split())[:200]}")
         readable, given, right = answer
         if not readable:
-            return Verdict(correct=None, extracted=given, reason=f"the gold answer {gold!r} cannot be read as mathematics")
-        return scored(right, given)
+            return Verdict(correct=None, extracted=given, reason=f"the gold answer {gold[:_SHOWN]!r} cannot be read as mathematics")
+        if given is None and number.read(gold) is not None:
+            return number.verdict(gold, response)  # ½, and digits of other scripts, are nothing to the library
+        return scored(right, given and given[:_SHOWN])
 
     def _ask(self, line: str) -> list | str | None:
         assert self.child is not None and self.child.stdin is not None
