@@ -43,7 +43,7 @@ def _sign(sign: str) -> str:
 
 def _frac(found: re.Match[str]) -> str:
     """\\frac{1}{2} as 1/2, and a fraction of anything but numbers as what has no value."""
-    top, low = (re.sub(r"\s", "", found[a] or found[b]) for a, b in ((1, 2), (3, 4)))
+    top, low = (re.sub(r"\s", "", found[a] or found[b] or "") for a, b in ((1, 2), (3, 4)))
     minus = "-" * (top.startswith("-") != low.startswith("-"))
     top, low = top.removeprefix("-"), low.removeprefix("-")
     apart = " " if found.string[found.start() - 1 : found.start()].isdigit() else ""
@@ -74,7 +74,7 @@ _LATEX: dict[str, _Plainer] = {
     r"\\!|\\(?:left|right|big|Big|displaystyle|therefore|blacksquare|square)(?![a-zA-Z])": "",
     r"\\\\": ";",
     r"\\n(?![a-zA-Z])": "\n",
-    r"\{\\?,\}": ",",
+    r"\{\\?([,-])\}": r"\1",
     r"\\([$%#&_{}])": r"\1",
     r"\^\s?\{?\\circ\s?\}?|\\degree": "°",
     r"\\[,;:> ()\[\]]|\\q?quad(?![a-zA-Z])": " ",
@@ -150,7 +150,7 @@ _SPOILED_AFTER = re.compile(
     r"| and (?:an? |one )?(?:half|third|quarter)| ?[十百千万萬亿億兆点點半]| ?分之"
 )
 _UNKNOWN = re.compile(r"(?:[xyznkKMB]|bn|mn)(?![^\W_])")  # 2x, 5k: a product, or who knows how many
-_NO_UNIT = re.compile(r"(?:π|pi|squared|cubed|factorial|recurring|repeating|[kKM]|bn)(?![^\W_])")
+_NO_UNIT = re.compile(r"(?:[xyz]|π|pi|squared|cubed|factorial|recurring|repeating|[kKM]|bn)(?![^\W_])")
 _UNIT = re.compile(r"[a-zA-Z]{1,3}[23]")  # m2, cm3
 
 
@@ -213,8 +213,8 @@ _SIGNS = {
 }  # fmt: skip
 _RESULT = re.compile(r"[wu]{0,3}(?:=[wup]{0,3}[(t]?)+[-+]?")
 _SUM = re.compile(r"[wu]{0,3}[-+t][-+(t]*")
-_JOINED = re.compile(r"[wu]?|[wu]{0,3}(?:,j?|[jr])[-+(t]*|[,j]w{1,2}=[-+]?|[wu]{0,2}<")
-_SPANNED = re.compile(r"(?:u(?:,?j)?)?|[wu]{0,3}r[-+(t]*|[wu]{0,2}<")
+_JOINED = re.compile(r"[wu]?|[wu]{0,3}-?(?:,j?|[jr]|r[wup]{0,3}r)[-+(t]*|[,j]w{1,2}=[-+]?|[wu]{0,2}<")
+_SPANNED = re.compile(r"(?:u(?:,?j)?)?|[wu]{0,3}-?r(?:[wup]{0,3}r)?[-+(t]*|[wu]{0,2}<")
 
 
 class Thing(NamedTuple):
@@ -281,4 +281,5 @@ def _code(token: re.Match[str]) -> str:
         return "(" if before in ("", " ", "\n") else "t" if before.isalnum() or before == ")" else ""
     if text == ":":
         return "+" if before in ("", " ") else "."
-    return _SIGNS.get(text, ".")
+    inside = before.isdigit() and token.string[token.end() : token.end() + 1].isdigit()
+    return _SIGNS.get(text, "t" if inside else ".")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +24,7 @@ def shared_rows(name: str) -> list[dict]:
     return [json.loads(line) for line in file.read_bytes().split(b"\n") if line]
 
 
-@pytest.mark.parametrize(("text", "read"), readings("number"))
+@pytest.mark.parametrize(("text", "read"), [*readings("number"), *readings("number_more")])
 def test_a_number_is_read_whole_or_not_at_all(text, read):
     value = number.extract(text)
     assert (None if value is None else number.show(value)) == read
@@ -126,6 +127,16 @@ def test_a_number_that_only_resembles_the_gold_is_wrong(gold, response):
 @pytest.mark.parametrize(("gold", "response"), [("20", "20 %"), ("1/4", "0.25"), ("8", "$8.00"), ("2,125", "A: 2125"), ("40/1", "40")])
 def test_equal_numbers_in_other_forms_are_right(gold, response):
     assert number.verdict(gold, response).correct is True
+
+
+def test_any_text_is_read_without_a_fault():
+    words = "\\frac \\boxed ½ ² answer is #### and to kg million \\sqrt 10^ ٣ ７ << {1}"
+    parts = [*" 0123456789.,-/^{}()[]=$%×xe~'_*`#\n", *words.split()]
+    rng = random.Random(1)
+    for _ in range(2000):
+        text = "".join(rng.choice(parts) for _ in range(rng.randint(1, 40)))
+        assert number.verdict("5", text).correct in (True, False)
+        number.read(text)
 
 
 def test_the_reason_tells_what_is_not_one_number_from_nothing_said():
