@@ -12,11 +12,11 @@ from math import ceil
 
 from ..signatures.errors import ErrataError, InstructorError, TaskError, UsageError, did_you_mean
 from ..signatures.records import Attempt, Example, Failure, sealed
+from ..signatures.routes import missing_key
 from ..tasks import Task, member, parts
 from ..tasks.verdicts.number import read
 from ..trainers.weights import weights_hash
 from .instructor.offline import EMBEDDED
-from .instructor.prices import missing_key
 from .rehearse import Estimate, estimate
 from .run import layout
 from .run.directory import read_json, to_json, write_atomic
@@ -81,7 +81,7 @@ class Cycle(Session):
         if until != "mine" and self.strategy.source != "none":
             self._refuse_unteachable(recorded)
             taught = dry_run or self.stage(self.config.rounds, "teach").done
-            if key := "" if taught else missing_key(self.config.instructor):
+            if key := "" if taught else missing_key(self.config.instructor.model, self.config.instructor.api_base):
                 name = f"instructor {self.config.instructor.model} needs a key in {key}, which is not set"
                 raise InstructorError(f"{name}: export {key}=..., or name a server of your own with instructor.api_base")
         if until in (None, "train", "gate"):

@@ -220,8 +220,8 @@ def _instructor(settings: InstructorSettings) -> Examined:
     what = f"instructor {settings.model}"
     if settings.model == "offline":
         return Examined(what, True, "embedded, needs no key")
+    from ..signatures.routes import missing_key, route
     from .instructor.engine import open_instructor
-    from .instructor.prices import missing_key, route
 
     try:
         open_instructor(settings)
@@ -230,7 +230,7 @@ def _instructor(settings: InstructorSettings) -> Examined:
         return Examined(what, False, str(error), "name a model as dspy.LM takes it, e.g. --instructor openai/gpt-5-mini")
     if settings.api_base:
         return _server(what, settings.api_base, os.environ.get(key or ""), "start it, or mend instructor.api_base")
-    if missing := missing_key(settings):
+    if missing := missing_key(settings.model, settings.api_base):
         return Examined(what, False, f"needs a key in {missing}, which is not set", f"export {missing}=...")
     return Examined(what, True, f"{key} is set" if key else "reached through LiteLLM, which finds no key that is missing")
 

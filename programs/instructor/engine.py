@@ -26,10 +26,11 @@ from ...signatures.calls import PASSING, REFUSALS, REFUSED, Pace, Patience, aske
 from ...signatures.errors import ErrataError, InstructorError, UsageError
 from ...signatures.records import whole
 from ...signatures.replies import SAID, broken_limit, document, words
+from ...signatures.routes import route
 from ..config import InstructorSettings
 from ..run.ledger import Answer, Ledger
 from .offline import offline_lm
-from .prices import count_tokens, route, usd, usd_of_calls
+from .prices import count_tokens, usd, usd_of_calls
 from .wire import wire
 
 FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation")

@@ -10,9 +10,9 @@ from typing import Any
 from dspy import lm15
 from dspy.clients.engines import LiteLLMEngine, LM15Engine
 
+from ...signatures.routes import route
 from ...signatures.transport import Timed, Transport
 from ..config import InstructorSettings
-from .prices import route
 
 
 def wire(settings: InstructorSettings, timeout: float) -> tuple[Any, str]:

@@ -4,10 +4,11 @@ import pytest
 from asking import first, opened, total
 from openai_server import OpenAIServer, Reply
 
-from errata.programs.config import Budget, InstructorSettings
-from errata.programs.instructor.prices import count_tokens, missing_key, route
+from errata.programs.config import Budget
+from errata.programs.instructor.prices import count_tokens
 from errata.programs.run.ledger import Ledger, Sums
 from errata.signatures.errors import BudgetReached, UsageError
+from errata.signatures.routes import missing_key, route
 
 pytestmark = pytest.mark.usefixtures("no_keys")
 
@@ -76,5 +77,5 @@ def test_routes_of_known_spellings():
 def test_a_missing_key_is_named_by_its_variable(model, env, missing, monkeypatch):
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    assert missing_key(InstructorSettings(model=model)) == missing
-    assert missing_key(InstructorSettings(model=model, api_base="http://localhost:1/v1")) == ""
+    assert missing_key(model, None) == missing
+    assert missing_key(model, "http://localhost:1/v1") == ""
