@@ -130,7 +130,7 @@ def gpt3(data: Path) -> Iterator[str]:
             verdict = number.verdict(row["ground_truth"].rpartition("A:")[2].strip(), row[model]["solution"])
             count["published"] += row[model]["is_correct"]
             count["ours"] += bool(verdict.correct)
-            count["none"] += verdict.reason == "no answer"
+            count["none"] += verdict.extracted is None
             count["agree"] += verdict.correct is row[model]["is_correct"]
         total += count
         lines.append([model, len(found), count["published"], count["ours"], count["none"], share(count["agree"], len(found))])
