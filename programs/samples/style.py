@@ -48,7 +48,7 @@ def style(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def reference(task: Task, example: Example) -> str | None:
-    """An item's reference in the form of an answer; None where the data hold no worked solution."""
-    if example.kind != "code" and not example.solution:
+    """An item's reference in the form of an answer; None where the data hold no worked solution, or of code nothing but tests."""
+    if not (example.answer if example.kind == "code" else example.solution):
         return None
     return member(task, example.task).completion(example.solution, example.answer)
