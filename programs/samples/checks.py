@@ -66,7 +66,8 @@ def runs(trial: Trial) -> str | None:
     if len(failed) > FAILED_SHARE * len(trial.first.rows):
         error, count = Counter(failed).most_common(1)[0]
         _, index, level = next(draw for draw, row in zip(DRAWS, trial.first.rows, strict=True) if row.get("error") == error)
-        return f"{len(failed)} of {len(trial.first.rows)} draws failed, {count} of them (draw {index} at level {level} first) with {error}"
+        first = f" (first draw {index} at level {level})" if count < len(trial.first.rows) else ""
+        return f"{len(failed)} of {len(trial.first.rows)} draws failed, {count} of them{first} with {error}"
     complaints = (trial.kind.consistent(trial.task, made) for made, _ in trial.problems[:: trial.kind.spread])
     return next(filter(None, complaints), None)
 

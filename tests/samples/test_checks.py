@@ -128,7 +128,7 @@ def test_each_check_refuses_a_program_that_is_wrong_in_that_one_way(sandbox, che
         ("telling", "bags * each + eaten)", "bags * each - eaten if eaten > 2 else 14)",
          r"right answer on \d+ of 200 drawn rows, e.g. '\d+' to 'Ann has \d+ bags"),
         ("runs", "left = bags * each - eaten", "left = bags * each - eaten; 1 // (eaten % 3)",
-         r"\d+ of 200 draws failed, \d+ of them \(draw \d+ at level \d first\) with ZeroDivisionError"),
+         r"\d+ of 200 draws failed, \d+ of them \(first draw \d+ at level \d\) with ZeroDivisionError"),
         ("anchored", "Ann has {bags} bags of {each} apples and eats {eaten}. How many are left?", "{bags} {each} {eaten}",
          r"0\.\d\d alike over words, 0.6 are needed: '3 4 2', and the error's own is 'Ann has 3 bags"),
     ],
