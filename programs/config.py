@@ -230,9 +230,10 @@ IMPORTED = ("task", "trace_tags", "table", "errors")
 """What `errata import` fixes; the rest of the config may change until the teaching begins."""
 TRAINED = ("target", "train", "gate")
 """What may still change after recorded answers were taught, until a target is measured or trained."""
-FREE: tuple[str, ...] = ("rounds", "budget", "generate.state", "instructor.in_flight", "instructor.timeout", "sandbox.workers")
+FREE: tuple[str, ...] = ("rounds", "budget", "generate.state", "instructor.in_flight", "instructor.timeout")
+FREE += ("instructor.max_tokens", "sandbox.workers")
 FREE += ("target.batch_size", "target.api_key_env", "target.server_paths", "target.timeout", "target.refusals")
-"""Fields that may differ when a run is continued: they change no row."""
+"""Fields that may differ when a run is continued: they change no row that could be made before."""
 
 
 def load_config(path: Path | None = None, overrides: dict[str, Any] | None = None, base: CycleConfig | None = None) -> CycleConfig:
