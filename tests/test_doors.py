@@ -19,7 +19,7 @@ from errata.trainers.settings import TargetSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOORS = {"eval", "exec", "compile", "__import__", "import_module", "exec_module", "run_path", "run_module", "popen"}
-HARMLESS = {("re", "compile"), ("optimizer", "compile"), ("model", "eval")}
+HARMLESS = {("re", "compile"), ("regex", "compile"), ("optimizer", "compile"), ("model", "eval")}
 LOADERS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 ALLOWED = {
     ("programs/__init__.py", "import_module"): "the package's own modules, by the names of its face",
@@ -29,7 +29,7 @@ ALLOWED = {
     ): "arithmetic over names and numbers of the embedded instructor's own making",
     ("programs/instructor/offline/word_problems/tune.py", "compile"): "the same",
     ("programs/studies/optimizers.py", "import_module"): "an optimizer that the user names, package.module:Class",
-    ("programs/strategies/named.py", "exec_module"): "a strategy file that the user names, FILE.py:NAME",
+    ("signatures/files.py", "exec_module"): "a file of strategies or metrics that the user names, FILE.py:NAME",
     ("sandbox/guest.py", "import_module"): "inside the sandbox",
     ("sandbox/guest.py", "exec"): "inside the sandbox",
     ("sandbox/guest.py", "compile"): "inside the sandbox",

@@ -163,7 +163,7 @@ def test_what_is_learned_is_the_answer_alone_and_the_prompt_is_in_the_targets_ch
     asked = tokenizer.decode([token for token, label in zip(ids, labels, strict=True) if label == IGNORED])
     assert asked == render(tokenizer, messages(TASK, sample))
     assert all(text in asked for text in prompt_holds)
-    assert counts == {"rows": 1}
+    assert (counts["rows"], counts["truncated"], counts["lost"]) == (1, 0, 0)
 
 
 def test_a_correction_comes_from_the_targets_own_wrong_answer(tmp_path):
