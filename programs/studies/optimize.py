@@ -24,6 +24,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from math import fsum
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -362,7 +363,8 @@ class Search:
         return found
 
     def _found(self) -> Tried:
-        means = [sum(rows.values()) / len(rows) for rows in self._scores.values() if len(rows) >= self._least]
+        # fsum: the same mean in whatever order the evaluations ended
+        means = [fsum(rows.values()) / len(rows) for rows in self._scores.values() if len(rows) >= self._least]
         return Tried(evaluations=self._evaluations, strategies=len(self._scores), best=max(means, default=None))
 
 
