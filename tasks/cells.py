@@ -1,10 +1,14 @@
 """What stands in a row's fields: a text, a number, or a question in the forms of chats and of Alpaca.
 
-A text is read of what can be read in one way only: a whole float is its integer (18.0 is 18), a list of one is its element, a chat of one
-turn is its user's words. Missing values (null, NaN, the words that pandas writes for them), infinity and lists of several are none. It does
-not cover chats of several turns or with a system message, images, and lists of options (errata.tasks.options).
+A text is read of what can be read in one way only: a whole float is its integer (18.0 is 18), a list of one, or of one value several times,
+is its element, a chat of one turn is its user's words. Missing values (null, NaN, the words that pandas writes for them), infinity and
+lists of several are none. It does not cover chats of several turns or with a system message, images, and lists of options
+(errata.tasks.options).
 """
 
+import contextlib
+import itertools
+import json
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
@@ -12,14 +16,15 @@ from typing import Any
 from ..signatures.errors import TaskError
 from .files import Row
 
-QUESTIONS = ("question", "prompt", "input", "problem", "query", "instruction", "text")
+QUESTIONS = ("question", "prompt", "input", "problem", "query", "instruction", "text", "user_input")
 """Names that others give to the question, the likeliest first."""
 GOLDS = (
     "reference", "gold", "target", "ground_truth", "reference_answer", "correct_answer", "expected", "expected_answer", "example_answer",
+    "expected_output", "ideal",
 )  # fmt: skip
 """Names that others give to the gold answer."""
-MISSING = ("nan", "NaN", "NAN", "NaT", "<NA>")
-"""How a missing value looks that was written as text."""
+MISSING = ("nan", "NaN", "NAN", "NaT", "<NA>", "#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!")
+"""How a missing value looks that was written as text, and the errors of a sheet's formulas."""
 _ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant"}
 
 
@@ -38,11 +43,12 @@ def text_of(value: Any) -> str | None:
         case int() | date() | time():
             return str(value)
         case bytes():
-            return text_of(value.decode("utf-8", "replace"))
+            with contextlib.suppress(UnicodeDecodeError):
+                return text_of(value.decode())
         case [dict(), *_]:
             chat = turns(value)
             return chat[0][1] if chat and [role for role, _ in chat] in (["user"], ["assistant"]) else None
-        case [one]:
+        case [one, *others] if all(other == one for other in others):
             return text_of(one)
     return None
 
@@ -53,7 +59,11 @@ def words(value: Any) -> str:
 
 
 def turns(value: Any) -> list[tuple[str, str]] | None:
-    """(role, text) of a chat, written as role and content, or as from and value; None: it is none, or holds more than text."""
+    """(role, text) of a chat, written as role and content, or as from and value, also as JSON in a text; None: it is none, or holds more
+    than text."""
+    if isinstance(value, str) and value.lstrip().startswith("["):  # a cell of a CSV file
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value)
     if not isinstance(value, list) or not value:
         return None
     chat = []
@@ -65,26 +75,32 @@ def turns(value: Any) -> list[tuple[str, str]] | None:
             content = "\n".join(texts) if len(texts) == len(content) else None
         if not isinstance(role, str) or not isinstance(content, str):
             return None
-        chat.append((_ROLES.get(role, role), content))
+        chat.append((_ROLES.get(role.lower(), role.lower()), content))
     return chat
 
 
 def asked(row: Row) -> Row:
     """The row with `question`, and `answer` where it has none, if it is a chat of one turn (`messages`, `conversations`, a `prompt` of
-    messages) or of Alpaca's form (`instruction`, `input`, `output`); any other as it is."""
-    if "question" in row:
+    messages) or of Alpaca's or Dolly's form (`instruction`, `input` or `context`, `output`); any other as it is."""
+    if "question" in row or _told_before(row):
         return row
     name, chat = chat_of(row)
     if name == "prompt":
         chat = [*chat, *(turns(row.get("completion")) or [])]
     if [role for role, _ in chat] in (["user"], ["user", "assistant"]):
         return {"question": chat[0][1]} | ({"answer": chat[1][1]} if chat[1:] else {}) | row
-    task, more = row.get("instruction"), row.get("input", "" if "output" in row else None)
-    if isinstance(task, str) and (more is None or isinstance(more, str)) and ("input" in row or "output" in row):
-        both = [part for part in (task.strip(), (more or "").strip()) if part]
+    task, more = row.get("instruction"), row.get("input", row.get("context"))
+    if isinstance(task, str) and (text_of(more) or not isinstance(more, (list, dict))) and row.keys() & {"input", "output", "context"}:
+        both = [part for part in (task.strip(), (text_of(more) or "").strip()) if part not in ("", "<noinput>")]
         found = {"question": ("\n" if "\n" in "".join(both) else " ").join(both)}
-        return found | ({"answer": row["output"]} if "output" in row else {}) | row
+        gold = next((name for name in ("output", "response") if name in row), "")
+        return found | ({"answer": row[gold]} if gold else {}) | row
     return row
+
+
+def _told_before(row: Row) -> bool:
+    """Whether a row holds a system message or turns that went before, beside its instruction or chat."""
+    return bool(("instruction" in row or chat_of(row)[1]) and (text_of(row.get("system")) or row.get("history")))
 
 
 def chat_of(row: Row) -> tuple[str, list[tuple[str, str]]]:
@@ -107,7 +123,8 @@ def column(row: Row, name: str, where: str, mend: str = "") -> Any:
     try:
         return at(row, name)
     except KeyError:
-        chat = ", and a chat of several turns or with a system message is not read yet" if name == "question" and chat_of(row)[1] else ""
+        told = name == "question" and (chat_of(row)[1] or _told_before(row))
+        chat = ", and a chat of several turns or with a system message is not read yet" if told else ""
         own = f", or take the file as a table: --task jsonl:PATH --set table.{name}=COLUMN" if name in ("question", "answer") else ""
         act = mend or f"add it or delete the row{own}"
         raise TaskError(f"{where}: field {name!r} is missing{chat} (fields there: {fields_of(row)}); {act}") from None
@@ -126,4 +143,5 @@ def field(row: Row, name: str, where: str, number: bool = True, mend: str = "") 
 
 def fields_of(row: Row) -> str:
     """The names of a row's fields, for a message."""
-    return ", ".join(map(repr, row)) or "none"
+    names = [repr(str(name)[:60]) for name in itertools.islice(row, 20)]
+    return ", ".join(names + ([f"{len(row) - 20} more"] if len(row) > 20 else [])) or "none"

@@ -5,10 +5,12 @@ is true.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from ..signatures.records import Example
 from .base import SPLITS, Task
 from .union import member
+from .verdicts import number
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def _fault(task: Task, example: Example) -> str:
 
 def _changed(kind: str, example: Example) -> str:
     """A response that is surely wrong."""
-    if kind == "number":  # a digit put before the answer changes any number
-        return f"#### 9{example.answer.lstrip('-+$ ')}"
+    if kind == "number":
+        return f"#### {number.show((number.read(example.answer) or Fraction(0)) + 1)}"
     if kind == "choice":
         return next((label for label in example.meta["choices"] if label != example.answer), "")
     if kind == "code":

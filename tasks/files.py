@@ -18,7 +18,7 @@ import shlex
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..signatures.errors import TaskError
 from ..signatures.records import whole
@@ -29,6 +29,9 @@ NAMES = {"train": ("train",), "dev": ("dev", "validation", "val", "valid"), "tes
 ENDING = re.compile(r"(?i)\.(jsonl|ndjson|json|parquet|csv|tsv)(\.(gz|bz2|xz|zst))?$")
 """How the name of a file with rows ends."""
 CONTAINERS = ("data", "rows", "examples", "items", "instances", "records", "results", "questions", "predictions")
+_PARTS = ("messages", "conversations", "conversation", "prompt", "choices", "outputs", "output", "candidates", "content")
+"""Lists of objects that are a part of one row: chats, options, a server's reply."""
+_MARK = b"\xef\xbb\xbf"
 DEPTH = 64
 """Deepest nesting of lists and objects in a row."""
 csv.field_size_limit(1 << 30)
@@ -47,8 +50,16 @@ _REFUSED = {
     b"\xd0\xcf\x11\xe0": "is a workbook of Excel; save the sheet as CSV in UTF-8",
     b"ARROW1": "is an Arrow file; write it with datasets' to_parquet or to_json",
     b"\xff\xff\xff\xff": "is an Arrow file; write it with datasets' to_parquet or to_json",
-    b"\x80\x04": "is a pickle, which could run code; write the rows as JSON lines",
+    b"FEA1": "is an Arrow file; write it with datasets' to_parquet or to_json",
+    **{bytes([0x80, protocol]): "is a pickle, which could run code; write the rows as JSON lines" for protocol in range(2, 6)},
     b"SQLite": "is a database; write the table as CSV in UTF-8",
+    b"version https://git-lfs": "is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`, or download it again",
+    **dict.fromkeys((b"7z\xbc\xaf", b"Rar!"), "is an archive; unpack it and give what it holds"),
+    **dict.fromkeys((b"\x04\x22M\x18", b"\xffLZ4", b"\x1f\x9d"), "is packed in a way that is not read; unpack it, or pack it with gzip"),
+    **dict.fromkeys(
+        (b"ORC", b"Obj\x01", b"\x93NUMPY", b"\x89HDF", b"%PDF"), "is in a format that is not read; write the rows as JSON lines or parquet"
+    ),
+    **dict.fromkeys((b"<!DOCTYPE", b"<!doctype", b"<html"), "is a web page, not the data; download the file itself"),
 }
 """First bytes of what is not read -> what it is; what to do."""
 
@@ -82,11 +93,16 @@ def _opened(path: Path, where: str, value: Row) -> Iterator[tuple[str, str, Any]
     lists = [name for name, inner in value.items() if isinstance(inner, list) and inner and all(isinstance(row, dict) for row in inner)]
     splits = {theirs: ours for ours, names in NAMES.items() for theirs in names}
     parts = lists if len(lists) == len(value) and splits.keys() >= value.keys() else [name for name in lists if name in CONTAINERS]
+    if not parts and len(value) == 1 and not value.keys() & {*_PARTS}:
+        parts = lists  # under any name, if there is nothing else
     inner = list(value.values())
+    if len(inner) > 1 and all(isinstance(one, dict) and not any(map(str.isdigit, one)) for one in inner) and all(map(str.isdigit, value)):
+        yield from (("", f"{path}, {name}", row) for name, row in value.items())  # rows by their number
+        return
     columns = all(isinstance(one, dict) and one.keys() == inner[0].keys() for one in inner)
     columns |= not lists and all(isinstance(one, list) and len(one) == len(inner[0]) for one in inner)
     if columns and not parts and len(inner) > 1:
-        raise TaskError(f"{path}: holds columns, not rows; write it row by row: pandas' to_json(orient='records', lines=True)")
+        raise TaskError(f"{path}: holds columns, not rows, or rows by their keys; write it row by row: pandas' to_json(orient='records')")
     if not parts or (len(parts) > 1 and parts[0] in CONTAINERS):
         yield "", where, value
         return
@@ -140,7 +156,7 @@ def _values(path: Path) -> Iterator[tuple[str, Any]]:
 def _line(path: Path, number: int, line: bytes) -> tuple[Any, TaskError | None]:
     """The JSON value of a line, or why there is none."""
     try:
-        return json.loads(_text(path, number, line)), None
+        return json.loads(_text(path, number, line.removeprefix(_MARK))), None  # also where files were put together
     except (ValueError, RecursionError) as error:
         # a plain ValueError is an integer of thousands of digits
         what = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply or a number too long"
@@ -166,17 +182,20 @@ def _lines(path: Path) -> Iterator[bytes]:
     unpack: Callable[[Path], Any] | None = None
     try:
         with path.open("rb") as file:
-            head = file.read(8)
-        if refused := next((said for magic, said in _REFUSED.items() if head.startswith(magic)), None):
-            raise TaskError(f"{path}: {refused}")
+            head = file.read(512)
+        _known(path, head)
         unpack = next((opener for magic, opener in _PACKED.items() if head.startswith(magic)), None)
-        opened: BinaryIO = io.BufferedReader(unpack(path)) if unpack else path.open("rb")
+        opened = io.BufferedReader(unpack(path)) if unpack else path.open("rb")
         with opened as file:
+            if unpack:
+                _known(path, head := file.peek(512))
+            if unpack and any(head.startswith(magic) for magic in _PACKED):
+                raise TaskError(f"{path}: is packed twice; unpack it once")
             first = file.readline()
             if first[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 yield from io.BytesIO((first + file.read()).decode("utf-16").encode())
                 return
-            yield first.removeprefix(b"\xef\xbb\xbf")
+            yield first.removeprefix(_MARK)
             yield from file
     except FileNotFoundError:
         raise TaskError(f"{path}: no such file; give the path of a file with rows, or of a folder that holds train.jsonl") from None
@@ -186,13 +205,23 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise TaskError(f"{path}: is damaged ({' '.join(str(error).split())[:80]}); copy or pack the file again") from None
 
 
+def _known(path: Path, head: bytes) -> None:
+    """Raises TaskError for the first bytes of a file that is not read."""
+    refused = next((said for magic, said in _REFUSED.items() if head.startswith(magic)), None)
+    if refused is None and head[257:262] == b"ustar":
+        refused = "is an archive; unpack it and give what it holds"
+    if refused:
+        raise TaskError(f"{path}: {refused}")
+
+
 def _table(path: Path, start: int, lines: Iterator[tuple[int, bytes]], delimiters: str) -> Iterator[tuple[str, Row]]:
     """Rows of a CSV or TSV file with a line of names; the delimiter is the one that gives that line the most cells."""
     # of the three ends that a line can have, one is left
     texts = (part for number, line in lines for part in io.StringIO(_text(path, number, line), newline=None))
     names = next(texts)
     delimiter = max(delimiters, key=lambda one: len(next(csv.reader([names], delimiter=one))))
-    reader = csv.reader(itertools.chain([names], texts), delimiter=delimiter, strict=True)
+    blank = any(cell.startswith(" ") for cell in next(csv.reader([names], delimiter=delimiter)))  # written with ", " between the cells
+    reader = csv.reader(itertools.chain([names], texts), delimiter=delimiter, strict=True, skipinitialspace=blank)
     header, begin = None, 0
     try:
         for cells in reader:
@@ -218,8 +247,8 @@ def _parquet(path: Path, data: bytes) -> Iterator[tuple[str, Row]]:
     try:
         for batch in pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data)).iter_batches():
             for at, kind in enumerate(batch.schema.types):
-                if kind == pyarrow.float32():  # 0.1, not 0.10000000149011612
-                    column = batch.column(at).cast(pyarrow.string()).cast(pyarrow.float64())
+                if "float" in str(kind).replace("float64", ""):  # 0.1, not 0.10000000149011612
+                    column = batch.column(at).cast(_floats(kind, pyarrow.string())).cast(_floats(kind, pyarrow.float64()))
                     batch = batch.set_column(at, batch.schema.names[at], column)
             for row in batch.to_pylist():
                 number += 1
@@ -227,6 +256,17 @@ def _parquet(path: Path, data: bytes) -> Iterator[tuple[str, Row]]:
     except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
         why = (str(error).splitlines() or [""])[0][:100]
         raise TaskError(f"{path}: not a parquet file that can be read ({why}); write it again") from None
+
+
+def _floats(kind: Any, put: Any) -> Any:
+    """An Arrow type with another in the place of its float32, also inside lists and structs."""
+    import pyarrow
+
+    if pyarrow.types.is_list(kind):
+        return pyarrow.list_(_floats(kind.value_type, put))
+    if pyarrow.types.is_struct(kind):
+        return pyarrow.struct([(field.name, _floats(field.type, put)) for field in kind])
+    return put if kind == pyarrow.float32() else kind
 
 
 def _shallow(found: tuple[str, Any]) -> tuple[str, Any]:

@@ -18,6 +18,7 @@ from .verdicts.choice import Choices
 
 _TEXTS = ("text", "value", "content", "option", "option_text", "answer", "choice")
 _LABELS = ("label", "key", "id", "letter", "option_label", "name")
+_NUMBERED = re.compile(r"\s*\(?(\d{1,2})[.)]\s+(\S.*)", re.DOTALL)
 _LETTERED = re.compile(r"\s*\(?([A-Za-z]|\d{1,2})\s*[).:]\s*(\S.*)", re.DOTALL)
 
 
@@ -30,6 +31,8 @@ class Options(NamedTuple):
     """Whether the data give the labels; else they are A, B, C..."""
     numbers: bool
     """Whether options are numbers in the data, and not texts."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns that held them, by which a gold may name one."""
 
 
 def options(value: Any, where: str) -> Options:
@@ -47,7 +50,7 @@ def options(value: Any, where: str) -> Options:
         if not name or text is None or name in choices:
             what = "has no text" if text is None else f"has the label {name!r} of another" if name else "has no label"
             raise TaskError(f"{where}: option {number} {what}, it is {str(words)[:40]!r}; mend or delete the row")
-        choices[name] = text
+        choices[name] = text.strip()
     if len(choices) < 2:
         raise TaskError(f"{where}: there are {len(choices)} options in {str(value)[:60]!r}; give two or more, as a list or {{label: text}}")
     return Options(choices, labelled, any(isinstance(words, (int, float)) for _, words in pairs))
@@ -71,7 +74,8 @@ def _pairs(value: Any, where: str) -> list[tuple[Any, Any]]:
     if not isinstance(value, (list, tuple)):
         raise TaskError(f"{where}: the options must be a list or an object, not {str(value)[:40]!r}; mend or delete the row")
     if value and all(isinstance(one, dict) for one in value):
-        return _objects(value, where)
+        one_of_letters = len(value) == 1 and len(value[0]) > 1 and all(len(str(label)) == 1 for label in value[0])
+        return _pairs(value[0], where) if one_of_letters else _objects(value, where)
     if value and all(isinstance(one, (list, tuple)) and len(one) == 2 for one in value):
         labels = [str(label) for label, _ in value]
         if labels in [
@@ -81,6 +85,9 @@ def _pairs(value: Any, where: str) -> list[tuple[Any, Any]]:
     said = [match for one in value if isinstance(one, str) and (match := _LETTERED.fullmatch(one))]
     if value and [match[1].upper() for match in said] == list(string.ascii_uppercase[: len(value)]):
         return [(match[1].upper(), match[2].strip()) for match in said]
+    said = [match for one in value if isinstance(one, str) and (match := _NUMBERED.fullmatch(one))]
+    if value and [match[1] for match in said] == [str(number) for number in range(1, len(value) + 1)]:
+        return [(match[1], match[2].strip()) for match in said]
     return [(None, words) for words in value]
 
 
@@ -97,15 +104,27 @@ def _objects(value: Sequence[dict[str, Any]], where: str) -> list[tuple[Any, Any
 
 
 def _literal(text: str) -> Any:
-    """The list or object that a text holds, as JSON or as Python writes it; else the text."""
+    """The list or object that a text holds, as JSON or as Python or NumPy writes it; else the text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
     try:
-        return ast.literal_eval(text.strip()) if text.strip()[:1] in ("[", "{", "(") and len(text) < 100_000 else text
+        literal = text.strip().startswith(("[", "{", "(", "array(")) and len(text) < 100_000
+        return ast.literal_eval(_Plain().visit(ast.parse(text.strip(), mode="eval"))) if literal else text
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return text
+
+
+class _Plain(ast.NodeTransformer):
+    """Takes the list out of array([...], dtype=object), as pandas writes cells, and reads nan as missing."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        known = isinstance(node.func, ast.Name) and node.func.id == "array" and node.args
+        return self.visit(node.args[0]) if known else node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Constant(None) if node.id == "nan" else node
 
 
 def gold(value: Any, found: Options, where: str) -> str:
@@ -124,6 +143,8 @@ def gold(value: Any, found: Options, where: str) -> str:
         or [label for label, words in choices.items() if words.strip().casefold() == text.casefold()],
         "both": [label for label, words in choices.items() if match and (match[1].upper(), match[2].strip()) == (label, words.strip())],
         "index": list(choices)[index : index + 1],
+        # option1, option_b: by the column's name, or the number at its end
+        "column": [label for label, name in zip(choices, found.columns, strict=False) if text in (name, re.sub(r".*\D(?=\d+$)", "", name))],
     }
     if found.labelled and readings["label"]:
         readings = {"label": readings["label"]}

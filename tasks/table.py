@@ -12,6 +12,7 @@ the second (plain objects with fields, not dspy's own classes); it returns a boo
 It does not cover rows whose answer is a list of several right ones, chats of several turns, or images.
 """
 
+import contextlib
 import importlib
 import inspect
 import operator
@@ -27,7 +28,7 @@ from ..signatures.errors import TaskError, UsageError
 from ..signatures.files import module_of
 from ..signatures.records import Example, Kind, Message, Verdict
 from .base import SPLITS, Runner, scored
-from .cells import GOLDS, QUESTIONS, column, field, fields_of, text_of, words
+from .cells import GOLDS, QUESTIONS, at, column, field, fields_of, text_of, words
 from .options import Options, gold, options
 from .rows import Row, RowTask
 from .verdicts import choice, code, number, short
@@ -162,15 +163,20 @@ class TableTask(RowTask):
             raise UsageError("the verdict `choice` needs table.choices: the column with the options, or one column an option")
         if isinstance(names, str):
             return options(column(row, names, where, self._mend(row, "choices")), where)
-        there = [name for name in names if name in row]
-        if not there and text_of(row.get(self.settings.answer)) in names:
+        held = {}
+        for name in names:
+            with contextlib.suppress(KeyError):
+                held[name] = at(row, name)
+        there = list(held)
+        if not there and (text_of(row.get(self.settings.answer)) or "").casefold() in map(str.casefold, names):
             return options(list(names), where)  # the same options for every row
         if len(there) < len(names):
             missing = ", ".join(repr(name) for name in names if name not in row)
             mend = "mend table.choices: columns, or the options themselves with one of them as the answer"
             raise TaskError(f"{where}: field {missing} is missing (fields there: {fields_of(row)}); {mend}")
         labels = "".join(names) in string.ascii_uppercase  # the columns A, B, C, D
-        return options([[name, row[name]] if labels else row[name] for name in names], where)
+        found = options([[name, held[name]] if labels else held[name] for name in names], where)
+        return found if labels else found._replace(columns=names)
 
     def _mend(self, row: Row, setting: str) -> str:
         """What to do when a setting's column is missing, with the columns that may be meant."""

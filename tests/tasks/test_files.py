@@ -4,11 +4,13 @@ import bz2
 import contextlib
 import gzip
 import hashlib
+import io
 import json
 import lzma
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -179,6 +181,10 @@ READ = {
     "table.tsv": 'question\tanswer\na, b; c?\t1\n"so ""d""\nand é?"\t2\n',
     **{f"packed.jsonl.{name}": pack(LINES.encode()) for name, pack in PACKED.items()},
     **{f"table.csv.{name}": pack(TABLE.encode()) for name, pack in PACKED.items()},
+    "any.json": json.dumps({"exercises": ROWS}),
+    "numbered.json": json.dumps({"0": ROWS[0], "1": ROWS[1]}),
+    "marks.jsonl": b"".join(b"\xef\xbb\xbf" + line.encode() for line in LINES.splitlines(keepends=True)),
+    "spaced.csv": 'question, answer\n"a, b; c?", "1"\n"so ""d""\nand é?", "2"\n',
     "unnamed": gzip.compress(LINES.encode()),
     "twice.jsonl.gz": gzip.compress(LINES[: LINES.index("\n") + 1].encode()) + gzip.compress(LINES[LINES.index("\n") + 1 :].encode()),
 }  # fmt: skip
@@ -202,6 +208,16 @@ def test_a_file_may_hold_a_list_for_each_split(tmp_path):
     assert [len(load_task(f"jsonl:{tmp_path / 'b.json'}").examples(split)) for split in ("train", "dev", "test")] == [60, 2, 0]
 
 
+def packed_tar(packing):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode=f"w:{packing}") as archive:
+        info = tarfile.TarInfo("a.jsonl")
+        info.size = len(LINES.encode())
+        archive.addfile(info, io.BytesIO(LINES.encode()))
+    return data.getvalue()
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
 LATIN = "question,answer\nHow is the café?,1\n".encode("cp1252")
 REFUSED = {
     "latin.csv": (LATIN, "line 2: byte 15 is not UTF-8, the file looks like Windows-1252; save it as UTF-8, e.g. iconv -f WINDOWS-1252"),
@@ -232,7 +248,19 @@ REFUSED = {
     "empty.json": ("[]", "holds no rows"),
     "null.json": ("null", "NoneType instead of an object"),
     "texts.json": ('["a", "b"]', "list instead of an object"),
-    "page.jsonl": ("<html>\n<body>\n", "line 1: not JSON"),
+    "keys.json": (json.dumps({"a/1": ROWS[0], "a/2": ROWS[1]}), "or rows by their keys; write it row by row"),
+    "pointer.jsonl": (LFS, "a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`"),
+    "pointer.parquet": (LFS, "a pointer of Git LFS"),
+    "new.pkl": (b"\x80\x05...", "is a pickle"),
+    "a.7z": (b"7z\xbc\xaf...", "is an archive"),
+    "a.tar": (packed_tar(""), "is an archive; unpack it"),
+    "a.tar.gz": (packed_tar("gz"), "is an archive; unpack it"),
+    "pickle.gz": (gzip.compress(b"\x80\x04..."), "is a pickle"),
+    "twice.gz": (gzip.compress(gzip.compress(LINES.encode())), "is packed twice; unpack it once"),
+    "a.lz4": (b"\x04\x22M\x18...", "packed in a way that is not read"),
+    "a.orc": (b"ORC...", "in a format that is not read"),
+    "page.csv": ("<!DOCTYPE html>\n<html>\n", "is a web page, not the data"),
+    "page.jsonl": ("<html>\n<body>\n", "is a web page"),
 }  # fmt: skip
 
 

@@ -55,6 +55,11 @@ def loaded(tmp_path, row, **settings):
         ("['x', 'y']", "y", "B"),
         ("A) x\nB) y", "B", "B"),
         ("A: x\n\nB: y\n", "b", "B"),
+        ("{'text': array(['x',\n       'y'], dtype=object), 'label': array(['A', 'B'], dtype=object)}", "B", "B"),
+        ("array(['x', 'y'], dtype=object)", "y", "B"),
+        ("['x', 'y', nan]", "1", "B"),
+        ([{"A": "x", "B": "y"}], "B", "B"),
+        (["x\n", "  y "], 1, "B"),
     ],
 )
 def test_options_of_every_usual_form_are_shown_as_lines_and_the_gold_is_one_of_them(tmp_path, choices, answer, label):
@@ -74,6 +79,10 @@ def test_options_of_every_usual_form_are_shown_as_lines_and_the_gold_is_one_of_t
         ([True, False], False, "A. true\nB. false", "B"),
         (["3", "2", "1", "0"], 2, "A. 3\nB. 2\nC. 1\nD. 0", "C"),
         (["x", "x"], 1, "A. x\nB. x", "B"),
+        ("1. x\n2. y", "1", "1. x\n2. y", "1"),
+        (["1) x", "2) y"], 2, "1. x\n2. y", "2"),
+        (["1.5", "2.5"], 1, "A. 1.5\nB. 2.5", "B"),
+        (["1:30", "2:30"], "2:30", "A. 1:30\nB. 2:30", "B"),
     ],
 )
 def test_labels_of_the_data_win_and_a_number_is_an_index_among_texts(tmp_path, choices, answer, shown, label):
@@ -102,6 +111,8 @@ def test_labels_of_the_data_win_and_a_number_is_an_index_among_texts(tmp_path, c
         ("['x' 'y']", "x", "there are 1 options"),
         (None, 0, "must be a list or an object"),
         ([f"o{n}" for n in range(27)], "o3", "more than there are letters"),
+        ("['x', call('y')]", "x", "must be a list or an object"),
+        ("array([1, 2, ..., 9])", 1, "option 3 has no text"),
         (["x", "y"], None, "names no option"),
         (["x", "y"], NAN, "names no option"),
         (["x", "y"], "nan", "names no option"),
@@ -141,8 +152,50 @@ def test_columns_of_options_may_be_empty_at_the_end_and_constant_options_are_mea
 
 
 @pytest.mark.parametrize(
+    ("row", "label"),
+    [
+        ({"option1": "x", "option2": "y", "answer": "2"}, "B"),
+        ({"ending0": "x", "ending1": "y", "answer": 1}, "B"),
+        ({"option_a": "x", "option_b": "y", "answer": "option_b"}, "B"),
+        ({"option1": "x", "option2": "y", "answer": "1"}, None),  # the first, or the index of the second
+        ({"o": {"a": "x", "b": "y"}, "answer": "y"}, "B"),
+    ],
+)
+def test_a_column_of_an_option_is_named_by_its_name_or_its_number(tmp_path, row, label):
+    names = ("o.a", "o.b") if "o" in row else tuple(row)[:2]
+    if label is None:
+        with pytest.raises(TaskError, match="may be B or A"):
+            loaded(tmp_path, {"question": "q"} | row, verdict="choice", choices=names)
+        return
+    (example,) = loaded(tmp_path, {"question": "q"} | row, verdict="choice", choices=names).examples("train")
+    assert (example.question, example.answer) == ("q\nA. x\nB. y", label)
+
+
+@pytest.mark.parametrize(("options", "answer"), [(("True", "False"), False), (("yes", "no"), "No")])
+def test_options_for_all_rows_are_named_in_any_case(tmp_path, options, answer):
+    task = loaded(tmp_path, {"question": "q", "answer": answer}, verdict="choice", choices=options)
+    assert task.examples("train")[0].answer == "B" and doctor(task) == (1, [])
+
+
+@pytest.mark.parametrize("answer", ["The answer is 18.", "\\boxed{18}", "3 + 15 = 18", "-3", "1/2", "2 million"])
+def test_doctor_accepts_every_gold_of_one_number(tmp_path, answer):
+    assert doctor(loaded(tmp_path, {"question": "q", "answer": answer}, verdict="number")) == (1, [])
+
+
+@pytest.mark.parametrize(
     ("answer", "text"),
-    [(18.0, "18"), (18, "18"), (0.1, "0.1"), (-0.0, "0"), (True, "true"), (["x"], "x"), ([[2.0]], "2"), ("None", "None"), ("N/A", "N/A")],
+    [
+        (["x", "x"], "x"),
+        (18.0, "18"),
+        (18, "18"),
+        (0.1, "0.1"),
+        (-0.0, "0"),
+        (True, "true"),
+        (["x"], "x"),
+        ([[2.0]], "2"),
+        ("None", "None"),
+        ("N/A", "N/A"),
+    ],
 )
 def test_a_gold_is_the_text_that_its_value_has(tmp_path, answer, text):
     task = loaded(tmp_path, {"question": "q", "answer": answer})
@@ -151,7 +204,9 @@ def test_a_gold_is_the_text_that_its_value_has(tmp_path, answer, text):
 
 
 @pytest.mark.parametrize(
-    "answer", [None, NAN, "nan", "NaN", "NaT", "<NA>", "", "  ", INF, -INF, [], ["x", "y"], [NAN], {"a": 1}, {"text": ["x"]}], ids=repr
+    "answer",
+    [None, NAN, "nan", "NaN", "NaT", "<NA>", "#N/A", "#DIV/0!", "", "  ", INF, -INF, [], ["x", "y"], [NAN], {"a": 1}, {"text": ["x"]}],
+    ids=repr,
 )
 @pytest.mark.parametrize("verdict", ["exact", "number", "contains"])
 def test_a_gold_that_is_missing_or_no_single_text_is_refused(tmp_path, answer, verdict):
@@ -168,6 +223,7 @@ def test_a_gold_that_is_missing_or_no_single_text_is_refused(tmp_path, answer, v
         ([datetime(2024, 5, 3, 7)], None, ["2024-05-03 07:00:00"]),
         ([b"xy"], None, ["xy"]),
         ([1, 2], pyarrow.int8(), ["1", "2"]),
+        ([[0.3], [0.1]], pyarrow.list_(pyarrow.float32()), ["0.3", "0.1"]),
     ],
 )
 def test_what_parquet_holds_is_read_as_it_was_meant(tmp_path, values, kind, texts):
@@ -189,6 +245,11 @@ def test_what_parquet_holds_is_read_as_it_was_meant(tmp_path, values, kind, text
         ({"messages": [{"role": "user", "content": "2+3?"}, {"role": "assistant", "content": "5"}]}, "2+3?"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "2+3?"}]}], "answer": 5}, "2+3?"),
         ({"prompt": [{"role": "user", "content": "2+3?"}], "completion": [{"role": "assistant", "content": "5"}]}, "2+3?"),
+        ({"instruction": "Add.", "context": "2 and 3", "response": "5"}, "Add. 2 and 3"),
+        ({"instruction": "Add.", "input": NAN, "output": "5"}, "Add."),
+        ({"instruction": "Add.", "input": "nan", "output": "5"}, "Add."),
+        ({"instruction": "Add.", "input": "<noinput>", "output": "5", "system": "", "history": []}, "Add."),
+        ({"messages": '[{"role": "User", "content": "2+3?"}, {"role": "Assistant", "content": "5"}]'}, "2+3?"),
         ({"question": "mine?", "messages": [{"role": "user", "content": "2+3?"}], "answer": "5"}, "mine?"),
     ],
 )
@@ -206,6 +267,13 @@ def test_chats_of_one_turn_and_instructions_are_questions(tmp_path, row, questio
         ),
         ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "5"}] * 2}, "several turns"),
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}], "answer": "5"}, "'question' is missing"),
+        ({"instruction": "q", "input": "", "output": "5", "system": "s"}, "a system message is not read"),
+        ({"instruction": "q", "input": "", "output": "5", "history": [["a", "b"]]}, "several turns"),
+        (
+            {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "5"}], "system": "s"},
+            "a system message is not read",
+        ),
+        ({f"x{n}": 1 for n in range(99)} | {"y" * 999: 1}, "'x19', 80 more)"),
         ({"prompt": "q", "completion": "5"}, "--set table.question=prompt --set table.answer=completion"),
         ({"question": "q", "label": "5"}, "--set table.answer=label"),
         ({"question": "q", "why": "5"}, "(fields there: 'question', 'why')"),
@@ -215,6 +283,12 @@ def test_what_holds_no_question_or_gold_names_its_columns_and_the_setting(tmp_pa
     with pytest.raises(TaskError) as caught:
         loaded(tmp_path, row)
     assert said in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    pyarrow.parquet.write_table(pyarrow.table({"question": ["q"], "answer": [b"\xff\xfe"]}), tmp_path / "a.parquet")
+    with pytest.raises(TaskError, match="'answer' must be one text"):
+        load_task(f"parquet:{tmp_path / 'a.parquet'}")
 
 
 def test_a_dotted_name_is_a_field_inside_an_object(tmp_path):
