@@ -4,7 +4,7 @@ A trace is what stands between two tags, or before a closing tag where the promp
 `<|begin_of_thought|>`, `<seed:think>`, in any case, with attributes, nested; also the channels of gpt-oss, with or without their special
 tokens. A trace that is not closed leaves no answer. A tag in quotes, inside a line of code or named in a sentence ("the <think> tag") is
 a word. Of the rest, `readable` is what a reader is given: the text inside the last `<answer>...</answer>`, if there is one, without the
-tokens that begin and end a turn, and of a text of more than MOST characters its end.
+tokens that begin and end a turn or the questions that it goes on to ask itself, and of a text of more than MOST characters its end.
 
 It does not cover traces without tags ("Thought: ..."), nor which answer stands in the text (errata.tasks.verdicts).
 """
@@ -36,11 +36,14 @@ _SPECIAL = {
         rf"{_TURN}(?:analysis|commentary){_HEADER}|\A\s{{0,9}}analysis(?=[A-Z\d\"'(\\$])",
         rf"{_TURN}final{_HEADER}|assistantfinal",
     ),
-    "thought": (r"<\|channel>\s{0,4}thought\b|Here(?:'s| is) my thought process:", r"<channel\|>|Here(?:'s| is) my response:"),
+    "thought": (
+        r"<\|channel>\s{0,4}thought\b|<unused94>\s{0,4}thought\b|Here(?:'s| is) my thought process:",
+        r"<channel\|>|<unused95>|Here(?:'s| is) my response:",
+    ),
     "think": (r"<\|im_start\|>\s{0,4}think\b", r"<\|im_start\|>\s{0,4}answer\b"),
     "reasoning": (r"(?!)", r"\[BEGIN FINAL RESPONSE\]"),
 }
-"""Tag -> patterns of further opening and closing tags of models: gpt-oss, Gemma 4 and Granite, s1, Apriel."""
+"""Tag -> patterns of further opening and closing tags of models: gpt-oss, Gemma 4, MedGemma and Granite, s1, Apriel."""
 _TAGS = re.compile(_TAG)
 _SIDES = {"begin", "start", "end", "of"}
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE)
@@ -54,6 +57,12 @@ _BEGINS = re.compile(
 _ENDS = re.compile(
     r"<\|\w{1,40}\|>|<｜[\w▁]{1,40}｜>|<(?:end_of_turn|eos|pad|EOT|turn\|)>|\[/?INST\]|\[END FINAL RESPONSE\]|</s>(?=\s*(?:\Z|<))"
 )
+_SAID = re.compile(
+    r"(?im)\A[^\w\n]{0,4}(?:[a-z](?:[.):][^\n]{0,80})?|[-$]{0,2}\d[\d.,]{0,20})[^\w\n]{0,4}$"
+    r"|####[ ]?\S|\\boxed ?\{|^A:[ ]?\S|\banswer\b[*_]{0,3}\s?(?:is|:)[*_]{0,3}\s?\S"
+)
+_NEXT = re.compile(r"\n[*#_ \t]{0,6}(?:Question|Q|Problem|Human|User)[ ]?\d{0,4}[*_]{0,2}:(?=\s*\S)")
+"""An answer, and the next question of a model that goes on to ask and answer itself."""
 _BESIDE = re.compile(r"(?i)[\s,;/&]*(?:or|and)?\s*")
 
 
@@ -217,6 +226,8 @@ def readable(answer: str) -> str:
         first = len(text) - len(text.lstrip())
         ends = (match.start() for match in _ENDS.finditer(text, first + 1) if not _quoted(text, match))
         text = text[: next(ends, len(text))]
+    if (said := _SAID.search(text)) and (asked := _NEXT.search(text, said.end())):
+        text = text[: asked.start()]
     return text[-MOST:]
 
 

@@ -33,7 +33,8 @@ _WRAPPED = re.compile(
     r"\\(?:text\w{0,2}|math(?:rm|bf|sf|it|bb|cal)|boldsymbol|bf|rm|[mf]box|operatorname|underline|emph)\s?\{([^{}\n]{0,200})\}"
 )
 _MARKUP = re.compile(
-    r"\*\*|__|`|~~[^~\n]{1,200}~~|\[[xX ]\]|\\(?:bf|rm|it|sf|displaystyle)\b|\\[()\[\]]|\\(?=\.)|\$(?!\d)"
+    r"\*\*|__|(?<!\w)_(?=[^\W_]{1,12}_(?!\w))|(?<=[^\W_])_(?!\w)|`"
+    r"|~~[^~\n]{1,200}~~|\[[xX ]\]|\\(?:bf|rm|it|sf|displaystyle)\b|\\[()\[\]]|\\(?=\.)|\$(?!\d)"
     r"|</?[A-Za-z]\w{0,15}(?:\s[^<>\n]{0,200})?/?>"
 )
 _SQUARES = {0x1F150: 26, 0x1F170: 26, 0x1F1E6: 26}
@@ -47,8 +48,9 @@ _ARROW = re.compile("(?<=\\w)\\s?[→⇒➜➡⟶👉]\ufe0f?")
 _TWINS = dict(zip("АВСЕНІЈКМОРЅТХΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABCEHIJKMOPSTXABEZHIKMNOPTX", strict=True))
 """Cyrillic and Greek letters -> the Latin ones that look alike."""
 _LINKS = {"es", "ist", "est", "это", "é", "è", "la", "el", "le", "das", "die", "der", "to", "jest", "het", "is", "it", "s", "x", "so"}
-_LINKS |= {"thus", "是", "번", "です", "입니다"}
+_LINKS |= {"thus", "hence", "probably", "maybe", "perhaps", "definitely", "surely", "是", "번", "です", "입니다"}
 """Words beside which a label still stands alone."""
+_HEDGE = re.compile(r"\b(?:i (?:think|guess|believe|suppose)|c'(?=est\b))")
 _NOTHING = "-"
 _MOST = 12_000
 """Characters that are read of a long response: a quarter at its begin, the rest at its end."""
@@ -62,6 +64,7 @@ _MARKER = re.compile(
     rf"""(?ix)
       \b(?:answer|choice|option|response|letter|solution|conclusion)\b
           (?:\s+(?!is\b|are\b|not\b)\(?[\w'/,-]+\)?){{0,12}}? (?:\s*[:=]|\s+{_IS}) \s*[:=]?
+    | \bans\s*[:=]
     | \b{_GOOD}\s+(?:answer|choice|option|statement|one)\b (?:\s+(?!is\b|not\b)[\w'/,-]+){{0,12}}? (?:\s*[:=]|\s+{_IS}) \s*[:=]?
     | \b(?:the|my|final)\s+answer\s+(?=\(?[A-Z1-9]\b)
     | \b(?:I|we)\s+(?:(?:would|will)\s+)?(?:choose|chose|pick|select|go\s+with|say|answer(?:\s+with)?)\b \s*:?
@@ -85,7 +88,7 @@ _NONE = re.compile(
 _LIST = re.compile(r"(?i)\b(?:answers|(?:correct|right|true)\s+\w+s)\s+are\s*:?\s*\n")
 _JOIN = re.compile(
     r"(?i)[\s.):\"'\]]*(?:,\s*(?:and|or)?|\b(?:and|or|und|oder|et|ou|y|o|e|en|of|i|lub|и|или|або|ve|veya|أو|או|या|và|hoặc|dan|atau|och|eller|og)\b"
-    r"|[或和与及と]|または|또는|&|/)\s*(?:either\s+|also\s+)?(?:option\s+|choice\s+|answer\s+)?"
+    r"|[或和与及と]|または|또는|[&/;|+])\s*(?:either\s+|also\s+)?(?:option\s+|choice\s+|answer\s+)?"
 )
 _CLAUSE = re.compile(r"[,;!?\n]|\.(?:\s|$)")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"(])|\n+")
@@ -129,8 +132,9 @@ def _prepared(response: str, labels: Collection[str]) -> str:
         twins = {one: other for pair in _TWINS.items() for one, other in (pair, pair[::-1]) if one not in labels and other in labels}
         text = re.sub(r"(?<![^\W\d_])[^\W\d_](?![^\W\d_])", lambda match: twins.get(match[0], match[0]), text)
         text = re.sub(rf"(?<=[是为為选選はが은는\s:])({'|'.join(map(re.escape, labels))})(?=で|だ|입|이|[.,]|\s|$)", r" \1 ", text)
+    text = re.sub(r"(?m)(?<=\n)A:(?=\s*\(?\w{1,2}\b\)?[.\s]*$)", "Answer:", text) if re.match(r"\s*Q(?:uestion)?:", text) else text
     text = re.sub(r"<{1,2}(\w{1,12})>{1,2}", lambda tag: f"({tag[1]})" if tag[1] in labels and f"</{tag[1]}>" not in text else tag[0], text)
-    text = re.sub(r"\}\s?(or|and|,)\s?\\boxed\s?\{", r" \1 ", text)
+    text = re.sub(r"\}\s?\$?\s?(or|and|,)\s?\$?\s?\\boxed\s?\{", r" \1 ", text)
     text = _MARKUP.sub("", _WRAPPED.sub(r"\1", _WRAPPED.sub(r"\1", _BOXED.sub(r"(\1)", text))))
     # a model in a loop writes runs of blanks, on which the patterns would take quadratic time
     return re.sub(r"\n\s*\n", "\n\n", re.sub(r"[^\S\n]+", " ", text))
@@ -187,7 +191,7 @@ class _Reader(_Patterns):
         self.text = text
 
     def chosen(self) -> str:
-        words = set(re.findall(r"\w+", self.text.casefold().replace("c'est", "est"))) if len(self.text) < 200 else set()
+        words = set(re.findall(r"\w+", _HEDGE.sub(" ", self.text.casefold()))) if len(self.text) < 200 else set()
         alone = words & self._cases.keys()
         if alone and words <= self._cases.keys() | _LINKS:
             return SEVERAL if len(alone) > 1 else self._known(alone.pop())
@@ -195,7 +199,7 @@ class _Reader(_Patterns):
 
     def claimed(self) -> str:
         """The last claim."""
-        found = [(match.end(), self._behind(match.end())) for match in _MARKER.finditer(self.text)]
+        found = [(match.end(), self._behind(match.end())) for match in _MARKER.finditer(self.text) if not self._described(match)]
         found += self._stated() + self._praised(bare=False) + self._refused() + self._listed()
         found += self._translated()
         return next((label for _, label in sorted(found, reverse=True) if label), "")
@@ -216,6 +220,12 @@ class _Reader(_Patterns):
             if begun := self._begun(tail):
                 return begun
         return ""
+
+    def _described(self, marker: re.Match[str]) -> bool:
+        """Whether a marker names an option and its own words follow: "option A is Paris" says what A is, not that it is right."""
+        named = re.fullmatch(r"(?i)(?:option|choice|answer|letter)\s+\(?(\w+)\)?\s+(?:is|was)\s*", marker[0])
+        label = named and self._cases.get(named[1].casefold())
+        return bool(label) and self._begun(self.text[marker.end() : marker.end() + 700]) == label
 
     def _joined(self, label: str, after: str) -> bool:
         """Whether another label is joined to this one: "A and C", "A. <words>\nor\nC."."""
@@ -367,13 +377,15 @@ class _Reader(_Patterns):
         if len(quoted) == 1:
             return quoted.pop()
         sentences = [sentence for sentence in _SENTENCE.split(self.text.strip()) if sentence.strip()]
-        for sentence in (sentences[-1], sentences[0]) if sentences else ():
+        first = sentences[:1] if len(sentences) > 1 and not sentences[0].rstrip().endswith("?") else []  # "Paris? No, Rome."
+        for sentence in (*sentences[-1:], *first):
             if len(named := self._named(sentence)) == 1:
                 return named.pop()
         return ""
 
     def _named(self, sentence: str) -> set[str]:
         """Options whose words a sentence holds and does not deny; words inside another option's count for the longer alone."""
+        sentence = re.sub(r"(?i)\bno,\s", "", sentence)  # "No, Rome"
         plain = _plain(re.split(r"(?i)\b(?:rather than|instead of|as opposed to|unlike|while|whereas|although)\b", sentence)[0])
         if len(plain.split()) > 60:
             return set()

@@ -19,7 +19,7 @@ _UNSEEN = (
     *range(0xFE00, 0xFE10),
 )
 _SIGNS: dict[int, str | None] = dict.fromkeys(_UNSEEN)
-for _plain, _all in {"'": "‘’‚‛′´ʼ׳", '"': "“”„‟″«»״「」『』《》〈〉", "-": "‐‑‒–—―−﹘﹣－⁃", "·": "・‧∙•"}.items():
+for _plain, _all in {"'": "‘’‚‛′´ʼ׳‹›", '"': "“”„‟″«»״「」『』《》〈〉", "-": "‐‑‒–—―−﹘﹣－⁃", "·": "・‧∙•"}.items():
     _SIGNS |= dict.fromkeys(map(ord, _all), _plain)
 _SIGNS |= {ord(sign): f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 
@@ -34,13 +34,14 @@ ANSWER = re.compile(
         | ответ\w{0,3} | відповід\w{0,3} | отговор\w{0,3} | odgovor | одговор | răspuns\w{0,4} | válasz | megoldás
         | cevap\w{0,3} | yanıt\w{0,3} | cavab
         | jawaban\w{0,3} | jawapan\w{0,3} | đáp\ án | câu\ trả\ lời | svar(?:et)? | vastaus | απάντηση | jibu | vastus | atsakymas | atbilde
-        | (?:ال)?[إا]جابة | (?:ال)?جواب | پاسخ | ה?תשובה | उत्तर | जवाब | উত্তর
+        | (?:ال)?[إا]جابة | (?:ال)?جواب | پاسخ | گزینه | ה?תשובה | उत्तर | जवाब | উত্তর
         | opción | opção | opzione | optie | вариант | варіант | seçenek | opsi | pilihan | lựa\ chọn | alternativ | vaihtoehto
+        | sagot | erantzun\w{0,3}
         | (?:ال)?خيار | विकल्प | wähle | choisis | elijo | escolho | scelgo | выбираю | kies | wybieram
         | richtige?[rns]? | korrekt\w{0,2} | correct[ae]s? | corretta | correta | juist\w?
         | poprawn\w{1,3} | правильн\w{1,3} | верн\w{1,3} | вірн\w{1,3}
         | doğru\w{0,3} | صحيحة? | נכונה? | सही | đúng | benar | rätt | riktig\w{0,2} )\b
-    | คำตอบ | ตอบ | ข้อ | 선택지
+    | விடை | சமாధానம் | సమాధానం | ಉತ್ತರ | ഉത്തരം | คำตอบ | ตอบ | ข้อ | 선택지
     | 答案 | 答え? | 正解 | 回答 | 解答 | 正确 | 正確 | 正しい | 故选 | 故選 | [应應]?[选選]择?[项項]? | 정답 | 답변? | 옳 | 맞
     """,
     )
@@ -52,7 +53,7 @@ IS = re.compile(
 )
 """What stands between such a word and a short answer."""
 NOT = re.compile(
-    r"(?i)\b(?:nicht|kein\w{0,2}|pas|non?|não|nie|не|ні|değil|niet|inte|ikke|bukan|không|ليس\w?|לא|नहीं|not)\b|不|非|ない|아니|ไม่"
+    r"(?i)\b(?:nicht|kein\w{0,2}|weder|neither|pas|non?|não|nie|не|ні|değil|niet|inte|ikke|bukan|không|ليس\w?|לא|नहीं|not)\b|不|非|ない|아니|ไม่"
 )
 
 

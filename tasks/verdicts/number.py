@@ -21,9 +21,10 @@ _BARE = 6
 _MARKER = re.compile(
     r"(?P<direct>####|^[ \t]{0,2}A:)(?=[^\w\n]{0,12}(?:[A-Z]{1,3}\$? ?)?\.?\d|[^\n\d]{0,200}\Z)"
     r"|(?<![^\W_])answer\b[^\w\n]{0,4}(?:[^\n.\d]{0,60}?\bis\b|[:=])"
-    r"|\\f?boxed\b",
+    r"|\\(?:f?boxed|fbox)\b",
     re.IGNORECASE | re.MULTILINE,
 )
+_BOXES = re.compile(r"\}\s?\$?(?:\s?(?:,|\band\b|\bor\b)){1,2}\s?\$?\s?\\(?:f?boxed|fbox)\s?\{")
 _SENTENCE_END = re.compile(r"\n|[.!?](?=\s|$)")
 
 
@@ -66,7 +67,7 @@ def _marked(text: str) -> tuple[re.Match[str], str] | None:
 
 def find(response: str) -> Answer:
     """The number that a response gives as its answer."""
-    text = plain(response).rstrip()
+    text = _BOXES.sub(" or ", plain(response)).rstrip()
     marked = _marked(text)
     if marked is not None:
         marker, region = marked

@@ -21,7 +21,7 @@ _SAME = {
     ord(sign): plain
     for signs, plain in {
         "−": "-", "‘’ʼ′": "'", "“”″": '"', "⁄∕": "/", "٫": ".", "٬": ",", "٪": "%", "、": ",", "×✕✖⋅∙·∗": "×", "→⇒⟶⟹➔➜≈≅": "=",
-        "≠≥≦≧≪≫±∓√∛‰‱": "≤", "\ufe0f\u20e3": "", "\u2028\u2029": "\n",
+        "≠≥≦≧≪≫±∓√∛‰‱⌊⌋⌈⌉∞": "≤", "\ufe0f\u20e3": "", "\u2028\u2029": "\n",
     }.items()
     for sign in signs
 }  # fmt: skip
@@ -71,7 +71,7 @@ _ANY: dict[str, _Plainer] = {
 }
 _LATEX: dict[str, _Plainer] = {
     r"\\(?:cancel|sout) ?\{[^{}]*+\}": "",
-    r"\\!|\\(?:left|right|big|Big|displaystyle|therefore|blacksquare|square)(?![a-zA-Z])": "",
+    r"\\!|\\(?:left|right|big|Big|displaystyle|bf|rm|it|sf|therefore|blacksquare|square)(?![a-zA-Z])": "",
     r"\\\\": ";",
     r"\\n(?![a-zA-Z])": "\n",
     r"\{\\?([,-])\}": r"\1",
@@ -83,7 +83,7 @@ _LATEX: dict[str, _Plainer] = {
     r"\\(?:times|cdot|ast)(?![a-zA-Z])": "×",
     r"\\(?:to|(?:long|Long)?[rR]ightarrow|implies|approx|simeq)(?![a-zA-Z])": "=",
     r"\\[lc]?dots": "...",
-    r"\\(?!f?boxed)[a-zA-Z]+": "≤",
+    r"\\(?!f?box(?:ed)?\b)[a-zA-Z]+": "≤",
 }
 
 
@@ -143,14 +143,23 @@ def _worth(found: re.Match[str]) -> Fraction:
 
 # ---- what stands beside a number
 
-SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "lakh": 10**5, "crore": 10**7}
+SCALES = {
+    "hundred": 10**2,
+    "thousand": 10**3,
+    "dozen": 12,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+    "lakh": 10**5,
+    "crore": 10**7,
+}
 _AFTER = re.compile(r"(?P<gap> ?)(?P<word>[^\W\d_]\w*)")
 _SPOILED_AFTER = re.compile(
-    r"\.?≤| ≤|\.\(\d| ?[<>] ?[\w.]|\^|_\{?\w|-[A-Z]\b|\+(?!\w)| ?[+×] ?[^\W\d_(]|\*[^\W\d_]| \* [^\W\d_]|\([a-z]\b"
+    r"\.?≤| ≤|\.\(\d| ?[<>] ?[\w.]|, ?[-+]?≤|\^|_\{? ?\w|-[A-Z]\b|\+(?!\w)| ?[+×] ?[^\W\d_(]|\*[^\W\d_]| \* [^\W\d_]|\([a-z]\b"
     r"| and (?:an? |one )?(?:half|third|quarter)| ?[十百千万萬亿億兆点點半]| ?分之"
 )
-_UNKNOWN = re.compile(r"(?:[xyznkKMB]|bn|mn)(?![^\W_])")  # 2x, 5k: a product, or who knows how many
-_NO_UNIT = re.compile(r"(?:[xyz]|π|pi|squared|cubed|factorial|recurring|repeating|[kKM]|bn)(?![^\W_])")
+_UNKNOWN = re.compile(r"(?:[xyznkKMBij]|bn|mn)(?![^\W_])")  # 2x, 5k: a product, or who knows how many
+_NO_UNIT = re.compile(r"(?:[xyz]|π|pi|squared|cubed|factorial|recurring|repeating|[kKM]|bn|mil)(?![^\W_])")
 _UNIT = re.compile(r"[a-zA-Z]{1,3}[23]")  # m2, cm3
 
 
@@ -167,7 +176,9 @@ def _signed(found: re.Match[str], first: bool) -> tuple[Fraction, str]:
         or (sign == "+" and not leads and left.rstrip()[-1:].isalpha())
         or (sign in "<>" and sign and (first or not gap or left.rpartition("\n")[2].strip(" >")))
         or (sign in "*×/" and sign and (glued or " " in gap) and left.rstrip()[-1:].isalpha())
+        or (sign and sign in "*×/," and left.rstrip("-+ ").endswith("≤"))
         or (sign.isalpha() and gap == "(")
+        or (sign == "-" and left.endswith("|") and after.startswith("|"))
     ):
         raise ValueError
     if sign == "-":
@@ -184,15 +195,18 @@ def _signed(found: re.Match[str], first: bool) -> tuple[Fraction, str]:
         if (not unit["gap"] and (_UNKNOWN.match(word) or (re.search(r"\d", word) and not _UNIT.fullmatch(word)))) or _NO_UNIT.match(word):
             raise ValueError
         scale = word.lower().removesuffix("s")
-        if scale in SCALES:
-            return value * SCALES[scale], scale
+        while scale in SCALES:
+            value, last = value * SCALES[scale], scale
+            unit = _AFTER.match(after, unit.end())
+            if unit is None or (scale := unit["word"].lower().removesuffix("s")) not in SCALES:
+                return value, last
     return value, ""
 
 
 # ---- numbers that belong together
 
 _TOKEN = re.compile(
-    r"(?P<times>(?<=\d)[xX](?=\d))|(?P<word>[^\W\d_]+)(?P<name>[\d_][\w.]*|\^ ?\{?-?\d\}?(?!\d))?"
+    r"(?P<times>(?<=\d)[xX](?=\d))|(?P<word>[^\W\d_]+)(?P<name>[\d_][\w.]*| ?\^ ?\{?-?\d\}?(?!\d))?"
     r"|(?P<number>\.?\d)|(?P<blank> +)|(?P<end>\n|[.!?](?=\s|$))|(?P<sign>.)"
 )
 _WORDS = {
@@ -213,7 +227,7 @@ _SIGNS = {
 }  # fmt: skip
 _RESULT = re.compile(r"[wu]{0,3}(?:=[wup]{0,3}[(t]?)+[-+]?")
 _SUM = re.compile(r"[wu]{0,3}[-+t][-+(t]*")
-_JOINED = re.compile(r"[wu]?|[wu]{0,3}-?(?:,j?|[jr]|r[wup]{0,3}r)[-+(t]*|[,j]w{1,2}=[-+]?|[wu]{0,2}<")
+_JOINED = re.compile(r"r?[wu]?|[wu]{0,3}-?(?:,j?|[jr]|r[wup]{0,3}r)[-+(t]*|[,j][w+]{1,2}=[-+]?|[wu]{0,2}<")
 _SPANNED = re.compile(r"(?:u(?:,?j)?)?|[wu]{0,3}-?r(?:[wup]{0,3}r)?[-+(t]*|[wu]{0,2}<")
 
 
@@ -273,6 +287,8 @@ def _code(token: re.Match[str]) -> str:
     if word := token["word"]:
         if word in ("x", "X") and not token["name"]:
             return "+"
+        if word in ("st", "nd", "rd", "th") and before.isdigit():
+            return ""
         long = ord(word[0]) > 0x2E80 and len(word) > 2  # a script without blanks: a sentence
         return "p" if long or token["name"] else _WORDS.get(word.lower(), "w")
     if token["times"] or token["blank"] or token["end"]:

@@ -12,11 +12,19 @@ from ..base import scored
 from . import structured
 from .fold import ANSWER, IS, UNSPACED, folded, signs
 
-MARKER = re.compile(r"(?i)(?:\banswer\b[*_`\"']{0,3}\s{0,8}(?:is\b)?\s{0,8}:|####|\banswer\s{1,8}is\b)[*_`]{0,3}[ \t]*")
+MARKER = re.compile(
+    r"(?i)(?:\banswer\b[*_`\"']{0,3}\s{0,8}(?:is\b)?\s{0,8}(?:[:：=→]|[-=]>)|####|\banswer\s{1,8}is\b"
+    r"|^[ \t#*_]{0,12}(?:final\s|correct\s)?answer[ \t*_]{0,8}\n)[*_`]{0,3}[ \t]*",
+    re.MULTILINE,
+)
 """What stands before an answer."""
 _TAIL = re.compile(r"(?:です|だ|でした|입니다|이다|है)?[.!。।\s]*$")
 """What ends a sentence that gives an answer, in languages that put "is" behind it."""
-_WRAPPED = re.compile(r"\\(?:f?boxed|text\w{0,2}|mathrm|mathbf|mathsf|mathit|mbox)\s?\{([^{}]*)\}|\\[()\[\]]|\*\*|\$(?!\d)")
+_WRAPPED = re.compile(
+    r"\\(?:f?boxed|text\w{0,2}|mathrm|mathbf|mathsf|mathit|mbox)\s?\{([^{}]*)\}|\\[()\[\]]|\*\*|\$(?!\d)|</?(?:[biup]|em|strong|br|span|div|code)\s?/?>"
+)
+_BOXED = re.compile(r"\\f?boxed\s?\{(?:[^{}\n]|\{[^{}\n]*\})*\}")
+_BULLET = re.compile(r"(?:[-*•>]|\d{1,2}[.)])\s+(?=[^\W\d_])")
 _LETTER = rf"[^\W{UNSPACED}]"
 _DECIMAL = re.compile(
     rf"(?<!{_LETTER})(?<![.,])[-+]?(?:(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,60}})(?:\.\d{{1,60}})?|\.\d{{1,60}})(?!{_LETTER}|[.,]\d)"
@@ -34,7 +42,9 @@ def read(response: str) -> str | None:
     if ends:
         line = text[ends[-1] :].strip().partition("\n")[0]
         return line[: _TAIL.search(line[-20:]).start() + max(0, len(line) - 20)].strip() or None  # type: ignore[union-attr]
-    lines = [line.strip() for line in response.split("\n") if line.strip()]
+    if boxes := _BOXED.findall(response):
+        return boxes[-1]
+    lines = [line.strip() for line in response.split("\n") if line.strip() and not re.match(r"\s*(?:```|~~~)\w*\s*$", line)]
     return lines[0] if len(lines) == 1 else None
 
 
@@ -48,7 +58,8 @@ def plain(text: str) -> str:
 def verdict(gold: str, given: str | None) -> Verdict:
     """`right`, `wrong`, or `no answer` where None was read."""
     bare = plain(gold)
-    return scored(given is not None and (folded(gold) == folded(given) or (bare != "" and bare == plain(given))), given)
+    forms = {plain(given), plain(given).strip("_ "), plain(_BULLET.sub("", given, count=1))} if given is not None else set()
+    return scored(given is not None and (folded(gold) == folded(given) or (bare != "" and bare in forms)), given)
 
 
 def _number(text: str) -> bool:
@@ -58,10 +69,10 @@ def _number(text: str) -> bool:
 
 def holds(text: str, gold: str) -> bool:
     """Whether a text holds the gold: as whole words, where its script sets blanks between them, and a number by its value."""
-    text, gold = folded(text), folded(gold)
+    text, gold = folded(text if "*" in gold else text.replace("**", "")), folded(gold)
     if _number(gold):
         value = Fraction(gold.replace(",", ""))
         return any(Fraction(match[0].replace(",", "")) == value for match in _DECIMAL.finditer(text))
     before = rf"(?<!{_LETTER})" if re.match(_LETTER, gold) else ""
-    after = rf"(?!{_LETTER}|[\u0300-\u036f\u0900-\u0903\u093a-\u094f])" if re.match(_LETTER, gold[-1:]) else ""
+    after = rf"(?!{_LETTER}|\+\+|#|[\u0300-\u036f\u0900-\u0903\u093a-\u094f])" if re.match(_LETTER, gold[-1:]) else ""
     return bool(gold) and re.search(before + re.escape(gold) + after, text) is not None

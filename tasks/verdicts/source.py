@@ -146,6 +146,9 @@ def _callable(item: Item, source: str | None) -> str | None:
 
 
 def _read(item: Item, text: str) -> str | None:
+    whole = [_piece(text)] if re.search("`{3}|~{3}", text) else []
+    if found := _program(item, whole) or _continued(item, whole):
+        return found  # all of it is code: what looks like a fence stands in a string
     blocks = [block for inner in _unwrapped(text) or [text] for block in _blocks(inner)]
     blocks += [block for held in blocks if held.rank != 1 for inner in _unwrapped(held.text) for block in _blocks(inner)]
     fenced, prose, other = [[piece for block in blocks if block.rank == rank for piece in _pieces(block)] for rank in range(3)]
@@ -251,7 +254,19 @@ def _program(item: Item, pieces: Sequence[_Piece]) -> str | None:
             if (place := where.get(name, where.get("*", main))) not in needed:
                 needed.add(place)
                 waiting.append(place)
-    return "\n\n".join(known[place][0] for place in sorted(needed, key=lambda place: (place in uses, place == main, place)))
+    here = set().union(*(known[place][2] for place in needed))
+    last = sorted(needed, key=lambda place: (place in uses, place == main, place))
+    return "\n\n".join(_without_own(known[place], here) for place in last)
+
+
+def _without_own(part: tuple[str, ast.Module, set[str]], here: set[str]) -> str:
+    """The code without its imports of what other pieces define: the files that a response shows are one program here."""
+    code, tree, own = part
+    lines = code.split("\n")
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and all(not one.asname and one.name in here - own for one in node.names):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * len(lines[node.lineno - 1 : node.end_lineno])
+    return "\n".join(lines)
 
 
 def _holder(item: Item, tree: ast.Module) -> str | None:
