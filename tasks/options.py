@@ -144,7 +144,9 @@ def gold(value: Any, found: Options, where: str) -> str:
         "both": [label for label, words in choices.items() if match and (match[1].upper(), match[2].strip()) == (label, words.strip())],
         "index": list(choices)[index : index + 1],
         # option1, option_b: by the column's name, or the number at its end
-        "column": [label for label, name in zip(choices, found.columns, strict=False) if text in (name, re.sub(r".*\D(?=\d+$)", "", name))],
+        "column": [
+            label for label, name in zip(choices, found.columns, strict=False) if text in (name, name[len(name.rstrip(string.digits)) :])
+        ],
     }
     if found.labelled and readings["label"]:
         readings = {"label": readings["label"]}

@@ -4,6 +4,7 @@ by several of its fields together. Logs of inspect: inspect_log; what an envelop
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from .replies import Reply, envelope, finish, reply
 RESPONSES = (
     "response", "completion", "output", "prediction", "generation", "generated_text", "model_answer", "model_output", "model_response",
     "pred_answer", "responses", "completions", "outputs", "predictions", "generations", "model_outputs", "model_responses", "llm_output",
-    "llm_response", "model_prediction", "pred_response",
+    "llm_response", "model_prediction", "pred_response", "actual_output", "modelOutput",
 )  # fmt: skip
 """Names of a row's response; `response` wins, several others without it are ambiguous."""
-IDS = ("id", "task_id", "question_id", "doc_id", "custom_id", "request_id", "uid", "qid", "idx")
+IDS = ("id", "task_id", "question_id", "doc_id", "custom_id", "request_id", "recordId", "key", "uid", "qid", "idx")
 
 
 def read(path: Path, fields: dict[str, str]) -> Iterator[RecordedAnswer]:
@@ -44,29 +45,42 @@ def _read(path: Path, fields: dict[str, str]) -> Iterator[tuple[Row, RecordedAns
         yield from from_zip(path)
         return
     logged: set[str] = set()
-    for _, where, row in values(path):
+    for where, row in _values(path):
         if not isinstance(row, dict):
             raise TaskError(f"{where}: {type(row).__name__} instead of an object; each line must be one JSON object")
-        if "eval" in row and "samples" in row:
+        own = {"question", "response"} <= row.keys()  # whatever else the user's own rows hold
+        if "eval" in row and "samples" in row and not own:
             yield from from_json(row, path)
         elif isinstance(row.get("example"), dict) and "response" in row and "question" not in row:
             yield row, _attempt(row, where)
-        elif (isinstance(row.get("doc"), dict) and row.keys() & {"resps", "filtered_resps"}) or ("resps" in row and not _named(row)):
+        elif not own and ((isinstance(row.get("doc"), dict) and row.keys() & {"resps", "filtered_resps"}) or "resps" in row):
             once = content_hash([row.get("doc_id"), row.get("doc"), row.get("resps", row.get("filtered_resps"))])
             again = f"{once} {row.get('filter')}"
             # a row stands once for each filter, which older logs do not name; the same filter again is another answer
             skip = once in logged and ("filter" not in row or again not in logged)
             yield from ((row, answer) for answer in _harness(row, where, skip))
             logged |= {once} if skip else {once, again}
-        elif by_model := _by_model(row):
+        elif "response" not in fields and (by_model := _by_model(row)):
             yield from ((row, answer) for answer in _models(row, by_model, where))
         else:
             yield from ((row, answer) for answer in _row(row, where, fields))
 
 
+def _values(path: Path) -> Iterator[tuple[str, Any]]:
+    """(where, value) of a file, and of what lm-evaluation-harness returns to Python its samples: {"samples": {task: [...]}}."""
+    for _, where, value in values(path):
+        inner = value.get("samples") if isinstance(value, dict) and "results" in value else None
+        if isinstance(inner, dict) and all(isinstance(rows, list) for rows in inner.values()):
+            yield from ((f"{path}, {task}, sample {at}", row) for task, rows in inner.items() for at, row in enumerate(rows, start=1))
+        else:
+            yield where, value
+
+
 def _mapped(answer: RecordedAnswer, raw: Row, fields: dict[str, str]) -> Iterator[RecordedAnswer]:
     """The answer with the fields that the user names, which win over those of its form."""
     found = _fields(fields, answer.where, raw, raw.get("doc"), raw.get("metadata"), answer.row)
+    if answer.example is not None and found.keys() - {"response"}:
+        raise TaskError(f"{answer.where}: a row of Errata's own holds its item; map no field but response, or give rows of another form")
     answer = answer._replace(row=answer.row | {ours: value for ours, value in found.items() if ours != "response"})
     if "response" not in found or answer.skipped:
         yield answer
@@ -115,6 +129,9 @@ def _harness(row: Row, where: str, skip: bool) -> Iterator[RecordedAnswer]:
     scores = [_likelihood(one) for one in said]
     if scores == [scores[0]] and scores[0] is not None:
         yield RecordedAnswer(where, "lm-eval", item, None, fault="one continuation alone was scored, so none was chosen")
+        return
+    if any(score is not None and math.isnan(score) for score in scores):
+        yield RecordedAnswer(where, "lm-eval", item, None, fault="a likelihood is not a number, so none was chosen")
         return
     if all(score is not None for score in scores):
         names = [_option(row, index, where) for index in range(len(scores))]
@@ -195,7 +212,7 @@ def _response(row: Row, where: str) -> tuple[str, Any]:
     """The name of a row's response, and what it holds; a reply, where the whole row is an envelope."""
     found = _named(row)
     whole = None if "text" in row else envelope(row)
-    if whole and (not found or "custom_id" in row or not isinstance(row[found[0]], str)):
+    if whole and (not found or "custom_id" in row or row[found[0]] == whole.text or not isinstance(row[found[0]], str)):
         return "", whole
     if whole:
         raise TaskError(f"{where}: {found[0]!r} and the reply of a server may both be the response; say which with --field response=NAME")

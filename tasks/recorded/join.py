@@ -41,6 +41,9 @@ def load(
     Raises TaskError, naming file, line, what is missing and what to do, and UsageError when no answer is of `model`.
     """
     items = _Items(task, source)
+    fields = dict(fields or {})
+    for ours in fields.keys() & {"question", "answer"}:  # a table reads them under the names of its columns
+        fields.setdefault(getattr(getattr(task, "settings", None), ours, ours), fields[ours])
     rows, files = [], []
     models: set[str] = set()
     unknown: list[TaskError] = []
@@ -48,7 +51,7 @@ def load(
         kept = skipped = 0
         why: Counter[str] = Counter()
         forms: Counter[str] = Counter()
-        for answer in read(path, fields or {}):
+        for answer in read(path, fields):
             forms[answer.form] += 1
             models.add(answer.model)
             if answer.skipped or model not in (None, answer.model):

@@ -42,7 +42,7 @@ def reply(value: Any) -> Reply | None:
 
 def envelope(row: dict[str, Any]) -> Reply | None:
     """The reply in an object that is an envelope."""
-    if "custom_id" in row and ("response" in row or isinstance(row.get("result"), dict)):
+    if "custom_id" in row and ("response" in row or (isinstance(row.get("result"), dict) and "type" in row["result"])):
         return _batch(row)
     if "error" in row and row.keys() <= {"error", "type", "object", "code", "status_code", "request_id"}:
         return _failed(row["error"])
@@ -62,7 +62,7 @@ def envelope(row: dict[str, Any]) -> Reply | None:
 def _batch(row: dict[str, Any]) -> Reply | None:
     """A line of a batch's output, of OpenAI's form or Anthropic's."""
     said, result = row.get("response"), row.get("result")
-    if isinstance(result, dict):
+    if isinstance(result, dict) and "response" not in row:
         return (
             envelope(result["message"]) if isinstance(result.get("message"), dict) else _failed(result.get("error") or result.get("type"))
         )
@@ -86,7 +86,7 @@ def _words(one: dict[str, Any]) -> tuple[bool, str | None]:
         return True, _content(message.get("content", message.get("parts")) or message.get("refusal") or thought)
     if one.get("role") == "assistant" and "content" in one:
         return True, _content(one["content"])
-    if "text" in one and one.keys() & {"finish_reason", "token_ids", "cumulative_logprob", "logprobs"}:
+    if "text" in one and one.keys() & {"finish_reason", "token_ids", "cumulative_logprob", "logprobs", "meta_info"}:
         return True, _content(one["text"])
     if "generated_text" in one:
         chat = turns(one["generated_text"])
@@ -106,7 +106,9 @@ def _content(content: Any) -> str | None:
 
 def finish(one: dict[str, Any]) -> str:
     """`length` when an object says that a limit cut its text, else `stop`."""
-    said = [one.get(name) for name in ("finish_reason", "stop_reason", "finishReason", "done_reason", "finish")]
+    inner: dict[str, Any] = next((one[name] for name in ("details", "meta_info") if isinstance(one.get(name), dict)), {})
+    said = [place.get(name) for place in (one, inner) for name in ("finish_reason", "stop_reason", "finishReason", "done_reason", "finish")]
+    said = [word.get("type") if isinstance(word, dict) else word for word in said]
     return "length" if any(isinstance(word, str) and word.lower() in CUT for word in said) else "stop"
 
 

@@ -57,6 +57,8 @@ def test_the_text_of_an_envelope_is_the_answer_as_a_field_and_as_the_whole_row(t
         RESPONSES | {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
         {"candidates": [GEMINI["candidates"][0] | {"finishReason": "MAX_TOKENS"}]},
         OLLAMA | {"done_reason": "length"},
+        {"generated_text": "7", "details": {"finish_reason": "length"}},
+        {"text": "7", "meta_info": {"finish_reason": {"type": "length", "length": 3}}},
         {"outputs": [VLLM["outputs"][0] | {"finish_reason": "length"}]},
     ],
 )
@@ -156,6 +158,13 @@ def test_outputs_of_batches_are_joined_by_their_own_ids_and_failed_calls_are_unj
         ITEM | {"response": "7", "output": "8", "custom_id": "x", "error": None},
         {"question": PENS, "example_answer": "7", "pred_answer": "7", "reasoning": "8", "answer_exact_match": True},
         ITEM | {"generation": ["7"]},
+        ITEM | {"generated_text": "7"},
+        ITEM | {"response": "7", "eval": {"by": "me"}, "samples": [{"input": "x"}]},
+        ITEM | {"response": "7", "doc": {"question": "other", "answer": "1"}, "resps": [["9"]]},
+        ITEM | {"response": "7", "custom_id": "c", "result": {"score": 1}},
+        {"user_input": PENS, "response": "7", "reference": "7", "retrieved_contexts": ["x"]},
+        {"input": PENS, "actual_output": "7", "expected_output": "7"},
+        {"input": [{"role": "user", "content": PENS}], "output": "7", "ideal": "7"},
         ITEM | {"model_output": "7"},
         ITEM | {"generations": ["7"]},
         {
@@ -196,6 +205,7 @@ def test_what_could_be_read_in_two_ways_is_refused(tmp_path, row, said):
     [
         ({"instruction": "Add 2 and 3.", "input": "", "response": "5", "answer": "5"}, "Add 2 and 3."),
         ({"instruction": "Add the numbers.", "input": "2 and 3", "response": "5", "answer": "5"}, "Add the numbers. 2 and 3"),
+        ({"instruction": "Add the numbers.", "context": "2 and 3", "response": "5", "answer": "5"}, "Add the numbers. 2 and 3"),
         ({"instruction": "Add the numbers.", "input": "2 and 3", "output": "5", "answer": "5"}, "Add the numbers. 2 and 3"),
         ({"instruction": "Add the numbers.", "input": "2 and 3", "output": "5", "response": "5"}, "Add the numbers. 2 and 3"),
     ],
@@ -226,6 +236,12 @@ HARNESS = {"doc_id": 0, "doc": ITEM | {"real": "9"}, "target": "7", "resps": [["
         ({"question": PENS, "answer": "8", "reward": {"truth": 7}, "response": "7"}, {"answer": "reward.truth"}, "7", "7"),
         (HARNESS, {"response": "filtered_resps"}, "7", "9"),
         (HARNESS, {"answer": "real"}, "9", "7"),
+        (
+            ITEM | {"gpt": {"solution": "7", "is_correct": 1}, "own": {"solution": "8", "is_correct": 0}},
+            {"response": "gpt.solution"},
+            "7",
+            "7",
+        ),
         (HARNESS | {"target": "9"}, {"answer": "target"}, "9", "7"),
     ],
 )
@@ -246,6 +262,36 @@ def test_older_harness_logs_write_a_document_once_a_filter_without_naming_it(tmp
     assert document["files"][0]["left_out_because"] == {"the same response under another filter": 2}
     flat = old | {"resps": ["7"], "filtered_resps": "7"}
     assert [row.response for row in taken(tmp_path / "flat", jsonl(tmp_path / "flat.jsonl", flat))[0]] == ["7"]
+
+
+def test_a_mapped_field_wins_over_the_column_that_a_table_reads(tmp_path):
+    data = jsonl(tmp_path / "data.jsonl", {"prompt": PENS, "target": "7"})
+    task = load_task(f"jsonl:{data}", TableSettings(question="prompt", answer="target", verdict="number"))
+    rows = [{"prompt": PENS, "target": "7", "real": "9", "response": "7"}, {"prompt": PENS, "target": "9", "real": "7", "response": "7"}]
+    found = join.load([jsonl(tmp_path / "a.jsonl", *rows)], task, data, {"answer": "real"})
+    assert [example.answer for example, _ in found.rows] == ["9", "7"]
+
+
+def test_the_item_of_a_row_of_erratas_own_is_never_mapped_in_silence(tmp_path):
+    taken(tmp_path, jsonl(tmp_path / "a.jsonl", ITEM | {"response": "7"}))
+    own = next((tmp_path / "run").rglob("attempts.jsonl"))
+    with pytest.raises(TaskError, match="holds its item; map no field but response"):
+        taken(tmp_path / "b", own, fields={"answer": "example.split"})
+
+
+def test_what_the_harness_returns_to_python_holds_its_samples(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"results": {}, "configs": {}, "samples": {"gsm8k": [HARNESS, HARNESS | {"filter": "flexible"}]}}))
+    rows, document = taken(tmp_path, file)
+    assert [row.response for row in rows] == ["7"]
+    assert document["files"][0]["left_out"] == 1
+
+
+def test_likelihoods_that_are_no_numbers_choose_nothing(tmp_path):
+    scores = [[["nan", "False"]], [["-1.0", "False"]]]
+    rows, document = taken(tmp_path, jsonl(tmp_path / "a.jsonl", HARNESS | {"resps": scores, "arguments": [[PENS, " 7"], [PENS, " 8"]]}))
+    assert [row.verdict.correct for row in rows] == [None]
+    assert list(document["unjudged_reasons"]) == ["a likelihood is not a number, so none was chosen"]
 
 
 def test_what_was_scored_without_a_choice_is_unjudged_and_scores_without_the_question_do_not_count(tmp_path):
