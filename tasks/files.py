@@ -16,6 +16,7 @@ import lzma
 import re
 import shlex
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -228,7 +229,7 @@ def _table(path: Path, start: int, lines: Iterator[tuple[int, bytes]], delimiter
             where, begin = f"{path}, line {start + begin}", reader.line_num
             if header is None:
                 header = [cell.strip() for cell in cells]
-                if twice := [name for name in header if name and header.count(name) > 1]:
+                if twice := [name for name, times in Counter(header).items() if name and times > 1]:
                     raise TaskError(f"{where}: the column {twice[0]!r} is there twice; rename one")
             elif any(cell.strip() for cell in cells):
                 if len(cells) != len(header):
