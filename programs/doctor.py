@@ -225,12 +225,12 @@ def _instructor(settings: InstructorSettings) -> Examined:
 
     try:
         open_instructor(settings)
-        key = route(settings.model).env_key
+        key, missing = route(settings.model).env_key, missing_key(settings.model, settings.api_base)
     except ErrataError as error:
         return Examined(what, False, str(error), "name a model as dspy.LM takes it, e.g. --instructor openai/gpt-5-mini")
     if settings.api_base:
         return _server(what, settings.api_base, os.environ.get(key or ""), "start it, or mend instructor.api_base")
-    if missing := missing_key(settings.model, settings.api_base):
+    if missing:
         return Examined(what, False, f"needs a key in {missing}, which is not set", f"export {missing}=...")
     return Examined(what, True, f"{key} is set" if key else "reached through LiteLLM, which finds no key that is missing")
 

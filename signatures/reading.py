@@ -8,6 +8,7 @@ NOT cover: a reasoning trace, which is taken off before (errata.tasks.trace), an
 import ast
 import json
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
@@ -22,6 +23,9 @@ TELLINGS = 20
 """Tellings of the fields that are looked at, the last ones."""
 Found = list[dict[str, str]]
 """What each telling of the fields says: field -> its text."""
+
+
+_SEEN = re.compile("[\u200b\u2060\ufeff]")  # signs without width, which stand before headers and inside words
 
 
 class _Header(NamedTuple):
@@ -39,7 +43,7 @@ def read_answer(signature: Any, text: str) -> dict[str, Any]:
     """The value of each output field. Raises ValueError, in words for the one who must answer again, for a text that cannot be read."""
     names = list(signature.output_fields)
     programs = [name for name in names if is_code(signature.output_fields[name].annotation)]
-    text = _unfenced(text.replace("\u00a0", " ").strip(), names)
+    text = _unfenced(_SEEN.sub("", text).replace("\u00a0", " ").strip(), names)
     best: dict[str, str] = {}
     for stray in (False, True):  # a program may stand behind the last field, or without a header
         for way in _WAYS:
@@ -182,7 +186,8 @@ def _tags(text: str, names: Sequence[str]) -> Found:
 def _labels(text: str, names: Sequence[str]) -> Found:
     """`Name:` at the beginning of a line, or a heading that is the name alone; in a block of code it is none."""
     mark = r"^[ \t]{0,12}(?:(?:[-*+•>]|\d{1,2}[.)])[ \t]{1,3})?"
-    form = rf"{mark}(?P<head>[#*_`]{{1,6}}[ \t]{{0,3}})?(?P<name>{_names(names)})[*_`#]{{0,6}}[ \t]{{0,3}}(?P<colon>[:：])?[*_`]{{0,3}}"
+    head = r"(?P<head>(?:[#*_`]{1,6}[ \t]{0,3}){1,2})?"
+    form = rf"{mark}{head}(?P<name>{_names(names)})[*_`#]{{0,6}}[ \t]{{0,3}}(?P<colon>[:：])?[*_`]{{0,3}}"
     spans = _spans(text)
     if len(spans) == 1 and text.startswith(("```", "~~~")) and text[spans[0][1] :].strip() in ("", "```", "~~~"):  # a fence around all
         text, spans = text[slice(*spans[0])], []
@@ -228,7 +233,7 @@ def _unfenced(text: str, names: Sequence[str]) -> str:
     lines = [*_fence_lines(text)]
     if len(lines) < 2 or len(lines) % 2 or lines[0].start() or lines[-1].end() < len(text):
         return text
-    headers = _markers(text, names)
+    headers = [header for header in _markers(text, names) if header.name in (*names, END)]
     return text[lines[0].end() : lines[-1].start()].strip() if headers and headers[0].start < lines[1].start() else text
 
 
@@ -255,34 +260,44 @@ def _program(name: str, text: str) -> str:
 
 _LEAD = (
     r"(?:(?:the|my|final|overall)\s+){0,3}(?:verdict|judge?ment|answer|decision|result|classification|label|category)"
-    r"\s*(?:is|would be|[:=]|->|→)?\s*|(?:it|this|that)(?:\s+is|'s)\s+|i\s+(?:judge|say|choose)\s+"
+    r"\s*(?:is|would be)?\s*(?:[:=]|->|→)?\s*|(?:it|this|that)\s+i?s\s+|i\s+(?:d\s+|would\s+)?(?:judge|say|choose)\s+"
 )
-_SIGNS = re.compile(r"[*_`\"'“”‘’«»\[\]{}<>#$\\]+")
+_SIGNS = re.compile(r"\\boxed(?:\{\\text)?\b|[*_`\"'“”‘’«»\[\]{}<>#$\\]+")
 
 
 def _choice(text: str, allowed: Sequence[Any]) -> Any:
     """The one allowed value that a text names, at its beginning or behind words such as `the verdict is`; None: none, or several."""
-    plain = " ".join(_SIGNS.sub(" ", text[:2000].strip().replace("\n", " ; ")).split()).lower()
+    blocks = _blocks(text) if text.startswith(("```", "~~~")) else []
+    text = unicodedata.normalize("NFKC", (blocks[0] if len(blocks) == 1 else text)[:2000].strip())
+    plain = " ".join(_SIGNS.sub(" ", text.replace("\n", " ; ")).split()).lower()
     forms = {" ".join(_SIGNS.sub(" ", str(one)).split()).lower(): one for one in allowed}
     either = "|".join(re.escape(form).replace(r"\ ", "[ -]?") for form in sorted(forms, key=len, reverse=True))
-    found = re.match(
-        rf"\W*(?:{_LEAD})?(?:an?\s+)?(?P<one>{either})(?=\s*(?:-(?!\w)|[–—:.;,!/|(=]|\W*$|(?:because|since|as|and|or)\b))", plain
-    )
-    if found is None or re.match(rf"[\s,;./&+|(-]*(?:(?:and|or|maybe|perhaps|also)\b[\s,]*){{0,3}}(?:{either})\b", plain[found.end() :]):
+    number, behind = r"(?:\d{1,2}|[a-z])[.)]", r"-(?!\w)|[–—:.;,!/|(=]|[^\w?]*$|(?:because|since|as|and|or)\b"
+    found = re.match(rf"\W*(?:{number}\s*)?(?:{_LEAD})?(?:an?\s+)?(?P<one>{either})(?=\s*(?:{behind}))", plain)
+    another = rf"[\s,;./&+|(-]*(?:(?:(?:and|or|maybe|perhaps|also)\b|{number})[\s,]*){{0,3}}(?:{either})\b"
+    if found is None or re.match(another, plain[found.end() :]):
         return None
     return {form.replace(" ", "").replace("-", ""): one for form, one in forms.items()}[re.sub("[ -]", "", found["one"])]
 
 
 def _items(text: str) -> list[str]:
-    """A list as JSON, as Python, a line each, or between commas."""
-    inner = "\n".join(_blocks(text)) or text
-    for read in (json.loads, ast.literal_eval) if inner.strip()[:1] in ("[", "(") else ():
-        try:
-            found = read(inner.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(found, list | tuple):
-            return [one if isinstance(one, str) else _text(one) for one in found]
-    lines = [line for line in inner.strip().removeprefix("[").removesuffix("]").splitlines() if line.strip()]
+    """A list as JSON, as Python, with other words around it, as objects that each hold one item, a line each, or between commas."""
+    inner = ("\n".join(_blocks(text)) or text).strip()
+    if start := re.match(r"(?:[^\[\](){}\n]{0,60}:\s{0,9})?[*_`]{0,3}(?=[\[({])", inner):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                found = read(inner[start.end() :].rstrip(" *_`."))
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+            if isinstance(found, dict):  # by number, or inside an object that names the list
+                found = next((one for one in found.values() if isinstance(one, list)), [*found.values()])
+            if isinstance(found, list | tuple):
+                return [_text(_inner(one)) for one in found]
+    lines = [line for line in inner.removeprefix("[").removesuffix("]").splitlines() if line.strip()]
     parts = lines if len(lines) > 1 else re.split(r",\s+|;\s*", lines[0]) if lines else []
-    return [re.sub(r"^\s*(?:[-*+•]|\(?\d{1,3}[.):])\s+", "", one).strip().rstrip(",").strip("'\"`* ") for one in parts]
+    return [re.sub(r"^\s*(?:[-*+•]\s+)?(?:\(?\d{1,3}[.):]{1,2}\s+)?", "", one).strip().rstrip(",").strip("'\"`* ") for one in parts]
+
+
+def _inner(one: Any) -> Any:
+    """The answer of an object that holds a question's number beside it."""
+    return next((value for key, value in one.items() if str(key).lower() in ("answer", "id")), one) if isinstance(one, dict) else one

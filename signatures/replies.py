@@ -204,7 +204,8 @@ def _said(value: Any, depth: int = 0) -> str:
     if not isinstance(value, dict):
         return ""
     low = {str(name).lower(): inner for name, inner in list(value.items())[:100]}
-    for name in _WORDS:
+    # a bare number says least: {"error": 1, "msg": "..."}
+    for name in sorted(_WORDS, key=lambda name: isinstance(low.get(name), int | float)):
         if said := _said(low.get(name), depth + 1).strip():
             place = low.get("loc")  # FastAPI says beside it where in the request
             more = low.get("metadata") if name == "message" else None  # OpenRouter: what the provider behind it said
@@ -239,6 +240,8 @@ _LIMIT = re.compile(
     r"|tokens?\b.{0,80}?(?:exceed|maximum|at most|less than|limit)|less than \d+ tokens|input length",
     re.IGNORECASE | re.DOTALL,
 )
+_TOO_MUCH = re.compile(r"max_?\w{0,12}tokens\b[^.\n]{0,40}?(?:too (?:large|high|big|many)|out of range)", re.IGNORECASE)
+_SUM = re.compile(r"(?:requested|total|sum)\b(?:(?!exceed|most|than|limit|maximum|[<>])[^\d\n]){0,60}$", re.IGNORECASE)
 _ASKED = re.compile(r"max(?:imum)?_?.?(?:new_?.?|completion_?.?|output_?.?)?tokens|completion|output tokens", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.-])\d{1,9}(?:,\d{3})*(?![\w]|[.]\d|-\d*[A-Za-z])")
 _BOUND = re.compile(r"(?:max\w*|context|limit|window|at most|less than|equal to|<=|>)[^\d\n]{0,40}$", re.IGNORECASE)
@@ -249,12 +252,16 @@ def broken_limit(said: str, asked: int) -> Limit | None:
     length is the cause where it alone is too much, or is named and the question takes less than half of the limit."""
     numbers = [(int(match[0].replace(",", "")), match.start()) for match in _NUMBER.finditer(said[:2000])]
     known = {number for number, _ in numbers}
+    sums = {number for number, at in numbers if number > asked and _SUM.search(said[max(0, at - 80) : at])}
     total = any(number == asked + other for number in known for other in known)
-    named = asked in known or total or bool(_ASKED.search(said) and any(number > 16 for number in known))
+    named = asked in known or total or bool(_TOO_MUCH.search(said) or (_ASKED.search(said) and any(number > 16 for number in known)))
     if not _LIMIT.search(said) and not (named and _ASKED.search(said)):
         return None
     rest = [(number, at) for number, at in numbers if number > 16 and number != asked and number - asked not in known]
-    bounds = [number for number, at in rest if _BOUND.search(said[max(0, at - 60) : at])] or [number for number, _ in rest]
+    if others := [one for one in rest if one[0] not in sums]:
+        named = named or any(0 < number - asked <= asked for number in sums)
+        rest = others + [(number - asked, -1) for number in sums]
+    bounds = [number for number, at in rest if _BOUND.search(said[max(0, at - 60) : max(0, at)])] or [number for number, _ in rest]
     most = max(bounds, default=None)
     question = max((number for number, _ in rest if number != most), default=0)
     return Limit(most, named and (most is None or asked >= most or question <= most / 2))

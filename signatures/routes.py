@@ -12,6 +12,8 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")  # otherwise LiteL
 from dspy.clients.engines import LM15Engine
 from dspy.lm15 import RouterConfig, UnknownModelError, UnsupportedFeatureError
 
+from .errors import UsageError, did_you_mean
+
 
 class Route(NamedTuple):
     """Where a model name leads."""
@@ -34,7 +36,9 @@ def route(model: str) -> Route:
 
 
 def missing_key(model: str, api_base: str | None) -> str:
-    """The environment variable that the model's key is read from, where it is not set; empty: it is set, not needed, or not known."""
+    """The environment variable that the model's key is read from, where it is not set; empty: it is set, not needed, or not known.
+
+    Raises UsageError for a name that leads to no provider."""
     prefix = model.partition("/")[0].upper()
     if model == "offline" or api_base or {f"{prefix}_API_BASE", f"{prefix}_BASE_URL"} & os.environ.keys():
         return ""
@@ -43,6 +47,12 @@ def missing_key(model: str, api_base: str | None) -> str:
         return "" if os.environ.get(key, "").strip() else key
     import litellm
 
+    litellm.suppress_debug_info = True
+    try:
+        litellm.get_llm_provider(model)
+    except litellm.BadRequestError:
+        example = "name it as PROVIDER/MODEL, e.g. openai/gpt-5-mini, or offline, which is embedded"
+        raise UsageError(f"no provider of instructors has {model!r}: {example}{did_you_mean(model, ['offline'])}") from None
     # several: a cloud, whose keys may lie elsewhere; another name that begins alike may be a second one of the same key
     wanted = litellm.validate_environment(model)["missing_keys"]
     alike = any(name.startswith(wanted[0][:6]) and name.endswith(("KEY", "TOKEN")) for name in os.environ) if wanted else False

@@ -79,3 +79,11 @@ def test_a_missing_key_is_named_by_its_variable(model, env, missing, monkeypatch
         monkeypatch.setenv(name, value)
     assert missing_key(model, None) == missing
     assert missing_key(model, "http://localhost:1/v1") == ""
+
+
+@pytest.mark.parametrize("model", ["gpt4o", "oflline", "nowhere/model", ""])
+def test_a_name_that_leads_to_no_provider_is_refused_in_one_plain_line(model, capfd):
+    with pytest.raises(UsageError, match=r"name it as PROVIDER/MODEL.*openai/gpt-5-mini, or offline") as refused:
+        missing_key(model, None)
+    assert "\n" not in str(refused.value)
+    assert capfd.readouterr() == ("", "")

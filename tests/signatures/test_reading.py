@@ -48,6 +48,8 @@ FORMS = {
     "markdown heading, colon": told(lambda n: f"### {n}:"),
     "bold label": told(lambda n: f"**{n.title()}:**", behind=" "),
     "bold label, colon behind": told(lambda n: f"**{n.title()}**:", behind=" "),
+    "bold heading": told(lambda n: f"### **{n.title()}**"),
+    "behind a sign without width": told(lambda n: "\u200b" + marked(n)),
     "bold line": told(lambda n: f"**{n}**"),
     "label": told(lambda n: f"{n.title()}:", behind=" ", between="\n"),
     "wide colon": told(lambda n: f"{n}：", behind="", between="\n"),
@@ -132,6 +134,15 @@ ERROR = (
     "error.\nNot ambiguous.",
     "error_",
     "Error: none",
+    "\\boxed{error}",
+    "The verdict is: `error`",
+    "1. error",
+    "(a) error",
+    "err\u200bor",
+    "ｅｒｒｏｒ",
+    "```text\nerror\n```",
+    "I'd say error",
+    "It's an error.",
 )
 NO_VERDICT = (
     "Literal[error]",
@@ -157,6 +168,9 @@ NO_VERDICT = (
     "error-free",
     "erroneous",
     "ambiguous / error",
+    "error?",
+    "Ambiguous?",
+    "(a) error (b) ambiguous",
 )
 
 
@@ -247,6 +261,13 @@ LISTS = {
     "[]": [],
     "[1, 2.5]": ["1", "2.5"],
     "1,000, 5": ["1,000", "5"],
+    'Here they are: ["a", "b"]': ["a", "b"],
+    '**["a", "b"]**': ["a", "b"],
+    '{"1": "a", "2": "b"}': ["a", "b"],
+    '{"items": ["a", "b"]}': ["a", "b"],
+    '[{"question": 1, "answer": "a"}, {"question": 2, "answer": "b"}]': ["a", "b"],
+    "- (1): a\n- (2): b": ["a", "b"],
+    "a (1, 2), b": ["a (1", "2)", "b"],
 }
 
 

@@ -35,6 +35,7 @@ BOOM = {
     "problem+json": {"title": "Bad", "status": 400, "detail": "boom"},
     "deep": {"error": {"message": {"detail": {"msg": "boom"}}}},
     "a truth value": {"error": True, "reason": "boom"},
+    "a number": {"error": 1, "msg": "boom"},
     "null": {"success": False, "error": None, "message": "boom"},
     "JSON in JSON": {"error": {"message": '{"detail": "boom"}'}},
     "a text": "boom",
@@ -89,6 +90,10 @@ OF_THE_ANSWER = {
     "This endpoint's maximum context length is 8192 tokens. However, you requested about 16050 tokens (50 of text input)": 8192,
     "The sum of prompt length (50) and max_tokens (16000) exceeds max_seq_len 8192": 8192,
     "This model's maximum context length is 8,192 tokens, but 16,000 were requested in max_tokens": 8192,
+    "Request too large for model `llama` on tokens per minute (TPM): Limit 6000, Requested 16733, please reduce your message size": 6000,
+    "The sum of prompt tokens and max_tokens (16750) must be <= 8192": 8192,
+    "max_tokens too large": None,
+    "max_completion_tokens is out of range": None,
 }
 OF_THE_QUESTION = (
     "The decoder prompt (length 9000) is longer than the maximum model length of 8192.",
@@ -104,6 +109,7 @@ OF_THE_QUESTION = (
     "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000.",
     "Input is too long for requested model.",
     "Range of input length should be [1, 30720]",
+    "Requested tokens (42012) exceed context window of 4096",
     "This model's maximum context length is 32768 tokens. You requested 36000 tokens (20000 in the messages, 16000 in the completion).",
 )
 OF_NOTHING = (
