@@ -82,7 +82,7 @@ def turns(value: Any) -> list[tuple[str, str]] | None:
 def asked(row: Row) -> Row:
     """The row with `question`, and `answer` where it has none, if it is a chat of one turn (`messages`, `conversations`, a `prompt` of
     messages) or of Alpaca's or Dolly's form (`instruction`, `input` or `context`, `output`); any other as it is."""
-    if "question" in row or _told_before(row):
+    if "question" in row or told_before(row):
         return row
     name, chat = chat_of(row)
     if name == "prompt":
@@ -98,7 +98,7 @@ def asked(row: Row) -> Row:
     return row
 
 
-def _told_before(row: Row) -> bool:
+def told_before(row: Row) -> bool:
     """Whether a row holds a system message or turns that went before, beside its instruction or chat."""
     return bool(("instruction" in row or chat_of(row)[1]) and (text_of(row.get("system")) or row.get("history")))
 
@@ -123,7 +123,7 @@ def column(row: Row, name: str, where: str, mend: str = "") -> Any:
     try:
         return at(row, name)
     except KeyError:
-        told = name == "question" and (chat_of(row)[1] or _told_before(row))
+        told = name == "question" and (chat_of(row)[1] or told_before(row))
         chat = ", and a chat of several turns or with a system message is not read yet" if told else ""
         own = f", or take the file as a table: --task jsonl:PATH --set table.{name}=COLUMN" if name in ("question", "answer") else ""
         act = mend or f"add it or delete the row{own}"

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ...signatures.errors import TaskError
 from ...signatures.records import Attempt, content_hash
-from ..cells import GOLDS, QUESTIONS, asked, at, chat_of, fields_of, turns
+from ..cells import GOLDS, QUESTIONS, asked, at, chat_of, fields_of, told_before, turns
 from ..files import Row, values
 from .answer import RecordedAnswer
 from .inspect_log import from_json, from_zip
@@ -252,6 +252,7 @@ def _item(row: Row) -> Row:
     item = dict(asked(row))
     for ours, names in (("question", QUESTIONS), ("answer", GOLDS)):
         name = next((name for name in names if item.get(name) is not None), None)
-        if item.get(ours) is None and name is not None:
+        alone = ours != "question" or not told_before(row)  # else a part of what was asked would be lost
+        if item.get(ours) is None and name is not None and alone:
             item[ours] = item[name]
     return item

@@ -191,6 +191,7 @@ def test_fields_of_the_users_own_are_not_taken_for_another_form(tmp_path, row):
             "a chat of 2 questions",
         ),
         ({"task_id": "pens", "solution": "7", "question": PENS}, "no response"),
+        ({"instruction": "Add.", "input": "3 and 4", "response": "7", "answer": "7", "system": "s"}, "a system message is not read yet"),
         (ITEM | {"response": "7", "x": json.loads("[" * 900 + "]" * 900)}, "nested more than 64 deep"),
         ({"results": {"gsm8k": {"exact_match": 0.5}}, "config": {}}, "scores without answers"),
     ],
