@@ -407,3 +407,7 @@ class GateDecision(Record):
     guards: tuple[dict[str, Any], ...] = ()
     unproven: bool = Field(default=False, exclude_if=lambda value: not value)
     """Kept because `gate.keep` is `always`, though the gate would have rejected it."""
+    stage: int = Field(default=0, exclude_if=lambda value: not value)
+    """The place in `train.stages` of the stage after which the weights stand."""
+    considered: tuple[dict[str, Any], ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Of a training in several stages: what the gate found after each. Their p-values are corrected for the choice."""

@@ -254,7 +254,8 @@ class Follow(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if logs and "loss" in logs:
-            self.tell({"step": state.global_step, "steps": state.max_steps, "loss": logs["loss"], "epoch": state.epoch})
+            reward = {"reward": logs["reward"]} if "reward" in logs else {}
+            self.tell({"step": state.global_step, "steps": state.max_steps, "loss": logs["loss"], "epoch": state.epoch} | reward)
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         if not_numbers(model):

@@ -71,6 +71,9 @@ class TrainSettings(BaseModel):
     method: Literal["auto", "lora", "full"] = "auto"
     """`full` changes all weights, `lora` trains an adapter; `auto` is full below 20 million parameters, LoRA above
     or where the target already has an adapter, which is then trained on."""
+    stages: tuple[Literal["sft", "grpo"], ...] = Field(default=("sft",), min_length=1)
+    """Kinds of training of a round, each from the weights that the one before it left: `sft` on the round's rows, `grpo` on the target's
+    own answers to draws of the kept programs and to train items. The gate chooses among what stands after each."""
     epochs: float = Field(default=3.0, gt=0)
     """Passes over the rows."""
     steps: int | None = Field(default=None, ge=1)

@@ -52,7 +52,7 @@ def export(
     chain = tuple(n for n in report.accepted if n <= number)
     target = began
     for n in chain:
-        target = trained(target, layout.training(path, n))
+        target = trained(target, layout.training(path, n, layout.stands(path, n)))
     if not merge and target.adapter is None:
         raise UsageError(f"round {number} of {path} trained all weights: there is no adapter; leave --adapter out")
     out = out or path / "export"

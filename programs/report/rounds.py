@@ -102,5 +102,5 @@ def trained(path: Path, number: int) -> dict[str, Any]:
     """What `errata train` prints of a round: where its weights lie and the training's report (None when there was nothing to train on), and
     whether the gate has decided on them."""
     report, decided = layout.training_report(path, number), layout.step(path, number, "gate").done
-    weights = str(layout.weights(path, number)) if report else None
+    weights = str(layout.weights(path, number, layout.stands(path, number))) if report else None
     return {"run": str(path), "round": number, "weights": weights, "report": report, "decided": decided}

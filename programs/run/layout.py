@@ -6,7 +6,8 @@
     round-N/probe/, probe-after/          answers to each program's rows, before and after the training
     round-N/words/                        answers of the target to drawn rows, where it was asked
     round-N/assemble/                     samples, rejections, rows (what is trained on) and the library
-    round-N/train/                        weights, and the manifest of the training
+    round-N/train/                        weights, and the manifest of the training; further stages in train-2/, train-3/, ...
+    round-N/practice/                     what a stage was told of the target's own answers
     round-N/gate/decision.jsonl           kept or not, and why
     evaluate/<weights>/<task>-<split>/    answers to held-out items
     answers.jsonl, ledger.json            what a paid instructor answered, and its sums
@@ -20,6 +21,7 @@ What is not here: how a stage is written and read (errata.programs.run.directory
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -93,19 +95,39 @@ def _rows(stage: Stage, name: str, record: type[R]) -> list[R]:
     return stage.read(name, record) if stage.done else []
 
 
-def training(path: Path, number: int) -> Path:
-    """The folder of a round's training."""
-    return path / named(number, "train")
+def training(path: Path, number: int, place: int = 0) -> Path:
+    """The folder of a round's training: of the stage at this place of `train.stages`."""
+    return path / named(number, "train" if place == 0 else f"train-{place + 1}")
 
 
-def weights(path: Path, number: int) -> Path:
-    """The folder of the weights, or of the adapter, that a round trained."""
-    return training(path, number) / "weights"
+def trainings(path: Path, number: int) -> list[int]:
+    """The places of the stages of a round's training that are finished, in order."""
+    return list(takewhile(lambda place: _manifest(path, number, place).exists(), count()))
+
+
+def stands(path: Path, number: int) -> int:
+    """The place of the stage whose weights the gate chose in a round, or would be asked about last."""
+    decided = decision(path, number)
+    return decided.stage if decided else max(0, len(trainings(path, number)) - 1)
+
+
+def weights(path: Path, number: int, place: int) -> Path:
+    """The folder of the weights, or of the adapter, that a stage of a round trained."""
+    return training(path, number, place) / "weights"
+
+
+def practice(path: Path, number: int, place: int) -> Path:
+    """The journal of a stage that trains on the target's own answers."""
+    return path / named(number, "practice") / f"stage-{place + 1}.jsonl"
+
+
+def _manifest(path: Path, number: int, place: int) -> Path:
+    return training(path, number, place) / "manifest.json"
 
 
 def training_report(path: Path, number: int) -> dict[str, Any] | None:
-    """What the training of a round says of itself; None where there was none."""
-    manifest = training(path, number) / "manifest.json"
+    """What the training of a round says of itself, the stage whose weights stand; None where there was none."""
+    manifest = _manifest(path, number, stands(path, number))
     return read_json(manifest)["report"] if manifest.exists() else None
 
 

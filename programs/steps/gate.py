@@ -1,4 +1,8 @@
-"""Gate: decides whether a candidate's weights are kept, by the same dev items before and after, paired (errata.programs.stats)."""
+"""Gate: decides whether new weights are kept, by the same dev items before and after, paired (errata.programs.stats).
+
+After a training in stages it chooses among what stands after each: of those that pass, the one that gains most on dev. Every p-value is
+multiplied by their number, for the choice (Bonferroni).
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,26 +17,40 @@ from .session import Session
 
 
 def gate(run: Session, number: int) -> None:
-    """Compare the candidate with the weights that it came from, on dev and on each guard's dev, and write the decision."""
+    """Compare each candidate with the weights that the round started from, on dev and on each guard's dev, and write the decision."""
     stage = run.stage(number, "gate")
     if stage.done:
         return
-    if not run.stage(number, "train").done:
+    places = layout.trainings(run.path, number)
+    if not places:
         reason = f"nothing to train on: {run.stage(number, 'assemble').facts()['shortfall']}"
         decision = decide(run.task.name, [], [], {}, GateSettings()).model_copy(update={"reason": reason})
     else:
-        old, new = run.base(number), run.candidate(number)
-        before, after = ([row for task in parts(run.task) for row in run.scores(task, "dev", one)] for one in (old, new))
-        pairs = {guard.name: (run.scores(guard, "dev", old), run.scores(guard, "dev", new)) for guard in run.guards}
-        probe_after(run, number)
-        decision = decide(run.task.name, before, after, pairs, run.config.gate)
-        if len(parts(run.task)) > 1:
-            decision = decision.model_copy(update={"benchmarks": tuple(task.name for task in parts(run.task))})
+        decision = chosen([_decided(run, number, place, len(places)) for place in places])
+        probe_after(run, number, decision.stage)
     stage.finish({layout.DECISION: [decision]}, accepted=decision.accepted)
     run.say(f"round {number}: {'accepted' if decision.accepted else 'rejected'}: {decision.reason}")
     figures = _figures(run, number, decision)
     run.progress.fact("round", number=number, **figures)
     run.tracker.log(number, {name: float(value) for name, value in figures.items() if isinstance(value, int | float)})
+
+
+def _decided(run: Session, number: int, place: int, choices: int) -> GateDecision:
+    """What the gate would say of the weights after one stage."""
+    old, new = run.base(number), run.candidate(number, place)
+    before, after = ([row for task in parts(run.task) for row in run.scores(task, "dev", one)] for one in (old, new))
+    pairs = {guard.name: (run.scores(guard, "dev", old), run.scores(guard, "dev", new)) for guard in run.guards}
+    more = {"stage": place} | ({"benchmarks": tuple(task.name for task in parts(run.task))} if len(parts(run.task)) > 1 else {})
+    return decide(run.task.name, before, after, pairs, run.config.gate, choices).model_copy(update=more)
+
+
+def chosen(decisions: Sequence[GateDecision]) -> GateDecision:
+    """Of those that the gate passes, else of all, the one that gains most, the earlier of equals."""
+    if len(decisions) == 1:
+        return decisions[0]
+    rank = lambda one: (one.accepted and not one.unproven, one.difference, -one.stage)  # noqa: E731
+    others = tuple(one.model_dump(mode="json", include={"stage", "accepted", "reason", "difference", "p_value"}) for one in decisions)
+    return max(decisions, key=rank).model_copy(update={"considered": others})
 
 
 def decide(
@@ -41,10 +59,12 @@ def decide(
     after: Sequence[Attempt],
     guards: Mapping[str, tuple[Sequence[Attempt], Sequence[Attempt]]],
     settings: GateSettings,
+    choices: int = 1,
 ) -> GateDecision:
-    """Keep the candidate when it gains on dev beyond chance and no guard falls by more than the margin; or always, where the settings
-    say so, with what the gate found."""
+    """Keep the candidate, one of `choices`, when it gains on dev beyond chance and no guard falls by more than the margin; or always, where
+    the settings say so, with what the gate found."""
     main = paired(before, after)
+    main["p_value"] = min(1.0, choices * main["p_value"])
     sides = [{"task": name, **paired(old, new)} for name, (old, new) in guards.items()]
     fallen = [side for side in sides if side["difference"] < -settings.margin]
     unknown = [side for side in sides if not side["pairs"]]

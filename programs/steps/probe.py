@@ -67,10 +67,10 @@ def probed(run: Session, number: int, library: Mapping[str, SampleProgram]) -> P
     return found
 
 
-def probe_after(run: Session, number: int) -> None:
+def probe_after(run: Session, number: int, place: int) -> None:
     """Let the candidate try the probe rows of the round's own programs, for the report: which errors it would make again."""
     if run.stage(number, "probe").done:
         own = {row.program.id for row in layout.taught(run.path, number) if row.program}
         asked = [row.example for row in layout.attempts(run.path, number, "probe") if row.example.meta["program"] in own]
         title = f"round {number}: probe the candidate"
-        run.evaluate(run.stage(number, "probe-after"), run.task, asked, run.candidate(number), title)
+        run.evaluate(run.stage(number, "probe-after"), run.task, asked, run.candidate(number, place), title)

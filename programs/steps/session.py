@@ -104,12 +104,12 @@ class Session:
         """The weights that round `number` starts from: those that were accepted last before it, or those that the config names."""
         for earlier in range(number - 1, 0, -1):
             if (decision := layout.decision(self.path, earlier)) and decision.accepted:
-                return self.candidate(earlier)
+                return self.candidate(earlier, decision.stage)
         return self.config.target
 
-    def candidate(self, number: int) -> TargetSettings:
-        """The weights that round `number` trained."""
-        return trained(self.base(number), layout.training(self.path, number))
+    def candidate(self, number: int, place: int = 0) -> TargetSettings:
+        """The weights that round `number` trained, as they stand after the stage at `place`."""
+        return trained(self.candidate(number, place - 1) if place else self.base(number), layout.training(self.path, number, place))
 
     # ---- tasks and what they hold out
 
@@ -195,9 +195,12 @@ class Session:
             self._target = None
 
     def _whose(self, target: TargetSettings) -> str:
-        folders: dict[str | None, int] = {str(layout.weights(self.path, number)): number for number in range(1, self.config.rounds + 1)}
-        number = folders.get(target.adapter) or folders.get(target.model)
-        return f"weights of round {number}" if number else "weights as given"
+        stages = self.config.train.stages
+        for number in range(1, self.config.rounds + 1):
+            for place, stage in enumerate(stages):
+                if str(layout.weights(self.path, number, place)) in (target.adapter, target.model):
+                    return f"weights of round {number}" + (f" after {stage}" if len(stages) > 1 else "")
+        return "weights as given"
 
     @property
     def sandbox(self) -> Sandbox:

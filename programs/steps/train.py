@@ -1,29 +1,43 @@
-"""Train: the target is fine-tuned on the rows of a round, in a child process."""
+"""Train: the target is trained in stages, each in a child process: on the rows of a round, and on its own answers.
 
+A stage starts from the weights that the one before it left; the gate chooses among what stands after each.
+"""
+
+from functools import partial
+
+from ...trainers.sft import practise
 from ...trainers.sft import train as fine_tune
 from ..run import layout
 from ..run.directory import disk_errors
+from .practice import practice
 from .session import Session
 
 
 def train(run: Session, number: int) -> None:
-    """Fine-tune the weights that a round starts from on its rows; nothing where it has none."""
-    out, target = layout.training(run.path, number), run.base(number)
-    assembled = run.stage(number, "assemble")
-    facts = assembled.facts()
-    count = facts["samples"] + facts["replay"]
-    if not count:
+    """Train the weights that a round starts from, stage by stage; nothing where the round has no rows."""
+    facts = run.stage(number, "assemble").facts()
+    if not facts["samples"] + facts["replay"]:
         return
-    rows = assembled.file(layout.ROWS)  # the trainer reads them from there, one at a time
+    for place, stage in enumerate(run.config.train.stages):
+        _stage(run, number, place, stage, facts["samples"] + facts["replay"])
+
+
+def _stage(run: Session, number: int, place: int, stage: str, count: int) -> None:
+    out = layout.training(run.path, number, place)
+    target = run.candidate(number, place - 1) if place else run.base(number)
     settings = run.config.train.model_copy(update={"method": "lora"}) if target.api_base else run.config.train
-    if run.stage(number, "train").done:
-        fine_tune(rows, target, settings, out, seed=run.config.seed)  # only looks whether what stands there is what was made
+    rows = run.stage(number, "assemble").file(layout.ROWS)  # the trainer reads them from there, one at a time
+    go = partial(practise, practice(run, number, place)) if stage == "grpo" else partial(fine_tune, rows)
+    if place in layout.trainings(run.path, number):
+        go(target, settings, out, seed=run.config.seed)  # only looks whether what stands there is what was made
         return
     run.ledger.check_time()
     run.close_target()  # its memory is the child's
-    title = f"round {number}: train"
-    run.say(f"{title} on {count} rows")
-    step = lambda now: run.progress.at(title, now["step"], now["steps"], f"loss {now['loss']:.3f}")  # noqa: E731
+    title = f"round {number}: {'train' if stage == 'sft' else stage}"
+    run.say(f"{title} on {'its own answers' if stage == 'grpo' else f'{count} rows'}")
+    what = "reward" if stage == "grpo" else "loss"
+    step = lambda now: run.progress.at(title, now["step"], now["steps"], f"{what} {now[what]:.3f}")  # noqa: E731
     with disk_errors(out), run.progress.busy(title):
-        report = fine_tune(rows, target, settings, out, seed=run.config.seed, in_process=run.in_process, on_progress=step)
-    run.say(f"{title}: {report.steps} steps, loss {report.loss_first:.3f} to {report.loss_last:.3f}")
+        report = go(target, settings, out, seed=run.config.seed, in_process=run.in_process, on_progress=step)
+    first, last = report.rewards or (report.loss_first, report.loss_last)
+    run.say(f"{title}: {report.steps} steps, {what} {first:.3f} to {last:.3f}")

@@ -1,0 +1,209 @@
+"""Practice: what the target is asked while it trains on its own answers, and what these are worth.
+
+Prompts are draws of kept programs that no other step makes, and train items that the target failed. They come from arms, the programs of a
+skill at a level or the failed items of a skill; how often an arm is drawn from follows the share p of answers to it that were right lately,
+by p (1 - p): where answers do not differ nothing is learned. An arm that always or never succeeds is tried now and then, as the target
+changes. A part of each step's prompts are items that the target solved before: they stay in the step though all answers are right, so that
+the KL term holds the target there.
+The reward is the task's verdict; an answer with a false calculation, and one that was cut, earns nothing.
+What is not here: the training (errata.trainers.grpo). What a judge gives follows from the seed and from its journal.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ...signatures.records import Example, Rollout, SampleProgram, content_hash
+from ...tasks import Task
+from ...trainers.judge import Given, Prompt
+from ..run import layout
+from ..run.evaluate import judged
+from ..samples.draw import draw_rows
+from ..samples.filters import Unseen
+from ..stats import grouped
+from .lessons import solves
+from .mine import mined
+from .session import Session
+
+SEED = -3
+"""Seed of practice draws: never one of training (>= 0), of the checks (-1) or of the probe (-2)."""
+LEVELS = (1, 2, 3, 4, 5)
+AHEAD = 8
+"""Rows that a program draws at once."""
+ITEMS = 0.25
+"""Share of a step's prompts that are train items which the target failed, where there are programs too."""
+TRIES = 20
+"""How often an arm is chosen for each prompt that is wanted, before a step goes without it."""
+PINNED = 0.25
+"""Share of a step's prompts that are train items which the target solved."""
+FADES = 0.7
+"""What is left of the weight of older answers when new ones come."""
+LEAST = 0.02
+"""Weight of an arm whose answers were all worth the same."""
+
+
+class Drawn(NamedTuple):
+    """A question and where it came from."""
+
+    arm: str
+    """Empty for an item that the target solved."""
+    turn: int
+    example: Example
+
+
+@dataclass
+class Arm:
+    """Prompts of one kind, and how the target fared there."""
+
+    name: str
+    programs: Sequence[SampleProgram] = ()
+    level: int = 0
+    items: Sequence[Example] = ()
+    right: float = 0.0
+    tried: float = 0.0
+    turn: int = 0
+    """How many prompts were taken: programs, or items, give in turn."""
+
+    @property
+    def weight(self) -> float:
+        share = (self.right + 1) / (self.tried + 2)
+        return (len(self.programs) + len(self.items)) * max(LEAST, 4 * share * (1 - share))
+
+    def saw(self, right: int, tried: int) -> None:
+        self.right, self.tried = FADES * self.right + right, FADES * self.tried + tried
+
+
+class Practice:
+    """A `Judge` (errata.trainers.judge) of one task."""
+
+    def __init__(self, task: Task, arms: Callable[[], list[Arm]], solved: Sequence[Example], rows: "Rows", journal: Path, seed: int):
+        """`arms` makes them as they are at the start; `rows` runs a program."""
+        self._task = task
+        self._begin = arms
+        self._solved = solved
+        self._rows = rows
+        self._journal = journal
+        self._seed = seed
+        made = [[arm.name, [program.id for program in arm.programs], [item.id for item in arm.items]] for arm in arms()]
+        self.fingerprint = content_hash([made, [example.id for example in solved], task.name, seed])
+        self.answer_tokens = task.max_new_tokens
+        self.rewind(0)
+
+    def rewind(self, step: int) -> None:
+        """Arms as they were before the step, by what the journal says of the steps before it."""
+        known = [json.loads(line) for line in self._journal.read_bytes().splitlines()] if step and self._journal.exists() else []
+        known = [row for row in known if row["step"] < step]
+        self._journal.parent.mkdir(parents=True, exist_ok=True)
+        self._journal.write_text("".join(json.dumps(row) + "\n" for row in known), encoding="utf-8")
+        self._arms = {arm.name: arm for arm in self._begin()}
+        self._open: dict[str, Drawn] = {}
+        self._calls: Counter[int] = Counter()
+        for row in known:
+            if (arm := self._arms.get(row["arm"])) is not None:
+                arm.turn = max(arm.turn, row["turn"])
+                arm.saw(row["right"], row["tried"])
+
+    def prompts(self, step: int, count: int) -> list[Prompt]:
+        """Solved items among the first prompts of a step, the rest from arms by their weight."""
+        call = self._calls[step]
+        self._calls[step] += 1
+        rng = random.Random(f"practice:{self._seed}:{step}:{call}")
+        pinned = [] if call else rng.sample(self._solved, min(round(PINNED * count), len(self._solved)))
+        drawn = [Drawn("", 0, example) for example in pinned]
+        for _ in range(TRIES * count):
+            if len(drawn) == count or not self._arms:
+                break
+            if (found := self._taken(self._chosen(rng))) is not None:
+                drawn.append(found)
+        given = []
+        for place, one in enumerate(drawn):
+            key = f"{step}.{call}.{place}"
+            self._open[key] = one
+            given.append(Prompt(key, self._task.prompt(one.example), pinned=not one.arm))
+        return given
+
+    def _chosen(self, rng: random.Random) -> Arm:
+        """An arm at random, of items or of programs first."""
+        families = [[arm for arm in self._arms.values() if bool(arm.items) == of_items] for of_items in (True, False)]
+        some = families[rng.random() >= ITEMS] if all(families) else families[not families[0]]
+        return rng.choices(some, [arm.weight for arm in some])[0]
+
+    def _taken(self, arm: Arm) -> Drawn | None:
+        """The arm's next question; None where no program of it gives any at its level."""
+        if arm.items:
+            arm.turn += 1
+            return Drawn(arm.name, arm.turn, arm.items[(arm.turn - 1) % len(arm.items)])
+        for turn in range(arm.turn, arm.turn + len(arm.programs)):
+            index, place = divmod(turn, len(arm.programs))
+            if (found := self._rows(arm.programs[place], arm.level, index)) is not None:
+                arm.turn = turn + 1
+                return Drawn(arm.name, arm.turn, found)
+        return None
+
+    def rewards(self, step: int, answers: Sequence[Given]) -> list[float | None]:
+        """1 for a right answer by true calculations that ended by itself, 0 for another, None for one that cannot be judged."""
+        worth = list(judged(self._task, self._worth, answers))
+        known: dict[str, list[float]] = {}
+        for given, reward in zip(answers, worth, strict=True):
+            known.setdefault(given.key, []).extend([] if reward is None else [reward])
+        with self._journal.open("a", encoding="utf-8") as file:
+            for key, rewards in known.items():
+                drawn, right, tried = self._open[key], int(sum(rewards)), len(rewards)
+                arm = self._arms.get(drawn.arm)
+                if arm is not None:
+                    arm.saw(right, tried)
+                row = {
+                    "step": step,
+                    "arm": drawn.arm,
+                    "turn": drawn.turn,
+                    "skill": drawn.example.skill,
+                    "right": right,
+                    "tried": tried,
+                }
+                file.write(json.dumps(row) + "\n")
+        return worth
+
+    def _worth(self, given: Given) -> float | None:
+        verdict = self._task.verdict(self._open[given.key].example, given.text)
+        if verdict.correct is None:
+            return None
+        one = Rollout(response=given.text, correct=verdict.correct, reason=verdict.reason, finish=given.finish)
+        return float(solves(one) and given.finish == "stop")
+
+
+class Rows:
+    """Rows of programs at the seed of practice that overlap no held-out item, drawn a few at once."""
+
+    def __init__(self, run: Session):
+        self._run = run
+        self._unseen = Unseen(run.held_out)
+        self._drawn: dict[tuple[str, int, int], list[Example]] = {}
+
+    def __call__(self, program: SampleProgram, level: int, index: int) -> Example | None:
+        """A row of a program; None where it gives none at this level."""
+        block = (program.id, level, index // AHEAD)
+        if block not in self._drawn:
+            wanted = [(SEED, number, level) for number in range(block[2] * AHEAD, (block[2] + 1) * AHEAD)]
+            made = draw_rows(self._run.sandbox, self._run.limits, program, wanted)
+            self._drawn[block] = [row.example for row in made if self._unseen(row) is None]
+        rows = self._drawn[block]
+        return rows[index % len(rows)] if rows else None
+
+
+def practice(run: Session, number: int, place: int) -> Practice:
+    """The judge of the stage at `place` of a round's training."""
+    found, gone = mined(run, number), layout.retired(run.path, number)
+    programs = [program for name, program in layout.library(run.path, number).items() if name not in gone]
+    by_skill = grouped(programs, lambda program: program.skill)
+    failed = grouped([row.attempt.example for row in found.failures if row.attempt.example.split == "train"], lambda example: example.skill)
+
+    def arms() -> list[Arm]:
+        drawn = [Arm(f"{skill} at level {level}", some, level) for skill, some in by_skill.items() for level in LEVELS]
+        return drawn + [Arm(f"failed {skill}", items=items) for skill, items in failed.items()]
+
+    solved = [row.example for row in found.solved]
+    return Practice(run.task, arms, solved, Rows(run), layout.practice(run.path, number, place), run.config.seed * 1000 + number)
