@@ -49,7 +49,8 @@ def chosen(decisions: Sequence[GateDecision]) -> GateDecision:
     if len(decisions) == 1:
         return decisions[0]
     rank = lambda one: (one.accepted and not one.unproven, one.difference, -one.stage)  # noqa: E731
-    others = tuple(one.model_dump(mode="json", include={"stage", "accepted", "reason", "difference", "p_value"}) for one in decisions)
+    names = ("stage", "accepted", "reason", "difference", "p_value")
+    others = tuple({name: getattr(one, name) for name in names} for one in decisions)
     return max(decisions, key=rank).model_copy(update={"considered": others})
 
 

@@ -46,6 +46,10 @@ LEAST = 0.02
 """Weight of an arm whose answers were all worth the same."""
 
 
+Draw = Callable[[SampleProgram, int, int], Example | None]
+"""(program, level, index) -> its row; None where the program gives none at this level."""
+
+
 class Drawn(NamedTuple):
     """A question and where it came from."""
 
@@ -80,8 +84,8 @@ class Arm:
 class Practice:
     """A `Judge` (errata.trainers.judge) of one task."""
 
-    def __init__(self, task: Task, arms: Callable[[], list[Arm]], solved: Sequence[Example], rows: "Rows", journal: Path, seed: int):
-        """`arms` makes them as they are at the start; `rows` runs a program."""
+    def __init__(self, task: Task, arms: Callable[[], list[Arm]], solved: Sequence[Example], rows: Draw, journal: Path, seed: int):
+        """`arms` makes them as they are at the start."""
         self._task = task
         self._begin = arms
         self._solved = solved

@@ -4,7 +4,7 @@ import pytest
 
 from errata.programs.config import GateSettings
 from errata.programs.stats import counts, paired, share
-from errata.programs.steps.gate import decide
+from errata.programs.steps.gate import chosen, decide
 from errata.signatures.records import Attempt, Example, Verdict
 
 
@@ -89,3 +89,35 @@ def test_the_intervals_are_the_published_ones():
     up, down = 10 / 32, 3 / 32
     half = 1.959964 * ((up + down - (up - down) ** 2) / 32) ** 0.5
     assert (told["low"], told["high"]) == pytest.approx((up - down - half, up - down + half), abs=1e-6)
+
+
+def after(place, pattern, **settings):
+    """The decision on the weights after one of two stages; twenty of forty items were right before."""
+    guards = {"g": (rows("r" * 100), rows(settings.pop("guard", "r" * 100)))}
+    decision = decide("t", rows("w" * 20 + "r" * 20), rows(pattern), guards, GateSettings(**settings), choices=2)
+    return decision.model_copy(update={"stage": place})
+
+
+def test_of_several_stages_the_one_that_gains_most_is_kept():
+    decision = chosen([after(0, "w" * 10 + "r" * 30), after(1, "r" * 40)])
+    assert (decision.accepted, decision.stage, decision.after) == (True, 1, 1.0)
+    assert [one["stage"] for one in decision.considered] == [0, 1]
+
+
+def test_a_later_stage_that_a_guard_refuses_leaves_the_earlier_one_standing():
+    decision = chosen([after(0, "w" * 10 + "r" * 30), after(1, "r" * 40, guard="w" * 5 + "r" * 95)])
+    assert (decision.accepted, decision.stage) == (True, 0)
+    assert "guard g fell" in decision.considered[1]["reason"]
+
+
+def test_the_choice_among_stages_is_paid_for_in_the_p_value():
+    alone = decide("t", rows("w" * 6 + "r" * 20), rows("r" * 26), {}, GateSettings())
+    among = decide("t", rows("w" * 6 + "r" * 20), rows("r" * 26), {}, GateSettings(), choices=2)
+    assert alone.accepted
+    assert among.p_value == pytest.approx(2 * alone.p_value)
+    assert not among.accepted
+
+
+def test_where_all_is_kept_what_the_gate_would_pass_comes_first():
+    decision = chosen([after(0, "w" * 10 + "r" * 30, keep="always"), after(1, "r" * 40, keep="always", guard="w" * 5 + "r" * 95)])
+    assert (decision.stage, decision.unproven) == (0, False)

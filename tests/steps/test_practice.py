@@ -1,0 +1,108 @@
+"""Practice: what is asked follows how often the target succeeds, a journal brings it back, and only a right way earns a reward."""
+
+from collections import Counter
+
+import pytest
+
+from errata.programs.steps.practice import Arm, Practice
+from errata.signatures.records import Example, SampleProgram
+from errata.tasks import load_task
+from errata.trainers.judge import Given
+
+
+def item(name: str, answer: str = "7") -> Example:
+    return Example(task="sums", split="train", question=f"{name}?", answer=answer, skill=name.split()[0])
+
+
+def program(name: str) -> SampleProgram:
+    return SampleProgram(diagnosis_id="d", source=name, anchors=(), skill=name)
+
+
+def rows(program: SampleProgram, level: int, index: int) -> Example | None:
+    return None if program.source == "empty" else item(f"{program.source} {level} {index}")
+
+
+def arms() -> list[Arm]:
+    return [Arm("easy", [program("easy")], 1), Arm("hard", [program("hard")], 3), Arm("failed", items=[item("failed 1"), item("failed 2")])]
+
+
+SOLVED = [item(f"solved {number}") for number in range(20)]
+
+
+@pytest.fixture
+def practice(tmp_path):
+    return Practice(load_task("sums"), arms, SOLVED, rows, tmp_path / "practice" / "stage-1.jsonl", seed=3)
+
+
+def asked(practice: Practice, step: int, count: int = 8) -> list[str]:
+    return [prompt.messages[-1]["content"].split("?")[0] for prompt in practice.prompts(step, count)]
+
+
+def tell(practice: Practice, step: int, right: dict[str, int], tries: int = 8) -> None:
+    """Prompts of a step, answered; `right` answers of `tries` to those whose question begins with a word."""
+    for prompt in practice.prompts(step, 8):
+        count = right.get(prompt.messages[-1]["content"].split()[0], 0)
+        practice.rewards(step, [Given(prompt.key, f"#### {7 if number < count else 8}", "stop") for number in range(tries)])
+
+
+def test_a_quarter_of_the_first_prompts_are_solved_items_that_stay(practice):
+    prompts = practice.prompts(0, 8)
+    assert [prompt.pinned for prompt in prompts] == [True] * 2 + [False] * 6
+    assert all(prompt.messages[-1]["content"].startswith("solved") == prompt.pinned for prompt in prompts)
+    assert not any(prompt.pinned for prompt in practice.prompts(0, 8))  # those that are exchanged
+
+
+def test_what_the_target_always_solves_is_asked_less_than_what_it_solves_half_of_the_time(practice):
+    for step in range(12):
+        tell(practice, step, {"easy": 8, "hard": 4})
+    seen = Counter(text.split()[0] for step in range(12, 32) for text in asked(practice, step))
+    assert seen["hard"] > 4 * seen["easy"] > 0
+
+
+def test_each_prompt_of_a_program_is_a_draw_that_was_not_asked_before(practice):
+    texts = [text for step in range(20) for text in asked(practice, step) if text.startswith(("easy", "hard"))]
+    assert len(texts) == len(set(texts)) > 50
+
+
+def test_after_a_kill_the_journal_brings_back_what_would_have_been_asked(practice, tmp_path):
+    right = {"easy": 8, "hard": 3, "failed": 1}
+    for step in range(4):
+        tell(practice, step, right)
+    later = [asked(practice, step) for step in (4, 5)]
+    again = Practice(load_task("sums"), arms, SOLVED, rows, tmp_path / "copy" / "stage-1.jsonl", seed=3)
+    for step in range(6):  # it went on further than the checkpoint that it comes back to
+        tell(again, step, right)
+    again.rewind(4)
+    assert [asked(again, step) for step in (4, 5)] == later
+
+
+def test_an_answer_earns_by_a_right_way_to_its_end(practice):
+    prompt = practice.prompts(0, 1)[0]
+    answers = ["3 + 4 = 7\n#### 7", "#### 8", "3 + 3 = 7\n#### 7", "no number"]
+    given = [Given(prompt.key, text, "stop") for text in answers] + [Given(prompt.key, "#### 7", "length")]
+    assert practice.rewards(0, given) == [1.0, 0.0, 0.0, 0.0, 0.0]
+
+
+def test_an_answer_that_cannot_be_judged_has_no_reward(tmp_path):
+    broken = [item("broken", answer="many")]
+    practice = Practice(load_task("sums"), lambda: [Arm("failed", items=broken)], [], rows, tmp_path / "stage-1.jsonl", seed=0)
+    prompt = practice.prompts(0, 1)[0]
+    assert practice.rewards(0, [Given(prompt.key, "#### 7", "stop")]) == [None]
+
+
+def test_a_program_without_rows_gives_way_to_others(tmp_path):
+    both = lambda: [Arm("a", [program("empty"), program("full")], 2)]  # noqa: E731
+    practice = Practice(load_task("sums"), both, [], rows, tmp_path / "stage-1.jsonl", seed=0)
+    assert [text.split()[0] for text in asked(practice, 0, 3)] == ["full"] * 3
+
+
+def test_where_nothing_is_left_fewer_prompts_are_given(tmp_path):
+    none = Practice(load_task("sums"), lambda: [Arm("a", [program("empty")], 2)], SOLVED[:1], rows, tmp_path / "stage-1.jsonl", seed=0)
+    assert len(none.prompts(0, 8)) == 1
+    assert len(Practice(load_task("sums"), list, [], rows, tmp_path / "stage-2.jsonl", seed=0).prompts(0, 8)) == 0
+
+
+def test_the_fingerprint_says_what_prompts_are_made_of(practice, tmp_path):
+    same = Practice(load_task("sums"), arms, SOLVED, rows, tmp_path / "other.jsonl", seed=3)
+    other = Practice(load_task("sums"), lambda: arms()[:2], SOLVED, rows, tmp_path / "other.jsonl", seed=3)
+    assert same.fingerprint == practice.fingerprint != other.fingerprint
