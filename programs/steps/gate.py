@@ -26,7 +26,7 @@ def gate(run: Session, number: int) -> None:
         reason = f"nothing to train on: {run.stage(number, 'assemble').facts()['shortfall']}"
         decision = decide(run.task.name, [], [], {}, GateSettings()).model_copy(update={"reason": reason})
     else:
-        decision = chosen([_decided(run, number, place, len(places)) for place in places])
+        decision = chosen([_decided(run, number, place, len(places)) for place in places], run.config.train.stages)
         probe_after(run, number, decision.stage)
     stage.finish({layout.DECISION: [decision]}, accepted=decision.accepted)
     run.say(f"round {number}: {'accepted' if decision.accepted else 'rejected'}: {decision.reason}")
@@ -44,14 +44,15 @@ def _decided(run: Session, number: int, place: int, choices: int) -> GateDecisio
     return decide(run.task.name, before, after, pairs, run.config.gate, choices).model_copy(update=more)
 
 
-def chosen(decisions: Sequence[GateDecision]) -> GateDecision:
-    """Of those that the gate passes, else of all, the one that gains most, the earlier of equals."""
+def chosen(decisions: Sequence[GateDecision], stages: Sequence[str]) -> GateDecision:
+    """Of those that the gate passes, else of all, the one that gains most, the earlier of equals. `stages` are their names."""
     if len(decisions) == 1:
         return decisions[0]
     rank = lambda one: (one.accepted and not one.unproven, one.difference, -one.stage)  # noqa: E731
     names = ("stage", "accepted", "reason", "difference", "p_value")
     others = tuple({name: getattr(one, name) for name in names} for one in decisions)
-    return max(decisions, key=rank).model_copy(update={"considered": others})
+    best = max(decisions, key=rank)
+    return best.model_copy(update={"considered": others, "reason": f"after {' and '.join(stages[: best.stage + 1])}: {best.reason}"})
 
 
 def decide(

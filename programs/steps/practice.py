@@ -175,8 +175,7 @@ class Practice:
         verdict = self._task.verdict(self._open[given.key].example, given.text)
         if verdict.correct is None:
             return None
-        one = Rollout(response=given.text, correct=verdict.correct, reason=verdict.reason, finish=given.finish)
-        return float(solves(one) and given.finish == "stop")
+        return float(solves(Rollout.of(given.text, verdict, given.finish)) and given.finish == "stop")
 
 
 class Rows:

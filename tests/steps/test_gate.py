@@ -99,13 +99,14 @@ def after(place, pattern, **settings):
 
 
 def test_of_several_stages_the_one_that_gains_most_is_kept():
-    decision = chosen([after(0, "w" * 10 + "r" * 30), after(1, "r" * 40)])
+    decision = chosen([after(0, "w" * 10 + "r" * 30), after(1, "r" * 40)], ("sft", "grpo"))
+    assert decision.reason.startswith("after sft and grpo: gain on dev")
     assert (decision.accepted, decision.stage, decision.after) == (True, 1, 1.0)
     assert [one["stage"] for one in decision.considered] == [0, 1]
 
 
 def test_a_later_stage_that_a_guard_refuses_leaves_the_earlier_one_standing():
-    decision = chosen([after(0, "w" * 10 + "r" * 30), after(1, "r" * 40, guard="w" * 5 + "r" * 95)])
+    decision = chosen([after(0, "w" * 10 + "r" * 30), after(1, "r" * 40, guard="w" * 5 + "r" * 95)], ("sft", "grpo"))
     assert (decision.accepted, decision.stage) == (True, 0)
     assert "guard g fell" in decision.considered[1]["reason"]
 
@@ -119,5 +120,7 @@ def test_the_choice_among_stages_is_paid_for_in_the_p_value():
 
 
 def test_where_all_is_kept_what_the_gate_would_pass_comes_first():
-    decision = chosen([after(0, "w" * 10 + "r" * 30, keep="always"), after(1, "r" * 40, keep="always", guard="w" * 5 + "r" * 95)])
+    decision = chosen(
+        [after(0, "w" * 10 + "r" * 30, keep="always"), after(1, "r" * 40, keep="always", guard="w" * 5 + "r" * 95)], ("sft", "grpo")
+    )
     assert (decision.stage, decision.unproven) == (0, False)
