@@ -357,7 +357,8 @@ def test_a_damaged_log_of_inspect_is_one_line(tmp_path):
     ("files", "task", "expected"),
     [
         (["gsm8k/recorded_gpt3_solutions.jsonl"], "gsm8k", (2640, 986)),
-        (["recorded_mistral7b/gsm8k_right.jsonl"], "gsm8k", (1585, 1582)),
+        # four were right by luck, as their last number is the gold: "a total of 25 singers (15 + 10)" where 10 is asked
+        (["recorded_mistral7b/gsm8k_right.jsonl"], "gsm8k", (1585, 1581)),
         (["recorded_mistral7b/mmlu_wrong.jsonl", "recorded_mistral7b/mmlu_right.jsonl"], "mmlu", (908, 541)),
     ],
 )
