@@ -115,7 +115,7 @@ def assemble(run: Session, number: int) -> None:
     if made.unconfirmed:
         run.say(f"round {number}: {made.unconfirmed} rows rest on facts that no independent solve has confirmed")
     if done := sum(bool(row.retired) for row in standing):
-        run.say(f"round {number}: {done} programs retire: the target has mastered their rows")
+        run.say(f"round {number}: {done} {'program retires' if done == 1 else 'programs retire'}: the target has mastered the rows")
 
 
 def asked_rows(run: Session, programs: int) -> int:
