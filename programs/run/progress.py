@@ -46,7 +46,7 @@ class Step:
         if not self.total or not self.share:
             return None
         left = (self.at - self.began) / self.share - (now - self.began)
-        return left if left > 0 or self.done == self.total else None
+        return max(0.0, left) if left > 0 or self.done == self.total else None
 
 
 class Progress:
