@@ -21,6 +21,7 @@ from errata.tasks.verdicts import choice, code, number
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "evidence" / "agreement.md"
 
 GSM8K = {
+    188: 'the response comes to "a total of 25 singers (15 + 10)"; the gold is 10, its last number by chance',
     618: 'the response ends in "it is not possible for Jon to earn the same amount"; the gold is 4',
     887: 'the response ends in "The exact amount of savings would be $140"; the gold is 120',
     906: 'the response ends in "there seems to be a mistake in the problem statement"; the gold is 4',
@@ -145,7 +146,9 @@ def gpt3(data: Path) -> Iterator[str]:
 def mistral_gsm8k(data: Path) -> Iterator[str]:
     found = rows(data / "recorded_mistral7b" / "gsm8k_right.jsonl")
     wrong = {
-        index for index, row in enumerate(found) if not number.verdict(row["answer"].rpartition("####")[2].strip(), row["response"]).correct
+        index
+        for index, row in enumerate(found)
+        if not number.verdict(row["answer"].rpartition("####")[2].strip(), row["response"], row["question"]).correct
     }
     explained(wrong, GSM8K, "gsm8k_right.jsonl")
     yield "\n## Numbers in free prose: 1,585 responses of Mistral-7B that were sorted as right\n"

@@ -309,6 +309,7 @@ def test_a_cycle_on_gsm8k_comes_to_its_end_and_its_report(gsm8k, tmp_path):
     assert (tmp_path / "run/report.html").exists()
 
 
+@pytest.mark.slow  # a whole cycle, 17 seconds
 def test_a_train_item_that_is_also_a_dev_item_is_left_out(gsm8k, tmp_path):
     folder = tmp_path / "overlap"
     folder.mkdir()

@@ -22,6 +22,8 @@ from errata.tasks.verdicts import choice, number, short
 from errata.tasks.verdicts.code import item_of
 from errata.tasks.verdicts.source import extract
 
+pytestmark = pytest.mark.slow  # two dozen readers, a minute of CPU
+
 LONG, FAST, GROWTH = 16_000, 0.05, 8.0
 """Characters of the longer text; CPU seconds that are no cause for concern; how often longer the longer text may take."""
 

@@ -146,6 +146,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow  # two rounds, 13 seconds
 def test_a_round_killed_while_the_target_is_asked_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypatch):
     def run(path):
         with Cycle(load_config(overrides=SMALL), path, say=lambda line: None) as loop:

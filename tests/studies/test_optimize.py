@@ -296,6 +296,7 @@ def command(mined, folder, server, *more):
     return [str(part) for part in ("optimize", *flags, "--no-target", "-q", *more)]
 
 
+@pytest.mark.slow  # five commands, 20 seconds
 def test_a_cap_ends_it_with_exit_code_4_a_higher_one_goes_on_and_generate_and_cycle_teach_with_the_result(mined, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with OpenAIServer(Served()) as server:

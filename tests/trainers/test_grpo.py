@@ -79,6 +79,7 @@ def test_what_is_rewarded_becomes_more_frequent(target, tmp_path):
     assert sum(last) / len(last) > sum(first) / len(first) + 0.2
 
 
+@pytest.mark.slow  # another start of a child, 13 seconds
 def test_a_training_in_a_child_process_with_a_slow_judge_ends_with_the_same_bytes(once, target, tmp_path):
     judge = Likes(short, lambda step: time.sleep(0.1))
     report = practise(judge, target, QUICK, tmp_path / "out")

@@ -300,6 +300,7 @@ def test_training_writes_into_its_folder_alone_and_prints_nothing(killed):
     assert (killed / "stdout").read_bytes() == b""
 
 
+@pytest.mark.slow  # as the full one, 25 seconds
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_an_interrupted_adapter_training_leaves_no_child_and_continues_to_the_same_bytes(target, tmp_path):
     settings = QUICK.model_copy(update={"method": "lora"})
