@@ -19,6 +19,7 @@ from errata.programs import report
 from errata.programs.config import load_config
 from errata.programs.cycle import Cycle
 from errata.programs.run.directory import RunDir
+from errata.programs.steps.practice import Practice
 from errata.signatures.records import GateDecision, Sample, TeachingResult
 from errata.tasks import load_task
 
@@ -408,3 +409,36 @@ def test_a_cycle_over_several_tasks_teaches_each_in_its_own_form_and_gates_on_al
     assert decision.pairs == 16
     document = report.write(tmp_path / "run")
     assert list(document.evaluations) == ["sums test", "gsm8k test", "sums_plus test"]
+
+
+@pytest.mark.slow  # two rounds with three starts of a training process
+def test_a_cycle_in_stages_interrupted_while_it_practises_goes_on_and_chooses_among_them(tmp_path, monkeypatch):
+    one = SMALL | {"rounds": 1, "train.stages": ["sft", "grpo"], "train.grpo": {"max_steps": 3}, "train.save_steps": 1}
+    config = load_config(overrides=one)
+
+    def run(path):
+        with Cycle(config, path, lambda line: None) as loop:
+            loop.in_process = True
+            loop.run()
+            return loop.run_dir.stage("round-1/gate").read("decision.jsonl", GateDecision)[0], loop.base(2)
+
+    decision, base = run(tmp_path / "whole")
+    assert [row["stage"] for row in decision.considered] == [0, 1]
+    assert decision.reason.startswith(("after sft: ", "after sft and grpo: "))
+    if decision.accepted:
+        assert base.model == str(tmp_path / "whole/round-1" / ("train", "train-2")[decision.stage] / "weights")
+    journal = tmp_path / "whole/round-1/practice/stage-2.jsonl"
+    assert {json.loads(line)["step"] for line in journal.read_text().splitlines()} == {0, 1, 2}
+
+    rewards = Practice.rewards
+    monkeypatch.setattr(Practice, "rewards", lambda self, step, answers: interrupted() if step == 2 else rewards(self, step, answers))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "again")
+    monkeypatch.setattr(Practice, "rewards", rewards)
+    assert run(tmp_path / "again")[0] == decision
+    assert files(tmp_path / "again/round-1/train-2") == files(tmp_path / "whole/round-1/train-2")
+    assert (tmp_path / "again/round-1/practice/stage-2.jsonl").read_bytes() == journal.read_bytes()
+
+
+def interrupted():
+    raise KeyboardInterrupt

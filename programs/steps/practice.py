@@ -12,10 +12,10 @@ What is not here: the training (errata.trainers.grpo). What a judge gives follow
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...signatures.records import Example, Rollout, SampleProgram, content_hash
 from ...tasks import Task
@@ -95,14 +95,19 @@ class Practice:
         made = [[arm.name, [program.id for program in arm.programs], [item.id for item in arm.items]] for arm in arms()]
         self.fingerprint = content_hash([made, [example.id for example in solved], task.name, seed])
         self.answer_tokens = task.max_new_tokens
-        self.rewind(0)
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        self._restore([])  # the journal of an earlier start stays: the training says from which step on it goes
 
     def rewind(self, step: int) -> None:
         """Arms as they were before the step, by what the journal says of the steps before it."""
-        known = [json.loads(line) for line in self._journal.read_bytes().splitlines()] if step and self._journal.exists() else []
-        known = [row for row in known if row["step"] < step]
-        self._journal.parent.mkdir(parents=True, exist_ok=True)
+        lines = (
+            self._journal.read_bytes().split(b"\n")[:-1] if self._journal.exists() else []
+        )  # a kill may have left half a line behind them
+        known = [row for row in map(json.loads, lines) if row["step"] < step]
         self._journal.write_text("".join(json.dumps(row) + "\n" for row in known), encoding="utf-8")
+        self._restore(known)
+
+    def _restore(self, known: Sequence[Mapping[str, Any]]) -> None:
         self._arms = {arm.name: arm for arm in self._begin()}
         self._open: dict[str, Drawn] = {}
         self._calls: Counter[int] = Counter()

@@ -72,6 +72,7 @@ def test_after_a_kill_the_journal_brings_back_what_would_have_been_asked(practic
     again = Practice(load_task("sums"), arms, SOLVED, rows, tmp_path / "copy" / "stage-1.jsonl", seed=3)
     for step in range(6):  # it went on further than the checkpoint that it comes back to
         tell(again, step, right)
+    again = Practice(load_task("sums"), arms, SOLVED, rows, tmp_path / "copy" / "stage-1.jsonl", seed=3)  # another process
     again.rewind(4)
     assert [asked(again, step) for step in (4, 5)] == later
 
