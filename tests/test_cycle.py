@@ -55,9 +55,9 @@ def ran(*args):
 
 
 def files(run):
-    """Every result of a run: path inside it -> bytes; of a report without when the run was finished and how long it took."""
+    """Every result of a run: path inside it -> bytes; of a report without its times and the place of the run."""
     found = (path for path in sorted(run.rglob("*")) if path.is_file() and path.name not in VOLATILE)
-    return {str(path.relative_to(run)): TIMES.sub(b"", path.read_bytes()) for path in found}
+    return {str(path.relative_to(run)): TIMES.sub(b"", path.read_bytes()).replace(bytes(run), b"RUN") for path in found}
 
 
 @pytest.fixture(scope="session")
