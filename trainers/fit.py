@@ -98,7 +98,8 @@ def fit(job: Job, tell: OnProgress) -> TrainReport:
         callbacks=[Follow(tell, job)],
         peft_config=new_adapter(job, method),
     )
-    finish(trainer, job, method, device, config, f"batches of {trainer.args.per_device_train_batch_size} rows of up to {limit} tokens")
+    batches = f"on {device} with batches of {trainer.args.per_device_train_batch_size} rows of up to {limit} tokens"
+    finish(trainer, job, method, last, config, batches)
     return report(job, method, trainer, counts, len(data))
 
 
@@ -108,8 +109,8 @@ def new_adapter(job: Job, method: str) -> LoraConfig | None:
     return LoraConfig(**LORA | {"base_model_name_or_path": job.target.model} | job.settings.lora) if begins else None
 
 
-def finish(trainer: Any, job: Job, method: str, device: torch.device, config: Any, batches: str) -> None:
-    """Trains to the end, from the last checkpoint on, blends with the old weights and saves. `batches` in words, for when memory ends."""
+def finish(trainer: Any, job: Job, method: str, last: Path | None, config: Any, where: str) -> None:
+    """Trains to the end, from the checkpoint `last` on, blends with the old weights and saves. `where`: device and batches in words."""
     trainer.remove_callback(PrinterCallback)
     learned: Any = trainer.model  # with its adapter
     share = job.settings.strength(method, job.stage)[1]
@@ -118,7 +119,7 @@ def finish(trainer: Any, job: Job, method: str, device: torch.device, config: An
     learn = [(name, p) for name, p in learned.named_parameters() if p.requires_grad and (method == "full" or "lora_B" in name)]
     old = {name: p.detach().cpu().clone() for name, p in learn if share < 1}
     stop_without_number(trainer)
-    run(trainer, last_checkpoint(job), f"on {device} with {batches}")
+    run(trainer, last, where)
     if not_numbers(learned):
         raise TrainerError(_DIVERGED.format("weights are", trainer.state.global_step, trainer.args.learning_rate))
     blend(learned, old, share)

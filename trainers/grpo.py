@@ -131,8 +131,8 @@ def fit(job: Job, tell: OnProgress, judge: Judge) -> TrainReport:
     )
     last = last_checkpoint(job)
     judge.rewind(int(last.name.rpartition("-")[2]) if last else 0)
-    batches = f"{args.per_device_train_batch_size} answers of up to {args.max_completion_length} tokens at once"
-    finish(trainer, job, method, device, config, batches)
+    batches = f"on {device} with {args.per_device_train_batch_size} answers of up to {args.max_completion_length} tokens at once"
+    finish(trainer, job, method, last, config, batches)
     return report(job, method, trainer, {"rows": answers}, answers)
 
 

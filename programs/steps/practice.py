@@ -14,6 +14,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,8 +189,12 @@ class Rows:
 
     def __init__(self, run: Session):
         self._run = run
-        self._unseen = Unseen(run.held_out)
         self._drawn: dict[tuple[str, int, int], list[Example]] = {}
+
+    @cached_property
+    def _unseen(self) -> Unseen:
+        """Built when a row is drawn: where a stage is finished none is."""
+        return Unseen(self._run.held_out)
 
     def __call__(self, program: SampleProgram, level: int, index: int) -> Example | None:
         """A row of a program; None where it gives none at this level."""
