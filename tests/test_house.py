@@ -153,10 +153,10 @@ def test_the_core_of_the_loop_and_the_whole_package_stay_small():
     core = {
         path: size for path, size in sizes.items() if path.parts[0] == "programs" and path.parts[1] in CORE and "offline" not in path.parts
     }
-    # 6,215 when the house was rebuilt at equal features
-    assert sum(core.values()) <= 7_200
+    # 6,215 when the house was rebuilt at equal features; practice, preference pairs, forgetting and foreign libraries are features since
+    assert sum(core.values()) <= 7_800
     # 24,343 when the house was rebuilt at equal features; raised for features only, never to make room for a patch
-    assert sum(sizes.values()) <= 29_500
+    assert sum(sizes.values()) <= 32_000
 
 
 def test_functions_take_few_parameters():
