@@ -26,6 +26,7 @@ from ..signatures.files import write_whole
 from ..signatures.records import TrainReport
 from .chat import AT_ONCE, check_ids, encoded, end_tokens, fingerprint, read_rows
 from .estimate import checkpoints, rows_at_once, shape_of
+from .judge import Judge
 from .memory import choose_device, free, give_back_at_once, has_bfloat16, one_thread_for_small
 from .settings import Job, OnProgress
 from .target import load_model, load_tokenizer, not_numbers
@@ -73,8 +74,8 @@ def opened(job: Job) -> Opened:
     return Opened(device, tokenizer, config, ends)
 
 
-def fit(job: Job, tell: OnProgress) -> TrainReport:
-    """Trains as the job says and leaves `weights` in its folder. Raises TrainerError, TargetError."""
+def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
+    """Trains as the job says, on its rows alone, and leaves `weights` in its folder. Raises TrainerError, TargetError."""
     settings = job.settings
     device, tokenizer, config, ends = opened(job)
     context = getattr(config.get_text_config(), "max_position_embeddings", None)

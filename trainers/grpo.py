@@ -105,8 +105,9 @@ class Rollout:
         return found
 
 
-def fit(job: Job, tell: OnProgress, judge: Judge) -> TrainReport:
+def fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
     """Trains as the job says, on what the judge gives, and leaves `weights` in its folder. Raises TrainerError, TargetError."""
+    assert judge is not None, "who practises has a judge"
     device, tokenizer, config, _ = opened(job)
     model, method = learner(job, device)
     at_once = ROWS if model.num_parameters() < SMALL else 8

@@ -18,8 +18,9 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..signatures import errors
 from ..signatures.errors import ErrataError, TrainerError, UsageError, did_you_mean
@@ -30,6 +31,21 @@ from .judge import ASK, Judge, PipeJudge, answered
 from .settings import Job, OnProgress, TargetSettings, TrainSettings
 from .weights import finished, weights_hash
 
+
+class Stage(NamedTuple):
+    """A kind of training."""
+
+    module: str
+    """Beside this one, whose `fit(job, tell, judge)` trains; it alone loads TRL."""
+    config: tuple[str, str]
+    """Module and class of the settings that are handed through."""
+
+
+STAGES = {
+    "sft": Stage("fit", ("trl", "SFTConfig")),
+    "grpo": Stage("grpo", ("trl", "GRPOConfig")),
+}
+"""By the names of `TrainSettings.stages`."""
 _NOT_YOURS = {
     "output_dir": "checkpoints lie in the training's folder",
     "resume_from_checkpoint": "a killed training continues by itself",
@@ -135,11 +151,12 @@ def _tidy(out: Path) -> None:
 
 
 def check(settings: TrainSettings) -> None:
-    """Refuses names in `sft`, `grpo` and `lora` that are not fields there, or that Errata sets itself. Imports TRL. Raises UsageError."""
-    from peft import LoraConfig
-    from trl import GRPOConfig, SFTConfig
-
-    for part, given, config in (("sft", settings.sft, SFTConfig), ("lora", settings.lora, LoraConfig), ("grpo", settings.grpo, GRPOConfig)):
+    """Refuses names in `lora` and in the stages' own settings that are not fields there, or that Errata sets itself. Imports TRL. Raises
+    UsageError."""
+    for part, (module, name) in {"lora": ("peft", "LoraConfig"), **{stage: kind.config for stage, kind in STAGES.items()}}.items():
+        if not (given := getattr(settings, part)):
+            continue
+        config = getattr(import_module(module), name)
         names = [field.name for field in fields(config) if field.init]
         for name in given:
             if name not in names:
@@ -249,14 +266,7 @@ def _fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
     """Trains in this process."""
     check(job.settings)
     # loads torch and TRL, which the parent of a child process does without
-    if job.stage == "grpo":
-        from .grpo import fit as practice
-
-        assert judge is not None
-        return practice(job, tell, judge)
-    from .fit import fit
-
-    return fit(job, tell)
+    return import_module(f".{STAGES[job.stage].module}", __package__).fit(job, tell, judge)
 
 
 if __name__ == "__main__":
