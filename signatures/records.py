@@ -364,7 +364,7 @@ class TrainRow(Record):
 
 
 class TrainReport(Record):
-    """What a training did."""
+    """What a training did. Its seconds, which differ from one to the next, lie in a file beside it (errata.trainers.sft)."""
 
     base: str
     """Hash of the weights that training started from."""
@@ -380,6 +380,8 @@ class TrainReport(Record):
     loss_last: float
     rewards: tuple[float, float] | None = Field(default=None, exclude_if=lambda value: value is None)
     """Of a training on own answers, the mean reward of its first and last logged steps."""
+    generated_tokens: int = Field(default=0, exclude_if=lambda tokens: not tokens)
+    """Of a training on own answers, the new tokens that the target sampled, those of prompts that were exchanged too."""
     at_once: int = Field(default=0, exclude_if=lambda rows: not rows)
     """Rows (or answers) that were computed together; the gradients of a step's parts were summed. 0: made before this was told."""
     versions: dict[str, str]

@@ -7,8 +7,10 @@ Does NOT cover: the child process and the manifest (sft.py), several GPUs, prefe
 import json
 import math
 import shutil
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -35,6 +37,8 @@ from .weights import BASE_FILE, companions, folder_of, memory_ran_out, weights_h
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
 COURSE = "course.json"
 """The file of what a training logged on the way, by step."""
+SECONDS = "seconds.json"
+"""The file of the seconds that its steps took."""
 LOGGED = {name: name for name in ("step", "epoch", "loss", "learning_rate", "grad_norm", "reward", "reward_std", "kl", "entropy")} | {
     "tokens": "completions/mean_length",
     "cut": "completions/clipped_ratio",
@@ -132,6 +136,8 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
     course = [{name: entry[field] for name, field in LOGGED.items() if field in entry} for entry in logged]
     write_whole(job.out / COURSE, (json.dumps(course, indent=1, sort_keys=True) + "\n").encode())
+    spent = spent_by(trainer)
+    write_whole(job.out / SECONDS, (json.dumps({"seconds": round(spent.seconds, 2)}) + "\n").encode())
     trained = {"adapter": str(job.weights)} if method == "lora" else {"model": str(job.weights)}
     rewards = [entry["reward"] for entry in course if "reward" in entry]
     return TrainReport(
@@ -145,6 +151,7 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
         loss_first=course[0]["loss"],
         loss_last=course[-1]["loss"],
         rewards=(rewards[0], rewards[-1]) if rewards else None,
+        generated_tokens=spent.tokens,
         at_once=trainer.args.per_device_train_batch_size,
         versions={name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")},
     )
@@ -244,12 +251,41 @@ def arguments(job: Job, method: str, device: torch.device, parameters: int, limi
     return given
 
 
+@dataclass
+class Spent:
+    """What a training took so far: from its start to the last checkpoint, and from there in this process."""
+
+    seconds: float = 0.0
+    """Of steps, with the answers that are sampled for them and the time of their judge; without imports, loading and saving."""
+    tokens: int = 0
+    """New tokens of sampled answers."""
+
+
 class Follow(TrainerCallback):
-    """Tells the parent, and seals each checkpoint once it is whole."""
+    """Tells the parent, counts what is spent, and seals each checkpoint once it is whole."""
 
     def __init__(self, tell: OnProgress, job: Job):
         self.tell = tell
         self.job = job
+        self.spent = Spent()
+        self._since = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step:
+            seal = json.loads((self._checkpoint(state) / _COMPLETE).read_text(encoding="utf-8"))
+            self.spent.seconds, self.spent.tokens = seal.get("seconds", 0.0), seal.get("tokens", 0)
+        self._since = time.monotonic()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._count()
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        self.spent.seconds += now - self._since
+        self._since = now
+
+    def _checkpoint(self, state: Any) -> Path:
+        return self.job.checkpoints / f"checkpoint-{state.global_step}"
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         control.should_log = control.should_log or state.global_step >= state.max_steps
@@ -262,10 +298,16 @@ class Follow(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         if not_numbers(model):
             return  # the last whole one stays
-        checkpoint = self.job.checkpoints / f"checkpoint-{state.global_step}"
+        self._count()
+        checkpoint = self._checkpoint(state)
         sizes = {path.name: path.stat().st_size for path in checkpoint.iterdir() if path.is_file()}
         seal = {"key": self.job.key, "sizes": sizes, "at_once": args.per_device_train_batch_size}
-        (checkpoint / _COMPLETE).write_text(json.dumps(seal), encoding="utf-8")
+        (checkpoint / _COMPLETE).write_text(json.dumps(seal | asdict(self.spent)), encoding="utf-8")
+
+
+def spent_by(trainer: Any) -> Spent:
+    """What a trainer that is followed has spent."""
+    return next(one.spent for one in trainer.callback_handler.callbacks if isinstance(one, Follow))
 
 
 def last_checkpoint(job: Job) -> Path | None:

@@ -15,7 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from ..signatures.errors import TrainerError
 from ..signatures.records import TrainReport
 from .chat import Completion, encode, render
-from .fit import Follow, finish, last_checkpoint, learner, new_adapter, opened, report, shared_arguments
+from .fit import Follow, finish, last_checkpoint, learner, new_adapter, opened, report, shared_arguments, spent_by
 from .judge import Given, Judge, Prompt
 from .settings import SMALL, Job, OnProgress
 from .target import Target
@@ -64,12 +64,14 @@ class Rollout:
         """As many groups as TRL asks for, of whose prompts only the number counts. Raises TrainerError when there are not so many, or none
         of their answers can be judged."""
         step, wanted = trainer.state.global_step, len(prompts) // self._size
+        spent = spent_by(trainer)
         model = trainer.accelerator.unwrap_model(trainer.model)
         found: list[Group] = []
         kept = flat = 0
         for draw in range(1 + REDRAWS):
             drawn = self._drawn(model, step, draw, wanted - kept)
             found += drawn
+            spent.tokens += sum(answer.tokens for group in drawn for answer in group.answers)
             kept = sum(group.teaches for group in found)
             flat = flat if draw else len(drawn) - kept
             if kept == wanted or not drawn:

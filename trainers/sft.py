@@ -1,7 +1,8 @@
 """Fine-tunes a target on rows, in a child process or in this one: what was trained is written down, and a kill costs nothing.
 
 In the folder of a training lie manifest.json (written last: what was trained on what, with which library versions, and the report),
-weights/ (a model or an adapter), train.log (what the libraries said), and, while it is under way, job.json, rows/ and checkpoints/.
+weights/ (a model or an adapter), course.json (what was logged on the way), seconds.json (what its steps took, over all starts), train.log
+(what the libraries said), and, while it is under way, job.json, rows/ and checkpoints/.
 Does NOT cover: the training itself (fit.py), choosing the rows.
 """
 

@@ -19,6 +19,9 @@ QUICK = TrainSettings(
     save_steps=2, learning_rate=3e-3, blend=1.0, grpo={"max_steps": 4, "num_generations": 4, "per_device_train_batch_size": 16}
 )
 
+TIMED = ("train.log", "seconds.json")
+"""Files that hold times."""
+
 
 class Likes:
     """Rewards answers by a rule; its prompts depend on what it was told."""
@@ -68,7 +71,7 @@ def once(target: TargetSettings, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "train.log"}
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in TIMED}
 
 
 def test_what_is_rewarded_becomes_more_frequent(target, tmp_path):
@@ -101,7 +104,16 @@ def test_a_judge_that_fails_ends_the_training_which_then_continues_to_the_same_b
     practise(again, target, QUICK, tmp_path / "out", in_process=True)
     assert again.rewound == [2]
     assert again.told == once[0].told
-    assert files(tmp_path / "out") == files(once[1])
+    assert files(tmp_path / "out") == files(once[1])  # with the tokens of both lives in its manifest
+
+
+def test_every_sampled_token_is_counted_those_of_exchanged_prompts_too(target, tmp_path):
+    settings = QUICK.model_copy(update={"grpo": QUICK.grpo | {"max_steps": 1}})
+    kept, exchanged = (Likes(lambda text: 1.0, pinned=pinned) for pinned in (4, 0))
+    reports = [practise(judge, target, settings, tmp_path / f"{place}", in_process=True) for place, judge in enumerate((kept, exchanged))]
+    # 4 prompts with 4 answers of at most 6 tokens; the second time they are exchanged twice
+    assert 16 <= reports[0].generated_tokens <= 16 * 6
+    assert 2 * reports[0].generated_tokens < reports[1].generated_tokens <= 48 * 6
 
 
 @pytest.mark.slow  # two more starts of a child, 15 seconds and more each

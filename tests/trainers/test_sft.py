@@ -26,6 +26,8 @@ from errata.trainers.weights import weights_hash
 KINDS = ("llama", "qwen2", "mistral", "plain")
 ROWS = models.sums(48)
 QUICK = TrainSettings(epochs=2, save_steps=2, batch_size=16)  # 6 steps
+TIMED = ("train.log", "seconds.json")
+"""Files that hold times."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def target(folders: dict[str, Path]) -> TargetSettings:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != "train.log"}
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in TIMED}
 
 
 # ---------------------------------------------------------------- rows in a file
@@ -146,7 +148,9 @@ def test_a_finished_training_is_not_done_again_and_another_is_refused(target, tm
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert (manifest["base"], manifest["data"]) == (weights_hash(target), fingerprint(ROWS))
     assert manifest["versions"]["trl"]
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name != "train.log") == ["course.json", "manifest.json", "weights"]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name not in TIMED) == ["course.json", "manifest.json", "weights"]
+    assert json.loads((tmp_path / "seconds.json").read_text())["seconds"] > 0
+    assert report.generated_tokens == 0
 
 
 def test_fields_of_sft_config_and_lora_config_reach_the_trainer(target, tmp_path):
@@ -347,6 +351,17 @@ def test_a_kill_between_the_last_step_and_the_manifest_costs_no_step(target, tmp
     assert train(ROWS, target, settings, tmp_path / "stopped", in_process=True, on_progress=lambda m: steps.append(m["step"])) == whole
     assert steps == []
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+
+
+def test_seconds_of_a_stopped_training_are_counted_up_to_its_checkpoint(target, tmp_path):
+    with pytest.raises(_Stop):
+        train(ROWS, target, QUICK, tmp_path, in_process=True, on_progress=_stop_at(4))
+    seal = max(tmp_path.glob("checkpoints/*/complete.json"))
+    known = json.loads(seal.read_text())
+    assert known["seconds"] > 0
+    seal.write_text(json.dumps(known | {"seconds": 1000.0}))
+    train(ROWS, target, QUICK, tmp_path, in_process=True)
+    assert json.loads((tmp_path / "seconds.json").read_text())["seconds"] > 1000
 
 
 def test_checkpoints_of_another_job_are_not_continued(target, tmp_path):
