@@ -1,10 +1,10 @@
 """Practice: what the target is asked while it trains on its own answers, and what these are worth.
 
-Prompts are draws of kept programs that no other step makes, and train items that the target failed. They come from arms, the programs of a
-skill at a level or the failed items of a skill; how often an arm is drawn from follows the share p of answers to it that were right lately,
-by p (1 - p): where answers do not differ nothing is learned. An arm that always or never succeeds is tried now and then, as the target
-changes. A part of each step's prompts are items that the target solved before: they stay in the step though all answers are right, so that
-the KL term holds the target there.
+Prompts are draws of kept programs that no other step makes, and train items that the target failed or solved. They come from arms: the
+programs of a skill at a level, or the failed or the solved items of a skill. How often an arm is drawn from follows the share p of answers
+to it that were right lately, by p (1 - p): where answers do not differ nothing is learned. An arm that always or never succeeds is tried
+now and then, as the target changes. A part of each step's prompts are items that the target solved before: they stay in the step though all
+answers are right, so that the KL term holds the target there, and a skill that begins to fail is asked more.
 The reward is the task's verdict; an answer with a false calculation, and one that was cut, earns nothing.
 What is not here: the training (errata.trainers.grpo). What a judge gives follows from the seed and from its journal.
 """
@@ -40,7 +40,7 @@ ITEMS = 0.25
 TRIES = 20
 """How often an arm is chosen for each prompt that is wanted, before a step goes without it."""
 PINNED = 0.25
-"""Share of a step's prompts that are train items which the target solved."""
+"""Share of a step's prompts that are train items which the target solved, where it failed any or there are programs."""
 FADES = 0.7
 """What is left of the weight of older answers when new ones come."""
 LEAST = 0.02
@@ -55,7 +55,6 @@ class Drawn(NamedTuple):
     """A question and where it came from."""
 
     arm: str
-    """Empty for an item that the target solved."""
     turn: int
     example: Example
 
@@ -68,6 +67,8 @@ class Arm:
     programs: Sequence[SampleProgram] = ()
     level: int = 0
     items: Sequence[Example] = ()
+    solved: bool = False
+    """Whether they are items that the target solved, whose prompts stay in a step whatever its answers are worth."""
     right: float = 0.0
     tried: float = 0.0
     turn: int = 0
@@ -85,16 +86,15 @@ class Arm:
 class Practice:
     """A `Judge` (errata.trainers.judge) of one task."""
 
-    def __init__(self, task: Task, arms: Callable[[], list[Arm]], solved: Sequence[Example], rows: Draw, journal: Path, seed: int):
+    def __init__(self, task: Task, arms: Callable[[], list[Arm]], rows: Draw, journal: Path, seed: int):
         """`arms` makes them as they are at the start."""
         self._task = task
         self._begin = arms
-        self._solved = solved
         self._rows = rows
         self._journal = journal
         self._seed = seed
         made = [[arm.name, [program.id for program in arm.programs], [item.id for item in arm.items]] for arm in arms()]
-        self.fingerprint = content_hash([made, [example.id for example in solved], task.name, seed])
+        self.fingerprint = content_hash([made, task.name, seed])
         self.answer_tokens = task.max_new_tokens
         journal.parent.mkdir(parents=True, exist_ok=True)
         self._restore([])  # the journal of an earlier start stays: the training says from which step on it goes
@@ -118,27 +118,30 @@ class Practice:
                 arm.saw(row["right"], row["tried"])
 
     def prompts(self, step: int, count: int) -> list[Prompt]:
-        """Solved items among the first prompts of a step, the rest from arms by their weight."""
+        """Solved items among the first prompts of a step, the rest from other arms; each arm by its weight."""
         call = self._calls[step]
         self._calls[step] += 1
         rng = random.Random(f"practice:{self._seed}:{step}:{call}")
-        pinned = [] if call else rng.sample(self._solved, min(round(PINNED * count), len(self._solved)))
-        drawn = [Drawn("", 0, example) for example in pinned]
+        solved = [arm for arm in self._arms.values() if arm.solved]
+        others = [arm for arm in self._arms.values() if not arm.solved]
+        pinned = 0 if call or not solved else round(PINNED * count)
+        drawn: dict[str, Drawn] = {}  # by question: the same twice in a step teaches no more
         for _ in range(TRIES * count):
-            if len(drawn) == count or not self._arms:
+            some = solved if len(drawn) < pinned else others
+            if len(drawn) == count or not some:
                 break
-            if (found := self._taken(self._chosen(rng))) is not None:
-                drawn.append(found)
+            if (found := self._taken(self._chosen(some, rng))) is not None:
+                drawn.setdefault(found.example.id, found)
         given = []
-        for place, one in enumerate(drawn):
+        for place, one in enumerate(drawn.values()):
             key = f"{step}.{call}.{place}"
             self._open[key] = one
-            given.append(Prompt(key, self._task.prompt(one.example), pinned=not one.arm))
+            given.append(Prompt(key, self._task.prompt(one.example), pinned=self._arms[one.arm].solved))
         return given
 
-    def _chosen(self, rng: random.Random) -> Arm:
+    def _chosen(self, arms: Sequence[Arm], rng: random.Random) -> Arm:
         """An arm at random, of items or of programs first."""
-        families = [[arm for arm in self._arms.values() if bool(arm.items) == of_items] for of_items in (True, False)]
+        families = [[arm for arm in arms if bool(arm.items) == of_items] for of_items in (True, False)]
         some = families[rng.random() >= ITEMS] if all(families) else families[not families[0]]
         return rng.choices(some, [arm.weight for arm in some])[0]
 
@@ -163,9 +166,7 @@ class Practice:
         with self._journal.open("a", encoding="utf-8") as file:
             for key, rewards in known.items():
                 drawn, right, tried = self._open[key], int(sum(rewards)), len(rewards)
-                arm = self._arms.get(drawn.arm)
-                if arm is not None:
-                    arm.saw(right, tried)
+                self._arms[drawn.arm].saw(right, tried)
                 row = {
                     "step": step,
                     "arm": drawn.arm,
@@ -212,11 +213,14 @@ def practice(run: Session, number: int, place: int) -> Practice:
     found, gone = mined(run, number), layout.retired(run.path, number)
     programs = [program for name, program in layout.library(run.path, number).items() if name not in gone]
     by_skill = grouped(programs, lambda program: program.skill)
-    failed = grouped([row.attempt.example for row in found.failures if row.attempt.example.split == "train"], lambda example: example.skill)
+    failed = [row.attempt.example for row in found.failures if row.attempt.example.split == "train"]
+    solved = [row.example for row in found.solved]
 
     def arms() -> list[Arm]:
         drawn = [Arm(f"{skill} at level {level}", some, level) for skill, some in by_skill.items() for level in LEVELS]
-        return drawn + [Arm(f"failed {skill}", items=items) for skill, items in failed.items()]
+        drawn += [Arm(f"failed {skill}", items=items) for skill, items in grouped(failed, lambda item: item.skill).items()]
+        return drawn + [
+            Arm(f"solved {skill}", items=items, solved=True) for skill, items in grouped(solved, lambda item: item.skill).items()
+        ]
 
-    solved = [row.example for row in found.solved]
-    return Practice(run.task, arms, solved, Rows(run), layout.practice(run.path, number, place), run.config.seed * 1000 + number)
+    return Practice(run.task, arms, Rows(run), layout.practice(run.path, number, place), run.config.seed * 1000 + number)

@@ -23,15 +23,18 @@ def rows(program: SampleProgram, level: int, index: int) -> Example | None:
 
 
 def arms() -> list[Arm]:
-    return [Arm("easy", [program("easy")], 1), Arm("hard", [program("hard")], 3), Arm("failed", items=[item("failed 1"), item("failed 2")])]
+    failed = Arm("failed", items=[item("failed 1"), item("failed 2")])
+    return [Arm("easy", [program("easy")], 1), Arm("hard", [program("hard")], 3), failed, kept("solved"), kept("old")]
 
 
-SOLVED = [item(f"solved {number}") for number in range(20)]
+def kept(name: str) -> Arm:
+    """An arm of items that the target solved."""
+    return Arm(name, items=[item(f"{name} {number}") for number in range(20)], solved=True)
 
 
 @pytest.fixture
 def practice(tmp_path):
-    return Practice(load_task("sums"), arms, SOLVED, rows, tmp_path / "practice" / "stage-1.jsonl", seed=3)
+    return Practice(load_task("sums"), arms, rows, tmp_path / "practice" / "stage-1.jsonl", seed=3)
 
 
 def asked(practice: Practice, step: int, count: int = 8) -> list[str]:
@@ -48,7 +51,7 @@ def tell(practice: Practice, step: int, right: dict[str, int], tries: int = 8) -
 def test_a_quarter_of_the_first_prompts_are_solved_items_that_stay(practice):
     prompts = practice.prompts(0, 8)
     assert [prompt.pinned for prompt in prompts] == [True] * 2 + [False] * 6
-    assert all(prompt.messages[-1]["content"].startswith("solved") == prompt.pinned for prompt in prompts)
+    assert all(prompt.messages[-1]["content"].startswith(("solved", "old")) == prompt.pinned for prompt in prompts)
     assert not any(prompt.pinned for prompt in practice.prompts(0, 8))  # those that are exchanged
 
 
@@ -57,6 +60,13 @@ def test_what_the_target_always_solves_is_asked_less_than_what_it_solves_half_of
         tell(practice, step, {"easy": 8, "hard": 4})
     seen = Counter(text.split()[0] for step in range(12, 32) for text in asked(practice, step))
     assert seen["hard"] > 4 * seen["easy"] > 0
+
+
+def test_a_solved_skill_that_begins_to_fail_is_asked_more_than_one_that_holds(practice):
+    for step in range(12):
+        tell(practice, step, {"solved": 4, "old": 8})
+    seen = Counter(text.split()[0] for step in range(12, 52) for text in asked(practice, step))
+    assert seen["solved"] > 2 * seen["old"] > 0
 
 
 def test_each_prompt_of_a_program_is_a_draw_that_was_not_asked_before(practice):
@@ -69,10 +79,10 @@ def test_after_a_kill_the_journal_brings_back_what_would_have_been_asked(practic
     for step in range(4):
         tell(practice, step, right)
     later = [asked(practice, step) for step in (4, 5)]
-    again = Practice(load_task("sums"), arms, SOLVED, rows, tmp_path / "copy" / "stage-1.jsonl", seed=3)
+    again = Practice(load_task("sums"), arms, rows, tmp_path / "copy" / "stage-1.jsonl", seed=3)
     for step in range(6):  # it went on further than the checkpoint that it comes back to
         tell(again, step, right)
-    again = Practice(load_task("sums"), arms, SOLVED, rows, tmp_path / "copy" / "stage-1.jsonl", seed=3)  # another process
+    again = Practice(load_task("sums"), arms, rows, tmp_path / "copy" / "stage-1.jsonl", seed=3)  # another process
     again.rewind(4)
     assert [asked(again, step) for step in (4, 5)] == later
 
@@ -86,24 +96,24 @@ def test_an_answer_earns_by_a_right_way_to_its_end(practice):
 
 def test_an_answer_that_cannot_be_judged_has_no_reward(tmp_path):
     broken = [item("broken", answer="many")]
-    practice = Practice(load_task("sums"), lambda: [Arm("failed", items=broken)], [], rows, tmp_path / "stage-1.jsonl", seed=0)
+    practice = Practice(load_task("sums"), lambda: [Arm("failed", items=broken)], rows, tmp_path / "stage-1.jsonl", seed=0)
     prompt = practice.prompts(0, 1)[0]
     assert practice.rewards(0, [Given(prompt.key, "#### 7", "stop")]) == [None]
 
 
 def test_a_program_without_rows_gives_way_to_others(tmp_path):
     both = lambda: [Arm("a", [program("empty"), program("full")], 2)]  # noqa: E731
-    practice = Practice(load_task("sums"), both, [], rows, tmp_path / "stage-1.jsonl", seed=0)
+    practice = Practice(load_task("sums"), both, rows, tmp_path / "stage-1.jsonl", seed=0)
     assert [text.split()[0] for text in asked(practice, 0, 3)] == ["full"] * 3
 
 
 def test_where_nothing_is_left_fewer_prompts_are_given(tmp_path):
-    none = Practice(load_task("sums"), lambda: [Arm("a", [program("empty")], 2)], SOLVED[:1], rows, tmp_path / "stage-1.jsonl", seed=0)
-    assert len(none.prompts(0, 8)) == 1
-    assert len(Practice(load_task("sums"), list, [], rows, tmp_path / "stage-2.jsonl", seed=0).prompts(0, 8)) == 0
+    few = lambda: [Arm("a", [program("empty")], 2), Arm("failed", items=[item("failed 1")])]  # noqa: E731
+    assert len(Practice(load_task("sums"), few, rows, tmp_path / "stage-1.jsonl", seed=0).prompts(0, 8)) == 1
+    assert len(Practice(load_task("sums"), list, rows, tmp_path / "stage-2.jsonl", seed=0).prompts(0, 8)) == 0
 
 
 def test_the_fingerprint_says_what_prompts_are_made_of(practice, tmp_path):
-    same = Practice(load_task("sums"), arms, SOLVED, rows, tmp_path / "other.jsonl", seed=3)
-    other = Practice(load_task("sums"), lambda: arms()[:2], SOLVED, rows, tmp_path / "other.jsonl", seed=3)
+    same = Practice(load_task("sums"), arms, rows, tmp_path / "other.jsonl", seed=3)
+    other = Practice(load_task("sums"), lambda: arms()[:2], rows, tmp_path / "other.jsonl", seed=3)
     assert same.fingerprint == practice.fingerprint != other.fingerprint
