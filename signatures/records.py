@@ -382,6 +382,10 @@ class TrainReport(Record):
     """Of a training on own answers, the mean reward of its first and last logged steps."""
     generated_tokens: int = Field(default=0, exclude_if=lambda tokens: not tokens)
     """Of a training on own answers, the new tokens that the target sampled, those of prompts that were exchanged too."""
+    rollouts: int = Field(default=0, exclude_if=lambda answers: not answers)
+    """Of a training on own answers, how many the target sampled, those of prompts that were exchanged too."""
+    stopped: str = Field(default="", exclude_if=lambda value: not value)
+    """Which budget ended it, and at which step; empty: it took all its steps."""
     at_once: int = Field(default=0, exclude_if=lambda rows: not rows)
     """Rows (or answers) that were computed together; the gradients of a step's parts were summed. 0: made before this was told."""
     versions: dict[str, str]

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -132,17 +132,21 @@ def finish(trainer: Any, job: Job, method: str, last: Path | None, config: Any, 
 
 
 def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept: int) -> TrainReport:
-    """What a training did, of whose `rows` this many were `kept`. Its course lies beside the weights."""
+    """What a training did, of whose `rows` this many were `kept`. Its course lies beside the weights. Raises TrainerError when its budget
+    ended before anything was learned."""
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
     course = [{name: entry[field] for name, field in LOGGED.items() if field in entry} for entry in logged]
     write_whole(job.out / COURSE, (json.dumps(course, indent=1, sort_keys=True) + "\n").encode())
-    spent = spent_by(trainer)
+    spent, stopped = followed(trainer).spent, followed(trainer).stopped
     write_whole(job.out / SECONDS, (json.dumps({"seconds": round(spent.seconds, 2)}) + "\n").encode())
     trained = {"adapter": str(job.weights)} if method == "lora" else {"model": str(job.weights)}
     rewards = [entry["reward"] for entry in course if "reward" in entry]
+    weights = weights_hash(job.target.model_copy(update=trained))
+    if stopped and weights == job.base:  # the first step of a warm-up moves nothing
+        raise TrainerError(f"nothing was learned before the budget ended: {stopped}; give more in train.seconds or train.rollouts")
     return TrainReport(
         base=job.base,
-        weights=weights_hash(job.target.model_copy(update=trained)),
+        weights=weights,
         data=job.data,
         rows_in=counts["rows"],
         rows_kept=kept,
@@ -152,6 +156,8 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
         loss_last=course[-1]["loss"],
         rewards=(rewards[0], rewards[-1]) if rewards else None,
         generated_tokens=spent.tokens,
+        rollouts=spent.rollouts,
+        stopped=stopped,
         at_once=trainer.args.per_device_train_batch_size,
         versions={name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")},
     )
@@ -259,6 +265,8 @@ class Spent:
     """Of steps, with the answers that are sampled for them and the time of their judge; without imports, loading and saving."""
     tokens: int = 0
     """New tokens of sampled answers."""
+    rollouts: int = 0
+    """Sampled answers."""
 
 
 class Follow(TrainerCallback):
@@ -268,12 +276,15 @@ class Follow(TrainerCallback):
         self.tell = tell
         self.job = job
         self.spent = Spent()
+        self.stopped = ""
+        """Which budget ended the training, and at which step; empty: it took all its steps."""
         self._since = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step:
             seal = json.loads((self._checkpoint(state) / _COMPLETE).read_text(encoding="utf-8"))
-            self.spent.seconds, self.spent.tokens = seal.get("seconds", 0.0), seal.get("tokens", 0)
+            for field in fields(Spent):
+                setattr(self.spent, field.name, seal.get(field.name, field.default))
         self._since = time.monotonic()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -288,7 +299,22 @@ class Follow(TrainerCallback):
         return self.job.checkpoints / f"checkpoint-{state.global_step}"
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        control.should_log = control.should_log or state.global_step >= state.max_steps
+        self._count()
+        done = state.global_step >= state.max_steps
+        if not done and (reached := self._reached(getattr(args, "generation_batch_size", 0))):
+            self.stopped = f"stopped after {reached}, at step {state.global_step} of {state.max_steps}"
+            control.should_training_stop = True
+            control.should_save = False  # who continues from this step would take one more
+        control.should_log = control.should_log or control.should_training_stop or done
+
+    def _reached(self, answers: int) -> str:
+        """The budget that leaves no room for another step, which samples so many `answers`."""
+        settings = self.job.settings
+        if settings.seconds is not None and self.spent.seconds >= settings.seconds:
+            return f"{settings.seconds:g} s"
+        if settings.rollouts is not None and answers and self.spent.rollouts + answers > settings.rollouts:
+            return f"{self.spent.rollouts:,} of {settings.rollouts:,} answers"
+        return ""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if logs and "loss" in logs:
@@ -305,9 +331,9 @@ class Follow(TrainerCallback):
         (checkpoint / _COMPLETE).write_text(json.dumps(seal | asdict(self.spent)), encoding="utf-8")
 
 
-def spent_by(trainer: Any) -> Spent:
-    """What a trainer that is followed has spent."""
-    return next(one.spent for one in trainer.callback_handler.callbacks if isinstance(one, Follow))
+def followed(trainer: Any) -> Follow:
+    """Who follows the trainer."""
+    return next(one for one in trainer.callback_handler.callbacks if isinstance(one, Follow))
 
 
 def last_checkpoint(job: Job) -> Path | None:

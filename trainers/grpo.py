@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from ..signatures.errors import TrainerError
+from ..signatures.errors import TrainerError, UsageError
 from ..signatures.records import TrainReport
 from .chat import Completion, encode, render
-from .fit import Follow, finish, last_checkpoint, learner, new_adapter, opened, report, shared_arguments, spent_by
+from .fit import Follow, finish, followed, last_checkpoint, learner, new_adapter, opened, report, shared_arguments
 from .judge import Given, Judge, Prompt
 from .settings import SMALL, Job, OnProgress
 from .target import Target
@@ -64,7 +64,9 @@ class Rollout:
         """As many groups as TRL asks for, of whose prompts only the number counts. Raises TrainerError when there are not so many, or none
         of their answers can be judged."""
         step, wanted = trainer.state.global_step, len(prompts) // self._size
-        spent = spent_by(trainer)
+        spent, most = followed(trainer).spent, self._job.settings.rollouts
+        if most is not None and spent.rollouts + len(prompts) > most:
+            raise UsageError(f"train.rollouts is {most:,}, and a step samples {len(prompts):,} answers: set it to that or more")
         model = trainer.accelerator.unwrap_model(trainer.model)
         found: list[Group] = []
         kept = flat = 0
@@ -72,9 +74,10 @@ class Rollout:
             drawn = self._drawn(model, step, draw, wanted - kept)
             found += drawn
             spent.tokens += sum(answer.tokens for group in drawn for answer in group.answers)
+            spent.rollouts += sum(len(group.answers) for group in drawn)
             kept = sum(group.teaches for group in found)
             flat = flat if draw else len(drawn) - kept
-            if kept == wanted or not drawn:
+            if kept == wanted or not drawn or (most is not None and spent.rollouts + (wanted - kept) * self._size > most):
                 break
         groups = sorted(found, key=lambda group: not group.teaches)[:wanted]
         if len(groups) < wanted:
@@ -136,7 +139,8 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
     judge.rewind(int(last.name.rpartition("-")[2]) if last else 0)
     batches = f"on {device} with {args.per_device_train_batch_size} answers of up to {args.max_completion_length} tokens at once"
     finish(trainer, job, method, last, config, batches)
-    return report(job, method, trainer, {"rows": answers}, answers)
+    taken = trainer.state.global_step * args.generation_batch_size
+    return report(job, method, trainer, {"rows": taken}, taken)
 
 
 def _told(reward: Sequence[float | None], flat: Sequence[float], log_metric: Callable[[str, float], None], **_: Any) -> list[float | None]:

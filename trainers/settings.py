@@ -77,7 +77,14 @@ class TrainSettings(BaseModel):
     epochs: float = Field(default=3.0, gt=0)
     """Passes over the rows."""
     steps: int | None = Field(default=None, ge=1)
-    """Steps of training, however many passes that takes, so that trainings on unequal rows are of equal length; None: as `epochs` says."""
+    """Steps of a stage that trains on rows, however many passes that takes, so that trainings on unequal rows are of equal length; None:
+    as `epochs` says. A stage on own answers takes the `max_steps` of its own settings; those of a stage win here too."""
+    seconds: float | None = Field(default=None, gt=0)
+    """Most seconds of steps of each stage, over all its starts: it ends with the step that reaches them and keeps what it has learned, by
+    a learning rate that falls as for all planned steps. What it ends with then depends on the speed of the machine, so that two
+    trainings do not give the same bytes. None: no limit."""
+    rollouts: int | None = Field(default=None, ge=1)
+    """Most answers that each stage on own answers samples, those of exchanged prompts too. None: no limit."""
     learning_rate: float | None = Field(default=None, gt=0)
     """Highest learning rate of a linear schedule; None is 1e-3 for full and 2e-4 for LoRA."""
     batch_size: int = Field(default=16, ge=1)

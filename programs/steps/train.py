@@ -40,4 +40,4 @@ def _stage(run: Session, number: int, place: int, stage: str, count: int) -> Non
     with disk_errors(out), run.progress.busy(title):
         report = go(target, settings, out, seed=run.config.seed, in_process=run.in_process, on_progress=step)
     first, last = report.rewards or (report.loss_first, report.loss_last)
-    run.say(f"{title}: {report.steps} steps, {what} {first:.3f} to {last:.3f}")
+    run.say(f"{title}: {report.steps} steps, {what} {first:.3f} to {last:.3f}" + (f"; {report.stopped}" if report.stopped else ""))

@@ -148,6 +148,35 @@ def test_pinned_prompts_stay_though_their_answers_are_all_worth_the_same(target,
     assert [count for step, count in judge.asked if step == 0] == [4]
 
 
+def test_no_more_answers_are_sampled_than_the_budget_holds(target, tmp_path):
+    settings = QUICK.model_copy(update={"rollouts": 40})
+    taught, exchanged = Likes(short, pinned=4), Likes(lambda text: 0.0)
+    report = practise(taught, target, settings, tmp_path / "taught", in_process=True)
+    assert len(taught.told) == report.rollouts == 32
+    assert report.stopped == "stopped after 32 of 40 answers, at step 2 of 4"
+    with pytest.raises(TrainerError, match=r"nothing was learned before the budget ended: stopped after 32 of 40 answers, at step 1 of 4"):
+        practise(exchanged, target, settings, tmp_path / "exchanged", in_process=True)
+    assert exchanged.asked == [(0, 4), (0, 4)]  # a second exchange would have been too much
+    with pytest.raises(UsageError, match=r"train.rollouts is 15, and a step samples 16 answers"):
+        practise(Likes(short), target, QUICK.model_copy(update={"rollouts": 15}), tmp_path / "few", in_process=True)
+
+
+def test_a_training_that_its_budget_ends_continues_after_a_kill_to_the_same_bytes(target, tmp_path):
+    settings = QUICK.model_copy(update={"rollouts": 16 * 3, "save_steps": 1})
+
+    def stop(message: dict) -> None:
+        if message["step"] == 3:
+            raise KeyboardInterrupt
+
+    practise(Likes(short, pinned=4), target, settings, tmp_path / "whole", in_process=True)
+    judge = Likes(short, pinned=4)
+    with pytest.raises(KeyboardInterrupt):
+        practise(judge, target, settings, tmp_path / "killed", in_process=True, on_progress=stop)
+    report = practise(judge, target, settings, tmp_path / "killed", in_process=True)
+    assert (report.steps, report.rollouts) == (3, 48)
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+
+
 def test_a_step_of_which_no_answer_can_be_judged_ends_the_training(target, tmp_path):
     with pytest.raises(TrainerError, match="none of the 16 answers of step 0 could be judged"):
         practise(Likes(lambda text: None), target, QUICK, tmp_path / "out", in_process=True)

@@ -356,12 +356,37 @@ def test_a_kill_between_the_last_step_and_the_manifest_costs_no_step(target, tmp
 def test_seconds_of_a_stopped_training_are_counted_up_to_its_checkpoint(target, tmp_path):
     with pytest.raises(_Stop):
         train(ROWS, target, QUICK, tmp_path, in_process=True, on_progress=_stop_at(4))
-    seal = max(tmp_path.glob("checkpoints/*/complete.json"))
-    known = json.loads(seal.read_text())
-    assert known["seconds"] > 0
-    seal.write_text(json.dumps(known | {"seconds": 1000.0}))
+    assert json.loads(max(tmp_path.glob("checkpoints/*/complete.json")).read_text())["seconds"] > 0
+    _spent(tmp_path, 1000.0)
     train(ROWS, target, QUICK, tmp_path, in_process=True)
     assert json.loads((tmp_path / "seconds.json").read_text())["seconds"] > 1000
+
+
+def test_seconds_of_all_starts_end_a_training_which_keeps_what_it_learned_on_the_planned_schedule(target, tmp_path):
+    whole = train(ROWS, target, QUICK, tmp_path / "whole", in_process=True)
+    with pytest.raises(_Stop):
+        train(ROWS, target, QUICK.model_copy(update={"seconds": 500}), tmp_path / "short", in_process=True, on_progress=_stop_at(4))
+    _spent(tmp_path / "short", 600.0)
+    report = train(ROWS, target, QUICK.model_copy(update={"seconds": 500}), tmp_path / "short", in_process=True)
+    assert (report.steps, report.stopped) == (3, "stopped after 500 s, at step 3 of 6")
+    assert (whole.steps, whole.stopped) == (6, "")
+    assert report.weights not in (report.base, whole.weights)
+    rates = [[row["learning_rate"] for row in json.loads((tmp_path / name / "course.json").read_text())] for name in ("whole", "short")]
+    assert rates[1][:2] == rates[0][:2]
+    assert 0 < rates[1][-1] < 1e-3  # of three steps in all, the last would have had none
+
+
+def _spent(out: Path, seconds: float) -> None:
+    """Let a training that was killed have taken so long."""
+    seal = max(out.glob("checkpoints/*/complete.json"))
+    seal.write_text(json.dumps(json.loads(seal.read_text()) | {"seconds": seconds}))
+
+
+def test_a_budget_that_ends_before_anything_is_learned_is_told(target, tmp_path):
+    with pytest.raises(
+        TrainerError, match=r"nothing was learned before the budget ended: stopped after 1e-09 s, at step 1 of 6; give more"
+    ):
+        train(ROWS, target, QUICK.model_copy(update={"seconds": 1e-9}), tmp_path, in_process=True)
 
 
 def test_checkpoints_of_another_job_are_not_continued(target, tmp_path):
