@@ -133,6 +133,9 @@ class GenerateSettings(Settings):
     simpler: float = Field(default=0.5, ge=0)
     """A program is refused as simpler when the median of its solutions' steps is less than this share of the steps of its errors' reference
     solutions (a step is a calculation, or a line when there are no calculations; in code, a line)."""
+    phrasings: int = Field(default=3, ge=1)
+    """In how many ways, at least, the instructor is asked to phrase the questions of a program; 1: nothing is asked, and `offline` keeps to
+    the error's own wording."""
     skip: tuple[Literal["anchored", "deterministic", "diverse", "telling", "simpler", "targeted", "agreed", "distinct"], ...] = ()
     """Checks that are left out, to measure what they are worth; the report says so. `runs` and `unseen` always stay."""
     allocation: Literal["mass", "uniform", "bandit"] = Field(default="mass", validation_alias=AliasChoices("allocation", "budget"))

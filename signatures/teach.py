@@ -5,6 +5,7 @@ contract of a program stands in a file of contracts/, one for each kind of task,
 Does NOT cover: calling (errata.programs.strategies) and checking what comes back.
 """
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +17,17 @@ MODULES = ("math", "fractions", "decimal", "statistics", "random", "itertools", 
 """The modules that are named to the instructor: those that programs use. The sandbox has more of the standard library."""
 
 
-def contract(kind: str, example: bool = True) -> str:
-    """What a sample program of this kind must be, with or without an example, as the instructor reads it."""
+PHRASINGS = 3
+"""In how many ways a program is asked to phrase its questions."""
+
+
+def contract(kind: str, example: bool = True, phrasings: int = PHRASINGS) -> str:
+    """What a sample program of this kind must be, with or without an example, as the instructor reads it. With 1, nothing is asked of its
+    `phrasings`."""
     text = (_CONTRACTS / f"{kind}.md").read_text(encoding="utf-8").replace("{modules}", ", ".join(MODULES))
+    if phrasings < 2:
+        text = re.sub(r"^- [^\n]*\{phrasings\}[^\n]*\n(?:  [^\n]*\n)*", "", text, flags=re.MULTILINE)
+    text = text.replace("{phrasings}", str(phrasings))
     return text if example else text.partition("\nExample, for")[0]
 
 

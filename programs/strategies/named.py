@@ -15,6 +15,7 @@ from .controls import GoldOnly, Mimic, Uniform
 from .fuse import Fuse
 from .mix import Mix
 from .strategy import LearnFromContrast, LearnFromError, Strategy
+from .write import Write
 
 
 def _error(settings: GenerateSettings) -> LearnFromError:
@@ -42,6 +43,8 @@ def load_strategy(settings: GenerateSettings) -> Strategy:
     """The strategy that the config names, with its saved state: a built-in one, or `FILE.py:NAME`, a subclass of Strategy that takes no
     arguments, or one made of it. The file is yours, and is run like other Python of yours. Raises UsageError for what cannot be used."""
     strategy = _named(settings)
+    for _, module in strategy.named_sub_modules(Write):
+        module.phrasings = settings.phrasings
     if settings.state is not None:
         strategy.load(settings.state)
     return strategy

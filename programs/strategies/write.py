@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import dspy
 
 from ...signatures.records import Diagnosis, Failure, Rejection, SampleProgram, TeachingResult
-from ...signatures.teach import RepairProgram, WriteProgram, contract
+from ...signatures.teach import PHRASINGS, RepairProgram, WriteProgram, contract
 from ..instructor.chat import UNUSABLE, rejection
 from .diagnose import ask, fields_of
 
@@ -47,13 +47,14 @@ class Write(dspy.Module):
         self.write = dspy.Predict(signature)
         self.repair = dspy.Predict(repair)
         self.repairs = repairs
+        self.phrasings = PHRASINGS
 
     def forward(self, failures: Sequence[Failure], diagnosis: Diagnosis, brief: str, prove: Prove) -> TeachingResult:
         """At most 1 + `repairs` calls. A program for several failures claims those whose ids it names; each of them must be rebuilt."""
         first = failures[0]
         kind = first.attempt.example.kind
         fields = fields_of(failures, brief) | {
-            "contract": contract(kind),
+            "contract": contract(kind, phrasings=self.phrasings),
             "failure_id": first.id,
             "skill": diagnosis.skill,
             "misconception": diagnosis.misconception,
@@ -86,5 +87,5 @@ class Write(dspy.Module):
                 break
             complaint = drafts.rejections[-1]
             fields |= {"rejected": program.source, "complaint": f"{complaint.check}: {complaint.reason}"}
-            fields["contract"] = contract(kind, example=False)  # the refused program shows the form
+            fields["contract"] = contract(kind, False, self.phrasings)  # the refused program shows the form
         return drafts.taught(tuple(one.id for one in failures), diagnosis)

@@ -9,14 +9,16 @@ import re
 from fractions import Fraction
 
 from ...samples.calculations import final_answer
+from . import phrasings
 from .template import filled
 
 _CHAIN = re.compile(r"(?<![\w.,+*/^()=-])(?<![+*/^(=-] )-?\d+(?:\s[-+]\s-?\d+)+(?!\s?[\w.,*/^%)]*\d|\s?[*/^%]|\s[-+])")
 _ASKED = re.compile(r"(?i)\b(?:calculate|compute|evaluate|solve|work\sout|what(?:'s|\sis)|problem|expression|value|result)\b[^.?!]*$")
 
 
-def write(question: str, reference: str, failure_id: str, skill: str) -> str | None:
-    """The program's source; None if the question is not a bare sum, or its sum is not the reference's answer."""
+def write(question: str, reference: str, failure_id: str, skill: str, phrased: bool = False) -> str | None:
+    """The program's source; None if the question is not a bare sum, or its sum is not the reference's answer. `phrased`: in other wordings
+    too."""
     chains = list(_CHAIN.finditer(question))
     if len(chains) != 1:
         return None
@@ -28,8 +30,11 @@ def write(question: str, reference: str, failure_id: str, skill: str) -> str | N
     value = terms[0] + sum(term if sign == "+" else -term for sign, term in zip(signs, terms[1:], strict=True))
     if final_answer(reference) != Fraction(value):
         return None
+    others = phrasings.sums(before, after) if phrased else []
     return filled(
         "bare_sum",
+        **phrasings.fields("(BEFORE, AFTER)", others),
+        asked="question.join(PHRASINGS[phrasing])" if others else "BEFORE + question + AFTER",
         skill=re.sub(r"[^\w ,:-]", "", skill),
         before=repr(before),
         after=repr(after),

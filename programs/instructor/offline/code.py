@@ -18,6 +18,7 @@ from ....tasks.verdicts import code as python
 from ....tasks.world import lists
 from ....tasks.world.lists import PRIMITIVES, Step
 from ...samples.calculations import Unreadable
+from . import phrasings
 from .functions import Chain, Telling, chain_of, telling_of, wordings
 from .template import filled
 from .word_problems.diagnose import AT_FAULT, Finding
@@ -250,8 +251,9 @@ def boundary(question: str, reference: str, solved: str) -> str:
     return f"It solves chains {known}; this one asks to {', then to '.join(shape)}."
 
 
-def write(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool = False) -> str:
-    """The program's source. `careful`: without `wrong`. Raises Unreadable with the reason why no honest program is known."""
+def write(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool = False, phrased: bool = False) -> str:
+    """The program's source. `careful`: without `wrong`; `phrased`: in other wordings too. Raises Unreadable with the reason why no honest
+    program is known."""
     problem = problem_of(question, reference)
     told, name, source, steps = problem.telling, problem.chain.name, problem.chain.source, problem.chain.steps
     if told and _code(told.steps) != _code(steps):
@@ -270,10 +272,17 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
     if own is not None:
         anchor["told"] = own
     others = any(word == len(PRIMITIVES[step].wordings) for (step, _), word in zip(steps, words, strict=True))
+    forms = phrasings.functions((head, joint, end), question) if phrased else []
+    worded = phrasings.fields("(HEAD, JOINT, END)", forms)
     telling = "HEAD.format(name=name, source=source) + JOINT.join(phrases) + END"
-    wrong = "" if careful else _wrong(problem, response, own is not None)
+    if forms:
+        telling = "(head + joint.join(phrases) + end).format(name=name, source=source)"
+    more = (", told=None" if own is not None else "") + worded["phrasing"]
+    wrong = "" if careful else _wrong(problem, response, more)
     return filled(
         "lists",
+        **worded,
+        unpacked="\n    head, joint, end = PHRASINGS[phrasing]" if forms else "",
         skill=re.sub(r"[^\w ,:-]", "", skill),
         primitives="\n".join(f"    {one.name!r}: Primitive{(one.kind, one.code, wordings(one), one.constants)!r}," for one in known),
         shape=shape,
@@ -290,7 +299,7 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
         values=inspect.getsource(lists.a_list),
         word=inspect.getsource(lists.a_word),
         styles="(-1,)" if others else "(0, 1)",
-        more=", told=None" if own is not None else "",
+        more=more,
         question=f"told or {telling}" if own is not None else telling,
         examples=told is None,
         wrong=wrong,
@@ -314,8 +323,8 @@ def _form(problem: Problem) -> tuple[str, str, str]:
     return head, told.joint, told.end
 
 
-def _wrong(problem: Problem, response: str, told: bool) -> str:
-    """`wrong`, which makes the response's mistake on other chains; empty if it makes several."""
+def _wrong(problem: Problem, response: str, more: str) -> str:
+    """`wrong`, which makes the response's mistake on other chains; empty if it makes several. `more`: arguments that it takes too."""
     try:
         given = given_of(problem, response)
     except Unreadable:
@@ -339,4 +348,4 @@ def _wrong(problem: Problem, response: str, told: bool) -> str:
     if any(PRIMITIVES[name].kind == "fold" for name, _ in given.steps[:-1]):
         return ""
     says = _difference(problem.chain.steps, given.steps).replace('"', "'").replace("\\", "")
-    return filled("lists_wrong", says=says, unless=unless, edited=edited, more=", told=None" if told else "")
+    return filled("lists_wrong", says=says, unless=unless, edited=edited, more=more)

@@ -20,6 +20,8 @@ from .word_problems import diagnose as sums
 from .word_problems import emit
 
 _HEADER = re.compile(r"^\[\[ ## (\w+) ## \]\][ \t]*$", re.MULTILINE)
+PHRASED = "phrased in at least"
+"""What a contract says where a program has to ask in more wordings than the error's own."""
 
 
 class OfflineEngine:
@@ -125,14 +127,15 @@ def _program(given: dict[str, str]) -> dict[str, str]:
     contract = given.get("contract", "")
     write = code.write if '"entry_point"' in contract else facts.write if '"choices"' in contract else _sums
     try:
-        source = write(*shown, careful=bool(complaint))
+        source = write(*shown, careful=bool(complaint), phrased=PHRASED in contract)
     except Unreadable as reason:
         return {**said, "refusal": str(reason), "program": ""}
     return {**said, "refusal": "", "program": f"```python\n{source}```"}
 
 
-def _sums(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool) -> str:
-    return bare_sums.write(question, reference, failure_id, skill) or emit.write(question, reference, response, failure_id, skill, careful)
+def _sums(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool, phrased: bool) -> str:
+    bare = bare_sums.write(question, reference, failure_id, skill, phrased)
+    return bare or emit.write(question, reference, response, failure_id, skill, careful, phrased)
 
 
 def _written(answer: dict[str, object], as_json: bool) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ....tasks.verdicts import choice
 from ....tasks.world.facts import RELATIONS, WORLD, Relation, wordings
 from ...samples.calculations import Unreadable
+from . import phrasings
 from .template import filled
 from .word_problems.diagnose import AT_FAULT, Finding
 
@@ -98,8 +99,9 @@ def boundary(question: str, reference: str, solved: str) -> str:
     return f"It knows the {' and the '.join(sorted(known))} of towns, and not the {mine.relation.name}."
 
 
-def write(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool = False) -> str:
-    """The program's source. `careful`: without `wrong`. Raises Unreadable with the reason why no honest program is known."""
+def write(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool = False, phrased: bool = False) -> str:
+    """The program's source. `careful`: without `wrong`; `phrased`: in frames of other words too. Raises Unreadable with the reason why no
+    honest program is known."""
     problem = problem_of(question)
     relation = problem.relation
     if problem.value not in problem.options.values():
@@ -108,15 +110,21 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
     numbers = {text: number for number, text in enumerate(texts)}
     table = {town: tuple(sorted(numbers[text] for text in wordings(relation, town, "train", problem.others))) for town in WORLD}
     taken = taken_of(problem, response)
+    worded = phrasings.fields('"{asked}"', phrasings.facts(question) if phrased else [])
+    asked = "WORDINGS[wording].format(town=town)"
+    if phrased:
+        asked = f'PHRASINGS[phrasing].format(asked={asked}, town=town, gap=FACT.format(town=town, value="___"))'
     return filled(
         "facts",
+        **worded,
+        asked=asked,
         skill=re.sub(r"[^\w ,:-]", "", skill),
         table="\n".join(f"    {town!r}: ({WORLD[town][relation.name]!r}, {asked!r})," for town, asked in table.items()),
         wordings=texts,
         fact=repr(relation.fact),
         confused=[taken] if taken else [],
         count=len(problem.options) - 1,
-        wrong=filled("facts_wrong") if taken and not careful else "",
+        wrong=filled("facts_wrong", phrasing=worded["phrasing"]) if taken and not careful else "",
         failure=repr(failure_id),
         anchor={"town": problem.town, "wording": numbers[problem.wording], "options": list(problem.options.values())},
     )

@@ -1,7 +1,7 @@
 """Writes a sample program from a reading: parameters in place of the question's numbers, and the chain recomputed.
 
 The bounds stand in the emitted program as plain code, and so does the source of the helpers that it needs (kit.py). Not covered: changing
-names, wording, or what is asked.
+names, or what is asked.
 """
 
 import inspect
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from .....tasks.verdicts import number as verdicts
 from ....samples.calculations import Node, Unreadable
+from ..phrasings import fields, phrasings
 from ..template import filled
 from . import kit
 from .chain import chain_source, exact, order_of, pick_source, steps_tuple
@@ -25,9 +26,9 @@ _FRACTION = re.compile(r"\d\s?/\s?\d|thirds?\b|fourths?\b|quarters?\b|fifths?\b|
 Slot = tuple[int, int, str]  # start and end in a text, and the key of what is shown there
 
 
-def write(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool = False) -> str:
+def write(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool = False, phrased: bool = False) -> str:
     """A program for one problem; raises Unreadable. Fractions of the question vary only where its other numbers give too little. `careful`
-    leaves `wrong` out."""
+    leaves `wrong` out; `phrased` asks in other wordings too."""
     try:
         plan = plan_of(read(question, reference))
     except Unreadable as error:
@@ -39,7 +40,7 @@ def write(question: str, reference: str, response: str, failure_id: str, skill: 
             raise error from None
     if not careful:
         _mislead(plan, response)
-    return emit(plan, failure_id, skill)
+    return emit(plan, failure_id, skill, phrased)
 
 
 def _mislead(plan: Plan, response: str) -> None:
@@ -57,7 +58,7 @@ def _mislead(plan: Plan, response: str) -> None:
         plan.wrong = wrong
 
 
-def emit(plan: Plan, failure_id: str, skill: str) -> str:
+def emit(plan: Plan, failure_id: str, skill: str, phrased: bool = False) -> str:
     """Source of the whole program."""
     shown, names = _Shown(plan), plan.names
     question, solution, chain = _question(plan, shown), _solution(plan, shown), chain_source(plan)
@@ -65,8 +66,12 @@ def emit(plan: Plan, failure_id: str, skill: str) -> str:
     helpers = ["pick", *(["show"] if fractions else []), *(name for name in ("grouped", "cents") if shown.uses(f"{name}("))]
     comma = "," if len(names) == 1 else ""
     arguments = ", ".join(names)
+    others = phrasings(question) if phrased else []
+    worded = fields("QUESTION", others)
     return filled(
         "word_problem",
+        **worded,
+        asked="PHRASINGS[phrasing]" if others else "QUESTION",
         skill=re.sub(r"[\\\"\s]+", " ", skill).strip(),
         imports="import math" + ("\nfrom fractions import Fraction" if fractions else ""),
         tables="\n".join(_tables(plan, shown)),
@@ -84,7 +89,7 @@ def emit(plan: Plan, failure_id: str, skill: str) -> str:
         steps=steps_tuple(plan) if len(plan.nodes) > 1 else "(step1,)",
         shown="\n".join(f'        "{key}": {expression},' for key, expression in shown.fields.items()),
         answer=f"{'str' if plan.whole else 'show'}(step{plan.reading.final + 1})",
-        wrong=_wrong(plan, plan.wrong) if plan.wrong else "",
+        wrong=_wrong(plan, plan.wrong, worded["phrasing"]) if plan.wrong else "",
         failure=repr(failure_id),
         anchor="{" + ", ".join(f'"{p.name}": {kit.show(p.value)}' for p in plan.parameters) + "}",
     )
@@ -102,10 +107,11 @@ def _tables(plan: Plan, shown: "_Shown") -> Iterator[str]:
         yield f"WORDS = {' '.join(kit.WORDS)!r}.split()"
 
 
-def _wrong(plan: Plan, wrong: list[Node]) -> str:
+def _wrong(plan: Plan, wrong: list[Node], phrasing: str) -> str:
     lines = [f"    {name} = Fraction(str({name}))" for name in plan.names]
     lines += [f"    step{j + 1} = {exact(node, plan.names)}" for j, node in enumerate(wrong)]
-    return filled("word_problem_wrong", arguments=", ".join(plan.names), lines="\n".join(lines), last=len(wrong), final=plan.reading.final)
+    arguments, final = ", ".join(plan.names), plan.reading.final
+    return filled("word_problem_wrong", arguments=arguments, phrasing=phrasing, lines="\n".join(lines), last=len(wrong), final=final)
 
 
 @dataclass
