@@ -307,9 +307,9 @@ def runs(start: Start, folder: Annotated[Path, typer.Argument(help="Folder of ru
 def trace(
     start: Start,
     run: RunArgument,
-    id_: Annotated[str, typer.Argument(metavar="ID", help="Id of a sample, program, error or item, or its beginning.")],
+    id_: Annotated[str, typer.Argument(metavar="ID", help="Id of a sample, program, error, item or weights, or its beginning.")],
 ) -> None:
-    """Print the way from a training row to the error behind it, or from an item to the rows of its skill."""
+    """Print the way from a training row to its error, from an item to the rows of its skill, or from weights to what made them."""
     from errata.programs.report.trace import Lineage, as_text
 
     document = Lineage(run).trace(id_)

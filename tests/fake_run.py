@@ -1,5 +1,6 @@
 """A finished run directory made by hand: benchmarks, skills and rounds, and any text that a test puts into it. No model, no sandbox."""
 
+import json
 from pathlib import Path
 
 from errata.programs.config import load_config
@@ -42,6 +43,35 @@ def attempt(task: str, split: str, number: int, skill: str, right: bool, weights
     return Attempt(example=example, response=f"{text}It is {said}.", verdict=verdict, target=weights)
 
 
+def practise(folder: Path, report: dict, programs: list[SampleProgram], text: str) -> None:
+    """A second stage of a round's training, by grpo: 12 steps, in each of which the draws of every program are right more often."""
+    own = {"base": f"sft-{report['weights']}", "rewards": (0.25, 0.75), "rollouts": 96, "generated_tokens": 3000}
+    (folder / "train-2").mkdir()
+    (folder / "train-2/manifest.json").write_bytes(to_json({"report": report | own | {"rows_in": 96, "rows_kept": 96}}))
+    course = [
+        {
+            "step": n,
+            "loss": 0.0,
+            "reward": 0.25 + n / 24,
+            "kl": n / 1000,
+            "entropy": 1.5 - n / 20,
+            "tokens": 30 - n,
+            "without_spread": n / 24,
+        }
+        for n in range(1, 13)
+    ]
+    (folder / "train-2/course.json").write_bytes(to_json(course))
+    rows = [
+        {"program": program.id, "step": step, "arm": "a", "turn": 1, "skill": f"{text}{program.skill or 'adds'}", "right": 1 + step // 4}
+        for step in range(12)
+        for program in programs
+    ]
+    rows += [{"item": "i", "step": step, "arm": "b", "turn": 1, "skill": f"{text}adds", "solved": True, "right": 4} for step in range(12)]
+    (folder / "practice").mkdir()
+    lines = "".join(json.dumps(row | {"tried": 4}) + "\n" for row in rows)
+    (folder / "practice/stage-2.jsonl").write_text(lines, encoding="utf-8")
+
+
 def fake_run(
     path: Path,
     tasks: dict[str, list[str]],
@@ -51,16 +81,19 @@ def fake_run(
     text: str = "",
     accepted: bool = True,
     short: str = "",
+    practises: bool = False,
 ) -> Path:
     """Write a finished run to `path` and return it: `tasks` and `guards` give the skills of each.
 
     Half of the items are right before. The round r fixes r of every four wrong ones of a skill at an even place, and of a skill at an odd
     place breaks one right one in ten. Each skill has one error a round, its diagnosis, a program and three rows. The last round is rejected
     where there are several, all are without `accepted`. `text` stands in everything that data or a model could have written, and `short`
-    says why there were fewer rows than wanted.
+    says why there were fewer rows than wanted. With `practises` the training goes on by grpo, whose weights are the ones that stand.
     """
     guards = guards or {}
     config = load_config(overrides={"task": next(iter(tasks)), "guards": list(guards), "rounds": rounds, "instructor.model": "openai/some"})
+    if practises:
+        config = config.model_copy(update={"train": config.train.model_copy(update={"stages": ("sft", "grpo")})})
     path.mkdir(parents=True, exist_ok=True)
     (path / "run.json").write_bytes(to_json({"version": VERSION, "config": config.model_dump(mode="json", exclude={"budget"}), "data": []}))
     skills = {text + name: [text + skill for skill in some] for name, some in (tasks | guards).items()}
@@ -152,6 +185,11 @@ def fake_run(
         report = {"base": current, "weights": weights, "data": "d", "rows_in": 9, "rows_kept": 9, "rows_truncated": 0, "steps": 12}
         report |= {"loss_first": 1.0, "loss_last": 0.5, "versions": {}}
         (folder / "train").mkdir(parents=True)
+        course = [{"step": step, "loss": 1 - 0.04 * step, "learning_rate": 1e-3} for step in (1, 4, 8, 12)]
+        (folder / "train/course.json").write_bytes(to_json(course))
+        if practises:
+            practise(folder, report, [row.program for row in taught if row.program], text)
+            report = report | {"weights": f"sft-{weights}"}
         (folder / "train/manifest.json").write_bytes(to_json({"files": {}, "facts": {}, "report": report}))
         kept = accepted and not (rounds > 1 and number == rounds)
         old, new = measure(current, strength), measure(weights, number)
@@ -160,6 +198,9 @@ def fake_run(
         sides = [{"task": task, **paired(old[task, "dev"], new[task, "dev"])} for task in guarding]
         change = paired(old[text + main, "dev"], new[text + main, "dev"])
         decision = GateDecision(accepted=kept, reason=f"{text}so it is", task=text + main, guards=tuple(sides), **change)
+        if practises:
+            said = ({"stage": 0, "reason": f"{text}no gain on dev"}, {"stage": 1, "reason": f"{text}so it is"})
+            decision = decision.model_copy(update={"stage": 1, "considered": said})
         Stage(folder / "gate").finish({"decision.jsonl": [decision]}, accepted=kept)
         if kept:
             current, strength = weights, number

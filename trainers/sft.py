@@ -126,7 +126,7 @@ def _settled(
         if rows:
             job.rows.write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")
         report = _fit(job, tell, judge) if in_process else _child(job, tell, judge, stop)
-        known = job.model_dump(mode="json", include={"key", "base", "data", "settings", "seed"})
+        known = job.model_dump(mode="json", include={"key", "base", "data", "settings", "seed", "stage"})
         manifest = known | {"versions": report.versions, "report": report.model_dump(mode="json")}
         write_whole(out / "manifest.json", (json.dumps(sealed(manifest), indent=2, sort_keys=True) + "\n").encode())
     except OSError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import RunError
-from ...signatures.records import Attempt, Rejection, Standing, TrainReport
+from ...signatures.records import Attempt, GateDecision, Rejection, Standing, TrainReport
 from ...signatures.terminal import command
 from ..config import CycleConfig
 from ..run import layout
@@ -36,7 +36,6 @@ class Rows:
         self.attempts = cache(partial(layout.attempts, path))
         self.taught = cache(partial(layout.taught, path))
         self.samples = cache(partial(layout.samples, path))
-        self.training_report = cache(partial(layout.training_report, path))
 
     @cached_property
     def evaluated(self) -> dict[str, list[Attempt]]:
@@ -85,7 +84,7 @@ def build(path: Path, rows: Rows | None = None) -> records.Report:
     for task, split in result["evaluations"]:
         old, new = (rows.benchmarks(weights)[task, split] for weights in (result["before"], result["after"]))
         evaluations[f"{task} {split}"] = evaluated(old, new)
-    rounds = [_round(path, number, rows) for number in range(1, result["rounds"] + 1)]
+    rounds = [_round(path, number, rows, config) for number in range(1, result["rounds"] + 1)]
     guards = sorted({name for row in rounds for name in row.guards})
     bill, work = records.Bill(**read_ledger(path)), _work(path, config, result["rounds"])
     return records.Report(
@@ -114,7 +113,7 @@ def _when(path: Path) -> records.When | None:
 def _course(run: Rows, before: str, rounds: Sequence[records.Round]) -> dict[str, list[records.Stop]]:
     """Each benchmark after each round in which it was measured, all of it and by skill, from the weights that the run began with."""
     trained = {before: 0} | {row.train.weights: row.number for row in rounds if row.train}
-    parent = {row.number: trained[row.train.base] for row in rounds if row.train}
+    parent = {row.number: trained[row.stages[0].report.base] for row in rounds if row.stages}
     kept = {0} | {row.number for row in rounds if row.decision.accepted}
     course: dict[str, list[records.Stop]] = {}
     for weights, number in trained.items():
@@ -135,8 +134,10 @@ def _work(path: Path, config: CycleConfig, rounds: int) -> dict[str, dict[str, i
             mined = name == "mine" and (config.errors == "all" or (config.errors == "recorded" and number == 1))
             if stage.done and not mined:
                 work[layout.named(number, name)] = {"answers": stage.facts()["items"]}
-        if report := layout.training_report(path, number):
-            work[layout.named(number, "train")] = {"steps": report["steps"], "rows": report["rows_kept"]}
+        for place in layout.trainings(path, number):
+            report = TrainReport.model_validate(layout.training_report(path, number, place))
+            done = {"answers": report.rollouts} if report.rollouts else {"rows": report.rows_kept}
+            work[layout.named(number, layout.training(path, number, place).name)] = {"steps": report.steps} | done
     return work | {"evaluate": {"answers": sum(stage.facts()["items"] for stage in layout.evaluations(path))}}
 
 
@@ -147,18 +148,57 @@ def _not_checked(rounds: Sequence[records.Round], skipped: Sequence[str]) -> lis
     return lines + [SKIPPED.format(name) for name in skipped]
 
 
-def _round(path: Path, number: int, rows: Rows) -> records.Round:
+def trained(path: Path, number: int, config: CycleConfig, decision: GateDecision) -> list[records.Trained]:
+    """The stages of a round's training, in their order."""
+    found = {one["stage"]: one["reason"] for one in decision.considered}
+    return [
+        records.Trained(
+            name=config.train.stages[place],
+            report=TrainReport.model_validate(layout.training_report(path, number, place)),
+            stands=place == decision.stage,
+            found=found.get(place, ""),
+            course=layout.course(path, number, place),
+            practised=practised(layout.practised(path, number, place)),
+        )
+        for place in layout.trainings(path, number)
+    ]
+
+
+def practised(journal: Sequence[Mapping[str, Any]]) -> list[records.Practised]:
+    """What answers were worth by skill, solved items apart; those with most answers first."""
+    steps = 1 + max((row["step"] for row in journal), default=0)
+
+    def right(rows: Iterable[Mapping[str, Any]]) -> float | None:
+        known = list(rows)
+        tried = sum(row["tried"] for row in known)
+        return sum(row["right"] for row in known) / tried if tried else None
+
+    kinds = grouped(journal, lambda row: (row["skill"], row.get("solved", False)))
+    found = [
+        records.Practised(
+            skill=skill,
+            solved=solved,
+            answers=sum(row["tried"] for row in rows),
+            first=right(row for row in rows if 3 * row["step"] < steps),
+            last=right(row for row in rows if 3 * row["step"] >= 2 * steps),
+        )
+        for (skill, solved), rows in kinds.items()
+    ]
+    return sorted(found, key=lambda one: (one.solved, -one.answers, one.skill))
+
+
+def _round(path: Path, number: int, rows: Rows, config: CycleConfig) -> records.Round:
     taught, attempts, samples = rows.taught(number), rows.attempts(number), rows.samples(number)
     assembled, asked = (layout.step(path, number, name) for name in ("assemble", "words"))
     rejections = assembled.read(layout.REJECTIONS, Rejection)
     decision = layout.decision(path, number)
     assert decision, "a run that is finished has decided on each round"
-    training = rows.training_report(number)
-    train = TrainReport.model_validate(training) if training else None
+    stages = trained(path, number, config, decision)
+    train = next((stage.report for stage in stages if stage.stands), None)
     refused = Counter(row.check for row in rejections if row.kind == "program")
     lessons = {name: sum(sample.lesson == name for sample in samples) for name in ("worked", "correction", "hint")}
     own_words = sum(sample.own is not None for sample in samples)
-    old, new = (rows.benchmarks(weights) for weights in (train.base, train.weights)) if train else ({}, {})
+    old, new = (rows.benchmarks(weights) for weights in (stages[0].report.base, train.weights)) if train else ({}, {})
     benchmarks = decision.benchmarks or (decision.task,)
     before, after = ([row for task in benchmarks for row in found.get((task, "dev"), [])] for found in (old, new))
     return records.Round(
@@ -177,7 +217,9 @@ def _round(path: Path, number: int, rows: Rows) -> records.Round:
         replay=assembled.facts()["replay"],
         style={name: records.Style(**one) for name, one in assembled.facts().get("style", {}).items()},
         words=records.Words(own_words=own_words, **lessons, **(asked.facts() if asked.done else {})),
-        library=summed(layout.standings(path, number)),
+        library=summed(
+            layout.standings(path, number), [row for stage in range(len(stages)) for row in layout.practised(path, number, stage)]
+        ),
         asserted=records.Asserted(**asserted(samples)),
         items=sum(row.item is not None for row in samples),
         programs_refused_by_probe=sum(refused.values()) - refused["agreed"],
@@ -185,6 +227,7 @@ def _round(path: Path, number: int, rows: Rows) -> records.Round:
         rows_refused=_counted(row.check for row in rejections if row.kind == "sample"),
         masses=_masses(rows, number),
         train=train,
+        stages=stages,
         dev=compare(before, after) if before else None,
         decision=decision,
     )
@@ -195,16 +238,24 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
     return dict(Counter(names).most_common())
 
 
-def summed(rows: Sequence[Standing]) -> records.Library:
-    """Standings of a round in sums, over all programs and by skill, the skills with most programs first."""
+def summed(rows: Sequence[Standing], journal: Iterable[Mapping[str, Any]] = ()) -> records.Library:
+    """Standings of a round in sums, over all programs and by skill, the skills with most programs first; `journal` says what answers to
+    draws of them were worth in training."""
+    tried, right = Counter[str](), Counter[str]()
+    for row in journal:
+        tried[row.get("program", "")] += row["tried"]
+        right[row.get("program", "")] += row["right"]
     skills = sorted(grouped(rows, lambda row: row.skill).items(), key=lambda item: (-len(item[1]), item[0]))
-    by_size = {name: records.Standings(**_sums(some)) for name, some in skills}
-    return records.Library(**_sums(rows), reasons={row.program_id: row.retired for row in rows if row.retired}, skills=by_size)
+    by_size = {name: records.Standings(**_sums(some, tried, right)) for name, some in skills}
+    return records.Library(
+        **_sums(rows, tried, right), reasons={row.program_id: row.retired for row in rows if row.retired}, skills=by_size
+    )
 
 
-def _sums(rows: Sequence[Standing]) -> dict[str, Any]:
+def _sums(rows: Sequence[Standing], tried: Mapping[str, int], right: Mapping[str, int]) -> dict[str, Any]:
     figures = {name: sum(getattr(row, name) for row in rows) for name in ("probed", "failed", "drawn", "kept")}
     refused = sum((Counter(row.refused) for row in rows), Counter[str]()).most_common()
+    figures |= {name: sum(counts[row.program_id] for row in rows) for name, counts in (("practised", tried), ("rewarded", right))}
     return {"programs": len(rows), "retired": sum(bool(row.retired) for row in rows), "refused": dict(refused)} | figures
 
 

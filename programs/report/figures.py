@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from ...signatures.records import GateDecision
+from ...signatures.records import GateDecision, TrainReport
 from ..run import layout
 from ..run.progress import span
 from ..stats import OUTCOMES, Outcome
@@ -101,6 +101,17 @@ def own_words(found: Words) -> str:
         asked = f" ({found.right} of {found.questions} questions solved at least once in {found.tokens:,} tokens)"
     lessons = f"{found.worked} worked, {found.correction} corrections, {found.hint} hints"
     return f"{many(found.own_words, 'row')} in the target's own words{asked}; {lessons}"
+
+
+def trained_on(report: TrainReport) -> str:
+    """What a training learned from, how long it took, and what it came to, in words."""
+    given = f"{report.rows_kept:,} of {many(report.rows_in, 'row')}"
+    if report.rollouts:
+        given = f"{many(report.rollouts, 'sampled answer')} of {report.generated_tokens:,} tokens"
+    cut = f", {report.rows_truncated} cut" if report.rows_truncated else ""
+    what, (first, last) = ("reward", report.rewards) if report.rewards else ("loss", (report.loss_first, report.loss_last))
+    stopped = f"; {report.stopped}" if report.stopped else ""
+    return f"{given}{cut}; {many(report.steps, 'step')}, {what} {first:.3f} to {last:.3f}{stopped}"
 
 
 def library(found: Library) -> str:
@@ -217,7 +228,8 @@ def stages(report: Report) -> Table:
     order = {"mine": 0, "teach": 1, "probe": 2, "words": 3, "assemble": 4, "train": 5, "probe-after": 6}
 
     def place(name: str) -> tuple[int, int, str]:
-        return (layout.numbered(name) or 10**6, order.get(name.partition("/")[2], len(order)), name)
+        step = name.partition("/")[2]
+        return (layout.numbered(name) or 10**6, order.get("train" if step.startswith("train-") else step, len(order)), name)
 
     def line(title: str, spent: Spent | None, done: Mapping[str, int]) -> list[Any]:
         bill = [spent.calls, spent.tokens_in, spent.tokens_out, spent.usd] if spent else [0, 0, 0, 0]

@@ -6,17 +6,17 @@ What is not here: figures (errata.programs.report.document), escaping (markup), 
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...signatures.records import Attempt, Sample, TeachingResult
 from ...signatures.terminal import command
 from ..stats import grouped
-from . import figures
+from . import figures, plots
 from .figures import compared, failed, many, percent, sure, told, tone
-from .markup import Figures, Html, clip, render
-from .plots import Bar, Line, Point, Stop, balance, bars, course, courses, intervals
-from .records import Evaluation, Failing, Report, Round, Share, Sides, Standings
+from .markup import Figures, Html, Name, clip, render
+from .plots import Bar, Line, Point, Stop, balance, bars, course, courses, curve, intervals
+from .records import Evaluation, Failing, Report, Round, Share, Sides, Standings, Trained
 from .records import Stop as Measured
 from .tables import Table
 from .trace import Lineage
@@ -53,6 +53,8 @@ def html(report: Report, lineage: Lineage) -> str:
         benchmarks=comparison(report.evaluations, "benchmark", label) if report.evaluations else None,
         balance=balance([(label(name), row.change.broken, row.change.fixed) for name, row in report.evaluations.items()]),
         courses=_courses(report),
+        curves=_curves,
+        practised=_practised,
         skills=[_skills(name, row, report) for name, row in report.evaluations.items() if len(row.skills) > 1],
         masses=[_masses(row) for row in report.rounds if row.masses],
         cost=_cost(report),
@@ -118,6 +120,41 @@ def _stops(measured: Sequence[Measured], skill: str | None = None) -> list[Stop]
     return stops
 
 
+CURVES: dict[str, tuple[str, Callable[[float], str]]] = {
+    "reward": ("reward", plots.percent),
+    "kl": ("KL to the start", "{:.3g}".format),
+    "entropy": ("entropy, nats a token", "{:.3g}".format),
+    "tokens": ("length of answers, tokens", "{:.0f}".format),
+    "without_spread": ("questions whose answers were all worth the same", plots.percent),
+    "loss": ("loss", "{:.3g}".format),
+}
+"""What is drawn of a training's course (errata.trainers.fit.LOGGED); the loss of one on own answers says nothing."""
+
+
+def _curves(stage: Trained) -> Html:
+    """The course of a training."""
+    drawn: list[Html] = []
+    for name, (title, form) in CURVES.items():
+        points = [(row["step"], row[name]) for row in stage.course if name in row]
+        if len(points) > 1 and not (name == "loss" and drawn):
+            drawn.append(curve(title, points, form))
+    return courses(drawn)
+
+
+def _practised(stage: Trained) -> Html:
+    """What sampled answers were worth by skill, at the begin of a training and at its end."""
+
+    def told(value: float | None) -> Figures:
+        return Figures("-" if value is None else f"{100 * value:.0f}")
+
+    head = ["skill", "answers", "right in the first third of the steps, %", "in the last third, %"]
+    rows = [
+        [Name(f"{one.skill}{' (items solved before)' if one.solved else ''}"), one.answers, told(one.first), told(one.last)]
+        for one in stage.practised
+    ]
+    return Table(head, rows).html()
+
+
 def _skills(name: str, evaluation: Evaluation, report: Report) -> dict[str, Any]:
     """The skills of a benchmark, greatest gain first."""
     skills = dict(sorted(evaluation.skills.items(), key=lambda item: (-item[1].change.difference, item[0])))
@@ -174,6 +211,9 @@ def _library(skills: Mapping[str, Standings]) -> Html:
     rows = [
         [name, one.programs, one.retired, part(one.failed, one.probed), part(one.kept, one.drawn), one.kept] for name, one in skills.items()
     ]
+    if any(one.practised for one in skills.values()):
+        head += ["answers in practice", "of these right, %"]
+        rows = [[*row, one.practised, part(one.rewarded, one.practised)] for row, one in zip(rows, skills.values(), strict=True)]
     return Table(head, rows).html()
 
 

@@ -7,11 +7,12 @@ colour, so that a black and white print can be read. Every figure stands in the 
 - `balance`: what was lost to the left and what was won to the right of a line.
 - `bars`: counts of several kinds in one bar.
 - `course`: a measure after each of several steps, with intervals.
+- `curve`: a measure over the many steps of a training.
 
 What is not here: the marks themselves (templates/plots.html.j2), and what is measured (errata.programs.report.document).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil, floor
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ STEP = 11
 """Pixels between the points of one line."""
 TOP, HEIGHT = 8, 120
 """Pixels above a course, and down to its lower edge."""
+CURVE = 60
+"""Most points of a curve."""
 
 
 class Point(NamedTuple):
@@ -115,6 +118,26 @@ def course(title: object, stops: Sequence[Stop], text: object = "") -> Html:
         return round(TOP + (HEIGHT - TOP) * (high - value) / (high - low), 1)
 
     return _drawn("course", title=title, stops=stops, text=text, ticks=ticks, height=HEIGHT, x=x, y=y)
+
+
+def curve(title: object, points: Sequence[tuple[float, float]], form: Callable[[float], str] = "{:.3g}".format) -> Html:
+    """A measure over the steps of a training, as (step, value), which `form` writes. Of many points each CURVE-th part shows its mean."""
+    size = ceil(len(points) / CURVE)
+    some = [points[start : start + size] for start in range(0, len(points), size)]
+    line = [(part[-1][0], sum(value for _, value in part) / len(part)) for part in some]
+    values = [value for _, value in line]
+    low, high = min(values), max(values)
+    high = high if high > low else low + (abs(low) or 1.0)
+    last = line[-1][0]
+
+    def x(step: float) -> str:
+        return f"{16 + 82 * step / last:.2f}%"
+
+    def y(value: float) -> float:
+        return round(TOP + (HEIGHT - TOP) * (high - value) / (high - low), 1)
+
+    text = f"{form(values[0])} to {form(values[-1])}"
+    return _drawn("curve", title=title, line=line, text=text, ticks=(low, high), last=last, form=form, height=HEIGHT, x=x, y=y)
 
 
 def courses(figures: Iterable[Html]) -> Html:

@@ -150,6 +150,10 @@ class Standings(Document):
     drawn: int
     kept: int
     refused: dict[str, int]
+    practised: int = Field(default=0, exclude_if=lambda answers: not answers)
+    """Answers that were sampled to draws of them in training."""
+    rewarded: int = Field(default=0, exclude_if=lambda answers: not answers)
+    """Of these, the right ones."""
 
 
 class Library(Standings):
@@ -166,6 +170,33 @@ class Asserted(Document):
     rows: int
     agreed: int
     """Those that independent solves came to."""
+
+
+class Practised(Document):
+    """What sampled answers were worth to the questions of one skill, over the steps of a training."""
+
+    skill: str
+    solved: bool = False
+    """Items that the target solved before, which are to hold it where it is."""
+    answers: int
+    first: float | None
+    """Share that was right in the first third of the steps."""
+    last: float | None
+    """The same in the last third."""
+
+
+class Trained(Document):
+    """One stage of a round's training."""
+
+    name: str
+    report: TrainReport
+    stands: bool
+    """Whether its weights are the ones that the gate chose."""
+    found: str
+    """What the gate found of the weights after it; empty where it is the only stage."""
+    course: list[dict[str, float]]
+    """What was logged on the way, by step (errata.trainers.fit.LOGGED)."""
+    practised: list[Practised] = Field(default=[], exclude_if=lambda rows: not rows)
 
 
 class Round(Document):
@@ -197,6 +228,8 @@ class Round(Document):
     rows_refused: dict[str, int]
     masses: list[Mass]
     train: TrainReport | None
+    """That of the stage whose weights the gate chose."""
+    stages: list[Trained] = []
     dev: Compared | None
     decision: GateDecision
 

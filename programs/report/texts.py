@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...signatures.records import TrainReport
 from ...signatures.terminal import command
 from ..run import layout
 from ..stats import OUTCOMES
-from .figures import CORRECTED, about, compared, many, outcomes, sure
+from .figures import CORRECTED, about, compared, many, outcomes, sure, trained_on
 from .markup import plain
 from .records import Counts, Evaluation, Report, Round, Sides
 from .tables import Table
@@ -109,8 +110,7 @@ def trained(found: Mapping[str, Any]) -> str:
     """What `errata train` prints (errata.programs.report.rounds.trained)."""
     text = f"round {found['round']}: no program was left to train on"
     if report := found["report"]:
-        text = f"round {found['round']}: trained on {report['rows_kept']} rows in {report['steps']} steps, loss "
-        text += f"{report['loss_first']:.3f} -> {report['loss_last']:.3f}\nweights: {found['weights']}"
+        text = f"round {found['round']}: trained on {trained_on(TrainReport.model_validate(report))}\nweights: {found['weights']}"
     return text if found["decided"] else f"{text}\n`{command('cycle', '--run', Path(found['run']))}` decides on them"
 
 

@@ -1,4 +1,5 @@
-"""`errata trace`: from a training row to the error behind it, and from an item that was fixed or broken to the rows of its skill.
+"""`errata trace`: from a training row to the error behind it, from an item that was fixed or broken to the rows of its skill, and from
+weights to what they were made of.
 
 Reads the run directory only. What is not here: why a row changed an answer; rows of the item's skill are shown, not proven causes.
 """
@@ -7,15 +8,25 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...signatures.errors import UsageError
-from ...signatures.records import Attempt, Record, Sample, TeachingResult, TrainRow
+from ...signatures.records import Attempt, Record, Sample, TeachingResult, TrainReport, TrainRow
 from ..run import layout
 from ..run.directory import read_config
 from ..stats import grouped
 from .document import Rows
+from .figures import trained_on
 from .markup import render
+
+
+class Made(NamedTuple):
+    """A training of a run."""
+
+    round: int
+    place: int
+    """Of its stage in `train.stages`."""
+    report: TrainReport
 
 
 class Lineage:
@@ -31,6 +42,8 @@ class Lineage:
         self.taught: dict[str, TeachingResult] = {}
         self.failures: dict[str, Attempt] = {}
         self.mined: dict[str, Attempt] = {}
+        self.made: dict[str, Made] = {}
+        """Trainings by the weights that they ended with, in their order."""
         for number in layout.rounds(path):
             attempts = self.rows.attempts(number)
             self.mined |= {row.example.id: row for row in attempts}
@@ -44,20 +57,25 @@ class Lineage:
                     self.taught[taught.program.id] = taught
             for sample in self.rows.samples(number):
                 self.samples[sample.id] = (number, sample)
+            for place in layout.trainings(path, number):
+                report = TrainReport.model_validate(layout.training_report(path, number, place))
+                self.made[report.weights] = Made(number, place, report)
 
     def trace(self, wanted: str) -> dict[str, Any]:
-        """The way of a sample, program, error or item whose id begins with `wanted`, as one JSON-able document; `as_text` puts it in words.
+        """The way of a sample, program, error, item or weights whose id begins with `wanted`, as one JSON-able document, which
+        `as_text` puts in words.
 
         Raises UsageError when there is none, or several.
         """
-        known: tuple[Iterable[str], ...] = (self.samples, self.taught, self.failures, self.items)
-        for names, document in zip(known, (self._sample, self._program, self._error, self._item), strict=True):
+        known: tuple[Iterable[str], ...] = (self.samples, self.taught, self.failures, self.items, self.made)
+        ways = (self._sample, self._program, self._error, self._item, self._made)
+        for names, document in zip(known, ways, strict=True):
             found = [name for name in names if name.startswith(wanted)]
             if len(found) == 1:
                 return document(found[0])
             if found:
                 raise UsageError(f"{wanted!r} begins {len(found)} ids, e.g. {found[0]} and {found[1]}; give more of it")
-        missing = f"{self.path} has no sample, program, error or evaluated item {wanted!r}"
+        missing = f"{self.path} has no sample, program, error, evaluated item or weights {wanted!r}"
         raise UsageError(f"{missing}; ids stand in its .jsonl files and its report")
 
     def _sample(self, name: str) -> dict[str, Any]:
@@ -74,7 +92,22 @@ class Lineage:
         if taught is None or taught.program is None or taught.diagnosis is None:
             return {"kind": "program", "id": name, "program": None, "diagnosis": None, "errors": []}
         errors = [self._error(failure) for failure in taught.program.anchors]
-        return {"kind": "program", "id": name, "program": _json(taught.program), "diagnosis": _json(taught.diagnosis), "errors": errors}
+        document = {"kind": "program", "id": name, "program": _json(taught.program), "diagnosis": _json(taught.diagnosis), "errors": errors}
+        drawn = [row for made in self.made.values() for row in layout.practised(self.path, *made[:2]) if row.get("program") == name]
+        if not drawn:
+            return document
+        return document | {"practised": {"draws": len(drawn), **{key: sum(row[key] for row in drawn) for key in ("tried", "right")}}}
+
+    def _made(self, name: str) -> dict[str, Any]:
+        """By which stages weights were made, from which weights, and what the gate made of them."""
+        number, place, _ = self.made[name]
+        names = read_config(self.path).train.stages
+        before = [(one.place, one.report) for one in self.made.values() if one.round == number and one.place <= place]
+        stages = [{"name": names[at], "report": report.model_dump(mode="json"), "trained_on": trained_on(report)} for at, report in before]
+        decision = layout.decision(self.path, number)
+        gate = "not decided yet" if decision is None else "not chosen" if decision.stage != place else ""
+        gate = gate or ("accepted" if decision and decision.accepted else "rejected")
+        return {"kind": "weights", "id": name, "round": number, "stages": stages, "gate": gate}
 
     def _error(self, name: str) -> dict[str, Any]:
         return {"kind": "error", "id": name, "attempt": _json(self.failures.get(name))}
@@ -106,8 +139,7 @@ class Lineage:
 
     def _weights(self) -> dict[str, int]:
         """Weights in the order in which they came about: what each training began from, then what it gave."""
-        reports = [report for number in layout.rounds(self.path) if (report := self.rows.training_report(number))]
-        names = dict.fromkeys(report[name] for report in reports for name in ("base", "weights"))
+        names = dict.fromkeys(weights for one in self.made.values() for weights in (one.report.base, one.report.weights))
         return {name: place for place, name in enumerate(names)}
 
     def _rows_of_skill(self, skill: str, most: int = 5) -> dict[str, Any]:

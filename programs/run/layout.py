@@ -18,6 +18,7 @@
 What is not here: how a stage is written and read (errata.programs.run.directory).
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -121,13 +122,26 @@ def practice(path: Path, number: int, place: int) -> Path:
     return path / named(number, "practice") / f"stage-{place + 1}.jsonl"
 
 
+def practised(path: Path, number: int, place: int) -> list[dict[str, Any]]:
+    """What the journal of a stage on own answers says, one row a question: its step, arm, skill, program or item, and how many of the
+    answers that were judged were right. Empty where the stage keeps none."""
+    journal = practice(path, number, place)
+    return [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()] if journal.exists() else []
+
+
+def course(path: Path, number: int, place: int) -> list[dict[str, float]]:
+    """What a stage logged on the way, by step; empty where it left none."""
+    file = training(path, number, place) / "course.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+
+
 def _manifest(path: Path, number: int, place: int) -> Path:
     return training(path, number, place) / "manifest.json"
 
 
-def training_report(path: Path, number: int) -> dict[str, Any] | None:
-    """What the training of a round says of itself, the stage whose weights stand; None where there was none."""
-    manifest = _manifest(path, number, stands(path, number))
+def training_report(path: Path, number: int, place: int | None = None) -> dict[str, Any] | None:
+    """What a stage of a round's training says of itself, by default the one whose weights stand; None where there was none."""
+    manifest = _manifest(path, number, stands(path, number) if place is None else place)
     return read_json(manifest)["report"] if manifest.exists() else None
 
 

@@ -57,6 +57,8 @@ class Drawn(NamedTuple):
     arm: str
     turn: int
     example: Example
+    program: str = ""
+    """Id of the program that made it."""
 
 
 @dataclass
@@ -154,7 +156,7 @@ class Practice:
             index, place = divmod(turn, len(arm.programs))
             if (found := self._rows(arm.programs[place], arm.level, index)) is not None:
                 arm.turn = turn + 1
-                return Drawn(arm.name, arm.turn, found)
+                return Drawn(arm.name, arm.turn, found, arm.programs[place].id)
         return None
 
     def rewards(self, step: int, answers: Sequence[Given]) -> list[float | None]:
@@ -167,7 +169,8 @@ class Practice:
             for key, rewards in known.items():
                 drawn, right, tried = self._open[key], int(sum(rewards)), len(rewards)
                 self._arms[drawn.arm].saw(right, tried)
-                row = {
+                row: dict[str, Any] = {"program": drawn.program} if drawn.program else {"item": drawn.example.id}
+                row |= {
                     "step": step,
                     "arm": drawn.arm,
                     "turn": drawn.turn,
@@ -175,6 +178,8 @@ class Practice:
                     "right": right,
                     "tried": tried,
                 }
+                if self._arms[drawn.arm].solved:
+                    row["solved"] = True
                 file.write(json.dumps(row) + "\n")
         return worth
 

@@ -8,6 +8,7 @@ from fake_run import attempt, fake_run
 
 from errata.programs import report
 from errata.programs.report import document, figures, rounds
+from errata.programs.report.trace import Lineage, as_text
 from errata.programs.run.directory import Stage
 from errata.signatures.records import Rejection
 
@@ -145,3 +146,55 @@ def test_skills_without_rows_share_one_fold(tmp_path):
     page = (path / "report.html").read_text()
     assert page.count("held-out items: ") == 2
     assert "<b>8 skills without rows</b>: 0 programs, 0 rows" in page
+
+
+# ---- stages
+
+
+@pytest.fixture(scope="module")
+def practised(tmp_path_factory):
+    """A run whose weights stand after a second stage."""
+    path = fake_run(tmp_path_factory.mktemp("runs") / "practised", {"t": ["one", "two"]}, rounds=2, practises=True)
+    return path, report.write(path)
+
+
+def test_a_round_in_stages_is_compared_with_the_weights_that_it_began_with(practised):
+    result = practised[1]
+    assert [(row.round, row.parent) for row in result.course["t dev"]] == [(0, None), (1, 0), (2, 1)]
+    first = result.rounds[0]
+    assert first.dev.before.share == result.course["t dev"][0].all.share != first.dev.after.share
+    assert [(stage.name, stage.stands, stage.found) for stage in first.stages] == [
+        ("sft", False, "no gain on dev"),
+        ("grpo", True, "so it is"),
+    ]
+    assert first.train == first.stages[1].report
+
+
+def test_sampled_answers_are_told_by_skill_by_program_and_among_the_costs(practised):
+    path, result = practised
+    assert result.work["round-1/train"] == {"steps": 12, "rows": 9}
+    assert result.work["round-1/train-2"] == {"steps": 12, "answers": 96}
+    rows = {(one.skill, one.solved): (one.answers, one.first, one.last) for one in result.rounds[0].stages[1].practised}
+    assert rows == {("adds", False): (96, 0.25, 0.75), ("adds", True): (48, 1.0, 1.0)}
+    assert (result.rounds[0].library.practised, result.rounds[0].library.rewarded) == (96, 48)
+    lineage = Lineage(path)
+    program = as_text(lineage.trace(next(iter(lineage.taught))))
+    assert "practised on 12 draws of it: 24 of 48 sampled answers were right" in program
+
+
+def test_weights_are_traced_to_the_stages_that_made_them(practised):
+    text = as_text(Lineage(practised[0]).trace("w1")).splitlines()
+    assert text == [
+        "weights w1: made in round 1 by sft and grpo; the gate: accepted",
+        "  sft from weights w0: 9 of 9 rows; 12 steps, loss 1.000 to 0.500",
+        "  grpo from weights sft-w1: 96 sampled answers of 3,000 tokens; 12 steps, reward 0.250 to 0.750",
+    ]
+
+
+def test_the_page_draws_the_course_of_each_stage(practised):
+    text = (practised[0] / "report.html").read_text()
+    round_1 = text.partition("the course of grpo")[2].partition("the course of sft")[0]
+    for measure in ("reward", "KL to the start", "entropy, nats a token", "length of answers, tokens"):
+        assert f"<figcaption>{measure}</figcaption>" in round_1
+    assert "<figcaption>loss</figcaption>" not in round_1
+    assert "29 % to 75 %" in round_1
