@@ -139,6 +139,8 @@ class Attempt(Record):
     """Hash of the weights that answered; empty for recorded answers."""
     finish: str = "stop"
     """`stop`, or `length` when the token limit cut the response."""
+    tokens: int | None = Field(default=None, exclude_if=lambda tokens: tokens is None)
+    """New tokens of the response; None where nobody counted them."""
 
     @computed_field  # type: ignore[prop-decorator]
     @cached_property

@@ -74,6 +74,9 @@ class TrainSettings(BaseModel):
     stages: tuple[Literal["sft", "grpo"], ...] = Field(default=("sft",), min_length=1)
     """Kinds of training of a round, each from the weights that the one before it left: `sft` on the round's rows, `grpo` on the target's
     own answers to draws of the kept programs and to train items. The gate chooses among what stands after each."""
+    practice: Literal["programs+items", "items", "programs"] = "programs+items"
+    """What a stage on own answers draws its prompts from: kept programs and train items, or one of the two. Items are those that the target
+    was asked, and where the strategy trains on items of its own choice (`Uniform`) those too; `items` asks what programs add."""
     epochs: float = Field(default=3.0, gt=0)
     """Passes over the rows."""
     steps: int | None = Field(default=None, ge=1)

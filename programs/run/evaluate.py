@@ -26,9 +26,9 @@ def attempts(task: Task, examples: Sequence[Example], target: AnyTarget) -> Rows
     prompts = [task.prompt(example) for example in examples]
 
     def judge(answer: tuple[int, Completion]) -> tuple[Example, Attempt]:
-        example, completion = examples[answer[0]], answer[1]
-        verdict = verdict_of(task, example, completion)
-        return example, Attempt(example=example, response=completion.text, verdict=verdict, target=target.hash, finish=completion.finish)
+        example, said = examples[answer[0]], answer[1]
+        verdict, told = verdict_of(task, example, said), {"finish": said.finish, "tokens": said.tokens}
+        return example, Attempt(example=example, response=said.text, verdict=verdict, target=target.hash, **told)
 
     return judged(task, judge, target.generate(prompts, max_new_tokens=task.max_new_tokens))
 

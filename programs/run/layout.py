@@ -6,12 +6,12 @@
     round-N/probe/, probe-after/          answers to each program's rows, before and after the training
     round-N/words/                        answers of the target to drawn rows, where it was asked
     round-N/assemble/                     samples, rejections, rows (what is trained on) and the library
-    round-N/train/                        weights, and the manifest of the training; further stages in train-2/, train-3/, ...
+    round-N/train/                        weights, the manifest of the training, and its seconds; further stages in train-2/, train-3/, ...
     round-N/practice/                     what a stage was told of the target's own answers
     round-N/gate/decision.jsonl           kept or not, and why
     evaluate/<weights>/<task>-<split>/    answers to held-out items
     answers.jsonl, ledger.json            what a paid instructor answered, and its sums
-    seconds.json                          how long each step took; the one result file that differs between two runs of one config
+    seconds.json                          how long each step took; with those of trainings all that differs between two runs of one config
     result.json                           weights and benchmarks to report
     report.{json,md,html}                 the report
 
@@ -143,6 +143,27 @@ def training_report(path: Path, number: int, place: int | None = None) -> dict[s
     """What a stage of a round's training says of itself, by default the one whose weights stand; None where there was none."""
     manifest = _manifest(path, number, stands(path, number) if place is None else place)
     return read_json(manifest)["report"] if manifest.exists() else None
+
+
+def training_reports(path: Path, number: int) -> list[dict[str, Any]]:
+    """What the finished stages of a round's training say of themselves, in order."""
+    return [read_json(_manifest(path, number, place))["report"] for place in trainings(path, number)]
+
+
+def training_seconds(path: Path, number: int) -> float | None:
+    """Seconds of the steps of a round's training, of all its stages, as the trainer counts them; None: made before they were kept."""
+    files = [training(path, number, place) / SECONDS for place in trainings(path, number)]
+    return sum(read_json(file)["seconds"] for file in files) if all(file.exists() for file in files) else None
+
+
+def generated_tokens(path: Path, number: int) -> int | None:
+    """New tokens of the target's answers in a round: to train items, to probes and drawn rows, and those that a training sampled. Answers
+    that are only measured, on dev and test and after the training, do not count. None: made before they were kept."""
+    given = [row.tokens for name in ("mine", "probe") for row in attempts(path, number, name) if row.target]
+    words = step(path, number, "words")
+    sampled = sum(report.get("generated_tokens", 0) for report in training_reports(path, number))
+    known = [tokens for tokens in given if tokens is not None]
+    return sum(known) + (words.facts()["tokens"] if words.done else 0) + sampled if len(known) == len(given) else None
 
 
 # ---- which failures a run holds

@@ -1,10 +1,11 @@
 """Practice: what the target is asked while it trains on its own answers, and what these are worth.
 
-Prompts are draws of kept programs that no other step makes, and train items that the target failed or solved. They come from arms: the
-programs of a skill at a level, or the failed or the solved items of a skill. How often an arm is drawn from follows the share p of answers
-to it that were right lately, by p (1 - p): where answers do not differ nothing is learned. An arm that always or never succeeds is tried
-now and then, as the target changes. A part of each step's prompts are items that the target solved before: they stay in the step though all
-answers are right, so that the KL term holds the target there, and a skill that begins to fail is asked more.
+Prompts are draws of kept programs that no other step makes, and train items that the target failed or solved, or that a strategy chose
+beside them (`Uniform`). They come from arms: the programs of a skill at a level, or the failed, the fresh or the solved items of a skill.
+How often an arm is drawn from follows the share p of answers to it that were right lately, by p (1 - p): where answers do not differ
+nothing is learned. An arm that always or never succeeds is tried now and then, as the target changes. A part of each step's prompts are
+items that the target solved before: they stay in the step though all answers are right, so that the KL term holds the target there, and a
+skill that begins to fail is asked more.
 The reward is the task's verdict; an answer with a false calculation, and one that was cut, earns nothing.
 What is not here: the training (errata.trainers.grpo). What a judge gives follows from the seed and from its journal.
 """
@@ -27,7 +28,6 @@ from ..samples.draw import draw_rows
 from ..samples.filters import Unseen
 from ..stats import grouped
 from .lessons import solves
-from .mine import mined
 from .session import Session
 
 SEED = -3
@@ -126,7 +126,7 @@ class Practice:
         rng = random.Random(f"practice:{self._seed}:{step}:{call}")
         solved = [arm for arm in self._arms.values() if arm.solved]
         others = [arm for arm in self._arms.values() if not arm.solved]
-        pinned = 0 if call or not solved else round(PINNED * count)
+        pinned = 0 if call else min(round(PINNED * count), sum(len(arm.items) for arm in solved))
         drawn: dict[str, Drawn] = {}  # by question: the same twice in a step teaches no more
         for _ in range(TRIES * count):
             some = solved if len(drawn) < pinned else others
@@ -215,17 +215,23 @@ class Rows:
 
 def practice(run: Session, number: int, place: int) -> Practice:
     """The judge of the stage at `place` of a round's training."""
-    found, gone = mined(run, number), layout.retired(run.path, number)
-    programs = [program for name, program in layout.library(run.path, number).items() if name not in gone]
+    source, gone = run.config.train.practice, layout.retired(run.path, number)
+    programs = [program for name, program in layout.library(run.path, number).items() if name not in gone and source != "items"]
     by_skill = grouped(programs, lambda program: program.skill)
-    failed = [row.attempt.example for row in found.failures if row.attempt.example.split == "train"]
-    solved = [row.example for row in found.solved]
+    tried = [row for row in layout.attempts(run.path, number) if row.example.split == "train" and source != "programs"]
+    asked = {row.example.id for row in tried}
+    own = [row.example for row in layout.samples(run.path, number) if row.item and row.item not in asked and source != "programs"]
+    of_items = {
+        "failed": [row.example for row in tried if row.verdict.correct is False],
+        "fresh": own,
+        "solved": [row.example for row in tried if row.verdict.correct],
+    }
 
     def arms() -> list[Arm]:
         drawn = [Arm(f"{skill} at level {level}", some, level) for skill, some in by_skill.items() for level in LEVELS]
-        drawn += [Arm(f"failed {skill}", items=items) for skill, items in grouped(failed, lambda item: item.skill).items()]
-        return drawn + [
-            Arm(f"solved {skill}", items=items, solved=True) for skill, items in grouped(solved, lambda item: item.skill).items()
-        ]
+        for kind, items in of_items.items():
+            for skill, some in grouped(items, lambda item: item.skill).items():
+                drawn.append(Arm(f"{kind} {skill}", items=some, solved=kind == "solved"))
+        return drawn
 
     return Practice(run.task, arms, Rows(run), layout.practice(run.path, number, place), run.config.seed * 1000 + number)

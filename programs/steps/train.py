@@ -14,12 +14,14 @@ from .session import Session
 
 
 def train(run: Session, number: int) -> None:
-    """Train the weights that a round starts from, stage by stage; nothing where the round has no rows."""
+    """Train the weights that a round starts from, stage by stage. Nothing where a stage wants rows and the round has none, as the stages
+    after it build on what it leaves; stages on own answers alone want none."""
     facts = run.stage(number, "assemble").facts()
-    if not facts["samples"] + facts["replay"]:
+    count = facts["samples"] + facts["replay"]
+    if not count and "sft" in run.config.train.stages:
         return
     for place, stage in enumerate(run.config.train.stages):
-        _stage(run, number, place, stage, facts["samples"] + facts["replay"])
+        _stage(run, number, place, stage, count)
 
 
 def _stage(run: Session, number: int, place: int, stage: str, count: int) -> None:

@@ -5,9 +5,9 @@ continues where a kill left it, and opens with `errata report`. The run `vanilla
 held-out items are made once for each seed and handed to the arms. Any number of processes may work on one folder: each takes the next
 run that is neither done nor under way elsewhere.
 
-What is equal in all arms: target, items of each split, errors of round 1, rounds, generated rows that are asked for, and steps of training
-(`train.steps`, as many as the base's whole training set takes in `train.epochs`). Unless `gate` is set, each round's weights are kept as
-trained, so that strategies are compared and not the gate, whose finding is told beside them.
+What is equal in all arms: target, items of each split, errors of round 1, rounds, and the costs that `equal` names, by default generated
+rows that are asked for and steps of training. Where arms spent unequally after all the page says so. Unless `gate` is set, each round's
+weights are kept as trained, so that strategies are compared and not the gate, whose finding is told beside them.
 
 What is not here: what came of it (errata.programs.studies.compared), and how that is shown (errata.programs.studies.compare_page).
 """
@@ -22,7 +22,7 @@ from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -50,6 +50,14 @@ WAIT = 3.0
 """Seconds between two looks for a run that another process has left."""
 
 
+COSTS = {"rows": "rows", "steps": "steps of training", "seconds": "seconds of training", "tokens": "generated tokens"}
+"""What arms can be equal in, and what it is called."""
+CAPS = {"seconds": "seconds", "tokens": "rollouts"}
+"""Costs that a cap of `train` holds equal, and that cap."""
+SAMPLED = frozenset(("grpo", "sdft"))
+"""Stages that sample answers as they train."""
+
+
 class Comparison(Settings):
     """What is compared with what: the file of `errata compare`."""
 
@@ -61,12 +69,19 @@ class Comparison(Settings):
     target without training, is always there."""
     controls: tuple[str, ...] = (VANILLA,)
     """Arms that each other arm is tested against. A built-in strategy that is no arm becomes one of its own name, with nothing else set."""
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Further tests: pairs of an arm and the arm that it is tested against. All p-values are corrected for the number of all tests."""
     seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
     """One run for each arm and seed; the seed draws items, errors, rows and the order of training."""
     rounds: int = Field(default=1, ge=1)
     """Rounds of each run."""
     gate: bool = False
     """Whether weights that the gate rejects are dropped; otherwise each round goes on from what the last one trained."""
+    equal: tuple[Literal["rows", "steps", "seconds", "tokens"], ...] = ("rows", "steps")
+    """Costs that are held equal among arms, as far as an arm does not set otherwise: generated `rows` that are asked for (`generate.rows`);
+    `steps` of training on rows (`train.steps`, as many as the base's whole training set takes); `seconds` of a round's training, at most
+    those of base.train.seconds, shared out evenly among its stages; `tokens` that the target generates, by at most as many sampled answers
+    as base.train.rollouts says, shared out evenly among the stages on own answers. Arms that spent 10 % less than another are told."""
     in_process: bool = False
     """Whether trainings run in the comparing process, for small targets on a CPU: the same weights, about ten CPU seconds a round less, but
     their memory is kept."""
@@ -74,8 +89,15 @@ class Comparison(Settings):
     def config(self, arm: str, seed: int) -> CycleConfig:
         """The config of one run. Raises UsageError for an unknown field."""
         shared = {"seed": seed, "rounds": self.rounds, "gate.keep": "better" if self.gate else "always"}
-        base = laid_over(self.base, shared)
-        return laid_over(self.base, shared | {"train.steps": steps(base)} | self.arms.get(arm, {}))
+        base, own = laid_over(self.base, shared), self.arms.get(arm, {})
+        stages = laid_over(self.base, shared | own).train.stages
+        if "steps" in self.equal:
+            shared["train.steps"] = steps(base)
+        if "seconds" in self.equal and base.train.seconds:
+            shared["train.seconds"] = base.train.seconds / len(stages)
+        if "tokens" in self.equal and base.train.rollouts:
+            shared["train.rollouts"] = base.train.rollouts // max(1, sum(stage in SAMPLED for stage in stages))
+        return laid_over(self.base, shared | own)
 
 
 class Cell(NamedTuple):
@@ -104,6 +126,9 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Comparison:
     whole = laid_over(comparison.base, overrides or {}, path)
     if whole.errors == "recorded":
         raise UsageError(f"{path}: recorded errors cannot be compared on: leave base.errors out, so that the target's own are mined")
+    for cost, cap in CAPS.items():
+        if cost in comparison.equal and getattr(whole.train, cap) is None:
+            raise UsageError(f"{path}: equal names {cost}, but nothing says how many: set base.train.{cap}")
     fixed = whole.model_dump(mode="json", exclude={"seed": True, "rounds": True, "gate": {"keep"}})
     arms = {name: own for name, own in comparison.arms.items() if name != VANILLA}
     arms |= {name: {"generate.strategy": name} for name in comparison.controls if name not in (VANILLA, *arms)}
@@ -132,12 +157,16 @@ def _complaints(comparison: Comparison) -> Iterator[str]:
                     f"arm {name} sets {field}, but arms may differ in fields of {', '.join(OPEN)} alone, e.g. generate.strategy; "
                     "what they share stands under `base`"
                 )
-            if field == "train.epochs":
+            if field == "train.epochs" and "steps" in comparison.equal:
                 yield f"arm {name} sets {field}, but all arms train for the same steps; set train.steps, or base.train.epochs"
     for name in comparison.controls:
         known = (VANILLA, *arms, *BUILT_IN)
         if name not in known:
             yield f"control {name!r} is neither an arm nor a built-in strategy; choose of {', '.join(known)}{did_you_mean(name, known)}"
+    for pair in comparison.pairs:
+        known = (*arms, *comparison.controls)
+        if other := [name for name in pair if name not in known]:
+            yield f"pair {' - '.join(pair)}: {other[0]!r} is no arm; choose of {', '.join(known)}{did_you_mean(other[0], known)}"
     if len(set(seeds)) < len(seeds) or min(seeds) < 0:
         yield f"seeds are {', '.join(map(str, seeds))}; give different numbers from 0 on"
     for field, instead in (("seed", "seeds"), ("rounds", "rounds")):

@@ -18,7 +18,7 @@ from ..report.plots import Line, Point, around, intervals
 from ..report.tables import Table
 from ..run.directory import STEPS, flatten, to_json, write_atomic
 from ..stats import SWAPS
-from .compare import VANILLA, Comparison
+from .compare import COSTS, VANILLA, Comparison
 from .compared import IN, WEAK, build
 from .records import Compared, Interval, PairedTest, Seconds, TrainedArm
 
@@ -66,7 +66,7 @@ def amount(value: float | str | None, digits: int = 0) -> str:
 
 def tables(document: Compared) -> list[Table]:
     """All tables of a comparison."""
-    return [make(document) for make in (_summary, _accuracies, _tests, _rounds, _cost, _dropped, _seconds)]
+    return [make(document) for make in (_summary, _spent, _accuracies, _tests, _rounds, _cost, _dropped, _seconds)]
 
 
 def _summary(document: Compared) -> Table:
@@ -81,6 +81,22 @@ def _summary(document: Compared) -> Table:
         rows.append([Name(name), *(percent(arm.averages[side][-1]) for side in sides), *gains])
     head = ["arm", *(f"{side}, %" for side in sides), *(f"gain {side}" for side in sides), "worst benchmark", "rows", "steps"]
     return Table(head, rows, "Averages after the last round", [*document.notes, "rows and steps are of one round of one seed"])
+
+
+def _spent(document: Compared) -> Table:
+    rows = []
+    for name, arm in document.trained.items():
+        spent = arm.spent
+        rows.append([Name(name), *(amount(getattr(spent, cost)) for cost in COSTS), amount(spent.calls), amount(spent.usd, 2)])
+    held = f"held equal: {', '.join(document.equal)}" if document.equal else "no cost was held equal"
+    notes = [
+        *document.unequal,
+        f"of one run, all rounds together, a mean over seeds; {held}",
+        "training: seconds of its steps with what is sampled and judged for them, without imports, loading and saving",
+        "generated tokens: the target's answers to train items, probes and drawn rows, and those that a training samples",
+    ]
+    head = ["arm", "rows", "steps", "training, s", "generated tokens", "instructor calls", "USD"]
+    return Table(head, rows, "At what cost", notes)
 
 
 def _span(values: Sequence[int]) -> str:
@@ -138,20 +154,20 @@ def _rounds(document: Compared) -> Table:
 def _cost(document: Compared) -> Table:
     rows = []
     for name, arm in document.trained.items():
-        cost, seconds = arm.cost, arm.seconds.get("train")
+        cost = arm.cost
         figures = [amount(cost.rows), amount(cost.calls), amount(cost.rows_per_call, 1), amount(cost.tokens), amount(cost.usd, 2)]
         figures += [amount(cost.per_row.usd, 5), amount(cost.per_point.calls, 1), amount(cost.per_point.usd, 3)]
         accepted = f"{sum(row.gate == 'accepted' for row in arm.rounds)} of {len(arm.rounds)}"
-        rows.append([Name(name), *figures, amount(seconds.wall if seconds else None), accepted])
-    head = ["arm", "rows", "calls", "rows a call", "tokens", "USD", "USD a row", "calls a point", "USD a point", "training, s", "gate"]
+        rows.append([Name(name), *figures, accepted])
+    head = ["arm", "rows", "calls", "rows a call", "tokens", "USD", "USD a row", "calls a point", "USD a point", "gate"]
     applied = "rounds that the gate accepted" + ("" if document.gate else "; its finding was not applied")
     notes = [
-        f"all seeds and rounds together; a point is one of the average {IN}, over {VANILLA}; training: seconds of a run",
+        f"all seeds and rounds together; a point is one of the average {IN}, over {VANILLA}",
         f"gate: {applied}",
     ]
     if document.base["instructor"]["model"] == "offline":
         notes.append("the embedded instructor costs nothing and counts no tokens; what it would be asked is told by its calls")
-    return Table(head, rows, "What it took", notes)
+    return Table(head, rows, "What the instructor took", notes)
 
 
 def _dropped(document: Compared) -> Table:
@@ -265,7 +281,8 @@ def fenced(document: Compared) -> str:
     """The comparison as YAML, without what is at its default, in a form that a fence of three backquotes can hold."""
     usual = flatten(CycleConfig().model_dump(mode="json"))
     base = {name: value for name, value in flatten(document.base).items() if usual.get(name, ...) != value}
-    told = {"base": base} | {name: getattr(document, name) for name in ("controls", "seeds", "rounds", "gate")} | {"arms": document.changes}
+    names = ("controls", "pairs", "equal", "seeds", "rounds", "gate")
+    told = {"base": base} | {name: document.model_dump(mode="json")[name] for name in names} | {"arms": document.changes}
     return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=130).replace("```", "'''").rstrip()
 
 

@@ -15,7 +15,7 @@ What is not here: running (errata.programs.studies.compare), and words and pages
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -27,11 +27,13 @@ from ..run import layout
 from ..run.directory import read_json
 from ..run.ledger import read_ledger
 from ..stats import holm, paired_t, permutation, right_share, t_interval
-from .compare import DONE, VANILLA, Cell, Comparison, asked_rows, cells, is_done
-from .records import Arm, Compared, Cost, Dropped, Interval, Made, PairedTest, Price, Seconds, TrainedArm, Weak, Worst
+from .compare import COSTS, DONE, VANILLA, Cell, Comparison, asked_rows, cells, is_done
+from .records import Arm, Compared, Cost, Dropped, Interval, Made, PairedTest, Price, Seconds, Spent, TrainedArm, Weak, Worst
 
 WEAK = 0.6
 """A skill is weak when less than this share of its dev items is solved, over all seeds."""
+LESS = 0.9
+"""An arm is not at equal cost when it spent less than this share of what the arm spent that spent most."""
 IN, OUT = "in domain", "out of domain"
 
 Outcomes = dict[str, bool | None]
@@ -106,10 +108,13 @@ def build(comparison: Comparison, out: Path, command: str = "") -> Compared:
         base=comparison.base,
         changes=comparison.arms,
         controls=list(comparison.controls),
+        pairs=list(comparison.pairs),
         seeds=seeds,
         missing_seeds=[seed for seed in comparison.seeds if seed not in seeds],
         rounds=comparison.rounds,
         gate=comparison.gate,
+        equal=list(comparison.equal),
+        unequal=list(_unequal(comparison, arms)),
         benchmarks=sides,
         items={name: len(outcomes) for name, outcomes in vanilla[0].test[0].benchmarks.items()},
         weights=known["weights"][0],
@@ -155,7 +160,8 @@ def _trained(runs: Sequence[Run], vanilla: Sequence[Run], sides: Sides, seeds: S
         average_gains=averages,
         worst=Worst(benchmark=worst, **dict(gains[worst])),
         rounds=[_round(run.path, number, seed) for run, seed in zip(runs, seeds, strict=True) for number in run.rounds],
-        cost=_cost(runs, averages[IN].mean),
+        cost=(cost := _cost(runs, averages[IN].mean)),
+        spent=_spent(runs, cost),
         dropped=_dropped(runs),
         seconds=_seconds(runs),
     )
@@ -174,10 +180,11 @@ def _accuracy(run: Run, number: int, benchmark: str) -> float:
 
 
 def _tests(comparison: Comparison, runs: Mapping[str, list[Run]], sides: Sides) -> list[PairedTest]:
-    """Each arm that is not a control against each control, on each average, after the last round."""
+    """Each arm that is not a control against each control, and the pairs beside them, on each average, after the last round."""
     found: list[PairedTest] = []
     tested = [arm for arm in comparison.arms if arm not in comparison.controls]
-    for arm, control, (side, names) in product(tested, comparison.controls, sides.items()):
+    against = dict.fromkeys([*product(tested, comparison.controls), *comparison.pairs])
+    for (arm, control), (side, names) in product(against, sides.items()):
         mine, theirs = (_average(runs[name], -1, names) for name in (arm, control))
         groups, unjudged = _groups(runs[arm], runs[control], names)
         found.append(
@@ -256,13 +263,13 @@ def _course(runs: Sequence[Run], number: int, skills: Sequence[Skill]) -> Interv
 
 def _round(run: Path, number: int, seed: int) -> Made:
     facts = layout.step(run, number, "assemble").facts()
-    trained, decision = layout.training_report(run, number), layout.decision(run, number)
+    trained, decision = layout.training_reports(run, number), layout.decision(run, number)
     assert decision, "a run that is done has decided on each round"
     return Made(
         round=number,
         rows=facts["samples"],
         replay=facts["replay"],
-        steps=trained["steps"] if trained else 0,
+        steps=sum(report["steps"] for report in trained),
         gate="accepted" if decision.accepted and not decision.unproven else "rejected",
         reason=decision.reason,
         seed=seed,
@@ -290,6 +297,26 @@ def _cost(runs: Sequence[Run], gain: float) -> Cost:
 
     per_call = rows / calls if calls else None
     return Cost(calls=calls, tokens=tokens, usd=usd, rows=rows, rows_per_call=per_call, per_row=each(rows), per_point=each(points))
+
+
+def _spent(runs: Sequence[Run], cost: Cost) -> Spent:
+    """Means over runs of what all rounds took."""
+    rounds = _rounds(runs)
+    steps = sum(report["steps"] for place in rounds for report in layout.training_reports(*place))
+
+    def mean(measure: Callable[[Path, int], float | None]) -> float | None:
+        values = [measure(*place) for place in rounds]
+        known = [value for value in values if value is not None]
+        return sum(known) / len(runs) if len(known) == len(values) else None
+
+    return Spent(
+        rows=cost.rows / len(runs),
+        steps=steps / len(runs),
+        seconds=mean(layout.training_seconds),
+        tokens=mean(layout.generated_tokens),
+        calls=cost.calls / len(runs),
+        usd=cost.usd if isinstance(cost.usd, str) else cost.usd / len(runs),
+    )
 
 
 def _dropped(runs: Sequence[Run]) -> Dropped:
@@ -324,19 +351,24 @@ def _seconds(runs: Sequence[Run]) -> dict[str, Seconds]:
 
 
 def _notes(comparison: Comparison, arms: Mapping[str, TrainedArm]) -> Iterator[str]:
-    """Where arms were not equal after all, and what was not measured."""
-    asked = {arm: asked_rows(comparison.config(arm, comparison.seeds[0])) for arm in arms}
+    """Where arms kept fewer rows than asked, and what was not trained."""
+    often = "; it saw them more often, as steps are equal" if "steps" in comparison.equal else ""
     for arm, document in arms.items():
-        own = document.rounds
-        if fewer := [row.rows for row in own if row.rows < asked[arm]]:
-            yield (
-                f"{arm} kept fewer rows than asked in {len(fewer)} of {len(own)} rounds: at least {min(fewer)} of {asked[arm]}; "
-                "it saw them more often, as steps are equal"
-            )
+        own, asked = document.rounds, asked_rows(comparison.config(arm, comparison.seeds[0]))
+        if fewer := [row.rows for row in own if row.rows < asked]:
+            yield f"{arm} kept fewer rows than asked in {len(fewer)} of {len(own)} rounds: at least {min(fewer)} of {asked}{often}"
         if untrained := sum(not row.steps for row in own):
             yield f"{arm} trained on nothing in {untrained} of {len(own)} rounds: no row was left"
-    steps = {row.steps for document in arms.values() for row in document.rounds if row.steps}
-    if len(steps) > 1:
-        yield f"steps of training are not equal: {', '.join(map(str, sorted(steps)))}"
-    if len(set(asked.values())) > 1:
-        yield "arms ask for unequal numbers of rows"
+
+
+def _unequal(comparison: Comparison, arms: Mapping[str, TrainedArm]) -> Iterator[str]:
+    """In which costs arms are not equal though they were to be, one line a cost."""
+    for cost in comparison.equal:
+        spent = {arm: getattr(document.spent, cost) for arm, document in arms.items()}
+        if unknown := [arm for arm, value in spent.items() if value is None]:
+            yield f"whether arms are at equal cost is not known: the {COSTS[cost]} of {', '.join(unknown)} were not kept"
+            continue
+        most = max(spent, key=lambda arm: spent[arm])
+        less = [f"{arm} {value:,.0f} ({value / spent[most]:.0%})" for arm, value in spent.items() if value < LESS * spent[most]]
+        if less:
+            yield f"arms are not at equal cost: of {spent[most]:,.0f} {COSTS[cost]}, as {most} took, {', '.join(less)}"

@@ -85,6 +85,22 @@ class Cost(Document):
     per_point: Price
 
 
+class Spent(Document):
+    """What one run took, all rounds together: means over seeds."""
+
+    rows: float
+    """Generated rows, and items of the task's own that stand in their place."""
+    steps: float
+    """Of all stages of training."""
+    seconds: float | None
+    """Of these steps, as the trainer counts them; None: not kept."""
+    tokens: float | None
+    """New tokens that the target generated to be taught by them: its answers to train items, probes and drawn rows, and those that a
+    training sampled. None: not kept."""
+    calls: float
+    usd: float | Literal["unknown"]
+
+
 class Dropped(Document):
     """What each check refused: rows with their share of all that were drawn, programs, and failures that got no program."""
 
@@ -108,6 +124,7 @@ class TrainedArm(Arm):
     worst: Worst
     rounds: list[Made]
     cost: Cost
+    spent: Spent
     dropped: Dropped
     seconds: dict[str, Seconds]
     """By step, a mean over runs, of all rounds together. `test` is the evaluation that only the report reads; `whole` is the run."""
@@ -136,10 +153,15 @@ class Compared(Document):
     changes: dict[str, dict[str, Any]]
     """What each arm sets differently."""
     controls: list[str]
+    pairs: list[tuple[str, str]]
     seeds: list[int]
     missing_seeds: list[int]
     rounds: int
     gate: bool
+    equal: list[str]
+    """The costs that arms were to be equal in: fields of `Spent`."""
+    unequal: list[str]
+    """Where they are not, in words."""
     benchmarks: dict[str, list[str]]
     """By side: in domain, and out of domain when there are guards."""
     items: dict[str, int]
@@ -147,7 +169,7 @@ class Compared(Document):
     arms: dict[str, TrainedArm | Arm]
     tests: list[PairedTest]
     notes: list[str]
-    """Where arms were not equal after all, and what was not measured."""
+    """Where arms kept fewer rows than asked, and what was not measured."""
     command: str
     errata: str
 

@@ -4,8 +4,11 @@ from collections import Counter
 
 import pytest
 
+from errata.programs.config import load_config
 from errata.programs.steps.practice import Arm, Practice
-from errata.signatures.records import Example, SampleProgram
+from errata.programs.steps.practice import practice as made
+from errata.programs.steps.session import Session
+from errata.signatures.records import Attempt, Example, Sample, SampleProgram, TeachingResult, Verdict
 from errata.tasks import load_task
 from errata.trainers.judge import Given
 
@@ -111,6 +114,36 @@ def test_where_nothing_is_left_fewer_prompts_are_given(tmp_path):
     few = lambda: [Arm("a", [program("empty")], 2), Arm("failed", items=[item("failed 1")])]  # noqa: E731
     assert len(Practice(load_task("sums"), few, rows, tmp_path / "stage-1.jsonl", seed=0).prompts(0, 8)) == 1
     assert len(Practice(load_task("sums"), list, rows, tmp_path / "stage-2.jsonl", seed=0).prompts(0, 8)) == 0
+
+
+def judge_of(path, **changed):
+    """The judge of a run whose target failed two items and solved one, and whose strategy chose one that it solved and a fresh one."""
+    tried = [
+        Attempt(example=item(name), response="r", verdict=Verdict(correct=right, extracted="7", reason="r"))
+        for name, right in (("failed 1", False), ("failed 2", False), ("solved 1", True))
+    ]
+    own = [Sample(program_id="", seed=0, index=0, level=3, example=one, item=one.id) for one in (item("solved 1"), item("fresh 1"))]
+    taught = TeachingResult(failure_ids=(), diagnosis=None, program=program("made"))
+    with Session(load_config(overrides=changed), path, lambda line: None) as run:
+        run.stage(1, "mine").finish({"attempts.jsonl": tried})
+        run.stage(1, "teach").finish({"taught.jsonl": [taught]})
+        run.stage(1, "assemble").finish({"samples.jsonl": own})
+        return made(run, 1, 0)
+
+
+@pytest.mark.parametrize("strategy", ["GoldOnly", "LearnFromError"])
+def test_practice_on_items_alone_asks_what_the_target_was_asked_and_what_the_strategy_chose_whatever_it_is(tmp_path, strategy):
+    judge = judge_of(tmp_path / "run", **{"train.practice": "items", "generate.strategy": strategy, "generate.failures": 1})
+    assert set(asked(judge, 0)) == {"failed 1", "failed 2", "fresh 1", "solved 1"}  # all that failed, however many are taught from
+    assert [prompt.pinned for prompt in judge.prompts(1, 4)] == [True, False, False, False]
+
+
+def test_practice_on_programs_alone_asks_no_item(tmp_path, monkeypatch):
+    monkeypatch.setattr("errata.programs.steps.practice.Rows", lambda run: rows)
+    drawn = asked(judge_of(tmp_path / "run", **{"train.practice": "programs"}), 0)
+    assert len(drawn) == 8 and all(text.startswith("made") for text in drawn)
+    both = {text for step in range(3) for text in asked(judge_of(tmp_path / f"{step}"), step)}
+    assert {text.split()[0] for text in both} >= {"made", "solved"}
 
 
 def test_the_fingerprint_says_what_prompts_are_made_of(practice, tmp_path):

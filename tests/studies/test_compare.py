@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs import steps
+from errata.programs.cycle import Cycle
 from errata.programs.run.directory import Stage, to_json, write_atomic
 from errata.programs.studies import compare, compare_page, compared
 from errata.programs.studies.compare import VANILLA, Cell, Comparison
-from errata.programs.studies.records import Compared, Interval, Price
+from errata.programs.studies.records import Compared, Interval, Price, Spent
 from errata.signatures.errors import BudgetReached, BusyError, RunError, TrainerError, UsageError
 from errata.signatures.records import Attempt, Example, GateDecision, Rejection, TeachingResult, TrainReport, TrainRow, Verdict
 
@@ -58,6 +59,10 @@ def written(folder, text):
         ("arms: {A: {}}\nbase: {gate: {keep: better}}", "write `gate: true` beside `base`"),
         ("arms: {A: {}}\nbase: {errors: recorded}", "recorded errors cannot be compared on"),
         ("arms: {A: {}}\nbase: {item: {}}", "there is no field `item`; did you mean `items`?"),
+        ("arms: {A: {}, B: {}}\npairs: [[A, C]]", "pair A - C: 'C' is no arm; choose of A, B, vanilla"),
+        ("arms: {A: {}}\nequal: [row]", "equal.0 = 'row' is not usable"),
+        ("arms: {A: {}}\nequal: [seconds]", "equal names seconds, but nothing says how many: set base.train.seconds"),
+        ("arms: {A: {}}\nequal: [tokens]", "equal names tokens, but nothing says how many: set base.train.rollouts"),
         ("- a", "must be a mapping"),
         ("arms: [", "not valid YAML"),
     ],
@@ -100,6 +105,22 @@ def test_all_arms_train_for_the_steps_of_the_whole_training_set_and_keep_what_th
     assert (comparison.config("A", 3).seed, comparison.config("A", 3).items.dev) == (3, 7)
     assert comparison.config("A", 3).gate.keep == "always"
     assert comparison.model_copy(update={"gate": True}).config("A", 3).gate.keep == "better"
+
+
+def test_a_budget_of_time_or_answers_is_shared_out_among_the_stages_of_each_arm(tmp_path):
+    text = (
+        "base: {train: {seconds: 60, rollouts: 900, epochs: 4}}\nequal: [seconds, tokens]\narms:\n"
+        "  Rows: {}\n  Both: {train.stages: [sft, grpo]}\n  Three: {train.stages: [sft, grpo, grpo]}\n"
+        "  Own: {train.seconds: 90, train.epochs: 9}"
+    )
+    comparison = compare.load(written(tmp_path, text))
+    found = {arm: comparison.config(arm, 0).train for arm in comparison.arms}
+    assert {arm: train.seconds for arm, train in found.items()} == {"Rows": 60, "Both": 30, "Three": 20, "Own": 90}
+    assert {arm: train.rollouts for arm, train in found.items()} == {"Rows": 900, "Both": 900, "Three": 450, "Own": 900}
+    # steps are as epochs say, since they are not to be equal
+    assert {arm: (train.steps, train.epochs) for arm, train in found.items()} == dict.fromkeys(("Rows", "Both", "Three"), (None, 4)) | {
+        "Own": (None, 9)
+    }
 
 
 def test_the_pages_example_can_be_run(tmp_path):
@@ -249,6 +270,30 @@ def test_a_training_runs_where_the_comparison_says(tmp_path, monkeypatch, here):
     assert asked == {"here": here}
 
 
+@pytest.mark.parametrize(("stages", "trained"), [(("sft",), []), (("sft", "grpo"), []), (("grpo",), ["grpo"])])
+def test_stages_on_own_answers_alone_need_no_rows(tmp_path, monkeypatch, stages, trained):
+    ran = []
+
+    def noted(stage):
+        def go(rows, target, settings, out, **_):
+            ran.append(stage)
+            write_atomic(out / "manifest.json", b"{}")
+            return TrainReport(
+                base="b", weights="w", data="d", rows_in=1, rows_kept=1, rows_truncated=0, steps=3, loss_first=1, loss_last=0, versions={}
+            )
+
+        return go
+
+    monkeypatch.setattr(steps.train, "fine_tune", noted("sft"))
+    monkeypatch.setattr(steps.train, "practise", noted("grpo"))
+    arm = {"generate.strategy": "GoldOnly", "train.stages": list(stages)}
+    with Cycle(Comparison(arms={"A": arm}).config("A", 0), tmp_path / "run", lambda line: None) as loop:
+        loop.stage(1, "mine").finish({"attempts.jsonl": attempts("sums", "train", [T, F])})
+        loop.stage(1, "assemble").finish({"rows.jsonl": [], "samples.jsonl": []}, samples=0, replay=0, shortfall="no row of 8")
+        steps.train.train(loop, 1)
+    assert ran == trained
+
+
 # ---- the document and its pages
 
 
@@ -269,7 +314,7 @@ def attempts(task, split, rights):
     ]
 
 
-def finished(out, cell, weights, scores, samples=8, calls=2):
+def finished(out, cell, weights, scores, samples=8, calls=2, seconds=5.0, sampled=0):
     """A run as it lies there when it is done: `scores` are, for each weights, the items solved of (task test, guard test, task dev)."""
     path = out / cell.name
     for name, (test, guard, dev) in zip(weights, scores, strict=True):
@@ -291,10 +336,15 @@ def finished(out, cell, weights, scores, samples=8, calls=2):
         Stage(path / f"round-{number}/teach").finish({"taught.jsonl": [taught]})
         rejections = [Rejection(of=f"{place}", kind="sample", check="unseen", reason="r") for place in range(2)]
         Stage(path / f"round-{number}/assemble").finish({"rejections.jsonl": rejections}, samples=samples, replay=8)
+        answers = [row.model_copy(update={"tokens": 10, "target": "v"}) for row in attempts("sums", "train", [T, F, F])]
+        Stage(path / f"round-{number}/mine").finish({"attempts.jsonl": answers})
         report = TrainReport(
             base="b", weights="w", data="d", rows_in=16, rows_kept=16, rows_truncated=0, steps=3, loss_first=1, loss_last=0, versions={}
         )
-        write_atomic(path / f"round-{number}/train/manifest.json", to_json({"report": report.model_dump(mode="json")}))
+        for folder, tokens in (("train", 0), *([("train-2", sampled)] if sampled else [])):
+            told = report.model_copy(update={"generated_tokens": tokens}).model_dump(mode="json")
+            write_atomic(path / f"round-{number}/{folder}/manifest.json", to_json({"report": told}))
+            write_atomic(path / f"round-{number}/{folder}/seconds.json", to_json({"seconds": seconds}))
         zeros = dict.fromkeys(("pairs", "unjudged", "fixed", "broken"), 0) | dict.fromkeys(
             ("before", "after", "difference", "low", "high", "p_value"), 0.0
         )
@@ -348,6 +398,35 @@ def test_the_document_says_how_good_each_arm_is_and_what_it_cost(whole):
     ]
 
 
+def test_each_arm_is_told_with_what_one_run_of_it_took_over_all_stages_of_training(whole):
+    comparison, out = whole
+    for seed in (0, 1):
+        base = ([T, T, F, F], [T, F, F, F], [T, T, F, F])
+        finished(out, Cell("Contrast", seed), ["v", "c1", "c2"], [base] * 3, samples=7, seconds=2.0 + seed, sampled=100)
+    arms = compared.build(comparison, out).trained
+    # two rounds of 8 rows, 3 steps, 5 s, 3 answers of 10 tokens and 2 calls
+    assert arms["Error"].spent == Spent(rows=16, steps=6, seconds=10, tokens=60, calls=4, usd=0)
+    # two stages a round, of which the second samples 100 tokens
+    assert arms["Contrast"].spent == Spent(rows=14, steps=12, seconds=10, tokens=260, calls=4, usd=0)
+    assert [row.steps for row in arms["Contrast"].rounds] == [6] * 4
+
+
+def test_arms_that_spent_a_tenth_less_than_another_are_told_under_the_table_of_costs(whole):
+    comparison, out = whole
+    document = compare_page.write(comparison, out, "errata compare it.yaml")
+    said = "arms are not at equal cost: of 16 rows, as Error took, Contrast 14 (88%)"
+    assert (document.equal, document.unequal) == (["rows", "steps"], [said])
+    table = compare_page.text(document).split("At what cost")[1].split("\n\n")[0]
+    assert said in table and "held equal: rows, steps" in table
+    assert said in compare_page.markdown(document) and said in compare_page.html(document)
+    near = comparison.model_copy(update={"equal": ("steps", "seconds", "tokens")})
+    assert compared.build(near, out).unequal == []
+    (out / "Contrast-1/round-2/train/seconds.json").unlink()
+    kept = compared.build(near, out)
+    assert kept.trained["Contrast"].spent.seconds is None
+    assert kept.unequal == ["whether arms are at equal cost is not known: the seconds of training of Contrast were not kept"]
+
+
 def test_each_arm_that_is_no_control_is_tested_against_each_control_on_each_average(whole):
     document = compared.build(*whole)
     assert [(row.arm, row.control, row.average) for row in document.tests] == [
@@ -363,6 +442,18 @@ def test_each_arm_that_is_no_control_is_tested_against_each_control_on_each_aver
     assert outside.p_seeds is None
     # all three swaps must fall alike, one way or the other
     assert inside.p_items == pytest.approx(0.25, abs=0.02)
+
+
+def test_pairs_are_tested_beside_what_is_tested_against_controls(whole):
+    comparison, out = whole
+    against = comparison.model_copy(update={"controls": (VANILLA,), "pairs": (("Contrast", "Error"), ("Contrast", VANILLA))})
+    document = compared.build(against, out)
+    assert [(row.arm, row.control) for row in document.tests if row.average == compared.IN] == [
+        ("Error", VANILLA),
+        ("Contrast", VANILLA),
+        ("Contrast", "Error"),
+    ]
+    assert [row.items_won for row in document.tests if (row.control, row.average) == ("Error", compared.IN)] == [3]
 
 
 def test_weak_skills_are_chosen_on_dev_and_measured_on_test(whole):
@@ -520,6 +611,7 @@ def test_a_comparison_that_is_killed_leaves_no_process_and_ends_as_one_that_was_
     for document in (mine, theirs):
         for arm in document["arms"].values():
             arm.pop("seconds", None)
+            arm.get("spent", {}).pop("seconds", None)
     assert mine == theirs
     assert mine["arms"]["Error"]["cost"]["calls"] >= 8
     assert mine["arms"]["Uniform"]["cost"]["calls"] == 0
