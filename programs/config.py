@@ -167,9 +167,9 @@ class GateSettings(Settings):
     """Largest two-sided p-value of the exact McNemar test at which a gain on dev counts."""
     margin: float = Field(default=0.02, ge=0, le=1)
     """Largest fall of a guard's accuracy that is accepted (a share, 0.02 = 2 points)."""
-    keep: Literal["better", "always"] = "better"
-    """Which weights are kept: only those that are `better`, or `always` the trained ones, whatever the gate finds (as in
-    `errata compare`)."""
+    keep: Literal["better", "always", "last"] = "better"
+    """Which weights are kept: only those that are `better`, or `always` the trained ones, whatever the gate finds; of a training in stages
+    those that it likes best, or with `last` (as in `errata compare`) those after the last stage, and no others are measured."""
 
 
 class SandboxSettings(Settings):

@@ -414,7 +414,7 @@ class GateDecision(Record):
     p_value: float
     guards: tuple[dict[str, Any], ...] = ()
     unproven: bool = Field(default=False, exclude_if=lambda value: not value)
-    """Kept because `gate.keep` is `always`, though the gate would have rejected it."""
+    """Kept because `gate.keep` is `always` or `last`, though the gate would have rejected it."""
     stage: int = Field(default=0, exclude_if=lambda value: not value)
     """The place in `train.stages` of the stage after which the weights stand."""
     considered: tuple[dict[str, Any], ...] = Field(default=(), exclude_if=lambda value: not value)

@@ -22,6 +22,8 @@ def gate(run: Session, number: int) -> None:
     if stage.done:
         return
     places = layout.trainings(run.path, number)
+    if run.config.gate.keep == "last":
+        places = places[-1:]
     if not places:
         reason = f"nothing to train on: {run.stage(number, 'assemble').facts()['shortfall']}"
         decision = decide(run.task.name, [], [], {}, GateSettings()).model_copy(update={"reason": reason})
@@ -83,7 +85,7 @@ def decide(
     else:
         reason = f"gain on dev, p = {main['p_value']:.2g}" + ("; no guard fell beyond the margin" if sides else "")
     better = bool(main["pairs"]) and main["difference"] > 0 and main["p_value"] <= settings.alpha and not fallen and not unknown
-    unproven = settings.keep == "always" and not better
+    unproven = settings.keep != "better" and not better
     reason = f"kept as gate.keep says, though: {reason}" if unproven else reason
     return GateDecision(accepted=better or unproven, unproven=unproven, reason=reason, task=task, guards=tuple(sides), **main)
 

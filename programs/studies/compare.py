@@ -7,7 +7,7 @@ run that is neither done nor under way elsewhere.
 
 What is equal in all arms: target, items of each split, errors of round 1, rounds, and the costs that `equal` names, by default generated
 rows that are asked for and steps of training. Where arms spent unequally after all the page says so. Unless `gate` is set, each round's
-weights are kept as trained, so that strategies are compared and not the gate, whose finding is told beside them.
+weights are kept as they stand after its last stage, so that methods are compared and not the gate, whose finding is told beside them.
 
 What is not here: what came of it (errata.programs.studies.compared), and how that is shown (errata.programs.studies.compare_page).
 """
@@ -76,7 +76,8 @@ class Comparison(Settings):
     rounds: int = Field(default=1, ge=1)
     """Rounds of each run."""
     gate: bool = False
-    """Whether weights that the gate rejects are dropped; otherwise each round goes on from what the last one trained."""
+    """Whether weights that the gate rejects are dropped, and the best stage of a round is chosen on dev; otherwise each round goes on from
+    what the last stage of the one before trained."""
     equal: tuple[Literal["rows", "steps", "seconds", "tokens"], ...] = ("rows", "steps")
     """Costs that are held equal among arms, as far as an arm does not set otherwise: generated `rows` that are asked for (`generate.rows`);
     `steps` of training on rows (`train.steps`, as many as the base's whole training set takes); `seconds` of a round's training, at most
@@ -91,6 +92,8 @@ class Comparison(Settings):
         shared = {"seed": seed, "rounds": self.rounds, "gate.keep": "better" if self.gate else "always"}
         base, own = laid_over(self.base, shared), self.arms.get(arm, {})
         stages = laid_over(self.base, shared | own).train.stages
+        if len(stages) > 1 and not self.gate:
+            shared["gate.keep"] = "last"
         if "steps" in self.equal:
             shared["train.steps"] = steps(base)
         if "seconds" in self.equal and base.train.seconds:

@@ -105,6 +105,9 @@ def test_all_arms_train_for_the_steps_of_the_whole_training_set_and_keep_what_th
     assert (comparison.config("A", 3).seed, comparison.config("A", 3).items.dev) == (3, 7)
     assert comparison.config("A", 3).gate.keep == "always"
     assert comparison.model_copy(update={"gate": True}).config("A", 3).gate.keep == "better"
+    staged = comparison.model_copy(update={"arms": {"A": {"train.stages": ["sft", "grpo"]}}})
+    assert staged.config("A", 3).gate.keep == "last"
+    assert staged.model_copy(update={"gate": True}).config("A", 3).gate.keep == "better"
 
 
 def test_a_budget_of_time_or_answers_is_shared_out_among_the_stages_of_each_arm(tmp_path):
