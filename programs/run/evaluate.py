@@ -27,8 +27,8 @@ def attempts(task: Task, examples: Sequence[Example], target: AnyTarget) -> Rows
 
     def judge(answer: tuple[int, Completion]) -> tuple[Example, Attempt]:
         example, said = examples[answer[0]], answer[1]
-        verdict, told = verdict_of(task, example, said), {"finish": said.finish, "tokens": said.tokens}
-        return example, Attempt(example=example, response=said.text, verdict=verdict, target=target.hash, **told)
+        verdict, finish = verdict_of(task, example, said), said.finish
+        return example, Attempt(example=example, response=said.text, verdict=verdict, target=target.hash, finish=finish, tokens=said.tokens)
 
     return judged(task, judge, target.generate(prompts, max_new_tokens=task.max_new_tokens))
 
