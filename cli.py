@@ -166,7 +166,7 @@ def compare(
     so_far: Annotated[bool, typer.Option("--so-far", help="Run nothing; show the seeds that are done.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and what teaching would cost.")] = False,
 ) -> None:
-    """Run strategies and controls at equal rows and steps over several seeds, and test the ones against the others."""
+    """Run methods and controls at equal cost over several seeds, and test the ones against the others."""
     from errata.programs.studies import compare as comparing
     from errata.programs.studies import compare_page as pages
 
