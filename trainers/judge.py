@@ -2,7 +2,7 @@
 
 `Judge` is implemented by who knows the task (errata.programs.steps.practice). In a child process `PipeJudge` stands for it: each question
 is a line on the child's stdout, each answer a line on its stdin, and `answered` is what the parent does with a question.
-Does NOT cover: how answers are sampled and learned from (grpo.py).
+Does NOT cover: how answers are sampled and learned from (stages/grpo.py).
 """
 
 import json

@@ -37,14 +37,14 @@ class Stage(NamedTuple):
     """A kind of training."""
 
     module: str
-    """Beside this one, whose `fit(job, tell, judge)` trains; it alone loads TRL."""
+    """In this package, whose `fit(job, tell, judge)` trains; it alone loads TRL."""
     config: tuple[str, str]
     """Module and class of the settings that are handed through."""
 
 
 STAGES = {
     "sft": Stage("fit", ("trl", "SFTConfig")),
-    "grpo": Stage("grpo", ("trl", "GRPOConfig")),
+    "grpo": Stage("stages.grpo", ("trl", "GRPOConfig")),
 }
 """By the names of `TrainSettings.stages`."""
 _NOT_YOURS = {

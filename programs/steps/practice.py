@@ -7,7 +7,7 @@ nothing is learned. An arm that always or never succeeds is tried now and then, 
 items that the target solved before: they stay in the step though all answers are right, so that the KL term holds the target there, and a
 skill that begins to fail is asked more.
 The reward is the task's verdict; an answer with a false calculation, and one that was cut, earns nothing.
-What is not here: the training (errata.trainers.grpo). What a judge gives follows from the seed and from its journal.
+What is not here: the training (errata.trainers.stages.grpo). What a judge gives follows from the seed and from its journal.
 """
 
 import json

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from ..signatures.errors import TrainerError, UsageError
-from ..signatures.records import TrainReport
-from .chat import Completion, encode, render
-from .fit import Follow, finish, followed, last_checkpoint, learner, new_adapter, opened, report, shared_arguments
-from .judge import Given, Judge, Prompt
-from .settings import SMALL, Job, OnProgress
-from .target import Target
+from ...signatures.errors import TrainerError, UsageError
+from ...signatures.records import TrainReport
+from ..chat import Completion, encode, render
+from ..fit import Follow, finish, followed, last_checkpoint, learner, new_adapter, opened, report, shared_arguments
+from ..judge import Given, Judge, Prompt
+from ..settings import SMALL, Job, OnProgress
+from ..target import Target
 
 GRPO: dict[str, Any] = {
     "max_steps": 60,

@@ -1,0 +1,1 @@
+"""Kinds of training beside the supervised one (errata.trainers.fit), a file each, named in errata.trainers.sft.STAGES."""
