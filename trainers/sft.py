@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,6 +165,19 @@ def check(settings: TrainSettings) -> None:
                 raise UsageError(f"{part}.{name} is not a field of {config.__name__}{did_you_mean(name, names)}")
             if part != "lora" and name in _NOT_YOURS:
                 raise UsageError(f"{part}.{name} cannot be set: {_NOT_YOURS[name]}; leave it out")
+    if settings.grpo.get("use_vllm"):
+        _require_vllm(settings)
+
+
+def _require_vllm(settings: TrainSettings) -> None:
+    """Raises UsageError where answers cannot be sampled by vLLM on the GPU that trains."""
+    without = "leave it out, and answers are sampled without vLLM"
+    if settings.grpo.get("vllm_mode", "colocate") != "colocate":
+        raise UsageError("grpo.vllm_mode can only be colocate: vLLM in the training process, on its GPU; leave it out")
+    if settings.device in ("cpu", "mps") or not import_module("torch").cuda.is_available():
+        raise UsageError(f"grpo.use_vllm needs a CUDA device, and the training has none: {without}")
+    if not find_spec("vllm"):
+        raise UsageError(f"grpo.use_vllm needs the package vllm, which is not installed: {without}")
 
 
 def failure(error: str, log: Path) -> str:

@@ -22,7 +22,7 @@ from ...signatures.records import Attempt, Example, ProgramRun
 from ...tasks import Task, load_task, parts
 from ...trainers import open_target
 from ...trainers.settings import TargetSettings
-from ...trainers.sft import check
+from ...trainers.sft import STAGES, check
 from ...trainers.tracking import Tracker
 from ...trainers.weights import trained, weights_hash
 from ..config import CycleConfig
@@ -63,7 +63,7 @@ class Session:
         self.strategy = load_strategy(config.generate)
         if config.target.api_base and config.train.method == "full":
             raise UsageError("a served target is trained with LoRA, as its server is given adapters, not weights: set train.method to lora")
-        if config.train.sft or config.train.lora:
+        if config.train.lora or any(getattr(config.train, stage) for stage in STAGES):
             check(config.train)  # a wrong field is told now, not after the instructor was paid
         sft, told = config.train.sft, flatten(config.model_dump(mode="json"))
         self.tracker = Tracker(sft.get("report_to"), path / "tracking", sft.get("run_name", str(path.absolute())), self.say, told)

@@ -5,14 +5,20 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import models
 import pytest
+import torch
+from transformers import AutoTokenizer
 
 from errata.signatures.errors import TaskError, TrainerError, UsageError
+from errata.trainers.chat import encode, render
+from errata.trainers.fit import Follow
 from errata.trainers.judge import Given, Prompt
-from errata.trainers.settings import TargetSettings, TrainSettings
+from errata.trainers.settings import Job, TargetSettings, TrainSettings
 from errata.trainers.sft import check, practise
+from errata.trainers.stages.grpo import Rollout
 
 ROWS = models.sums(40)
 QUICK = TrainSettings(
@@ -187,6 +193,48 @@ def test_a_judge_without_prompts_is_told_of(target, tmp_path):
     judge.prompts = lambda step, count: []
     with pytest.raises(TrainerError, match="0 prompts to practise on, and a step takes 4"):
         practise(judge, target, QUICK, tmp_path / "out", in_process=True)
+
+
+class Engine:
+    """Stands for TRL's vLLM engine: answers as often with the end token as without."""
+
+    def __init__(self, answers: list[list[int]]):
+        self.answers = answers
+        self.asked: list[tuple[list[list[int]], int]] = []
+
+    def generate(self, prompts: list[list[int]], images: None, num_generations: int) -> tuple:
+        self.asked.append((prompts, num_generations))
+        rows = [self.answers[place % len(self.answers)] for place in range(len(prompts))]
+        return prompts, rows, [[[-0.5 - place] for place in range(len(row))] for row in rows], None
+
+
+def test_answers_of_a_vllm_engine_are_judged_and_trained_on_with_its_own_probabilities(target, tmp_path):
+    """TRL is not part of it: what it hands to `rollout_func`, and takes back."""
+    tokenizer = AutoTokenizer.from_pretrained(target.model)
+    end, ids = tokenizer.eos_token_id, tokenizer("19", add_special_tokens=False)["input_ids"]
+    job = Job(key="", base="", data="", rows=tmp_path, target=target, settings=QUICK, seed=0, out=tmp_path, answer_tokens=6)
+    judge, engine, follow = Likes(lambda text: float(text == "19"), pinned=2), Engine([[*ids, end], [*ids, *ids]]), Follow(print, job)
+    judge.rewards = lambda step, answers: judged.extend(answers) or [float(one.finish == "stop") for one in answers]
+    judged: list[Given] = []
+    trainer = SimpleNamespace(
+        state=SimpleNamespace(global_step=0), use_vllm=True, vllm_generation=engine, callback_handler=SimpleNamespace(callbacks=[follow])
+    )
+    out = Rollout(job, judge, tokenizer, [end], 1.0, 2)([{}] * 4, trainer)
+    (prompts, size), asked = engine.asked[0], encode(tokenizer, [render(tokenizer, ROWS[place].prompt) for place in (0, 0, 1, 1)])
+    assert (prompts, size) == (asked, 2) == (out["prompt_ids"], 2)
+    assert out["completion_ids"] == [[*ids, end], [*ids, *ids]] * 2
+    assert out["logprobs"] == [[-0.5 - place for place in range(len(row))] for row in out["completion_ids"]]
+    assert [(one.text, one.finish) for one in judged] == [("19", "stop"), (tokenizer.decode([*ids, *ids]), "length")] * 2
+    assert out["reward"] == [1.0, 0.0, 1.0, 0.0]
+    assert (follow.spent.rollouts, follow.spent.tokens) == (4, sum(map(len, out["completion_ids"])))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_vllm_is_refused_in_one_line_where_it_cannot_run():
+    with pytest.raises(UsageError, match=r"grpo.use_vllm needs a CUDA device, and the training has none: leave it out"):
+        check(TrainSettings(grpo={"use_vllm": True}))
+    with pytest.raises(UsageError, match="vllm_mode can only be colocate"):
+        check(TrainSettings(grpo={"use_vllm": True, "vllm_mode": "server"}))
 
 
 def test_lora_trains_an_adapter(target, tmp_path):

@@ -3,7 +3,9 @@
 At each step the judge gives prompts, the target answers each several times, and what the judge says of the answers moves the weights. A
 group of answers that are all worth the same moves nothing: its prompt is exchanged for another one (the dynamic sampling of DAPO, Yu et al.
 2025, arXiv 2503.14476), but for prompts that the judge pins, on which the KL term holds the target to where it started.
-Does NOT cover: the child process and the manifest (sft.py), several GPUs, rewards (judge.py).
+With `use_vllm` the answers come from the vLLM engine that TRL runs on the same GPU (`colocate`), which is given the weights of each step;
+what it samples is not the same in two runs. This path was tested with a stand-in for the engine, and not yet run on a GPU.
+Does NOT cover: the child process and the manifest (sft.py), several GPUs, a vLLM server of its own, rewards (judge.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +15,7 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from ...signatures.errors import TrainerError, UsageError
-from ...signatures.records import TrainReport
+from ...signatures.records import Message, TrainReport
 from ..chat import Completion, encode, render
 from ..fit import Follow, finish, followed, last_checkpoint, learner, new_adapter, opened, report, shared_arguments
 from ..judge import Given, Judge, Prompt
@@ -42,6 +44,8 @@ class Group(NamedTuple):
     prompt: Prompt
     answers: list[Completion]
     rewards: list[float | None]
+    chances: list[list[float]]
+    """The log-probability of each token of each answer, where an engine tells it; its numbers are not quite the model's own."""
 
     @property
     def teaches(self) -> bool:
@@ -52,11 +56,12 @@ class Group(NamedTuple):
 class Rollout:
     """TRL's `rollout_func`: prompts of the judge, the target's answers, and their rewards."""
 
-    def __init__(self, job: Job, judge: Judge, tokenizer: Any, temperature: float, size: int):
-        """`size` answers are sampled to each prompt."""
+    def __init__(self, job: Job, judge: Judge, tokenizer: Any, ends: Sequence[int], temperature: float, size: int):
+        """`size` answers are sampled to each prompt; `ends` are the ids of the tokens that end one."""
         self._job = job
         self._judge = judge
         self._tokenizer = tokenizer
+        self._ends = ends
         self._temperature = temperature
         self._size = size
 
@@ -67,11 +72,10 @@ class Rollout:
         spent, most = followed(trainer).spent, self._job.settings.rollouts
         if most is not None and spent.rollouts + len(prompts) > most:
             raise UsageError(f"train.rollouts is {most:,}, and a step samples {len(prompts):,} answers: set it to that or more")
-        model = trainer.accelerator.unwrap_model(trainer.model)
         found: list[Group] = []
         kept = flat = 0
         for draw in range(1 + REDRAWS):
-            drawn = self._drawn(model, step, draw, wanted - kept)
+            drawn = self._drawn(trainer, step, draw, wanted - kept)
             found += drawn
             spent.tokens += sum(answer.tokens for group in drawn for answer in group.answers)
             spent.rollouts += sum(len(group.answers) for group in drawn)
@@ -88,32 +92,50 @@ class Rollout:
         return {
             "prompt_ids": [row for row in ids for _ in range(self._size)],
             "completion_ids": [list(answer.ids) for group in groups for answer in group.answers],
-            "logprobs": None,
+            "logprobs": [chances for group in groups for chances in group.chances] if trainer.use_vllm else None,
             "reward": [reward for group in groups for reward in group.rewards],
             "flat": flat / wanted,
         }
 
-    def _drawn(self, model: Any, step: int, draw: int, count: int) -> list[Group]:
+    def _drawn(self, trainer: Any, step: int, draw: int, count: int) -> list[Group]:
         """`count` prompts, or as many as there are, answered and judged."""
         prompts = self._judge.prompts(step, count)
-        target = Target(self._job.target, model, self._tokenizer, model.device, hash="")
         asked = [prompt.messages for prompt in prompts for _ in range(self._size)]
         seed = (self._job.seed * 1_000_003 + step) * (1 + REDRAWS) + draw
+        answers, chances = self._by_engine(trainer, asked) if trainer.use_vllm else (self._by_target(trainer, asked, seed), [])
+        found = []
+        for place, prompt in enumerate(prompts):
+            part = slice(place * self._size, (place + 1) * self._size)
+            rewards = self._judge.rewards(step, [Given(prompt.key, one.text, one.finish) for one in answers[part]])
+            found.append(Group(prompt, answers[part], rewards, chances[part]))
+        return found
+
+    def _by_target(self, trainer: Any, asked: Sequence[Sequence[Message]], seed: int) -> list[Completion]:
+        """One answer a prompt, as the target answers in its task."""
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        target = Target(self._job.target, model, self._tokenizer, model.device, hash="")
         try:
             answers = dict(target.generate(asked, max_new_tokens=self._job.answer_tokens, temperature=self._temperature, seed=seed))
         finally:
             model.train()
-        found = []
-        for place, prompt in enumerate(prompts):
-            own = [answers[place * self._size + number] for number in range(self._size)]
-            found.append(Group(prompt, own, self._judge.rewards(step, [Given(prompt.key, one.text, one.finish) for one in own])))
-        return found
+        return [answers[place] for place in range(len(asked))]
+
+    def _by_engine(self, trainer: Any, asked: Sequence[Sequence[Message]]) -> tuple[list[Completion], list[list[float]]]:
+        """One answer a prompt of TRL's vLLM engine, which TRL has given the weights of this step, and its tokens' log-probabilities."""
+        prompts = encode(self._tokenizer, [render(self._tokenizer, messages) for messages in asked])
+        _, ids, chances, _ = trainer.vllm_generation.generate(prompts=prompts, images=None, num_generations=self._size)
+        answers = []
+        for row in ids:
+            stopped = bool(row) and row[-1] in self._ends
+            text = self._tokenizer.decode(row[: len(row) - stopped], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            answers.append(Completion(text, "stop" if stopped else "length", len(row), tuple(row)))
+        return answers, [[tokens[0] for tokens in row] for row in chances]
 
 
 def fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
     """Trains as the job says, on what the judge gives, and leaves `weights` in its folder. Raises TrainerError, TargetError."""
     assert judge is not None, "who practises has a judge"
-    device, tokenizer, config, _ = opened(job)
+    device, tokenizer, config, ends = opened(job)
     model, method = learner(job, device)
     at_once = ROWS if model.num_parameters() < SMALL else 8
     given = shared_arguments(job, method, device, model.num_parameters()) | GRPO
@@ -133,7 +155,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
         processing_class=tokenizer,
         callbacks=[Follow(tell, job)],
         peft_config=new_adapter(job, method),
-        rollout_func=Rollout(job, judge, tokenizer, args.temperature, args.num_generations),
+        rollout_func=Rollout(job, judge, tokenizer, ends, args.temperature, args.num_generations),
     )
     last = last_checkpoint(job)
     judge.rewind(int(last.name.rpartition("-")[2]) if last else 0)
