@@ -134,8 +134,8 @@ class GenerateSettings(Settings):
     """A program is refused as simpler when the median of its solutions' steps is less than this share of the steps of its errors' reference
     solutions (a step is a calculation, or a line when there are no calculations; in code, a line)."""
     phrasings: int = Field(default=3, ge=1)
-    """In how many ways, at least, the instructor is asked to phrase the questions of a program; 1: nothing is asked, and `offline` keeps to
-    the error's own wording."""
+    """In how many ways, at least, a program must phrase its questions (names, things, numbers and verbs aside), or the check `diverse`
+    refuses it; 1: nothing is asked, and `offline` keeps to the error's own wording. Programs from before version 0.2 need 1."""
     skip: tuple[Literal["anchored", "deterministic", "diverse", "telling", "simpler", "targeted", "agreed", "distinct"], ...] = ()
     """Checks that are left out, to measure what they are worth; the report says so. `runs` and `unseen` always stay."""
     allocation: Literal["mass", "uniform", "bandit"] = Field(default="mass", validation_alias=AliasChoices("allocation", "budget"))

@@ -19,6 +19,7 @@ from ...tasks import Task, member
 from .harness import Drawn, run_program
 from .kind import ALIKE, Draw, Kind, likeness
 from .kinds import KINDS
+from .phrasing import phrasings
 from .style import reference, step_count
 
 DRAWS: tuple[Draw, ...] = tuple((-1, index, 1 + index % 5) for index in range(200))
@@ -43,6 +44,7 @@ class Trial:
     first: Drawn  # its anchors (in the order of program.anchors) and DRAWS
     again: Drawn  # every fifth of DRAWS, in reverse order, from a fresh sandbox
     simpler: float = SIMPLER  # least share of the references' steps
+    phrasings: int = 1  # least number of ways in which the questions are phrased
 
     @property
     def kind(self) -> Kind:
@@ -102,17 +104,30 @@ def deterministic(trial: Trial) -> str | None:
 
 
 def diverse(trial: Trial) -> str | None:
-    """Enough distinct problems, by the shape of their kind: names and the order of numbers do not count."""
+    """Enough distinct problems, by the shape of their kind: names and the order of numbers do not count; and enough ways to phrase them."""
     distinct = len({trial.kind.shape(made) for made, _ in trial.problems})
     needed = DISTINCT_SHARE * len(trial.first.rows)
     if distinct >= needed:
         lessons = {trial.kind.lesson(made) for made, _ in trial.problems}
         if lessons == {None} or len(lessons) >= LESSONS:
-            return None
+            return _phrased(trial)
         return f"the draws hold only {len(lessons)} different {trial.kind.taught}, {LESSONS} are needed: vary what is to be done or known"
     texts = len({row["question"] for row in good(trial.first.rows)})
     other = f" ({texts} distinct texts, but most differ only in names or in the order of the numbers)" if texts >= needed else ""
     return f"only {distinct} distinct problems in {len(trial.first.rows)} draws, {needed:.0f} are needed{other}"
+
+
+def _phrased(trial: Trial) -> str | None:
+    questions = [trial.kind.stem(made) for made, _ in trial.problems]
+    ways = phrasings(questions)
+    if len(ways) >= trial.phrasings:
+        return None
+    same = "are all phrased the same way" if len(ways) < 2 else f"are phrased in only {len(ways)} ways"
+    return (
+        f"the {len(questions)} questions {same}, {trial.phrasings} are needed, e.g. {short(questions[0])}: let draw() choose among so many "
+        "phrasings for make() to write, e.g. the question first, facts in another order, an idle fact; another name, thing, number or verb "
+        "is no other phrasing"
+    )
 
 
 def telling(trial: Trial) -> str | None:
@@ -163,13 +178,14 @@ def prove(
     limits: Limits,
     skip: Collection[str] = (),
     least: float = SIMPLER,
+    ways: int = 1,
 ) -> Rejection | None:
     """Run a program twice and apply the model-free checks but those to `skip`; the first complaint, or None when it passes all. `least` is
-    the share of the references' steps under which rows are simpler than the errors."""
+    the share of the references' steps under which rows are simpler than the errors; `ways`: in how many questions must be phrased."""
     first = run_program(sandbox, program.source, program.anchors, DRAWS, limits, program.kind)
     # a program that did not even run once is not run again
     again = run_program(sandbox, program.source, (), DRAWS[::-5], limits, program.kind) if first.run.outcome == "ok" else first
-    trial = Trial(program, failures, member(task, program.task), first, again, least)
+    trial = Trial(program, failures, member(task, program.task), first, again, least, ways)
     for name, check in CHECKS.items():
         if name not in skip and (complaint := check(trial)):
             return Rejection(of=program.id, kind="program", check=name, reason=complaint)

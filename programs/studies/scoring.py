@@ -177,8 +177,8 @@ class Measure:
         """The model-free checks, and that the target does not solve its rows already."""
 
         def proven() -> Proof:
-            skip, simpler = self.generate.skip, self.generate.simpler
-            return Proof(refusal=prove(program, [failure], self.task, self.sandbox(), self.limits, skip, simpler))
+            asked = (self.generate.skip, self.generate.simpler, self.generate.phrasings)
+            return Proof(refusal=prove(program, [failure], self.task, self.sandbox(), self.limits, *asked))
 
         key = content_hash(["proof", self.task.name, failure.id, program.source])
         proof = self.journal.once(key, Proof, proven)

@@ -96,9 +96,9 @@ def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(san
         ("choice", "runs", "return other if", "return 'the Moon' if", "none of the options"),
         ("choice", "runs", "So it is {answer}.", "So the answer is C.", "name them by their words"),
         ("choice", "anchored", '"closest to the Sun", "planets": ["E', '"coldest", "planets": ["E', "but the gold answer is 'Mercury'"),
-        ("choice", "anchored", '"Mars", "Mercury"]}', '"Saturn", "Mercury"]}', "but the error's own are"),
-        ("choice", "anchored", "Which planet is {ask}?", "Near?", "recognisably"),
-        ("choice", "diverse", "rng.choice(list(ASKS)), list(PLANETS)", '"closest to the Sun", list(PLANETS)',
+        ("choice", "anchored", '"Mars", "Mercury"],', '"Saturn", "Mercury"],', "but the error's own are"),
+        ("choice", "anchored", "Which planet is {}?", "Near?", "recognisably"),
+        ("choice", "diverse", '"told": rng.randrange(3)}', '"told": 0} | {"ask": "closest to the Sun"}',
          "only 5 different questions with their right"),
         ("choice", "telling", 'return other if other != pick(ask, planets) else None', 'return "Earth" if "Earth" in planets else None',
          "but the model answered 'Venus'"),
@@ -106,7 +106,7 @@ def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(san
         ("code", "runs", "return {JOBS[job][1]}(", "print(", "returns None on every call"),
         ("code", "runs", "for numbers in lists]", "for numbers in lists][:2]", "at least 3 str under 'calls'"),
         ("code", "runs", "[repr(numbers) for", '["numbers" for', "numbers' is not defined"),
-        ("code", "runs", "{JOBS[job][0].format(divisor)}",
+        ("code", "runs", "{PHRASINGS[told].format(JOBS[job][0].format(divisor))}",
          "{JOBS[job][0].format(divisor)}\\n    >>> 1 + 1\\n    3\\n    ", "gives 2, not 3"),
         ("code", "anchored", "% {divisor} == 0\")", "% {divisor} == 1\")", "does not pass the error's own tests"),
         ("code", "diverse", 'rng.choice(sorted(JOBS)), "divisor": divisor', '"count", "divisor": 3',
@@ -175,7 +175,7 @@ def test_the_host_writes_examples_and_tests_that_the_solution_passes_and_the_mis
         shown = re.findall(r"^    >>> (.+)\n    (.+)$", prompt, re.MULTILINE)
         assert len(shown) == 3
         assert all(eval(call, namespace) == ast.literal_eval(value) for call, value in shown)
-        assert ast.get_docstring(ast.parse(sample.example.question).body[0]).startswith(("Count", "Add", "List"))
+        assert ast.get_docstring(ast.parse(sample.example.question).body[0]).startswith(("Count", "Add", "A list"))
         assert sample.example.meta["test"].count("assert") == 6
         assert completion == f"{sample.example.solution}\n\n```python\n{sample.example.answer.strip()}\n```"
         item = sample.example
@@ -341,6 +341,7 @@ def generated(kind, run, solved, *flags):
     invoke("import", real_errors(kind, run.parent), "--task", name, "--run", run)
     with OpenAIServer(instructor(kind, solved)) as server:
         base = ["--instructor", "openai/loopback", "--set", f"instructor.api_base={server.url}", "--set", "generate.rows=60"]
+        base += ["--set", "generate.phrasings=1"]  # they were not asked for more
         made = invoke("generate", "--run", run, *base, *flags)
     samples = {row.id: row for row in Stage(run / "round-1/assemble").read("samples.jsonl", Sample)}
     rows = {row.source: row for row in Stage(run / "round-1/assemble").read("rows.jsonl", TrainRow)}
@@ -452,7 +453,7 @@ def test_wrong_code_that_fails_as_the_models_does_is_what_the_model_answered(san
     head = "def count_multiples_of_3(numbers):\n    "
     failure = failed(tasks["code"], ITEMS["code"], f"```python\n{head}{said}\n```")
     source = EXAMPLES["code"].partition("def wrong(")[0]
-    source += f"def wrong(job, divisor, lists):\n    return f'def {{job}}_multiples_of_{{divisor}}(numbers):\\n    {mine}\\n'\n"
+    source += f"def wrong(job, divisor, lists, told):\n    return f'def {{job}}_multiples_of_{{divisor}}(numbers):\\n    {mine}\\n'\n"
     source += "ANCHORS =" + EXAMPLES["code"].partition("ANCHORS =")[2]
     found = prove(program("code", failure, source), [failure], tasks["code"], sandbox, Limits())
     assert (found is None) == accepted, found
