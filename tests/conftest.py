@@ -1,15 +1,33 @@
 """Fixtures that several files share."""
 
+import gc
 import os
 import signal
 
 import pytest
 
 from errata.sandbox import open_sandbox
-from errata.trainers.target import Target
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job ignores interrupts, and hands that down to what a test starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+FIRST = ("test_cycle", "test_sft", "test_optimize", "test_house", "test_golden", "test_compare", "test_served")
+"""Files that take longest: begun first, so that no process of several works on one alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST)
+
+    items.sort(key=place)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def loaded() -> None:
+    """What is loaded by now is no garbage. TRL asks for a collection again and again: a quarter of a second each beside all libraries."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +40,8 @@ def sandbox():
 @pytest.fixture
 def batches(monkeypatch) -> list[int]:
     """Sizes of the batches that targets are asked with."""
+    from errata.trainers.target import Target  # torch, which the process that hands out the tests does without
+
     sizes: list[int] = []
     generate = Target.generate
 

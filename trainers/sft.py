@@ -8,6 +8,7 @@ Does NOT cover: the training itself (fit.py), choosing the rows.
 
 import ctypes
 import errno
+import gc
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from importlib import import_module
@@ -126,7 +127,7 @@ def _settled(
         job.scratch.mkdir(parents=True)
         if rows:
             job.rows.write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")
-        report = _fit(job, tell, judge) if in_process else _child(job, tell, judge, stop)
+        report = _loaded(job)(job, tell, judge) if in_process else _child(job, tell, judge, stop)
         known = job.model_dump(mode="json", include={"key", "base", "data", "settings", "seed", "stage"})
         manifest = known | {"versions": report.versions, "report": report.model_dump(mode="json")}
         write_whole(out / "manifest.json", (json.dumps(sealed(manifest), indent=2, sort_keys=True) + "\n").encode())
@@ -267,7 +268,11 @@ def main(arguments: Sequence[str]) -> int:
 
     try:
         job = Job.model_validate_json(Path(arguments[0]).read_bytes())
-        last: dict[str, Any] = {"report": _fit(job, tell, PipeJudge(job, tell, sys.stdin)).model_dump(mode="json")}
+        gc.disable()
+        fit = _loaded(job)
+        gc.freeze()  # what libraries hold is no garbage: looking at it took a fifth of their loading, and then of a short training
+        gc.enable()
+        last: dict[str, Any] = {"report": fit(job, tell, PipeJudge(job, tell, sys.stdin)).model_dump(mode="json")}
     except ErrataError as error:
         last = {"error": str(error), "kind": type(error).__name__}
     except Exception as error:
@@ -277,11 +282,10 @@ def main(arguments: Sequence[str]) -> int:
     return int("error" in last)
 
 
-def _fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
-    """Trains in this process."""
+def _loaded(job: Job) -> Callable[[Job, OnProgress, Judge | None], TrainReport]:
+    """What trains the job in this process. Loads torch and TRL, which the parent of a child process does without. Raises UsageError."""
     check(job.settings)
-    # loads torch and TRL, which the parent of a child process does without
-    return import_module(f".{STAGES[job.stage].module}", __package__).fit(job, tell, judge)
+    return import_module(f".{STAGES[job.stage].module}", __package__).fit
 
 
 if __name__ == "__main__":

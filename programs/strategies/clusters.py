@@ -7,9 +7,6 @@ claims those that it rebuilds. What is not here: teaching the others, each alone
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn.cluster import AgglomerativeClustering
-from sklearn.metrics.pairwise import cosine_distances
-
 from ...signatures.records import Failure
 from ...signatures.teach import DiagnoseErrors, RepairForErrors, WriteForErrors
 from .contrast import Encoder, WordEncoder
@@ -34,6 +31,9 @@ def clusters(failures: Sequence[Failure], size: int, encoder: Encoder | None = N
 def _labels(failures: Sequence[Failure], encoder: Encoder, apart: float) -> list[int]:
     if len(failures) < 2:
         return [0] * len(failures)
+    from sklearn.cluster import AgglomerativeClustering
+    from sklearn.metrics.pairwise import cosine_distances
+
     vectors = encoder.encode([f"{failure.attempt.example.question}\n{failure.attempt.answered}" for failure in failures])
     model = AgglomerativeClustering(n_clusters=None, metric="precomputed", linkage="average", distance_threshold=apart)
     return list(model.fit_predict(cosine_distances(vectors)))

@@ -8,9 +8,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.neighbors import NearestNeighbors
-
 from ...signatures.records import Attempt, Failure
 
 
@@ -24,6 +21,8 @@ class WordEncoder:
     """TF-IDF over words and pairs of words."""
 
     def encode(self, texts: Sequence[str]) -> Any:
+        from sklearn.feature_extraction.text import TfidfVectorizer  # over a second, which a command that finds no likeness does without
+
         masked = [re.sub(r"\d[\d.,]*", "0", text) for text in texts]
         return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(masked)
 
@@ -32,6 +31,8 @@ def with_contrasts(failures: Sequence[Failure], solved: Sequence[Attempt], k: in
     """The failures, each with its (at most) k nearest solved attempts by cosine distance, nearest first."""
     if not failures or not solved:
         return list(failures)
+    from sklearn.neighbors import NearestNeighbors
+
     texts = [row.attempt.example.question for row in failures] + [row.example.question for row in solved]
     vectors = (encoder or WordEncoder()).encode(texts)
     search = NearestNeighbors(n_neighbors=min(k, len(solved)), metric="cosine").fit(vectors[len(failures) :])

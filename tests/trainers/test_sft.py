@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import models
@@ -229,12 +230,17 @@ def test_a_failed_child_is_one_line_with_its_log(target, tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_child_that_the_system_kills_is_one_line(target, tmp_path):
-    def kill(_) -> None:
+    def kill() -> None:
+        _wait(lambda: _processes(tmp_path))
         for process in _processes(tmp_path):
             os.kill(process, signal.SIGKILL)
 
-    with pytest.raises(TrainerError, match=r"the training process was killed by signal 9 .*out of memory.* \(log: .*train\.log\)"):
-        train(ROWS, target, QUICK, tmp_path, on_progress=kill)
+    with (
+        ThreadPoolExecutor() as beside,
+        pytest.raises(TrainerError, match=r"the training process was killed by signal 9 .*out of memory.* \(log: .*train\.log\)"),
+    ):
+        beside.submit(kill)
+        train(ROWS, target, QUICK, tmp_path)
     assert not (tmp_path / "manifest.json").exists()
 
 
@@ -272,12 +278,13 @@ def killed(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     for name in ("cwd", "home", "hub"):
         (root / name).mkdir()
     settings = TargetSettings(model=str(folders["llama"])).model_dump_json(), QUICK.model_dump_json()
+    rows = written(ROWS, root / "rows.jsonl")
     script = (
-        "import models; from pathlib import Path; from errata.trainers.settings import *; from errata.trainers.sft import train\n"
-        f"train(models.sums(48), TargetSettings.model_validate_json({settings[0]!r}), "
+        "from pathlib import Path; from errata.trainers.settings import *; from errata.trainers.sft import train\n"
+        f"train(Path({str(rows)!r}), TargetSettings.model_validate_json({settings[0]!r}), "
         f"TrainSettings.model_validate_json({settings[1]!r}), Path({str(root / 'out')!r}))"
     )
-    places = {"PYTHONPATH": str(Path(__file__).parents[1]), "HOME": str(root / "home"), "HF_HOME": str(root / "hub")}
+    places = {"HOME": str(root / "home"), "HF_HOME": str(root / "hub")}
     with (root / "stdout").open("wb") as stdout:
         parent = subprocess.Popen([sys.executable, "-c", script], cwd=root / "cwd", env=os.environ | places, stdout=stdout)
     _wait(lambda: list((root / "out").glob("checkpoints/*/complete.json")))
