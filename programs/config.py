@@ -167,6 +167,14 @@ class GateSettings(Settings):
     """Largest two-sided p-value of the exact McNemar test at which a gain on dev counts."""
     margin: float = Field(default=0.02, ge=0, le=1)
     """Largest fall of a guard's accuracy that is accepted (a share, 0.02 = 2 points)."""
+    rule: Literal["better", "not_worse"] = "better"
+    """What new weights must show: `better`, a gain on dev beyond chance and no guard whose accuracy fell by more than `margin`;
+    `not_worse`, the same gain, and besides no 95 % interval of the change, of dev or of a guard, that reaches below -`margin`
+    (non-inferiority): a loss is ruled out then, not only unseen. That takes items: 137 where no answer changes, some 1,000 where one in
+    ten does. With `alpha` 1 any gain on dev counts, and the intervals alone stand against chance."""
+    forgetting: int = Field(default=64, ge=0)
+    """Most answers, of replayed items and of each guard, on which the distance of new weights from those that the run began with is
+    measured (KL and cross-entropy); it decides nothing. 0: not measured."""
     keep: Literal["better", "always", "last"] = "better"
     """Which weights are kept: only those that are `better`, or `always` the trained ones, whatever the gate finds; of a training in stages
     those that it likes best, or with `last` (as in `errata compare`) those after the last stage, and no others are measured."""

@@ -107,20 +107,41 @@ def paired_outcomes(pairs: Sequence[tuple[bool | None, bool | None]]) -> dict[st
     n = len(judged)
     fixed = sum(not old and bool(new) for old, new in judged)
     broken = sum(bool(old) and not new for old, new in judged)
-    up, down = (fixed + 1) / (n + 2), (broken + 1) / (n + 2)
-    half = Z * ((up + down - (up - down) ** 2) / (n + 2)) ** 0.5
+    low, high = change_interval(n, fixed, broken)
     return {
         "pairs": n,
         "unjudged": len(pairs) - n,
         "before": sum(bool(old) for old, _ in judged) / n if n else 0.0,
         "after": sum(bool(new) for _, new in judged) / n if n else 0.0,
         "difference": (fixed - broken) / n if n else 0.0,
-        "low": max(-1.0, up - down - half),
-        "high": min(1.0, up - down + half),
+        "low": low,
+        "high": high,
         "fixed": fixed,
         "broken": broken,
         "p_value": mcnemar(fixed, broken),
     }
+
+
+def change_interval(n: float, fixed: float, broken: float, z: float = Z) -> tuple[float, float]:
+    """The interval of the change (fixed - broken) / n in the share right of `n` items; `z` is the quantile of its level."""
+    up, down = (fixed + 1) / (n + 2), (broken + 1) / (n + 2)
+    half = z * ((up + down - (up - down) ** 2) / (n + 2)) ** 0.5
+    return max(-1.0, up - down - half), min(1.0, up - down + half)
+
+
+def items_needed(n: int, fixed: int, broken: int, margin: float, z: float = Z) -> int | None:
+    """Of how many items, with the same shares fixed and broken, the interval of the change would not reach below -margin; None: of no
+    number, as the change itself reaches there."""
+    if (fixed - broken) / n <= -margin:
+        return None
+    short = lambda items: change_interval(items, fixed * items / n, broken * items / n, z)[0] < -margin  # noqa: E731
+    few, many = 0, 1
+    while short(many):
+        few, many = many, 2 * many
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (middle, many) if short(middle) else (few, middle)
+    return many
 
 
 def right_share(outcomes: Iterable[bool | None]) -> float | None:

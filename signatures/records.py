@@ -393,6 +393,20 @@ class TrainReport(Record):
     versions: dict[str, str]
 
 
+class Forgetting(Record):
+    """How far weights went from those that the run began with, over the tokens of answers that the latter gave."""
+
+    on: str
+    """`replay`, train items that the run's first weights solved, or the name of a guard, whose dev items are meant."""
+    prompts: int = 0
+    tokens: int = 0
+    kl: float | None = None
+    """KL(first weights || these), nats per token; None: not measured, as `reason` says."""
+    cross_entropy_rise: float | None = None
+    """Cross-entropy of the tokens under these weights minus that under the first ones, nats per token."""
+    reason: str = Field(default="", exclude_if=lambda value: not value)
+
+
 class GateDecision(Record):
     """Whether a candidate's weights are kept."""
 
@@ -413,6 +427,8 @@ class GateDecision(Record):
     broken: int
     p_value: float
     guards: tuple[dict[str, Any], ...] = ()
+    forgetting: tuple[Forgetting, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """On replayed items and on each guard; empty where it was not asked for."""
     unproven: bool = Field(default=False, exclude_if=lambda value: not value)
     """Kept because `gate.keep` is `always` or `last`, though the gate would have rejected it."""
     stage: int = Field(default=0, exclude_if=lambda value: not value)

@@ -12,6 +12,7 @@ from errata.signatures.records import (
     Diagnosis,
     Example,
     Failure,
+    Forgetting,
     GateDecision,
     Rejection,
     Sample,
@@ -197,7 +198,10 @@ def fake_run(
         main = next(iter(tasks))
         sides = [{"task": task, **paired(old[task, "dev"], new[task, "dev"])} for task in guarding]
         change = paired(old[text + main, "dev"], new[text + main, "dev"])
-        decision = GateDecision(accepted=kept, reason=f"{text}so it is", task=text + main, guards=tuple(sides), **change)
+        far = [Forgetting(on="replay", prompts=64, tokens=640, kl=0.0123 * number, cross_entropy_rise=-0.001)]
+        far += [Forgetting(on=task, reason=f"not measured: {text}") for task in sorted(guarding)]
+        more = {"guards": tuple(sides), "forgetting": tuple(far)}
+        decision = GateDecision(accepted=kept, reason=f"{text}so it is", task=text + main, **more, **change)
         if practises:
             said = ({"stage": 0, "reason": f"{text}no gain on dev"}, {"stage": 1, "reason": f"{text}so it is"})
             decision = decision.model_copy(update={"stage": 1, "considered": said})

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,28 @@ def test_the_second_round_starts_from_what_the_first_left(finished):
     first, second = (json.loads((run / f"round-{n}/train/manifest.json").read_bytes())["report"] for n in (1, 2))
     assert second["base"] == (first["weights"] if decision["accepted"] else first["base"])
     assert second["weights"] not in (first["base"], first["weights"])
+
+
+def test_each_round_tells_how_far_its_weights_went_on_what_the_first_ones_answered(finished):
+    run, done = finished
+    rounds = json.loads((run / "report.json").read_bytes())["rounds"]
+    for row in rounds:
+        replay, guard = row["decision"]["forgetting"]
+        assert (replay["on"], guard["on"], guard["prompts"]) == ("replay", "sums_plus", 40)
+        assert 40 < replay["prompts"] <= 64 and replay["tokens"] > 10 * replay["prompts"]
+        assert guard["kl"] > replay["kl"] > 0  # half of what it trains on is replay, in its own words
+        assert f"| {replay['kl']:.4f} |" in (run / "report.md").read_text()
+        assert f"KL to the first weights, nats per token: replay {replay['kl']:.3g}, sums_plus {guard['kl']:.3g}" in done.stderr
+
+
+def test_a_gate_that_is_made_again_ends_with_the_same_bytes(finished, tmp_path):
+    whole, _ = finished
+    run = tmp_path / "whole"
+    shutil.copytree(whole, run)
+    for path in (run / "round-2/gate/manifest.json", run / "result.json", run / "round-2/probe-after/manifest.json"):
+        path.unlink()
+    assert cycle(run).returncode == 0
+    assert files(run) == files(whole)
 
 
 def test_a_finished_run_is_not_run_again(finished):

@@ -217,6 +217,11 @@ def _encode(rows: Sequence[TrainRow], tokenizer: Any, ends: Sequence[int]) -> It
         text = render(tokenizer, [*row.prompt, *row.completion], generate=False) if tokenizer.chat_template else ""
         # some templates write an answer's turn otherwise than its opening
         texts.append(text if text.startswith(head) else head + "".join(message["content"] for message in row.completion))
+    yield from answered(tokenizer, heads, texts, ends)
+
+
+def answered(tokenizer: Any, heads: Sequence[str], texts: Sequence[str], ends: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+    """Of each rendered prompt, and the text that begins with it: ids of prompt, answer and end token, and where the answer starts."""
     for head, text, prompt, ids in zip(heads, texts, encode(tokenizer, heads), encode(tokenizer, texts), strict=True):
         start = len(commonprefix([prompt, ids]))
         if start < len(prompt):  # tokens would merge across the border, which they never do when the target answers

@@ -222,6 +222,18 @@ def masses(row: Round, most: int | None = None) -> Table:
     return Table(head, [[Name(one.skill), one.programs, one.rows, failed(one.before), failed(one.after)] for one in row.masses[:most]])
 
 
+def forgetting(rounds: Iterable[Round]) -> Table:
+    """How far each round's weights went from those that the run began with; without rows where it was not asked for."""
+    head = ["after round", "on answers to", "answers", "tokens", "KL, nats per token", "cross-entropy, change"]
+    lines: list[list[object]] = []
+    for row in rounds:
+        title = f"{row.number}{'' if row.decision.accepted else ', rejected'}"
+        for one in row.decision.forgetting:
+            moved = [f"{one.kl:.4f}", f"{one.cross_entropy_rise:+.4f}"] if one.kl is not None else [one.reason, ""]
+            lines.append([title, Name(one.on), one.prompts, one.tokens, *moved])
+    return Table(head, lines)
+
+
 def stages(report: Report) -> Table:
     """What each stage cost that cost something, and all of them together."""
     paid, work = report.instructor.stages, report.work

@@ -37,6 +37,7 @@ def markdown(report: Report) -> str:
         benchmarks=compared((([name], row) for name, row in report.evaluations.items()), ["benchmark"]),
         skills=[(name, compared((([skill], row) for skill, row in rows.items()), ["skill"])) for name, rows in skills],
         figures=figures,
+        forgetting=figures.forgetting(report.rounds),
     )
 
 
@@ -63,6 +64,7 @@ def html(report: Report, lineage: Lineage) -> str:
         most={"lessons": LESSONS, "rows": ROWS, "of_a_kind": ITEMS},
         config=json.dumps(report.config.model_dump(mode="json"), indent=1, ensure_ascii=False),
         figures=figures,
+        forgetting=figures.forgetting(report.rounds),
         compare=comparison,
         refused=_refused,
         library=_library,

@@ -3,7 +3,7 @@
 import pytest
 
 from errata.programs.config import GateSettings
-from errata.programs.stats import counts, paired, share
+from errata.programs.stats import change_interval, counts, items_needed, paired, share
 from errata.programs.steps.gate import chosen, decide
 from errata.signatures.records import Attempt, Example, Verdict
 
@@ -78,6 +78,58 @@ def test_weights_that_are_always_kept_are_told_apart_from_better_ones():
     assert worse.reason == "kept as gate.keep says, though: no gain on dev: 0 fixed, 40 broken"
     assert (better.accepted, better.unproven) == (True, False)
     assert better.reason == decide("t", rows("w" * 40), rows("r" * 40), {}, GateSettings()).reason
+
+
+NOT_WORSE = GateSettings(rule="not_worse")
+GAIN = (rows("w" * 60 + "r" * 540), rows("r" * 600))
+
+
+def test_where_a_loss_must_be_ruled_out_a_gain_passes_when_no_interval_reaches_below_the_margin():
+    guard = (rows("r" * 900 + "w" * 100), rows("r" * 895 + "w" * 105))
+    decision = decide("t", *GAIN, {"guard": guard}, NOT_WORSE)
+    assert (decision.accepted, decision.reason) == (True, "gain on dev, p = 1.7e-18; no interval reaches below -2 points")
+    assert decision.guards[0]["low"] > -0.02
+
+
+def test_a_guard_that_did_not_fall_is_refused_where_its_interval_leaves_a_loss_open_and_told_how_many_items_would_do():
+    same = {"guard": (rows("r" * 60), rows("r" * 60))}
+    assert decide("t", *GAIN, same, GateSettings()).accepted
+    decision = decide("t", *GAIN, same, NOT_WORSE)
+    assert not decision.accepted
+    assert decision.reason == (
+        "guard guard may be worse: 0 fixed and 0 broken of 60 items leave an interval (95 %) of -4.5 to +4.5 points, below -2; "
+        "with such shares about 137 items would do: raise items.dev"
+    )
+    few, enough = ({"guard": (rows("r" * count), rows("r" * count))} for count in (136, 137))
+    assert (decide("t", *GAIN, few, NOT_WORSE).accepted, decide("t", *GAIN, enough, NOT_WORSE).accepted) == (False, True)
+
+
+def test_a_guard_whose_fall_is_the_margin_itself_is_helped_by_no_number_of_items():
+    decision = decide("t", *GAIN, {"guard": (rows("r" * 100), rows("w" * 2 + "r" * 98))}, NOT_WORSE)
+    assert "2 broken of 100 items" in decision.reason and decision.reason.endswith("no number of items changes that")
+
+
+def test_where_a_loss_must_be_ruled_out_a_gain_beyond_chance_is_still_asked_for():
+    some = (rows("w" * 5 + "r" * 5), rows("r" * 9 + "w"))
+    assert "may be chance" in decide("t", *some, {}, NOT_WORSE).reason
+    anyhow = decide("t", *some, {}, NOT_WORSE.model_copy(update={"alpha": 1.0}))
+    assert anyhow.reason.startswith("dev may be worse: 5 fixed and 1 broken of 10 items")
+    assert decide("t", rows("w" * 5 + "r" * 495), rows("r" * 500), {}, NOT_WORSE.model_copy(update={"alpha": 1.0})).accepted
+
+
+def test_the_choice_among_stages_is_paid_for_in_the_intervals():
+    guard = {"guard": (rows("r" * 140), rows("r" * 140))}
+    assert decide("t", *GAIN, guard, NOT_WORSE).accepted
+    decision = decide("t", *GAIN, guard, NOT_WORSE, choices=2)
+    assert not decision.accepted and "an interval (97.5 %) of" in decision.reason
+
+
+@pytest.mark.parametrize(("n", "fixed", "broken"), [(60, 0, 0), (600, 30, 30), (400, 3, 9), (50, 9, 2), (30, 0, 0)])
+def test_with_as_many_items_as_are_said_to_be_needed_the_interval_stays_above_the_margin(n, fixed, broken):
+    needed = items_needed(n, fixed, broken, 0.02 if broken < 9 else 0.05)
+    margin = 0.02 if broken < 9 else 0.05
+    at = [change_interval(count, fixed * count / n, broken * count / n)[0] for count in (needed - 1, needed)]
+    assert at[0] < -margin <= at[1]
 
 
 def test_the_intervals_are_the_published_ones():

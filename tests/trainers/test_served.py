@@ -201,6 +201,12 @@ def test_a_served_cycle_trains_an_adapter_here_and_measures_it_there_as_one_in_p
     assert (tmp_path / "here" / measured).read_bytes() == (run / measured).read_bytes()
 
 
+def test_of_a_served_target_the_gate_says_why_forgetting_was_not_measured(served_run):
+    decision = json.loads((served_run[0] / "round-1/gate/decision.jsonl").read_bytes())
+    told = {row["on"]: (row["kl"], row["reason"]) for row in decision["forgetting"]}
+    assert told == {"replay": (None, "not measured: the server gives no distributions")}
+
+
 @pytest.mark.parametrize("form", ["merged", "adapter"])
 def test_the_weights_of_a_served_run_are_exported_as_they_were_measured(served_run, tmp_path, form):
     run, (name,) = served_run
@@ -220,8 +226,9 @@ def test_the_weights_of_a_served_run_are_exported_as_they_were_measured(served_r
 @pytest.mark.slow  # two cycles of two rounds
 def test_a_served_cycle_leaves_the_bytes_of_one_in_process_and_gives_each_adapter_a_new_name(tiny, tmp_path, in_process):
     tiny.loaded.clear()
-    served = run_cycle(tmp_path / "served", rounds=2, **{"target.api_base": tiny.url})
-    assert served == run_cycle(tmp_path / "here", rounds=2, **{"train.method": "lora"})
+    alike = {"rounds": 2, "gate.forgetting": 0}  # which a server cannot tell
+    served = run_cycle(tmp_path / "served", **alike, **{"target.api_base": tiny.url})
+    assert served == run_cycle(tmp_path / "here", **alike, **{"train.method": "lora"})
     assert len(served) > 10
     first, second = (trained(tmp_path / "served", number) for number in (1, 2))
     assert first != second

@@ -6,7 +6,7 @@ import pytest
 
 from errata.programs.run import progress
 from errata.programs.run.progress import Progress
-from errata.trainers.work import Work
+from errata.trainers.target import Work
 
 ROUND = 128
 
