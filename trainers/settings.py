@@ -18,7 +18,7 @@ SMALL = 20_000_000
 STRENGTH = {
     ("sft", "full"): (1e-3, 0.6, 15.0),
     ("sft", "lora"): (2e-4, 1.0, 0.0),
-    ("grpo", "full"): (1e-4, 0.5, 0.0),
+    ("grpo", "full"): (1e-4, 0.75, 0.0),
     ("grpo", "lora"): (2e-5, 1.0, 0.0),
 }
 """(stage, method) -> learning rate, blend and noise."""
@@ -89,7 +89,8 @@ class TrainSettings(BaseModel):
     rollouts: int | None = Field(default=None, ge=1)
     """Most answers that each stage on own answers samples, those of exchanged prompts too. None: no limit."""
     learning_rate: float | None = Field(default=None, gt=0)
-    """Highest learning rate of a linear schedule; None is 1e-3 for full and 2e-4 for LoRA."""
+    """Highest learning rate of a linear schedule on rows; None is 1e-3 for full and 2e-4 for LoRA. Another stage takes that of its own
+    settings, e.g. `train.grpo.learning_rate`; by default 1e-4 for full and 2e-5 for LoRA."""
     batch_size: int = Field(default=16, ge=1)
     """Rows a step."""
     max_length: int = Field(default=1024, ge=8)
@@ -100,7 +101,8 @@ class TrainSettings(BaseModel):
     """Steps between two checkpoints, from which a killed training continues."""
     blend: float | None = Field(default=None, gt=0, le=1)
     """How far the saved weights go from the old ones towards the trained ones (of an adapter: its B matrices); less
-    forgets less (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). None is 0.6 for full and 1 for LoRA."""
+    forgets less (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). Applied after every stage. None is 0.6 after `sft` and 0.75 after
+    `grpo` for full, and 1 for LoRA."""
     noise: float | None = Field(default=None, ge=0)
     """Alpha of the noise on the embeddings in training; with some, less is forgotten out of domain (NEFTune, Jain et al.
     2023, arXiv 2310.05914). None is 15 for full and 0 for LoRA."""
@@ -121,7 +123,7 @@ class TrainSettings(BaseModel):
     def strength(self, method: str, stage: str = "sft") -> tuple[float, float, float]:
         """Learning rate, blend and noise of a `full` or `lora` training in a stage."""
         rate, blend, noise = STRENGTH[stage, method]
-        return self.learning_rate or rate, self.blend or blend, noise if self.noise is None else self.noise
+        return (self.learning_rate if stage == "sft" else None) or rate, self.blend or blend, noise if self.noise is None else self.noise
 
 
 OnProgress = Callable[[dict[str, Any]], None]

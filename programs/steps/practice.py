@@ -39,7 +39,7 @@ ITEMS = 0.25
 """Share of a step's prompts that are train items which the target failed, where there are programs too."""
 TRIES = 20
 """How often an arm is chosen for each prompt that is wanted, before a step goes without it."""
-PINNED = 0.25
+PINNED = 0.4
 """Share of a step's prompts that are train items which the target solved, where it failed any or there are programs."""
 FADES = 0.7
 """What is left of the weight of older answers when new ones come."""
@@ -78,7 +78,10 @@ class Arm:
 
     @property
     def weight(self) -> float:
+        """How often it is drawn from, beside others."""
         share = (self.right + 1) / (self.tried + 2)
+        if self.solved:
+            return 1 - share
         return (len(self.programs) + len(self.items)) * max(LEAST, 4 * share * (1 - share))
 
     def saw(self, right: int, tried: int) -> None:

@@ -22,7 +22,9 @@ from errata.trainers.stages.grpo import Rollout
 
 ROWS = models.sums(40)
 QUICK = TrainSettings(
-    save_steps=2, learning_rate=3e-3, blend=1.0, grpo={"max_steps": 4, "num_generations": 4, "per_device_train_batch_size": 16}
+    save_steps=2,
+    blend=1.0,
+    grpo={"max_steps": 4, "num_generations": 4, "per_device_train_batch_size": 16, "learning_rate": 3e-3},
 )
 
 TIMED = ("train.log", "seconds.json")
@@ -117,9 +119,9 @@ def test_every_sampled_token_is_counted_those_of_exchanged_prompts_too(target, t
     settings = QUICK.model_copy(update={"grpo": QUICK.grpo | {"max_steps": 1}})
     kept, exchanged = (Likes(lambda text: 1.0, pinned=pinned) for pinned in (4, 0))
     reports = [practise(judge, target, settings, tmp_path / f"{place}", in_process=True) for place, judge in enumerate((kept, exchanged))]
-    # 4 prompts with 4 answers of at most 6 tokens; the second time they are exchanged twice
+    # 4 prompts with 4 answers of at most 6 tokens; the second time they are exchanged once
     assert 16 <= reports[0].generated_tokens <= 16 * 6
-    assert 2 * reports[0].generated_tokens < reports[1].generated_tokens <= 48 * 6
+    assert 1.5 * reports[0].generated_tokens < reports[1].generated_tokens <= 32 * 6
 
 
 @pytest.mark.slow  # two more starts of a child, 15 seconds and more each
@@ -145,7 +147,7 @@ def children(parent: int) -> list[int]:
 def test_prompts_whose_answers_are_all_worth_the_same_are_exchanged(target, tmp_path):
     judge = Likes(lambda text: 0.0)
     practise(judge, target, QUICK, tmp_path / "out", in_process=True)
-    assert [count for step, count in judge.asked if step == 0] == [4, 4, 4]  # twice exchanged, then taken as they are
+    assert [count for step, count in judge.asked if step == 0] == [4, 4]  # exchanged once, then taken as they are
 
 
 def test_pinned_prompts_stay_though_their_answers_are_all_worth_the_same(target, tmp_path):

@@ -26,14 +26,15 @@ GRPO: dict[str, Any] = {
     "max_steps": 60,
     "num_generations": 8,
     "learning_rate": 1e-4,
-    "lr_scheduler_type": "constant_with_warmup",
+    "lr_scheduler_type": "linear",
     "warmup_steps": 5,
-    "beta": 0.02,
     "temperature": 1.0,
 }
+BETA = {"full": 0.5, "lora": 0.1}
+"""Weight of the KL term, by method."""
 ROWS = 64
 """Answers a step."""
-REDRAWS = 2
+REDRAWS = 1
 """How often the prompts of a step that teach nothing are exchanged."""
 _PLACEHOLDER = [{"role": "user", "content": ""}]
 
@@ -141,6 +142,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
     given = shared_arguments(job, method, device, model.num_parameters()) | GRPO
     given |= {
         "learning_rate": job.settings.strength(method, "grpo")[0],
+        "beta": BETA[method],
         "max_completion_length": job.answer_tokens,
         "shuffle_dataset": False,
     }
