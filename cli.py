@@ -22,6 +22,7 @@ from errata.programs.start import (
     CAPS,
     CONFIG,
     ERRORS,
+    LIBRARY,
     RUN,
     SEARCHING,
     SEED,
@@ -81,7 +82,7 @@ RunArgument = Annotated[Path, typer.Argument(help="Run directory.")]
 
 
 @app.command(rich_help_panel=LOOP)
-@takes(*TAUGHT, setting("rounds", RUN))
+@takes(*TAUGHT, *LIBRARY, setting("rounds", RUN))
 def cycle(start: Start, dry_run: DryRun = False) -> None:
     """Run the whole loop: find errors, teach, train, and keep the new weights only when they are better."""
     path, _ = ran(start, None, dry_run)
@@ -124,7 +125,7 @@ def diagnose(start: Start, dry_run: DryRun = False) -> None:
 
 
 @app.command(rich_help_panel=LOOP)
-@takes(*TAUGHT, *ERRORS, setting("generate.rows", RUN))
+@takes(*TAUGHT, *LIBRARY, *ERRORS, setting("generate.rows", RUN))
 def generate(
     start: Start,
     as_errors: Annotated[
@@ -258,13 +259,27 @@ def import_(
 def export(
     start: Start,
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder to write, new or empty. Default: RUN/export.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write, new or empty. Default: RUN/export, or RUN/environment.")
+    ] = None,
     merge: Annotated[bool, typer.Option("--merge/--adapter", help="Merge a LoRA adapter into its base, or write it alone.")] = True,
     round_: Annotated[int | None, typer.Option("--round", min=1, help="An accepted round; default: the last one.")] = None,
     push: Annotated[str | None, typer.Option("--push", metavar="OWNER/NAME", help="Upload to the hub with its own login; private.")] = None,
     public: Annotated[bool, typer.Option("--public", help="With --push: a public repository.")] = False,
+    environment: Annotated[
+        bool, typer.Option("--environment", help="Write the kept programs as a Python package that needs no Errata.")
+    ] = False,
 ) -> None:
-    """Write the weights of the last accepted round as a folder that others load, with a model card, and print how to use it."""
+    """Write the weights of the last accepted round as a folder that others load, with a model card; or the programs as an environment."""
+    if environment:
+        if push or round_ or public or not merge:
+            raise UsageError("--environment writes programs, no weights: leave --push, --public, --round and --adapter out")
+        from errata.programs.report.environment.build import export_environment
+        from errata.programs.report.texts import exported_environment
+
+        found = export_environment(run, out, start.teller.say)
+        emit(start, found, exported_environment(found))
+        return
     if public and not push:
         raise UsageError("--public says how --push uploads: give --push OWNER/NAME, or leave it out")
     from errata.programs.report import texts

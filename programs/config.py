@@ -91,6 +91,11 @@ class GenerateSettings(Settings):
     """JSON file with the strategy's instructions and demonstrations, written by `errata optimize` or `Strategy.save`; None: as shipped."""
     state_hash: str | None = None
     """Hash of that file; filled in, so that a run is never continued with another."""
+    library: str | None = None
+    """Take the programs of another run, of an exported environment, or of a file of programs, prove them again, and ask no instructor.
+    None: an instructor writes them."""
+    library_hash: str | None = None
+    """Hash of these programs; filled in, so that a run is never continued with others."""
     failures: int | None = Field(default=120, ge=1)
     """Most errors that the instructor analyses in a round, drawn at random from those found; None: all."""
     contrasts: int = Field(default=3, ge=1)

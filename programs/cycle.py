@@ -27,7 +27,7 @@ from .steps.gate import gate
 from .steps.mine import mine, mined, require_recorded
 from .steps.probe import probe
 from .steps.session import Session
-from .steps.teach import teach
+from .steps.teach import require_fitting, teach
 from .steps.train import train
 
 STEPS = (mine, teach, probe, assemble, train, gate)
@@ -78,7 +78,9 @@ class Cycle(Session):
         recorded = self.config.errors == "recorded"
         if until != "mine":
             require_recorded(self)
-        if until != "mine" and self.strategy.source != "none":
+        if until != "mine" and self.config.generate.library is not None:
+            require_fitting(self)
+        elif until != "mine" and self.strategy.source != "none":
             self._refuse_unteachable(recorded)
             taught = dry_run or self.stage(self.config.rounds, "teach").done
             if key := "" if taught else missing_key(self.config.instructor.model, self.config.instructor.api_base):
@@ -125,6 +127,8 @@ class Cycle(Session):
     def estimate(self) -> Estimate:
         """Calls, tokens and cost of the first round's teaching, before anything is spent or run: from the errors where they are mined, else
         from train items as if their solutions were wrong answers, at most as many as the config lets be analysed."""
+        if self.config.generate.library is not None:
+            return self._estimated([], 0)
         if self.stage(1, "mine").done or self.config.errors == "recorded":
             mine(self, 1)
             failures = mined(self, 1).failures

@@ -164,6 +164,7 @@ BUDGET = (*(setting(f"budget.max_{what}", CAPS) for what in ("calls", "tokens", 
 TAUGHT = (*TASK, *WEIGHTS, *TEACHER, *SEED, *BUDGET, *STARTED)
 """Options of the commands that ask an instructor."""
 ERRORS = (setting("generate.failures", RUN, "--limit"),)
+LIBRARY = (setting("generate.library", RUN, metavar="RUN_OR_FILE"),)
 SEARCHING = tuple(
     setting(f"optimize.{name}", SEARCH, default=FIELDS[f"optimize.{name}"].default)
     for name in ("optimizer", "evaluations", "reflection", "teacher", "failures", "probe_training", "alpha")

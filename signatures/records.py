@@ -209,6 +209,16 @@ class SampleProgram(Record):
     """Ids of the programs that it was fused of; empty for one that an instructor wrote."""
 
 
+class LibraryProgram(Record):
+    """A kept program with what proves it again elsewhere."""
+
+    program: SampleProgram
+    diagnosis: Diagnosis | None = None
+    """None: its file says none."""
+    errors: tuple[Attempt, ...] = ()
+    """The errors that it rebuilds, one an anchor, as far as they are recorded."""
+
+
 class ProgramRun(Record):
     """What came out of the sandbox."""
 

@@ -216,8 +216,8 @@ class TableTask(RowTask):
         """What gives `right`, `wrong`, `no answer`, or why it is unjudged, for an example and a response."""
         settings = self.settings
         match settings.verdict:
-            case verdict if verdict in _VERDICTS:
-                return _VERDICTS[verdict]
+            case verdict if verdict in VERDICTS:
+                return VERDICTS[verdict]
             case "code":
                 judge = code.Judge(code.runner_or_refuse(self.name, runner))
                 return lambda example, response: judge.verdict(code.item_of(example), response)
@@ -280,10 +280,10 @@ def _found(pattern: Any, gold: str, response: str) -> Verdict:
     return short.verdict(gold, given if given is not None else response if short.plain(response) == short.plain(gold) else None)
 
 
-_VERDICTS: dict[str, Callable[[Example, str], Verdict]] = {
+VERDICTS: dict[str, Callable[[Example, str], Verdict]] = {
     "number": number.judged,
     "choice": choice.judged,
-    "exact": lambda example, response: short.verdict(example.answer, short.read(response)),
+    "exact": short.judged,
     "contains": lambda example, response: _contains(example.answer, response),
 }
 

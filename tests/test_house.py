@@ -26,7 +26,7 @@ ROOMS = {
     "module": {"cycle", "steps"},
     "start": {"cycle", "run", "strategies", "studies"},
     "doctor": {"cycle", "instructor"},
-    "report": {"run"},
+    "report": {"run", "samples"},
     "studies": {"cycle", "instructor", "rehearse", "report", "run", "samples", "steps", "strategies"},
 }
 """The rooms of programs/, folders and files, and which others each uses; config and stats are open to all."""

@@ -172,8 +172,8 @@ def write(facts: Facts, report: Report, scores: Mapping[tuple[str, str], Compare
         report=report,
         licence=licence,
         head=_head(facts, config, scores, licence),
-        task=_shown(config.task),
-        instructor=without_place(config.instructor.model),
+        task=shown_task(config.task),
+        instructor=without_place(report.source.writer if report.source else config.instructor.model),
         scores=named,
         table=compared((([name], one) for name, one in named.items()), ["set"]),
         tested=any(split == "test" for _, split in scores),
@@ -181,8 +181,8 @@ def write(facts: Facts, report: Report, scores: Mapping[tuple[str, str], Compare
         lowest=compared((([name, skill], one) for _, name, skill, one in changed[:most]), ["set", "skill"], p=False),
         rounds=_rounds(report, facts.number),
         training=_training(facts, config.train),
-        sources=[(_dataset(name) or _shown(name), _dataset(name) is None and ":" not in name) for name in joined(config.task)],
-        lines=[plain(line, 1000) for name, line in ready(facts, place, base, _shown(config.task)).items() if name != "errata"],
+        sources=[(_dataset(name) or shown_task(name), _dataset(name) is None and ":" not in name) for name in joined(config.task)],
+        lines=[plain(line, 1000) for name, line in ready(facts, place, base, shown_task(config.task)).items() if name != "errata"],
         many=many,
     )
 
@@ -225,7 +225,7 @@ def _head(facts: Facts, config: CycleConfig, scores: Mapping[tuple[str, str], Co
     return str(data.to_yaml())
 
 
-def _shown(task: str) -> str:
+def shown_task(task: str) -> str:
     """A task as the config writes it, its paths reduced to names."""
     parts = [name.partition(":") for name in joined(task)]
     return "+".join(f"{kind}{colon}{rest if kind in ('hf', 'reasoning_gym') else Path(rest).name}" for kind, colon, rest in parts)

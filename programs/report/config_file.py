@@ -21,7 +21,7 @@ def commented(config: CycleConfig) -> str:
         if parent != group:
             group = parent
             lines += ["", *_comment(groups(CycleConfig)[group].__doc__, ""), f"{group}:"]
-        if name == "generate.state_hash":  # filled in by the run
+        if name in ("generate.state_hash", "generate.library_hash"):  # filled in by the run
             continue
         indent = "  " if parent else ""
         value = f"{indent}{'' if name in chosen else '#'}{leaf}: {inline(value_of(config, name))}"

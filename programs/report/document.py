@@ -86,6 +86,7 @@ def build(path: Path, rows: Rows | None = None) -> records.Report:
         evaluations[f"{task} {split}"] = evaluated(old, new)
     rounds = [_round(path, number, rows, config) for number in range(1, result["rounds"] + 1)]
     guards = sorted({name for row in rounds for name in row.guards})
+    source = layout.source(path, 1)
     bill, work = records.Bill(**read_ledger(path)), _work(path, config, result["rounds"])
     return records.Report(
         config=config,
@@ -97,6 +98,7 @@ def build(path: Path, rows: Rows | None = None) -> records.Report:
         course=_course(rows, result["before"], rounds),
         rounds=rounds,
         instructor=bill,
+        source=records.Source(**source) if source else None,
         work=work,
         not_checked=_not_checked(rounds, config.generate.skip),
         answer=answer(evaluations, guards, rounds, config.instructor.model, bill.total, work),

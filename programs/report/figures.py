@@ -138,7 +138,10 @@ def about(report: Report) -> dict[str, str]:
     target = config.target.model or config.target.served_name or config.target.api_base or ""
     money = "an unknown price" if spent.usd == "unknown" else f"USD {spent.usd:.4g}"
     found = {"task": config.task, "target": target + (f" + {config.target.adapter}" if config.target.adapter else "")}
-    found |= {"instructor": config.instructor.model, "strategy": config.generate.strategy}
+    if report.source:
+        found |= {"programs from": f"{report.source.path} ({report.source.hash})", "written by": report.source.writer}
+    else:
+        found |= {"instructor": config.instructor.model, "strategy": config.generate.strategy}
     if report.when:
         found |= {"finished": report.when.finished.replace("T", " ").replace("+00:00", " UTC"), "time taken": span(report.when.seconds)}
     return {name: plain(value, 300) for name, value in (found | {"paid": money}).items()}

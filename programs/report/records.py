@@ -4,7 +4,7 @@ Shares are of judged items and lie in [0, 1]; `low` and `high` bound their 95 % 
 parts are read from a run (errata.programs.report.document).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -296,6 +296,20 @@ class Answer(Document):
     lines: list[str]
 
 
+class Source(Document):
+    """The library that a run's programs came from."""
+
+    path: str
+    hash: str
+    says: dict[str, Any]
+    """What it tells of itself: `task`, `target`, `instructor`, ..., as far as it does."""
+
+    @property
+    def writer(self) -> str:
+        """Who wrote the programs, as far as it is known."""
+        return str(self.says.get("instructor") or "an instructor that the library does not name")
+
+
 class Report(Document):
     """report.json."""
 
@@ -310,6 +324,8 @@ class Report(Document):
     course: dict[str, list[Stop]]
     rounds: list[Round]
     instructor: Bill
+    source: Source | None = Field(default=None, exclude_if=lambda value: value is None)
+    """None: the run's instructor wrote its programs."""
     work: dict[str, dict[str, int]]
     """By stage: `answers` that the target gave, `steps` of training and the `rows` trained on."""
     not_checked: list[str]

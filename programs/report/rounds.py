@@ -46,6 +46,7 @@ def generated(path: Path, number: int) -> dict[str, Any]:
         "failures": len({name for row in taught for name in row.failure_ids}),
         "programs": {"accepted": passed - late.total(), "proven": sure, "refused": refused, "reasons": reasons},
         "samples": assembled.facts()["samples"],
+        "library": layout.source(path, number),
         "asserted": asserted(layout.samples(path, number)),
     }
 
@@ -88,8 +89,10 @@ def nothing_made(path: Path) -> str:
     if not taught:
         reason = "there was no error to teach from"
     elif not programs:
+        lent = layout.source(path, 1)
+        what = f"{len(taught)} programs of {lent['path']} passed the checks again" if lent else f"{len(taught)} errors got a program"
         refused = ", ".join(f"{check} {count}" for check, count in layout.refusals(taught).items())
-        reason = f"none of {len(taught)} errors got a program; refused by {refused or 'no check'}"
+        reason = f"none of {what}; refused by {refused or 'no check'}"
     else:
         gone = sum(bool(row.retired) for number in layout.rounds(path) for row in layout.standings(path, number))
         solved = f", {gone} of them with rows that the target solves already" if gone else ""

@@ -49,6 +49,7 @@ def _run(path: Path) -> dict[str, Any]:
         "adapter": config.target.adapter,
         "instructor": config.instructor.model,
         "strategy": config.generate.strategy,
+        "library": config.generate.library,
         "rounds": config.rounds,
         "reached": reached,
         "finished": finished,
@@ -99,7 +100,8 @@ def _text(run: dict[str, Any]) -> str:
     gain, cost = run["gain"], run["cost"]
     beside = f" + {run['adapter']}" if run["adapter"] else ""
     accepted = f", accepted {', '.join(map(str, run['accepted']))}" if run["accepted"] else ", none accepted" if gain else ""
-    lines = [f"{run['task']}, {run['target']}{beside} taught by {run['instructor']} with {run['strategy']}", f"{run['reached']}{accepted}"]
+    by = f"programs of {run['library']}" if run["library"] else f"{run['instructor']} with {run['strategy']}"
+    lines = [f"{run['task']}, {run['target']}{beside} taught by {by}", f"{run['reached']}{accepted}"]
     if gain:
         change = f"{100 * gain['difference']:+.1f} [{100 * gain['low']:+.0f}, {100 * gain['high']:+.0f}]"
         lines.append(f"{plain(gain['on'])}: {100 * gain['before']:.1f} -> {100 * gain['after']:.1f} %, {change}")

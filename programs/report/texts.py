@@ -4,6 +4,7 @@ What is not here: evaluations (errata.programs.report.measured), lists of runs (
 (errata.programs.report.trace), comparisons and optimizations (errata.programs.studies).
 """
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,7 +96,10 @@ def generated(found: Mapping[str, Any]) -> str:
     """What `errata generate` prints (errata.programs.report.rounds.generated)."""
     programs, asserted = found["programs"], found["asserted"]
     refused = sum(programs["refused"].values())
-    lines = [f"round {found['round']}, {found['failures']} errors: {programs['accepted']} programs kept, {refused} refused"]
+    what = f"{found['failures']} errors"
+    if lent := found["library"]:
+        what += f" behind the programs of {lent['path']} ({lent['hash']}), proven again"
+    lines = [f"round {found['round']}, {what}: {programs['accepted']} programs kept, {refused} refused"]
     lines += [f"  refused by {check}: {count}" for check, count in programs["refused"].items()]
     lines += [f"    {reason}: {count}" for reason, count in programs["reasons"].items()]
     if programs["proven"]:
@@ -135,6 +139,14 @@ def exported(found: Mapping[str, Any]) -> str:
     lines += [f"pushed: {found['pushed']}"] if found["pushed"] else []
     names = {"vllm": "vLLM", "lm_eval": "lm-evaluation-harness", "inspect": "inspect", "errata": "Errata"}
     return "\n".join([*lines, *(f"\n{name}\n  {found['lines'].get(key, 'has none of these tasks')}" for key, name in names.items())])
+
+
+def exported_environment(found: Mapping[str, Any]) -> str:
+    """What `errata export --environment` prints (errata.programs.report.environment.build)."""
+    lines = [f"{found['programs']} programs as the package {found['package']}, in {found['out']}; read its README.md before you run it"]
+    lines += [f"  left out, {count}: {reason}" for reason, count in found["left_out"].items()]
+    use = f"python -c 'from {found['package']} import Environment; print(Environment(1)[0])'"
+    return "\n".join([*lines, f"next: {shlex.join(['pip', 'install', found['out']])} && {use}"])
 
 
 def foretold(title: str, found: Mapping[str, Any]) -> str:

@@ -48,6 +48,7 @@ class Lineage:
             attempts = self.rows.attempts(number)
             self.mined |= {row.example.id: row for row in attempts}
             self.failures |= {name: failure.attempt for name, failure in layout.failures(attempts).items()}
+            self.failures |= {name: failure.attempt for name, failure in layout.failures(layout.lent(path, number)).items()}
             blank: dict[str, Attempt] = {}
             for taught in self.rows.taught(number):
                 if not self.failures.keys() >= set(taught.failure_ids):
@@ -93,6 +94,7 @@ class Lineage:
             return {"kind": "program", "id": name, "program": None, "diagnosis": None, "errors": []}
         errors = [self._error(failure) for failure in taught.program.anchors]
         document = {"kind": "program", "id": name, "program": _json(taught.program), "diagnosis": _json(taught.diagnosis), "errors": errors}
+        document |= {"library": source} if (source := layout.source(self.path, 1)) else {}
         drawn = [row for made in self.made.values() for row in layout.practised(self.path, *made[:2]) if row.get("program") == name]
         if not drawn:
             return document

@@ -3,6 +3,7 @@
     run.json                              config and data
     round-N/mine/attempts.jsonl           answers to train items
     round-N/teach/taught.jsonl            what became of each error
+    round-N/teach/lent.jsonl              errors of other runs, behind programs that were taken from a library
     round-N/probe/, probe-after/          answers to each program's rows, before and after the training
     round-N/words/                        answers of the target to drawn rows, where it was asked
     round-N/assemble/                     samples, rejections, rows (what is trained on) and the library
@@ -29,7 +30,7 @@ from typing import Any
 from ...signatures.records import Attempt, Failure, GateDecision, Rejection, Sample, SampleProgram, Standing, TeachingResult
 from .directory import R, Stage, read_json, slug
 
-ATTEMPTS, TAUGHT, DECISION = "attempts.jsonl", "taught.jsonl", "decision.jsonl"
+ATTEMPTS, TAUGHT, LENT, DECISION = "attempts.jsonl", "taught.jsonl", "lent.jsonl", "decision.jsonl"
 SAMPLES, REJECTIONS, ROWS, LIBRARY = "samples.jsonl", "rejections.jsonl", "rows.jsonl", "library.jsonl"
 TRIES, SEARCHED = "tries.jsonl", "searched.jsonl"
 ANSWERS, SPENT = "answers.jsonl", "ledger.json"
@@ -75,6 +76,17 @@ def attempts(path: Path, number: int, name: str = "mine") -> list[Attempt]:
 def taught(path: Path, number: int) -> list[TeachingResult]:
     """What became of the errors of a round; empty where its teaching is not finished."""
     return _rows(step(path, number, "teach"), TAUGHT, TeachingResult)
+
+
+def source(path: Path, number: int) -> dict[str, Any] | None:
+    """The library that a round's programs came from: its path, its hash and what it says of itself; None: they were written here."""
+    stage = step(path, number, "teach")
+    return stage.facts().get("library") if stage.done else None
+
+
+def lent(path: Path, number: int) -> list[Attempt]:
+    """The errors of other runs that the programs of a library rebuild."""
+    return step(path, number, "teach").read(LENT, Attempt) if source(path, number) else []
 
 
 def samples(path: Path, number: int) -> list[Sample]:

@@ -4,21 +4,16 @@ Sample i of a program depends on (source, seed, i, level) alone, so any part of 
 Not here: what a row must hold by kind (errata.programs.samples.kind), and judging a program (errata.programs.samples.checks).
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...sandbox import Job, Limits, Sandbox
 from ...signatures.records import ProgramRun
-from .kind import Draw, Kind, guest
+from .kind import Draw, Kind, finished, guest
 from .kinds import KINDS
 
 HARNESS = guest("harness.py")
 """Trusted text that runs beside the program in the sandbox, before the file of its kind that defines `complete`."""
-
-
-LONGEST = 20_000
-"""Characters of the longest field of a row that is taken in."""
 
 
 class Drawn(NamedTuple):
@@ -51,7 +46,7 @@ def read_run(run: ProgramRun, anchors: Sequence[str], draws: Sequence[Draw], kin
         run = run.model_copy(update={"outcome": "error", "error": "the program changed what make() and draw() hand back"})
     if run.outcome != "ok":
         return Drawn(run, [], [])
-    rows = [_finished(row, rules, draw) for row, draw in zip(run.rows, [*(None for _ in anchors), *draws], strict=True)]
+    rows = [finished(row, rules, draw) for row, draw in zip(run.rows, [*(None for _ in anchors), *draws], strict=True)]
     return Drawn(run, rows[: len(anchors)], rows[len(anchors) :])
 
 
@@ -66,15 +61,3 @@ def _well_formed(row: Any, rules: Kind) -> bool:
         and (row.get("wrong") is None or isinstance(row["wrong"], str))
         and row.keys() <= {*rules.texts, *rules.others, *rules.more, "wrong"}
     )
-
-
-def _finished(row: dict[str, Any], rules: Kind, draw: Draw | None) -> dict[str, Any]:
-    if "error" in row:
-        return row
-    for name, value in row.items():
-        if (length := len(value if isinstance(value, str) else json.dumps(value))) > LONGEST:
-            return {"error": f"{length:,} characters came back under {name!r}; at most {LONGEST:,} are taken"}
-    try:
-        return rules.finish(dict(row), draw)
-    except ValueError as error:
-        return {"error": str(error)}

@@ -6,6 +6,7 @@ the instructor. The contract in the instructor's words lies in signatures/contra
 """
 
 import difflib
+import json
 import re
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ Draw = tuple[int, int, int]  # (seed, index, level) of one sample
 Row = dict[str, Any]
 NUMBER = r"\d+(?:[.,/:]\d+)*"
 ALIKE = 0.6  # least likeness (difflib ratio over words) of the anchor's question to the error's own
+LONGEST = 20_000  # characters of the longest field of a row that is taken in
 LOOKED_AT = 2000  # words of each of two questions that are compared: the time grows with their product
 
 
@@ -98,6 +100,19 @@ class Kind(Protocol):
     def shape(self, example: Example) -> Any:
         """What makes a problem distinct."""
         return problem_shape(example.question, example.answer)
+
+
+def finished(row: Row, rules: Kind, draw: Draw | None) -> Row:
+    """What came back from a program as a row of its kind; {"error": ...} for one that failed or that the kind refuses."""
+    if "error" in row:
+        return row
+    for name, value in row.items():
+        if (length := len(value if isinstance(value, str) else json.dumps(value))) > LONGEST:
+            return {"error": f"{length:,} characters came back under {name!r}; at most {LONGEST:,} are taken"}
+    try:
+        return rules.finish(dict(row), draw)
+    except ValueError as error:
+        return {"error": str(error)}
 
 
 def guest(name: str) -> str:

@@ -183,9 +183,10 @@ def _replayed(found: Mined, count: int, seed: int) -> list[Attempt]:
 
 
 def _agreed(run: Session, number: int, seed: int) -> Agreed:
-    """The embedded instructor answers no questions, so that facts which it asserts stay unconfirmed."""
+    """The embedded instructor answers no questions, and of a library none is asked: facts that are asserted stay unconfirmed then."""
     settings = run.config.instructor
-    open_lm = None if settings.model == "offline" else lambda: open_instructor(settings, run.ledger, layout.named(number, "assemble"))
+    alone = settings.model == "offline" or run.config.generate.library is not None
+    open_lm = None if alone else lambda: open_instructor(settings, run.ledger, layout.named(number, "assemble"))
     return Agreed(run.task, run.config.generate, seed, settings.in_flight, open_lm, lambda line: run.say(f"round {number}: {line}"))
 
 

@@ -1,26 +1,37 @@
-"""Teach: the strategy turns failures into programs, with the instructor's help; each program is proven before it is kept."""
+"""Teach: the strategy turns failures into programs, with the instructor's help; each program is proven before it is kept. Or programs of
+another run are taken in their place, and proven again.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from pathlib import Path
 
 import dspy
 
 from ...signatures.calls import in_flight
-from ...signatures.records import Failure, Rejection, SampleProgram, TeachingResult
-from ...tasks import member
+from ...signatures.errors import UsageError
+from ...signatures.records import Failure, LibraryProgram, Rejection, SampleProgram, TeachingResult
+from ...tasks import Task, member, parts
 from ..instructor.chat import Calls, calling, instructed_by
 from ..instructor.engine import open_instructor
 from ..instructor.interpreter import interpreting
-from ..run import layout
+from ..run import layout, library
 from ..run.directory import Stage
 from ..samples.checks import prove
 from .mine import mined
 from .session import Session
 
+WIDTH = 4
+"""Programs of a library that are proven at the same time."""
+
 
 def teach(run: Session, number: int) -> None:
     """Write a diagnosis and a program, or why there is none, for each failure of a round."""
     stage = run.stage(number, "teach")
-    if not stage.done:
+    if stage.done:
+        return
+    if run.config.generate.library is not None:
+        take_library(run, stage, number)
+    else:
         teach_failures(run, stage, mined(run, number).failures, f"round {number}: teach")
 
 
@@ -65,3 +76,60 @@ def proof(run: Session, program: SampleProgram, failures: Sequence[Failure]) -> 
     """The checks that need no model, but those that the config skips; None when the program passes."""
     generate = run.config.generate
     return prove(program, failures, run.task, run.sandbox, run.limits, generate.skip, generate.simpler, generate.phrasings)
+
+
+def require_fitting(run: Session) -> None:
+    """Raise UsageError where no program of the library has the form of answer that the task asks for."""
+    path = Path(run.config.generate.library or "")
+    kinds = sorted({row.program.kind for row in library.read(path).programs if _home(run, row.program) is None})
+    if not any(_home(run, row.program) for row in library.read(path).programs):
+        raise UsageError(
+            f"library {path} holds programs for {' and '.join(kinds)}, and {run.task.name} asks for {run.task.kind}: give another --task"
+        )
+
+
+def _home(run: Session, program: SampleProgram) -> Task | None:
+    """The task whose items a program's rows become: its own, else the first that asks for the same form of answer."""
+    fitting = [task for task in parts(run.task) if task.kind == program.kind or (task.kind, program.kind) == ("text", "number")]
+    return next((task for task in fitting if task.name == program.task), fitting[0] if fitting else None)
+
+
+def take_library(run: Session, stage: Stage, number: int) -> None:
+    """Prove the programs of a library again, each by the errors that it was written for; no instructor is asked. Round 1 takes all of them,
+    and later rounds draw from those that passed."""
+    path = Path(run.config.generate.library or "")
+    found = library.read(path)
+    here = layout.failures(layout.attempts(run.path, number))
+    title = f"round {number}: prove the programs of {path}"
+
+    def one(held: LibraryProgram) -> TeachingResult:
+        task = _home(run, held.program)
+        program = held.program if task is None else held.program.model_copy(update={"task": task.name})
+        known = here | layout.failures(held.errors)
+        missing = [name for name in program.anchors if name not in known]
+        refusal: Rejection | None
+        if task is None:
+            refusal = _refused(program, "runs", f"its answers are of the form {program.kind}, and {run.task.name} asks for {run.task.kind}")
+        elif missing:
+            refusal = _refused(program, "anchored", f"its error {missing[0]} is recorded neither in the library nor in this run")
+        else:
+            refusal = proof(run, program, [known[name] for name in program.anchors])
+        row = TeachingResult(failure_ids=program.anchors, diagnosis=held.diagnosis, program=None if refusal else program)
+        return row.model_copy(update={"refused": (program,), "rejections": (refusal,)}) if refusal else row
+
+    def produce(missing: list[LibraryProgram]) -> Generator[tuple[LibraryProgram, TeachingResult]]:
+        return run.counted(title, in_flight(one, missing, WIDTH), len(missing), WIDTH)
+
+    programs = found.programs if number == 1 else []
+    rows = stage.collect(layout.TAUGHT, programs, lambda held: held.program.id, produce, TeachingResult)
+    lent = {row.id: row for held in programs for row in held.errors if Failure(attempt=row).id not in here}
+    kept = sum(row.program is not None for row in rows)
+    source = {"path": str(path), "hash": found.hash, "says": found.says}
+    errors = len({name for row in rows for name in row.failure_ids})
+    stage.finish({layout.TAUGHT: rows, layout.LENT: list(lent.values())}, failures=errors, programs=kept, library=source)
+    refused = ", ".join(f"{check} {count}" for check, count in layout.refusals(rows).items())
+    run.say(f"{title}: {kept} of {len(rows)} passed again" + (f"; errors without one by check: {refused}" if refused else ""))
+
+
+def _refused(program: SampleProgram, check: str, reason: str) -> Rejection:
+    return Rejection(of=program.id, kind="program", check=check, reason=reason)

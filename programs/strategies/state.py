@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from ...signatures.errors import UsageError
 from ...signatures.records import content_hash, whole
 from ..config import CycleConfig
+from ..run import library
 from ..run.directory import to_json, write_atomic
 
 
@@ -79,10 +80,12 @@ def load(strategy: dspy.Module, path: Path) -> None:
 
 
 def pinned(config: CycleConfig) -> CycleConfig:
-    """The config with the hash of its strategy's state, as it is now. Raises UsageError when the file is not a state."""
-    state = config.generate.state
-    found = None if state is None else content_hash(_read(Path(state)))
-    return config.model_copy(update={"generate": config.generate.model_copy(update={"state_hash": found})})
+    """The config with the hashes of its strategy's state and of its library, as they are now. Raises UsageError when the file is not a
+    state, or where there is no library."""
+    state, lent = config.generate.state, config.generate.library
+    found = {"state_hash": None if state is None else content_hash(_read(Path(state)))}
+    found["library_hash"] = None if lent is None else library.read(Path(lent)).hash
+    return config.model_copy(update={"generate": config.generate.model_copy(update=found)})
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

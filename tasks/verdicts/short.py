@@ -7,7 +7,7 @@ language. A response that says several things in several fields is unread. It do
 import re
 from fractions import Fraction
 
-from ...signatures.records import Verdict
+from ...signatures.records import Example, Verdict
 from ..base import scored
 from . import structured
 from .fold import ANSWER, IS, UNSPACED, folded, signs
@@ -60,6 +60,10 @@ def verdict(gold: str, given: str | None) -> Verdict:
     bare = plain(gold)
     forms = {plain(given), plain(given).strip("_ "), plain(_BULLET.sub("", given, count=1))} if given is not None else set()
     return scored(given is not None and (folded(gold) == folded(given) or (bare != "" and bare in forms)), given)
+
+
+def judged(example: Example, response: str) -> Verdict:
+    return verdict(example.answer, read(response))
 
 
 def _number(text: str) -> bool:
