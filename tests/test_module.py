@@ -30,7 +30,8 @@ def test_a_modules_errors_are_mined_in_batches_and_the_loop_teaches_from_them(tm
         assert batches == [12, 12]
         examples = [row.example for row in rows]
         own = {example.id: attempt for example, attempt in attempts(loop.task, examples, Target.load(TargetSettings()))}
-        assert rows == [own[example.id] for example in examples]
+        # but for the tokens, which only a target counts: a module may ask a model more than once
+        assert rows == [own[example.id].model_copy(update={"tokens": None}) for example in examples]
         wrong = sum(not row.verdict.correct for row in rows)
         assert 0 < wrong < len(rows)
         loop.run(until="teach")
