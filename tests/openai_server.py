@@ -38,6 +38,8 @@ class Reply:
     """Seconds of silence in the middle of the body."""
     usage: bool = True
     """Whether tokens are reported."""
+    tokens: int | None = None
+    """How many came out; None: `count` tells."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ class OpenAIServer:
         return self.script(request.body, number)
 
     async def _send(self, writer: asyncio.StreamWriter, body: dict[str, Any], reply: Reply) -> bool:
-        tokens_in, tokens_out = sum(count(message["content"]) for message in body.get("messages", [])), count(reply.text or "")
+        tokens_in = sum(count(message["content"]) for message in body.get("messages", []))
+        tokens_out = count(reply.text or "") if reply.tokens is None else reply.tokens
         data = reply.body if reply.body is not None else completion(body.get("model", ""), reply, tokens_in, tokens_out)
         headers = {"Content-Type": reply.content_type, "Content-Length": str(len(data))} | reply.headers
         lines = [f"HTTP/1.1 {reply.status} Scripted", *(f"{name}: {value}" for name, value in headers.items())]

@@ -82,8 +82,8 @@ class VllmServer(OpenAIServer):
         self._waiting.append((body | {"max_tokens": body.get("max_tokens", most)}, answered))
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_later(0.01, lambda: asyncio.ensure_future(self._answer()))
-        text, finish, *_ = await answered
-        return Reply(text, finish=finish)
+        said = await answered
+        return Reply(said.text, finish=said.finish, tokens=said.tokens)
 
     async def _answer(self) -> None:
         waiting, self._waiting = self._waiting, []
