@@ -374,6 +374,30 @@ class TrainRow(Record):
     source: str
     """Id of the `Sample`, or of the replayed `Attempt`, that the row was made from."""
 
+    @property
+    def taught(self) -> list[Any]:
+        """What decides the weights."""
+        return [self.prompt, self.completion]
+
+
+class Pair(Record):
+    """A right and a wrong answer to one question: a row of preference training."""
+
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+    source: str
+    """Id of the `Sample`, or of the mined `Attempt`, whose question it is."""
+    chosen_from: Literal["own", "solution"]
+    """Whether the target answered so itself, or it is the worked solution."""
+    rejected_from: Literal["own", "wrong"]
+    """Whether the target answered so itself, or it is what the program's `wrong` works out."""
+
+    @property
+    def taught(self) -> list[Any]:
+        """What decides the weights."""
+        return [self.prompt, self.chosen, self.rejected]
+
 
 class TrainReport(Record):
     """What a training did. Its seconds, which differ from one to the next, lie in a file beside it (errata.trainers.sft)."""
@@ -392,6 +416,8 @@ class TrainReport(Record):
     loss_last: float
     rewards: tuple[float, float] | None = Field(default=None, exclude_if=lambda value: value is None)
     """Of a training on own answers, the mean reward of its first and last logged steps."""
+    margins: tuple[float, float] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of a training on pairs, by how much more it prefers right answers to wrong ones than it did before, in beta-fold nats."""
     generated_tokens: int = Field(default=0, exclude_if=lambda tokens: not tokens)
     """Of a training on own answers, the new tokens that the target sampled, those of prompts that were exchanged too."""
     rollouts: int = Field(default=0, exclude_if=lambda answers: not answers)

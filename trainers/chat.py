@@ -2,7 +2,7 @@
 
 A row is made of the very text that the target is asked with; the labels are the completion and the token that ends it. TRL is given
 finished ids, because its own preparation drops rows without a count and cuts some contexts.
-Does NOT cover: rows with images or tools, preference pairs, prompts of a served target (its server renders them).
+Does NOT cover: rows with images or tools, prompts of a served target (its server renders them).
 """
 
 import hashlib
@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from os.path import commonprefix
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from jinja2.exceptions import TemplateError
 
 from ..signatures.errors import TargetError, TrainerError
-from ..signatures.records import Message, TrainRow
+from ..signatures.records import Message, Pair, Record, TrainRow
 from .weights import first_line
 
+R = TypeVar("R", bound=Record)
 Prompts = Sequence[Sequence[Message]]
 IGNORED = -100
 """Label of a token that is read and not learned."""
@@ -158,25 +159,25 @@ def end_tokens(tokenizer: Any, config: Any, generation_config: Any) -> list[int]
     return list(dict.fromkeys(found))
 
 
-def read_rows(path: Path) -> Iterator[TrainRow]:
+def read_rows(path: Path, record: type[R] = TrainRow) -> Iterator[R]:  # type: ignore[assignment]
     """The rows of a file of JSON lines, one at a time. Raises TrainerError for a file or line that cannot be read."""
     again = f"delete {path.parent} and give the same command again, which makes the rows anew"
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    yield TrainRow.model_validate_json(line)
+                    yield record.model_validate_json(line)
                 except ValueError:
                     raise TrainerError(f"{path} line {number} is not a training row: {again}") from None
     except OSError as error:
         raise TrainerError(f"the training rows at {path} cannot be read ({error.strerror}): {again}") from None
 
 
-def fingerprint(rows: Iterable[TrainRow]) -> str:
+def fingerprint(rows: Iterable[TrainRow | Pair]) -> str:
     """Content hash of what the rows teach, in their order: 16 hex digits, those of `content_hash` of one list, which is never held."""
     digest = hashlib.sha256(b"[")
     for number, row in enumerate(rows):
-        text = json.dumps([row.prompt, row.completion], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(row.taught, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         digest.update(b"," * (number > 0) + text.encode("utf-8", "surrogatepass"))
     digest.update(b"]")
     return digest.hexdigest()[:16]
@@ -191,11 +192,9 @@ def encoded(
     the `longest` kept row. `ends` are the ids that end an answer of this target. Raises TrainerError when there are none, for it would
     never stop.
     """
-    if not ends:
-        raise TrainerError("the target has no end token, so it could not learn to stop: name an eos_token in its tokenizer")
     rows = iter(rows)
     while part := list(islice(rows, AT_ONCE)):
-        for ids, start in _encode(part, tokenizer, ends):
+        for ids, start in with_ends(part, tokenizer, ends):
             labels = ids if sft.get("completion_only_loss") is False else [IGNORED] * start + ids[start:]
             counts["rows"] += 1
             if limit is not None and len(ids) > limit:
@@ -209,8 +208,10 @@ def encoded(
                 yield {"input_ids": ids, "labels": labels}
 
 
-def _encode(rows: Sequence[TrainRow], tokenizer: Any, ends: Sequence[int]) -> Iterator[tuple[list[int], int]]:
-    """Of each row: ids of prompt, completion and end token, and where the completion starts."""
+def with_ends(rows: Sequence[TrainRow], tokenizer: Any, ends: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+    """Of each row: ids of prompt, completion and end token, and where the completion starts. Rows with one prompt start alike."""
+    if not ends:
+        raise TrainerError("the target has no end token, so it could not learn to stop: name an eos_token in its tokenizer")
     heads = [render(tokenizer, row.prompt) for row in rows]
     texts = []
     for row, head in zip(rows, heads, strict=True):

@@ -1,7 +1,7 @@
 """Fine-tunes a target in this process with TRL's SFTTrainer: rows as tokens on the disk, the last whole checkpoint, the weights saved.
 
-What other kinds of training share has a function of its own: `opened`, `learner`, `shared_arguments`, `finish`, `report`.
-Does NOT cover: the child process and the manifest (sft.py), several GPUs, preference training.
+What other kinds of training share has a function of its own: `opened`, `learner`, `shared_arguments`, `finish`, `report`, and others.
+Does NOT cover: the child process and the manifest (sft.py), several GPUs.
 """
 
 import json
@@ -43,8 +43,12 @@ LOGGED = {name: name for name in ("step", "epoch", "loss", "learning_rate", "gra
     "tokens": "completions/mean_length",
     "cut": "completions/clipped_ratio",
     "without_spread": "groups_without_spread",
+    "margin": "rewards/margins",
+    "accuracy": "rewards/accuracies",
+    "chosen": "rewards/chosen",
+    "rejected": "rewards/rejected",
 }
-"""Its fields, and what TRL calls them; those from `reward` on are of a training on own answers."""
+"""Its fields, and what TRL calls them; those from `reward` on are of a training on own answers, those from `margin` on of one on pairs."""
 _COMPLETE = "complete.json"
 _TOKENS = pa.schema({"input_ids": pa.list_(pa.int64()), "labels": pa.list_(pa.int64())})
 
@@ -82,18 +86,11 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     """Trains as the job says, on its rows alone, and leaves `weights` in its folder. Raises TrainerError, TargetError."""
     settings = job.settings
     device, tokenizer, config, ends = opened(job)
-    context = getattr(config.get_text_config(), "max_position_embeddings", None)
-    asked = settings.sft.get("max_length", settings.max_length)
-    limit = min((n for n in (asked, context) if n is not None), default=None)
+    limit = longest_row(job, config)
     data, counts = _tokens(job, tokenizer, ends, limit, config.get_text_config().vocab_size)
-    bad = max(counts["truncated"], counts["lost"])
-    if bad > settings.max_lost_share * counts["rows"] or not len(data):
-        act = "raise max_length" if limit == asked else f"that is the target's whole context of {context} tokens: shorten the rows"
-        cut = f"{bad} of {counts['rows']} rows are longer than {limit} tokens and would be cut"
-        raise TrainerError(f"{cut} ({counts['lost']} with nothing left to learn), more than the share {settings.max_lost_share:g}: {act}")
-
+    refuse_cut(job, counts, limit)
     last = last_checkpoint(job)
-    at_once = _at_once(last) or _fitting(job, device, limit if settings.sft.get("packing") else counts["longest"])
+    at_once = at_once_before(last) or fitting(job, device, limit if settings.sft.get("packing") else counts["longest"])
     model, method = learner(job, device)
     trainer = SFTTrainer(
         model=model,
@@ -106,6 +103,23 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     batches = f"on {device} with batches of {trainer.args.per_device_train_batch_size} rows of up to {limit} tokens"
     finish(trainer, job, method, last, config, batches)
     return report(job, method, trainer, counts, len(data))
+
+
+def longest_row(job: Job, config: Any) -> int | None:
+    """Most tokens of a row: as set, or the target's context where that is shorter; None: no limit."""
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    asked = getattr(job.settings, job.stage).get("max_length", job.settings.max_length)
+    return min((n for n in (asked, context) if n is not None), default=None)
+
+
+def refuse_cut(job: Job, counts: Mapping[str, int], limit: int | None) -> None:
+    """Raises TrainerError where too many of the `rows` are `truncated` at the limit or `lost`, or nothing is left of them."""
+    bad, share = max(counts["truncated"], counts["lost"]), job.settings.max_lost_share
+    if bad > share * counts["rows"] or counts["lost"] == counts["rows"]:
+        asked = getattr(job.settings, job.stage).get("max_length", job.settings.max_length)
+        act = "raise max_length" if limit == asked else f"that is the target's whole context of {limit} tokens: shorten the rows"
+        cut = f"{bad} of {counts['rows']} rows are longer than {limit} tokens and would be cut"
+        raise TrainerError(f"{cut} ({counts['lost']} with nothing left to learn), more than the share {share:g}: {act}")
 
 
 def new_adapter(job: Job, method: str) -> LoraConfig | None:
@@ -140,7 +154,7 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
     spent, stopped = followed(trainer).spent, followed(trainer).stopped
     write_whole(job.out / SECONDS, (json.dumps({"seconds": round(spent.seconds, 2)}) + "\n").encode())
     trained = {"adapter": str(job.weights)} if method == "lora" else {"model": str(job.weights)}
-    rewards = [entry["reward"] for entry in course if "reward" in entry]
+    rewards, margins = ([entry[name] for entry in course if name in entry] for name in ("reward", "margin"))
     weights = weights_hash(job.target.model_copy(update=trained))
     if stopped and weights == job.base:  # the first step of a warm-up moves nothing
         raise TrainerError(f"nothing was learned before the budget ended: {stopped}; give more in train.seconds or train.rollouts")
@@ -155,6 +169,7 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
         loss_first=course[0]["loss"],
         loss_last=course[-1]["loss"],
         rewards=(rewards[0], rewards[-1]) if rewards else None,
+        margins=(margins[0], margins[-1]) if margins else None,
         generated_tokens=spent.tokens,
         rollouts=spent.rollouts,
         stopped=stopped,
@@ -178,7 +193,7 @@ def _tokens(job: Job, tokenizer: Any, ends: Sequence[int], limit: int | None, si
     return datasets.Dataset.from_file(str(file)), counts
 
 
-def _fitting(job: Job, device: torch.device, longest: int | None) -> int:
+def fitting(job: Job, device: torch.device, longest: int | None) -> int:
     """How many rows of a step are computed together: as many as the memory that is free now allows, by what such a training needs."""
     settings = job.settings.model_copy(update={"device": device.type})
     try:
@@ -189,7 +204,7 @@ def _fitting(job: Job, device: torch.device, longest: int | None) -> int:
     return rows_at_once(shape, method, settings, longest or settings.max_length, free(settings.device))
 
 
-def _at_once(checkpoint: Path | None) -> int | None:
+def at_once_before(checkpoint: Path | None) -> int | None:
     """How many rows were computed together up to this checkpoint: a continued training goes on so, to end with the same bytes."""
     return json.loads((checkpoint / _COMPLETE).read_text(encoding="utf-8")).get("at_once") if checkpoint else None
 
@@ -197,7 +212,7 @@ def _at_once(checkpoint: Path | None) -> int | None:
 def learner(job: Job, device: torch.device) -> tuple[Any, str]:
     """The target's model, still on the CPU, and how it is trained: `full` or `lora`. Raises TrainerError, TargetError."""
     settings, target = job.settings, job.target
-    model = load_model(target, torch.device("cpu"), "auto", trainable=True, **settings.sft.get("model_init_kwargs") or {})
+    model = load_model(target, torch.device("cpu"), "auto", trainable=True, **getattr(settings, job.stage).get("model_init_kwargs") or {})
     parameters = model.num_parameters()
     method = settings.method_for(parameters, target.adapter)
     if method == "full" and target.adapter:
@@ -318,7 +333,7 @@ class Follow(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if logs and "loss" in logs:
-            reward = {"reward": logs["reward"]} if "reward" in logs else {}
+            reward = {name: logs[LOGGED[name]] for name in ("reward", "margin") if LOGGED[name] in logs}
             self.tell({"step": state.global_step, "steps": state.max_steps, "loss": logs["loss"], "epoch": state.epoch} | reward)
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
@@ -392,7 +407,8 @@ def save(model: Any, method: str, job: Job, dtype: Any) -> None:
     temporary = job.out / "weights.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     if method == "lora":
-        model.save_pretrained(str(temporary))
+        # a training on pairs holds a copy of the adapter as it was beside it
+        model.save_pretrained(str(temporary), selected_adapters=["default"])
         (temporary / "README.md").unlink(missing_ok=True)
         # peft keeps module names in sets, whose order changes from process to process.
         path = temporary / "adapter_config.json"

@@ -20,6 +20,10 @@ STRENGTH = {
     ("sft", "lora"): (2e-4, 1.0, 0.0),
     ("grpo", "full"): (1e-4, 0.75, 0.0),
     ("grpo", "lora"): (2e-5, 1.0, 0.0),
+    ("dpo", "full"): (1e-4, 0.6, 0.0),
+    ("dpo", "lora"): (2e-5, 1.0, 0.0),
+    ("kto", "full"): (1e-4, 0.6, 0.0),
+    ("kto", "lora"): (2e-5, 1.0, 0.0),
 }
 """(stage, method) -> learning rate, blend and noise."""
 
@@ -71,9 +75,10 @@ class TrainSettings(BaseModel):
     method: Literal["auto", "lora", "full"] = "auto"
     """`full` changes all weights, `lora` trains an adapter; `auto` is full below 20 million parameters, LoRA above
     or where the target already has an adapter, which is then trained on."""
-    stages: tuple[Literal["sft", "grpo"], ...] = Field(default=("sft",), min_length=1)
+    stages: tuple[Literal["sft", "grpo", "dpo", "kto"], ...] = Field(default=("sft",), min_length=1)
     """Kinds of training of a round, each from the weights that the one before it left: `sft` on the round's rows, `grpo` on the target's
-    own answers to draws of the kept programs and to train items. The gate chooses among what stands after each."""
+    own answers to draws of the kept programs and to train items, `dpo` and `kto` on pairs of a right and a wrong answer to one question.
+    The gate chooses among what stands after each."""
     practice: Literal["programs+items", "items", "programs"] = "programs+items"
     """What a stage on own answers draws its prompts from: kept programs and train items, or one of the two. Items are those that the target
     was asked, and where the strategy trains on items of its own choice (`Uniform`) those too; `items` asks what programs add."""
@@ -113,6 +118,14 @@ class TrainSettings(BaseModel):
     """Fields of trl.SFTConfig, handed through; they win over everything above."""
     grpo: dict[str, Any] = {}
     """Fields of trl.GRPOConfig, handed through."""
+    dpo: dict[str, Any] = {}
+    """Fields of trl.DPOConfig, handed through, over the defaults num_train_epochs 1, beta 0.1 and loss_type [sigmoid, sft]: the right
+    answer is also learned as in `sft` (Pang et al. 2024, arXiv 2404.19733)."""
+    kto: dict[str, Any] = {}
+    """Fields of trl.KTOConfig, handed through, over the defaults num_train_epochs 1 and beta 0.1."""
+    samples: int = Field(default=4, ge=0)
+    """Answers that the target samples to each question before a stage `dpo` or `kto`, to find right and wrong ones of its own; 0: pairs
+    are made of the answers that are there already."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """`auto` (CUDA where there is one, else MPS, else CPU), `cpu`, `cuda`, `cuda:1` or `mps`; one device."""
 

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from ..signatures import errors
 from ..signatures.errors import ErrataError, TrainerError, UsageError, did_you_mean
 from ..signatures.files import write_whole
-from ..signatures.records import TrainReport, TrainRow, content_hash, sealed
+from ..signatures.records import Pair, TrainReport, TrainRow, content_hash, sealed
 from .chat import fingerprint, read_rows
 from .judge import ASK, Judge, PipeJudge, answered
 from .settings import Job, OnProgress, TargetSettings, TrainSettings
@@ -47,6 +47,8 @@ class Stage(NamedTuple):
 STAGES = {
     "sft": Stage("fit", ("trl", "SFTConfig")),
     "grpo": Stage("stages.grpo", ("trl", "GRPOConfig")),
+    "dpo": Stage("stages.preference", ("trl", "DPOConfig")),
+    "kto": Stage("stages.preference", ("trl", "KTOConfig")),
 }
 """By the names of `TrainSettings.stages`."""
 _NOT_YOURS = {
@@ -98,6 +100,23 @@ def practise(
     which continues from its last checkpoint when it is started again."""
     job = _job("grpo", judge.fingerprint, target, settings, out, seed).model_copy(update={"answer_tokens": judge.answer_tokens})
     return _settled(job, judge, (), in_process, on_progress, stop)
+
+
+def prefer(
+    stage: str,
+    pairs: Path,
+    target: TargetSettings,
+    settings: TrainSettings,
+    out: Path,
+    seed: int = 0,
+    in_process: bool = False,
+    on_progress: OnProgress | None = None,
+) -> TrainReport:
+    """Trains `target` in the stage `dpo` or `kto` on a file of `Pair`s; all else as `train`."""
+    if next(read_rows(pairs, Pair), None) is None:
+        raise TrainerError("there are no pairs to train on: give more answers, or another train.stages")
+    job = _job(stage, fingerprint(read_rows(pairs, Pair)), target, settings, out, seed)
+    return _settled(job.model_copy(update={"rows": pairs.absolute()}), None, (), in_process, on_progress, None)
 
 
 def _job(stage: str, data: str, target: TargetSettings, settings: TrainSettings, out: Path, seed: int) -> Job:
