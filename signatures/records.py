@@ -244,6 +244,8 @@ class Sample(Record):
     """The problem, as an item of the task that it was made for, with its worked solution."""
     wrong: str | None = None
     """What the misconception would answer; None when the program has no `wrong`."""
+    wrong_solution: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """How the misconception comes to it, worked out like a solution; None where the program does not say."""
     item: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """Id of the task's own item that this row is, where no program made it (errata.programs.strategies.controls)."""
     asserted: bool = Field(default=False, exclude_if=lambda value: not value)

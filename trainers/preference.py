@@ -1,5 +1,5 @@
-"""Trains a target on pairs of a right and a wrong answer in this process, with TRL's DPOTrainer (Rafailov et al. 2023, arXiv 2305.18290) or,
-each answer by itself, KTOTrainer (Ethayarajh et al. 2024, arXiv 2402.01306).
+"""Trains a target on pairs of a right and a wrong answer in this process, with TRL's DPOTrainer (Rafailov et al. 2023, arXiv 2305.18290),
+or, each answer by itself, KTOTrainer (Ethayarajh et al. 2024, arXiv 2402.01306).
 
 The reference is the target as it was: a copy of its weights, its adapter switched off, or a copy of the adapter that is trained on.
 TRL is given finished ids, those of supervised training. A pair of which an answer is too long is left out: cut, it would not say where it
@@ -109,8 +109,8 @@ def _dpo(rows: list[dict[str, Any]], given: dict[str, Any], **more: Any) -> Any:
 
 
 def _kto(rows: list[dict[str, Any]], given: dict[str, Any], **more: Any) -> Any:
-    """With the rarer kind of answers weighing as much as the other, and each prompt beside the answer of its neighbour in the batch, by which
-    TRL estimates the KL to the reference."""
+    """With the rarer kind of answers weighing as much as the other, and each prompt beside the answer of its neighbour in the batch, by
+    which TRL estimates the KL to the reference."""
     right = sum(row["label"] for row in rows)
     wrong = len(rows) - right
     weights = {"desirable_weight": max(1.0, wrong / right), "undesirable_weight": max(1.0, right / wrong)}

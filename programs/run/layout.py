@@ -9,6 +9,7 @@
     round-N/assemble/                     samples, rejections, rows (what is trained on) and the library
     round-N/train/                        weights, the manifest of the training, and its seconds; further stages in train-2/, train-3/, ...
     round-N/practice/                     what a stage was told of the target's own answers
+    round-N/pairs/                        right and wrong answers to one question, and what was sampled for them; likewise pairs-2/, ...
     round-N/gate/decision.jsonl           kept or not, and why
     evaluate/<weights>/<task>-<split>/    answers to held-out items
     answers.jsonl, ledger.json            what a paid instructor answered, and its sums
@@ -32,7 +33,7 @@ from .directory import R, Stage, read_json, slug
 
 ATTEMPTS, TAUGHT, LENT, DECISION = "attempts.jsonl", "taught.jsonl", "lent.jsonl", "decision.jsonl"
 SAMPLES, REJECTIONS, ROWS, LIBRARY = "samples.jsonl", "rejections.jsonl", "rows.jsonl", "library.jsonl"
-TRIES, SEARCHED = "tries.jsonl", "searched.jsonl"
+TRIES, SEARCHED, PAIRS = "tries.jsonl", "searched.jsonl", "pairs.jsonl"
 ANSWERS, SPENT = "answers.jsonl", "ledger.json"
 RESULT, SECONDS = "result.json", "seconds.json"
 
@@ -110,7 +111,11 @@ def _rows(stage: Stage, name: str, record: type[R]) -> list[R]:
 
 def training(path: Path, number: int, place: int = 0) -> Path:
     """The folder of a round's training: of the stage at this place of `train.stages`."""
-    return path / named(number, "train" if place == 0 else f"train-{place + 1}")
+    return path / named(number, _placed("train", place))
+
+
+def _placed(name: str, place: int) -> str:
+    return name if place == 0 else f"{name}-{place + 1}"
 
 
 def trainings(path: Path, number: int) -> list[int]:
@@ -145,6 +150,17 @@ def course(path: Path, number: int, place: int) -> list[dict[str, float]]:
     """What a stage logged on the way, by step; empty where it left none."""
     file = training(path, number, place) / "course.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+
+
+def pairs(path: Path, number: int, place: int) -> Stage:
+    """The pairs that a stage of a round trains on."""
+    return step(path, number, _placed("pairs", place))
+
+
+def paired(path: Path, number: int) -> list[Stage]:
+    """The finished stages of pairs of a round, in order."""
+    folders = sorted((path / named(number, "")).glob("pairs*"), key=lambda folder: (len(folder.name), folder.name))
+    return [stage for stage in map(Stage, folders) if stage.done]
 
 
 def _manifest(path: Path, number: int, place: int) -> Path:

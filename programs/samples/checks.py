@@ -140,6 +140,11 @@ def telling(trial: Trial) -> str | None:
         complaint = f"is None, but the model answered {said!r}" if row["wrong"] is None else trial.kind.told(trial.task, attempt, row)
         if complaint:
             return f"wrong(**ANCHORS[{name!r}]) {complaint}"
+    for row in good([*trial.first.anchors, *trial.first.rows]):
+        if trial.kind.name != "code" and row.get("wrong") is not None and (text := row.get("wrong_solution")):
+            made = trial.kind.example(trial.task.name, row | {"answer": row["wrong"], "solution": text})
+            if complaint := trial.kind.consistent(trial.task, made):
+                return f"wrong() does not come to its own answer: {complaint}"
     told = [(made, wrong) for made, wrong in trial.problems if wrong is not None]
     equal = [(made, wrong) for made, wrong in told if trial.kind.misses(trial.task, made, wrong)]
     if len(equal) > TELLING_SHARE * len(told):

@@ -141,6 +141,7 @@ def samples(program: SampleProgram, draws: Iterable[Draw], rows: Iterable[dict[s
             level=level,
             example=kind.example(program.task, row),
             wrong=row.get("wrong"),
+            wrong_solution=row.get("wrong_solution"),
             asserted=row.get("asserted", False),
         )
         for (seed, index, level), row in zip(draws, rows, strict=True)

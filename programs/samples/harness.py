@@ -16,6 +16,10 @@ HARNESS = guest("harness.py")
 """Trusted text that runs beside the program in the sandbox, before the file of its kind that defines `complete`."""
 
 
+WRONG = ("wrong", "wrong_solution")
+"""What the misconception answers, and how it comes to it."""
+
+
 class Drawn(NamedTuple):
     """What a program gave for its anchors and draws; a dict with `error` stands for one that failed."""
 
@@ -58,6 +62,6 @@ def _well_formed(row: Any, rules: Kind) -> bool:
         return isinstance(row["error"], str)
     return (
         all(isinstance(row.get(field), str) and row[field].strip() for field in rules.texts)
-        and (row.get("wrong") is None or isinstance(row["wrong"], str))
-        and row.keys() <= {*rules.texts, *rules.others, *rules.more, "wrong"}
+        and all(row.get(field) is None or isinstance(row[field], str) for field in WRONG)
+        and row.keys() <= {*rules.texts, *rules.others, *rules.more, *WRONG}
     )

@@ -31,7 +31,8 @@ def gate(run: Session, number: int) -> None:
     if run.config.gate.keep == "last":
         places = places[-1:]
     if not places:
-        reason = f"nothing to train on: {run.stage(number, 'assemble').facts()['shortfall']}"
+        why = [run.stage(number, "assemble").facts()["shortfall"], *(stage.facts()["reason"] for stage in layout.paired(run.path, number))]
+        reason = f"nothing to train on: {'; '.join(filter(None, why))}"
         decision = decide(run.task.name, [], [], {}, GateSettings()).model_copy(update={"reason": reason})
     else:
         decision = chosen([_decided(run, number, place, len(places)) for place in places], run.config.train.stages)

@@ -1,14 +1,17 @@
-"""Train: the target is trained in stages, each in a child process: on the rows of a round, and on its own answers.
+"""Train: the target is trained in stages, each in a child process: on the rows of a round, on its own answers, and on pairs of answers.
 
-A stage starts from the weights that the one before it left; the gate chooses among what stands after each.
+A stage starts from the weights that the one before it left; the gate chooses among what stands after each. Where a stage has no pairs to
+train on, it and those behind it are left out, and the round says why.
 """
 
 from functools import partial
 
-from ...trainers.sft import practise
+from ...trainers.sft import practise, prefer
 from ...trainers.sft import train as fine_tune
 from ..run import layout
 from ..run.directory import disk_errors
+from .pairs import STAGES as PREFERENCE
+from .pairs import pairs
 from .practice import practice
 from .session import Session
 
@@ -21,25 +24,39 @@ def train(run: Session, number: int) -> None:
     if not count and "sft" in run.config.train.stages:
         return
     for place, stage in enumerate(run.config.train.stages):
-        _stage(run, number, place, stage, count)
+        if not _stage(run, number, place, stage, count):
+            return
 
 
-def _stage(run: Session, number: int, place: int, stage: str, count: int) -> None:
+def _stage(run: Session, number: int, place: int, stage: str, count: int) -> bool:
+    """Whether there was something to train on."""
     out = layout.training(run.path, number, place)
     target = run.candidate(number, place - 1) if place else run.base(number)
     settings = run.config.train.model_copy(update={"method": "lora"}) if target.api_base else run.config.train
     rows = run.stage(number, "assemble").file(layout.ROWS)  # the trainer reads them from there, one at a time
-    go = partial(practise, practice(run, number, place)) if stage == "grpo" else partial(fine_tune, rows)
+    go = partial(fine_tune, rows)
+    what, on = "loss", f"{count} rows"
+    if stage == "grpo":
+        go = partial(practise, practice(run, number, place))
+        what, on = "reward", "its own answers"
+    elif stage in PREFERENCE:
+        found = pairs(run, number, place)
+        if not (count := found.facts()["pairs"]):
+            run.say(f"round {number}: no {stage}, and no stage behind it: {found.facts()['reason']}")
+            return False
+        go = partial(prefer, stage, found.file(layout.PAIRS))
+        what, on = "margin", f"{count} pairs"
     if place in layout.trainings(run.path, number):
         go(target, settings, out, seed=run.config.seed)  # only looks whether what stands there is what was made
-        return
+        return True
     run.ledger.check_time()
     run.close_target()  # its memory is the child's
     title = f"round {number}: {'train' if stage == 'sft' else stage}"
-    run.say(f"{title} on {'its own answers' if stage == 'grpo' else f'{count} rows'}")
-    what = "reward" if stage == "grpo" else "loss"
-    step = lambda now: run.progress.at(title, now["step"], now["steps"], f"{what} {now[what]:.3f}")  # noqa: E731
+    run.say(f"{title} on {on}")
+    told = lambda now: f"{what} {now[what]:.3f}" if what in now else f"loss {now['loss']:.3f}"  # noqa: E731
+    step = lambda now: run.progress.at(title, now["step"], now["steps"], told(now))  # noqa: E731
     with disk_errors(out), run.progress.busy(title):
         report = go(target, settings, out, seed=run.config.seed, in_process=run.in_process, on_progress=step)
-    first, last = report.rewards or (report.loss_first, report.loss_last)
+    first, last = report.rewards or report.margins or (report.loss_first, report.loss_last)
     run.say(f"{title}: {report.steps} steps, {what} {first:.3f} to {last:.3f}" + (f"; {report.stopped}" if report.stopped else ""))
+    return True

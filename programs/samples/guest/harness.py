@@ -22,6 +22,9 @@ def _problem(program, params, payload):
             out[field] = row[field]
     if hasattr(program, "wrong"):
         value = program.wrong(**params)
+        if isinstance(value, dict):  # with the reasoning
+            text, value = value.get("solution"), value.get("answer")
+            out["wrong_solution"] = None if text is None else str(text)
         out["wrong"] = None if value is None else str(value)
     return complete(out)
 
