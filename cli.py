@@ -240,7 +240,7 @@ def import_(
 ) -> None:
     """Take answers that a model has already given, judge them, and let `errata generate` and `errata cycle` go on from there."""
     from errata.programs.report import texts
-    from errata.programs.steps.recorded import take
+    from errata.programs.run.recorded import take
     from errata.tasks.recorded import join
 
     if "task" not in start.flags and start.config is None and not (start.run and (start.run / "run.json").exists()):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from errata.programs.run.directory import Stage
-from errata.programs.steps.recorded import take
+from errata.programs.run.recorded import take
 from errata.signatures.records import Attempt
 from errata.tasks import load_task
 from errata.tasks.recorded import join

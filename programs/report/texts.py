@@ -119,7 +119,7 @@ def trained(found: Mapping[str, Any]) -> str:
 
 
 def imported(found: Mapping[str, Any]) -> str:
-    """What `errata import` prints (errata.programs.steps.recorded.take)."""
+    """What `errata import` prints (errata.programs.run.recorded.take)."""
     lines = []
     for one in found["files"]:
         why = ", ".join(f"{reason}: {count}" for reason, count in one.get("left_out_because", {}).items())

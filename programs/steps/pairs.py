@@ -4,7 +4,7 @@ Questions are the round's rows and the train items that the target failed, but n
 training. Each is answered a few times by the weights that the stage starts from, so that both sides are the target's own where it gives
 both. Else the right one is the worked solution, and the wrong one what was mined, or what the program's `wrong` works out. Both are judged
 by the task. A cut answer is on neither side: it does not say where it goes wrong. Nor is one that is right by a false calculation.
-What is not here: sampling (errata.programs.steps.words), training (errata.trainers.preference), and taking pairs out of a run (report).
+What is not here: sampling (words.py), training (errata.trainers.stages.preference), and taking pairs out of a run (errata.programs.report).
 """
 
 from collections import Counter

@@ -13,9 +13,9 @@ import pytest
 from errata.signatures.errors import TrainerError, UsageError
 from errata.signatures.records import Pair
 from errata.trainers.chat import encoded, fingerprint
-from errata.trainers.preference import paired, unpaired
 from errata.trainers.settings import Job, TargetSettings, TrainSettings
 from errata.trainers.sft import check, prefer, train
+from errata.trainers.stages.preference import paired, unpaired
 from errata.trainers.target import Target
 
 ROWS = models.sums(32)

@@ -14,7 +14,7 @@ from errata.cli import app
 from errata.programs.config import load_config
 from errata.programs.cycle import Cycle
 from errata.programs.run.directory import Stage
-from errata.programs.steps.recorded import take
+from errata.programs.run.recorded import take
 from errata.signatures.errors import RunError
 from errata.tasks import load_task
 from errata.tasks.recorded import join

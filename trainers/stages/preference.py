@@ -16,13 +16,13 @@ from typing import Any
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
-from ..signatures.errors import TrainerError
-from ..signatures.records import Pair, TrainReport, TrainRow
-from .chat import AT_ONCE, check_ids, fingerprint, read_rows, with_ends
-from .fit import Follow, at_once_before, finish, fitting, last_checkpoint, learner, longest_row, new_adapter, opened, refuse_cut, report
-from .fit import shared_arguments as shared
-from .judge import Judge
-from .settings import Job, OnProgress
+from ...signatures.errors import TrainerError
+from ...signatures.records import Pair, TrainReport, TrainRow
+from ..chat import AT_ONCE, check_ids, fingerprint, read_rows, with_ends
+from ..fit import Follow, at_once_before, finish, fitting, last_checkpoint, learner, longest_row, new_adapter, opened, refuse_cut, report
+from ..fit import shared_arguments as shared
+from ..judge import Judge
+from ..settings import Job, OnProgress
 
 PREFERENCE: dict[str, dict[str, Any]] = {
     "dpo": {"num_train_epochs": 1.0, "beta": 0.1, "loss_type": ["sigmoid", "sft"]},

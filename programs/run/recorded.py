@@ -14,10 +14,10 @@ from ...signatures.records import Attempt, Example, Verdict, content_hash
 from ...tasks import Task
 from ...tasks.recorded.answer import RecordedAnswer
 from ...tasks.recorded.join import Recorded
-from ..run import layout
-from ..run.directory import Stage, write_atomic
-from ..run.evaluate import judged
 from ..stats import counts
+from . import layout
+from .directory import Stage, write_atomic
+from .evaluate import judged
 
 
 def take(recorded: Recorded, task: Task, stage: Stage, folder: Path) -> dict[str, Any]:
