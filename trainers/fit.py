@@ -137,10 +137,11 @@ def finish(trainer: Any, job: Job, method: str, last: Path | None, config: Any, 
     # read: a continued training blends with the same weights.
     learn = [(name, p) for name, p in learned.named_parameters() if p.requires_grad and (method == "full" or "lora_B" in name)]
     old = {name: p.detach().cpu().clone() for name, p in learn if share < 1}
-    stop_without_number(trainer)
+    rate = "train.learning_rate" if job.stage == "sft" else f"train.{job.stage}.learning_rate"
+    stop_without_number(trainer, rate)
     run(trainer, last, where)
     if not_numbers(learned):
-        raise TrainerError(_DIVERGED.format("weights are", trainer.state.global_step, trainer.args.learning_rate))
+        raise TrainerError(_DIVERGED.format("weights are", trainer.state.global_step, trainer.args.learning_rate, rate))
     blend(learned, old, share)
     save(learned, method, job, getattr(config, "dtype", None))
 
@@ -367,17 +368,18 @@ def last_checkpoint(job: Job) -> Path | None:
     return max(whole)[1] if whole else None
 
 
-_DIVERGED = "the {} not a number at step {} with the learning rate {:g}: give a lower --set train.learning_rate; nothing was saved"
+_DIVERGED = "the {} not a number at step {} with the learning rate {:g}: give a lower --set {}; nothing was saved"
 
 
-def stop_without_number(trainer: Any) -> None:
-    """Ends the training with a TrainerError at the first loss that is no number, for nothing is learned from there on."""
+def stop_without_number(trainer: Any, rate: str) -> None:
+    """Ends the training with a TrainerError at the first loss that is no number, for nothing is learned from there on. `rate` names the
+    setting of the learning rate."""
     step = trainer.training_step
 
     def watched(*args: Any, **named: Any) -> Any:
         loss = step(*args, **named)
         if not loss.isfinite().all():
-            raise TrainerError(_DIVERGED.format("loss is", trainer.state.global_step + 1, trainer.args.learning_rate))
+            raise TrainerError(_DIVERGED.format("loss is", trainer.state.global_step + 1, trainer.args.learning_rate, rate))
         return loss
 
     trainer.training_step = watched

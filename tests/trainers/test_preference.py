@@ -33,8 +33,9 @@ def pairs(rows: Sequence = ROWS) -> list[Pair]:
 
 
 PAIRS = pairs()
-QUICK = TrainSettings(save_steps=2, batch_size=8, learning_rate=1e-3, blend=1.0)  # 4 steps of dpo, 8 of kto
-PLAIN = {"loss_type": ["sigmoid"]}
+FAST = {"learning_rate": 1e-3}
+QUICK = TrainSettings(save_steps=2, batch_size=8, blend=1.0, dpo=FAST, kto=FAST)  # 4 steps of dpo, 8 of kto
+PLAIN = FAST | {"loss_type": ["sigmoid"]}
 
 
 def written(rows: Sequence[Pair], path: Path) -> Path:
@@ -88,7 +89,7 @@ def test_the_first_loss_is_that_of_a_target_which_is_its_own_reference(target, a
 
 @pytest.mark.parametrize("stage", ["dpo", "kto"])
 def test_right_answers_gain_on_wrong_ones(target, file, tmp_path, stage):
-    settings = QUICK.model_copy(update={stage: {"num_train_epochs": 4}})
+    settings = QUICK.model_copy(update={stage: FAST | {"num_train_epochs": 4}})
     report = prefer(stage, file, target, settings, tmp_path / "out", in_process=True)
     assert (report.rows_in, report.rows_kept) == (32, 32)
     assert report.margins and report.margins[1] > report.margins[0] + 0.5
