@@ -119,8 +119,13 @@ def test_a_gate_that_is_made_again_ends_with_the_same_bytes(finished, tmp_path):
     shutil.copytree(whole, run)
     for path in (run / "round-2/gate/manifest.json", run / "result.json", run / "round-2/probe-after/manifest.json"):
         path.unlink()
-    assert cycle(run).returncode == 0
+    done = cycle(run, "--json")
+    assert done.returncode == 0, done.stderr
     assert files(run) == files(whole)
+    (event,) = [row for row in map(json.loads, done.stderr.splitlines()) if row["event"] == "round"]
+    replay, guard = json.loads((whole / "round-2/gate/decision.jsonl").read_bytes())["forgetting"]
+    assert (event["number"], event["replay_kl"], event["sums_plus_kl"]) == (2, replay["kl"], guard["kl"])
+    assert event["sums_plus_cross_entropy_rise"] == guard["cross_entropy_rise"]
 
 
 def test_a_finished_run_is_not_run_again(finished):

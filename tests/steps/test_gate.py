@@ -2,10 +2,14 @@
 
 import pytest
 
-from errata.programs.config import GateSettings
+from errata.programs.config import GateSettings, load_config
+from errata.programs.run import layout
 from errata.programs.stats import change_interval, counts, items_needed, paired, share
-from errata.programs.steps.gate import chosen, decide
+from errata.programs.steps.gate import chosen, decide, forgotten
+from errata.programs.steps.session import Session
 from errata.signatures.records import Attempt, Example, Verdict
+from errata.trainers.settings import TargetSettings
+from errata.trainers.weights import weights_hash
 
 
 def rows(pattern):
@@ -176,3 +180,53 @@ def test_where_all_is_kept_what_the_gate_would_pass_comes_first():
         [after(0, "w" * 10 + "r" * 30, keep="always"), after(1, "r" * 40, keep="always", guard="w" * 5 + "r" * 95)], ("sft", "grpo")
     )
     assert (decision.stage, decision.unproven) == (0, False)
+
+
+@pytest.fixture
+def still(tmp_path):
+    """A function that opens a run whose round trained nothing: four right answers of the first weights to train items, two of somebody
+    else; and answers to the guard's dev items, of somebody else alone."""
+    opened = []
+
+    def start(model="tiny", **overrides):
+        class Still(Session):
+            def candidate(self, number, place=0):
+                return TargetSettings(model=model)
+
+        config = load_config(overrides={f"gate.{name}": value for name, value in overrides.items()})
+        run = Still(config, tmp_path / "run", say=lambda line: None).__enter__()
+        opened.append(run)
+        right, own = Verdict(correct=True, extracted="1", reason="right"), weights_hash(config.target)
+        given = [
+            [Attempt(example=item, response=item.solution, verdict=right, target=whose) for item, whose in zip(items, owners, strict=True)]
+            for items, owners in (
+                (run.task.examples("train", 6), [own] * 4 + ["other"] * 2),
+                (run.guards[0].examples("dev", 2), ["other"] * 2),
+            )
+        ]
+        for stage, some in zip((run.stage(1, "mine"), layout.evaluation(run.path, own, "sums_plus", "dev")), given, strict=True):
+            stage.finish({layout.ATTEMPTS: some}, **counts(some))
+        return run
+
+    yield start
+    for run in opened:
+        run.__exit__(None, None, None)
+
+
+def test_forgetting_is_measured_on_answers_of_the_first_weights_alone(still):
+    replay, guard = forgotten(still(), 1, 0)
+    assert (replay.on, replay.prompts, replay.kl, replay.cross_entropy_rise, replay.reason) == ("replay", 4, 0.0, 0.0, "")
+    assert (guard.on, guard.kl, guard.reason) == ("sums_plus", None, "not measured: no answer of the first weights is kept")
+
+
+def test_forgetting_is_measured_on_as_many_answers_as_are_set(still):
+    assert forgotten(still(forgetting=3), 1, 0)[0].prompts == 3
+
+
+def test_forgetting_is_not_measured_where_it_is_switched_off(still):
+    assert forgotten(still(forgetting=0), 1, 0) == ()
+
+
+def test_weights_that_cannot_be_loaded_beside_the_first_ones_leave_a_reason_and_no_error(still):
+    for row in forgotten(still(model="./nowhere"), 1, 0):
+        assert row.kl is None and row.reason.startswith("not measured: no model folder at ./nowhere")
