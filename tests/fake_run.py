@@ -203,7 +203,11 @@ def fake_run(
         more = {"guards": tuple(sides), "forgetting": tuple(far)}
         decision = GateDecision(accepted=kept, reason=f"{text}so it is", task=text + main, **more, **change)
         if practises:
-            said = ({"stage": 0, "reason": f"{text}no gain on dev"}, {"stage": 1, "reason": f"{text}so it is"})
+            moved = [one.model_dump(mode="json") for one in far]
+            said = (
+                {"stage": 0, "reason": f"{text}no gain on dev", "forgetting": moved},
+                {"stage": 1, "reason": f"{text}so it is", "forgetting": moved},
+            )
             decision = decision.model_copy(update={"stage": 1, "considered": said})
         Stage(folder / "gate").finish({"decision.jsonl": [decision]}, accepted=kept)
         if kept:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from ...signatures.records import GateDecision, TrainReport
+from ...signatures.records import Forgetting, GateDecision, TrainReport
 from ..run import layout
 from ..run.progress import span
 from ..stats import OUTCOMES, Outcome
@@ -226,14 +226,17 @@ def masses(row: Round, most: int | None = None) -> Table:
 
 
 def forgetting(rounds: Iterable[Round]) -> Table:
-    """How far each round's weights went from those that the run began with; without rows where it was not asked for."""
+    """How far each round's weights went from those that the run began with, of a training in stages after each that the gate considered;
+    without rows where it was not asked for."""
     head = ["after round", "on answers to", "answers", "tokens", "KL, nats per token", "cross-entropy, change"]
     lines: list[list[object]] = []
     for row in rounds:
-        title = f"{row.number}{'' if row.decision.accepted else ', rejected'}"
-        for one in row.decision.forgetting:
-            moved = [f"{one.kl:.4f}", f"{one.cross_entropy_rise:+.4f}"] if one.kl is not None else [one.reason, ""]
-            lines.append([title, Name(one.on), one.prompts, one.tokens, *moved])
+        number, names = f"{row.number}{'' if row.decision.accepted else ', rejected'}", [stage.name for stage in row.stages]
+        sides = [(f"{number}, {names[one['stage']]}", one.get("forgetting", ())) for one in row.decision.considered]
+        for title, some in sides or [(number, row.decision.forgetting)]:
+            for one in map(Forgetting.model_validate, some):
+                moved = [f"{one.kl:.4f}", f"{one.cross_entropy_rise:+.4f}"] if one.kl is not None else [one.reason, ""]
+                lines.append([title, Name(one.on), one.prompts, one.tokens, *moved])
     return Table(head, lines)
 
 

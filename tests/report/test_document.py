@@ -198,3 +198,13 @@ def test_the_page_draws_the_course_of_each_stage(practised):
         assert f"<figcaption>{measure}</figcaption>" in round_1
     assert "<figcaption>loss</figcaption>" not in round_1
     assert "29 % to 75 %" in round_1
+
+
+def test_how_far_weights_went_is_told_of_each_round_and_of_each_stage(practised, several):
+    for path, lines in ((practised[0], ["1, sft", "1, grpo", "2, rejected, sft"]), (several[0], ["1", "2", "3, rejected"])):
+        page, text = ((path / name).read_text() for name in ("report.html", "report.md"))
+        for number, line in enumerate(lines, 1):
+            kl = f"{0.0123 * (number if path == several[0] else 1 + (number == 3)):.4f}"
+            assert f"| {line} | `replay` | 64 | 640 | {kl} | -0.0010 |" in text
+            assert f"<tr><td>{line}<td>replay<td>64<td>640<td>{kl}<td>-0.0010" in page
+    assert "| 1 | `guard` | 0 | 0 | not measured: " in text
