@@ -294,9 +294,10 @@ def test_all_ways_to_start_run_the_same_code_and_give_its_exit_codes(way):
     shown = start("cycle", "--help")
     assert shown.returncode == 0
     assert "Run the whole loop" in shown.stdout
-    wrong = start("cycle", "--task", "sumz")
+    wrong = start("cycle", "--set", "train.epoch=1")
     assert wrong.returncode == 2
-    assert wrong.stderr.splitlines()[-1].startswith("errata: no task is called 'sumz': did you mean sums?")
+    assert "did you mean `train.epochs`?" in wrong.stderr.splitlines()[-1]
+    assert wrong.stderr.splitlines()[-1].startswith("errata: ")
     assert start("cycel").returncode == 2
 
 

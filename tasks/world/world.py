@@ -22,6 +22,9 @@ OBJECTS = (
 BOXES = ("boxes", "bags", "packs", "jars", "trays", "crates")
 TRIES = 1000
 """Draws for one item, before its skill counts as exhausted."""
+_DRAWN: dict[tuple[type, str, str, int], tuple[tuple[Example, ...], Any]] = {}
+"""What each turn gave so far, and the state of the generator after it: a run asks for the same items again and again, and those of `lists`
+that a training row must not overlap take 3 seconds."""
 
 
 class WorldTask(Judging):
@@ -47,18 +50,26 @@ class WorldTask(Judging):
         Raises UsageError for a split that does not exist.
         """
         check_split(self.name, split)
+        count = self.sizes[split] if limit is None else limit
+        key = (type(self), self.name, split, seed)
         rng = random.Random(f"{self.name} {split} {seed}")
+        known, state = _DRAWN.get(key, ((), rng.getstate()))
+        rng.setstate(state)
         changes: Sequence[str | None] = self.changes if self.name.endswith("_plus") else (None,)
-        found: dict[str, Example] = {}
-        for index in range(self.sizes[split] if limit is None else limit):
+        drawn, questions = list(known), {example.question for example in known}
+        for index in range(len(known), count):
             skill = self.skills[index % len(self.skills)]
             change = changes[index // len(self.skills) % len(changes)]
             for _ in range(TRIES):
                 example = self.draw(skill, rng, split, change)
-                if example.question not in found:
+                if example.question not in questions:
                     break
-            found[example.question] = example
-        return list(found.values())
+            drawn.append(example)
+            questions.add(example.question)
+        if len(_DRAWN) == 32:  # of several seeds
+            _DRAWN.clear()
+        _DRAWN[key] = tuple(drawn), rng.getstate()
+        return list({example.question: example for example in drawn[:count]}.values())
 
 
 def item(name: str, change: str | None, meta: dict[str, Any], **fields: Any) -> Example:
