@@ -269,6 +269,7 @@ def _round(run: Path, number: int, seed: int) -> Made:
         round=number,
         rows=facts["samples"],
         replay=facts["replay"],
+        stages=len(trained),
         steps=sum(report["steps"] for report in trained),
         gate="accepted" if decision.accepted and not decision.unproven else "rejected",
         reason=decision.reason,
@@ -354,11 +355,14 @@ def _notes(comparison: Comparison, arms: Mapping[str, TrainedArm]) -> Iterator[s
     """Where arms kept fewer rows than asked, and what was not trained."""
     often = "; it saw them more often, as steps are equal" if "steps" in comparison.equal else ""
     for arm, document in arms.items():
-        own, asked = document.rounds, asked_rows(comparison.config(arm, comparison.seeds[0]))
+        own, config = document.rounds, comparison.config(arm, comparison.seeds[0])
+        asked, stages = asked_rows(config), config.train.stages
         if fewer := [row.rows for row in own if row.rows < asked]:
             yield f"{arm} kept fewer rows than asked in {len(fewer)} of {len(own)} rounds: at least {min(fewer)} of {asked}{often}"
         if untrained := sum(not row.steps for row in own):
             yield f"{arm} trained on nothing in {untrained} of {len(own)} rounds: no row was left"
+        if cut := sum(0 < row.stages < len(stages) for row in own):
+            yield f"{arm} did not train all of {', '.join(stages)} in {cut} of {len(own)} rounds: a stage had nothing to train on"
 
 
 def _unequal(comparison: Comparison, arms: Mapping[str, TrainedArm]) -> Iterator[str]:

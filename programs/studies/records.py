@@ -58,7 +58,10 @@ class Made(Document):
     round: int
     rows: int
     replay: int
+    stages: int
+    """Stages of training that were done."""
     steps: int
+    """Of these stages together."""
     gate: Literal["accepted", "rejected"]
     """What the gate found, whether it was applied or not."""
     reason: str

@@ -17,12 +17,14 @@ from typer.testing import CliRunner
 from errata.cli import app
 from errata.programs import steps
 from errata.programs.cycle import Cycle
+from errata.programs.run import layout
 from errata.programs.run.directory import Stage, to_json, write_atomic
 from errata.programs.studies import compare, compare_page, compared
 from errata.programs.studies.compare import VANILLA, Cell, Comparison
 from errata.programs.studies.records import Compared, Interval, Price, Spent
 from errata.signatures.errors import BudgetReached, BusyError, RunError, TrainerError, UsageError
 from errata.signatures.records import Attempt, Example, GateDecision, Rejection, TeachingResult, TrainReport, TrainRow, Verdict
+from errata.trainers.settings import TargetSettings
 
 ARMS = {"Error": {"generate.strategy": "LearnFromError"}, "Contrast": {"generate.strategy": "LearnFromContrast"}}
 
@@ -297,6 +299,30 @@ def test_stages_on_own_answers_alone_need_no_rows(tmp_path, monkeypatch, stages,
     assert ran == trained
 
 
+@pytest.mark.parametrize(("keep", "measured"), [("always", ["stage 0", "stage 1"]), ("last", ["stage 1"])])
+def test_where_the_last_stage_is_kept_no_other_is_measured(tmp_path, monkeypatch, keep, measured):
+    arm = {"generate.strategy": "GoldOnly", "train.stages": ["sft", "grpo"]}
+    config = Comparison(base={"guards": []}, arms={"A": arm}).config("A", 0)
+    config = config.model_copy(update={"gate": config.gate.model_copy(update={"keep": keep})})
+    asked = []
+
+    def scores(task, split, target):
+        asked.append(target.model)
+        return attempts("sums", "dev", [target.model == "stage 0"] * 20)
+
+    monkeypatch.setattr("errata.programs.steps.gate.forgotten", lambda *_: ())
+    with Cycle(config, tmp_path / "run", lambda line: None) as loop:
+        loop.scores, loop.candidate = scores, lambda number, place: TargetSettings(model=f"stage {place}")
+        loop.stage(1, "teach").finish({}, failures=0, programs=0)
+        loop.stage(1, "assemble").finish({}, samples=1, replay=0, shortfall="")
+        for folder in ("train", "train-2"):
+            write_atomic(loop.path / f"round-1/{folder}/manifest.json", b"{}")
+        steps.gate.gate(loop, 1)
+        kept = layout.decision(loop.path, 1)
+    assert [name for name in asked if name.startswith("stage")] == measured
+    assert (kept.accepted, kept.stage) == (True, keep == "last")  # the first stage is better
+
+
 # ---- the document and its pages
 
 
@@ -412,6 +438,13 @@ def test_each_arm_is_told_with_what_one_run_of_it_took_over_all_stages_of_traini
     # two stages a round, of which the second samples 100 tokens
     assert arms["Contrast"].spent == Spent(rows=14, steps=12, seconds=10, tokens=260, calls=4, usd=0)
     assert [row.steps for row in arms["Contrast"].rounds] == [6] * 4
+
+
+def test_stages_that_had_nothing_to_train_on_are_told(whole):
+    comparison, out = whole
+    arms = ARMS | {"Error": {"train.stages": ["sft", "grpo"]}}
+    (said, *_) = compared.build(comparison.model_copy(update={"arms": arms}), out).notes
+    assert said == "Error did not train all of sft, grpo in 4 of 4 rounds: a stage had nothing to train on"
 
 
 def test_arms_that_spent_a_tenth_less_than_another_are_told_under_the_table_of_costs(whole):
