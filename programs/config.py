@@ -138,9 +138,10 @@ class GenerateSettings(Settings):
     simpler: float = Field(default=0.5, ge=0)
     """A program is refused as simpler when the median of its solutions' steps is less than this share of the steps of its errors' reference
     solutions (a step is a calculation, or a line when there are no calculations; in code, a line)."""
-    phrasings: int = Field(default=3, ge=1)
+    phrasings: int | None = Field(default=None, ge=1)
     """In how many ways, at least, a program must phrase its questions (names, things, numbers and verbs aside), or the check `diverse`
-    refuses it; 1: nothing is asked, and `offline` keeps to the error's own wording. Programs from before version 0.2 need 1."""
+    refuses it; 1: nothing is asked, and `offline` keeps to the error's own wording. Programs from before version 0.2 need 1. None: 3, but 1
+    for `tiny`, which knows few words and gains less from more of them (docs/evidence/onpolicy.md)."""
     skip: tuple[Literal["anchored", "deterministic", "diverse", "telling", "simpler", "targeted", "agreed", "distinct"], ...] = ()
     """Checks that are left out, to measure what they are worth; the report says so. `runs` and `unseen` always stay."""
     allocation: Literal["mass", "uniform", "bandit"] = Field(default="mass", validation_alias=AliasChoices("allocation", "budget"))
@@ -163,6 +164,11 @@ class GenerateSettings(Settings):
         if self.band[0] > self.band[1]:
             raise ValueError("generate.band begins above its end")
         return self
+
+    @property
+    def ways(self) -> int:
+        """How many phrasings are asked for, where a run has settled them."""
+        return self.phrasings or 3
 
 
 class GateSettings(Settings):
@@ -250,6 +256,19 @@ FREE: tuple[str, ...] = ("rounds", "budget", "generate.state", "instructor.in_fl
 FREE += ("instructor.max_tokens", "sandbox.workers")
 FREE += ("target.batch_size", "target.api_key_env", "target.server_paths", "target.timeout", "target.refusals")
 """Fields that may differ when a run is continued: they change no row that could be made before."""
+
+
+OPEN = ("generate.phrasings", "train.stages")
+"""Fields whose default hangs on the target."""
+
+
+def settled(config: CycleConfig) -> CycleConfig:
+    """The config with what it leaves open as its target has it: of `tiny`, what proved best on it (docs/evidence/onpolicy.md)."""
+    tiny = config.target.model == "tiny"
+    phrasings = config.generate.phrasings or (1 if tiny else config.generate.ways)
+    stages = config.train.stages or (("sft", "grpo") if tiny else config.train.order)
+    generate, train = config.generate.model_copy(update={"phrasings": phrasings}), config.train.model_copy(update={"stages": stages})
+    return config.model_copy(update={"generate": generate, "train": train})
 
 
 def load_config(path: Path | None = None, overrides: dict[str, Any] | None = None, base: CycleConfig | None = None) -> CycleConfig:
@@ -365,10 +384,11 @@ def value_of(config: CycleConfig, name: str) -> Any:
 
 
 def settings(config: CycleConfig) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields whose value is not the default, and those that stand at their default, by dotted name."""
-    default = CycleConfig()
+    """The fields whose value is not the default (which may hang on the target), and those that stand at it, by dotted name."""
+    default, usual = CycleConfig(), settled(CycleConfig(target=config.target))
     values = {name: value_of(config, name) for name, _ in fields()}
     chosen = {name: value for name, value in values.items() if value != value_of(default, name)}
+    chosen = {name: value for name, value in chosen.items() if name not in OPEN or value != value_of(usual, name)}
     return chosen, {name: value for name, value in values.items() if name not in chosen}
 
 

@@ -22,9 +22,17 @@ from errata.signatures.records import Attempt, Failure, Sample, TeachingResult
 from errata.tasks import load_task
 
 TASK = "reasoning_gym:chain_sum"
-LONGER = {"generate.rows": 5000, "generate.failures": 240, "generate.probe": 0, "train.blend": 1.0, "train.noise": 0, "train.epochs": 4}
+LONGER = {
+    "generate.rows": 5000,
+    "generate.failures": 240,
+    "generate.probe": 0,
+    "train.blend": 1.0,
+    "train.noise": 0,
+    "train.epochs": 4,
+    "train.stages": ["sft"],
+}
 CYCLES: dict[str, dict[str, Any]] = {
-    "defaults": {},
+    "defaults": {"train.stages": ["sft"]},
     "longer": LONGER | {"items.train": 600, "items.dev": 400, "items.test": 400},
 }
 PAGE = Path(__file__).parents[1] / "docs/evidence/chain_sum.md"

@@ -33,6 +33,7 @@ SMALL = {
     "generate.rows": 60,
     "generate.probe": 2,
     "train.epochs": 1,
+    "train.stages": ["sft"],  # one in stages is below
     "train.save_steps": 2,
     "rounds": 2,
     "gate.alpha": 1.0,
@@ -424,7 +425,15 @@ def test_a_cycle_over_several_tasks_teaches_each_in_its_own_form_and_gates_on_al
             answer = f"<<{left}+{right}={left + right}>>\n#### {left + right}"
             rows.append({"question": texts[n % 2].format(left, right), "answer": answer})
         (data / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    numbers = {"items.train": 12, "items.dev": 8, "items.test": 8, "generate.failures": 6, "generate.rows": 24, "train.epochs": 1}
+    numbers = {
+        "items.train": 12,
+        "items.dev": 8,
+        "items.test": 8,
+        "generate.failures": 6,
+        "generate.rows": 24,
+        "train.epochs": 1,
+        "train.stages": ["sft"],
+    }
     config = load_config(overrides={"task": f"sums+gsm8k:{data}", "errors": "all", "gate.alpha": 1.0, "gate.margin": 1.0, **numbers})
     said = []
     with Cycle(config, tmp_path / "run", said.append) as loop:

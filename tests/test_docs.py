@@ -79,7 +79,15 @@ def test_every_command_of_a_page_has_the_options_that_it_is_given(page):
 def test_the_commands_of_a_page_run_as_they_stand_on_few_items(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    few = {"items.train": 80, "items.dev": 20, "items.test": 20, "generate.failures": 6, "generate.rows": 40, "train.epochs": 1}
+    few = {
+        "items.train": 80,
+        "items.dev": 20,
+        "items.test": 20,
+        "generate.failures": 6,
+        "generate.rows": 40,
+        "train.epochs": 1,
+        "train.stages": ["sft"],
+    }
     ran = commands(page, "bash")
     assert ran
     for words in ran:

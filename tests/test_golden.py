@@ -13,7 +13,21 @@ from errata.cli import app
 
 def test_programs_and_rows_of_the_embedded_instructor_are_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    asked = ["generate", "-q", "--run", "run", "--as-errors", "--limit", "40", "--task", "sums+lists+facts", "--strategy", "Fuse"]
+    asked = [
+        "generate",
+        "-q",
+        "--run",
+        "run",
+        "--as-errors",
+        "--limit",
+        "40",
+        "--task",
+        "sums+lists+facts",
+        "--strategy",
+        "Fuse",
+        "--set",
+        "generate.phrasings=3",
+    ]
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 0, done.output
     found = golden.hashes(tmp_path / "run")

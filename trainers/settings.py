@@ -75,10 +75,11 @@ class TrainSettings(BaseModel):
     method: Literal["auto", "lora", "full"] = "auto"
     """`full` changes all weights, `lora` trains an adapter; `auto` is full below 20 million parameters, LoRA above
     or where the target already has an adapter, which is then trained on."""
-    stages: tuple[Literal["sft", "grpo", "dpo", "kto"], ...] = Field(default=("sft",), min_length=1)
+    stages: tuple[Literal["sft", "grpo", "dpo", "kto"], ...] | None = Field(default=None, min_length=1)
     """Kinds of training of a round, each from the weights that the one before it left: `sft` on the round's rows, `grpo` on the target's
     own answers to draws of the kept programs and to train items, `dpo` and `kto` on pairs of a right and a wrong answer to one question.
-    The gate chooses among what stands after each."""
+    The gate chooses among what stands after each. None: `sft`, and for `tiny` then `grpo`, which proved best there
+    (docs/evidence/onpolicy.md)."""
     practice: Literal["programs+items", "items", "programs"] = "programs+items"
     """What a stage on own answers draws its prompts from: kept programs and train items, or one of the two. Items are those that the target
     was asked, and where the strategy trains on items of its own choice (`Uniform`) those too; `items` asks what programs add."""
@@ -128,6 +129,11 @@ class TrainSettings(BaseModel):
     are made of the answers that are there already."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """`auto` (CUDA where there is one, else MPS, else CPU), `cpu`, `cuda`, `cuda:1` or `mps`; one device."""
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The stages of a round, one after another, where a run has settled them."""
+        return self.stages or ("sft",)
 
     def method_for(self, parameters: int, adapter: str | None) -> str:
         """How a target of this many parameters is trained: `full` or `lora`."""

@@ -155,7 +155,7 @@ def trained(path: Path, number: int, config: CycleConfig, decision: GateDecision
     found = {one["stage"]: one["reason"] for one in decision.considered}
     return [
         records.Trained(
-            name=config.train.stages[place],
+            name=config.train.order[place],
             report=TrainReport.model_validate(layout.training_report(path, number, place)),
             stands=place == decision.stage,
             found=found.get(place, ""),

@@ -103,7 +103,7 @@ class Lineage:
     def _made(self, name: str) -> dict[str, Any]:
         """By which stages weights were made, from which weights, and what the gate made of them."""
         number, place, _ = self.made[name]
-        names = read_config(self.path).train.stages
+        names = read_config(self.path).train.order
         before = [(one.place, one.report) for one in self.made.values() if one.round == number and one.place <= place]
         stages = [{"name": names[at], "report": report.model_dump(mode="json"), "trained_on": trained_on(report)} for at, report in before]
         decision = layout.decision(self.path, number)

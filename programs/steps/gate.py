@@ -35,7 +35,7 @@ def gate(run: Session, number: int) -> None:
         reason = f"nothing to train on: {'; '.join(filter(None, why))}"
         decision = decide(run.task.name, [], [], {}, GateSettings()).model_copy(update={"reason": reason})
     else:
-        decision = chosen([_decided(run, number, place, len(places)) for place in places], run.config.train.stages)
+        decision = chosen([_decided(run, number, place, len(places)) for place in places], run.config.train.order)
         probe_after(run, number, decision.stage)
     stage.finish({layout.DECISION: [decision]}, accepted=decision.accepted)
     run.say(f"round {number}: {'accepted' if decision.accepted else 'rejected'}: {decision.reason}")

@@ -25,7 +25,7 @@ from ...trainers.settings import TargetSettings
 from ...trainers.sft import STAGES, check
 from ...trainers.tracking import Tracker
 from ...trainers.weights import trained, weights_hash
-from ..config import CycleConfig
+from ..config import CycleConfig, settled
 from ..run import layout
 from ..run.directory import RunDir, Stage, flatten, read_json, to_json, write_atomic
 from ..run.evaluate import Rows, attempts
@@ -49,7 +49,7 @@ class Session:
     def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | Progress | None = None):
         """`say` takes progress, or one line of it at a time; None prints to stderr. Raises UsageError or TaskError for a task, guard or
         strategy that cannot be used, before anything is started."""
-        self.config = config = pinned(config)
+        self.config = config = pinned(settled(config))
         self.path = path
         self.progress = say if isinstance(say, Progress) else Progress(say or (lambda line: print(line, file=sys.stderr, flush=True)))
         self.say = self.progress.say
@@ -195,7 +195,7 @@ class Session:
             self._target = None
 
     def _whose(self, target: TargetSettings) -> str:
-        stages = self.config.train.stages
+        stages = self.config.train.order
         for number in range(1, self.config.rounds + 1):
             for place, stage in enumerate(stages):
                 if str(layout.weights(self.path, number, place)) in (target.adapter, target.model):

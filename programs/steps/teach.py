@@ -75,7 +75,7 @@ def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], titl
 def proof(run: Session, program: SampleProgram, failures: Sequence[Failure]) -> Rejection | None:
     """The checks that need no model, but those that the config skips; None when the program passes."""
     generate = run.config.generate
-    return prove(program, failures, run.task, run.sandbox, run.limits, generate.skip, generate.simpler, generate.phrasings)
+    return prove(program, failures, run.task, run.sandbox, run.limits, generate.skip, generate.simpler, generate.ways)
 
 
 def require_fitting(run: Session) -> None:

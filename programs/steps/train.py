@@ -21,9 +21,9 @@ def train(run: Session, number: int) -> None:
     after it build on what it leaves; stages on own answers alone want none."""
     facts = run.stage(number, "assemble").facts()
     count = facts["samples"] + facts["replay"]
-    if not count and "sft" in run.config.train.stages:
+    if not count and "sft" in run.config.train.order:
         return
-    for place, stage in enumerate(run.config.train.stages):
+    for place, stage in enumerate(run.config.train.order):
         if not _stage(run, number, place, stage, count):
             return
 

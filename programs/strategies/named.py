@@ -44,7 +44,7 @@ def load_strategy(settings: GenerateSettings) -> Strategy:
     arguments, or one made of it. The file is yours, and is run like other Python of yours. Raises UsageError for what cannot be used."""
     strategy = _named(settings)
     for _, module in strategy.named_sub_modules(Write):
-        module.phrasings = settings.phrasings
+        module.phrasings = settings.ways
     if settings.state is not None:
         strategy.load(settings.state)
     return strategy

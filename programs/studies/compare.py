@@ -29,7 +29,7 @@ from pydantic import Field, ValidationError
 from ...signatures.errors import BudgetReached, BusyError, ErrataError, RunError, UsageError, did_you_mean
 from ...tasks.union import parts
 from ...trainers.weights import weights_hash
-from ..config import CycleConfig, Settings, explain, laid_over, read_mapping
+from ..config import CycleConfig, Settings, explain, laid_over, read_mapping, settled
 from ..cycle import Cycle
 from ..run import layout
 from ..run.directory import slug, to_json, write_atomic
@@ -91,7 +91,7 @@ class Comparison(Settings):
         """The config of one run. Raises UsageError for an unknown field."""
         shared: dict[str, Any] = {"seed": seed, "rounds": self.rounds, "gate.keep": "better" if self.gate else "always"}
         base, own = laid_over(self.base, shared), self.arms.get(arm, {})
-        stages = laid_over(self.base, shared | own).train.stages
+        stages = settled(laid_over(self.base, shared | own)).train.order
         if len(stages) > 1 and not self.gate:
             shared["gate.keep"] = "last"
         if "steps" in self.equal:

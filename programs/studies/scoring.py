@@ -177,7 +177,7 @@ class Measure:
         """The model-free checks, and that the target does not solve its rows already."""
 
         def proven() -> Proof:
-            asked = (self.generate.skip, self.generate.simpler, self.generate.phrasings)
+            asked = (self.generate.skip, self.generate.simpler, self.generate.ways)
             return Proof(refusal=prove(program, [failure], self.task, self.sandbox(), self.limits, *asked))
 
         key = content_hash(["proof", self.task.name, failure.id, program.source])

@@ -124,7 +124,15 @@ def test_a_target_is_trained_from_recorded_errors(tmp_path):
     done = errata("import", jsonl(tmp_path / "a.jsonl", *rows), "--task", "sums", "--run", run, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["wrong"] == 12
-    small = {"items.dev": 20, "items.test": 20, "generate.failures": 4, "generate.rows": 32, "train.epochs": 1, "guards": "[]"}
+    small = {
+        "items.dev": 20,
+        "items.test": 20,
+        "generate.failures": 4,
+        "generate.rows": 32,
+        "train.epochs": 1,
+        "train.stages": "[sft]",
+        "guards": "[]",
+    }
     flags = [flag for name, value in small.items() for flag in ("--set", f"{name}={value}")]
     done = errata("cycle", "--run", run, "--target", "tiny", *flags)
     assert done.returncode == 0, done.stderr

@@ -99,7 +99,8 @@ def test_a_folder_of_other_things_is_not_taken_for_a_comparison(tmp_path):
 
 
 def test_all_arms_train_for_the_steps_of_the_whole_training_set_and_keep_what_they_trained(tmp_path):
-    text = "base: {generate: {rows: 60, replay: 0.4}, train: {epochs: 2, batch_size: 16}}\narms: {A: {}, B: {generate.replay: 0}}"
+    base = "base: {generate: {rows: 60, replay: 0.4}, train: {epochs: 2, batch_size: 16, stages: [sft]}}\n"
+    text = f"{base}arms: {{A: {{}}, B: {{generate.replay: 0}}}}"
     comparison = compare.load(written(tmp_path, text), {"items.dev": 7})
     # 60 rows and 40 replayed are 7 batches of 16, twice; without replay there are fewer rows and as many steps
     assert [comparison.config(arm, 3).train.steps for arm in ("A", "B", VANILLA)] == [14, 14, 14]
@@ -114,7 +115,7 @@ def test_all_arms_train_for_the_steps_of_the_whole_training_set_and_keep_what_th
 
 def test_a_budget_of_time_or_answers_is_shared_out_among_the_stages_of_each_arm(tmp_path):
     text = (
-        "base: {train: {seconds: 60, rollouts: 900, epochs: 4}}\nequal: [seconds, tokens]\narms:\n"
+        "base: {train: {seconds: 60, rollouts: 900, epochs: 4, stages: [sft]}}\nequal: [seconds, tokens]\narms:\n"
         "  Rows: {}\n  Both: {train.stages: [sft, grpo]}\n  Three: {train.stages: [sft, grpo, grpo]}\n"
         "  Own: {train.seconds: 90, train.epochs: 9}"
     )

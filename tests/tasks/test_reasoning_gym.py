@@ -125,7 +125,7 @@ def test_a_problem_that_no_generator_drew_is_scored_by_its_gold_answer(library):
 @pytest.mark.slow
 def test_a_round_on_chain_sum_goes_from_errors_to_a_decision_on_tiny(library, tmp_path):
     settings = {"task": "reasoning_gym:chain_sum", "items.train": 40, "items.dev": 30, "items.test": 20}
-    settings |= {"generate.failures": 12, "generate.rows": 96, "generate.probe": 0, "train.epochs": 2}
+    settings |= {"generate.failures": 12, "generate.rows": 96, "generate.probe": 0, "train.epochs": 2, "train.stages": ["sft"]}
     with Cycle(load_config(overrides=settings), tmp_path / "run", say=lambda line: None) as loop:
         loop.run()
     (row,) = report.write(tmp_path / "run").rounds
