@@ -185,13 +185,14 @@ def training_seconds(path: Path, number: int) -> float | None:
 
 
 def generated_tokens(path: Path, number: int) -> int | None:
-    """New tokens of the target's answers in a round: to train items, to probes and drawn rows, and those that a training sampled. Answers
-    that are only measured, on dev and test and after the training, do not count. None: made before they were kept."""
+    """New tokens of the target's answers in a round: to train items, to probes and drawn rows, for pairs, and those that a training
+    sampled. Answers that are only measured, on dev and test and after the training, do not count. None: made before they were kept."""
     given = [row.tokens for name in ("mine", "probe") for row in attempts(path, number, name) if row.target]
     words = step(path, number, "words")
     sampled = sum(report.get("generated_tokens", 0) for report in training_reports(path, number))
+    asked = sum(stage.facts()["tokens"] for stage in (*([words] if words.done else []), *paired(path, number)))
     known = [tokens for tokens in given if tokens is not None]
-    return sum(known) + (words.facts()["tokens"] if words.done else 0) + sampled if len(known) == len(given) else None
+    return sum(known) + asked + sampled if len(known) == len(given) else None
 
 
 # ---- which failures a run holds

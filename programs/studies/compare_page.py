@@ -93,7 +93,7 @@ def _spent(document: Compared) -> Table:
         *document.unequal,
         f"of one run, all rounds together, a mean over seeds; {held}",
         "training: seconds of its steps with what is sampled and judged for them, without imports, loading and saving",
-        "generated tokens: the target's answers to train items, probes and drawn rows, and those that a training samples",
+        "generated tokens: the target's answers to train items, probes and drawn rows, for pairs, and those that a training samples",
     ]
     head = ["arm", "rows", "steps", "training, s", "generated tokens", "instructor calls", "USD"]
     return Table(head, rows, "At what cost", notes)

@@ -98,8 +98,8 @@ class Spent(Document):
     seconds: float | None
     """Of these steps, as the trainer counts them; None: not kept."""
     tokens: float | None
-    """New tokens that the target generated to be taught by them: its answers to train items, probes and drawn rows, and those that a
-    training sampled. None: not kept."""
+    """New tokens that the target generated to be taught by them: its answers to train items, probes and drawn rows, for pairs, and those
+    that a training sampled. None: not kept."""
     calls: float
     usd: float | Literal["unknown"]
 

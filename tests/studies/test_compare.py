@@ -433,9 +433,11 @@ def test_each_arm_is_told_with_what_one_run_of_it_took_over_all_stages_of_traini
     for seed in (0, 1):
         base = ([T, T, F, F], [T, F, F, F], [T, T, F, F])
         finished(out, Cell("Contrast", seed), ["v", "c1", "c2"], [base] * 3, samples=7, seconds=2.0 + seed, sampled=100)
+    Stage(out / "Error-1/round-2/pairs").finish({}, tokens=8)
+    Stage(out / "Error-1/round-2/words").finish({}, tokens=4)
     arms = compared.build(comparison, out).trained
-    # two rounds of 8 rows, 3 steps, 5 s, 3 answers of 10 tokens and 2 calls
-    assert arms["Error"].spent == Spent(rows=16, steps=6, seconds=10, tokens=60, calls=4, usd=0)
+    # two rounds of 8 rows, 3 steps, 5 s, 3 answers of 10 tokens and 2 calls; in one of four rounds drawn rows and pairs were asked for too
+    assert arms["Error"].spent == Spent(rows=16, steps=6, seconds=10, tokens=60 + 12 / 2, calls=4, usd=0)
     # two stages a round, of which the second samples 100 tokens
     assert arms["Contrast"].spent == Spent(rows=14, steps=12, seconds=10, tokens=260, calls=4, usd=0)
     assert [row.steps for row in arms["Contrast"].rounds] == [6] * 4
