@@ -109,7 +109,7 @@ def test_each_round_tells_how_far_its_weights_went_on_what_the_first_ones_answer
     rounds = json.loads((run / "report.json").read_bytes())["rounds"]
     for row in rounds:
         replay, guard = row["decision"]["forgetting"]
-        assert (replay["on"], guard["on"], guard["prompts"]) == ("replay", "sums_plus", 40)
+        assert (replay["on"], guard["on"], guard["prompts"]) == ("replay", "sums_plus", SMALL["items.dev"])
         assert 40 < replay["prompts"] <= 64 and replay["tokens"] > 10 * replay["prompts"]
         assert guard["kl"] > replay["kl"] > 0  # half of what it trains on is replay, in its own words
         assert f"| {replay['kl']:.4f} |" in (run / "report.md").read_text()
