@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from math import ceil
 
-from ..signatures.errors import ErrataError, InstructorError, TaskError, UsageError, did_you_mean
+from ..signatures.errors import ErrataError, InstructorError, TargetError, TaskError, UsageError, did_you_mean
 from ..signatures.records import Attempt, Example, Failure, sealed
 from ..signatures.routes import missing_key
 from ..tasks import Task, member, parts
 from ..tasks.verdicts.number import read
+from ..trainers.settings import too_small
 from ..trainers.weights import weights_hash
 from .instructor.offline import EMBEDDED
 from .rehearse import Estimate, estimate
@@ -87,6 +88,7 @@ class Cycle(Session):
                 name = f"instructor {self.config.instructor.model} needs a key in {key}, which is not set"
                 raise InstructorError(f"{name}: export {key}=..., or name a server of your own with instructor.api_base")
         if until in (None, "train", "gate"):
+            self._refuse_small()
             if recorded:
                 self._refuse_unchecked()
             for task in self.tasks:
@@ -97,6 +99,19 @@ class Cycle(Session):
                     "training needs the weights that the server has on this machine too: name their folder or hub id with --target; "
                     "`errata evaluate` and `errata generate` go without"
                 )
+
+    def _refuse_small(self) -> None:
+        """A stage that is too much for the target, where its size is known before anything is loaded."""
+        if "sdft" not in self.config.train.order or not self.config.target.model:
+            return
+        from ..trainers.estimate import shape_of  # loads torch
+
+        try:
+            parameters = shape_of(self.config.target.model).parameters
+        except TargetError:  # of a kind whose size is not told by its files: the training says it
+            return
+        if reason := too_small(parameters, self.config.train):
+            raise UsageError(reason)
 
     def _refuse_unteachable(self, recorded: bool) -> None:
         for task in parts(self.task):

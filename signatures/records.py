@@ -401,6 +401,22 @@ class Pair(Record):
         return [self.prompt, self.chosen, self.rejected]
 
 
+class ContextRow(Record):
+    """A question with what its teacher is shown and its student is not: a row of self-distillation."""
+
+    prompt: tuple[Message, ...]
+    """As the target is asked; the last message is the user's."""
+    context: str
+    """What stands behind that message for the teacher."""
+    source: str
+    """Id of the `Sample` whose question it is."""
+
+    @property
+    def taught(self) -> list[Any]:
+        """What decides the weights."""
+        return [self.prompt, self.context]
+
+
 class TrainReport(Record):
     """What a training did. Its seconds, which differ from one to the next, lie in a file beside it (errata.trainers.sft)."""
 

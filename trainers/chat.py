@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from jinja2.exceptions import TemplateError
 
 from ..signatures.errors import TargetError, TrainerError
-from ..signatures.records import Message, Pair, Record, TrainRow
+from ..signatures.records import ContextRow, Message, Pair, Record, TrainRow
 from .weights import first_line
 
 R = TypeVar("R", bound=Record)
@@ -173,7 +173,7 @@ def read_rows(path: Path, record: type[R] = TrainRow) -> Iterator[R]:  # type: i
         raise TrainerError(f"the training rows at {path} cannot be read ({error.strerror}): {again}") from None
 
 
-def fingerprint(rows: Iterable[TrainRow | Pair]) -> str:
+def fingerprint(rows: Iterable[TrainRow | Pair | ContextRow]) -> str:
     """Content hash of what the rows teach, in their order: 16 hex digits, those of `content_hash` of one list, which is never held."""
     digest = hashlib.sha256(b"[")
     for number, row in enumerate(rows):

@@ -24,6 +24,8 @@ STRENGTH = {
     ("dpo", "lora"): (2e-5, 1.0, 0.0),
     ("kto", "full"): (1e-4, 0.6, 0.0),
     ("kto", "lora"): (2e-5, 1.0, 0.0),
+    ("sdft", "full"): (1e-5, 1.0, 0.0),
+    ("sdft", "lora"): (1e-4, 1.0, 0.0),
 }
 """(stage, method) -> learning rate, blend and noise."""
 
@@ -75,9 +77,10 @@ class TrainSettings(BaseModel):
     method: Literal["auto", "lora", "full"] = "auto"
     """`full` changes all weights, `lora` trains an adapter; `auto` is full below 20 million parameters, LoRA above
     or where the target already has an adapter, which is then trained on."""
-    stages: tuple[Literal["sft", "grpo", "dpo", "kto"], ...] | None = Field(default=None, min_length=1)
+    stages: tuple[Literal["sft", "grpo", "dpo", "kto", "sdft"], ...] | None = Field(default=None, min_length=1)
     """Kinds of training of a round, each from the weights that the one before it left: `sft` on the round's rows, `grpo` on the target's
-    own answers to draws of the kept programs and to train items, `dpo` and `kto` on pairs of a right and a wrong answer to one question.
+    own answers to draws of the kept programs and to train items, `dpo` and `kto` on pairs of a right and a wrong answer to one question,
+    `sdft` on the questions of the round's rows, with the target that is shown their solutions as its own teacher.
     The gate chooses among what stands after each. None: `sft`, and for `tiny` then `grpo`, which proved best there
     (docs/evidence/onpolicy.md)."""
     practice: Literal["programs+items", "items", "programs"] = "programs+items"
@@ -124,6 +127,10 @@ class TrainSettings(BaseModel):
     answer is also learned as in `sft` (Pang et al. 2024, arXiv 2404.19733)."""
     kto: dict[str, Any] = {}
     """Fields of trl.KTOConfig, handed through, over the defaults num_train_epochs 1 and beta 0.1."""
+    sdft: dict[str, Any] = {}
+    """Fields of trl.experimental.sdft.SDFTConfig, handed through, over the default num_generations 1."""
+    sdft_least: int = Field(default=100_000_000, ge=0)
+    """Parameters of the smallest target that `sdft` takes: a smaller one does not use what it is shown."""
     samples: int = Field(default=4, ge=0)
     """Answers that the target samples to each question before a stage `dpo` or `kto`, to find right and wrong ones of its own; 0: pairs
     are made of the answers that are there already."""
@@ -143,6 +150,14 @@ class TrainSettings(BaseModel):
         """Learning rate, blend and noise of a `full` or `lora` training in a stage."""
         rate, blend, noise = STRENGTH[stage, method]
         return (self.learning_rate if stage == "sft" else None) or rate, self.blend or blend, noise if self.noise is None else self.noise
+
+
+def too_small(parameters: int, settings: TrainSettings) -> str:
+    """Why a target of this many parameters cannot be trained in the stages; empty: it can."""
+    if "sdft" not in settings.order or parameters >= settings.sdft_least:
+        return ""
+    least = f"sdft needs {settings.sdft_least:,} (train.sdft_least)"
+    return f"a target of {parameters:,} parameters cannot use a hint that it is shown; {least}: take sft or grpo in train.stages"
 
 
 OnProgress = Callable[[dict[str, Any]], None]

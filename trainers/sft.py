@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from ..signatures import errors
 from ..signatures.errors import ErrataError, TrainerError, UsageError, did_you_mean
 from ..signatures.files import write_whole
-from ..signatures.records import Pair, TrainReport, TrainRow, content_hash, sealed
+from ..signatures.records import ContextRow, Pair, TrainReport, TrainRow, content_hash, sealed
 from .chat import fingerprint, read_rows
 from .judge import ASK, Judge, PipeJudge, answered
 from .settings import Job, OnProgress, TargetSettings, TrainSettings
@@ -49,6 +49,7 @@ STAGES = {
     "grpo": Stage("stages.grpo", ("trl", "GRPOConfig")),
     "dpo": Stage("stages.preference", ("trl", "DPOConfig")),
     "kto": Stage("stages.preference", ("trl", "KTOConfig")),
+    "sdft": Stage("stages.sdft", ("trl.experimental.sdft", "SDFTConfig")),
 }
 """By the names of `TrainSettings.stages`."""
 _NOT_YOURS = {
@@ -59,6 +60,18 @@ _NOT_YOURS = {
     ("chat_template_path", "eos_token", "pad_token", "dataset_text_field", "dataset_kwargs"),
     "rows are rendered with the target's own tokenizer and chat template",
 )
+_NOT_IN = {
+    "sdft": dict.fromkeys(
+        ("max_prompt_length", "teacher_prompt_template", "chat_template_kwargs", "generate_from_teacher"),
+        "the target is asked as in its task, and its teacher with the context behind that",
+    )
+    | dict.fromkeys(
+        ("use_vllm", "use_teacher_server", "cache_implementation", "generation_kwargs", "top_p", "top_k", "min_p", "repetition_penalty"),
+        "answers are sampled as the target answers in its task",
+    )
+    | dict.fromkeys(("num_iterations", "steps_per_generation", "generation_batch_size"), "each step has answers of its own"),
+}
+"""Of one stage, what has no meaning there."""
 
 
 def train(
@@ -117,6 +130,24 @@ def prefer(
         raise TrainerError("there are no pairs to train on: give more answers, or another train.stages")
     job = _job(stage, fingerprint(read_rows(pairs, Pair)), target, settings, out, seed)
     return _settled(job.model_copy(update={"rows": pairs.absolute()}), None, (), in_process, on_progress, None)
+
+
+def distil(
+    contexts: Path,
+    answer_tokens: int,
+    target: TargetSettings,
+    settings: TrainSettings,
+    out: Path,
+    seed: int = 0,
+    in_process: bool = False,
+    on_progress: OnProgress | None = None,
+) -> TrainReport:
+    """Trains `target` in the stage `sdft` on a file of `ContextRow`s, with answers of at most `answer_tokens`; all else as `train`."""
+    if next(read_rows(contexts, ContextRow), None) is None:
+        raise TrainerError("there are no rows to train on: the steps before kept no row")
+    job = _job("sdft", fingerprint(read_rows(contexts, ContextRow)), target, settings, out, seed)
+    job = job.model_copy(update={"rows": contexts.absolute(), "answer_tokens": answer_tokens})
+    return _settled(job, None, (), in_process, on_progress, None)
 
 
 def _job(stage: str, data: str, target: TargetSettings, settings: TrainSettings, out: Path, seed: int) -> Job:
@@ -183,10 +214,13 @@ def check(settings: TrainSettings) -> None:
         for name in given:
             if name not in names:
                 raise UsageError(f"{part}.{name} is not a field of {config.__name__}{did_you_mean(name, names)}")
-            if part != "lora" and name in _NOT_YOURS:
-                raise UsageError(f"{part}.{name} cannot be set: {_NOT_YOURS[name]}; leave it out")
+            if part != "lora" and (why := (_NOT_YOURS | _NOT_IN.get(part, {})).get(name)):
+                raise UsageError(f"{part}.{name} cannot be set: {why}; leave it out")
     if settings.grpo.get("use_vllm"):
         _require_vllm(settings)
+    if settings.sdft.get("teacher_model_kind") == "ema":
+        why = "its average is in no checkpoint, so a killed training could not go on with it"
+        raise UsageError(f"sdft.teacher_model_kind cannot be ema: {why}")
 
 
 def _require_vllm(settings: TrainSettings) -> None:

@@ -10,6 +10,7 @@
     round-N/train/                        weights, the manifest of the training, and its seconds; further stages in train-2/, train-3/, ...
     round-N/practice/                     what a stage was told of the target's own answers
     round-N/pairs/                        right and wrong answers to one question, and what was sampled for them; likewise pairs-2/, ...
+    round-N/contexts/                     what the teacher of a stage is shown of each row
     round-N/gate/decision.jsonl           kept or not, and why
     evaluate/<weights>/<task>-<split>/    answers to held-out items
     answers.jsonl, ledger.json            what a paid instructor answered, and its sums
@@ -33,7 +34,7 @@ from .directory import R, Stage, read_json, slug
 
 ATTEMPTS, TAUGHT, LENT, DECISION = "attempts.jsonl", "taught.jsonl", "lent.jsonl", "decision.jsonl"
 SAMPLES, REJECTIONS, ROWS, LIBRARY = "samples.jsonl", "rejections.jsonl", "rows.jsonl", "library.jsonl"
-TRIES, SEARCHED, PAIRS = "tries.jsonl", "searched.jsonl", "pairs.jsonl"
+TRIES, SEARCHED, PAIRS, CONTEXTS = "tries.jsonl", "searched.jsonl", "pairs.jsonl", "contexts.jsonl"
 ANSWERS, SPENT = "answers.jsonl", "ledger.json"
 RESULT, SECONDS = "result.json", "seconds.json"
 

@@ -1,4 +1,5 @@
-"""The rows that are trained on: generated problems as their lesson wants them, and replay of what the target solves already.
+"""The rows that are trained on: generated problems as their lesson wants them, replay of what the target solves already, and what a teacher
+is shown of each problem.
 
 What is not here: which samples are trained on (errata.programs.steps.assemble), and the text of a row (errata.programs.steps.lessons).
 """
@@ -7,13 +8,14 @@ import random
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, zip_longest
+from pathlib import Path
 
-from ...signatures.records import Attempt, Message, Sample, TrainRow
+from ...signatures.records import Attempt, ContextRow, Diagnosis, Message, Sample, TrainRow
 from ...tasks import Task
 from ..run import layout
 from ..run.directory import RowWriter, Stage
 from ..stats import grouped
-from .lessons import completion, messages
+from .lessons import completion, messages, worked
 
 REPEATS = 4
 """Most copies of one solved item in a training set: more would drill the few lucky answers of a target that solves almost nothing."""
@@ -83,3 +85,24 @@ def replay_row(task: Task, attempt: Attempt, trace: str = "drop") -> TrainRow:
 
 def _row(prompt: Sequence[Message], answer: str, source: str) -> TrainRow:
     return TrainRow(prompt=tuple(prompt), completion=({"role": "assistant", "content": answer},), source=source)
+
+
+def context_row(task: Task, sample: Sample, diagnosis: Diagnosis | None) -> ContextRow:
+    """A problem as the target is asked, and for its teacher the worked solution with what goes wrong there and what to mind."""
+    said = [f"This is an example of a right answer:\n{worked(task, sample)}"]
+    if diagnosis:
+        parts = (("A mistake that is often made here", diagnosis.misconception), ("What to mind", diagnosis.teach))
+        said += ["\n".join(f"{name}: {text}" for name, text in parts if text)]
+    said.append("Now answer with a response of your own, in the same form.")
+    return ContextRow(prompt=tuple(task.prompt(sample.example)), context="\n\n".join(filter(None, said)), source=sample.id)
+
+
+def contexts(task: Task, run: Path, number: int) -> Stage:
+    """The generated rows of a round with what a teacher is shown of each, written where they are not."""
+    stage = layout.step(run, number, "contexts")
+    if not stage.done:
+        taught = [row for earlier in range(1, number + 1) for row in layout.taught(run, earlier) if row.program]
+        told = {row.program.id: row.diagnosis for row in taught if row.program}
+        rows = [context_row(task, sample, told.get(sample.program_id)) for sample in layout.samples(run, number)]
+        stage.finish({layout.CONTEXTS: rows}, rows=len(rows))
+    return stage

@@ -6,13 +6,14 @@ train on, it and those behind it are left out, and the round says why.
 
 from functools import partial
 
-from ...trainers.sft import practise, prefer
+from ...trainers.sft import distil, practise, prefer
 from ...trainers.sft import train as fine_tune
 from ..run import layout
 from ..run.directory import disk_errors
 from .pairs import STAGES as PREFERENCE
 from .pairs import pairs
 from .practice import practice
+from .rows import contexts
 from .session import Session
 
 
@@ -46,6 +47,10 @@ def _stage(run: Session, number: int, place: int, stage: str, count: int) -> boo
             return False
         go = partial(prefer, stage, found.file(layout.PAIRS))
         what, on = "margin", f"{count} pairs"
+    elif stage == "sdft":
+        shown = contexts(run.task, run.path, number)
+        go = partial(distil, shown.file(layout.CONTEXTS), run.task.max_new_tokens)
+        on = f"{shown.facts()['rows']} rows, with their solutions shown to the teacher"
     if place in layout.trainings(run.path, number):
         go(target, settings, out, seed=run.config.seed)  # only looks whether what stands there is what was made
         return True
