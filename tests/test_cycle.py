@@ -375,6 +375,11 @@ def test_missing_dev_items_are_told_before_anything_is_done(gsm8k, tmp_path):
         (["--set", "rounds"], 2, "--set takes name=value"),
         (["--config", "nowhere.yaml"], 2, "nowhere.yaml cannot be read"),
         (["--rounds", "0"], 2, "rounds = 0 is not usable"),
+        (
+            ["--set", "train.stages=[sft, sdft]"],
+            2,
+            "a target of 504,672 parameters cannot use a hint that it is shown; sdft needs 100,000,000",
+        ),
     ],
 )
 def test_bad_input_is_one_line_with_its_exit_code(tmp_path, monkeypatch, flags, code, said):
