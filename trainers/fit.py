@@ -23,7 +23,7 @@ from peft import LoraConfig
 from transformers import AutoConfig, GenerationConfig, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from ..signatures.errors import TargetError, TrainerError
+from ..signatures.errors import TargetError, TrainerError, UsageError
 from ..signatures.files import write_whole
 from ..signatures.records import TrainReport
 from .chat import AT_ONCE, check_ids, encoded, end_tokens, fingerprint, read_rows
@@ -297,6 +297,9 @@ class Follow(TrainerCallback):
         self._since = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        most, answers = self.job.settings.rollouts, getattr(args, "generation_batch_size", 0)
+        if most is not None and answers > most:
+            raise UsageError(f"train.rollouts is {most:,}, and a step samples {answers:,} answers: set it to that or more")
         if state.global_step:
             seal = json.loads((self._checkpoint(state) / _COMPLETE).read_text(encoding="utf-8"))
             for field in fields(Spent):

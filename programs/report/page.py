@@ -128,9 +128,10 @@ CURVES: dict[str, tuple[str, Callable[[float], str]]] = {
     "entropy": ("entropy, nats a token", "{:.3g}".format),
     "tokens": ("length of answers, tokens", "{:.0f}".format),
     "without_spread": ("questions whose answers were all worth the same", plots.percent),
+    "margin": ("by how much right answers are preferred", "{:.3g}".format),
     "loss": ("loss", "{:.3g}".format),
 }
-"""What is drawn of a training's course (errata.trainers.fit.LOGGED); the loss of one on own answers says nothing."""
+"""What is drawn of a training's course (errata.trainers.fit.LOGGED); beside a reward the loss says nothing."""
 
 
 def _curves(stage: Trained) -> Html:
@@ -138,7 +139,7 @@ def _curves(stage: Trained) -> Html:
     drawn: list[Html] = []
     for name, (title, form) in CURVES.items():
         points = [(row["step"], row[name]) for row in stage.course if name in row]
-        if len(points) > 1 and not (name == "loss" and drawn):
+        if len(points) > 1 and not (name == "loss" and "reward" in stage.course[0]):
             drawn.append(curve(title, points, form))
     return courses(drawn)
 

@@ -100,6 +100,13 @@ def test_a_small_target_is_refused_with_the_reason(target, rows, tmp_path):
         distil(rows, 8, target, TrainSettings(stages=("sdft",)), tmp_path / "out", in_process=True)
 
 
+def test_its_sampled_answers_are_held_to_the_budget(target, rows, tmp_path):
+    report = distil(rows, 8, target, QUICK.model_copy(update={"rollouts": 20}), tmp_path / "out", in_process=True)
+    assert (report.rollouts, report.stopped) == (16, "stopped after 16 of 20 answers, at step 2 of 4")
+    with pytest.raises(UsageError, match=r"train.rollouts is 7, and a step samples 8 answers"):
+        distil(rows, 8, target, QUICK.model_copy(update={"rollouts": 7}), tmp_path / "few", in_process=True)
+
+
 def test_rows_whose_context_leaves_no_room_for_an_answer_are_left_out_and_too_many_are_refused(target, rows, tmp_path):
     with pytest.raises(TrainerError, match=r"24 of 24 rows are longer than 20 tokens"):
         distil(rows, 8, target, QUICK.model_copy(update={"max_length": 20}), tmp_path / "out", in_process=True)

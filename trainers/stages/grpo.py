@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from ...signatures.errors import TrainerError, UsageError
+from ...signatures.errors import TrainerError
 from ...signatures.records import Message, TrainReport
 from ..chat import Completion, encode, render
 from ..fit import Follow, finish, followed, last_checkpoint, learner, new_adapter, opened, report, shared_arguments
@@ -71,8 +71,6 @@ class Rollout:
         of their answers can be judged."""
         step, wanted = trainer.state.global_step, len(prompts) // self._size
         spent, most = followed(trainer).spent, self._job.settings.rollouts
-        if most is not None and spent.rollouts + len(prompts) > most:
-            raise UsageError(f"train.rollouts is {most:,}, and a step samples {len(prompts):,} answers: set it to that or more")
         found: list[Group] = []
         kept = flat = 0
         for draw in range(1 + REDRAWS):
