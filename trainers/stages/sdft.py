@@ -11,11 +11,12 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from datasets import Dataset
 from trl.experimental.sdft import SDFTConfig, SDFTTrainer
+from trl.experimental.sdft.sdft_trainer import DemonstrationTeacherContextBuilder
 from trl.trainer.utils import pad
 
 from ...signatures.errors import TrainerError, UsageError
@@ -42,17 +43,23 @@ class Row(NamedTuple):
     """Those of the prompt with the context."""
 
 
-class Contexts:
-    """TRL's builder of what the teacher reads: the prompt with the context, and behind it the student's answer."""
+class Contexts(DemonstrationTeacherContextBuilder):
+    """What the teacher reads: the prompt with the context, and behind it the student's answer."""
 
-    def __init__(self, rows: Sequence[Row], padding: int):
+    def __init__(self, trainer: SDFTTrainer, rows: Sequence[Row], padding: int):
+        super().__init__(trainer)
         self._rows = rows
         self._padding = padding
 
-    def build(self, prompts: Sequence[int], contexts: Any, answers: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Of rows by their places, with answers (B, S) and their mask."""
-        ids, known = padded([self._rows[place].teacher for place in prompts], self._padding, "left", answers.device)
-        return {"teacher_input_ids": torch.cat([ids, answers], 1), "teacher_attention_mask": torch.cat([known, mask], 1)}
+    def build(
+        self, prompts: list[Any], privileged_contexts: list[Any], completion_ids: torch.Tensor, completion_mask: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Of rows, whose places are the `prompts`, with answers (B, S) and their mask."""
+        ids, mask = padded([self._rows[place].teacher for place in prompts], self._padding, "left", completion_ids.device)
+        return {
+            "teacher_input_ids": torch.cat([ids, completion_ids], 1),
+            "teacher_attention_mask": torch.cat([mask, completion_mask], 1),
+        }
 
 
 class Trainer(SDFTTrainer):
@@ -64,8 +71,9 @@ class Trainer(SDFTTrainer):
     def sample_rollouts(self, inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Answers to the rows whose places stand in `prompt`."""
         rows, model = [self.rows[one["prompt"]] for one in inputs], self.accelerator.unwrap_model(self.model)
-        target = Target(self.job.target, model, self.processing_class, model.device, hash="")
-        asked = {"max_new_tokens": self.args.max_completion_length, "temperature": self.args.temperature}
+        tokenizer, args = cast(Any, self.processing_class), cast(SDFTConfig, self.args)
+        target = Target(self.job.target, model, tokenizer, model.device, hash="")
+        asked: dict[str, Any] = {"max_new_tokens": args.max_completion_length, "temperature": args.temperature}
         try:
             seed = self.job.seed * 1_000_003 + self.state.global_step
             answers = dict(target.generate([row.asked for row in rows], **asked, seed=seed))
@@ -74,7 +82,7 @@ class Trainer(SDFTTrainer):
         spent = followed(self).spent
         spent.rollouts += len(rows)
         spent.tokens += sum(answer.tokens for answer in answers.values())
-        said, padding, device = [list(answers[place].ids) for place in range(len(rows))], self.processing_class.pad_token_id, model.device
+        said, padding, device = [list(answers[place].ids) for place in range(len(rows))], tokenizer.pad_token_id, model.device
         prompts, answered = padded([row.student for row in rows], padding, "left", device), padded(said, padding, "right", device)
         return {
             "prompt_ids": prompts[0],
@@ -128,7 +136,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
         peft_config=new_adapter(job, method),
     )
     trainer.job, trainer.rows = job, rows
-    trainer.teacher_context_builder = Contexts(rows, tokenizer.pad_token_id)
+    trainer.teacher_context_builder = Contexts(trainer, rows, tokenizer.pad_token_id)
     batches = f"on {device} with {args.per_device_train_batch_size} answers of up to {args.max_completion_length} tokens at once"
     finish(trainer, job, method, last_checkpoint(job), config, batches)
     return report(job, method, trainer, counts, len(rows))
