@@ -57,8 +57,8 @@ class Drawn(NamedTuple):
     arm: str
     turn: int
     example: Example
-    program: str = ""
-    """Id of the program that made it."""
+    program: SampleProgram | None = None
+    """What made it; None for a train item."""
 
 
 @dataclass
@@ -159,7 +159,7 @@ class Practice:
             index, place = divmod(turn, len(arm.programs))
             if (found := self._rows(arm.programs[place], arm.level, index)) is not None:
                 arm.turn = turn + 1
-                return Drawn(arm.name, arm.turn, found, arm.programs[place].id)
+                return Drawn(arm.name, arm.turn, found, arm.programs[place])
         return None
 
     def rewards(self, step: int, answers: Sequence[Given]) -> list[float | None]:
@@ -172,12 +172,12 @@ class Practice:
             for key, rewards in known.items():
                 drawn, right, tried = self._open[key], int(sum(rewards)), len(rewards)
                 self._arms[drawn.arm].saw(right, tried)
-                row: dict[str, Any] = {"program": drawn.program} if drawn.program else {"item": drawn.example.id}
+                row: dict[str, Any] = {"program": drawn.program.id} if drawn.program else {"item": drawn.example.id}
                 row |= {
                     "step": step,
                     "arm": drawn.arm,
                     "turn": drawn.turn,
-                    "skill": drawn.example.skill,
+                    "skill": drawn.program.skill if drawn.program else drawn.example.skill,
                     "right": right,
                     "tried": tried,
                 }

@@ -88,10 +88,11 @@ def _row(prompt: Sequence[Message], answer: str, source: str) -> TrainRow:
 
 
 def context_row(task: Task, sample: Sample, diagnosis: Diagnosis | None) -> ContextRow:
-    """A problem as the target is asked, and for its teacher the worked solution with what goes wrong there and what to mind."""
+    """A problem as the target is asked, and for its teacher the worked solution with the skill and the mistake."""
     said = [f"This is an example of a right answer:\n{worked(task, sample)}"]
     if diagnosis:
-        parts = (("A mistake that is often made here", diagnosis.misconception), ("What to mind", diagnosis.teach))
+        # its `teach` is for who writes problems, not for who solves them
+        parts = (("What it takes", diagnosis.skill), ("A mistake that is often made here", diagnosis.misconception))
         said += ["\n".join(f"{name}: {text}" for name, text in parts if text)]
     said.append("Now answer with a response of your own, in the same form.")
     return ContextRow(prompt=tuple(task.prompt(sample.example)), context="\n\n".join(filter(None, said)), source=sample.id)

@@ -1,5 +1,6 @@
 """Practice: what is asked follows how often the target succeeds, a journal brings it back, and only a right way earns a reward."""
 
+import json
 from collections import Counter
 
 import pytest
@@ -75,6 +76,17 @@ def test_a_solved_skill_that_begins_to_fail_is_asked_more_than_one_that_holds(pr
 def test_each_prompt_of_a_program_is_a_draw_that_was_not_asked_before(practice):
     texts = [text for step in range(20) for text in asked(practice, step) if text.startswith(("easy", "hard"))]
     assert len(texts) == len(set(texts)) > 50
+
+
+def test_the_journal_names_the_program_and_its_skill_or_the_item(practice, tmp_path):
+    prompts = practice.prompts(0, 8)
+    practice.rewards(0, [Given(prompt.key, "#### 0", "stop") for prompt in prompts])
+    rows = [json.loads(line) for line in (tmp_path / "practice" / "stage-1.jsonl").read_text().splitlines()]
+    known = {program(name).id: name for name in ("easy", "hard")}
+    assert {known[row["program"]] for row in rows if "program" in row} <= {row["skill"] for row in rows}
+    assert all(row["skill"] == known[row["program"]] for row in rows if "program" in row)
+    assert all("item" in row for row in rows if row.get("solved"))
+    assert {"program", "item"} <= {name for row in rows for name in row}
 
 
 def test_after_a_kill_the_journal_brings_back_what_would_have_been_asked(practice, tmp_path):

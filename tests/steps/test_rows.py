@@ -24,7 +24,7 @@ def test_a_teacher_is_shown_the_solution_and_the_diagnosis_and_the_student_is_as
     assert list(row.prompt) == task.prompt(ITEM)
     assert row.context.split("\n\n") == [
         f"This is an example of a right answer:\n{task.completion(ITEM.solution, ITEM.answer)}",
-        "A mistake that is often made here: It subtracts.\nWhat to mind: Add.",
+        "What it takes: adding\nA mistake that is often made here: It subtracts.",
         "Now answer with a response of your own, in the same form.",
     ]
 
