@@ -27,19 +27,20 @@ from errata.programs.samples.filters import Distinct
 from errata.programs.samples.harness import run_program
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.records import Attempt, Failure, SampleProgram
+from errata.signatures.teach import PHRASINGS
 from errata.tasks import load_task
 from errata.tasks.verdicts import number
 
 LEVELS = (1, 3, 5)
 
 
-def program_for(example, response: str) -> tuple[Failure, SampleProgram]:
+def program_for(example, response: str, phrasings: int = PHRASINGS) -> tuple[Failure, SampleProgram]:
     """A failure and its program; raises Unreadable."""
     verdict = number.verdict(example.answer, response)
     failure = Failure(attempt=Attempt(example=example, response=response, verdict=verdict))
     reference = f"{example.solution}\n#### {example.answer}"
     skill = diagnose(example.question, reference, response).skill
-    source = write(example.question, reference, response, failure.id, skill)
+    source = write(example.question, reference, response, failure.id, skill, phrased=phrasings > 1)
     return failure, SampleProgram(diagnosis_id="coverage", source=source, anchors=(failure.id,), skill=skill)
 
 
@@ -94,20 +95,20 @@ def recorded(path: Path, limit: int | None) -> None:
 
 
 _mine: dict = {}
-"""Task and sandbox of a worker process."""
+"""Task, sandbox and number of phrasings of a worker process."""
 
 
-def _start(name: str) -> None:
-    _mine.update(task=load_task(name), sandbox=open_sandbox())
+def _start(name: str, phrasings: int) -> None:
+    _mine.update(phrasings=phrasings, task=load_task(name), sandbox=open_sandbox())
 
 
 def _judge(example) -> tuple[str, SampleProgram | None]:
     """`accepted` and the program, or why there is none."""
     try:
-        failure, program = program_for(example, "")
+        failure, program = program_for(example, "", _mine["phrasings"])
     except Unreadable as error:
         return "instructor: " + str(error).partition(":")[0], None
-    refusal = prove(program, [failure], _mine["task"], _mine["sandbox"], Limits())
+    refusal = prove(program, [failure], _mine["task"], _mine["sandbox"], Limits(), ways=_mine["phrasings"])
     if refusal:
         return f"{refusal.check}: " + re.sub(r"\d+|'.*", "N", refusal.reason)[:80], None
     return "accepted", program
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--recorded", type=Path)
+    parser.add_argument("--phrasings", type=int, default=PHRASINGS, help="in how many ways each program must ask; 1: the row's own")
     args = parser.parse_args()
     if args.recorded:
         recorded(args.recorded, args.limit)
@@ -134,7 +136,7 @@ def main() -> None:
     kept: list[float] = []
     shown = []
     started = time.perf_counter()
-    with open_sandbox() as sandbox, multiprocessing.get_context("spawn").Pool(args.jobs, _start, (name,)) as pool:
+    with open_sandbox() as sandbox, multiprocessing.get_context("spawn").Pool(args.jobs, _start, (name, args.phrasings)) as pool:
         for reason, program in pool.imap(_judge, examples, chunksize=4):
             counts[reason] += 1
             if program is not None and counts["accepted"] % 10 == 1:

@@ -21,7 +21,7 @@ from ..run.ledger import read_ledger
 from ..stats import by_skill, counts, grouped, holm, paired, share
 from . import records
 from .figures import answer
-from .rounds import asserted, proven
+from .rounds import asserted, phrased, proven
 
 COMPUTED = "agreed: rows whose answer a program computes were not solved a second time by a model; each program's anchor stands for them"
 SKIPPED = "{}: the config left this check out (generate.skip)"
@@ -219,6 +219,7 @@ def _round(path: Path, number: int, rows: Rows, config: CycleConfig) -> records.
         replay=assembled.facts()["replay"],
         style={name: records.Style(**one) for name, one in assembled.facts().get("style", {}).items()},
         words=records.Words(own_words=own_words, **lessons, **(asked.facts() if asked.done else {})),
+        phrased=records.Phrased(**found) if (found := phrased(samples)) else None,
         library=summed(
             layout.standings(path, number), [row for stage in range(len(stages)) for row in layout.practised(path, number, stage)]
         ),

@@ -8,7 +8,7 @@ from ..run import layout
 from ..run.progress import span
 from ..stats import OUTCOMES, Outcome
 from .markup import Figures, Name, plain
-from .records import Answer, Change, Counts, Evaluation, Failing, Library, Report, Round, Share, Sides, Spent, Style, Words
+from .records import Answer, Change, Counts, Evaluation, Failing, Library, Phrased, Report, Round, Share, Sides, Spent, Style, Words
 from .tables import Table
 
 CORRECTED = "p corrected for the number of skills, Holm"
@@ -101,6 +101,17 @@ def own_words(found: Words) -> str:
         asked = f" ({found.right} of {found.questions} questions solved at least once in {found.tokens:,} tokens)"
     lessons = f"{found.worked} worked, {found.correction} corrections, {found.hint} hints"
     return f"{many(found.own_words, 'row')} in the target's own words{asked}; {lessons}"
+
+
+def phrased(found: Phrased) -> str:
+    """How the rows of programs are phrased, in words; a phrasing that holds more than half of them is named."""
+    told = (
+        f"{found.ways:g} phrasing{'' if found.ways == 1 else 's'} a program (median of {found.programs:,}); {100 * found.own:.0f} % of the "
+        f"rows are phrased as most of their program are, {100 * found.most:.0f} % as most of all are"
+    )
+    if found.most <= 0.5:
+        return told
+    return f"{told}: one phrasing holds more than half of the rows, so that others may be forgotten, e.g. {plain(found.example, 120)!r}"
 
 
 def trained_on(report: TrainReport) -> str:

@@ -140,6 +140,20 @@ class Words(Document):
     tokens: IfAsked = None
 
 
+class Phrased(Document):
+    """How the rows of programs are phrased (errata.programs.samples.phrasing)."""
+
+    programs: int
+    ways: float
+    """Phrasings a program; the median."""
+    own: float
+    """Share of the rows that are phrased as most rows of their program are."""
+    most: float
+    """Share of the rows that the commonest phrasing of all holds."""
+    example: str
+    """A question of the commonest phrasing."""
+
+
 class Standings(Document):
     """How programs fared in a round, in sums."""
 
@@ -220,6 +234,8 @@ class Round(Document):
     replay: int
     style: dict[str, Style]
     words: Words
+    phrased: Annotated[Phrased | None, Field(exclude_if=lambda found: found is None)] = None
+    """None where no row came of a program."""
     library: Library
     asserted: Asserted
     items: int

@@ -8,10 +8,14 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ...signatures.records import Attempt, Rejection, Sample, TeachingResult
 from ..run import layout
+from ..samples.kinds import KINDS
+from ..samples.phrasing import phrasing
+from ..stats import grouped
 
 
 def proven(taught: Iterable[TeachingResult], attempts: Iterable[Attempt]) -> int:
@@ -28,6 +32,23 @@ def asserted(samples: Iterable[Sample]) -> dict[str, int]:
     """Rows whose answer the instructor asserts, and those of them that independent solves came to."""
     rows = [sample for sample in samples if sample.asserted]
     return {"rows": len(rows), "agreed": sum(sample.agreed for sample in rows)}
+
+
+def phrased(samples: Iterable[Sample]) -> dict[str, Any] | None:
+    """How the rows of programs are phrased, as Phrased of errata.programs.report.records holds it; None where there are none."""
+    asked = [(row.program_id, KINDS[row.example.kind].stem(row.example)) for row in samples if row.item is None]
+    if not asked:
+        return None
+    ways = [(name, phrasing(question)) for name, question in asked]
+    most, count = Counter(way for _, way in ways).most_common(1)[0]
+    by_program = [Counter(way for _, way in rows) for rows in grouped(ways, lambda pair: pair[0]).values()]
+    return {
+        "programs": len(by_program),
+        "ways": float(median(map(len, by_program))),
+        "own": sum(max(found.values()) for found in by_program) / len(ways),
+        "most": count / len(ways),
+        "example": next(question for (_, way), (_, question) in zip(ways, asked, strict=True) if way == most),
+    }
 
 
 def generated(path: Path, number: int) -> dict[str, Any]:
