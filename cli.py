@@ -259,9 +259,7 @@ def import_(
 def export(
     start: Start,
     run: RunArgument,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write, new or empty. Default: RUN/export, or RUN/environment.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to write, new or empty (of --pairs a file). Default: in RUN.")] = None,
     merge: Annotated[bool, typer.Option("--merge/--adapter", help="Merge a LoRA adapter into its base, or write it alone.")] = True,
     round_: Annotated[int | None, typer.Option("--round", min=1, help="An accepted round; default: the last one.")] = None,
     push: Annotated[str | None, typer.Option("--push", metavar="OWNER/NAME", help="Upload to the hub with its own login; private.")] = None,
@@ -269,8 +267,18 @@ def export(
     environment: Annotated[
         bool, typer.Option("--environment", help="Write the kept programs as a Python package that needs no Errata.")
     ] = False,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Write the pairs of stages dpo and kto as preference data, JSON lines.")] = False,
 ) -> None:
-    """Write the weights of the last accepted round as a folder that others load, with a model card; or the programs as an environment."""
+    """Write the weights of the last accepted round as a folder that others load, with a model card; or programs, or pairs of answers."""
+    if pairs:
+        if environment or push or round_ or public or not merge:
+            raise UsageError("--pairs writes pairs of answers alone: leave --environment, --push, --public, --round and --adapter out")
+        from errata.programs.report.export import export_pairs
+        from errata.programs.report.texts import exported_pairs
+
+        told = export_pairs(run, out)
+        emit(start, told, exported_pairs(told))
+        return
     if environment:
         if push or round_ or public or not merge:
             raise UsageError("--environment writes programs, no weights: leave --push, --public, --round and --adapter out")

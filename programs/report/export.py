@@ -1,24 +1,27 @@
-"""Takes the weights of an accepted round out of a run: a folder that others load, with a model card; and on to the hub, if asked.
+"""Takes the weights of an accepted round out of a run: a folder that others load, with a model card; and on to the hub, if asked. And the
+pairs that its stages trained on, as preference data.
 
 The folder is written beside its place under another name, checked against the hash of the weights that were measured, and moved there
 whole. What is not here: how weights are written (errata.trainers.export), and what the card says (errata.programs.report.card).
 """
 
+import json
 import re
 import shlex
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import RunError, TargetError, UsageError
-from ...signatures.files import sync
-from ...signatures.records import Attempt, GateDecision
+from ...signatures.files import sync, write_whole
+from ...signatures.records import Attempt, GateDecision, Pair
 from ...signatures.terminal import command
 from ...trainers.settings import TargetSettings
 from ..run import layout
-from ..run.directory import slug
+from ..run.directory import read_config, slug
 from . import card
 from .document import build, compare
 from .records import Compared, Report
@@ -94,6 +97,34 @@ def export(
         "lines": card.ready(facts, str(out.resolve()), base if on_hub else str(base_folder), report.config.task, report.config.table),
         "pushed": _push(api, push, out, public, say) if push else None,
     }
+
+
+def export_pairs(path: Path, out: Path | None = None) -> dict[str, Any]:
+    """Write the pairs of all stages of the run at `path` into `out` (None: pairs.jsonl in it) as TRL reads preference data, each with where
+    it comes from. Returns what `errata export --pairs --json` prints. Raises RunError where there are none, or `out` exists or cannot be
+    written."""
+    read_config(path)
+    rows: list[dict[str, Any]] = []
+    why: list[str] = []
+    for number in layout.rounds(path):
+        programs = {sample.id: sample.program_id for sample in layout.samples(path, number)}
+        for stage in layout.paired(path, number):
+            why.append(f"round {number}: {stage.facts()['reason']}")
+            for pair in stage.read(layout.PAIRS, Pair):
+                rows.append(pair.model_dump(mode="json") | {"round": number, "program": programs.get(pair.source) or None})
+    if not rows:
+        none = "; ".join(why) or "no stage dpo or kto has made any; name one in train.stages"
+        raise RunError(f"{path} holds no pairs: {none}")
+    out = out or path / layout.PAIRS
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if out.exists() and (not out.is_file() or out.read_text(encoding="utf-8") != text):
+        raise RunError(f"{out} exists and is not this file; give another --out")
+    try:
+        write_whole(out, text.encode())
+    except OSError as error:
+        raise RunError(f"{out} cannot be written ({error.strerror or error}); free space, or give another --out") from error
+    counted = {side: dict(Counter(row[f"{side}_from"] for row in rows)) for side in ("chosen", "rejected")}
+    return {"run": str(path), "out": str(out), "pairs": len(rows)} | counted
 
 
 def _accepted(path: Path, number: int | None) -> tuple[Report, int]:

@@ -149,6 +149,12 @@ def exported_environment(found: Mapping[str, Any]) -> str:
     return "\n".join([*lines, f"next: {shlex.join(['pip', 'install', found['out']])} && {use}"])
 
 
+def exported_pairs(found: Mapping[str, Any]) -> str:
+    """What `errata export --pairs` prints (errata.programs.report.export)."""
+    sides = "; ".join(f"{side} " + ", ".join(f"{name} {count}" for name, count in found[side].items()) for side in ("chosen", "rejected"))
+    return f"{found['pairs']} pairs in {found['out']}, as TRL reads preference data: {sides}\nlineage: errata trace {found['run']} SOURCE"
+
+
 def foretold(title: str, found: Mapping[str, Any]) -> str:
     """What `--dry-run` prints of an estimate (errata.programs.rehearse)."""
     sides, usd = ("low", "expected", "high"), found["usd"]

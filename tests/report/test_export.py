@@ -12,6 +12,7 @@ import huggingface_hub
 import models
 import pytest
 import torch
+from fake_run import fake_run
 from huggingface_hub import ModelCard
 from problems import drawn
 from typer.testing import CliRunner
@@ -19,11 +20,12 @@ from typer.testing import CliRunner
 from errata.cli import app
 from errata.programs.config import load_config, parse_override
 from errata.programs.report import card
-from errata.programs.report.export import export
+from errata.programs.report.export import export, export_pairs
+from errata.programs.run import layout
 from errata.programs.run.directory import RunDir, Stage, to_json
 from errata.programs.stats import paired
 from errata.signatures.errors import RunError, TargetError, UsageError
-from errata.signatures.records import Attempt, Diagnosis, Example, Failure, GateDecision, SampleProgram, TeachingResult, Verdict
+from errata.signatures.records import Attempt, Diagnosis, Example, Failure, GateDecision, Pair, SampleProgram, TeachingResult, Verdict
 from errata.tasks import load_task
 from errata.tasks.table import TableSettings
 from errata.trainers.export import write_model
@@ -469,3 +471,48 @@ def test_weights_that_change_while_they_are_copied_are_refused(full, tmp_path, m
     with pytest.raises(TargetError, match="the copy of the weights reads as 0000"):
         export(full, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def paired_run(tmp_path, pairs):
+    run = fake_run(tmp_path / "run", {"sums": ["add"]}, rounds=1)
+    samples = layout.samples(run, 1)
+    said = lambda text: ({"role": "assistant", "content": text},)  # noqa: E731
+    rows = [
+        Pair(
+            prompt=({"role": "user", "content": sample.example.question},),
+            chosen=said("It is 4."),
+            rejected=said("It is 5."),
+            source=sample.id,
+            chosen_from="solution",
+            rejected_from="own",
+        )
+        for sample in samples[:pairs]
+    ]
+    layout.pairs(run, 1, 1).finish({layout.PAIRS: rows}, pairs=len(rows), reason="" if rows else "none of 3 questions has one")
+    return run, samples
+
+
+def test_pairs_are_exported_as_preference_data_with_their_lineage(tmp_path):
+    run, samples = paired_run(tmp_path, 2)
+    done = CliRunner().invoke(app, ["export", str(run), "--pairs", "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["pairs"], found["chosen"], found["rejected"]) == (2, {"solution": 2}, {"own": 2})
+    rows = [json.loads(line) for line in (run / "pairs.jsonl").read_text().splitlines()]
+    assert [(row["source"], row["program"], row["round"]) for row in rows] == [(one.id, one.program_id, 1) for one in samples[:2]]
+    assert rows[0]["prompt"] == [{"role": "user", "content": samples[0].example.question}]
+    assert rows[0]["chosen"] == [{"role": "assistant", "content": "It is 4."}]
+    assert CliRunner().invoke(app, ["export", str(run), "--pairs"]).exit_code == 0  # the same file once more
+    other = tmp_path / "mine.jsonl"
+    other.write_text("mine")
+    kept = CliRunner().invoke(app, ["export", str(run), "--pairs", "--out", str(other)])
+    assert (kept.exit_code, other.read_text()) == (1, "mine")
+
+
+def test_a_run_without_pairs_says_why_there_are_none(tmp_path):
+    run, _ = paired_run(tmp_path, 0)
+    with pytest.raises(RunError, match="holds no pairs: round 1: none of 3 questions has one"):
+        export_pairs(run)
+    with pytest.raises(RunError, match="no stage dpo or kto has made any"):
+        export_pairs(fake_run(tmp_path / "other", {"sums": ["add"]}, rounds=1))
+    assert not (run / "pairs.jsonl").exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from errata.programs.samples.checks import apart, prove, targeted
+from errata.programs.samples.draw import draw_rows
 from errata.programs.samples.harness import run_program
 from errata.programs.samples.kind import problem_shape
 from errata.programs.samples.style import step_count
@@ -52,6 +53,22 @@ def refusal(sandbox, source, seconds=10.0):
 
 def test_a_right_program_passes(sandbox):
     assert refusal(sandbox, GOOD) is None
+
+
+TOLD = GOOD.replace(
+    "    return str(bags * each + eaten)",
+    '    said = bags * each + eaten\n    return {"answer": str(said), "solution": f"{bags} * {each} + {eaten} = {said}"}',
+)
+
+
+def test_a_misconception_may_be_worked_out_and_then_comes_to_its_own_answer(sandbox):
+    assert refusal(sandbox, TOLD) is None
+    program = SampleProgram(diagnosis_id="d", source=TOLD, anchors=(FAILURE.id,), task="sums")
+    (row,) = draw_rows(sandbox, Limits(), program, [(0, 0, 3)])
+    assert row.wrong_solution.endswith(f" = {row.wrong}")
+    assert draw_rows(sandbox, Limits(), program.model_copy(update={"source": GOOD}), [(0, 0, 3)])[0].wrong == row.wrong
+    other = refusal(sandbox, TOLD.replace("= {said}", "= {said - 1}"))
+    assert (other.check, "wrong() does not come to its own answer" in other.reason) == ("telling", True)
 
 
 LONGER = """Three bags of 4 are 3*4=<<3*4=12>>12 apples.
