@@ -23,6 +23,7 @@ from errata.programs.start import (
     CONFIG,
     ERRORS,
     LIBRARY,
+    PAIRS,
     RUN,
     SEARCHING,
     SEED,
@@ -255,7 +256,7 @@ def import_(
 
 
 @app.command(rich_help_panel=DATA)
-@takes(*SHOWN)
+@takes(*SHOWN, PAIRS)
 def export(
     start: Start,
     run: RunArgument,
@@ -267,10 +268,9 @@ def export(
     environment: Annotated[
         bool, typer.Option("--environment", help="Write the kept programs as a Python package that needs no Errata.")
     ] = False,
-    pairs: Annotated[bool, typer.Option("--pairs", help="Write the pairs of stages dpo and kto as preference data, JSON lines.")] = False,
 ) -> None:
     """Write the weights of the last accepted round as a folder that others load, with a model card; or programs, or pairs of answers."""
-    if pairs:
+    if start.flags["pairs"]:
         if environment or push or round_ or public or not merge:
             raise UsageError("--pairs writes pairs of answers alone: leave --environment, --push, --public, --round and --adapter out")
         from errata.programs.report.export import export_pairs

@@ -148,6 +148,7 @@ SHOWN = (
     option("as_json", bool, "--json", help="One JSON document on stdout, and progress as JSON lines on stderr.", panel=OUTPUT),
     option("quiet", bool, "--quiet", "-q", help="No progress on stderr.", panel=OUTPUT),
 )
+PAIRS = option("pairs", bool, "--pairs", help="Write the pairs of stages dpo and kto as preference data, JSON lines.", panel="Options")
 VERBOSE = option("verbose", bool, "--verbose", "-v", help="Tell the settings that stand at their defaults too.", panel=OUTPUT)
 STARTED = (*WHERE, *SET, *SHOWN, VERBOSE)
 
