@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple
 
 from ...signatures.errors import RunError
 from ...signatures.records import Attempt, Rejection
+from ..config import settled
 from ..run import layout
 from ..run.directory import read_json
 from ..run.ledger import read_ledger
@@ -356,7 +357,7 @@ def _notes(comparison: Comparison, arms: Mapping[str, TrainedArm]) -> Iterator[s
     often = "; it saw them more often, as steps are equal" if "steps" in comparison.equal else ""
     for arm, document in arms.items():
         own, config = document.rounds, comparison.config(arm, comparison.seeds[0])
-        asked, stages = asked_rows(config), config.train.stages
+        asked, stages = asked_rows(config), settled(config).train.order
         if fewer := [row.rows for row in own if row.rows < asked]:
             yield f"{arm} kept fewer rows than asked in {len(fewer)} of {len(own)} rounds: at least {min(fewer)} of {asked}{often}"
         if untrained := sum(not row.steps for row in own):

@@ -392,7 +392,7 @@ def whole(tmp_path):
     """A comparison of two seeds and two rounds with figures that can be told by heart."""
     comparison = Comparison(
         base=Comparison(arms={"A": {}}).config("A", 0).model_dump(mode="json", exclude={"seed", "rounds"})
-        | {"generate": {"rows": 8}, "gate": {}},
+        | {"generate": {"rows": 8}, "gate": {}, "train": {"stages": ["sft"]}},
         arms=ARMS,
         controls=("Error",),
         seeds=(0, 1),
