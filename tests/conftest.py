@@ -12,7 +12,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job ignore
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-FIRST = ("test_cycle", "test_sft", "test_optimize", "test_house", "test_golden", "test_compare", "test_served")
+FIRST = (
+    "test_cycle", "test_sft", "test_optimize", "test_house", "test_golden", "test_served", "test_target", "test_compare", "test_grpo",
+    "test_engine", "test_ledger", "test_odd_models", "test_provider", "test_estimate", "test_tiny",
+)  # fmt: skip
 """Files that take longest: begun first, so that no process of several works on one alone at the end."""
 
 

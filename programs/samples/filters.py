@@ -11,8 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from hashlib import blake2b
 
-from datasketch import MinHash, MinHashLSH
-
 from ...signatures.records import Example, Rejection, Sample
 from ...tasks import Task, member
 from .kind import words_of
@@ -53,6 +51,8 @@ class Distinct:
     the same when they share a band, as in datasketch's MinHashLSH, which keeps the MinHashes themselves (2 KB a row)."""
 
     def __init__(self, frame: Frame | None = None, threshold: float = 0.9, permutations: int = 64):
+        from datasketch import MinHash, MinHashLSH  # loads SciPy, over half a second: many a command filters no row
+
         self._frame = frame or Frame()
         self._empty = MinHash(num_perm=permutations, seed=1)
         self._bands = MinHashLSH(threshold=threshold, num_perm=permutations).hashranges
