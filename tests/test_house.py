@@ -286,7 +286,11 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+SLOW = {"typer cli.py run": pytest.mark.slow}
+"""It goes the way of `typer cli.py`, with one word more."""
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, marks=SLOW.get(name, ()), id=name) for name, way in WAYS.items()])
 def test_all_ways_to_start_run_the_same_code_and_give_its_exit_codes(way):
     def start(*args):
         return subprocess.run([*way, *args], cwd=ROOT, capture_output=True, text=True)
