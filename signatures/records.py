@@ -389,7 +389,7 @@ class Pair(Record):
     chosen: tuple[Message, ...]
     rejected: tuple[Message, ...]
     source: str
-    """Id of the `Sample`, or of the mined `Attempt`, whose question it is."""
+    """Id of the `Sample`, or of the `Failure`, whose question it is."""
     chosen_from: Literal["own", "solution"]
     """Whether the target answered so itself, or it is the worked solution."""
     rejected_from: Literal["own", "wrong"]

@@ -216,6 +216,7 @@ def _round(path: Path, number: int, rows: Rows, config: CycleConfig) -> records.
         skills=_counted(row.diagnosis.skill for row in taught if row.diagnosis and row.program),
         samples=len(samples),
         shortfall=assembled.facts().get("shortfall", ""),
+        pairs=[stage.facts()["told"] for stage in layout.paired(path, number)],
         replay=assembled.facts()["replay"],
         style={name: records.Style(**one) for name, one in assembled.facts().get("style", {}).items()},
         words=records.Words(own_words=own_words, **lessons, **(asked.facts() if asked.done else {})),

@@ -231,6 +231,8 @@ class Round(Document):
     samples: int
     shortfall: str = ""
     """Why there were fewer rows than wanted, by filter; empty where there were enough."""
+    pairs: list[str] = Field(default=[], exclude_if=lambda lines: not lines)
+    """Of each stage on pairs, how many there were, and whose answers."""
     replay: int
     style: dict[str, Style]
     words: Words

@@ -33,7 +33,7 @@ class Question(NamedTuple):
 
     example: Example
     source: str
-    """Id of its sample, or of the mined attempt."""
+    """Id of its sample, or of the error."""
     solution: str
     """The worked solution in the form of an answer; empty where there is none."""
     wrong: str = ""
@@ -77,7 +77,7 @@ def questions(run: Session, number: int) -> list[Question]:
     for failure in mined(run, number).failures:
         attempt = failure.attempt
         if attempt.example.split == "train" and attempt.example.id not in found:
-            found[attempt.example.id] = Question(attempt.example, attempt.id, _reference(run.task, attempt.example), "", _known(attempt))
+            found[attempt.example.id] = Question(attempt.example, failure.id, _reference(run.task, attempt.example), "", _known(attempt))
     return list(found.values())
 
 

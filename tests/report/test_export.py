@@ -488,7 +488,12 @@ def paired_run(tmp_path, pairs):
         )
         for sample in samples[:pairs]
     ]
-    layout.pairs(run, 1, 1).finish({layout.PAIRS: rows}, pairs=len(rows), reason="" if rows else "none of 3 questions has one")
+    layout.pairs(run, 1, 1).finish(
+        {layout.PAIRS: rows},
+        pairs=len(rows),
+        told=f"{len(rows)} pairs of 3 questions",
+        reason="" if rows else "none of 3 questions has one",
+    )
     return run, samples
 
 
