@@ -11,6 +11,7 @@ from errata.sandbox import open_sandbox
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job ignores interrupts, and hands that down to what a test starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+gc.disable()  # while tests are collected: what is loaded then stays
 
 FIRST = (
     "test_cycle", "test_sft", "test_optimize", "test_house", "test_golden", "test_served", "test_target", "test_compare", "test_grpo",
@@ -31,6 +32,7 @@ def loaded() -> None:
     """What is loaded by now is no garbage. TRL asks for a collection again and again: a quarter of a second each beside all libraries."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="module")
