@@ -606,7 +606,7 @@ SMALL = """
 base:
   items: {train: 120, dev: 30, test: 30}
   generate: {failures: 4, rows: 24, probe: 2}
-  train: {steps: 3}
+  train: {stages: [sft], steps: 3}
 arms:
   Error: {generate.strategy: LearnFromError}
   Uniform: {generate.strategy: Uniform}
