@@ -5,7 +5,7 @@ Does NOT cover: what a setting does inside the libraries; `target` and `sft` ref
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,10 +15,12 @@ SMALL = 20_000_000
 """Parameters of a small model: changed whole by default, computed with one thread, asked in wide batches."""
 
 
+Stage = Literal["sft", "grpo", "dpo", "kto", "sdft"]
+Share = Annotated[float, Field(gt=0, le=1)]
 STRENGTH = {
     ("sft", "full"): (1e-3, 0.6, 15.0),
     ("sft", "lora"): (2e-4, 1.0, 0.0),
-    ("grpo", "full"): (1e-4, 0.75, 0.0),
+    ("grpo", "full"): (1e-4, 1.0, 0.0),
     ("grpo", "lora"): (2e-5, 1.0, 0.0),
     ("dpo", "full"): (3e-5, 1.0, 0.0),
     ("dpo", "lora"): (2e-5, 1.0, 0.0),
@@ -77,7 +79,7 @@ class TrainSettings(BaseModel):
     method: Literal["auto", "lora", "full"] = "auto"
     """`full` changes all weights, `lora` trains an adapter; `auto` is full below 20 million parameters, LoRA above
     or where the target already has an adapter, which is then trained on."""
-    stages: tuple[Literal["sft", "grpo", "dpo", "kto", "sdft"], ...] | None = Field(default=None, min_length=1)
+    stages: tuple[Stage, ...] | None = Field(default=None, min_length=1)
     """Kinds of training of a round, each from the weights that the one before it left: `sft` on the round's rows, `grpo` on the target's
     own answers to draws of the kept programs and to train items, `dpo` and `kto` on pairs of a right and a wrong answer to one question,
     `sdft` on the questions of the round's rows, with the target that is shown their solutions as its own teacher.
@@ -108,10 +110,10 @@ class TrainSettings(BaseModel):
     """Training is refused when more than this share of the rows is cut or has no token left to learn."""
     save_steps: int = Field(default=200, ge=1)
     """Steps between two checkpoints, from which a killed training continues."""
-    blend: float | None = Field(default=None, gt=0, le=1)
-    """How far the saved weights go from the old ones towards the trained ones (of an adapter: its B matrices); less
-    forgets less (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). Applied after every stage. None is 0.6 after `sft` and 0.75 after
-    `grpo` for full, and 1 for LoRA."""
+    blend: Share | dict[Stage, Share] | None = None
+    """How far the weights that a stage leaves go from the old ones towards the trained ones (of an adapter: its B matrices); less forgets
+    less (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). One number for every stage, or one for each that is named, e.g. `{sft: 0.5}`.
+    None is 0.6 after `sft` that changes all weights, else 1."""
     noise: float | None = Field(default=None, ge=0)
     """Alpha of the noise on the embeddings in training; with some, less is forgotten out of domain (NEFTune, Jain et al.
     2023, arXiv 2310.05914). None is 15 for full and 0 for LoRA."""
@@ -149,7 +151,8 @@ class TrainSettings(BaseModel):
     def strength(self, method: str, stage: str = "sft") -> tuple[float, float, float]:
         """Learning rate, blend and noise of a `full` or `lora` training in a stage."""
         rate, blend, noise = STRENGTH[stage, method]
-        return (self.learning_rate if stage == "sft" else None) or rate, self.blend or blend, noise if self.noise is None else self.noise
+        given = self.blend.get(cast(Stage, stage)) if isinstance(self.blend, dict) else self.blend
+        return (self.learning_rate if stage == "sft" else None) or rate, given or blend, noise if self.noise is None else self.noise
 
 
 def too_small(parameters: int, settings: TrainSettings) -> str:

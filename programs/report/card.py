@@ -10,7 +10,7 @@ What is not here: the card's words (templates/card.md.j2), the weights (errata.t
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from ...trainers.settings import TrainSettings, vllm_rank
 from ..config import CycleConfig
 from .figures import compared, many
 from .markup import plain, render
-from .records import Compared, Report, Sides
+from .records import Compared, Report, Sides, Trained
 from .tables import Table
 
 KNOWN = {
@@ -180,7 +180,7 @@ def write(facts: Facts, report: Report, scores: Mapping[tuple[str, str], Compare
         changed=changed,
         lowest=compared((([name, skill], one) for _, name, skill, one in changed[:most]), ["set", "skill"], p=False),
         rounds=_rounds(report, facts.number),
-        training=_training(facts, config.train),
+        training=_training(facts, config.train, report.rounds[facts.number - 1].stages),
         sources=[(_dataset(name) or shown_task(name), _dataset(name) is None and ":" not in name) for name in joined(config.task)],
         lines=[plain(line, 1000) for name, line in ready(facts, place, base, shown_task(config.task)).items() if name != "errata"],
         many=many,
@@ -247,9 +247,12 @@ def _rounds(report: Report, last: int) -> Table:
     return Table(head, rows)
 
 
-def _training(facts: Facts, train: TrainSettings) -> dict[str, Any]:
-    """Settings of the training, those that the user gave to TRL among them."""
-    rate, blend, _ = train.strength("full" if facts.form == "full" else "lora")
-    ours = {"learning_rate": rate, "num_train_epochs": train.epochs}
-    rate, epochs = (train.sft.get(name, value) for name, value in ours.items())
-    return {"rate": rate, "epochs": epochs, "blend": f"{100 * blend:g}", "own": sorted(train.sft.keys() - ours.keys())}
+def _training(facts: Facts, train: TrainSettings, stages: Sequence[Trained]) -> list[dict[str, Any]]:
+    """The stages that made the weights, with their settings, those that the user gave to TRL among them."""
+    made = []
+    for stage in stages[: 1 + next((place for place, stage in enumerate(stages) if stage.stands), 0)]:
+        rate, blend, _ = train.strength("full" if facts.form == "full" else "lora", stage.name)
+        given: dict[str, Any] = getattr(train, stage.name)
+        told = {"trainer": f"{stage.name.upper()}Trainer", "rate": given.get("learning_rate", rate), "blend": f"{100 * blend:g}"}
+        made.append(told | {"report": stage.report, "own": sorted(given.keys() - {"learning_rate"})})
+    return made
