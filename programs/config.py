@@ -265,7 +265,8 @@ OPEN = ("generate.phrasings", "train.stages")
 def settled(config: CycleConfig) -> CycleConfig:
     """The config with what it leaves open as its target has it: of `tiny`, what proved best on it (docs/evidence/onpolicy.md)."""
     tiny = config.target.model == "tiny"
-    phrasings = config.generate.phrasings or (1 if tiny else config.generate.ways)
+    few = tiny and config.errors != "recorded"  # recorded errors may be taught before their target is named
+    phrasings = config.generate.phrasings or (1 if few else config.generate.ways)
     stages = config.train.stages or (("sft", "grpo") if tiny else config.train.order)
     generate, train = config.generate.model_copy(update={"phrasings": phrasings}), config.train.model_copy(update={"stages": stages})
     return config.model_copy(update={"generate": generate, "train": train})

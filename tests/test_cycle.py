@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs import report
-from errata.programs.config import load_config
+from errata.programs.config import load_config, settled
 from errata.programs.cycle import Cycle
 from errata.programs.run.directory import RunDir
 from errata.programs.steps.practice import Practice
@@ -235,7 +235,7 @@ def test_an_interrupt_says_how_to_continue_and_leaves_a_usable_run(tmp_path):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "errata: interrupted; what was done is kept, and the same command continues"
-    with RunDir(run, load_config(overrides=SMALL | {"errors": "all"})):
+    with RunDir(run, settled(load_config(overrides=SMALL | {"errors": "all"}))):
         pass
 
 

@@ -33,6 +33,9 @@ ALLOWED = {
     ("sandbox/guest.py", "import_module"): "inside the sandbox",
     ("sandbox/guest.py", "exec"): "inside the sandbox",
     ("sandbox/guest.py", "compile"): "inside the sandbox",
+    ("trainers/sft.py", "import_module"): "the package's own kinds of training, and TRL's settings of each",
+    ("programs/report/environment/package/rows.py", "exec"): "in an exported package alone: a program that was checked there",
+    ("programs/report/environment/package/rows.py", "compile"): "the same",
     ("tasks/table.py", "import_module"): "a metric that the user names, module:function",
 }
 

@@ -69,8 +69,9 @@ def test_an_input_that_is_empty_is_neither_told_of_nor_sent(prompts):
         assert ("- boundary:" in text) == (written and name.startswith("LearnFromContrast")), (kind, name)
 
 
-def test_prompts_take_a_quarter_less_than_at_0_1_0(prompts):
-    assert sum(len(row["content"]) for messages in prompts.values() for row in messages) < 0.75 * AT_0_1_0
+def test_prompts_take_over_a_fifth_less_than_at_0_1_0(prompts):
+    # a quarter at what was asked then; phrasings and the working of a wrong answer are asked since
+    assert sum(len(row["content"]) for messages in prompts.values() for row in messages) < 0.775 * AT_0_1_0
 
 
 def test_the_page_of_prompts_is_current(script):

@@ -155,6 +155,7 @@ SMALL = {
     "generate.rows": 32,
     "generate.probe": 2,
     "train.epochs": 1,
+    "train.stages": ["sft"],
     "train.learning_rate": 3e-3,
     "gate.alpha": 1.0,
     "target.model": "tiny",
