@@ -122,7 +122,7 @@ class Reflecting:
         fields = [name for name in re.findall(r"^\[\[ ## (\w+) ## \]\]$", form, re.MULTILINE) if name != "completed"]
         advice = [sentence for complaint, sentence in ADVICE.items() if complaint in text]
         # without complaints to read, as in MIPROv2, it guesses
-        guess = [sentence for place, sentence in enumerate(ADVICE.values()) if hashlib.sha256(f"b {text}".encode()).digest()[place] % 4]
+        guess = [sentence for place, sentence in enumerate(ADVICE.values()) if hashlib.sha256(f"c {text}".encode()).digest()[place] % 4]
         values = dict.fromkeys(fields, "nothing much")
         if "new_instruction" in values:
             old = text.partition("[[ ## current_instruction ## ]]")[2].partition("[[ ##")[0].strip()

@@ -33,10 +33,10 @@ def test_the_embedded_instructors_program_runs_from_the_solved_side_to_the_faile
     failure = Failure(attempt=Attempt(example=failed, response="#### 1", verdict=task.verdict(failed, "#### 1")))
     solved = Attempt(example=near, response=near.solution, verdict=task.verdict(near, near.solution))
     failure = failure.model_copy(update={"contrasts": (solved,)})
+    strategy = LearnFromContrast()
+    strategy.write.phrasings = 1  # so that a row's story is told by its words
     with instructed_by(offline_lm()):
-        made = LearnFromContrast()(
-            failures=(failure,), brief=task.brief, prove=lambda program: prove(program, [failure], task, sandbox, Limits())
-        )
+        made = strategy(failures=(failure,), brief=task.brief, prove=lambda program: prove(program, [failure], task, sandbox, Limits()))
     assert made.program and made.rejections == ()
     rows = draw_rows(sandbox, Limits(), made.program, draws(0, (1, 2, 3, 4, 5), 0, 20))
     for row in rows:
