@@ -386,7 +386,7 @@ def value_of(config: CycleConfig, name: str) -> Any:
 
 def settings(config: CycleConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fields whose value is not the default (which may hang on the target), and those that stand at it, by dotted name."""
-    default, usual = CycleConfig(), settled(CycleConfig(target=config.target))
+    default, usual = CycleConfig(), settled(CycleConfig(target=config.target, errors=config.errors))
     values = {name: value_of(config, name) for name, _ in fields()}
     chosen = {name: value for name, value in values.items() if value != value_of(default, name)}
     chosen = {name: value for name, value in chosen.items() if name not in OPEN or value != value_of(usual, name)}
