@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -303,22 +304,42 @@ def results_alone() -> Iterator[TextIO]:
         yield out
 
 
+GRACE = 15.0
+"""Seconds in which an interrupted command must end by itself. A library may lose what a signal raises; then the command is ended, which
+loses nothing, as a run can be killed at any moment."""
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Print what the user can mend in one line and exit with its code; everything else keeps its traceback."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+    def stop(number: int, _: object) -> None:
+        late = threading.Timer(GRACE, _leave, [128 + number])
+        late.daemon = True
+        late.start()
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
     try:
         yield
     except ErrataError as error:
         typer.echo(f"errata: {visible(' '.join(str(error).split()))}", err=True)
         raise typer.Exit(error.exit_code) from None
-    except (KeyboardInterrupt, SystemExit) as stop:
-        if isinstance(stop, SystemExit) and stop.code != 143:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != 143:
             raise
-        with suppress(OSError):  # nobody may be listening any more
-            typer.echo("errata: interrupted; what was done is kept, and the same command continues", err=True)
-        # not sys.exit: it would wait for calls to a server that may be silent
-        os._exit(130 if isinstance(stop, KeyboardInterrupt) else 143)
+        _leave(130 if isinstance(ended, KeyboardInterrupt) else 143)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave(code: int) -> None:
+    """End the process at once."""
+    with suppress(OSError):  # nobody may be listening any more
+        typer.echo("errata: interrupted; what was done is kept, and the same command continues", err=True)
+    # not sys.exit: it would wait for calls to a server that may be silent
+    os._exit(code)
 
 
 def as_text(config: CycleConfig, verbose: bool = False) -> list[str]:

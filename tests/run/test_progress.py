@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import re
+import subprocess
 import sys
 import time
 
@@ -275,3 +276,14 @@ def test_a_rounds_figures_go_to_programs_and_to_the_tracker_when_it_is_decided(r
     assert (Recorder.told[0]["train.sft.report_to"], Recorder.told[0]["gate.alpha"]) == ("recorder", 0.05)
     figures = dict(recorder)[1]
     assert (figures["eval_accepted"], figures["eval_failures"], figures["eval_usd"]) == (0.0, 9.0, 0.0)
+
+
+def test_an_interrupt_that_a_library_swallows_ends_the_command_all_the_same():
+    code = (
+        "import os, signal, threading, time\nfrom errata.programs import start\nstart.GRACE = 0.5\nwith start.one_line_errors():\n"
+        "    threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()\n"
+        "    try:\n        time.sleep(60)\n    except KeyboardInterrupt:\n        time.sleep(60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.splitlines() == ["errata: interrupted; what was done is kept, and the same command continues"]
