@@ -23,7 +23,7 @@ from ..settings import SMALL, Job, OnProgress
 from ..target import Target
 
 GRPO: dict[str, Any] = {
-    "max_steps": 60,
+    "max_steps": 40,
     "num_generations": 8,
     "learning_rate": 1e-4,
     "lr_scheduler_type": "linear",
