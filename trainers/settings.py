@@ -123,7 +123,8 @@ class TrainSettings(BaseModel):
     sft: dict[str, Any] = {}
     """Fields of trl.SFTConfig, handed through; they win over everything above."""
     grpo: dict[str, Any] = {}
-    """Fields of trl.GRPOConfig, handed through."""
+    """Fields of trl.GRPOConfig, handed through; by default 40 steps of 64 answers, 8 to a prompt, at a rate of 1e-4 that falls to zero with
+    a KL weight of 0.5, or 2e-5 and 0.1 for LoRA, which was not tried for effect yet."""
     dpo: dict[str, Any] = {}
     """Fields of trl.DPOConfig, handed through, over the defaults num_train_epochs 1, beta 0.1 and loss_type [sigmoid, sft]: the right
     answer is also learned as in `sft` (Pang et al. 2024, arXiv 2404.19733)."""
