@@ -340,7 +340,7 @@ def gsm8k(tmp_path_factory):
 def test_a_cycle_on_gsm8k_comes_to_its_end_and_its_report(gsm8k, tmp_path):
     done = ran("cycle", "--run", tmp_path / "run", *FLAGS, "--task", f"gsm8k:{gsm8k}", "--rounds", "1")
     assert done.returncode == 0, done.stderr
-    assert [line for line in done.stdout.splitlines() if line.split()[:3] == ["gsm8k", "test", "30"]]
+    assert [line for line in done.stdout.splitlines() if line.split()[:3] == ["gsm8k", "test", "24"]]
     assert (tmp_path / "run/report.html").exists()
 
 
