@@ -17,10 +17,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from jinja2.exceptions import TemplateError
 
 from ..signatures.errors import TargetError, TrainerError
-from ..signatures.records import ContextRow, Message, Pair, Record, TrainRow
+from ..signatures.records import ContextRow, Message, Pair, TrainRow
+from .settings import Job
 from .weights import first_line
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", TrainRow, Pair, ContextRow)
 Prompts = Sequence[Sequence[Message]]
 IGNORED = -100
 """Label of a token that is read and not learned."""
@@ -181,6 +182,13 @@ def fingerprint(rows: Iterable[TrainRow | Pair | ContextRow]) -> str:
         digest.update(b"," * (number > 0) + text.encode("utf-8", "surrogatepass"))
     digest.update(b"]")
     return digest.hexdigest()[:16]
+
+
+def given_rows(job: Job, record: type[R]) -> Iterator[R]:
+    """The job's rows, one at a time. Raises TrainerError where they are no longer those that it was made for."""
+    if fingerprint(read_rows(job.rows, record)) != job.data:
+        raise TrainerError(f"{job.rows} was changed while the training started: give the same command again")
+    return read_rows(job.rows, record)
 
 
 def encoded(

@@ -25,13 +25,13 @@ from trl import SFTConfig, SFTTrainer
 
 from ..signatures.errors import TargetError, TrainerError, UsageError
 from ..signatures.files import write_whole
-from ..signatures.records import TrainReport
-from .chat import AT_ONCE, check_ids, encoded, end_tokens, fingerprint, read_rows
+from ..signatures.records import Message, TrainReport, TrainRow
+from .chat import AT_ONCE, Completion, check_ids, encoded, end_tokens, given_rows
 from .estimate import checkpoints, rows_at_once, shape_of
 from .judge import Judge
 from .memory import choose_device, free, give_back_at_once, has_bfloat16, one_thread_for_small
 from .settings import Job, OnProgress
-from .target import load_model, load_tokenizer, not_numbers
+from .target import Target, load_model, load_tokenizer, not_numbers
 from .weights import BASE_FILE, companions, folder_of, memory_ran_out, weights_hash
 
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
@@ -103,6 +103,17 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     batches = f"on {device} with batches of {trainer.args.per_device_train_batch_size} rows of up to {limit} tokens"
     finish(trainer, job, method, last, config, batches)
     return report(job, method, trainer, counts, len(data))
+
+
+def sampled(trainer: Any, job: Job, asked: Sequence[Sequence[Message]], most: int, temperature: float, seed: int) -> list[Completion]:
+    """One answer a prompt, of at most so many tokens, by the model under training, as the target answers in its task."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    target = Target(job.target, model, trainer.processing_class, model.device, hash="")
+    try:
+        answers = dict(target.generate(asked, max_new_tokens=most, temperature=temperature, seed=seed))
+    finally:
+        model.train()
+    return [answers[place] for place in range(len(asked))]
 
 
 def longest_row(job: Job, config: Any) -> int | None:
@@ -182,10 +193,8 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
 def _tokens(job: Job, tokenizer: Any, ends: Sequence[int], limit: int | None, size: int) -> tuple[datasets.Dataset, Counter[str]]:
     """The job's rows as ids of `size` tokens, and the counts of `encoded`. Read and written a part at a time and then mapped from the
     disk, so that memory does not grow with the rows."""
-    if fingerprint(read_rows(job.rows)) != job.data:
-        raise TrainerError(f"{job.rows} was changed while the training started: give the same command again")
     counts: Counter[str] = Counter()
-    rows = encoded(read_rows(job.rows), tokenizer, ends, limit, counts, job.settings.sft)
+    rows = encoded(given_rows(job, TrainRow), tokenizer, ends, limit, counts, job.settings.sft)
     file = job.scratch / "tokens.arrow"
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, _TOKENS) as writer:
         while part := list(islice(rows, AT_ONCE)):

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from importlib import import_module
@@ -29,7 +29,7 @@ from ..signatures import errors
 from ..signatures.errors import ErrataError, TrainerError, UsageError, did_you_mean
 from ..signatures.files import write_whole
 from ..signatures.records import ContextRow, Pair, TrainReport, TrainRow, content_hash, sealed
-from .chat import fingerprint, read_rows
+from .chat import R, fingerprint, read_rows
 from .judge import ASK, Judge, PipeJudge, answered
 from .settings import Job, OnProgress, TargetSettings, TrainSettings
 from .weights import finished, weights_hash
@@ -72,6 +72,7 @@ _NOT_IN = {
     | dict.fromkeys(("num_iterations", "steps_per_generation", "generation_batch_size"), "each step has answers of its own"),
 }
 """Of one stage, what has no meaning there."""
+_NOTHING = "there are no rows to train on: the steps before kept no row"
 
 
 def train(
@@ -91,12 +92,11 @@ def train(
     from another thread, ends the training process. Raises TrainerError (refused, failed, stopped, or `out` holds another training),
     UsageError, TargetError.
     """
-    if next(_each(rows), None) is None:
-        raise TrainerError("there are no rows to train on: the steps before kept no row")
-    job = _job("sft", fingerprint(_each(rows)), target, settings, out, seed)
     if isinstance(rows, Path):
-        job = job.model_copy(update={"rows": rows.absolute()})
-    return _settled(job, None, () if isinstance(rows, Path) else rows, in_process, on_progress, stop)
+        return _settled(_of_file("sft", TrainRow, rows, target, settings, out, seed), None, (), in_process, on_progress, stop)
+    if not rows:
+        raise TrainerError(_NOTHING)
+    return _settled(_job("sft", fingerprint(rows), target, settings, out, seed), None, rows, in_process, on_progress, stop)
 
 
 def practise(
@@ -126,10 +126,7 @@ def prefer(
     on_progress: OnProgress | None = None,
 ) -> TrainReport:
     """Trains `target` in the stage `dpo` or `kto` on a file of `Pair`s; all else as `train`."""
-    if next(read_rows(pairs, Pair), None) is None:
-        raise TrainerError("there are no pairs to train on: give more answers, or another train.stages")
-    job = _job(stage, fingerprint(read_rows(pairs, Pair)), target, settings, out, seed)
-    return _settled(job.model_copy(update={"rows": pairs.absolute()}), None, (), in_process, on_progress, None)
+    return _settled(_of_file(stage, Pair, pairs, target, settings, out, seed), None, (), in_process, on_progress, None)
 
 
 def distil(
@@ -143,11 +140,16 @@ def distil(
     on_progress: OnProgress | None = None,
 ) -> TrainReport:
     """Trains `target` in the stage `sdft` on a file of `ContextRow`s, with answers of at most `answer_tokens`; all else as `train`."""
-    if next(read_rows(contexts, ContextRow), None) is None:
-        raise TrainerError("there are no rows to train on: the steps before kept no row")
-    job = _job("sdft", fingerprint(read_rows(contexts, ContextRow)), target, settings, out, seed)
-    job = job.model_copy(update={"rows": contexts.absolute(), "answer_tokens": answer_tokens})
+    job = _of_file("sdft", ContextRow, contexts, target, settings, out, seed).model_copy(update={"answer_tokens": answer_tokens})
     return _settled(job, None, (), in_process, on_progress, None)
+
+
+def _of_file(stage: str, kind: type[R], file: Path, target: TargetSettings, settings: TrainSettings, out: Path, seed: int) -> Job:
+    """A job on the rows of a file, which stay there. Raises TrainerError where there are none."""
+    if next(read_rows(file, kind), None) is None:
+        raise TrainerError("there are no pairs to train on: give more answers, or another train.stages" if kind is Pair else _NOTHING)
+    job = _job(stage, fingerprint(read_rows(file, kind)), target, settings, out, seed)
+    return job.model_copy(update={"rows": file.absolute()})
 
 
 def _job(stage: str, data: str, target: TargetSettings, settings: TrainSettings, out: Path, seed: int) -> Job:
@@ -190,10 +192,6 @@ def _settled(
 def job_key(base: str, data: str, settings: TrainSettings, seed: int) -> str:
     """Hash of all that decides the weights of a supervised training: 16 hex digits."""
     return content_hash([base, data, settings.model_dump(mode="json"), seed])
-
-
-def _each(rows: Sequence[TrainRow] | Path) -> Iterator[TrainRow]:
-    return read_rows(rows) if isinstance(rows, Path) else iter(rows)
 
 
 def _tidy(out: Path) -> None:

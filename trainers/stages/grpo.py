@@ -17,10 +17,9 @@ from trl import GRPOConfig, GRPOTrainer
 from ...signatures.errors import TrainerError
 from ...signatures.records import Message, TrainReport
 from ..chat import Completion, encode, render
-from ..fit import Follow, finish, followed, last_checkpoint, learner, new_adapter, opened, report, shared_arguments
+from ..fit import Follow, finish, followed, last_checkpoint, learner, new_adapter, opened, report, sampled, shared_arguments
 from ..judge import Given, Judge, Prompt
 from ..settings import SMALL, Job, OnProgress
-from ..target import Target
 
 GRPO: dict[str, Any] = {
     "max_steps": 40,
@@ -101,23 +100,14 @@ class Rollout:
         prompts = self._judge.prompts(step, count)
         asked = [prompt.messages for prompt in prompts for _ in range(self._size)]
         seed = (self._job.seed * 1_000_003 + step) * (1 + REDRAWS) + draw
-        answers, chances = self._by_engine(trainer, asked) if trainer.use_vllm else (self._by_target(trainer, asked, seed), [])
-        found = []
-        for place, prompt in enumerate(prompts):
-            part = slice(place * self._size, (place + 1) * self._size)
-            rewards = self._judge.rewards(step, [Given(prompt.key, one.text, one.finish) for one in answers[part]])
-            found.append(Group(prompt, answers[part], rewards, chances[part]))
-        return found
-
-    def _by_target(self, trainer: Any, asked: Sequence[Sequence[Message]], seed: int) -> list[Completion]:
-        """One answer a prompt, as the target answers in its task."""
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        target = Target(self._job.target, model, self._tokenizer, model.device, hash="")
-        try:
-            answers = dict(target.generate(asked, max_new_tokens=self._job.answer_tokens, temperature=self._temperature, seed=seed))
-        finally:
-            model.train()
-        return [answers[place] for place in range(len(asked))]
+        if trainer.use_vllm:
+            answers, chances = self._by_engine(trainer, asked)
+        else:
+            answers, chances = sampled(trainer, self._job, asked, self._job.answer_tokens, self._temperature, seed), []
+        parts = [slice(place * self._size, (place + 1) * self._size) for place in range(len(prompts))]
+        given = [Given(prompt.key, one.text, one.finish) for prompt, part in zip(prompts, parts, strict=True) for one in answers[part]]
+        rewards = self._judge.rewards(step, given)  # all at once: one question to the parent, whose sandbox judges several side by side
+        return [Group(prompt, answers[part], rewards[part], chances[part]) for prompt, part in zip(prompts, parts, strict=True)]
 
     def _by_engine(self, trainer: Any, asked: Sequence[Sequence[Message]]) -> tuple[list[Completion], list[list[float]]]:
         """One answer a prompt of TRL's vLLM engine, which TRL has given the weights of this step, and its tokens' log-probabilities."""

@@ -16,9 +16,8 @@ from typing import Any
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
-from ...signatures.errors import TrainerError
 from ...signatures.records import Pair, TrainReport, TrainRow
-from ..chat import AT_ONCE, check_ids, fingerprint, read_rows, with_ends
+from ..chat import AT_ONCE, check_ids, given_rows, with_ends
 from ..fit import Follow, at_once_before, finish, fitting, last_checkpoint, learner, longest_row, new_adapter, opened, refuse_cut, report
 from ..fit import shared_arguments as shared
 from ..judge import Judge
@@ -31,16 +30,18 @@ PREFERENCE: dict[str, dict[str, Any]] = {
 """The settings that are ours, by stage."""
 
 
-class _Dpo(DPOTrainer):
+class _AsGiven:
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         """Ids as they are given."""
         return dataset
 
 
-class _Kto(KTOTrainer):
-    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        """Ids as they are given."""
-        return dataset
+class _Dpo(_AsGiven, DPOTrainer):
+    pass
+
+
+class _Kto(_AsGiven, KTOTrainer):
+    pass
 
 
 def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
@@ -79,9 +80,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
 def paired(job: Job, tokenizer: Any, ends: Sequence[int], limit: int | None, counts: Counter[str]) -> Iterator[dict[str, list[int]]]:
     """The job's pairs as `prompt_ids`, `chosen_ids` and `rejected_ids`. Counts `rows`, those left out as `truncated` and `lost`, and keeps
     the tokens of the `longest`."""
-    if fingerprint(read_rows(job.rows, Pair)) != job.data:
-        raise TrainerError(f"{job.rows} was changed while the training started: give the same command again")
-    pairs = read_rows(job.rows, Pair)
+    pairs = given_rows(job, Pair)
     while part := list(islice(pairs, AT_ONCE)):
         sides = [TrainRow(prompt=pair.prompt, completion=one, source=pair.source) for pair in part for one in (pair.chosen, pair.rejected)]
         both = with_ends(sides, tokenizer, ends)

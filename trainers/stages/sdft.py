@@ -19,13 +19,13 @@ from trl.experimental.sdft import SDFTConfig, SDFTTrainer
 from trl.experimental.sdft.sdft_trainer import DemonstrationTeacherContextBuilder
 from trl.trainer.utils import pad
 
-from ...signatures.errors import TrainerError, UsageError
+from ...signatures.errors import UsageError
 from ...signatures.records import ContextRow, Message, TrainReport
-from ..chat import check_ids, encode, fingerprint, read_rows, render
-from ..fit import Follow, finish, followed, last_checkpoint, learner, longest_row, new_adapter, opened, refuse_cut, report, shared_arguments
+from ..chat import check_ids, encode, given_rows, render
+from ..fit import Follow, finish, followed, last_checkpoint, learner, longest_row, new_adapter, opened, refuse_cut, report, sampled
+from ..fit import shared_arguments as shared
 from ..judge import Judge
 from ..settings import SMALL, Job, OnProgress, too_small
-from ..target import Target
 
 SDFT: dict[str, Any] = {"num_generations": 1, "warmup_steps": 0.05}
 """The settings that are ours."""
@@ -70,19 +70,13 @@ class Trainer(SDFTTrainer):
 
     def sample_rollouts(self, inputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Answers to the rows whose places stand in `prompt`."""
-        rows, model = [self.rows[one["prompt"]] for one in inputs], self.accelerator.unwrap_model(self.model)
-        tokenizer, args = cast(Any, self.processing_class), cast(SDFTConfig, self.args)
-        target = Target(self.job.target, model, tokenizer, model.device, hash="")
-        asked: dict[str, Any] = {"max_new_tokens": args.max_completion_length, "temperature": args.temperature}
-        try:
-            seed = self.job.seed * 1_000_003 + self.state.global_step
-            answers = dict(target.generate([row.asked for row in rows], **asked, seed=seed))
-        finally:
-            model.train()
+        rows, args = [self.rows[one["prompt"]] for one in inputs], cast(SDFTConfig, self.args)
+        seed, most = self.job.seed * 1_000_003 + self.state.global_step, cast(int, args.max_completion_length)
+        answers = sampled(self, self.job, [row.asked for row in rows], most, args.temperature, seed)
         spent = followed(self).spent
         spent.rollouts += len(rows)
-        spent.tokens += sum(answer.tokens for answer in answers.values())
-        said, padding, device = [list(answers[place].ids) for place in range(len(rows))], tokenizer.pad_token_id, model.device
+        spent.tokens += sum(answer.tokens for answer in answers)
+        said, padding, device = [list(one.ids) for one in answers], cast(Any, self.processing_class).pad_token_id, self.accelerator.device
         prompts, answered = padded([row.student for row in rows], padding, "left", device), padded(said, padding, "right", device)
         return {
             "prompt_ids": prompts[0],
@@ -111,7 +105,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     model, method = learner(job, device)
     if reason := too_small(model.num_parameters(), settings):
         raise UsageError(reason)
-    given = shared_arguments(job, method, device, model.num_parameters()) | SDFT
+    given = shared(job, method, device, model.num_parameters()) | SDFT
     most = settings.batch_size if model.num_parameters() < SMALL else AT_ONCE
     at_once = max(size for size in range(1, most + 1) if settings.batch_size % size == 0)
     given |= {
@@ -144,9 +138,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
 
 def _rows(job: Job, tokenizer: Any, limit: int | None, counts: Counter[str]) -> list[Row]:
     """The job's rows as tokens, without those whose context leaves no room for an answer: `truncated` and `lost` of the `rows`."""
-    given = list(read_rows(job.rows, ContextRow))
-    if fingerprint(given) != job.data:
-        raise TrainerError(f"{job.rows} was changed while the training started: give the same command again")
+    given = list(given_rows(job, ContextRow))
     shown = [[*row.prompt[:-1], row.prompt[-1] | {"content": f"{row.prompt[-1]['content']}\n\n{row.context}"}] for row in given]
     texts = [[render(tokenizer, one) for one in some] for some in ([row.prompt for row in given], shown)]
     both = zip(given, *(encode(tokenizer, some) for some in texts), strict=True)
