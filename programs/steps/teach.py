@@ -81,8 +81,9 @@ def proof(run: Session, program: SampleProgram, failures: Sequence[Failure]) -> 
 def require_fitting(run: Session) -> None:
     """Raise UsageError where no program of the library has the form of answer that the task asks for."""
     path = Path(run.config.generate.library or "")
-    kinds = sorted({row.program.kind for row in library.read(path).programs if _home(run, row.program) is None})
-    if not any(_home(run, row.program) for row in library.read(path).programs):
+    programs = [row.program for row in library.read(path).programs]
+    if not any(_home(run, program) for program in programs):
+        kinds = sorted({program.kind for program in programs})
         raise UsageError(
             f"library {path} holds programs for {' and '.join(kinds)}, and {run.task.name} asks for {run.task.kind}: give another --task"
         )

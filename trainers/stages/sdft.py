@@ -3,7 +3,7 @@
 The target answers each question as it is asked in a task. The same model, shown a worked solution and what goes wrong there, says what it
 would have written at each token of that answer, and the target is moved towards this. The one that is shown it stays as it was at the
 start (`teacher_model_kind: base`); of an adapter that is trained on, it goes along (`live`), as TRL has no other copy of it.
-A small model does not use what it is shown, so it is refused. Does NOT cover: what is shown (errata.programs.steps.contexts), the child
+A small model does not use what it is shown, so it is refused. Does NOT cover: what is shown (errata.programs.steps.rows), the child
 process and the manifest (sft.py), several GPUs.
 """
 
