@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import RunError
-from ...signatures.records import Attempt, GateDecision, Rejection, Standing, TrainReport
+from ...signatures.records import Attempt, GateDecision, Rejection, Standing
 from ...signatures.terminal import command
 from ..config import CycleConfig
 from ..run import layout
@@ -136,8 +136,7 @@ def _work(path: Path, config: CycleConfig, rounds: int) -> dict[str, dict[str, i
             mined = name == "mine" and (config.errors == "all" or (config.errors == "recorded" and number == 1))
             if stage.done and not mined:
                 work[layout.named(number, name)] = {"answers": stage.facts()["items"]}
-        for place in layout.trainings(path, number):
-            report = TrainReport.model_validate(layout.training_report(path, number, place))
+        for place, report in enumerate(layout.training_reports(path, number)):
             done = {"answers": report.rollouts} if report.rollouts else {"rows": report.rows_kept}
             work[layout.named(number, layout.training(path, number, place).name)] = {"steps": report.steps} | done
     return work | {"evaluate": {"answers": sum(stage.facts()["items"] for stage in layout.evaluations(path))}}
@@ -156,13 +155,13 @@ def trained(path: Path, number: int, config: CycleConfig, decision: GateDecision
     return [
         records.Trained(
             name=config.train.order[place],
-            report=TrainReport.model_validate(layout.training_report(path, number, place)),
+            report=report,
             stands=place == decision.stage,
             found=found.get(place, ""),
             course=layout.course(path, number, place),
             practised=practised(layout.practised(path, number, place)),
         )
-        for place in layout.trainings(path, number)
+        for place, report in enumerate(layout.training_reports(path, number))
     ]
 
 

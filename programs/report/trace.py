@@ -58,8 +58,7 @@ class Lineage:
                     self.taught[taught.program.id] = taught
             for sample in self.rows.samples(number):
                 self.samples[sample.id] = (number, sample)
-            for place in layout.trainings(path, number):
-                report = TrainReport.model_validate(layout.training_report(path, number, place))
+            for place, report in enumerate(layout.training_reports(path, number)):
                 self.made[report.weights] = Made(number, place, report)
 
     def trace(self, wanted: str) -> dict[str, Any]:

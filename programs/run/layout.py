@@ -29,7 +29,7 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
-from ...signatures.records import Attempt, Failure, GateDecision, Rejection, Sample, SampleProgram, Standing, TeachingResult
+from ...signatures.records import Attempt, Failure, GateDecision, Rejection, Sample, SampleProgram, Standing, TeachingResult, TrainReport
 from .directory import R, Stage, read_json, slug
 
 ATTEMPTS, TAUGHT, LENT, DECISION = "attempts.jsonl", "taught.jsonl", "lent.jsonl", "decision.jsonl"
@@ -168,15 +168,15 @@ def _manifest(path: Path, number: int, place: int) -> Path:
     return training(path, number, place) / "manifest.json"
 
 
-def training_report(path: Path, number: int, place: int | None = None) -> dict[str, Any] | None:
-    """What a stage of a round's training says of itself, by default the one whose weights stand; None where there was none."""
-    manifest = _manifest(path, number, stands(path, number) if place is None else place)
+def training_report(path: Path, number: int) -> dict[str, Any] | None:
+    """What the stage of a round's training whose weights stand says of itself; None where there was none."""
+    manifest = _manifest(path, number, stands(path, number))
     return read_json(manifest)["report"] if manifest.exists() else None
 
 
-def training_reports(path: Path, number: int) -> list[dict[str, Any]]:
-    """What the finished stages of a round's training say of themselves, in order."""
-    return [read_json(_manifest(path, number, place))["report"] for place in trainings(path, number)]
+def training_reports(path: Path, number: int) -> list[TrainReport]:
+    """What the finished stages of a round's training say of themselves, by their places."""
+    return [TrainReport.model_validate(read_json(_manifest(path, number, place))["report"]) for place in trainings(path, number)]
 
 
 def training_seconds(path: Path, number: int) -> float | None:
@@ -190,7 +190,7 @@ def generated_tokens(path: Path, number: int) -> int | None:
     sampled. Answers that are only measured, on dev and test and after the training, do not count. None: made before they were kept."""
     given = [row.tokens for name in ("mine", "probe") for row in attempts(path, number, name) if row.target]
     words = step(path, number, "words")
-    sampled = sum(report.get("generated_tokens", 0) for report in training_reports(path, number))
+    sampled = sum(report.generated_tokens for report in training_reports(path, number))
     asked = sum(stage.facts()["tokens"] for stage in (*([words] if words.done else []), *paired(path, number)))
     known = [tokens for tokens in given if tokens is not None]
     return sum(known) + asked + sampled if len(known) == len(given) else None

@@ -271,7 +271,7 @@ def _round(run: Path, number: int, seed: int) -> Made:
         rows=facts["samples"],
         replay=facts["replay"],
         stages=len(trained),
-        steps=sum(report["steps"] for report in trained),
+        steps=sum(report.steps for report in trained),
         gate="accepted" if decision.accepted and not decision.unproven else "rejected",
         reason=decision.reason,
         seed=seed,
@@ -304,7 +304,7 @@ def _cost(runs: Sequence[Run], gain: float) -> Cost:
 def _spent(runs: Sequence[Run], cost: Cost) -> Spent:
     """Means over runs of what all rounds took."""
     rounds = _rounds(runs)
-    steps = sum(report["steps"] for place in rounds for report in layout.training_reports(*place))
+    steps = sum(report.steps for place in rounds for report in layout.training_reports(*place))
 
     def mean(measure: Callable[[Path, int], float | None]) -> float | None:
         values = [measure(*place) for place in rounds]
