@@ -107,3 +107,21 @@ def test_a_message_shows_little_of_a_value_however_large_it_is(tmp_path, text):
     with pytest.raises(UsageError) as refused:
         load_config(tmp_path / "c.yaml")
     assert len(str(refused.value)) < 1000 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("blend", "said"),
+    [
+        ({"grpp": 0.5}, "'grpp' is not a stage: name sft, grpo, dpo, kto, sdft"),
+        ({"sft": 2}, "2 is not above 0 and at most 1"),
+        (0, "0 is not above 0 and at most 1"),
+    ],
+)
+def test_a_blend_that_cannot_be_is_told_by_what_is_wrong_with_it(blend, said):
+    with pytest.raises(UsageError, match=said):
+        load_config(overrides={"train.blend": blend})
+
+
+def test_a_blend_may_be_given_by_stage():
+    train = load_config(overrides={"train.blend": {"sft": 0.5}}).train
+    assert [train.strength("full", stage)[1] for stage in ("sft", "grpo")] == [0.5, 1.0]

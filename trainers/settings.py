@@ -5,9 +5,9 @@ Does NOT cover: what a setting does inside the libraries; `target` and `sft` ref
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..signatures.calls import TIMEOUT
 
@@ -16,7 +16,6 @@ SMALL = 20_000_000
 
 
 Stage = Literal["sft", "grpo", "dpo", "kto", "sdft"]
-Share = Annotated[float, Field(gt=0, le=1)]
 STRENGTH = {
     ("sft", "full"): (1e-3, 0.6, 15.0),
     ("sft", "lora"): (2e-4, 1.0, 0.0),
@@ -110,7 +109,7 @@ class TrainSettings(BaseModel):
     """Training is refused when more than this share of the rows is cut or has no token left to learn."""
     save_steps: int = Field(default=200, ge=1)
     """Steps between two checkpoints, from which a killed training continues."""
-    blend: Share | dict[Stage, Share] | None = None
+    blend: float | dict[str, float] | None = None
     """How far the weights that a stage leaves go from the old ones towards the trained ones (of an adapter: its B matrices); less forgets
     less (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). One number for every stage, or one for each that is named, e.g. `{sft: 0.5}`.
     None is 0.6 after `sft` that changes all weights, else 1."""
@@ -140,6 +139,17 @@ class TrainSettings(BaseModel):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """`auto` (CUDA where there is one, else MPS, else CPU), `cpu`, `cuda`, `cuda:1` or `mps`; one device."""
 
+    @field_validator("blend")
+    @classmethod
+    def _shares(cls, value: float | dict[str, float] | None) -> float | dict[str, float] | None:
+        by_stage = value if isinstance(value, dict) else {}
+        if unknown := [name for name in by_stage if name not in get_args(Stage)]:
+            raise ValueError(f"{unknown[0]!r} is not a stage: name {', '.join(get_args(Stage))}")
+        shares = [value] if isinstance(value, float) else by_stage.values()
+        if bad := [share for share in shares if not 0 < share <= 1]:
+            raise ValueError(f"{bad[0]:g} is not above 0 and at most 1")
+        return value
+
     @property
     def order(self) -> tuple[str, ...]:
         """The stages of a round, one after another, where a run has settled them."""
@@ -152,7 +162,7 @@ class TrainSettings(BaseModel):
     def strength(self, method: str, stage: str = "sft") -> tuple[float, float, float]:
         """Learning rate, blend and noise of a `full` or `lora` training in a stage."""
         rate, blend, noise = STRENGTH[stage, method]
-        given = self.blend.get(cast(Stage, stage)) if isinstance(self.blend, dict) else self.blend
+        given = self.blend.get(stage) if isinstance(self.blend, dict) else self.blend
         return (self.learning_rate if stage == "sft" else None) or rate, given or blend, noise if self.noise is None else self.noise
 
 
