@@ -25,7 +25,7 @@ from ..signatures.calls import TIMEOUT
 from ..signatures.errors import UsageError, did_you_mean
 from ..signatures.records import whole
 from ..signatures.yamls import NO_YAML, read_yaml
-from ..tasks.table import TableSettings
+from ..tasks.settings import TableSettings
 from ..tasks.trace import TAGS, Tag, checked
 from ..trainers.settings import TargetSettings, TrainSettings
 

@@ -19,8 +19,9 @@ REASON = 2_000
 """Characters of the longest reason of a refusal: a repair call pays for each."""
 Message = dict[str, str]
 """One chat message: {"role": "system" | "user" | "assistant", "content": text}."""
-Kind = Literal["number", "choice", "code"]
-"""What an answer is: a number (or a short text), the label of one of several options, or code that must pass a test."""
+Kind = Literal["number", "choice", "code", "text", "label", "json", "sql", "tools", "prose"]
+"""What an answer is: a number, the letter of one of several options, code that must pass a test, a short text, one of labels that are the
+same for all items, a JSON value, an SQL query, calls of tools, or prose that a language model judges."""
 
 UNCLOSED, SEVERAL = "unclosed reasoning", "several answers"
 """Reasons of a verdict on a response that ends inside its reasoning trace, and on one that chooses several options."""

@@ -35,7 +35,8 @@ from errata.sandbox import Limits
 from errata.signatures.errors import ErrataError
 from errata.signatures.records import Attempt, Example, Failure, GateDecision, Rejection, Sample, TeachingResult, TrainRow, Verdict
 from errata.tasks import load_task
-from errata.tasks.table import KINDS, TableSettings
+from errata.tasks.answers import FORMS
+from errata.tasks.settings import TableSettings
 
 EXAMPLES = int(os.environ.get("ERRATA_FUZZ", "0"))
 CHEAP, COSTLY = 5, 4
@@ -161,7 +162,7 @@ FILES = st.one_of(
 TABLES = st.fixed_dictionaries(
     {},
     optional={
-        "verdict": st.sampled_from(sorted(set(KINDS) - {"math"})),
+        "verdict": st.sampled_from(sorted({*FORMS} - {"math"})),
         "question": st.one_of(st.sampled_from(COLUMNS), TEXTS),
         "answer": st.sampled_from(COLUMNS),
         "skill": st.sampled_from(COLUMNS),

@@ -156,7 +156,7 @@ def test_the_core_of_the_loop_and_the_whole_package_stay_small():
     # 6,215 when the house was rebuilt at equal features; practice, preference pairs, forgetting and foreign libraries are features since
     assert sum(core.values()) <= 7_800
     # 24,343 when the house was rebuilt at equal features; raised for features only, never to make room for a patch
-    assert sum(sizes.values()) <= 32_000
+    assert sum(sizes.values()) <= 35_500
 
 
 def test_functions_take_few_parameters():

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from errata.cli import app
 from errata.programs.cycle import unteachable
 from errata.tasks import load_task
-from errata.tasks.table import TableSettings
+from errata.tasks.settings import TableSettings
 
 VERDICTS = {
     "exact": [], "contains": [], "regex": ["--set", "table.pattern=(\\w+)$"], "math": [], "marks:hit": [],

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ...tasks import joined
-from ...tasks.table import TableSettings
+from ...tasks.settings import TableSettings
 from ...trainers.settings import TrainSettings, vllm_rank
 from ..config import CycleConfig
 from .figures import compared, many

@@ -27,7 +27,7 @@ from errata.programs.stats import paired
 from errata.signatures.errors import RunError, TargetError, UsageError
 from errata.signatures.records import Attempt, Diagnosis, Example, Failure, GateDecision, Pair, SampleProgram, TeachingResult, Verdict
 from errata.tasks import load_task
-from errata.tasks.table import TableSettings
+from errata.tasks.settings import TableSettings
 from errata.trainers.export import write_model
 from errata.trainers.settings import TargetSettings
 from errata.trainers.sft import train

@@ -11,7 +11,7 @@ import pytest
 
 from errata.signatures.errors import TaskError
 from errata.tasks import doctor, load_task
-from errata.tasks.table import TableSettings
+from errata.tasks.settings import TableSettings
 
 NAN, INF = math.nan, math.inf
 

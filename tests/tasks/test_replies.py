@@ -9,7 +9,7 @@ from recordings import GOLD, PENS, gsm8k, jsonl, taken
 from errata.signatures.errors import TaskError
 from errata.tasks import load_task
 from errata.tasks.recorded import join
-from errata.tasks.table import TableSettings
+from errata.tasks.settings import TableSettings
 
 ITEM = {"question": PENS, "answer": "7"}
 

@@ -16,8 +16,9 @@ from readings import judged
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.errors import TaskError, UsageError
 from errata.signatures.records import Example
-from errata.tasks import doctor, load_task, table
-from errata.tasks.table import TableSettings
+from errata.tasks import doctor, load_task
+from errata.tasks.answers import FORMS, text
+from errata.tasks.settings import VERDICTS, TableSettings
 
 
 def jsonl(path: Path, *rows: dict) -> Path:
@@ -93,7 +94,7 @@ def test_an_answer_that_may_be_read_in_two_ways_is_unread(text_tasks, response):
 
 
 def test_a_pattern_that_would_run_for_ever_ends_after_its_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(table, "SECONDS", 0.2)
+    monkeypatch.setattr(text, "SECONDS", 0.2)
     task, example = one(tmp_path, {"question": "q", "answer": "x"}, verdict="regex", pattern=r"^(?:a|aa)+$")
     begun = time.process_time()
     found = task.verdict(example, "a" * 60 + "b")
@@ -336,3 +337,7 @@ def test_mathematics_that_takes_too_long_is_unjudged_and_the_next_is_judged(monk
     assert child.poll() is not None
     monkeypatch.setattr(mathverify, "SECONDS", 60.0)
     assert judge.verdict("2", r"\boxed{2}").correct is True
+
+
+def test_each_verdict_that_has_a_name_has_a_form():
+    assert set(FORMS) == set(VERDICTS)

@@ -23,7 +23,7 @@ from ....sandbox import Limits, open_sandbox
 from ....signatures.errors import ErrataError, RunError, UsageError
 from ....signatures.records import Example, LibraryProgram, Sample, content_hash
 from ....tasks import Task, load_task, parts
-from ....tasks.table import VERDICTS, TableTask
+from ....tasks.table import TableTask
 from ....tasks.verdicts import choice, number, short
 from ...config import CycleConfig
 from ...run import layout
@@ -122,7 +122,7 @@ def _unfit(row: LibraryProgram, tasks: dict[str, Task]) -> str:
 
 def _verdict(task: Task) -> str | None:
     """The name of a task's verdict in the package; None where it has none there."""
-    judge: Any = VERDICTS.get(task.settings.verdict) if isinstance(task, TableTask) else getattr(task, "judge", None)
+    judge: Any = getattr(task.form if isinstance(task, TableTask) else task, "judge", None)
     return JUDGES.get(judge)
 
 

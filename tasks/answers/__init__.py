@@ -1,0 +1,20 @@
+"""The forms of answer that a table can have, by the verdict that names them: one file for each."""
+
+from .choice import ChoiceForm
+from .code import CodeForm
+from .form import Form, Helpers
+from .number import NumberForm
+from .text import ContainsForm, ExactForm, MathForm, MetricForm, RegexForm
+
+__all__ = ["FORMS", "Form", "Helpers", "MetricForm"]
+
+FORMS: dict[str, type[Form]] = {
+    "exact": ExactForm,
+    "contains": ContainsForm,
+    "regex": RegexForm,
+    "number": NumberForm,
+    "choice": ChoiceForm,
+    "code": CodeForm,
+    "math": MathForm,
+}
+"""The verdicts; any other names a DSPy metric, whose answers are texts."""

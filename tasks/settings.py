@@ -1,0 +1,63 @@
+"""How rows of a table become questions, and how answers are judged: the part `table` of a config.
+
+Not here: what a verdict does (errata.tasks.answers, a file for each form of answer).
+"""
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from .base import SPLITS
+
+VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math")
+"""The verdicts that have a name; any other is a DSPy metric."""
+
+
+class TableSettings(BaseModel):
+    """How rows become questions, and how answers are judged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    question: str = "question"
+    """Column of the question, or a text with columns in braces, e.g. `{context}\\n\\n{question}`."""
+    answer: str = "answer"
+    """Column of the gold answer; for `choice` a label, the index from 0 of the right option, or its text."""
+    solution: str | None = None
+    """Column of a worked solution."""
+    skill: str | None = None
+    """Column of a subject or skill, for tables."""
+    choices: str | tuple[str, ...] | None = None
+    """For `choice`: the column with the options (a list, {label: text}, or a list of objects with label and text), or one column an option,
+    or options that are the same for all rows, one of them the answer."""
+    test: str = "test"
+    """For `code`: column of the test, Python text that defines `check(candidate)`."""
+    entry_point: str = "entry_point"
+    """For `code`: column of the name of the function that the test calls."""
+    verdict: str = "exact"
+    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, or a DSPy metric, `module:function` or `FILE.py:NAME`."""
+    pattern: str | None = None
+    """For `regex`: what finds the answer in a response; its first group is the answer, the last find counts. It may take two seconds."""
+    full_score: float = 1.0
+    """For a DSPy metric: the least score that is right."""
+    ask: str = ""
+    """Text behind each question that says in which form to answer; empty: that of the verdict."""
+    brief: str = ""
+    """One paragraph that tells the instructor what is asked and in which form it is answered; empty: that of the verdict."""
+    max_new_tokens: int = Field(default=512, ge=1)
+    """Tokens that a response may have."""
+    splits: dict[str, str] = {"train": "train", "test": "test"}
+    """For `hf`: the data set's split for each of `train`, `dev` and `test` that it has."""
+
+    @field_validator("verdict")
+    @classmethod
+    def _known_verdict(cls, value: str) -> str:
+        if value not in VERDICTS and not re.fullmatch(r"([\w.]+|.+\.py):[\w.]+", value):
+            raise ValueError(f"verdicts are {', '.join(VERDICTS)} and DSPy metrics as module:function or FILE.py:NAME")
+        return value
+
+    @field_validator("splits")
+    @classmethod
+    def _known_splits(cls, value: dict[str, str]) -> dict[str, str]:
+        if not value or not set(value) <= set(SPLITS):
+            raise ValueError(f"its keys must be some of {', '.join(SPLITS)}")
+        return value
