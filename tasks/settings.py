@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .base import SPLITS
 
-VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math")
+VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math", "label")
 """The verdicts that have a name; any other is a DSPy metric."""
 
 
@@ -28,13 +28,14 @@ class TableSettings(BaseModel):
     """Column of a subject or skill, for tables."""
     choices: str | tuple[str, ...] | None = None
     """For `choice`: the column with the options (a list, {label: text}, or a list of objects with label and text), or one column an option,
-    or options that are the same for all rows, one of them the answer."""
+    or options that are the same for all rows, one of them the answer. For `label`: the labels, the same for all rows; left out: the gold
+    answers of train, where they are few."""
     test: str = "test"
     """For `code`: column of the test, Python text that defines `check(candidate)`."""
     entry_point: str = "entry_point"
     """For `code`: column of the name of the function that the test calls."""
     verdict: str = "exact"
-    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, or a DSPy metric, `module:function` or `FILE.py:NAME`."""
+    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, `label`, or a DSPy metric, `module:function` or `FILE.py:NAME`."""
     pattern: str | None = None
     """For `regex`: what finds the answer in a response; its first group is the answer, the last find counts. It may take two seconds."""
     full_score: float = 1.0

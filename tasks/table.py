@@ -5,9 +5,10 @@
 
 Verdicts: `exact` (the marked or only answer equals the gold but for case, spaces, closing points and typography), `contains` (the gold
 stands in the response, as whole words where its script has blanks between them), `regex` (what `pattern` finds last equals the gold),
-`number`, `choice`, `code`, `math` (math-verify, an extra), or `module:function` or `FILE.py:NAME`, a DSPy metric of two to five arguments
-(example, prediction, and None for the rest): the row's columns, `question` and `answer` are fields of the first, `answer` and `response` of
-the second (plain objects with fields, not dspy's own classes); it returns a bool or a score.
+`number`, `choice`, `code`, `math` (math-verify, an extra), `label` (one of a list that all rows share), or `module:function` or
+`FILE.py:NAME`, a DSPy metric of two to five arguments (example, prediction, and None for the rest): the row's columns, `question` and
+`answer` are fields of the first, `answer` and `response` of the second (plain objects with fields, not dspy's own classes); it returns a
+bool or a score.
 
 It does not cover rows whose answer is a list of several right ones, chats of several turns, or images.
 """
@@ -40,13 +41,13 @@ class TableTask(RowTask):
         self.form = FORMS.get(settings.verdict, MetricForm)(self.name, settings, Helpers(runner))
         self.kind = self.form.kind
         self.max_new_tokens = settings.max_new_tokens
-        self.brief = settings.brief or self.form.brief
         if source != "hf":
             self.load_path(Path(rest).expanduser())
         elif match := re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]+)\])?", rest):
             self.load_hub(match[1], match[2], settings.splits)
         else:
             raise UsageError(f"task hf:{rest} cannot be read: write hf:NAME or hf:NAME[CONFIG], e.g. hf:openai/gsm8k[main]")
+        self.brief = settings.brief or self.form.brief  # a form may have learned from the rows what to tell
 
     def keep(self, rows: dict[str, list[Example]], one_file: bool = False) -> None:
         super().keep(rows, one_file)

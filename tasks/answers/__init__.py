@@ -3,6 +3,7 @@
 from .choice import ChoiceForm
 from .code import CodeForm
 from .form import Form, Helpers
+from .label import LabelForm
 from .number import NumberForm
 from .text import ContainsForm, ExactForm, MathForm, MetricForm, RegexForm
 
@@ -16,5 +17,6 @@ FORMS: dict[str, type[Form]] = {
     "choice": ChoiceForm,
     "code": CodeForm,
     "math": MathForm,
+    "label": LabelForm,
 }
 """The verdicts; any other names a DSPy metric, whose answers are texts."""
