@@ -107,7 +107,7 @@ class Judging:
         """What `judge` says of the answer in a response; `unclosed reasoning` where the response ends before its answer begins."""
         said = parted(response, self.trace_tags)
         if said.closed:
-            found = self.judge(example, readable(said.answer))
+            found = self.judge(example, self.readable(said.answer))
         else:
             found = Verdict(correct=False, extracted=None, reason=UNCLOSED)
         return found if said.answer == response else found.model_copy(update={"answer": said.answer})
@@ -115,6 +115,10 @@ class Judging:
     def answered(self, response: str) -> str:
         """The response without its reasoning trace."""
         return parted(response, self.trace_tags).answer
+
+    def readable(self, answer: str) -> str:
+        """What `judge` is given of an answer."""
+        return readable(answer)
 
     def judge(self, example: Example, response: str) -> Verdict:
         """`right`, `wrong`, `no answer`, or why it is unjudged, of a response without its trace."""

@@ -57,4 +57,6 @@ def _changed(kind: str, example: Example) -> str:
         return next((label for label in example.meta["choices"] if label != example.answer), "")
     if kind == "code":
         return f"def {example.meta['entry_point']}(*args, **kwargs):\n    raise NotImplementedError\n"
+    if kind == "tools":
+        return '[{"name": "zqxj", "arguments": {}}]'
     return "zqxj"

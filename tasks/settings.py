@@ -4,12 +4,13 @@ Not here: what a verdict does (errata.tasks.answers, a file for each form of ans
 """
 
 import re
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .base import SPLITS
 
-VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math", "label")
+VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math", "label", "tools")
 """The verdicts that have a name; any other is a DSPy metric."""
 
 
@@ -35,7 +36,11 @@ class TableSettings(BaseModel):
     entry_point: str = "entry_point"
     """For `code`: column of the name of the function that the test calls."""
     verdict: str = "exact"
-    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, `label`, or a DSPy metric, `module:function` or `FILE.py:NAME`."""
+    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, `label`, `tools`, or a DSPy metric, `module:function` or
+    `FILE.py:NAME`."""
+    tools: str | tuple[dict[str, Any], ...] | None = None
+    """For `tools`: the column with the functions that an item may call (JSON Schema, in OpenAI's form or bare), or those of all items: the
+    path of a .json file, or the list itself. Left out: the column `tools`."""
     pattern: str | None = None
     """For `regex`: what finds the answer in a response; its first group is the answer, the last find counts. It may take two seconds."""
     full_score: float = 1.0

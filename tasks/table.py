@@ -65,13 +65,16 @@ class TableTask(RowTask):
             kind=self.form.kind if self.form.kind != "text" else "number",
             question=said.question,
             answer=said.answer,
-            solution=solution,
+            solution=solution or said.solution,
             skill=skill,
             meta=said.meta,
         )
 
     def prompt(self, example: Example) -> list[Message]:
-        return [{"role": "user", "content": self.form.asked(example)}]
+        return [*self.form.before(example), {"role": "user", "content": self.form.asked(example)}]
+
+    def readable(self, answer: str) -> str:
+        return self.form.readable(answer)
 
     def judge(self, example: Example, response: str) -> Verdict:
         return self.form.judge(example, response)

@@ -6,6 +6,7 @@ from .form import Form, Helpers
 from .label import LabelForm
 from .number import NumberForm
 from .text import ContainsForm, ExactForm, MathForm, MetricForm, RegexForm
+from .tools import ToolsForm
 
 __all__ = ["FORMS", "Form", "Helpers", "MetricForm"]
 
@@ -18,5 +19,6 @@ FORMS: dict[str, type[Form]] = {
     "code": CodeForm,
     "math": MathForm,
     "label": LabelForm,
+    "tools": ToolsForm,
 }
 """The verdicts; any other names a DSPy metric, whose answers are texts."""

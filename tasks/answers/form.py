@@ -8,11 +8,12 @@ a sandbox or a language model, it is handed.
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from ...signatures.records import Example, Kind, Verdict
+from ...signatures.records import Example, Kind, Message, Verdict
 from ..base import Runner, ended
 from ..cells import GOLDS, QUESTIONS, field
 from ..files import Row
 from ..settings import TableSettings
+from ..trace import readable
 
 
 class Helpers(NamedTuple):
@@ -29,6 +30,8 @@ class Gold(NamedTuple):
     """The question as it is shown: with the options of a choice, say."""
     answer: str
     meta: dict[str, Any]
+    solution: str = ""
+    """Words beside the answer, where the row names no solution."""
 
 
 class Form:
@@ -56,7 +59,15 @@ class Form:
 
     def asked(self, example: Example) -> str:
         """The question as the user's message of the prompt."""
-        return f"{example.question}\n{self.settings.ask or self.ask}"
+        return f"{example.question}\n{ask}" if (ask := self.settings.ask or self.ask) else example.question
+
+    def before(self, example: Example) -> list[Message]:
+        """Messages before all others of the prompt."""
+        return []
+
+    def readable(self, answer: str) -> str:
+        """What `judge` is given of an answer: without the marks of turns and of answers."""
+        return readable(answer)
 
     def judge(self, example: Example, response: str) -> Verdict:
         """`right`, `wrong`, `no answer`, or why it is unjudged."""
