@@ -142,7 +142,9 @@ class GenerateSettings(Settings):
     """In how many ways, at least, a program must phrase its questions (names, things, numbers and verbs aside), or the check `diverse`
     refuses it; 1: nothing is asked, and `offline` keeps to the error's own wording. Programs from before version 0.2 need 1. None: 3, but 1
     for `tiny`, which knows few words and gains less from more of them (docs/evidence/onpolicy.md)."""
-    skip: tuple[Literal["anchored", "deterministic", "diverse", "telling", "simpler", "targeted", "agreed", "distinct"], ...] = ()
+    skip: tuple[
+        Literal["anchored", "deterministic", "balanced", "diverse", "telling", "simpler", "targeted", "agreed", "distinct"], ...
+    ] = ()
     """Checks that are left out, to measure what they are worth; the report says so. `runs` and `unseen` always stay."""
     allocation: Literal["mass", "uniform", "bandit"] = Field(default="mass", validation_alias=AliasChoices("allocation", "budget"))
     """How rows are shared among programs: by the share of its probe that the target fails (`mass`), evenly (`uniform`), or by mass times

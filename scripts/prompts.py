@@ -23,7 +23,10 @@ from errata.programs.instructor.chat import Chat
 from errata.programs.rehearse import Shown, prompts
 from errata.programs.steps.agree import Agree
 from errata.signatures.records import Attempt, Diagnosis, Example, Failure, ProgramRun, Rejection, SampleProgram, TeachingResult, Verdict
-from errata.tasks import Task, load_task
+from errata.tasks import load_task
+from errata.tasks.answers.form import Helpers
+from errata.tasks.answers.label import LabelForm
+from errata.tasks.settings import TableSettings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/prompts.md"
 KNIT = "Mia knits 3 scarves of 120 rows each. She has knitted 45 rows of the first one today. How many rows are left to knit?"
@@ -45,12 +48,18 @@ CODE = Example(
     meta={"entry_point": "longest_run", "prompt": "", "test": TEST},
 )  # fmt: skip
 COUNTS = "def longest_run(numbers):\n    return max([0, *(numbers.count(number) for number in numbers)])"
+LABEL = Example(
+    task="tickets", split="train", kind="label", answer="refund",
+    question="You have taken 49 euros twice in May. The invoice is right, but I want the second payment back.",
+)  # fmt: skip
+LABELS = ("billing", "refund", "cancellation")
 SAID = {
     "number": "Mia knits 3 scarves. She has knitted 45 rows, so 120 - 45 = 75 rows are left.\n#### 75",
     "choice": "We breathe oxygen, so the air must be mostly made of oxygen.\nAnswer: A",
     "code": f"```python\n{COUNTS}\n```",
+    "label": "billing",
 }
-ERRORS = {"number": NUMBER, "choice": CHOICE, "code": CODE}
+ERRORS = {"number": NUMBER, "choice": CHOICE, "code": CODE, "label": LABEL}
 WORDS = {
     "evidence": '"120 - 45 = 75": there should stand 3 * 120 = 360 first, and then 360 - 45 = 315.',
     "misconception": "The model works with the amount of one thing where all of them are asked for, and never multiplies by their number.",
@@ -74,15 +83,15 @@ def shown(kind: str, boundary: str) -> Shown:
     )
 
 
-def calls(task: Task, kind: str) -> dict[str, list[dict[str, str]]]:
+def calls(brief: str, kind: str) -> dict[str, list[dict[str, str]]]:
     """Name of each call -> its messages."""
     found = {}
     strategies = {"LearnFromError": LearnFromError(), "LearnFromContrast": LearnFromContrast(), "Mimic": Mimic()}
     for name, strategy in strategies.items():
         boundary = "It can work with one thing and cannot with several." if name == "LearnFromContrast" else ""
-        for call in prompts(strategy, shown(kind, boundary), task.brief):
+        for call in prompts(strategy, shown(kind, boundary), brief):
             found[f"{name} {call.predictor}"] = call.messages
-    found["solve 8 questions"] = solve_prompt([ERRORS[kind].question] * 8, task.brief)
+    found["solve 8 questions"] = solve_prompt([ERRORS[kind].question] * 8, brief)
     return found
 
 
@@ -107,7 +116,9 @@ def solve_prompt(questions: list[str], brief: str) -> list[dict[str, str]]:
 def known() -> dict[str, dict[str, list[dict[str, str]]]]:
     """Kind of task -> its calls."""
     names = {"number": "sums", "choice": "facts", "code": "lists"}
-    return {kind: calls(load_task(name, runner=lambda *_: ProgramRun(outcome="error")), kind) for kind, name in names.items()}
+    briefs = {kind: load_task(name, runner=lambda *_: ProgramRun(outcome="error")).brief for kind, name in names.items()}
+    briefs["label"] = LabelForm("tickets", TableSettings(choices=LABELS), Helpers()).brief
+    return {kind: calls(brief, kind) for kind, brief in briefs.items()}
 
 
 def page(text: str) -> str:

@@ -96,10 +96,13 @@ def test_the_commands_of_a_page_run_as_they_stand_on_few_items(page, tmp_path, m
         assert done.exit_code == 0, (words, done.output)
 
 
-def test_the_mapping_of_a_table_on_the_page_of_tasks_is_that_of_the_example():
-    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tasks.md").read_text(encoding="utf-8"), re.DOTALL)
-    shown, example = config.laid_over(yaml.safe_load(block), {}), config.load_config(ROOT / "examples/own_jsonl.yaml")
-    assert (shown.task, shown.table, shown.guards) == (example.task, example.table, example.guards)
+def test_each_mapping_of_a_table_on_the_page_of_tasks_is_that_of_an_example():
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tasks.md").read_text(encoding="utf-8"), re.DOTALL)
+    examples = [config.load_config(path) for path in sorted((ROOT / "examples").glob("*.yaml"))]
+    assert blocks
+    for block in blocks:
+        shown = config.laid_over(yaml.safe_load(block), {})
+        assert (shown.task, shown.table, shown.guards) in [(one.task, one.table, one.guards) for one in examples], block
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
@@ -110,7 +113,7 @@ def test_an_example_is_complete_without_network_key_or_model(path, tmp_path, mon
     monkeypatch.setattr("socket.socket.connect", refuse)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(ROOT / "examples/own", tmp_path / "examples/own")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     folder = tmp_path / "data/gsm8k"
     folder.mkdir(parents=True)
     for split, count in (("train", 60), ("test", 5)):

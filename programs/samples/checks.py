@@ -16,10 +16,11 @@ from typing import Any
 from ...sandbox import Limits, Sandbox
 from ...signatures.records import Attempt, Example, Failure, Rejection, SampleProgram
 from ...tasks import Task, member
+from ..stats import grouped
 from .harness import Drawn, run_program
 from .kind import ALIKE, Draw, Kind, likeness
 from .kinds import KINDS
-from .phrasing import phrasings
+from .phrasing import phrasings, wordings
 from .style import reference, step_count
 
 DRAWS: tuple[Draw, ...] = tuple((-1, index, 1 + index % 5) for index in range(200))
@@ -31,6 +32,7 @@ SIMPLER = 0.5
 """Least share of the steps of the errors' reference solutions that the drawn rows' solutions have on the median. Of ten programs that a
 strong instructor wrote for GSM8K two are at 0.5, because they put two calculations on one line."""
 SHORT = 200  # characters of a value in a complaint
+COMMON = 0.05  # least share of the draws from which on the texts of one answer are looked at for themselves
 LESSONS = 6  # fewest different solutions (code) or questions with their right options (choice) among the draws
 
 
@@ -119,6 +121,8 @@ def diverse(trial: Trial) -> str | None:
 
 def _phrased(trial: Trial) -> str | None:
     questions = [trial.kind.stem(made) for made, _ in trial.problems]
+    if not trial.kind.asks:
+        return _worded(trial)
     ways = phrasings(questions)
     if len(ways) >= trial.phrasings:
         return None
@@ -128,6 +132,24 @@ def _phrased(trial: Trial) -> str | None:
         "phrasings for make() to write, e.g. the question first, facts in another order, an idle fact; another name, thing, number or verb "
         "is no other phrasing"
     )
+
+
+def _worded(trial: Trial) -> str | None:
+    """Texts are compared by all their words, those of each answer apart."""
+    for answer, made in grouped([made for made, _ in trial.problems], lambda made: made.answer).items():
+        texts = [example.question for example in made]
+        if len(texts) >= COMMON * len(trial.problems) and (ways := wordings(texts, trial.phrasings)) < trial.phrasings:
+            return (
+                f"the {len(texts)} texts of {answer!r} are worded in only {ways} {'way' if ways == 1 else 'ways'}, {trial.phrasings} are "
+                f"needed, e.g. {short(texts[0])}: let draw() choose among so many texts that share less than half of their words"
+            )
+    return None
+
+
+def balanced(trial: Trial) -> str | None:
+    """The answers of the draws are of all the sorts that its errors are about; only labels are of sorts."""
+    failures = {failure.id: failure.attempt for failure in trial.failures}
+    return trial.kind.one_sided([failures[name] for name in trial.program.anchors], [made for made, _ in trial.problems])
 
 
 def telling(trial: Trial) -> str | None:
@@ -172,7 +194,7 @@ def simpler(trial: Trial) -> str | None:
     )
 
 
-CHECKS: dict[str, Check] = {check.__name__: check for check in (runs, anchored, deterministic, diverse, telling, simpler)}
+CHECKS: dict[str, Check] = {check.__name__: check for check in (runs, anchored, deterministic, balanced, diverse, telling, simpler)}
 
 
 def prove(

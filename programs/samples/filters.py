@@ -1,7 +1,8 @@
 """The filters of drawn rows: a batch goes through them in turn, and each hands on the rows that pass.
 
-Here are those that look at a row beside others and beside held-out items: `telling`, `distinct`, `unseen`. Each is a check, a callable from
-a Sample to a complaint, or None when the row passes; `each` makes a filter of it. Add one by writing it and naming it in `row_filters`.
+Here are those that look at a row beside others and beside held-out items: `telling`, `distinct`, `unseen`, `balanced`. Each is a check, a
+callable from a Sample to a complaint, or None when the row passes; `each` makes a filter of it. Add one by writing it and naming it in
+`row_filters`.
 Texts are compared without the `Frame` of their task. Not here: the checks of programs (errata.programs.samples.checks), and the independent
 solve of asserted rows (errata.programs.steps.agree).
 """
@@ -20,6 +21,7 @@ Filter = Callable[[Sequence[Sample]], tuple[list[Sample], list[Rejection]]]
 """Takes rows: those that stay, as they are trained on, and the refusals of the others."""
 RowCheck = Callable[[Sample], str | None]
 REPEATS = 4  # most rows of one training set that teach the very same: the same code, or the same question and right option
+AHEAD = 5  # rows by which one answer may be ahead of its share, as the first ones come by chance
 FRAME_RUN, FRAME_SHARE, FRAME_ITEMS = 5, 0.2, 1000
 """Words in a row that belong to a task's frame when at least 3 of its items, and this share of them, hold them; and how many items are
 looked at. In GSM8K, SVAMP and MMLU no words are shared so widely."""
@@ -125,11 +127,27 @@ def tells_apart(task: Task, sample: Sample) -> str | None:
     return "the misconception gives the right answer here" if told else None
 
 
+class Balanced:
+    """Refuses a row whose answer more than its share of the program's rows have already; only kinds with few answers limit it."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def __call__(self, sample: Sample) -> str | None:
+        given, answer = self._given[sample.program_id], sample.example.answer
+        allowed = KINDS[sample.example.kind].most * (given.total() + AHEAD)
+        if sample.program_id and given[answer] + 1 > allowed:
+            return f"{given[answer]} of {given.total()} rows of its program have the answer {answer!r} already"
+        given[answer] += 1
+        return None
+
+
 def row_filters(task: Task, held_out: Collection[Example], known: Iterable[Example] = (), skip: Collection[str] = ()) -> list[Filter]:
     """The filters of every training set, but those to `skip`, in order, afresh for one training set. `known`: other items of the
     task, which show its frame where few are held out."""
     frame = Frame([*held_out, *known])
     checks: dict[str, RowCheck] = {"telling": partial(tells_apart, task), "distinct": Distinct(frame), "unseen": Unseen(held_out, frame)}
+    checks["balanced"] = Balanced()  # the last, so that it counts what stays
     return [each(name, check) for name, check in checks.items() if name not in skip]
 
 

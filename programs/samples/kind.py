@@ -8,6 +8,7 @@ the instructor. The contract in the instructor's words lies in signatures/contra
 import difflib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +34,8 @@ class Kind(Protocol):
     guest: str = "plain.py"  # the file of guest/ that completes a row inside the sandbox
     more: tuple[str, ...] = ()  # fields that the guest adds
     taught: str = ""  # what `lesson` tells apart, in the plural
+    asks: bool = True  # whether what is put to the target is a question, and no text of any form
+    most: float = 1.0  # largest share of a program's training rows that one answer may have
     spread: int = 1  # every how many drawn rows one is checked for agreeing with itself
 
     def finish(self, row: Row, draw: Draw | None) -> Row:
@@ -80,6 +83,10 @@ class Kind(Protocol):
     def misses(self, task: Task, made: Example, wrong: str) -> bool:
         """Whether wrong() gives the right answer on this problem, so that it cannot tell the misconception from the skill."""
         return wrong == made.answer
+
+    def one_sided(self, attempts: Sequence[Attempt], made: Sequence[Example]) -> str | None:
+        """What answers the draws lack beside those `made`, for the errors of the anchors."""
+        return None
 
     def stem(self, example: Example) -> str:
         """The question that an anchor must rebuild."""

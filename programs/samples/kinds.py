@@ -3,6 +3,7 @@
 from .choice import ChoiceKind
 from .code import CodeKind
 from .kind import Kind
+from .label import LabelKind
 from .number import NumberKind
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (NumberKind(), ChoiceKind(), CodeKind())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (NumberKind(), ChoiceKind(), CodeKind(), LabelKind())}

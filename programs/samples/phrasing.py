@@ -9,7 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from .kind import likeness
+
 COMMON = 0.02  # least share of the questions that a phrasing is used for; rarer ones are taken for slips of the masking
+WORDED = 0.5  # least likeness of two texts that are worded the same way
 _ASKING = frozenset(
     [
         *("how", "what", "which", "who", "whom", "whose", "where", "when", "why", "many", "much", "do"),
@@ -42,3 +45,13 @@ def phrasings(questions: Iterable[str]) -> Counter[str]:
     """How many of the questions are phrased in each way, without the ways that are rare."""
     found = Counter(map(phrasing, questions))
     return Counter({way: count for way, count in found.items() if count >= COMMON * found.total()})
+
+
+def wordings(texts: Iterable[str], most: int) -> int:
+    """In how many ways texts are worded that ask nothing, at most `most`: each way shares less than half of its words, in their order,
+    with each other. Not covered: scripts without blanks, where a sentence is one word."""
+    found: list[str] = []
+    for text in dict.fromkeys(texts):
+        if len(found) < most and all(likeness(text, other) < WORDED for other in found):
+            found.append(text)
+    return len(found)

@@ -27,6 +27,7 @@ from errata.signatures.errors import TaskError
 from errata.signatures.records import Attempt, Failure, Rejection, Sample, SampleProgram, TrainRow
 from errata.signatures.teach import contract
 from errata.tasks import load_task
+from errata.tasks.settings import TableSettings
 
 SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[2] / "../shared/data"))
 RECORDED = SHARED / "recorded_instructor/programs.jsonl"
@@ -40,23 +41,31 @@ ITEMS = {
         "entry_point": "count_multiples_of_3",
         "test": "def check(candidate):\n    assert candidate([3, -6, 1]) == 2\n    assert candidate([]) == 0\n",
     },
+    "label": {"question": "Wake me when the 40 minutes for the bread are over.", "answer": "timer"},
 }
 SAID = {
     "number": "3 * 4 + 2 = 14\n#### 14",
     "choice": "The answer is B.",
     "code": "```python\ndef count_multiples_of_3(numbers):\n    return sum(1 for n in numbers if n % 3 == 0 and n > 0)\n```",
+    "label": "alarm",
 }
 EXAMPLES = {kind: contract(kind).partition("Example, for")[2].partition(":\n\n")[2] for kind in KINDS}
 """The complete program that each contract shows."""
 
 
 @pytest.fixture(scope="module")
-def tasks(sandbox):
+def tasks(sandbox, tmp_path_factory):
     def runner(source, harness, payload):
         return sandbox.run(source, harness, payload, Limits())
 
     names = {"number": "gsm8k", "choice": "mmlu", "code": "mbpp"}
-    return {kind: load_task(name, runner=runner, items=False) for kind, name in names.items()}
+    found = {kind: load_task(name, runner=runner, items=False) for kind, name in names.items()}
+    tables = {"label": TableSettings(verdict="label", choices=("timer", "alarm", "reminder"))}
+    for kind, settings in tables.items():
+        file = tmp_path_factory.mktemp("tables") / f"{kind}.jsonl"
+        file.write_text(json.dumps(ITEMS[kind]) + "\n", encoding="utf-8")
+        found[kind] = load_task(f"jsonl:{file}", settings, runner)
+    return found
 
 
 def failed(task, row, response):
@@ -111,13 +120,23 @@ def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(san
         ("code", "anchored", "% {divisor} == 0\")", "% {divisor} == 1\")", "does not pass the error's own tests"),
         ("code", "diverse", 'rng.choice(sorted(JOBS)), "divisor": divisor', '"count", "divisor": 3',
          "only 1 different solutions, 6 are needed"),
+        ("label", "runs", '"answer": label', '"answer": label.title()', "write it as the task does: 'alarm'"),
+        ("label", "runs", '"answer": label', '"answer": "wake"', "'wake' is not one of the task's labels"),
+        ("label", "runs", '"answer": label', '"answer": label, "solution": 3', "a str under 'solution', or leave it out"),
+        ("label", "anchored", '{"label": "timer", "told": 0', '{"label": "alarm", "told": 0', "but the gold label is 'timer'"),
+        ("label", "anchored", "Wake me when the {minutes} minutes for the {thing} are over.", "Call.", "recognisably"),
+        ("label", "balanced", "rng.choice(list(TEXTS))", '"timer"', "only 0 of 200 draws have the label 'alarm', 40 are needed"),
+        ("label", "balanced", "rng.choice(list(TEXTS))", '"timer" if rng.random() < 0.9 else "alarm"', "draws have the label 'alarm'"),
+        ("label", "diverse", '"told": rng.randrange(3)', '"told": 0', "are worded in only 1 way, 3 are needed"),
+        ("label", "telling", 'return "alarm" if', 'return "reminder" if', "but the model answered 'alarm'"),
+        ("label", "telling", 'if label == "timer" else None', 'or label', "gives the right answer on"),
         ("code", "telling", "number > 0 and", "number > 6 and", "otherwise than the model's"),
         ("code", "telling", "number > 0 and", "True and", "behaves like the solution"),
     ],
 )  # fmt: skip
 def test_a_program_that_breaks_its_contract_in_one_way_is_refused_for_it(sandbox, tasks, failures, kind, check, old, new, said):
     assert old in EXAMPLES[kind]
-    found = prove(program(kind, failures[kind], EXAMPLES[kind].replace(old, new)), [failures[kind]], tasks[kind], sandbox, Limits())
+    found = prove(program(kind, failures[kind], EXAMPLES[kind].replace(old, new)), [failures[kind]], tasks[kind], sandbox, Limits(), ways=3)
     assert found is not None
     assert (found.check, said in found.reason) == (check, True), found
 
