@@ -122,10 +122,12 @@ class Verdict(Record):
     extracted: str | None
     """The answer that was read from the response; None when nothing readable was found."""
     reason: str
-    """`right`, `wrong`, `no answer` (nothing readable was found), `not one number: ...`, `several answers`, `unclosed reasoning`, or what
-    kept it from being judged."""
+    """`right`, `wrong`, `no answer` (nothing readable was found), `not one number: ...`, `not JSON: ...`, `several answers`, `unclosed
+    reasoning`, what of the answer is wrong, or what kept it from being judged."""
     answer: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """The response without its reasoning trace; None where it has none."""
+    fields: dict[str, bool] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of an answer with fields, which are right; None: it has none."""
 
 
 class Attempt(Record):

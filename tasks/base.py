@@ -97,6 +97,10 @@ class Task(Protocol):
         """The assistant's text to train on: the worked solution, ending in the answer form."""
         ...
 
+    def fault(self, answer: str) -> str:
+        """Why no item of the task could have this gold answer, e.g. as it breaks the schema; empty: one could."""
+        ...
+
 
 class Judging:
     """What all tasks have in common: a response is judged without its reasoning trace. A subclass says how an answer is judged."""
@@ -119,6 +123,10 @@ class Judging:
     def readable(self, answer: str) -> str:
         """What `judge` is given of an answer."""
         return readable(answer)
+
+    def fault(self, answer: str) -> str:
+        """Why no item of the task could have this gold answer; empty: one could."""
+        return ""
 
     def judge(self, example: Example, response: str) -> Verdict:
         """`right`, `wrong`, `no answer`, or why it is unjudged, of a response without its trace."""

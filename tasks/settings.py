@@ -4,14 +4,18 @@ Not here: what a verdict does (errata.tasks.answers, a file for each form of ans
 """
 
 import re
+import warnings
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .base import SPLITS
 
-VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math", "label", "tools")
+VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math", "label", "tools", "json")
 """The verdicts that have a name; any other is a DSPy metric."""
+
+
+warnings.filterwarnings("ignore", 'Field name "schema"')  # of BaseModel's own, which is deprecated and never called
 
 
 class TableSettings(BaseModel):
@@ -36,11 +40,19 @@ class TableSettings(BaseModel):
     entry_point: str = "entry_point"
     """For `code`: column of the name of the function that the test calls."""
     verdict: str = "exact"
-    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, `label`, `tools`, or a DSPy metric, `module:function` or
+    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, `label`, `tools`, `json`, or a DSPy metric, `module:function` or
     `FILE.py:NAME`."""
     tools: str | tuple[dict[str, Any], ...] | None = None
     """For `tools`: the column with the functions that an item may call (JSON Schema, in OpenAI's form or bare), or those of all items: the
     path of a .json file, or the list itself. Left out: the column `tools`."""
+    schema: dict[str, Any] | str | None = None  # type: ignore[assignment]
+    """For `json`: the JSON Schema of answers, or the path of a .json file with it; None: the schema that the train answers keep."""
+    fields: tuple[str, ...] | None = None
+    """For `json`: the fields that are judged, a field of a field as `outer.inner`; None: all, and no others may be there."""
+    tolerance: float = Field(default=0.0, ge=0, lt=1)
+    """For `json`: by what share of the gold's number a number may differ from it, e.g. 0.01; 0: not at all."""
+    unordered: bool = False
+    """For `json`: whether the order of lists does not count."""
     pattern: str | None = None
     """For `regex`: what finds the answer in a response; its first group is the answer, the last find counts. It may take two seconds."""
     full_score: float = 1.0

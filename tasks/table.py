@@ -5,10 +5,10 @@
 
 Verdicts: `exact` (the marked or only answer equals the gold but for case, spaces, closing points and typography), `contains` (the gold
 stands in the response, as whole words where its script has blanks between them), `regex` (what `pattern` finds last equals the gold),
-`number`, `choice`, `code`, `math` (math-verify, an extra), `label` (one of a list that all rows share), or `module:function` or
-`FILE.py:NAME`, a DSPy metric of two to five arguments (example, prediction, and None for the rest): the row's columns, `question` and
-`answer` are fields of the first, `answer` and `response` of the second (plain objects with fields, not dspy's own classes); it returns a
-bool or a score.
+`number`, `choice`, `code`, `math` (math-verify, an extra), `label` (one of a list that all rows share), `json` (equal
+as JSON values), or `module:function` or `FILE.py:NAME`, a DSPy metric of two to five arguments (example, prediction, and None for the
+rest): the row's columns, `question` and `answer` are fields of the first, `answer` and `response` of the second (plain objects with fields,
+not dspy's own classes); it returns a bool or a score.
 
 It does not cover rows whose answer is a list of several right ones, chats of several turns, or images.
 """
@@ -47,7 +47,8 @@ class TableTask(RowTask):
             self.load_hub(match[1], match[2], settings.splits)
         else:
             raise UsageError(f"task hf:{rest} cannot be read: write hf:NAME or hf:NAME[CONFIG], e.g. hf:openai/gsm8k[main]")
-        self.brief = settings.brief or self.form.brief  # a form may have learned from the rows what to tell
+        # a form may have learned from the rows what to tell
+        self.brief = " ".join(filter(None, (settings.brief or self.form.brief, self.form.facts)))
 
     def keep(self, rows: dict[str, list[Example]], one_file: bool = False) -> None:
         super().keep(rows, one_file)
@@ -82,6 +83,9 @@ class TableTask(RowTask):
     def completion(self, solution: str, answer: str) -> str:
         """The solution, ending in the answer in the form that is asked for."""
         return self.form.completion(solution, answer)
+
+    def fault(self, answer: str) -> str:
+        return self.form.fault(answer)
 
 
 def _filled(form: str, row: Row, where: str) -> str:

@@ -50,6 +50,10 @@ class Union:
         """Raises TypeError: the form of an answer is its member's."""
         raise TypeError(f"{self.name} has no form of answer of its own; ask member(task, example.task)")
 
+    def fault(self, answer: str) -> str:
+        """Raises TypeError, as `completion` does."""
+        return self.completion("", answer)
+
 
 def member(task: Task, name: str) -> Task:
     """The task that an item, program or row of the task called `name` belongs to."""

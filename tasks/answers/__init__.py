@@ -3,6 +3,7 @@
 from .choice import ChoiceForm
 from .code import CodeForm
 from .form import Form, Helpers
+from .json_form import JsonForm
 from .label import LabelForm
 from .number import NumberForm
 from .text import ContainsForm, ExactForm, MathForm, MetricForm, RegexForm
@@ -20,5 +21,6 @@ FORMS: dict[str, type[Form]] = {
     "math": MathForm,
     "label": LabelForm,
     "tools": ToolsForm,
+    "json": JsonForm,
 }
 """The verdicts; any other names a DSPy metric, whose answers are texts."""

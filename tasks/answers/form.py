@@ -42,6 +42,10 @@ class Form:
     """Text behind each question, which says in which form to answer."""
     brief = 'Questions with a short answer. The last line of a response is "Answer: " and the answer alone.'
     """Tells the instructor the same."""
+    facts: str = ""
+    """What the instructor is told beside it, or beside the user's own `table.brief`."""
+    told: str = ""
+    """What was taken of the train items where the settings leave it open, for the user; empty: nothing."""
 
     def __init__(self, name: str, settings: TableSettings, helpers: Helpers):
         """`name`: the task's. Raises UsageError for settings that the form cannot do with."""
@@ -72,6 +76,10 @@ class Form:
     def judge(self, example: Example, response: str) -> Verdict:
         """`right`, `wrong`, `no answer`, or why it is unjudged."""
         raise NotImplementedError
+
+    def fault(self, answer: str) -> str:
+        """Why no item of the task could have this gold answer; empty: one could."""
+        return ""
 
     def completion(self, solution: str, answer: str) -> str:
         """The text to train on: the solution, ending in the answer in the form that is asked for."""
