@@ -12,7 +12,7 @@ from .sets.gsm8k import Gsm8k, GsmPlus
 from .sets.mbpp import HumanEval, Mbpp
 from .sets.mmlu import Arc, Mmlu
 from .sets.reasoning_gym import ReasoningGym
-from .table import TableSettings, TableTask
+from .table import Prefix, TableSettings, TableTask
 from .trace import TAGS, Tag
 from .union import Union, member, parts
 from .world.facts import FactsTask
@@ -40,18 +40,27 @@ def joined(name: str) -> list[str]:
 
 
 def load_task(
-    name: str, table: TableSettings | None = None, runner: Runner | None = None, items: bool = True, tags: Sequence[Tag] = TAGS
+    name: str,
+    table: TableSettings | None = None,
+    runner: Runner | None = None,
+    items: bool = True,
+    tags: Sequence[Tag] = TAGS,
+    beside: Task | None = None,
 ) -> Task:
     """The task called `name`, written as in KNOWN.
 
     `table` says how the columns of jsonl:, parquet: and hf: are read; `runner` runs the answers of code tasks, e.g. `Sandbox.run`.
-    `tags` are those around a reasoning trace, which is no answer (errata.tasks.trace).
+    `tags` are those around a reasoning trace, which is no answer (errata.tasks.trace). `beside`: a task of the same config; what stands
+    before the questions of its first table stands before those of every table here.
     Without `items` nothing is fetched from the hub, and gsm8k needs no path, until examples are asked for: the task judges, and reads
     rows from elsewhere.
     Raises UsageError for an unknown name, naming the nearest one, or a missing path or runner, and TaskError for unusable data.
     """
     names = joined(name)
-    found = [_task(one, table, runner) for one in names]
+    found: list[Task] = []
+    for written in names:
+        tables = [one for one in (*(parts(beside) if beside else ()), *found) if isinstance(one, TableTask)]
+        found.append(_task(written, table, runner, tables[0].prefix if tables else None))
     for one in found:
         if isinstance(one, Judging):
             one.trace_tags = tags
@@ -61,7 +70,7 @@ def load_task(
     return task
 
 
-def _task(name: str, table: TableSettings | None, runner: Runner | None) -> Task:
+def _task(name: str, table: TableSettings | None, runner: Runner | None, prefix: Prefix | None) -> Task:
     kind, colon, rest = name.partition(":")
     path = Path(rest).expanduser() if rest else None
     match kind:
@@ -84,7 +93,7 @@ def _task(name: str, table: TableSettings | None, runner: Runner | None) -> Task
         case "reasoning_gym":
             return ReasoningGym(rest)
         case "jsonl" | "parquet" | "hf":
-            return TableTask(name, table, runner)
+            return TableTask(name, table, runner, prefix)
     found = near(kind.replace("-", "_"), _NAMES)
     hint = f"did you mean {KNOWN[_NAMES.index(found)]}? " if found else ""
     raise UsageError(f"no task is called {name!r}: {hint}known tasks are {', '.join(KNOWN)}; several are joined by +")

@@ -2,7 +2,7 @@
 
 A text is read of what can be read in one way only: a whole float is its integer (18.0 is 18), a list of one, or of one value several times,
 is its element, a chat of one turn is its user's words. Missing values (null, NaN, the words that pandas writes for them), infinity and
-lists of several are none. It does not cover chats of several turns or with a system message, images, and lists of options
+lists of several are none. It does not cover conversations of several turns (errata.tasks.chat), images, and lists of options
 (errata.tasks.options).
 """
 
@@ -25,7 +25,15 @@ GOLDS = (
 """Names that others give to the gold answer."""
 MISSING = ("nan", "NaN", "NAN", "NaT", "<NA>", "#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!")
 """How a missing value looks that was written as text, and the errors of a sheet's formulas."""
-_ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant"}
+_ROLES = {
+    "human": "user",
+    "developer": "system",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "ai": "assistant",
+}
 
 
 def text_of(value: Any) -> str | None:
@@ -46,7 +54,7 @@ def text_of(value: Any) -> str | None:
             with contextlib.suppress(UnicodeDecodeError):
                 return text_of(value.decode())
         case [dict(), *_]:
-            chat = turns(value)
+            chat = read_chat(value)
             return chat[0][1] if chat and [role for role, _ in chat] in (["user"], ["assistant"]) else None
         case [one, *others] if all(other == one for other in others):
             return text_of(one)
@@ -58,7 +66,7 @@ def words(value: Any) -> str:
     return "\n".join(filter(None, map(text_of, value))) if isinstance(value, list) else text_of(value) or ""
 
 
-def turns(value: Any) -> list[tuple[str, str]] | None:
+def read_chat(value: Any) -> list[tuple[str, str]] | None:
     """(role, text) of a chat, written as role and content, or as from and value, also as JSON in a text; None: it is none, or holds more
     than text."""
     if isinstance(value, str) and value.lstrip().startswith("["):  # a cell of a CSV file
@@ -86,16 +94,21 @@ def asked(row: Row) -> Row:
         return row
     name, chat = chat_of(row)
     if name == "prompt":
-        chat = [*chat, *(turns(row.get("completion")) or [])]
+        chat = [*chat, *(read_chat(row.get("completion")) or [])]
     if [role for role, _ in chat] in (["user"], ["user", "assistant"]):
         return {"question": chat[0][1]} | ({"answer": chat[1][1]} if chat[1:] else {}) | row
+    return alpaca(row) | row
+
+
+def alpaca(row: Row) -> Row:
+    """The `question`, and the `answer` where there is one, of a row of Alpaca's or Dolly's form; empty for any other."""
     task, more = row.get("instruction"), row.get("input", row.get("context"))
     if isinstance(task, str) and (text_of(more) or not isinstance(more, (list, dict))) and row.keys() & {"input", "output", "context"}:
         both = [part for part in (task.strip(), (text_of(more) or "").strip()) if part not in ("", "<noinput>")]
         found = {"question": ("\n" if "\n" in "".join(both) else " ").join(both)}
         gold = next((name for name in ("output", "response") if name in row), "")
-        return found | ({"answer": row[gold]} if gold else {}) | row
-    return row
+        return found | ({"answer": row[gold]} if gold else {})
+    return {}
 
 
 def told_before(row: Row) -> bool:
@@ -106,7 +119,7 @@ def told_before(row: Row) -> bool:
 def chat_of(row: Row) -> tuple[str, list[tuple[str, str]]]:
     """The field of a row that holds a chat, and its turns; empty where none does."""
     return next(
-        ((name, chat) for name in ("messages", "conversations", "conversation", "prompt") if (chat := turns(row.get(name)))), ("", [])
+        ((name, chat) for name in ("messages", "conversations", "conversation", "prompt") if (chat := read_chat(row.get(name)))), ("", [])
     )
 
 
@@ -124,9 +137,9 @@ def column(row: Row, name: str, where: str, mend: str = "") -> Any:
         return at(row, name)
     except KeyError:
         told = name == "question" and (chat_of(row)[1] or told_before(row))
-        chat = ", and a chat of several turns or with a system message is not read yet" if told else ""
-        own = f", or take the file as a table: --task jsonl:PATH --set table.{name}=COLUMN" if name in ("question", "answer") else ""
-        act = mend or f"add it or delete the row{own}"
+        chat = ", and a chat of several turns or with a system message is read by a table alone" if told else ""
+        own = ", or take the file as a table: --task jsonl:PATH" + ("" if told else f" --set table.{name}=COLUMN")
+        act = mend or f"add it or delete the row{own if name in ('question', 'answer') else ''}"
         raise TaskError(f"{where}: field {name!r} is missing{chat} (fields there: {fields_of(row)}); {act}") from None
 
 

@@ -24,7 +24,15 @@ class TableSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     question: str = "question"
-    """Column of the question, or a text with columns in braces, e.g. `{context}\\n\\n{question}`."""
+    """Column of the question, or a text with columns in braces, e.g. `{context}\\n\\n{question}`; of a conversation `{question}` is the
+    user's last turn."""
+    messages: str | None = None
+    """Column of a conversation, a list of turns with role and content, or from and value; an answer at its end is the gold answer, unless
+    there is a column `answer`. None: `messages`, `conversations` or `prompt` where a row has such a column and no question."""
+    system: str = ""
+    """System text before each question; a system turn in a row's own messages stands in its place."""
+    shots: int = Field(default=0, ge=0)
+    """Solved examples that are shown before each question: so many items of train, always the same ones, which are taken out of train."""
     answer: str = "answer"
     """Column of the gold answer; for `choice` a label, the index from 0 of the right option, or its text."""
     solution: str | None = None
@@ -58,7 +66,8 @@ class TableSettings(BaseModel):
     full_score: float = 1.0
     """For a DSPy metric: the least score that is right."""
     ask: str = ""
-    """Text behind each question that says in which form to answer; empty: that of the verdict."""
+    """Text behind each question that says in which form to answer; empty: that of the verdict, but none where the prompt is your own, with
+    `system` or in rows that are conversations."""
     brief: str = ""
     """One paragraph that tells the instructor what is asked and in which form it is answered; empty: that of the verdict."""
     max_new_tokens: int = Field(default=512, ge=1)

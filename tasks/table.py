@@ -10,29 +10,53 @@ as JSON values), or `module:function` or `FILE.py:NAME`, a DSPy metric of two to
 rest): the row's columns, `question` and `answer` are fields of the first, `answer` and `response` of the second (plain objects with fields,
 not dspy's own classes); it returns a bool or a score.
 
-It does not cover rows whose answer is a list of several right ones, chats of several turns, or images.
+A row may hold a conversation, whose last answer is the gold (`messages`); a system text and solved examples (`system`, `shots`) may stand
+before each question. A system text that all rows share is the task's, and no part of their questions.
+
+It does not cover rows whose answer is a list of several right ones, or images.
 """
 
 import re
 import string
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from ..signatures.errors import UsageError
 from ..signatures.records import Example, Message, Verdict
 from .answers import FORMS, Helpers, MetricForm
 from .answers.form import naming
 from .base import Runner
-from .cells import field, words
-from .rows import Row, RowTask
+from .cells import at, field, read_chat, words
+from .chat import Conversation, conversation, transcript, turns, without
+from .rows import Row, RowTask, share
 from .settings import TableSettings
 
 __all__ = ["TableSettings", "TableTask"]
 
 
+class Prefix(NamedTuple):
+    """What stands before each question."""
+
+    system: str = ""
+    """Left out where an item's own turns begin with a system text."""
+    shots: tuple[Example, ...] = ()
+    """Items that are shown solved; no task that shows them has them as items."""
+    shown: tuple[Message, ...] = ()
+    """Their turns."""
+
+
 class TableTask(RowTask):
     """Rows with a column mapping. A bad file or mapping raises TaskError when the task is made, bad settings UsageError."""
 
-    def __init__(self, name: str, settings: TableSettings | None = None, runner: Runner | None = None):
+    prefix = Prefix()
+    chats = False
+    """Whether questions may be transcripts of several turns (errata.tasks.chat)."""
+    _shared = ""
+    """The system text with which all rows' own turns begin."""
+
+    def __init__(self, name: str, settings: TableSettings | None = None, runner: Runner | None = None, prefix: Prefix | None = None):
+        """`prefix`: of another table of the same config, before whose questions the same must stand."""
         self.settings = settings = settings or TableSettings()
         source, _, rest = name.partition(":")
         if not rest:
@@ -41,26 +65,42 @@ class TableTask(RowTask):
         self.form = FORMS.get(settings.verdict, MetricForm)(self.name, settings, Helpers(runner))
         self.kind = self.form.kind
         self.max_new_tokens = settings.max_new_tokens
+        self._given = prefix
         if source != "hf":
             self.load_path(Path(rest).expanduser())
         elif match := re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]+)\])?", rest):
             self.load_hub(match[1], match[2], settings.splits)
         else:
             raise UsageError(f"task hf:{rest} cannot be read: write hf:NAME or hf:NAME[CONFIG], e.g. hf:openai/gsm8k[main]")
-        # a form may have learned from the rows what to tell
-        self.brief = " ".join(filter(None, (settings.brief or self.form.brief, self.form.facts)))
 
-    def keep(self, rows: dict[str, list[Example]], one_file: bool = False) -> None:
-        super().keep(rows, one_file)
-        self.form.learn(self.examples("train"))
+    @property
+    def brief(self) -> str:  # type: ignore[override]
+        """What the instructor is told, with what stands before each question."""
+        told = [" ".join(filter(None, (self.settings.brief or self.form.brief, self.form.facts)))]
+        if self.prefix.system:
+            told.append(f"The model reads this system message first:\n{_short(self.prefix.system, 2000)}")
+        if shots := self.prefix.shots:
+            last = transcript(self.prefix.shown[-1 - len(without(self._turns(shots[-1]), "")) :])
+            told.append(f"Before each question stand {len(shots)} solved examples, the last of them:\n{_short(last, 1000)}")
+        if self.chats:
+            told.append(
+                "A question may be a conversation of several turns: each begins with its role (User: or Assistant:) on a new line, the "
+                "last one is the user's, and the response is the assistant's next turn. Questions are written in this form."
+            )
+        return "\n".join(told)
+
+    # ---- rows
 
     def read(self, row: Row, split: str, where: str) -> Example:
         settings = self.settings
-        form = settings.question
+        chat, form = self._chat(row, where), settings.question
+        if chat:
+            row, form = self._said(row, chat), form if "{" in form else "question"
         text = _filled(form, row, where) if "{" in form else field(row, form, where, mend=naming(settings, row, "question"))
         said = self.form.read(row, where, text)
         solution, skill = (words(row.get(column)) if column else "" for column in (settings.solution, settings.skill))
-        return Example(
+        asked = [*chat.messages[:-1], chat.messages[-1] | {"content": said.question}] if chat else []
+        example = Example(
             task=self.name,
             split=split,
             kind=self.form.kind if self.form.kind != "text" else "number",
@@ -68,11 +108,91 @@ class TableTask(RowTask):
             answer=said.answer,
             solution=solution or said.solution,
             skill=skill,
-            meta=said.meta,
+            meta=said.meta | ({"messages": asked} if asked else {}),
         )
+        return example if self._rows is None else self._settled(example)
+
+    def _chat(self, row: Row, where: str) -> Conversation | None:
+        """The conversation that a row holds in place of a question."""
+        settings = self.settings
+        if settings.messages is not None:
+            return conversation(row, settings.messages, where)
+        if "question" not in row and (settings.question == "question" or "{question}" in settings.question):
+            return conversation(row, None, where)
+        several = len(read_chat(row.get(settings.question)) or []) > 1
+        return conversation(row, settings.question, where) if several else None
+
+    def _said(self, row: Row, chat: Conversation) -> Row:
+        """The row with its last question, and with its last answer as the gold one where no column says it."""
+        name = self.settings.answer
+        try:
+            there = at(row, name) is not None
+        except KeyError:
+            there = False
+        return row | {"question": chat.messages[-1]["content"]} | ({} if there or chat.answer is None else {name: chat.answer})
+
+    def keep(self, rows: dict[str, list[Example]], one_file: bool = False) -> None:
+        said = [example.meta.get("messages", []) for found in rows.values() for example in found]
+        heads = {turns[0]["content"] if turns and turns[0]["role"] == "system" else "" for turns in said}
+        self._shared = heads.pop() if len(heads) == 1 else ""
+        self.chats = any(len(without(turns, self._shared)) > 1 for turns in said)
+        super().keep({split: [self._settled(example) for example in found] for split, found in rows.items()}, one_file)
+        self.form.learn(self.examples("train"))
+        given = self._given or Prefix(self.settings.system)
+        self.prefix = given._replace(system=self._shared or given.system)
+        if self.settings.shots and self._given is None:
+            shots = self._picked(self.settings.shots)
+            solved = ([*self._asked(one), {"role": "assistant", "content": self.completion(one.solution, one.answer)}] for one in shots)
+            turns = (turn for turns in solved for turn in turns if turn["role"] != "system")
+            self.prefix = self.prefix._replace(shots=shots, shown=tuple(turns))
+        shown = {one.question for one in self.prefix.shots}
+        self._rows = {split: [one for one in found if one.question not in shown] for split, found in (self._rows or {}).items()}
+
+    def _settled(self, example: Example) -> Example:
+        """The item with its turns but for the system text of all, as the question of a task with or without conversations."""
+        said = example.meta.get("messages") or [{"role": "user", "content": example.question}]
+        rest = without(said, self._shared)
+        meta = {name: value for name, value in example.meta.items() if name != "messages"}
+        question = transcript(rest) if self.chats else rest[-1]["content"]
+        return example.model_copy(update={"question": question, "meta": meta | ({"messages": rest} if rest[1:] else {})})
+
+    def _picked(self, count: int) -> tuple[Example, ...]:
+        """Items of train to show, in an order that depends on their questions alone: of the shorter half, and of each gold answer one
+        before a second of any."""
+        train, held = self.examples("train"), {one.question for split in ("dev", "test") for one in self.examples(split)}
+        if count >= len(train):
+            raise UsageError(f"table.shots is {count}, and {self.name} has {len(train)} train items: give it more, or set fewer shots")
+        size = lambda one: len(one.question) + len(one.solution or one.answer)  # noqa: E731
+        free = sorted((one for one in train if one.question not in held), key=size)
+        seen: Counter[str] = Counter()
+        turns = []
+        for one in sorted(free[: max(count, len(free) // 2)], key=lambda one: share(f"shot {one.question}")):
+            turns.append((seen[one.answer], one))
+            seen[one.answer] += 1
+        return tuple(one for _, one in sorted(turns, key=lambda turn: turn[0])[:count])
+
+    # ---- what is asked
 
     def prompt(self, example: Example) -> list[Message]:
-        return [*self.form.before(example), {"role": "user", "content": self.form.asked(example)}]
+        asked = self._asked(example)
+        system: list[Message] = [{"role": "system", "content": self.prefix.system}] if self.prefix.system else []
+        if asked[0]["role"] == "system":
+            system, asked = asked[:1], asked[1:]
+        return [*self.form.before(example), *system, *self.prefix.shown, *asked]
+
+    def _asked(self, example: Example) -> list[Message]:
+        """The item's own turns, the last with what says in which form to answer."""
+        *before, last = self._turns(example)
+        own = bool(self.prefix.system or self.chats or self.settings.messages) and not self.settings.ask
+        if last["role"] != "user" or own:
+            return [*before, last]
+        alone = example.model_copy(update={"question": last["content"]}) if self.chats else example
+        return [*before, {"role": "user", "content": self.form.asked(alone)}]
+
+    def _turns(self, example: Example) -> list[Message]:
+        if not self.chats:
+            return [{"role": "user", "content": example.question}]
+        return example.meta.get("messages") or turns(example.question)
 
     def readable(self, answer: str) -> str:
         return self.form.readable(answer)
@@ -86,6 +206,11 @@ class TableTask(RowTask):
 
     def fault(self, answer: str) -> str:
         return self.form.fault(answer)
+
+
+def _short(text: str, most: int) -> str:
+    """The text, or its two ends."""
+    return text if len(text) <= most else f"{text[: most // 2]}\n[... {len(text) - most:,} characters left out ...]\n{text[-most // 2 :]}"
 
 
 def _filled(form: str, row: Row, where: str) -> str:

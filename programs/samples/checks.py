@@ -73,7 +73,16 @@ def runs(trial: Trial) -> str | None:
         first = f" (first draw {index} at level {level})" if count < len(trial.first.rows) else ""
         return f"{len(failed)} of {len(trial.first.rows)} draws failed, {count} of them{first} with {error}"
     complaints = (trial.kind.consistent(trial.task, made) for made, _ in trial.problems[:: trial.kind.spread])
-    return next(filter(None, complaints), None)
+    return next(filter(None, complaints), None) or _asks(trial)
+
+
+def _asks(trial: Trial) -> str | None:
+    """What keeps a conversation from being one that is to be answered."""
+    ends = ((trial.task.prompt(made)[-1]["role"], made.question) for made, _ in trial.problems)
+    other = next(((role, question) for role, question in ends if role in ("assistant", "system")), None)
+    if other is None:
+        return None
+    return f"a question must end with a turn of the user's, and this one ends with one of the {other[0]}: {short(other[1][-SHORT:])}"
 
 
 def anchored(trial: Trial) -> str | None:

@@ -56,7 +56,7 @@ class Session:
         load = partial(load_task, table=config.table, runner=self._judge, tags=config.trace_tags)
         self.task = load(config.task, items=config.errors != "recorded")
         twins = tuple(task.twin for task in parts(self.task) if task.twin)
-        self.guards = [load(name) for name in (twins if config.guards is None else config.guards)]
+        self.guards = [load(name, beside=self.task) for name in (twins if config.guards is None else config.guards)]
         names = [task.name for task in self.tasks]
         if len(set(names)) < len(names):
             raise UsageError(f"task and guards are {', '.join(names)}: two of one name cannot be told apart; leave one out")

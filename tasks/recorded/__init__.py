@@ -12,6 +12,7 @@ Forms, each told by several of its fields together, so that no field of the user
 
 A field that the user maps wins over that of the form. A row that carries its gold answer is read by the task's own reader, and is the
 task's own item where question and gold are the same; else the gold is joined from the task's items by id or by the exact question. An
-answer to a dev or test item is judged and counted, but the instructor never sees it. Duplicates count. Not here: chats of several turns,
-other graders' scores, .json logs larger than memory, and judging (errata.programs.run.recorded).
+answer to a dev or test item is judged and counted, but the instructor never sees it. Duplicates count. A chat of several turns is of the
+item whose turns are its last ones. Not here: other graders' scores, .json logs larger than memory, and judging
+(errata.programs.run.recorded).
 """

@@ -13,7 +13,8 @@ class RecordedAnswer(NamedTuple):
     """File and line, for messages and lineage."""
     form: str
     row: Row
-    """The item's own fields, as the task's reader takes them; empty for `errata`."""
+    """The item's own fields, as the task's reader takes them; empty for `errata`. `turns`: the conversation that was asked, where it has
+    several turns."""
     response: str | None
     """None: nothing was recorded, a fault of the machinery."""
     finish: str = "stop"

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ...signatures.errors import TaskError
 from ...signatures.records import Attempt, content_hash
-from ..cells import GOLDS, QUESTIONS, asked, at, chat_of, fields_of, told_before, turns
+from ..cells import GOLDS, QUESTIONS, asked, at, chat_of, fields_of, read_chat, told_before
 from ..files import Row, values
 from .answer import RecordedAnswer
 from .inspect_log import from_json, from_zip
@@ -192,11 +192,10 @@ def _row(row: Row, where: str, fields: dict[str, str]) -> Iterator[RecordedAnswe
     else:
         name, said = _response(row, where)
     rest = {key: value for key, value in row.items() if key not in ("response", name)}
-    chat = turns(row.get(name)) or chat_of(rest)[1]
-    users = [text for role, text in chat if role == "user"]
-    if len(users) > 1 and "question" not in row:
-        raise TaskError(f"{where}: a chat of {len(users)} questions, which is not read; give one question and its answer a row")
-    item = _item(({"question": users[0]} if users else {}) | rest | {ours: value for ours, value in found.items() if ours != "response"})
+    own = read_chat(row.get(name)) or []
+    chat = (own[:-1] if own and own[-1][0] == "assistant" else own) or chat_of(rest)[1]  # the last turn may be the response
+    mapped = {ours: value for ours, value in found.items() if ours != "response"}
+    item = _item(turns_of(chat) | rest | mapped)
     for one in [said] if isinstance(said, Reply) else _replies(said, name, where):
         ended = "length" if "length" in (one.finish, finish(row)) else "stop"
         yield RecordedAnswer(where, "rows", item, one.text, ended, str(row.get("model") or ""), one.fault)
@@ -245,6 +244,16 @@ def _replies(value: Any, name: str, where: str) -> list[Reply]:
         mend = inside if isinstance(value, dict) else "mend the row, or map another by --field"
         raise TaskError(f"{where}: field {name!r} must be text, it is {json.dumps(value, default=str)[:40]}; {mend}")
     return found
+
+
+def turns_of(chat: list[tuple[str, str]]) -> Row:
+    """What a chat that was asked says of its item: its `turns` where there are several, its question, and an answer at its end."""
+    *asked, (role, text) = chat or [("", "")]
+    gold = {"answer": text} if role == "assistant" else {}
+    asked = asked if gold else chat
+    users = [text for role, text in asked if role == "user"]
+    turns = [{"role": role, "content": text} for role, text in asked]
+    return gold | ({"turns": turns} if turns[1:] else {}) | ({"question": users[0]} if len(users) == 1 else {})
 
 
 def _item(row: Row) -> Row:

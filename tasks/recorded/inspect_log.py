@@ -94,16 +94,19 @@ def _sample(sample: Any, where: str, model: str) -> tuple[RecordedAnswer, int]:
 
 def _answered(sample: Row, where: str, model: str) -> tuple[RecordedAnswer, int]:
     attached = sample.get("attachments") or {}
-    asked = sample["input"]
+    asked, turns = sample["input"], []
     if isinstance(asked, list):
-        users = [message for message in asked if isinstance(message, dict) and message.get("role") == "user"]
+        messages = [message for message in asked if isinstance(message, dict)]
+        users = [message for message in messages if message.get("role") == "user"]
         asked = _content(users[-1].get("content") if users else None, attached, where)
+        turns = [{"role": str(one.get("role")), "content": _content(one.get("content"), attached, where)} for one in messages]
     target = sample.get("target")
     if isinstance(target, list):
         target = target[0] if len(target) == 1 else target
     about = sample.get("metadata") or {}
     item: Row = {"id": sample.get("id"), "task_id": sample.get("id"), **about, "question": _resolved(str(asked), attached)}
     item.setdefault("input", item["question"])
+    item |= {"turns": turns} if turns[1:] else {}
     if target is not None:  # the gold is the sample's, whatever the metadata call an answer
         item |= {"answer": target, "target": target}
         item.setdefault("solution", about.get("reasoning"))

@@ -12,7 +12,9 @@ from ...signatures.errors import TaskError, UsageError
 from ...signatures.records import Example, whole
 from ..base import SPLITS, Task
 from ..cells import text_of, words
+from ..chat import ROLES, transcript
 from ..rows import Row, file_hash, from_path
+from ..table import TableTask
 from ..union import parts
 from .answer import RecordedAnswer
 from .forms import IDS, read
@@ -58,12 +60,17 @@ def load(
                 skipped += 1
                 why.update([answer.skipped or "of another model"])
                 continue
-            kept += 1
             try:
                 example = items.example(answer)
             except TaskError as error:
+                kept += 1
                 unknown.append(error)
                 continue
+            if example.question in items.shown:
+                skipped += 1
+                why.update(["it stands solved before each question (table.shots)"])
+                continue
+            kept += 1
             rows.append((example, _spoken(answer._replace(response=whole(answer.response)), example)))
         facts = {"file": str(path), "sha256": file_hash(path), "forms": dict(forms), "answers": kept, "left_out": skipped}
         files.append(facts | ({"left_out_because": dict(why)} if why else {}))
@@ -71,6 +78,8 @@ def load(
         more = f" ({len(unknown) - 1} more of {len(unknown) + len(rows)} answers like it)" if unknown[1:] else ""
         fact, semicolon, act = str(unknown[0]).rpartition(";")
         raise TaskError(f"{fact}{more}{semicolon}{act}")
+    if not rows and model is None:
+        raise UsageError("all answers are left out, as they are to items that stand solved before each question; set fewer table.shots")
     if not rows:
         there = ", ".join(sorted(filter(None, models))) or "none is named"
         raise UsageError(f"no answer is of model {model!r}; models there: {there}")
@@ -111,6 +120,8 @@ class _Items:
         self._source = source
         self._known = source is not None or not isinstance(task, ReadsRows) or task.name.startswith("hf:")
         self._kinds = {one.name: one.kind for one in parts(task)}
+        self.shown = {shot.question for one in parts(task) if isinstance(one, TableTask) for shot in one.prefix.shots}
+        """Questions that stand solved before each other one."""
 
     def example(self, answer: RecordedAnswer) -> Example:
         """Raises TaskError when the row neither carries its gold nor is found among the task's items."""
@@ -119,8 +130,8 @@ class _Items:
         example = self._own(answer)
         if isinstance(example, Example) and self._known:
             # the task's own item says more: its solution, its skill
-            same = [one for one in self._questions.get(_key(example.question), []) if one.answer == example.answer]
-            example = same[0] if same else example
+            same = self._questions.get(_key(example.question)) or self._at_the_end(answer.row)
+            example = next((one for one in same if one.answer == example.answer), example)
         if isinstance(example, TaskError):
             fact = str(example).rpartition(";")[0] or str(example)
             found, name = self._joined(answer), self._task.name
@@ -137,6 +148,13 @@ class _Items:
     def _own(self, answer: RecordedAnswer) -> Example | TaskError:
         """The example that the row itself carries, or why it carries none."""
         row = answer.row
+        if row.get("turns"):
+            if isinstance(self._task, TableTask):
+                rest = {name: value for name, value in row.items() if name not in ("question", "turns")}
+                row = rest | {self._task.settings.messages or "messages": row["turns"]}
+            elif not row.get("question"):
+                what = f"a chat of several questions, which {self._task.name} does not read"
+                return TaskError(f"{answer.where}: {what}; give one question and its answer a row")
         if isinstance(self._task, ReadsRows):
             try:
                 example = self._task.read(row, "train", answer.where)
@@ -157,10 +175,19 @@ class _Items:
         row, ids = answer.row, self._ids
         question = _key(text_of(row.get("question")) or "")
         named = [ids[key] for name in IDS if (key := text_of(row.get(name))) in ids]
-        found = [example for example in named if question in _key(example.question)] or self._questions.get(question, [])
+        asked = self._at_the_end(row) or self._questions.get(question, [])
+        found = [example for example in named if question in _key(example.question)] or asked
         if len({example.id for example in found}) > 1:
             raise TaskError(f"{answer.where}: several items of {self._task.name} have this question; give the whole row, or its id")
         return found[0] if found else None
+
+    def _at_the_end(self, row: Row) -> list[Example]:
+        """Items whose turns are the last of the row's: a system text and solved examples may go before them."""
+        turns = row.get("turns") or []
+        if any(one["role"] not in ROLES for one in turns):
+            return []
+        keys = (_key(transcript(turns[place:])) for place in range(len(turns)))
+        return next((self._questions[key] for key in keys if key in self._questions), [])
 
     def _placed(self, example: Example, answer: RecordedAnswer) -> Example:
         """The example in the split that its question has in the task, with where it was recorded."""

@@ -7,7 +7,7 @@ apart from the text is left out. Of several choices the first counts; how many o
 
 from typing import Any, NamedTuple
 
-from ..cells import text_of, turns
+from ..cells import read_chat, text_of
 
 CUT = ("length", "max_tokens", "model_length", "max_output_tokens")
 """What servers and logs call a response that the token limit cut."""
@@ -31,7 +31,7 @@ def reply(value: Any) -> Reply | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return Reply(text_of(value))
     if isinstance(value, list):
-        chat = turns(value)
+        chat = read_chat(value)
         if chat and chat[-1][0] == "assistant":
             return Reply(chat[-1][1])
         if value and len(parts := [one for one in _dicts(value) if {"type", "text"} <= one.keys()]) == len(value):
@@ -89,7 +89,7 @@ def _words(one: dict[str, Any]) -> tuple[bool, str | None]:
     if "text" in one and one.keys() & {"finish_reason", "token_ids", "cumulative_logprob", "logprobs", "meta_info"}:
         return True, _content(one["text"])
     if "generated_text" in one:
-        chat = turns(one["generated_text"])
+        chat = read_chat(one["generated_text"])
         return True, chat[-1][1] if chat else _content(one["generated_text"])
     return False, None
 

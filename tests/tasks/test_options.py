@@ -261,18 +261,7 @@ def test_chats_of_one_turn_and_instructions_are_questions(tmp_path, row, questio
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (
-            {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}], "answer": "5"},
-            "a system message is not read",
-        ),
-        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "5"}] * 2}, "several turns"),
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}], "answer": "5"}, "'question' is missing"),
-        ({"instruction": "q", "input": "", "output": "5", "system": "s"}, "a system message is not read"),
-        ({"instruction": "q", "input": "", "output": "5", "history": [["a", "b"]]}, "several turns"),
-        (
-            {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "5"}], "system": "s"},
-            "a system message is not read",
-        ),
         ({f"x{n}": 1 for n in range(99)} | {"y" * 999: 1}, "'x19', 80 more)"),
         ({"prompt": "q", "completion": "5"}, "--set table.question=prompt --set table.answer=completion"),
         ({"question": "q", "label": "5"}, "--set table.answer=label"),

@@ -188,10 +188,13 @@ def test_fields_of_the_users_own_are_not_taken_for_another_form(tmp_path, row):
         (ITEM | {"response": "8", "choices": [chat()]}, "may both be the response; say which with --field"),
         (
             {"messages": [{"role": "user", "content": PENS}, {"role": "assistant", "content": "7"}] * 2, "answer": "7"},
-            "a chat of 2 questions",
+            "a chat of several questions, which gsm8k does not read",
         ),
         ({"task_id": "pens", "solution": "7", "question": PENS}, "no response"),
-        ({"instruction": "Add.", "input": "3 and 4", "response": "7", "answer": "7", "system": "s"}, "a system message is not read yet"),
+        (
+            {"instruction": "Add.", "input": "3 and 4", "response": "7", "answer": "7", "system": "s"},
+            "a system message is read by a table alone",
+        ),
         (ITEM | {"response": "7", "x": json.loads("[" * 900 + "]" * 900)}, "nested more than 64 deep"),
         ({"results": {"gsm8k": {"exact_match": 0.5}}, "config": {}}, "scores without answers"),
     ],
