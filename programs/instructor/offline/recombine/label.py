@@ -1,0 +1,193 @@
+"""Diagnoses and programs for tasks whose answer is one of a few labels, from train rows alone.
+
+A program draws what tells a label from train rows, of the error's label, of the label that the model took it for and of some others, and puts
+neutral parts of other rows around it, with other values in the slots. Not covered: labels that hang on a value, on the order of parts or on
+what a text does not say; rows whose label is wrong teach it.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+
+from .....signatures.records import Example
+from ....samples.calculations import Unreadable
+from ..template import filled
+from ..word_problems.diagnose import Finding
+from . import ORIGIN
+from .book import Book
+from .parts import Part, plain, words
+from .rows import Rows
+
+NEAR, OTHERS = 40, 6
+"""Most rows of the error's label and of the confused one, and of each other label, that a program holds."""
+LABELS = 6
+"""Most other labels of a program, those of the likest rows."""
+FEWEST = 4
+"""Rows of a label from which on it is taught."""
+
+
+class Labels:
+    """What the train rows of one task show of its labels."""
+
+    def __init__(self, rows: Sequence[Example]):
+        self.rows = rows
+        self.book = Book([(row.question, row.answer) for row in rows])
+        self.told = [tuple(part for part in parts if not self.book.neutral(part)) for parts in self.book.cuts]
+        self._words = [set(words(row.question)) for row in rows]
+
+    def refusal(self, gold: str) -> str:
+        """Why the label is not taught; empty: it is."""
+        if len(self.book.count) < 2:
+            return "the train rows have one label alone"
+        if (count := self.book.count[gold]) < FEWEST:
+            return f"{count} train rows have the label {gold!r}, {FEWEST} are needed to recombine"
+        return ""
+
+    def near(self, question: str) -> list[int]:
+        """The rows, likest first."""
+        mine = set(words(question))
+        return sorted(range(len(self.rows)), key=lambda place: -self.book.likeness(mine, self._words[place]))
+
+
+def of(rows: Rows, question: str) -> Labels:
+    """What the rows of the task that asks the question show; raises Unreadable where there are none."""
+    beside = rows.beside(question, "label")
+    if not beside:
+        raise Unreadable("labels are taught from train rows, and none of this task were handed to the embedded instructor")
+    return rows.learned((beside[0].task, "label"), lambda: Labels(beside))
+
+
+def read(response: str, labels: Sequence[str]) -> str | None:
+    """The one label that a response names last on a line of its own, or else at all."""
+    lines = [line.rpartition(":")[2].strip(" .*\"'").casefold() for line in response.strip().splitlines()]
+    named = [label for line in reversed(lines) for label in labels if line == label.casefold()]
+    if not named:
+        named = [label for label in labels if re.search(rf"(?<!\w){re.escape(label)}(?!\w)", response, re.IGNORECASE)]
+        named = named if len(named) == 1 else []
+    return named[0] if named else None
+
+
+def gold_of(found: Labels, question: str, reference: str) -> str:
+    own = next((row.answer for row in found.rows if row.question == question), None)
+    return own or reference.rpartition("#### ")[2].strip()
+
+
+def diagnose(rows: Rows, question: str, reference: str, response: str) -> Finding:
+    """Verdict, skill and misconception of one wrong label. Never raises: what cannot be taught is said to be so."""
+    evidence = " ".join(response.split())[-160:] or "(empty)"
+    try:
+        found = of(rows, question)
+    except Unreadable as reason:
+        return Finding(
+            "error", "give the label", f"It cannot be told what divides the labels: {reason}.", evidence, "Nothing that is known here."
+        )
+    gold, labels = gold_of(found, question, reference), list(found.book.count)
+    taken = read(response, [label for label in labels if label != gold])
+    said = set(words(question)) & found.book.telling
+    shown = ", ".join(sorted(said, key=lambda word: -found.book.rarity[word])[:5]) or "no single word"
+    if taken is None:
+        skill, text = (
+            f"{gold} among {len(labels)} labels",
+            f"No label can be read from its answer; train rows of {gold} tell it by {shown}.",
+        )
+    else:
+        skill, text = f"{gold} against {taken}", f"It takes {gold} for {taken}. Of its words, these tell a label in train rows: {shown}."
+    return Finding("error", skill, text, evidence, f"Texts of both labels, as train rows have them. {ORIGIN}")
+
+
+def boundary(rows: Rows, question: str, reference: str, solved: str) -> str:
+    """What divides the solved neighbours from the error; one sentence."""
+    try:
+        found = of(rows, question)
+    except Unreadable:
+        return "What the solved questions ask for cannot be compared with this one."
+    texts = re.findall(r"(?:^|\n\n)Question: (.*?)\nResponse: ", solved, re.DOTALL)
+    known = {row.question: row.answer for row in found.rows}
+    labels = sorted({known[text] for text in texts if text in known})
+    gold = gold_of(found, question, reference)
+    return f"It gives {' and '.join(labels) or 'no label'} to like texts, and not {gold} to this one."
+
+
+def write(rows: Rows, question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool, phrased: bool) -> str:
+    """The program's source; `careful`: without `wrong`. Raises Unreadable with the reason why no honest program is known."""
+    found = of(rows, question)
+    gold = gold_of(found, question, reference)
+    if reason := found.refusal(gold):
+        raise Unreadable(reason)
+    taken = read(response, [label for label in found.book.count if label != gold])
+    return Draft(found, question, gold, taken).source(failure_id, skill, careful)
+
+
+class Draft:
+    """What a program for one error holds."""
+
+    def __init__(self, found: Labels, question: str, gold: str, taken: str | None):
+        self.found, self.question, self.gold, self.taken = found, question, gold, taken
+        self.told: dict[str, list[list[object]]] = {gold: []} | ({taken: []} if taken else {})
+        self.values: dict[str, dict[str, list[str]]] = {}
+        for place in found.near(question):
+            label, parts = found.rows[place].answer, found.told[place]
+            most = NEAR if label in (gold, taken) else OTHERS
+            if parts and len(self.told.get(label, [])) < most and (label in self.told or len(self.told) < LABELS + 2):
+                self.told.setdefault(label, []).append([self.slotted(part, [label]) for part in parts])
+        self.told = {label: rows for label, rows in self.told.items() if rows}
+
+    def slotted(self, part: Part, labels: Sequence[str]) -> list[object]:
+        """The part as the program holds it; the values that its slots may take are noted for each label. A slot with one value is text."""
+        part, heads = self.found.book.headed(part)
+        made: list[object] = []
+        for piece in part:
+            if isinstance(piece, str):
+                made.append(piece)
+                continue
+            kind, own = piece
+            for label in labels:
+                seen = heads if kind.startswith("... ") else self.found.book.values[label][kind]
+                self.values.setdefault(label, {})[kind] = sorted({own, *seen}) if len(labels) > 1 else sorted(seen)
+            made.append([kind])
+        return made
+
+    def neutral(self, rng: random.Random) -> dict[str, list[tuple[list[object], list[str]]]]:
+        """Where a neutral part stands -> parts of rows, as often as rows have them, with the labels they go with."""
+        places: dict[str, list[tuple[Part, set[str]]]] = {"first": [], "middle": [], "last": []}
+        book, all_labels = self.found.book, set(self.told)
+        for cut in self.found.book.cuts:
+            for place, part in _neutral_places(book, cut):
+                labels = book.labels_of(part) if part else set(book.count)
+                places[place].append((part, all_labels if len(labels) > 2 else labels & all_labels))
+        kept = {place: rng.sample(parts, min(NEAR, len(parts))) for place, parts in places.items()}
+        return {
+            place: [(self.slotted(part, sorted(labels)), sorted(labels)) for part, labels in parts if labels]
+            for place, parts in kept.items()
+        }
+
+    def source(self, failure_id: str, skill: str, careful: bool) -> str:
+        neutral = self.neutral(random.Random(failure_id))
+        told = "\n".join(
+            f"    {label!r}: [\n" + "".join(f"        {row!r},\n" for row in rows) + "    ]," for label, rows in self.told.items()
+        )
+        taken = self.taken if self.taken in self.told else None
+        middles = [sum(place == "middle" for place, _ in _neutral_places(self.found.book, cut)) for cut in self.found.book.cuts]
+        return filled(
+            "label",
+            skill=re.sub(r"[\\\"\s]+", " ", skill),
+            origin=ORIGIN,
+            told=told,
+            neutral="\n".join(
+                f"    {place!r}: [\n" + "".join(f"        {row!r},\n" for row in rows) + "    ]," for place, rows in neutral.items()
+            ),
+            values="\n".join(f"    {label!r}: {kinds!r}," for label, kinds in self.values.items()),
+            middles=sorted(random.Random(failure_id).sample(middles, min(10, len(middles)))),
+            gold=repr(self.gold),
+            taken=repr(taken),
+            wrong=filled("label_wrong") if taken and not careful else "",
+            failure=repr(failure_id),
+            anchor={"parts": [plain(part) for part in self.found.book.cut(self.question)], "label": self.gold},
+        )
+
+
+def _neutral_places(book: Book, cut: Sequence[Part]) -> list[tuple[str, Part]]:
+    """The neutral parts of a row with where they stand; an empty part where it begins or ends with another."""
+    places = ["first", *["middle"] * (len(cut) - 2), "last"] if len(cut) > 1 else ["middle"]
+    found = [(place, part) for place, part in zip(places, cut, strict=True) if book.neutral(part)]
+    return found + [(place, ()) for place in ("first", "last") if all(place != one for one, _ in found)]
