@@ -11,7 +11,7 @@ INTENTS = {
     "music": ("play {song} by {artist}", "play some {genre}", "put on a {genre} playlist", "turn up {artist}"),
     "weather": ("tell me if it will rain in {city} on {day}", "check the forecast for {city}", "look up how warm {city} is on {day}"),
     "alarm": ("wake me up at {time} on {day}", "set an alarm for {time}", "set a timer for {n} minutes", "cancel my {time} alarm"),
-    "calendar": ("book a meeting with {artist} on {day}", "set a reminder for {day} at {time}", "cancel my {day} meeting", "get me a slot at {time}"),
+    "calendar": ("book a meeting with {artist} on {day}", "set a reminder for {day}", "cancel my {day} meeting", "get me a slot at {time}"),
 }  # fmt: skip
 FILL = {
     "n": ("two", "three", "4", "five", "six", "12"),
@@ -30,8 +30,8 @@ IDLE = (
 )  # fmt: skip
 CLOSINGS = ("Thanks, {name}", "Best, {name}", "Please answer soon.", "Thank you!", "")
 TICKETS = {
-    "billing": ("I was charged twice for {order}.", "The invoice shows {money} but I paid {other}.", "Why is there a second payment of {money}?"),
-    "refund": ("I was charged twice and want my money back.", "Send me back the {money}.", "I returned it in {month} and still wait for {money}."),
+    "billing": ("I was charged twice for {order}.", "The invoice shows {money} but I paid {other}.", "Why was {money} taken a second time?"),
+    "refund": ("I was charged twice and want my money back.", "Send me back the {money}.", "I returned it in {month} and wait for {money}."),
     "shipping": ("The parcel has not moved since {month}.", "Where is my parcel?", "The driver left it with somebody in {town}."),
     "account": ("I cannot log in since {month}.", "The code for my login never comes.", "Please change my address to {mail}."),
 }  # fmt: skip

@@ -38,7 +38,8 @@ def teach(run: Session, number: int) -> None:
 def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], title: str) -> list[TeachingResult]:
     """Run the strategy on its groups of failures, several calls in flight, each row written as it finishes. What a program of several
     failures does not rebuild is taught alone."""
-    lm = open_instructor(run.config.instructor, run.ledger, str(stage.path.relative_to(run.path)))
+    name = str(stage.path.relative_to(run.path))
+    lm = open_instructor(run.config.instructor, run.ledger, name, rows=run.train_rows)
 
     def one(group: tuple[Failure, ...]) -> TeachingResult:
         calls = Calls()

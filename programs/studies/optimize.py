@@ -97,7 +97,7 @@ class Optimization:
         items = [failure.attempt.example for part in self.parts.values() for failure in part.values()]
         for task in parts(loop.task):
             mine = [item for item in items if item.task == task.name]
-            if task.kind == "text" and (reason := unteachable(task, mine, loop.config.instructor.model)):
+            if task.kind == "text" and (reason := unteachable(task, mine)):
                 raise UsageError(reason)
         self.lm = lm or self._open(loop.config.instructor, "optimize/instructor")
         self.reflection = reflection or lm or self._open(self._named(settings.reflection), "optimize/reflection")
@@ -189,7 +189,7 @@ class Optimization:
 
     def _open(self, settings: InstructorSettings, stage: str) -> dspy.LM:
         if settings.model == "offline":
-            return offline_lm()
+            return offline_lm(self.loop.train_rows)
         return Halting(open_instructor(settings, self.loop.ledger, stage))
 
     def _optimized(self, baseline: Strategy) -> Strategy:

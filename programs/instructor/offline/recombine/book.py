@@ -1,7 +1,7 @@
 """What many labelled texts show together: which of their parts say nothing of the label, and which values and beginnings fit where.
 
-A part is neutral when texts of several labels hold it, none of them mostly, and no word of it is telling: one that stands with one label far
-more often than its share. What is not neutral stays with its text. Not covered: parts that only few texts hold, which count as telling.
+A part is neutral when texts of several labels hold it, none of them mostly, and no word of it is telling: one that stands with one label
+far more often than its share. What is not neutral stays with its text. Not covered: parts that only few texts hold, which count as telling.
 """
 
 import math

@@ -124,7 +124,8 @@ class Cuttings:
         """The text between two places as pieces; paths without their first `above` steps. What values it says goes into the pools."""
         pieces: list[Piece] = []
         done = start
-        for place, leaf in sorted((place, leaf) for leaf in found for place in leaf.places if start <= place.start and place.end <= end):
+        inside = [(place, leaf) for leaf in found for place in leaf.places if start <= place.start and place.end <= end]
+        for place, leaf in sorted(inside, key=lambda one: one[0]):
             name, pair = self._pool(leaf, found), [text[place.start : place.end], leaf.value]
             if pair not in self.pools[name]:
                 self.pools[name].append(pair)

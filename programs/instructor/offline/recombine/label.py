@@ -1,8 +1,8 @@
 """Diagnoses and programs for tasks whose answer is one of a few labels, from train rows alone.
 
-A program draws what tells a label from train rows, of the error's label, of the label that the model took it for and of some others, and puts
-neutral parts of other rows around it, with other values in the slots. Not covered: labels that hang on a value, on the order of parts or on
-what a text does not say; rows whose label is wrong teach it.
+A program draws what tells a label from train rows, of the error's label, of the label that the model took it for and of some others, and
+puts neutral parts of other rows around it, with other values in the slots. Not covered: labels that hang on a value, on the order of parts
+or on what a text does not say; rows whose label is wrong teach it.
 """
 
 import random

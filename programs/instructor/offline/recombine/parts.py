@@ -1,7 +1,7 @@
 """A text as parts: sentences, an opening clause, and in them the values that other texts have too in other forms.
 
-A part is a tuple of pieces, each a text or a slot [class, value], so that a program can hold it as JSON. Parts are of one skeleton when they
-differ in case, blanks and values alone. Not covered: parts that mean the same in other words.
+A part is a tuple of pieces, each a text or a slot [class, value], so that a program can hold it as JSON. Parts are of one skeleton when
+they differ in case, blanks and values alone. Not covered: parts that mean the same in other words.
 """
 
 import re
