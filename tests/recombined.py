@@ -30,8 +30,8 @@ IDLE = (
 )  # fmt: skip
 CLOSINGS = ("Thanks, {name}", "Best, {name}", "Please answer soon.", "Thank you!", "")
 TICKETS = {
-    "billing": ("I was charged twice for {order}.", "The invoice shows {money} but I paid {other}.", "Why was {money} taken a second time?"),
-    "refund": ("I was charged twice and want my money back.", "Send me back the {money}.", "I returned it in {month} and wait for {money}."),
+    "billing": ("I was charged twice for {order}.", "The invoice shows {money} but I paid {other}.", "Why was {money} taken twice?"),
+    "refund": ("I was charged twice and want my money back.", "Send me back the {money}.", "I returned it in {month}, {money}."),
     "shipping": ("The parcel has not moved since {month}.", "Where is my parcel?", "The driver left it with somebody in {town}."),
     "account": ("I cannot log in since {month}.", "The code for my login never comes.", "Please change my address to {mail}."),
 }  # fmt: skip

@@ -8,7 +8,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 
-from .parts import Part, opening, pieces, plain, sentences, skeleton, words
+from .parts import Part, Slot, opening, pieces, plain, sentences, skeleton, words
 
 SHARE, LEAST = 0.75, 4
 """A word is telling that stands with one label in this share of at least so many texts, and with twice the label's own share."""
@@ -37,7 +37,7 @@ class Book:
         for parts, (_, label) in zip(self.cuts, texts, strict=True):
             for name in {skeleton(part) for part in parts}:
                 self._held[name][label] += 1
-            for kind, value in [piece for part in parts for piece in part if isinstance(piece, list)]:
+            for kind, value in [piece for part in parts for piece in part if isinstance(piece, Slot)]:
                 if value not in self.values[label][kind]:
                     self.values[label][kind].append(value)
         self._heads = self._beginnings(texts)
@@ -72,13 +72,13 @@ class Book:
     # ---- beginnings: "can you | book", "i want to | book"
 
     def _beginnings(self, texts: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-        """The word that follows -> the beginnings before it that texts of several labels have, before at least three words."""
+        """The word that follows -> the beginnings before it that texts of one sentence and several labels have, before at least three
+        words."""
         labels, follows = defaultdict(set), defaultdict(set)
         for parts, (_, label) in zip(self.cuts, texts, strict=True):
-            for part in parts:
-                for head, word in self._splits(part):
-                    labels[head].add(label)
-                    follows[head].add(word)
+            for head, word in self._splits(parts[0]) if len(parts) == 1 else ():
+                labels[head].add(label)
+                follows[head].add(word)
         found: dict[str, list[str]] = defaultdict(list)
         for head, after in follows.items():
             if head == "" or (len(labels[head]) > 1 and len(after) > 2):
@@ -99,5 +99,5 @@ class Book:
             large = str(part[0])[:1].isupper()
             fitting = [one.capitalize() if large else one for one in self._heads.get(word, []) if one or not large]
             if len(fitting) > 1 and (head or not large):
-                return (["... " + word, str(part[0])[: len(head)]], str(part[0])[len(head) :], *part[1:]), fitting
+                return (Slot("... " + word, str(part[0])[: len(head)]), str(part[0])[len(head) :], *part[1:]), fitting
         return part, []

@@ -1,7 +1,7 @@
 """Texts with their JSON documents as templates: what the text says, with a piece for each value and for each list that can be drawn anew.
 
-A value that no text says stays with its template, where it is one of few (true, null, "express"): what tells it is in the template's words.
-Any other makes the row one that is not taught. A list is drawn anew where its elements stand side by side, joined by commas and the like.
+A value that its text does not say stays with its template, where it is one of few (true, null, "express"): what tells it is in the words of
+the template. Any other makes the row one that is not taught. A list is drawn anew where its elements stand side by side in one sentence.
 Not covered: values that are worked out from others, as a sum is.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from ....samples.calculations import Unreadable
 from .align import Contexts, Leaf, Path, aligned, field_of
+from .spans import spans
 
 FEW, SEEN = 12, 3
 """A value that texts do not say is one of at most so many, each in at least so many rows."""
@@ -53,7 +54,8 @@ class Cuttings:
         self._leaves = [aligned(text, document, contexts) for text, document in self.rows]
         unsaid = Counter((leaf.field, json.dumps(leaf.value)) for found in self._leaves for leaf in found if not leaf.places)
         several = Counter(name for name, _ in unsaid)
-        self._closed = {one for one, count in unsaid.items() if count >= SEEN and several[one[0]] <= FEW}
+        said = Counter(leaf.field for found in self._leaves for leaf in found if leaf.places and not isinstance(leaf.value, str))
+        self._closed = {one for one, count in unsaid.items() if count >= max(SEEN, said[one[0]]) and several[one[0]] <= FEW}
         self._pins = self._dependent()
         for place in range(len(self.rows)):
             try:
@@ -96,9 +98,13 @@ class Cuttings:
         for leaf in found:
             if not leaf.path:
                 raise Unreadable("its answer is neither an object nor a list")
-            sure = isinstance(leaf.value, bool) or leaf.value in (None, [], {})
-            if not leaf.places and not sure and (leaf.field, json.dumps(leaf.value)) not in self._closed:
-                raise Unreadable(f"the text does not say its {leaf.field}, {json.dumps(leaf.value)[:40]}, as such")
+            if leaf.places or isinstance(leaf.value, bool) or leaf.value in (None, [], {}):
+                continue
+            shown = f"{leaf.field}, {json.dumps(leaf.value)[:40]}"
+            if spans(leaf.value, text):
+                raise Unreadable(f"it is not clear where the text says its {shown}")
+            if (leaf.field, json.dumps(leaf.value)) not in self._closed:
+                raise Unreadable(f"the text does not say its {shown}, as such")
         said = self._said(text, found, 0, len(text))
         lists = {path: list(self._elements(text, found, path)) for path in _lists(document)}
         lists = {path: regions for path, regions in lists.items() if regions}
@@ -150,11 +156,12 @@ class Cuttings:
                 regions[number] += [edge for place in leaf.places for edge in (place.start, place.end)]
         if len(regions) < count or not all(regions.values()):
             return
-        spans = [(min(regions[number]), max(regions[number])) for number in range(count)]
-        if all(_JOINT.fullmatch(text[one[1] : other[0]]) for one, other in zip(spans, spans[1:], strict=False)):
-            others = [place for leaf in found if leaf.path[: len(path)] != path for place in leaf.places]
-            if not any(spans[0][0] <= place.start < spans[-1][1] for place in others):
-                yield from spans
+        edges = [_closed_brackets(text, min(regions[number]), max(regions[number])) for number in range(count)]
+        apart = all(_JOINT.fullmatch(text[one[1] : other[0]]) for one, other in zip(edges, edges[1:], strict=False))
+        others = [place for leaf in found if leaf.path[: len(path)] != path for place in leaf.places]
+        mixed = any(edges[0][0] <= place.start < edges[-1][1] for place in others)
+        if apart and not mixed and not re.search(r"[.!?;]\s|\n", text[edges[0][0] : edges[-1][1]]):
+            yield from edges
 
 
 def _lists(document: Any, path: Path = ()) -> Iterator[Path]:
@@ -164,6 +171,11 @@ def _lists(document: Any, path: Path = ()) -> Iterator[Path]:
     elif isinstance(document, (dict, list)):
         for name, inner in document.items() if isinstance(document, dict) else enumerate(document):
             yield from _lists(inner, (*path, name))
+
+
+def _closed_brackets(text: str, start: int, end: int) -> tuple[int, int]:
+    """The place, with the bracket behind it that closes one in it."""
+    return start, end + (text[start:end].count("(") > text[start:end].count(")") and text[end : end + 1] == ")")
 
 
 def _at(document: Any, path: Path) -> Any:

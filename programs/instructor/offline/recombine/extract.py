@@ -5,10 +5,11 @@ built beside the text. Not covered: values that are worked out, and documents of
 """
 
 import json
+import random
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from .....signatures.records import Example
 from ....samples.calculations import Unreadable
@@ -20,6 +21,7 @@ from .cutting import Cuttings, Template
 from .parts import words
 from .rows import Rows
 
+T = TypeVar("T")
 TEMPLATES, VALUES = 30, 60
 """Most templates of a program, and most values of a pool and elements of a list."""
 
@@ -111,9 +113,14 @@ def _near(found: Sequence[Example], question: str) -> list[int]:
     return sorted(range(len(found)), key=lambda place: -shared[place])
 
 
+def _some(rng: random.Random, items: list[T]) -> list[T]:
+    return rng.sample(items, min(VALUES, len(items)))
+
+
 def _source(cut: Cuttings, chosen: Sequence[Template], failure_id: str, skill: str) -> str:
+    rng = random.Random(failure_id)
     lists = {piece["some"] for one in chosen for piece in one.pieces if not isinstance(piece, str) and "some" in piece}
-    elements = {name: cut.elements[name][:VALUES] for name in sorted(lists)}
+    elements = {name: _some(rng, cut.elements[name]) for name in sorted(lists)}
     drawn = [*(one.pieces for one in chosen), *(pieces for some in elements.values() for pieces, _ in some)]
     pools = {piece["one"] for pieces in drawn for piece in pieces if not isinstance(piece, str) and "one" in piece}
     bare = lambda pieces: [  # noqa: E731
@@ -124,12 +131,12 @@ def _source(cut: Cuttings, chosen: Sequence[Template], failure_id: str, skill: s
         skill=re.sub(r"[\\\"\s]+", " ", skill),
         origin=ORIGIN,
         templates="".join(f"    ({bare(one.pieces)!r}, {one.document!r}),\n" for one in chosen).rstrip(),
-        pools="".join(f"    {name!r}: {cut.pools[name][:VALUES]!r},\n" for name in sorted(pools)).rstrip(),
+        pools="".join(f"    {name!r}: {_some(rng, cut.pools[name])!r},\n" for name in sorted(pools)).rstrip(),
         elements="".join(
             f"    {name!r}: [\n" + "".join(f"        ({bare(pieces)!r}, {value!r}),\n" for pieces, value in some) + "    ],\n"
             for name, some in elements.items()
         ).rstrip(),
-        joints="".join(f"    {name!r}: {sorted(cut.joints[name], key=len)!r},\n" for name in sorted(lists)).rstrip(),
+        joints="".join(f"    {name!r}: {sorted(_some(rng, cut.joints[name]), key=len)!r},\n" for name in sorted(lists)).rstrip(),
         failure=repr(failure_id),
         anchor=chosen[0].anchor,
     )

@@ -5,8 +5,8 @@ puts neutral parts of other rows around it, with other values in the slots. Not 
 or on what a text does not say; rows whose label is wrong teach it.
 """
 
-import random
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from .....signatures.records import Example
@@ -15,11 +15,13 @@ from ..template import filled
 from ..word_problems.diagnose import Finding
 from . import ORIGIN
 from .book import Book
-from .parts import Part, plain, words
+from .parts import Part, plain, skeleton, words
 from .rows import Rows
 
 NEAR, OTHERS = 40, 6
 """Most rows of the error's label and of the confused one, and of each other label, that a program holds."""
+RUNS = 80
+"""Most different runs of neutral parts, before and behind together."""
 LABELS = 6
 """Most other labels of a program, those of the likest rows."""
 FEWEST = 4
@@ -129,12 +131,13 @@ class Draft:
             label, parts = found.rows[place].answer, found.told[place]
             most = NEAR if label in (gold, taken) else OTHERS
             if parts and len(self.told.get(label, [])) < most and (label in self.told or len(self.told) < LABELS + 2):
-                self.told.setdefault(label, []).append([self.slotted(part, [label]) for part in parts])
+                self.told.setdefault(label, []).append([self.slotted(part, [label], len(found.book.cuts[place]) == 1) for part in parts])
         self.told = {label: rows for label, rows in self.told.items() if rows}
 
-    def slotted(self, part: Part, labels: Sequence[str]) -> list[object]:
-        """The part as the program holds it; the values that its slots may take are noted for each label. A slot with one value is text."""
-        part, heads = self.found.book.headed(part)
+    def slotted(self, part: Part, labels: Sequence[str], alone: bool = False) -> list[object]:
+        """The part as the program holds it; the values that its slots may take are noted for each label. `alone`: it is a whole text, whose
+        beginning may be another."""
+        part, heads = self.found.book.headed(part) if alone else (part, [])
         made: list[object] = []
         for piece in part:
             if isinstance(piece, str):
@@ -143,31 +146,32 @@ class Draft:
             kind, own = piece
             for label in labels:
                 seen = heads if kind.startswith("... ") else self.found.book.values[label][kind]
-                self.values.setdefault(label, {})[kind] = sorted({own, *seen}) if len(labels) > 1 else sorted(seen)
+                self.values.setdefault(label, {})[kind] = sorted(seen) or [own]
             made.append([kind])
         return made
 
-    def neutral(self, rng: random.Random) -> dict[str, list[tuple[list[object], list[str]]]]:
-        """Where a neutral part stands -> parts of rows, as often as rows have them, with the labels they go with."""
-        places: dict[str, list[tuple[Part, set[str]]]] = {"first": [], "middle": [], "last": []}
-        book, all_labels = self.found.book, set(self.told)
-        for cut in self.found.book.cuts:
-            for place, part in _neutral_places(book, cut):
-                labels = book.labels_of(part) if part else set(book.count)
-                places[place].append((part, all_labels if len(labels) > 2 else labels & all_labels))
-        kept = {place: rng.sample(parts, min(NEAR, len(parts))) for place, parts in places.items()}
-        return {
-            place: [(self.slotted(part, sorted(labels)), sorted(labels)) for part, labels in parts if labels]
-            for place, parts in kept.items()
-        }
+    def neutral(self) -> dict[str, list[tuple[list[list[object]], list[str], int]]]:
+        """What rows have before and behind what tells their label: the parts, the labels that they all stand with, and in how many rows."""
+        book, counts, runs = self.found.book, Counter[tuple[str, tuple[str, ...]]](), dict[tuple[str, tuple[str, ...]], tuple[Part, ...]]()
+        for cut in book.cuts:
+            told = [place for place, part in enumerate(cut) if not book.neutral(part)]
+            for place, run in (("before", cut[: told[0]]), ("behind", cut[told[-1] + 1 :])) if told else ():
+                name = place, tuple(map(skeleton, run))
+                counts[name] += 1
+                runs.setdefault(name, run)
+        made: dict[str, list[tuple[list[list[object]], list[str], int]]] = {"before": [], "behind": []}
+        for name, count in counts.most_common(RUNS):
+            labels = [label for label in self.told if all(label in book.labels_of(part) for part in runs[name])]
+            if labels:
+                made[name[0]].append(([self.slotted(part, labels) for part in runs[name]], labels, count))
+        return made
 
     def source(self, failure_id: str, skill: str, careful: bool) -> str:
-        neutral = self.neutral(random.Random(failure_id))
+        neutral = self.neutral()
         told = "\n".join(
             f"    {label!r}: [\n" + "".join(f"        {row!r},\n" for row in rows) + "    ]," for label, rows in self.told.items()
         )
         taken = self.taken if self.taken in self.told else None
-        middles = [sum(place == "middle" for place, _ in _neutral_places(self.found.book, cut)) for cut in self.found.book.cuts]
         return filled(
             "label",
             skill=re.sub(r"[\\\"\s]+", " ", skill),
@@ -177,17 +181,9 @@ class Draft:
                 f"    {place!r}: [\n" + "".join(f"        {row!r},\n" for row in rows) + "    ]," for place, rows in neutral.items()
             ),
             values="\n".join(f"    {label!r}: {kinds!r}," for label, kinds in self.values.items()),
-            middles=sorted(random.Random(failure_id).sample(middles, min(10, len(middles)))),
             gold=repr(self.gold),
             taken=repr(taken),
             wrong=filled("label_wrong") if taken and not careful else "",
             failure=repr(failure_id),
             anchor={"parts": [plain(part) for part in self.found.book.cut(self.question)], "label": self.gold},
         )
-
-
-def _neutral_places(book: Book, cut: Sequence[Part]) -> list[tuple[str, Part]]:
-    """The neutral parts of a row with where they stand; an empty part where it begins or ends with another."""
-    places = ["first", *["middle"] * (len(cut) - 2), "last"] if len(cut) > 1 else ["middle"]
-    found = [(place, part) for place, part in zip(places, cut, strict=True) if book.neutral(part)]
-    return found + [(place, ()) for place in ("first", "last") if all(place != one for one, _ in found)]

@@ -1,13 +1,22 @@
 """A text as parts: sentences, an opening clause, and in them the values that other texts have too in other forms.
 
-A part is a tuple of pieces, each a text or a slot [class, value], so that a program can hold it as JSON. Parts are of one skeleton when
+A part is a tuple of pieces, each a text or a slot for a value. Parts are of one skeleton when
 they differ in case, blanks and values alone. Not covered: parts that mean the same in other words.
 """
 
 import re
 from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
-Piece = str | list[str]
+
+class Slot(NamedTuple):
+    """A value in a text."""
+
+    kind: str
+    value: str
+
+
+Piece = str | Slot
 Part = tuple[Piece, ...]
 """Pieces in order; the last text ends with the blanks that stand behind the part."""
 
@@ -52,7 +61,7 @@ def pieces(text: str, ordinary: Collection[str]) -> Part:
             continue
         before = (_WORD.findall(text[: match.start()].lower()) or [""])[-1]
         kind = f"{before} Name" if name else "number" if value in COUNTED else form(value)
-        found += [*([text[done : match.start()]] if text[done : match.start()] else []), [kind, value]]
+        found += [*([text[done : match.start()]] if text[done : match.start()] else []), Slot(kind, value)]
         done = match.end()
     return tuple([*found, text[done:]] if text[done:] else found)
 
@@ -64,11 +73,11 @@ def form(text: str) -> str:
 
 def plain(part: Part) -> str:
     """The part as it stands in its text."""
-    return "".join(piece if isinstance(piece, str) else piece[1] for piece in part)
+    return "".join(piece if isinstance(piece, str) else piece.value for piece in part)
 
 
 def skeleton(part: Part) -> str:
-    text = "".join(piece.lower() if isinstance(piece, str) else f"[{piece[0]}]" for piece in part)
+    text = "".join(piece.lower() if isinstance(piece, str) else f"[{piece.kind}]" for piece in part)
     return " ".join(text.split()).rstrip(".!,")
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import date, time
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 _UNITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen",
@@ -17,7 +18,7 @@ WORDS = dict(zip(_UNITS, range(20), strict=True)) | {word: 10 * place for place,
 WORDS |= {f"{ten}-{_UNITS[one]}": WORDS[ten] + one for ten in _TENS for one in range(1, 10)}
 WORDS |= {"a dozen": 12, "half a dozen": 6, "a couple of": 2, "a pair of": 2, "a hundred": 100}
 _ARTICLE = {"a": 1, "an": 1}
-_DIGITS = re.compile(r"(?<![\w.,:/-])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\d:/])(?!-\d)")
+_DIGITS = re.compile(r"(?:(?<![\w.,:/-])-?|(?<=(?<!\w)[xX×]))\d+(?:,\d{3})*(?:\.\d+)?(?![\d:/]|-\d|(?:st|nd|rd|th)\b)")
 _WORD = re.compile(rf"(?i)\b(?:{'|'.join(sorted([*WORDS, *_ARTICLE], key=len, reverse=True))})\b")
 _DATES: dict[str, Callable[[date], str]] = {
     "5 March 2024": lambda day: f"{day.day} {day:%B %Y}",
@@ -63,22 +64,28 @@ class Span(NamedTuple):
     form: str
 
 
-def spans(value: Any, text: str) -> list[Span]:
+def spans(value: Any, text: str) -> tuple[Span, ...]:
     """Every place that says the value, in its closest form; empty for what no text says as such: true, false and null."""
-    if isinstance(value, bool) or value is None:
-        return []
-    if isinstance(value, (int, float)):
-        return list(_numbers(value, text))
-    if not isinstance(value, str) or not value.strip():
-        return []
-    for form, written in _written(value):
-        found = [Span(match.start(), match.end(), form) for match in _places(written, text, form)]
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return ()
+    return _numbers(value, text) if isinstance(value, (int, float)) else _texts(value, text)
+
+
+@lru_cache(maxsize=10_000)
+def _texts(value: str, text: str) -> tuple[Span, ...]:
+    for form, written in _written(value) if value.strip() else ():
+        found = tuple(Span(match.start(), match.end(), form) for match in _places(written, text, form))
         if found:
             return found
-    return []
+    return ()
 
 
-def _numbers(value: float, text: str) -> Iterator[Span]:
+@lru_cache(maxsize=10_000)
+def _numbers(value: float, text: str) -> tuple[Span, ...]:
+    return tuple(_counted(value, text))
+
+
+def _counted(value: float, text: str) -> Iterator[Span]:
     one = ", one" if value == 1 else ""
     for found in _DIGITS.finditer(text):
         if float(found[0].replace(",", "")) == value:
