@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -26,7 +26,6 @@ from ...trainers.sft import STAGES, check
 from ...trainers.tracking import Tracker
 from ...trainers.weights import trained, weights_hash
 from ..config import CycleConfig, settled
-from ..instructor.offline import RECOMBINED
 from ..run import layout
 from ..run.directory import RunDir, Stage, flatten, read_json, to_json, write_atomic
 from ..run.evaluate import Rows, attempts
@@ -144,17 +143,6 @@ class Session:
                     questions |= {example.question: example for example in task.examples(split, limit, seed=self.config.seed)}
         self.run_dir.check(self.config, self._data())  # of recorded answers, a data set on the hub is first read here
         return list(questions.values())
-
-    def train_rows(self) -> list[Example]:
-        """The train items that the embedded instructor may recombine; of recorded answers without the task's data, their own items."""
-        recorded = self.config.errors == "recorded"
-        own = [row.example for row in layout.attempts(self.path, 1)] if recorded else []
-        found = [item for item in own if item.kind in RECOMBINED]
-        for task in parts(self.task):
-            if task.kind in RECOMBINED:
-                with suppress(*([ErrataError] if recorded else [])):
-                    found += task.examples("train")
-        return list({item.id: item for item in found}.values())
 
     def _data(self) -> list[tuple[str, Mapping[str, str]]]:
         return [(task.name, task.data) for task in self.tasks]

@@ -24,6 +24,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from math import fsum
 from pathlib import Path
 from typing import Any, TextIO
@@ -46,6 +47,7 @@ from ..rehearse import recorded_failures
 from ..report.records import Bill
 from ..run.directory import disk_errors, read_json, slug, to_json, write_atomic
 from ..run.progress import Progress
+from ..steps.teach import train_rows
 from ..strategies.named import load_strategy
 from ..strategies.state import pinned
 from ..strategies.strategy import Strategy
@@ -189,7 +191,7 @@ class Optimization:
 
     def _open(self, settings: InstructorSettings, stage: str) -> dspy.LM:
         if settings.model == "offline":
-            return offline_lm(self.loop.train_rows)
+            return offline_lm(partial(train_rows, self.loop))
         return Halting(open_instructor(settings, self.loop.ledger, stage))
 
     def _optimized(self, baseline: Strategy) -> Strategy:

@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from ....samples.calculations import Unreadable
@@ -116,7 +117,7 @@ class Cuttings:
             pieces += self._said(text, found, done, regions[0][0])
             pieces.append({"at": list(path), "some": name})
             done = regions[-1][1]
-            joints = [text[one[1] : other[0]] for one, other in zip(regions, regions[1:], strict=False)]
+            joints = [text[one[1] : other[0]] for one, other in pairwise(regions)]
             self.joints[name].append(joints)
             for number, (start, end) in enumerate(regions):
                 inner = [leaf for leaf in found if leaf.path[: len(path) + 1] == (*path, number)]
@@ -157,7 +158,7 @@ class Cuttings:
         if len(regions) < count or not all(regions.values()):
             return
         edges = [_closed_brackets(text, min(regions[number]), max(regions[number])) for number in range(count)]
-        apart = all(_JOINT.fullmatch(text[one[1] : other[0]]) for one, other in zip(edges, edges[1:], strict=False))
+        apart = all(_JOINT.fullmatch(text[one[1] : other[0]]) for one, other in pairwise(edges))
         others = [place for leaf in found if leaf.path[: len(path)] != path for place in leaf.places]
         mixed = any(edges[0][0] <= place.start < edges[-1][1] for place in others)
         if apart and not mixed and not re.search(r"[.!?;]\s|\n", text[edges[0][0] : edges[-1][1]]):
