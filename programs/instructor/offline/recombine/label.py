@@ -133,6 +133,8 @@ class Draft:
             if parts and len(self.told.get(label, [])) < most and (label in self.told or len(self.told) < LABELS + 2):
                 self.told.setdefault(label, []).append([self.slotted(part, [label], len(found.book.cuts[place]) == 1) for part in parts])
         self.told = {label: rows for label, rows in self.told.items() if rows}
+        if len(self.told) < 2 or gold not in self.told:
+            raise Unreadable("what tells the labels apart stands in texts of several labels, so that nothing is left to recombine")
 
     def slotted(self, part: Part, labels: Sequence[str], alone: bool = False) -> list[object]:
         """The part as the program holds it; the values that its slots may take are noted for each label. `alone`: it is a whole text, whose
