@@ -38,6 +38,8 @@ NAMES = tuple(step.__name__ for step in STEPS)
 class Cycle(Session):
     """One run of the loop: `with Cycle(config, path) as loop: loop.run()`."""
 
+    _looked = False  # whether it was said what the embedded instructor can teach
+
     def run(self, until: str | None = None) -> int:
         """All rounds, then the test; or, with `until` (one of NAMES), the first round that is not finished, up to that step. Returns the
         number of the round that it came to. Raises as `refuse_early` does."""
@@ -123,10 +125,11 @@ class Cycle(Session):
             if reason := unteachable(task, items):
                 raise UsageError(reason)
             # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
-            if offline and not recorded and (found := reach(task, items)):
+            if offline and not recorded and not self._looked and (found := reach(task, items)):
                 if found.refusal:
                     raise UsageError(found.refusal)
                 self.say(found.told)
+        self._looked = True
 
     def _refuse_unchecked(self) -> None:
         """Recorded answers can be taught without the task's data, not trained on."""

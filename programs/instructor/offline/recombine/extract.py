@@ -22,6 +22,7 @@ from .parts import words
 from .rows import Rows
 
 T = TypeVar("T")
+NOT_TRAIN = "it is none of the train rows, and other texts are beyond the embedded instructor"
 TEMPLATES, VALUES = 30, 60
 """Most templates of a program, and most values of a pool and elements of a list."""
 
@@ -33,6 +34,13 @@ def of(rows: Rows, question: str) -> tuple[Sequence[Example], Cuttings]:
         raise Unreadable("documents are taught from train rows, and none of this task were handed to the embedded instructor")
     name = (beside[0].task, "json")
     return beside, rows.learned(name, lambda: Cuttings([(row.question, json.loads(row.answer)) for row in beside]))
+
+
+def refusal(rows: Rows, item: Example) -> str:
+    """Why an item of train is not taught; empty: it is."""
+    found, cut = of(rows, item.question)
+    own = _own(found, item.question)
+    return NOT_TRAIN if own is None else cut.refused.get(own, "")
 
 
 def read(response: str) -> Any:
@@ -94,9 +102,9 @@ def boundary(rows: Rows, question: str, reference: str, solved: str) -> str:
 def write(rows: Rows, question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool, phrased: bool) -> str:
     """The program's source. Raises Unreadable with the reason why no honest program is known."""
     found, cut = of(rows, question)
-    own = next((place for place, row in enumerate(found) if row.question == question), None)
+    own = _own(found, question)
     if own is None:
-        raise Unreadable("the error is none of the train rows, and other texts are beyond the embedded instructor")
+        raise Unreadable(NOT_TRAIN)
     if own in cut.refused:
         raise Unreadable(cut.refused[own])
     given = read(response)
@@ -105,6 +113,10 @@ def write(rows: Rows, question: str, reference: str, response: str, failure_id: 
     others.sort(key=lambda place: not fields <= cut.templates[place].fields)  # stable: the likest of those that say the fields first
     chosen = [cut.templates[place] for place in [own, *others[:TEMPLATES]]]
     return _source(cut, chosen, failure_id, skill)
+
+
+def _own(found: Sequence[Example], question: str) -> int | None:
+    return next((place for place, row in enumerate(found) if row.question == question), None)
 
 
 def _near(found: Sequence[Example], question: str) -> list[int]:

@@ -74,6 +74,11 @@ def gold_of(found: Labels, question: str, reference: str) -> str:
     return own or reference.rpartition("#### ")[2].strip()
 
 
+def refusal(rows: Rows, item: Example) -> str:
+    """Why an item of train is not taught; empty: it is."""
+    return of(rows, item.question).refusal(item.answer)
+
+
 def diagnose(rows: Rows, question: str, reference: str, response: str) -> Finding:
     """Verdict, skill and misconception of one wrong label. Never raises: what cannot be taught is said to be so."""
     evidence = " ".join(response.split())[-160:] or "(empty)"
