@@ -6,11 +6,14 @@ from pathlib import Path
 
 import models
 import pytest
+from openai_server import OpenAIServer, Reply, fault
 
+from errata.signatures.calls import Patience
 from errata.signatures.records import TrainRow
 from errata.tasks.settings import TableSettings
 from errata.tasks.table import TableTask
 from errata.trainers.chat import IGNORED, encoded, render
+from errata.trainers.served import ServedTarget
 from errata.trainers.settings import TargetSettings
 from errata.trainers.target import load_tokenizer
 
@@ -35,7 +38,7 @@ QWEN = """\
     {%- endif %}
 {%- endif %}
 {%- for message in messages %}
-    {%- if message.role == "user" or (message.role == "system" and not loop.first) or (message.role == "assistant" and not message.tool_calls) %}
+    {%- if message.role == "user" or (message.role == "assistant" and not message.tool_calls) %}
         {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}
     {%- elif message.role == "tool" %}
         {{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' }}
@@ -127,9 +130,8 @@ def learned(tokenizer, prompt, ends: list[str]) -> tuple[str, str]:
     """What a row reads, and what it learns."""
     row = TrainRow(prompt=tuple(prompt), completion=({"role": "assistant", "content": CALL},), source="s")
     (given,) = encoded([row], tokenizer, tokenizer.convert_tokens_to_ids(ends), None, Counter(), {})
-    parts = [
-        [i for i, label in zip(given["input_ids"], given["labels"], strict=True) if (label == IGNORED) == read] for read in (True, False)
-    ]
+    both = list(zip(given["input_ids"], given["labels"], strict=True))
+    parts = [[token for token, label in both if (label == IGNORED) == read] for read in (True, False)]
     read, kept = (tokenizer.decode(part, clean_up_tokenization_spaces=False) for part in parts)
     return read, kept
 
@@ -152,9 +154,8 @@ def test_a_template_of_qwen_shows_the_tools_in_its_system_turn(load, asked):
 def test_a_template_of_llama_shows_the_tools_in_the_first_turn_of_the_user(load, asked):
     tokenizer = load("llama", LLAMA)
     text = render(tokenizer, [asked[0], SYSTEM, *asked[1:]])
-    assert text.startswith(
-        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nEnvironment: ipython\nToday Date: 26 Jul 2024\n\nBe brief."
-    )
+    assert text.startswith("<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nEnvironment: ipython\n")
+    assert text.index("Today Date: 26 Jul 2024") < text.index("Be brief.") < text.index("<|start_header_id|>user")
     assert text.count("get_weather") == 1 and TOLD not in text
     assert text.index("<|start_header_id|>user") < text.index('"name": "get_weather"') < text.index("Weather in Rome?")
     read, kept = learned(tokenizer, asked, ["<|eot_id|>"])
@@ -210,3 +211,82 @@ def test_what_has_no_tools_is_rendered_as_before(load, asked):
     for kind, template in (("qwen2", QWEN), ("llama", LLAMA), ("mistral", MISTRAL), ("tiny", None)):
         text = render(load(kind, template), asked[1:])
         assert "Weather in Rome?" in text and "tools" not in text.lower() and "ipython" not in text
+
+
+# ---- at a server
+
+
+class Served(OpenAIServer):
+    """A server that knows `tool_choice` in `takes`, refuses tools with others, and shows the model what it is told to show."""
+
+    def __init__(self, takes=("none", "auto"), shows=("none", "auto"), reply=None, status=400, usage=True):
+        super().__init__(lambda body, number: reply(body) if reply else Reply(CALL))
+        self.takes, self.shows, self.status, self.usage = takes, shows, status, usage
+        self.told: list[str] = []
+        """What its model reads of each request."""
+
+    async def reply(self, request, number):
+        if request.path.endswith("/models"):
+            return Reply(body=json.dumps({"data": [{"id": "m"}]}).encode())
+        choice = request.body.get("tool_choice")
+        if choice and choice not in self.takes:
+            return fault(self.status, "m does not support tools")
+        shown = json.dumps(request.body["tools"]) if choice in self.shows else ""
+        self.told.append(shown + "".join(message["content"] for message in request.body["messages"]))
+        said = self.script(request.body, number)
+        usage = {"prompt_tokens": len(self.told[-1].split()), "completion_tokens": 1} if self.usage else {}
+        message = {"role": "assistant", "content": said.text} | (json.loads(said.body) if said.body else {})
+        body = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
+        return Reply(body=json.dumps(body).encode())
+
+
+def answers(server: Served, prompts) -> list[str]:
+    target = ServedTarget.connect(TargetSettings(model="", served_name="m", api_base=server.url), Patience(attempts=2, first=0.01))
+    found = dict(target.generate(prompts, max_new_tokens=32))
+    target.close()
+    return [found[place].text for place in range(len(prompts))]
+
+
+def test_a_server_gets_the_tools_and_answers_in_text(asked):
+    with Served() as server:
+        assert answers(server, [asked, asked[1:]]) == [CALL, CALL]
+        *probes, first, second = [seen.body for seen in server.seen if seen.path.endswith("/chat/completions")]
+    assert {body["max_tokens"] for body in probes} == {1}
+    (one, other) = (first, second) if "tools" in first else (second, first)
+    assert one["tools"] == [{"type": "function", "function": WEATHER}] and one["tool_choice"] == "none"
+    assert one["messages"] == asked[1:] == other["messages"] and "tools" not in other
+
+
+@pytest.mark.parametrize(
+    ("how", "way"),
+    [
+        ({"shows": ("auto",)}, "auto"),  # as SGLang
+        ({"takes": ("auto",)}, "auto"),
+        ({"takes": ()}, ""),  # as Ollama with a model whose template knows no tools
+        ({"takes": (), "status": 500}, ""),  # as llama.cpp without --jinja
+        ({"shows": ()}, ""),
+        ({"usage": False}, ""),
+    ],
+)
+def test_the_model_reads_the_tools_once_whatever_its_server_does_with_them(asked, how, way):
+    with Served(**how) as server:
+        assert answers(server, [[asked[0], SYSTEM, *asked[1:]]] * 3) == [CALL] * 3
+        bodies, told = [seen.body for seen in server.seen if seen.path.endswith("/chat/completions")][-3:], server.told[-3:]
+    assert [body.get("tool_choice", "") for body in bodies] == [way] * 3
+    assert [text.count("get_weather") for text in told] == [1] * 3
+    assert [TOLD in text for text in told] == [not way] * 3
+    assert all("Be brief." in text for text in told)
+    assert all(message["role"] != "tools" for body in bodies for message in body["messages"])
+
+
+def test_calls_that_a_server_keeps_apart_are_part_of_the_answer(asked):
+    def apart(*arguments, content=None):
+        calls = [{"id": "c", "type": "function", "function": {"name": "get_weather", "arguments": one}} for one in arguments]
+        return lambda body: Reply(body=json.dumps({"content": content, "tool_calls": calls}).encode())
+
+    with Served(reply=apart('{"city": "Rome"}')) as server:
+        assert answers(server, [asked]) == [CALL]
+    with Served(reply=apart({"city": "Rome"}, '{"city": "Rome"}', content="I look.")) as server:
+        assert answers(server, [asked]) == [f"I look.\n{CALL}\n{CALL}"]
+    with Served(reply=apart('{"city": ')) as server:
+        assert answers(server, [asked]) == ['<tool_call>\n{"name": "get_weather", "arguments": {"city": }\n</tool_call>']
