@@ -385,7 +385,8 @@ def init(start: Start, file: Annotated[Path, typer.Argument(help="YAML file to w
         raise UsageError(f"{file} is there already, and is not written over; choose another name, or remove it")
     hint = ""
     try:
-        load_task(loaded.task, loaded.table, runner=lambda *_: None)  # type: ignore[arg-type]
+        nobody: Any = lambda *_: None  # noqa: E731  # nothing is judged here
+        load_task(loaded.task, loaded.table, nobody, judge=nobody)
     except TaskError as error:
         hint = f"\nbefore it runs: {error}"
     write_atomic(file, commented(loaded).encode())

@@ -65,6 +65,29 @@ class InstructorSettings(Settings):
     """Most seconds for one whole answer; then it is asked for again."""
 
 
+class JudgeSettings(Settings):
+    """The language model that judges answers in prose (`table.verdict: judge`)."""
+
+    model: str | None = None
+    """Its name, as for the instructor; None: the instructor's, which must not be `offline` then."""
+    api_base: str | None = None
+    """Address of an OpenAI-compatible server; None: the instructor's where the model is, else the provider's own."""
+    temperature: float | None = 0.0
+    """Sampling temperature; None, and with OpenAI's reasoning models in any case, leaves it to the provider."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens of one verdict with its reason; None: as many as the instructor's answers."""
+    in_flight: int = Field(default=8, ge=1)
+    """Calls under way at the same time."""
+    twice: float = Field(default=0.1, ge=0, le=1)
+    """Share of the answers that are judged a second time, at temperature 1, to tell how often the judge agrees with itself."""
+
+    def of(self, instructor: InstructorSettings) -> InstructorSettings:
+        """How the judge is called: as the instructor, but for what is set here."""
+        base = self.api_base or (instructor.api_base if self.model in (None, instructor.model) else None)
+        more = {"model": self.model or instructor.model, "api_base": base, "temperature": self.temperature, "in_flight": self.in_flight}
+        return instructor.model_copy(update=more | {"max_tokens": self.max_tokens or instructor.max_tokens})
+
+
 class Budget(Settings):
     """Caps on a run. By default there is none. When one is reached the run ends with exit code 4, and what is done is kept."""
 
@@ -131,8 +154,8 @@ class GenerateSettings(Settings):
     solved: float = Field(default=0.9, gt=0, le=1)
     """A program is refused as not targeted when the target solves at least this share of its probe."""
     solves: int = Field(default=1, ge=0)
-    """How often the instructor solves each row that rests on a fact it asserts (multiple choice), without seeing the answer; a row is
-    dropped unless most solves come to its answer. 0: the check `agreed` is left out."""
+    """How often the instructor solves each row that rests on a fact it asserts (multiple choice; of prose the first 12 rows of a program),
+    without seeing the answer; a row is dropped unless most solves come to its answer. 0: the check `agreed` is left out."""
     agreed: float = Field(default=0.7, ge=0, le=1)
     """All rows of a program are dropped when the solves agree with less than this share of its rows that rest on facts."""
     simpler: float = Field(default=0.5, ge=0)
@@ -237,6 +260,7 @@ class CycleConfig(Settings):
     items: Items = Items()
     target: TargetSettings = TargetSettings()
     instructor: InstructorSettings = InstructorSettings()
+    judge: JudgeSettings = JudgeSettings()
     budget: Budget = Budget()
     generate: GenerateSettings = GenerateSettings()
     train: TrainSettings = TrainSettings()
@@ -255,7 +279,7 @@ IMPORTED = ("task", "trace_tags", "table", "errors")
 TRAINED = ("target", "train", "gate")
 """What may still change after recorded answers were taught, until a target is measured or trained."""
 FREE: tuple[str, ...] = ("rounds", "budget", "generate.state", "instructor.in_flight", "instructor.timeout")
-FREE += ("instructor.max_tokens", "sandbox.workers")
+FREE += ("instructor.max_tokens", "judge.in_flight", "judge.max_tokens", "sandbox.workers")
 FREE += ("target.batch_size", "target.api_key_env", "target.server_paths", "target.timeout", "target.refusals")
 """Fields that may differ when a run is continued: they change no row that could be made before."""
 
@@ -335,7 +359,7 @@ def _refuse_texts(config: CycleConfig, where: str) -> None:
         found = [name for name, _ in fields() if sign in values and _holds(value_of(config, name), sign)]
         if found:
             raise UsageError(f"{where}: {found[0]} holds {what}, which is not valid text; take it out")
-    for name in ("target.api_base", "instructor.api_base"):
+    for name in ("target.api_base", "instructor.api_base", "judge.api_base"):
         if "@" in urlsplit(value_of(config, name) or "").netloc:
             held = f"{where}: {name} holds a user or password before its @, which the run directory would show"
             raise UsageError(f"{held}; leave them out and give a key by an environment variable")

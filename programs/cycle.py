@@ -17,10 +17,13 @@ from ..tasks import Task, member, parts
 from ..tasks.verdicts.number import read
 from ..trainers.settings import too_small
 from ..trainers.weights import weights_hash
-from .instructor.offline import reach
+from .config import InstructorSettings
+from .instructor.engine import open_instructor
+from .instructor.offline import EMBEDDED
 from .rehearse import Estimate, estimate
 from .run import layout
 from .run.directory import read_json, to_json, write_atomic
+from .run.ledger import Ledger
 from .samples.kinds import KINDS
 from .steps.agree import QUESTIONS, Agree
 from .steps.assemble import asked_rows, assemble
@@ -37,8 +40,6 @@ NAMES = tuple(step.__name__ for step in STEPS)
 
 class Cycle(Session):
     """One run of the loop: `with Cycle(config, path) as loop: loop.run()`."""
-
-    _looked = False  # whether it was said what the embedded instructor can teach
 
     def run(self, until: str | None = None) -> int:
         """All rounds, then the test; or, with `until` (one of NAMES), the first round that is not finished, up to that step. Returns the
@@ -79,6 +80,7 @@ class Cycle(Session):
         if until not in (None, *NAMES):
             raise UsageError(f"there is no step {until!r}; choose one of {', '.join(NAMES)}{did_you_mean(until or '', NAMES)}")
         recorded = self.config.errors == "recorded"
+        self._refuse_unjudged(dry_run)
         if until != "mine":
             require_recorded(self)
         if until != "mine" and self.config.generate.library is not None:
@@ -86,9 +88,8 @@ class Cycle(Session):
         elif until != "mine" and self.strategy.source != "none":
             self._refuse_unteachable(recorded)
             taught = dry_run or self.stage(self.config.rounds, "teach").done
-            if key := "" if taught else missing_key(self.config.instructor.model, self.config.instructor.api_base):
-                name = f"instructor {self.config.instructor.model} needs a key in {key}, which is not set"
-                raise InstructorError(f"{name}: export {key}=..., or name a server of your own with instructor.api_base")
+            if not taught:
+                _require_key("instructor", self.config.instructor)
         if until in (None, "train", "gate"):
             self._refuse_small()
             if recorded:
@@ -101,6 +102,14 @@ class Cycle(Session):
                     "training needs the weights that the server has on this machine too: name their folder or hub id with --target; "
                     "`errata evaluate` and `errata generate` go without"
                 )
+
+    def _refuse_unjudged(self, dry_run: bool) -> None:
+        """A judge that could not be asked, where a task needs one."""
+        if self.judge is None or not any(task.kind == "prose" for task in self.tasks):
+            return
+        open_instructor(self.judge.lm_settings, Ledger(None, self.config.budget))  # settings that the model cannot take, an unknown price
+        if not dry_run and not self.decided(self.config.rounds):
+            _require_key("judge", self.judge.lm_settings)
 
     def _refuse_small(self) -> None:
         """A stage that is too much for the target, where its size is known before anything is loaded."""
@@ -119,17 +128,12 @@ class Cycle(Session):
         for task in parts(self.task):
             rows = layout.attempts(self.path, 1) if recorded else []
             items = [row.example for row in rows if row.example.task == task.name]
-            offline = self.config.instructor.model == "offline"
-            if not recorded and (offline or task.kind == "text"):
+            if task.kind == "text" and not recorded:
                 items = task.examples("train", self.config.items.train, seed=self.config.seed + 1)
-            if reason := unteachable(task, items):
-                raise UsageError(reason)
             # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
-            if offline and not recorded and not self._looked and (found := reach(task, items)):
-                if found.refusal:
-                    raise UsageError(found.refusal)
-                self.say(found.told)
-        self._looked = True
+            model = "" if recorded and task.kind != "text" else self.config.instructor.model
+            if reason := unteachable(task, items, model):
+                raise UsageError(reason)
 
     def _refuse_unchecked(self) -> None:
         """Recorded answers can be taught without the task's data, not trained on."""
@@ -174,8 +178,19 @@ class Cycle(Session):
         return estimate(self.strategy, failures, brief, self.config.instructor, count, solve, solves)
 
 
-def unteachable(task: Task, items: Sequence[Example]) -> str | None:
-    """Why no instructor can write programs for a task (not one of several joined) with these train items; None: one can."""
+def _require_key(party: str, settings: InstructorSettings) -> None:
+    if key := missing_key(settings.model, settings.api_base):
+        name = f"{party} {settings.model} needs a key in {key}, which is not set"
+        raise InstructorError(f"{name}: export {key}=..., or name a server of your own with {party}.api_base")
+
+
+def unteachable(task: Task, items: Sequence[Example], model: str) -> str | None:
+    """Why the instructor `model` can write no programs for a task (not one of several joined) with these train items; None: it can."""
+    if model == "offline" and task.kind in ("choice", "code") and task.name not in EMBEDDED:
+        return (
+            f"of {task.kind} the embedded instructor teaches {', '.join(EMBEDDED)} alone: name another for {task.name}, e.g. "
+            "--instructor openai/gpt-5-mini; `errata evaluate` needs none"
+        )
     texts = [item.answer for item in items if task.kind == "text" and read(item.answer) is None]
     if not texts:
         return None

@@ -22,9 +22,10 @@ from ..signatures.calls import known_keys, plain, without_keys
 from ..signatures.errors import ErrataError, UsageError, with_extra
 from ..signatures.records import ProgramRun
 from ..signatures.replies import exchange, words
-from ..tasks import Task, doctor, load_task, parts
+from ..tasks import Runner, Task, doctor, load_task, parts
 from ..trainers.settings import TargetSettings, TrainSettings
 from .config import CycleConfig, InstructorSettings
+from .instructor.judge import open_judge
 
 if TYPE_CHECKING:
     from ..trainers.estimate import Shape
@@ -63,6 +64,8 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
             yield _sandbox(sandbox)
     yield from _machine(config)
     yield _teaching(config) or _instructor(config.instructor)
+    if config.table.verdict == "judge":
+        yield _instructor(config.judge.of(config.instructor), "judge")
     if config.target.api_base:
         key = os.environ.get(config.target.api_key_env)
         yield _server("target's server", config.target.api_base, key, "start it, e.g. vllm serve MODEL --enable-lora")
@@ -76,7 +79,7 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
 def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> Examined:
     what = f"gold answers of {config.task}"
     try:
-        task: Task = load_task(config.task, config.table, sandbox.run if sandbox else None, tags=config.trace_tags)
+        task = _task(config, sandbox.run if sandbox else None)
         items, bad = doctor(task, limit)
     except UsageError:
         raise
@@ -86,7 +89,13 @@ def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> Ex
     if bad:
         said = f"{len(bad)} of {items} gold answers fail; first {bad[0].example.question[:80]!r}: {bad[0].reason}"
         return Examined(what, False, said, "mend these items in the data")
+    if task.kind == "prose":
+        return Examined(what, True, f"all {items} items can be read; {config.judge.of(config.instructor).model} judges answers to them")
     return Examined(what, True, f"all {items} pass their own verdict, and changed ones fail it")
+
+
+def _task(config: CycleConfig, runner: Runner | None = None) -> Task:
+    return load_task(config.task, config.table, runner, tags=config.trace_tags, judge=open_judge(config.judge, config.instructor))
 
 
 def _sandbox(sandbox: Sandbox) -> Examined:
@@ -160,25 +169,18 @@ def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
 
 
 def _teaching(config: CycleConfig) -> Examined | None:
-    """That the instructor cannot teach the task, which can be measured all the same, or how much of it the embedded one can; None where
-    there is nothing to say, or the task cannot be read."""
+    """That the instructor cannot teach the task, which can be measured all the same; None: it can, or the task cannot be read."""
     from .cycle import unteachable
-    from .instructor.offline import reach
-
-    what, told = f"instructor {config.instructor.model}", list[str]()
 
     try:
-        task = load_task(config.task, config.table, lambda *_: ProgramRun(outcome="error"))
+        task = _task(config, lambda *_: ProgramRun(outcome="error"))
         for one in parts(task):
-            offline = config.instructor.model == "offline"
-            items = one.examples("train", config.items.train, config.seed + 1) if offline or one.kind == "text" else []
-            found = reach(one, items) if offline else None
-            if reason := unteachable(one, items) or (found and found.refusal):
-                return Examined(what, True, "it cannot teach this task", reason)
-            told += [found.told] if found else []
+            items = one.examples("train", config.items.train, config.seed + 1) if one.kind == "text" else []
+            if reason := unteachable(one, items, config.instructor.model):
+                return Examined(f"instructor {config.instructor.model}", True, "it cannot teach this task", reason)
     except ErrataError:
         return None
-    return Examined(what, True, "; ".join(told)) if told else None
+    return None
 
 
 def _tokens(config: CycleConfig) -> int | None:
@@ -186,7 +188,7 @@ def _tokens(config: CycleConfig) -> int | None:
     from ..trainers.estimate import tokens_of
 
     try:
-        task: Task = load_task(config.task, config.table)
+        task = _task(config)
         items = [(task.prompt(item), item.solution or item.answer) for item in task.examples("train", 50)]
     except ErrataError:
         return None  # the look at the gold answers says why
@@ -223,8 +225,8 @@ def _smaller(shape: "Shape", target: TargetSettings, train: TrainSettings, room:
     return "a smaller target, or a device with more memory: no setting of the training is enough"
 
 
-def _instructor(settings: InstructorSettings) -> Examined:
-    what = f"instructor {settings.model}"
+def _instructor(settings: InstructorSettings, party: str = "instructor") -> Examined:
+    what = f"{party} {settings.model}"
     if settings.model == "offline":
         return Examined(what, True, "embedded, needs no key")
     from ..signatures.routes import missing_key, route
@@ -234,9 +236,9 @@ def _instructor(settings: InstructorSettings) -> Examined:
         open_instructor(settings)
         key, missing = route(settings.model).env_key, missing_key(settings.model, settings.api_base)
     except ErrataError as error:
-        return Examined(what, False, str(error), "name a model as dspy.LM takes it, e.g. --instructor openai/gpt-5-mini")
+        return Examined(what, False, str(error), f"name a model as dspy.LM takes it, e.g. --set {party}.model=openai/gpt-5-mini")
     if settings.api_base:
-        return _server(what, settings.api_base, os.environ.get(key or ""), "start it, or mend instructor.api_base")
+        return _server(what, settings.api_base, os.environ.get(key or ""), f"start it, or mend {party}.api_base")
     if missing:
         return Examined(what, False, f"needs a key in {missing}, which is not set", f"export {missing}=...")
     return Examined(what, True, f"{key} is set" if key else "reached through LiteLLM, which finds no key that is missing")

@@ -128,6 +128,10 @@ class Verdict(Record):
     """The response without its reasoning trace; None where it has none."""
     fields: dict[str, bool] | None = Field(default=None, exclude_if=lambda value: value is None)
     """Of an answer with fields, which are right; None: it has none."""
+    judge: str = Field(default="", exclude_if=lambda value: not value)
+    """The language model that judged it; empty where the task itself did."""
+    again: bool | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What that model said when it was asked a second time; None: it was asked once."""
 
 
 class Attempt(Record):

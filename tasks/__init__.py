@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..signatures.errors import UsageError, near
-from .base import Judging, Runner, Task
+from .answers import Helpers
+from .base import Judge, Judging, Opinion, Runner, Task
 from .doctor import Finding, doctor
 from .sets.bbh import Bbh
 from .sets.gsm8k import Gsm8k, GsmPlus
@@ -20,7 +21,7 @@ from .world.lists import ListsTask
 from .world.mixed import MixedTask
 from .world.sums import SumsTask
 
-__all__ = ["Finding", "Runner", "Task", "doctor", "joined", "load_task", "member", "parts"]
+__all__ = ["Finding", "Judge", "Opinion", "Runner", "Task", "doctor", "joined", "load_task", "member", "parts"]
 
 KNOWN = (
     "sums", "sums_plus", "lists", "lists_plus", "facts", "facts_plus", "mixed",
@@ -46,21 +47,23 @@ def load_task(
     items: bool = True,
     tags: Sequence[Tag] = TAGS,
     beside: Task | None = None,
+    judge: Judge | None = None,
 ) -> Task:
     """The task called `name`, written as in KNOWN.
 
-    `table` says how the columns of jsonl:, parquet: and hf: are read; `runner` runs the answers of code tasks, e.g. `Sandbox.run`.
+    `table` says how the columns of jsonl:, parquet: and hf: are read; `runner` runs the answers of code tasks, e.g. `Sandbox.run`; `judge`
+    is the language model of the verdict `judge`, e.g. that of `open_judge` of errata.programs.instructor.judge.
     `tags` are those around a reasoning trace, which is no answer (errata.tasks.trace). `beside`: a task of the same config; what stands
     before the questions of its first table stands before those of every table here.
     Without `items` nothing is fetched from the hub, and gsm8k needs no path, until examples are asked for: the task judges, and reads
     rows from elsewhere.
-    Raises UsageError for an unknown name, naming the nearest one, or a missing path or runner, and TaskError for unusable data.
+    Raises UsageError for an unknown name, naming the nearest one, or a missing path, runner or judge, and TaskError for unusable data.
     """
     names = joined(name)
     found: list[Task] = []
     for written in names:
         tables = [one for one in (*(parts(beside) if beside else ()), *found) if isinstance(one, TableTask)]
-        found.append(_task(written, table, runner, tables[0].prefix if tables else None))
+        found.append(_task(written, table, Helpers(runner, judge), tables[0].prefix if tables else None))
     for one in found:
         if isinstance(one, Judging):
             one.trace_tags = tags
@@ -70,7 +73,8 @@ def load_task(
     return task
 
 
-def _task(name: str, table: TableSettings | None, runner: Runner | None, prefix: Prefix | None) -> Task:
+def _task(name: str, table: TableSettings | None, helpers: Helpers, prefix: Prefix | None) -> Task:
+    runner = helpers.runner
     kind, colon, rest = name.partition(":")
     path = Path(rest).expanduser() if rest else None
     match kind:
@@ -93,7 +97,7 @@ def _task(name: str, table: TableSettings | None, runner: Runner | None, prefix:
         case "reasoning_gym":
             return ReasoningGym(rest)
         case "jsonl" | "parquet" | "hf":
-            return TableTask(name, table, runner, prefix)
+            return TableTask(name, table, helpers, prefix)
     found = near(kind.replace("-", "_"), _NAMES)
     hint = f"did you mean {KNOWN[_NAMES.index(found)]}? " if found else ""
     raise UsageError(f"no task is called {name!r}: {hint}known tasks are {', '.join(KNOWN)}; several are joined by +")

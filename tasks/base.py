@@ -4,7 +4,7 @@ A new task is one file with a class of this shape and a line in `load_task`. Run
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..signatures.errors import UsageError
 from ..signatures.records import UNCLOSED, Example, Message, ProgramRun, Verdict
@@ -44,6 +44,27 @@ class Runner(Protocol):
     def __call__(self, source: str, harness: str, payload: Any, /) -> ProgramRun: ...
 
 
+class Opinion(NamedTuple):
+    """What a language model says of a response."""
+
+    correct: bool | None
+    """None: its answer could not be used, or it was asked nothing."""
+    reason: str
+    again: bool | None = None
+    """What it said when it was asked a second time; None: it was asked once, or the second answer could not be used."""
+
+
+class Judge(Protocol):
+    """A language model that judges prose (errata.programs.instructor.judge). Thread-safe; raises what ends a run, such as a reached cap."""
+
+    @property
+    def name(self) -> str:
+        """The model."""
+        ...
+
+    def __call__(self, rubric: str, question: str, reference: str, response: str, /) -> Opinion: ...
+
+
 class Task(Protocol):
     """One task. Examples are the same for the same (split, limit, seed) on any machine."""
 
@@ -52,7 +73,7 @@ class Task(Protocol):
 
     @property
     def kind(self) -> str:
-        """What an answer is: "number", "choice", "code" or "text"; "several": it differs from item to item."""
+        """What an answer is, a `Kind` of errata.signatures.records; "several": it differs from item to item."""
         ...
 
     @property

@@ -1,7 +1,7 @@
 """Checks a task before a run: every gold answer passes its own verdict, and a wrong answer fails.
 
 Of an item without a gold answer (some code tasks have tests alone) only the wrong answer is checked. It does not check that a gold answer
-is true.
+is true, nor answers in prose, which a language model judges.
 """
 
 from dataclasses import dataclass
@@ -34,6 +34,8 @@ def doctor(task: Task, limit: int | None = None) -> tuple[int, list[Finding]]:
 
 def _fault(task: Task, example: Example) -> str:
     kind = example.kind if task.kind == "several" else task.kind
+    if kind == "prose":
+        return ""  # what the rubric says of a text takes a language model, and a call an item
     tried = [("a changed answer", False, _changed(kind, example)), ("an empty response", False, "")]
     if example.answer:
         completion = task.completion(example.solution, example.answer)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .base import SPLITS
 
-VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math", "label", "tools", "json")
+VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math", "label", "tools", "json", "judge")
 """The verdicts that have a name; any other is a DSPy metric."""
 
 
@@ -48,8 +48,8 @@ class TableSettings(BaseModel):
     entry_point: str = "entry_point"
     """For `code`: column of the name of the function that the test calls."""
     verdict: str = "exact"
-    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, `label`, `tools`, `json`, or a DSPy metric, `module:function` or
-    `FILE.py:NAME`."""
+    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, `label`, `tools`, `json`, `judge`, or a DSPy metric,
+    `module:function` or `FILE.py:NAME`."""
     tools: str | tuple[dict[str, Any], ...] | None = None
     """For `tools`: the column with the functions that an item may call (JSON Schema, in OpenAI's form or bare), or those of all items: the
     path of a .json file, or the list itself. Left out: the column `tools`."""
@@ -63,6 +63,8 @@ class TableSettings(BaseModel):
     """For `json`: whether the order of lists does not count."""
     pattern: str | None = None
     """For `regex`: what finds the answer in a response; its first group is the answer, the last find counts. It may take two seconds."""
+    rubric: str = ""
+    """For `judge`: what a right answer must do, as the language model that judges reads it; the gold answer is one that does, or empty."""
     full_score: float = 1.0
     """For a DSPy metric: the least score that is right."""
     ask: str = ""

@@ -5,10 +5,10 @@
 
 Verdicts: `exact` (the marked or only answer equals the gold but for case, spaces, closing points and typography), `contains` (the gold
 stands in the response, as whole words where its script has blanks between them), `regex` (what `pattern` finds last equals the gold),
-`number`, `choice`, `code`, `math` (math-verify, an extra), `label` (one of a list that all rows share), `json` (equal
-as JSON values), or `module:function` or `FILE.py:NAME`, a DSPy metric of two to five arguments (example, prediction, and None for the
-rest): the row's columns, `question` and `answer` are fields of the first, `answer` and `response` of the second (plain objects with fields,
-not dspy's own classes); it returns a bool or a score.
+`number`, `choice`, `code`, `math` (math-verify, an extra), `label` (one of a list that all rows share), `json` (equal as JSON
+values), `judge` (prose, which a language model judges by `rubric`), or `module:function` or `FILE.py:NAME`, a DSPy metric of two to five
+arguments (example, prediction, and None for the rest): the row's columns, `question` and `answer` are fields of the first, `answer` and
+`response` of the second (plain objects with fields, not dspy's own classes); it returns a bool or a score.
 
 A row may hold a conversation, whose last answer is the gold (`messages`); a system text and solved examples (`system`, `shots`) may stand
 before each question. A system text that all rows share is the task's, and no part of their questions.
@@ -26,7 +26,6 @@ from ..signatures.errors import UsageError
 from ..signatures.records import Example, Message, Verdict
 from .answers import FORMS, Helpers, MetricForm
 from .answers.form import naming
-from .base import Runner
 from .cells import at, field, read_chat, words
 from .chat import Conversation, conversation, transcript, turns, without
 from .rows import Row, RowTask, share
@@ -55,14 +54,14 @@ class TableTask(RowTask):
     _shared = ""
     """The system text with which all rows' own turns begin."""
 
-    def __init__(self, name: str, settings: TableSettings | None = None, runner: Runner | None = None, prefix: Prefix | None = None):
+    def __init__(self, name: str, settings: TableSettings | None = None, helpers: Helpers = Helpers(), prefix: Prefix | None = None):
         """`prefix`: of another table of the same config, before whose questions the same must stand."""
         self.settings = settings = settings or TableSettings()
         source, _, rest = name.partition(":")
         if not rest:
             raise UsageError(f"task {source} needs its data: write {source}:{'NAME' if source == 'hf' else 'PATH'}")
         self.name = f"{source}:{Path(rest).stem if source != 'hf' else rest}"
-        self.form = FORMS.get(settings.verdict, MetricForm)(self.name, settings, Helpers(runner))
+        self.form = FORMS.get(settings.verdict, MetricForm)(self.name, settings, helpers)
         self.kind = self.form.kind
         self.max_new_tokens = settings.max_new_tokens
         self._given = prefix
@@ -140,6 +139,7 @@ class TableTask(RowTask):
         self.form.learn(self.examples("train"))
         given = self._given or Prefix(self.settings.system)
         self.prefix = given._replace(system=self._shared or given.system)
+        self.form.system = self.prefix.system
         if self.settings.shots and self._given is None:
             shots = self._picked(self.settings.shots)
             solved = ([*self._asked(one), {"role": "assistant", "content": self.completion(one.solution, one.answer)}] for one in shots)

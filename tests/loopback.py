@@ -125,7 +125,7 @@ def generated(
 
 def _answers(config: Any, lessons: Sequence[Lesson]) -> list[dict[str, str]]:
     """The wrong answers as a file to import."""
-    items = load_task(config.task, config.table, runner=lambda *_: None).examples("train")
+    items = load_task(config.task, config.table, runner=lambda *_: None, judge=lambda *_: None).examples("train")
     rows = []
     for lesson in lessons:
         (item,) = [item for item in items if lesson.question in item.question]
@@ -142,7 +142,7 @@ def _script(lessons: Sequence[Lesson], solve: Any, other: Any, asked: list[Field
             parts = re.split(r"\n\n(?=\(\d+\) )", fields["questions"])
             return {"reasoning": "r", "answers": json.dumps([solve(re.sub(r"^\(\d+\) ", "", part)) for part in parts])}
         lesson = next((one for one in lessons if one.question in fields.get("question", "")), None)
-        if lesson is None or "response" not in fields:
+        if lesson is None or not {"task", "response"} <= fields.keys():
             said = other(fields)
             assert said is not None, f"nobody answers a call of the fields {', '.join(fields)}"
             return said

@@ -19,6 +19,8 @@ R = TypeVar("R")
 Rows = Generator[tuple[Example, Attempt]]
 WIDTH = max(8, os.cpu_count() or 1)
 """Code answers under way in the sandbox at the same time."""
+WAITING = 64
+"""Answers in prose that wait for their judge at the same time; it has `judge.in_flight` calls under way."""
 
 
 def attempts(task: Task, examples: Sequence[Example], target: AnyTarget) -> Rows:
@@ -41,11 +43,12 @@ def verdict_of(task: Task, example: Example, completion: Completion) -> Verdict:
 
 
 def judged(task: Task, judge: Callable[[T], R], answers: Iterable[T]) -> Generator[R]:
-    """judge(answer) of each answer, in their order. Those of code tasks run in the sandbox, WIDTH at a time, while further ones come in."""
-    if task.kind not in ("code", "several"):
+    """judge(answer) of each answer, in their order. Those of code tasks run in the sandbox, and those in prose wait for a language model,
+    several at a time, while further ones come in. An error waits for what is under way: it may be paid for. An interrupt does not."""
+    if task.kind not in ("code", "prose", "several"):
         yield from map(judge, answers)
         return
-    pool = ThreadPoolExecutor(max_workers=WIDTH)
+    pool, wait = ThreadPoolExecutor(max_workers=WIDTH if task.kind == "code" else max(WIDTH, WAITING)), True
     waiting: deque[Future[R]] = deque()
     try:
         for answer in answers:
@@ -54,5 +57,8 @@ def judged(task: Task, judge: Callable[[T], R], answers: Iterable[T]) -> Generat
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BaseException as error:
+        wait = isinstance(error, Exception)
+        raise
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # after an interrupt nobody waits for what was queued
+        pool.shutdown(wait=wait, cancel_futures=True)

@@ -5,5 +5,6 @@ from .code import CodeKind
 from .kind import Kind
 from .label import LabelKind
 from .number import NumberKind
+from .prose import ProseKind
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (NumberKind(), ChoiceKind(), CodeKind(), LabelKind())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (NumberKind(), ChoiceKind(), CodeKind(), LabelKind(), ProseKind())}

@@ -26,6 +26,7 @@ from ...trainers.sft import STAGES, check
 from ...trainers.tracking import Tracker
 from ...trainers.weights import trained, weights_hash
 from ..config import CycleConfig, settled
+from ..instructor.judge import open_judge
 from ..run import layout
 from ..run.directory import RunDir, Stage, flatten, read_json, to_json, write_atomic
 from ..run.evaluate import Rows, attempts
@@ -53,7 +54,8 @@ class Session:
         self.path = path
         self.progress = say if isinstance(say, Progress) else Progress(say or (lambda line: print(line, file=sys.stderr, flush=True)))
         self.say = self.progress.say
-        load = partial(load_task, table=config.table, runner=self._judge, tags=config.trace_tags)
+        self.judge = open_judge(config.judge, config.instructor, lambda: self.ledger)
+        load = partial(load_task, table=config.table, runner=self._judge, tags=config.trace_tags, judge=self.judge)
         self.task = load(config.task, items=config.errors != "recorded")
         twins = tuple(task.twin for task in parts(self.task) if task.twin)
         self.guards = [load(name, beside=self.task) for name in (twins if config.guards is None else config.guards)]

@@ -42,6 +42,9 @@ def _reference(failure: Failure) -> str:
     example = failure.attempt.example
     if example.kind == "code":
         return f"{example.answer}\n\nIt must pass:\n{example.meta['test']}".strip()
+    if example.kind == "prose":
+        why = f"\n\nThe judge says of the response: {failure.attempt.verdict.reason}" if failure.attempt.verdict.judge else ""
+        return f"{example.answer or '(none; the rubric alone decides)'}{why}"
     last = f"#### {example.answer}"
     return example.solution if example.solution.endswith(last) else f"{example.solution}\n{last}".strip()
 

@@ -6,6 +6,7 @@ from .form import Form, Helpers
 from .json_form import JsonForm
 from .label import LabelForm
 from .number import NumberForm
+from .prose import ProseForm
 from .text import ContainsForm, ExactForm, MathForm, MetricForm, RegexForm
 from .tools import ToolsForm
 
@@ -22,5 +23,6 @@ FORMS: dict[str, type[Form]] = {
     "label": LabelForm,
     "tools": ToolsForm,
     "json": JsonForm,
+    "judge": ProseForm,
 }
 """The verdicts; any other names a DSPy metric, whose answers are texts."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from ...signatures.records import Example, Kind, Message, Verdict
-from ..base import Runner, ended
+from ..base import Judge, Runner, ended
 from ..cells import GOLDS, QUESTIONS, field
 from ..files import Row
 from ..settings import TableSettings
@@ -21,6 +21,8 @@ class Helpers(NamedTuple):
 
     runner: Runner | None = None
     """Runs code apart from this process."""
+    judge: Judge | None = None
+    """Judges prose."""
 
 
 class Gold(NamedTuple):
@@ -44,6 +46,8 @@ class Form:
     """Tells the instructor the same."""
     facts: str = ""
     """What the instructor is told beside it, or beside the user's own `table.brief`."""
+    system: str = ""
+    """The system text that stands before each question."""
     told: str = ""
     """What was taken of the train items where the settings leave it open, for the user; empty: nothing."""
 

@@ -86,7 +86,7 @@ def failures(tasks):
     return {kind: failed(tasks[kind], ITEMS[kind], SAID[kind]) for kind in ITEMS}
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", list(ITEMS))
 def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(sandbox, tasks, failures, kind):
     failure = failures[kind]
     shown = program(kind, failure)

@@ -1,7 +1,9 @@
 """The embedded instructor `offline`: diagnoses and sample programs by program analysis, for arithmetic word problems, for small functions
-over a list, for the facts of a closed world, and, from train rows alone, for labels and JSON documents."""
+over a list, and for the facts of a closed world."""
 
-from .engine import RECOMBINED, OfflineEngine, offline_lm
-from .reach import Reach, reach
+from .engine import OfflineEngine, offline_lm
 
-__all__ = ["RECOMBINED", "OfflineEngine", "Reach", "offline_lm", "reach"]
+__all__ = ["EMBEDDED", "OfflineEngine", "offline_lm"]
+
+EMBEDDED = ("lists", "lists_plus", "facts", "facts_plus")
+"""The tasks of code and of choice that it teaches; of other tasks with numbers for answers it reads what it can."""

@@ -78,7 +78,8 @@ def export_environment(path: Path, out: Path | None, say: Callable[[str], None] 
     found = of_run(path)
     if not found:
         raise RunError(f"{path} has no kept program to export; `errata generate` and `errata cycle` make programs")
-    task = load_task(config.task, config.table, runner=lambda *_: None, items=False, tags=config.trace_tags)  # type: ignore[arg-type]
+    nobody: Any = lambda *_: None  # noqa: E731  # nothing is judged here
+    task = load_task(config.task, config.table, nobody, items=False, tags=config.trace_tags, judge=nobody)
     tasks = {one.name: one for one in parts(task)}
     left: dict[str, str] = {}
     for row in found:
@@ -115,6 +116,8 @@ def _unfit(row: LibraryProgram, tasks: dict[str, Task]) -> str:
     task = tasks.get(row.program.task)
     if row.program.kind == "code":
         return "its answers are code, which Errata runs in its sandbox alone"
+    if row.program.kind == "prose":
+        return "its answers are judged by a language model, which no package brings"
     if task is None or _verdict(task) is None or _prompt(task) is None:
         return f"task {row.program.task or 'unknown'} judges or asks in a way that no file of the package has"
     return reaches_out(row.program.source)
