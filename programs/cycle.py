@@ -19,7 +19,7 @@ from ..trainers.settings import too_small
 from ..trainers.weights import weights_hash
 from .config import InstructorSettings
 from .instructor.engine import open_instructor
-from .instructor.offline import EMBEDDED
+from .instructor.offline import reach
 from .rehearse import Estimate, estimate
 from .run import layout
 from .run.directory import read_json, to_json, write_atomic
@@ -40,6 +40,8 @@ NAMES = tuple(step.__name__ for step in STEPS)
 
 class Cycle(Session):
     """One run of the loop: `with Cycle(config, path) as loop: loop.run()`."""
+
+    _looked = False  # whether it was said what the embedded instructor can teach
 
     def run(self, until: str | None = None) -> int:
         """All rounds, then the test; or, with `until` (one of NAMES), the first round that is not finished, up to that step. Returns the
@@ -128,12 +130,17 @@ class Cycle(Session):
         for task in parts(self.task):
             rows = layout.attempts(self.path, 1) if recorded else []
             items = [row.example for row in rows if row.example.task == task.name]
-            if task.kind == "text" and not recorded:
+            offline = self.config.instructor.model == "offline"
+            if not recorded and (offline or task.kind == "text"):
                 items = task.examples("train", self.config.items.train, seed=self.config.seed + 1)
-            # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
-            model = "" if recorded and task.kind != "text" else self.config.instructor.model
-            if reason := unteachable(task, items, model):
+            if reason := unteachable(task, items):
                 raise UsageError(reason)
+            # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
+            if offline and not recorded and not self._looked and (found := reach(task, items)):
+                if found.refusal:
+                    raise UsageError(found.refusal)
+                self.say(found.told)
+        self._looked = True
 
     def _refuse_unchecked(self) -> None:
         """Recorded answers can be taught without the task's data, not trained on."""
@@ -184,13 +191,8 @@ def _require_key(party: str, settings: InstructorSettings) -> None:
         raise InstructorError(f"{name}: export {key}=..., or name a server of your own with {party}.api_base")
 
 
-def unteachable(task: Task, items: Sequence[Example], model: str) -> str | None:
-    """Why the instructor `model` can write no programs for a task (not one of several joined) with these train items; None: it can."""
-    if model == "offline" and task.kind in ("choice", "code") and task.name not in EMBEDDED:
-        return (
-            f"of {task.kind} the embedded instructor teaches {', '.join(EMBEDDED)} alone: name another for {task.name}, e.g. "
-            "--instructor openai/gpt-5-mini; `errata evaluate` needs none"
-        )
+def unteachable(task: Task, items: Sequence[Example]) -> str | None:
+    """Why no instructor can write programs for a task (not one of several joined) with these train items; None: one can."""
     texts = [item.answer for item in items if task.kind == "text" and read(item.answer) is None]
     if not texts:
         return None

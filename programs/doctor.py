@@ -169,18 +169,25 @@ def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
 
 
 def _teaching(config: CycleConfig) -> Examined | None:
-    """That the instructor cannot teach the task, which can be measured all the same; None: it can, or the task cannot be read."""
+    """That the instructor cannot teach the task, which can be measured all the same, or how much of it the embedded one can; None where
+    there is nothing to say, or the task cannot be read."""
     from .cycle import unteachable
+    from .instructor.offline import reach
+
+    what, told = f"instructor {config.instructor.model}", list[str]()
 
     try:
         task = _task(config, lambda *_: ProgramRun(outcome="error"))
         for one in parts(task):
-            items = one.examples("train", config.items.train, config.seed + 1) if one.kind == "text" else []
-            if reason := unteachable(one, items, config.instructor.model):
-                return Examined(f"instructor {config.instructor.model}", True, "it cannot teach this task", reason)
+            offline = config.instructor.model == "offline"
+            items = one.examples("train", config.items.train, config.seed + 1) if offline or one.kind == "text" else []
+            found = reach(one, items) if offline else None
+            if reason := unteachable(one, items) or (found and found.refusal):
+                return Examined(what, True, "it cannot teach this task", reason)
+            told += [found.told] if found else []
     except ErrataError:
         return None
-    return None
+    return Examined(what, True, "; ".join(told)) if told else None
 
 
 def _tokens(config: CycleConfig) -> int | None:

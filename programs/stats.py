@@ -1,6 +1,6 @@
 """All statistics, over records and numbers; no input or output.
 
-- Attempts at items: `counts` by outcome, `share` right with its Wilson interval (Wilson 1927), `by_skill`.
+- Attempts at items: `counts` by outcome, `share` right with its Wilson interval (Wilson 1927), `by_skill`, `answers` by gold answer.
 - Two evaluations of the same items: `paired`, with the exact two-sided McNemar test and the adjusted Wald interval for paired proportions
   of Bonett and Price (2012), "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data", J. Educ.
   Behav. Stat. 37(4).
@@ -11,6 +11,7 @@ NumPy and SciPy are loaded only by the functions that need them: commands which 
 """
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from math import exp, lgamma, log, sqrt
 from typing import Any, Literal, TypeVar
@@ -77,6 +78,19 @@ def grouped(rows: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups
+
+
+def answers(rows: Sequence[Attempt]) -> dict[tuple[str, str | None], int]:
+    """(gold answer, read answer) -> how many of the judged attempts: the confusion matrix, in which None stands for what is unread. Options
+    are told by their words. Empty where the items share no answers: where they are not labels, or choices among other options each."""
+    if {row.example.kind for row in rows} == {"label"}:
+        pairs = [(row, row.example.answer, row.verdict.extracted) for row in rows]
+    elif {row.example.kind for row in rows} == {"choice"} and len({frozenset(row.example.meta["choices"].values()) for row in rows}) == 1:
+        shown = [(row, row.example.meta["choices"]) for row in rows]
+        pairs = [(row, words.get(row.example.answer, row.example.answer), words.get(str(row.verdict.extracted))) for row, words in shown]
+    else:
+        return {}
+    return dict(Counter((gold, read) for row, gold, read in pairs if row.verdict.correct is not None))
 
 
 def mcnemar(fixed: int, broken: int) -> float:

@@ -94,6 +94,8 @@ class Answered(NamedTuple):
     thought: str
     """The model's reasoning, where the server keeps it apart."""
     usage: dict[str, Any]
+    calls: str = ""
+    """Calls of tools that the server keeps apart, each in Hermes' form."""
 
 
 _CUT = ("length", "max_tokens", "max_output_tokens", "model_length", "token_limit", "max_new_tokens")
@@ -127,7 +129,19 @@ def answered(body: bytes) -> Answered:
         refusal=whole(refusal) if isinstance(refusal, str) else "",
         thought=whole(thought) if isinstance(thought, str) else "",
         usage=counts(found.get("usage")),
+        calls=whole(_calls(message.get("tool_calls"))),
     )
+
+
+def _calls(given: Any) -> str:
+    """Calls as a model writes them in Hermes' form, with the arguments to the letter."""
+    functions = [one["function"] for one in given if isinstance(one, dict) and isinstance(one.get("function"), dict)] if given else []
+    texts = []
+    for one in functions:
+        arguments = one.get("arguments") or {}
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+        texts.append(f'<tool_call>\n{{"name": {json.dumps(one.get("name"))}, "arguments": {text}}}\n</tool_call>')
+    return "\n".join(texts)
 
 
 def _content(content: Any) -> str | None:

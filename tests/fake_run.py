@@ -44,6 +44,15 @@ def attempt(task: str, split: str, number: int, skill: str, right: bool, weights
     return Attempt(example=example, response=f"{text}It is {said}.", verdict=verdict, target=weights)
 
 
+def labelled(attempt: Attempt, number: int, labels: list[str]) -> Attempt:
+    """The same with a label for an answer; a wrong one is the next label, and every fifth wrong one is unread."""
+    place = number * number % len(labels)
+    said = labels[place] if attempt.verdict.correct else None if number % 5 == 0 else labels[(place + 1) % len(labels)]
+    example = attempt.example.model_copy(update={"kind": "label", "answer": labels[place]})
+    verdict = attempt.verdict.model_copy(update={"extracted": said} | ({} if said else {"reason": "no answer"}))
+    return attempt.model_copy(update={"example": example, "response": said or "?", "verdict": verdict})
+
+
 def practise(folder: Path, report: dict, programs: list[SampleProgram], text: str) -> None:
     """A second stage of a round's training, by grpo: 12 steps, in each of which the draws of every program are right more often."""
     own = {"base": f"sft-{report['weights']}", "rewards": (0.25, 0.75), "rollouts": 96, "generated_tokens": 3000}
@@ -83,6 +92,7 @@ def fake_run(
     accepted: bool = True,
     short: str = "",
     practises: bool = False,
+    labels: list[str] | None = None,
 ) -> Path:
     """Write a finished run to `path` and return it: `tasks` and `guards` give the skills of each.
 
@@ -90,6 +100,7 @@ def fake_run(
     place breaks one right one in ten. Each skill has one error a round, its diagnosis, a program and three rows. The last round is rejected
     where there are several, all are without `accepted`. `text` stands in everything that data or a model could have written, and `short`
     says why there were fewer rows than wanted. With `practises` the training goes on by grpo, whose weights are the ones that stand.
+    With `labels` the held-out items are answered with one of them.
     """
     guards = guards or {}
     config = load_config(overrides={"task": next(iter(tasks)), "guards": list(guards), "rounds": rounds, "instructor.model": "openai/some"})
@@ -113,7 +124,8 @@ def fake_run(
                         right = True
                     if place % 2 == 1 and right and strength and turn // 2 % 10 == 0:
                         right = False
-                    rows.append(attempt(task, split, number, known[place], right, weights, text))
+                    row = attempt(task, split, number, known[place], right, weights, text)
+                    rows.append(labelled(row, number, labels) if labels else row)
                 found[task, split] = rows
         return found
 

@@ -2,7 +2,7 @@
 
 A row is made of the very text that the target is asked with; the labels are the completion and the token that ends it. TRL is given
 finished ids, because its own preparation drops rows without a count and cuts some contexts.
-Does NOT cover: rows with images or tools, prompts of a served target (its server renders them).
+Does NOT cover: rows with images, prompts of a served target (its server renders them).
 """
 
 import hashlib
@@ -75,23 +75,66 @@ class AnyTarget(Protocol):
 def render(tokenizer: Any, messages: Sequence[Message], generate: bool = True) -> str:
     """The text of a conversation by the model's own chat template, with the opening of the answer when `generate`.
 
-    A template that refuses or drops the system role gets the system text at the head of the first user turn. Without a
-    template: the contents, with a blank line after each. Raises TargetError when the template refuses the conversation.
+    A template that refuses or drops the system role gets the system text at the head of the first user turn. One that does not show tools
+    (the first message, of the role `tools`) has them in the system text. Without a template: the contents, with a blank line after each.
+    Raises TargetError when the template refuses the conversation.
     """
-    messages = list(messages)
-    template = template_of(tokenizer)
+    tools, messages = tools_apart(messages)
+    template = template_of(tokenizer, bool(tools))
+    if tools and not (template and _shows_tools(tokenizer, template)):
+        tools, messages = [], tools_told(tools, messages)
     if not template:
         return "".join(f"{message['content']}\n\n" for message in messages)
     system = messages[0]["content"].strip() if messages and messages[0]["role"] == "system" else ""
     try:
-        text = _applied(tokenizer, _DATE + template, messages, generate)
+        text = _applied(tokenizer, _DATE + template, messages, generate, tools)
+        if any(tool["function"]["name"] not in text for tool in tools):
+            return render(tokenizer, tools_told(tools, messages), generate)
         if not system or system in text:
             return text
     except _REFUSALS as error:
         if not system:
             raise TargetError(f"the target's chat template refuses the conversation: {first_line(error)}") from None
     first, *rest = messages[1:] or [{"role": "user", "content": ""}]
-    return render(tokenizer, [{"role": first["role"], "content": f"{system}\n\n{first['content']}".strip()}, *rest], generate)
+    first = {"role": first["role"], "content": f"{system}\n\n{first['content']}".strip()}
+    return render(tokenizer, [*([{"role": "tools", "content": json.dumps(tools)}] if tools else []), first, *rest], generate)
+
+
+def tools_apart(messages: Sequence[Message]) -> tuple[list[dict[str, Any]], list[Message]]:
+    """The tools of a prompt, in OpenAI's form, and its messages without them."""
+    first = messages[:1]
+    return (json.loads(first[0]["content"]), list(messages[1:])) if first and first[0]["role"] == "tools" else ([], list(messages))
+
+
+def tools_told(tools: Sequence[dict[str, Any]], messages: Sequence[Message]) -> list[Message]:
+    """The messages with the tools in the system text, as NousResearch's Hermes models are told of them."""
+    if not tools:
+        return list(messages)
+    text = _TOOLS.format("\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools))
+    system, rest = (messages[0]["content"], messages[1:]) if messages and messages[0]["role"] == "system" else ("", messages)
+    return [{"role": "system", "content": f"{system}\n\n{text}".strip()}, *rest]
+
+
+_TOOLS = """You may call one or more of these functions to help with what the user asks:
+<tools>
+{}
+</tools>
+For each call write a JSON object with the function's name and its arguments within <tool_call></tool_call>:
+<tool_call>
+{{"name": <name of the function>, "arguments": <object of arguments>}}
+</tool_call>"""
+
+
+def _shows_tools(tokenizer: Any, template: str) -> bool:
+    """Whether a template writes the tools: the name of one may stand in the user's words."""
+    probe = {
+        "type": "function",
+        "function": {"name": "errata_probe", "description": "", "parameters": {"type": "object", "properties": {}}},
+    }
+    try:
+        return "errata_probe" in _applied(tokenizer, _DATE + template, _PROBE, True, [probe])
+    except _REFUSALS:
+        return False
 
 
 _REFUSALS = (TemplateError, TypeError, ValueError, KeyError, AttributeError)
@@ -99,25 +142,30 @@ _REFUSALS = (TemplateError, TypeError, ValueError, KeyError, AttributeError)
 _PROBE: list[Message] = [{"role": "user", "content": "Errata"}]
 
 
-def template_of(tokenizer: Any) -> str | None:
-    """The chat template, of several the one named default; None: there is none. Raises TargetError when none of several is the default."""
+def template_of(tokenizer: Any, tools: bool = False) -> str | None:
+    """The chat template, of several the one named default, or tool_use for `tools`; None: there is none. Raises TargetError when none of
+    several is the default."""
     templates = tokenizer.chat_template
     if not isinstance(templates, dict):
         return templates
+    if tools and "tool_use" in templates:
+        return templates["tool_use"]
     if len(templates) > 1 and "default" not in templates:
         names = ", ".join(sorted(templates))
         raise TargetError(f"the target has the chat templates {names}, and none is called default: rename the one to use in its folder")
     return templates.get("default") or next(iter(templates.values()), None)
 
 
-def _applied(tokenizer: Any, template: str, messages: Sequence[Message], generate: bool) -> str:
+def _applied(tokenizer: Any, template: str, messages: Sequence[Message], generate: bool, tools: Sequence[dict[str, Any]] = ()) -> str:
     """The rendered conversation. Contents are sent as parts, as models of several media want them, where plain ones are dropped."""
 
     def apply(given: Sequence[Message], parts: bool, generate: bool = True) -> tuple[str, bool]:
         """The text, and whether the last words of the user are in it."""
         said = next((message["content"].strip() for message in reversed(given) if message["role"] == "user"), "")
         sent = [message | {"content": [{"type": "text", "text": message["content"]}]} for message in given] if parts else list(given)
-        text = tokenizer.apply_chat_template(sent, chat_template=template, tokenize=False, add_generation_prompt=generate)
+        text = tokenizer.apply_chat_template(
+            sent, tools=list(tools) or None, chat_template=template, tokenize=False, add_generation_prompt=generate
+        )
         return text, said in text and not (parts and "'type': 'text'" in text)
 
     refusal: Exception | None = None

@@ -13,7 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from ..signatures.calls import PASSING, REFUSALS, REFUSED, Pace, Patience, asked
 from ..signatures.errors import ErrataError, TargetError
 from ..signatures.records import content_hash
 from ..signatures.replies import Reply, answered, broken_limit, document, exchange, words
-from .chat import Answers, Completion, Prompts
+from .chat import Answers, Completion, Prompts, tools_apart, tools_told
 from .settings import TargetSettings, vllm_rank
 from .weights import adapter_folder, check_base, weights_hash
 
@@ -71,6 +71,7 @@ class ServedTarget:
         self.fields: dict[str, Any] = {}
         """Sampling fields beside OpenAI's that this server reads."""
         self._loaded = False
+        self._choice: str | None = None
         limits = httpx.Limits(max_connections=self._width, max_keepalive_connections=self._width)
         self._seconds = timeout or settings.timeout
         self._client = httpx.Client(headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=self._seconds, limits=limits)
@@ -114,7 +115,7 @@ class ServedTarget:
             seen[text] += 1
             body = {"model": self.name, "messages": asked, "max_tokens": max_new_tokens, "temperature": temperature}
             body |= {"continue_final_message": True, "add_generation_prompt": False} if start else {}
-            questions.append((index, body | {"top_p": 1.0, "seed": own_seed} | self.fields))
+            questions.append((index, self._sent(body | {"top_p": 1.0, "seed": own_seed} | self.fields)))
         refused: list[tuple[int, Completion]] = []
         with closing(in_flight(lambda question: self._answer(question[1]), questions, self._width)) as answers:
             for count, ((index, _), completion) in enumerate(answers, 1):
@@ -222,6 +223,18 @@ class ServedTarget:
         # the prompt and the limit are more than the context together: without a limit the answer gets the room that is left
         return self._answer({name: value for name, value in body.items() if name != "max_tokens"})
 
+    def _sent(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A request with its tools in the way in which this server shows them to the model: the tokens of the first prompt tell."""
+        if not tools_apart(body["messages"])[0]:
+            return body
+        if self._choice is None:
+            counts = {"bare": 0.0}
+            for way in ("bare", "none", "auto"):
+                with suppress(_Refused):  # llama.cpp says 500 where it was not started for tools
+                    counts[way] = self._call("/chat/completions", _given_tools(body | {"max_tokens": 1}, way), _prompt_tokens, final=500)
+            self._choice = next((way for way, tokens in counts.items() if tokens > counts["bare"]), "")
+        return _given_tools(body, self._choice)
+
     def _call(self, path: str, body: dict[str, Any], read: Read[T], final: int | None = None) -> T:
         """Attempts until one is answered; a status of `final` is an answer. Raises _Refused, and TargetError when patience is over."""
         for attempt in range(1, self._pace.patience.attempts + 1):
@@ -266,6 +279,20 @@ def _cards(reply: Reply) -> list[dict[str, Any]]:
     return [{**card, "id": str(card["id"])} for card in document(reply.body)["data"]]
 
 
+def _given_tools(body: dict[str, Any], choice: str) -> dict[str, Any]:
+    """A request with tools: by `tool_choice` (with `none` the answer is text, but some servers show tools with `auto` alone), told in the
+    system text where that is empty, or without them (`bare`)."""
+    tools, messages = tools_apart(body["messages"])
+    if not choice:
+        return body | {"messages": tools_told(tools, messages)}
+    return body | {"messages": messages} | ({} if choice == "bare" else {"tools": tools, "tool_choice": choice})
+
+
+def _prompt_tokens(reply: Reply) -> float:
+    """Tokens of the prompt; without end where the server does not tell."""
+    return answered(reply.body).usage.get("prompt_tokens", float("inf"))
+
+
 def _joined(start: str, rest: str) -> str:
     """An answer from its beginning on. Some chat templates drop the line break at the end of the beginning, which then opens the rest."""
     return start.rstrip("\n") + rest if rest.startswith("\n") else start + rest
@@ -274,7 +301,7 @@ def _joined(start: str, rest: str) -> str:
 def _completion(reply: Reply) -> Completion:
     """The answer. Reasoning that the server keeps apart stands before it, as the model wrote it."""
     said = answered(reply.body)
-    text = said.text or said.refusal
+    text = "\n".join(filter(None, (said.text or said.refusal, said.calls)))
     if said.thought:
         text = f"<think>\n{said.thought}" + (f"\n</think>\n{text}" if text or said.finish != "length" else "")
     used = said.usage.get("completion_tokens")

@@ -11,6 +11,7 @@ server that has answered may refuse a few questions. Not covered: unusable answe
 import hashlib
 import json
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import fields, replace
@@ -24,7 +25,7 @@ from dspy.utils.exceptions import LMConfigurationError, LMError
 
 from ...signatures.calls import PASSING, REFUSALS, REFUSED, Pace, Patience, asked_wait, known_keys, plain, without_keys
 from ...signatures.errors import ErrataError, InstructorError, UsageError
-from ...signatures.records import whole
+from ...signatures.records import Example, whole
 from ...signatures.replies import SAID, broken_limit, document, words
 from ...signatures.routes import route
 from ..config import InstructorSettings
@@ -232,12 +233,13 @@ def open_instructor(
     stage: str = "instructor",
     timeout: float | None = None,
     patience: Patience | None = None,
+    rows: Callable[[], Iterable[Example]] | None = None,
 ) -> dspy.LM:
     """The instructor that `settings.model` names. `ledger` keeps and counts its answers under `stage`; a path: a ledger in that folder;
-    None: a ledger in memory. Raises UsageError for settings that the model cannot take, and for a cap on cost when the price is not
-    known."""
+    None: a ledger in memory. `rows`: the train items that the embedded instructor may recombine. Raises UsageError for settings that the
+    model cannot take, and for a cap on cost when the price is not known."""
     if settings.model == "offline":
-        return offline_lm()
+        return offline_lm(rows)
     if not isinstance(ledger, Ledger):
         ledger = Ledger(ledger)
     if ledger.budget.max_cost is not None and usd_of_calls(settings, 1, 1, 1) is None:

@@ -18,7 +18,7 @@ from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import read_config, read_json
 from ..run.ledger import read_ledger
-from ..stats import by_skill, counts, grouped, holm, paired, share
+from ..stats import answers, by_skill, counts, grouped, holm, paired, share
 from . import records
 from .figures import answer
 from .rounds import asserted, phrased, proven
@@ -70,7 +70,21 @@ def evaluated(before: Sequence[Attempt], after: Sequence[Attempt]) -> records.Ev
     pairs = [(row.example.id, row.verdict.correct, theirs.get(row.example.id)) for row in before]
     fixed = [name for name, old, new in pairs if (old, new) == (False, True)]
     broken = [name for name, old, new in pairs if (old, new) == (True, False)]
-    return records.Evaluation(**dict(compare(before, after)), fixed=fixed, broken=broken)
+    return records.Evaluation(**dict(compare(before, after)), fixed=fixed, broken=broken, labels=confusion(before, after))
+
+
+def confusion(before: Sequence[Attempt], after: Sequence[Attempt]) -> list[records.Answered]:
+    """Which labels were answered to items of which gold label; none where the items have no labels in common."""
+    old, new = answers(before), answers(after)
+    golds: Counter[str] = Counter()
+    for (gold, _), count in old.items():
+        golds[gold] += count
+    cells = sorted(
+        old.keys() | new.keys(), key=lambda cell: (-golds[cell[0]], cell[0], cell[1] is None, -golds[cell[1] or ""], cell[1] or "")
+    )
+    return [
+        records.Answered(gold=gold, answered=read, before=old.get((gold, read), 0), after=new.get((gold, read), 0)) for gold, read in cells
+    ]
 
 
 def build(path: Path, rows: Rows | None = None) -> records.Report:

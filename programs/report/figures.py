@@ -1,6 +1,7 @@
 """How figures and verdicts are put in words and tables: one way for the terminal, report.md, the page, model cards and comparisons."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from ...signatures.records import Forgetting, GateDecision, TrainReport
@@ -8,10 +9,29 @@ from ..run import layout
 from ..run.progress import span
 from ..stats import OUTCOMES, Outcome
 from .markup import Figures, Name, plain
-from .records import Answer, Change, Counts, Evaluation, Failing, Library, Phrased, Report, Round, Share, Sides, Spent, Style, Words
+from .records import (
+    Answer,
+    Answered,
+    Change,
+    Counts,
+    Evaluation,
+    Failing,
+    Library,
+    Phrased,
+    Report,
+    Round,
+    Share,
+    Sides,
+    Spent,
+    Style,
+    Words,
+)
 from .tables import Table
 
 CORRECTED = "p corrected for the number of skills, Holm"
+MATRIX, PAIRS = 12, 20
+"""Most labels whose confusion matrix is shown whole, and most pairs of labels that are named of more."""
+UNREAD = "Unread: no label, or several."
 SURE = 0.05
 """Largest p-value of the exact McNemar test at which a change is called sure."""
 _FIRST = {"better": "Better", "worse": "Worse", "mixed": "Better here, worse there", "same": "No sure difference"}
@@ -228,6 +248,36 @@ def compared(rows: Iterable[tuple[Sequence[str], Sides]], first: Sequence[str], 
         counts = [Figures(f"{getattr(row.before, name)} -> {getattr(row.after, name)}") for name in extra]
         lines.append([*map(Name, names), *figures, *counts])
     return Table([*head, *(name.replace("_", " ") for name in extra)], lines)
+
+
+def labels(cells: Sequence[Answered]) -> Table:
+    """The confusion matrix: a line a gold label, a column an answered one, before and after; of many labels the pairs confused most."""
+    names = list(dict.fromkeys([cell.gold for cell in cells] + [cell.answered for cell in cells if cell.answered is not None]))
+    if len(names) > MATRIX:
+        table = confused(cells, PAIRS)
+        return replace(table, notes=[f"Of {len(names)} labels those that are taken for others most, in items. {UNREAD}", *table.notes])
+    found = {(cell.gold, cell.answered): cell for cell in cells}
+    columns = [*names, *([None] if any(cell.answered is None for cell in cells) else [])]
+    lines = [[Name(gold), *(_moved(found.get((gold, name)), gold == name) for name in columns)] for gold in names]
+    note = f"Items by their gold label (lines) and the one that was answered (columns), before → after where the two differ. {UNREAD}"
+    return Table(["gold label", *(Name(name or "unread") for name in columns)], lines, notes=[note])
+
+
+def confused(cells: Sequence[Answered], most: int) -> Table:
+    """The pairs of labels that are confused most, before or after, and what is unread; the others are counted below."""
+    wrong = sorted((cell for cell in cells if cell.gold != cell.answered), key=lambda cell: (-max(cell.before, cell.after), cell.gold))
+    lines = [[Name(cell.gold), Name(cell.answered or "unread"), cell.before, cell.after] for cell in wrong[:most]]
+    rest = wrong[most:]
+    more = f"{many(len(rest), 'other pair')}: {sum(cell.before for cell in rest)} items before, {sum(cell.after for cell in rest)} after"
+    return Table(["gold label", "answered", "before", "after"], lines, notes=[more] if rest else [])
+
+
+def _moved(cell: Answered | None, right: bool) -> Figures:
+    """The items of a cell before and after, once where they are as many."""
+    if cell is None:
+        return Figures("·" if not right else "0", "diagonal" if right else "")
+    told = f"{cell.before}" if cell.before == cell.after else f"{cell.before} → {cell.after}"
+    return Figures(told, "diagonal" if right else "")
 
 
 def masses(row: Round, most: int | None = None) -> Table:

@@ -36,6 +36,7 @@ def markdown(report: Report) -> str:
         report=report,
         benchmarks=compared((([name], row) for name, row in report.evaluations.items()), ["benchmark"]),
         skills=[(name, compared((([skill], row) for skill, row in rows.items()), ["skill"])) for name, rows in skills],
+        labels=_labels(report),
         figures=figures,
         forgetting=figures.forgetting(report.rounds),
     )
@@ -57,6 +58,7 @@ def html(report: Report, lineage: Lineage) -> str:
         curves=_curves,
         practised=_practised,
         skills=[_skills(name, row, report) for name, row in report.evaluations.items() if len(row.skills) > 1],
+        labels=_labels(report),
         masses=[_masses(row) for row in report.rounds if row.masses],
         cost=_cost(report),
         groups=_groups(report, lineage),
@@ -174,6 +176,11 @@ def _skills(name: str, evaluation: Evaluation, report: Report) -> dict[str, Any]
         "balance": balance([(skill, row.change.broken, row.change.fixed) for skill, row in skills.items()]),
         "courses": courses(drawn) if drawn else None,
     }
+
+
+def _labels(report: Report) -> list[tuple[str, Table]]:
+    """The confusion matrix of each benchmark that has labels."""
+    return [(name, figures.labels(row.labels)) for name, row in report.evaluations.items() if row.labels]
 
 
 def _masses(row: Round) -> dict[str, Any]:

@@ -71,12 +71,24 @@ class Compared(Sides):
     skills: dict[str, Sides]
 
 
+class Answered(Document):
+    """How often items of one gold label got one label."""
+
+    gold: str
+    answered: str | None
+    """None: nothing readable, or several labels."""
+    before: int
+    after: int
+
+
 class Evaluation(Compared):
     """A benchmark at the begin and at the end of a run."""
 
     fixed: list[str]
     """Ids of items that were wrong before and are right after."""
     broken: list[str]
+    labels: list[Answered] = Field(default=[], exclude_if=lambda cells: not cells)
+    """The confusion matrix without its empty cells, where all items have the same labels; the commonest gold label first."""
 
 
 class Stop(Document):

@@ -7,6 +7,7 @@ What is not here: evaluations (errata.programs.report.measured), lists of runs (
 import shlex
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from ...signatures.records import TrainReport
 from ...signatures.terminal import command
 from ..run import layout
 from ..stats import OUTCOMES
-from .figures import CORRECTED, about, compared, many, outcomes, sure, trained_on
+from .figures import CORRECTED, about, compared, confused, many, outcomes, sure, trained_on
 from .markup import plain
 from .records import Counts, Evaluation, Report, Round, Sides
 from .tables import Table
 
-SKILLS, FEW = 12, 4
-"""Most skills that are shown of a benchmark where there is one, and where there are several or it is a guard; the page has them all."""
+SKILLS, FEW, PAIRS = 12, 4, 6
+"""Most skills that are shown of a benchmark where there is one, and where there are several or it is a guard; and
+most pairs of labels. The page has them all."""
 
 
 def as_text(report: Report) -> str:
@@ -32,6 +34,8 @@ def as_text(report: Report) -> str:
     for name, evaluation in report.evaluations.items() if report.accepted else ():
         alone = len(report.evaluations) - len(report.guards) <= 1 and not report.is_guard(name)
         parts += _skills(name, evaluation, alone)
+    for name, evaluation in report.evaluations.items():
+        parts += _confused(name, evaluation) if not report.is_guard(name) else []
     last = report.rounds[-1]
     if not report.accepted and last.dev:
         title = "No round was accepted: before and after are the same weights. What the last training would have changed, on dev:"
@@ -56,6 +60,13 @@ def _skills(name: str, evaluation: Evaluation, alone: bool) -> list[str]:
     left = len(skills) - len(shown)
     more = [f"  and {many(left, 'other skill')} in report.html"] if left else []
     return ["\n".join([title, *([_compared(shown, "skill"), *more] if shown else [])])]
+
+
+def _confused(name: str, evaluation: Evaluation) -> list[str]:
+    """The labels that are taken for each other most."""
+    table = confused(evaluation.labels, PAIRS)
+    title = f"{plain(name)}, labels that are taken for others, items"
+    return [replace(table, title=title).text()] if table.rows else []
 
 
 def _foremost(skills: Mapping[str, Sides], most: int) -> dict[str, Sides]:

@@ -3,17 +3,20 @@ another run are taken in their place, and proven again.
 """
 
 from collections.abc import Generator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import dspy
 
 from ...signatures.calls import in_flight
-from ...signatures.errors import UsageError
-from ...signatures.records import Failure, LibraryProgram, Rejection, SampleProgram, TeachingResult
+from ...signatures.errors import ErrataError, UsageError
+from ...signatures.records import Example, Failure, LibraryProgram, Rejection, SampleProgram, TeachingResult
 from ...tasks import Task, member, parts
 from ..instructor.chat import Calls, calling, instructed_by
 from ..instructor.engine import open_instructor
 from ..instructor.interpreter import interpreting
+from ..instructor.offline import RECOMBINED
 from ..run import layout, library
 from ..run.directory import Stage
 from ..samples.checks import prove
@@ -38,7 +41,8 @@ def teach(run: Session, number: int) -> None:
 def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], title: str) -> list[TeachingResult]:
     """Run the strategy on its groups of failures, several calls in flight, each row written as it finishes. What a program of several
     failures does not rebuild is taught alone."""
-    lm = open_instructor(run.config.instructor, run.ledger, str(stage.path.relative_to(run.path)))
+    name = str(stage.path.relative_to(run.path))
+    lm = open_instructor(run.config.instructor, run.ledger, name, rows=partial(train_rows, run))
 
     def one(group: tuple[Failure, ...]) -> TeachingResult:
         calls = Calls()
@@ -70,6 +74,17 @@ def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], titl
     stage.finish({layout.TAUGHT: rows}, failures=len(failures), programs=len(kept))
     run.say(f"{title}: {len(failures)} failures, {len(kept)} programs passed, {len(layout.untaught(rows))} failures without one")
     return rows
+
+
+def train_rows(run: Session) -> list[Example]:
+    """The train items that the embedded instructor may recombine; of recorded answers without the task's data, their own items."""
+    recorded = run.config.errors == "recorded"
+    found = [row.example for row in layout.attempts(run.path, 1)] if recorded else []
+    for task in parts(run.task):
+        if task.kind in RECOMBINED:
+            with suppress(*([ErrataError] if recorded else [])):
+                found += task.examples("train")
+    return list({item.id: item for item in found if item.kind in RECOMBINED}.values())
 
 
 def proof(run: Session, program: SampleProgram, failures: Sequence[Failure]) -> Rejection | None:

@@ -24,6 +24,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from math import fsum
 from pathlib import Path
 from typing import Any, TextIO
@@ -46,6 +47,7 @@ from ..rehearse import recorded_failures
 from ..report.records import Bill
 from ..run.directory import disk_errors, read_json, slug, to_json, write_atomic
 from ..run.progress import Progress
+from ..steps.teach import train_rows
 from ..strategies.named import load_strategy
 from ..strategies.state import pinned
 from ..strategies.strategy import Strategy
@@ -97,7 +99,7 @@ class Optimization:
         items = [failure.attempt.example for part in self.parts.values() for failure in part.values()]
         for task in parts(loop.task):
             mine = [item for item in items if item.task == task.name]
-            if task.kind == "text" and (reason := unteachable(task, mine, loop.config.instructor.model)):
+            if task.kind == "text" and (reason := unteachable(task, mine)):
                 raise UsageError(reason)
         self.lm = lm or self._open(loop.config.instructor, "optimize/instructor")
         self.reflection = reflection or lm or self._open(self._named(settings.reflection), "optimize/reflection")
@@ -189,7 +191,7 @@ class Optimization:
 
     def _open(self, settings: InstructorSettings, stage: str) -> dspy.LM:
         if settings.model == "offline":
-            return offline_lm()
+            return offline_lm(partial(train_rows, self.loop))
         return Halting(open_instructor(settings, self.loop.ledger, stage))
 
     def _optimized(self, baseline: Strategy) -> Strategy:

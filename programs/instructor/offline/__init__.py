@@ -1,9 +1,7 @@
 """The embedded instructor `offline`: diagnoses and sample programs by program analysis, for arithmetic word problems, for small functions
-over a list, and for the facts of a closed world."""
+over a list, for the facts of a closed world, and, from train rows alone, for labels and JSON documents."""
 
-from .engine import OfflineEngine, offline_lm
+from .engine import RECOMBINED, OfflineEngine, offline_lm
+from .reach import Reach, reach
 
-__all__ = ["EMBEDDED", "OfflineEngine", "offline_lm"]
-
-EMBEDDED = ("lists", "lists_plus", "facts", "facts_plus")
-"""The tasks of code and of choice that it teaches; of other tasks with numbers for answers it reads what it can."""
+__all__ = ["RECOMBINED", "OfflineEngine", "Reach", "offline_lm", "reach"]

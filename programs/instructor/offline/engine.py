@@ -2,49 +2,135 @@
 
 It answers the signatures of errata.signatures.teach, told apart by the output fields that are asked for, in the form of DSPy's
 ChatAdapter or, when a JSON object is asked for, of JSONAdapter. Any other request raises InstructorError. Tokens are counted as
-words, and cost nothing. What is not here: the analysis itself (word_problems/, code, facts).
+words, and cost nothing. What is not here: the analysis itself (word_problems/, code, facts, recombine/).
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 
 import dspy
 from dspy.lm15 import Message, Request, Response, TextPart, Usage
 
 from ....signatures.errors import InstructorError
+from ....signatures.records import Example
 from ...samples.calculations import Unreadable
 from . import bare_sums, code, facts, several
+from .recombine import ORIGIN, extract, label
+from .recombine.rows import Rows
 from .word_problems import diagnose as sums
 from .word_problems import emit
 
 _HEADER = re.compile(r"^\[\[ ## (\w+) ## \]\][ \t]*$", re.MULTILINE)
 PHRASED = "phrased in at least"
 """What a contract says where a program has to ask in more wordings than the error's own."""
+RECOMBINED = {"label": label, "json": extract}
+"""The kinds that are taught from train rows alone."""
 
 
 class OfflineEngine:
-    """The engine contract of dspy.LM: one attempt, one candidate; holds no state."""
+    """The engine contract of dspy.LM: one attempt, one candidate; holds nothing but the train rows that it recombines."""
+
+    def __init__(self, rows: Rows | None = None):
+        self.rows = rows or Rows()
 
     def complete(self, request: Request) -> Response:
         """Raises InstructorError on a request that asks for something else than a diagnosis or a program."""
         system = _text(request.system)
-        answer = _answer(_fields(request.messages[-1].text or ""), _outputs(system))
+        answer = self._answer(_fields(request.messages[-1].text or ""), _outputs(system))
         text = _written(answer, "JSON object" in system)
         asked = sum(len(said.split()) for said in (system, *(message.text or "" for message in request.messages)))
         usage = Usage(input_tokens=asked, output_tokens=len(text.split()))
         return Response(id="offline", model=request.model, message=Message.assistant([TextPart(text)]), finish_reason="stop", usage=usage)
 
+    def _answer(self, given: dict[str, str], asked: list[str]) -> dict[str, object]:
+        wanted = {"question", "reference", "response"}
+        kind = "program" if "program" in asked else "diagnosis" if "misconception" in asked else ""
+        if kind and "failures" in given:
+            each = several.errors(given["failures"])
+            answers = [self._one(kind, {**given, **one}) for one in each]
+            ids = [one["failure_id"] for one in each]
+            joined = several.program(given.get("skill", ""), answers) if kind == "program" else several.diagnosis(ids, answers)
+            return {name: joined.get(name, "") for name in asked}
+        if not kind or not wanted <= given.keys():
+            missing = ", ".join(sorted(wanted - given.keys())) or "nothing"
+            raise InstructorError(
+                f"the offline instructor answers diagnoses and programs only; this request asks for {', '.join(asked) or 'no known field'} "
+                f"and lacks {missing}: name another instructor for it"
+            )
+        found = self._both_sides(given) if kind == "program" and given.get("solved") else self._one(kind, given)
+        return {name: found.get(name, "") for name in asked}
+
+    def _both_sides(self, given: dict[str, str]) -> dict[str, str]:
+        """A program from the solved side to the failed one, of word problems; where it was refused, the failed side alone."""
+        if self._kind(given) != "number":
+            return self._one("program", given)
+        if given.get("complaint") and "\ndef near():" in given.get("rejected", ""):
+            return self._one("program", {**given, "complaint": ""})
+        near = [] if given.get("complaint") else [self._program({**given, **one}) for one in several.solved(given["solved"])]
+        return several.both_sides(given.get("skill", ""), near, self._one("program", given))
+
+    def _kind(self, given: dict[str, str]) -> str:
+        """What is taught: as train rows have it, or else by what the contract or the texts show."""
+        contract, question = given.get("contract", ""), given["question"]
+        if (known := self.rows.kind_of(question)) in RECOMBINED:
+            return known
+        if '"entry_point"' in contract or (not contract and code.is_code(question, given["reference"])):
+            return "code"
+        return "choice" if '"choices"' in contract or (not contract and facts.is_choice(question)) else "number"
+
+    def _one(self, kind: str, given: dict[str, str]) -> dict[str, str]:
+        """A diagnosis or a program of one error."""
+        if given["response"] == "(empty)":
+            given = {**given, "response": ""}
+        return self._program(given) if kind == "program" else self._diagnosis(given)
+
+    def _diagnosis(self, given: dict[str, str]) -> dict[str, str]:
+        shown, solved, kind = (given["question"], given["reference"]), given.get("solved", ""), self._kind(given)
+        if known := RECOMBINED.get(kind):
+            found, boundary = known.diagnose(self.rows, *shown, given["response"]), known.boundary(self.rows, *shown, solved)
+        else:
+            teacher = code if kind == "code" else facts if kind == "choice" else sums
+            found, boundary = teacher.diagnose(*shown, given["response"]), teacher.boundary(*shown, solved)
+        how = "Compared the steps of the response with those of the reference, one by one."
+        return {"reasoning": ORIGIN if known else how, **asdict(found), "boundary": boundary}
+
+    def _program(self, given: dict[str, str]) -> dict[str, str]:
+        complaint = given.get("complaint", "")
+        said = {"reasoning": "Put parameters in place of what the question varies and computed the answer again."}
+        if complaint and not (complaint.startswith("telling") and "def wrong(" in given.get("rejected", "")):
+            return {**said, "refusal": f"no more careful program is known: {complaint}", "program": ""}
+        shown = (given["question"], given["reference"], given["response"], given.get("failure_id", "error"), given.get("skill", ""))
+        write = partial(writer(self._kind(given), self.rows), careful=bool(complaint), phrased=PHRASED in given.get("contract", ""))
+        try:
+            source = write(*shown)
+        except Unreadable as reason:
+            return {**said, "refusal": str(reason), "program": ""}
+        return {**said, "refusal": "", "program": f"```python\n{source}```"}
+
 
 class _AsyncEngine:
+    def __init__(self, rows: Rows):
+        self._engine = OfflineEngine(rows)
+
     async def complete(self, request: Request) -> Response:
-        return OfflineEngine().complete(request)
+        return self._engine.complete(request)
 
 
-def offline_lm() -> dspy.LM:
-    """The offline instructor as a dspy.LM; deterministic, so nothing is cached."""
-    return dspy.LM("local/offline", engine=OfflineEngine(), async_engine=_AsyncEngine(), cache=False)
+def offline_lm(load: Callable[[], Iterable[Example]] | None = None) -> dspy.LM:
+    """The offline instructor as a dspy.LM; deterministic, so nothing is cached. `load` gives the train items of the tasks of labels and of
+    JSON, which are taught from these alone; it is called once, when the first of them is asked about."""
+    rows = Rows(load)
+    return dspy.LM("local/offline", engine=OfflineEngine(rows), async_engine=_AsyncEngine(rows), cache=False)
+
+
+def writer(kind: str, rows: Rows) -> Callable[..., str]:
+    """What writes programs of a kind: (question, reference, response, failure id, skill, careful, phrased) -> source, or Unreadable."""
+    if known := RECOMBINED.get(kind):
+        return partial(known.write, rows)
+    return code.write if kind == "code" else facts.write if kind == "choice" else _sums
 
 
 def _text(system: str | Sequence[object] | None) -> str:
@@ -69,68 +155,6 @@ def _fields(message: str) -> dict[str, str]:
         last = headers[-1][1]
         found[last] = re.split(r"\n\s*Respond with (?:the (?:corresponding output )?fields|a JSON object)", "\n" + found[last])[0].strip()
     return found
-
-
-def _answer(given: dict[str, str], asked: list[str]) -> dict[str, object]:
-    wanted = {"question", "reference", "response"}
-    kind = "program" if "program" in asked else "diagnosis" if "misconception" in asked else ""
-    if kind and "failures" in given:
-        each = several.errors(given["failures"])
-        answers = [_one(kind, {**given, **one}) for one in each]
-        ids = [one["failure_id"] for one in each]
-        joined = several.program(given.get("skill", ""), answers) if kind == "program" else several.diagnosis(ids, answers)
-        return {name: joined.get(name, "") for name in asked}
-    if not kind or not wanted <= given.keys():
-        missing = ", ".join(sorted(wanted - given.keys())) or "nothing"
-        raise InstructorError(
-            f"the offline instructor answers diagnoses and programs only; this request asks for {', '.join(asked) or 'no known field'} and "
-            f"lacks {missing}: name another instructor for it"
-        )
-    found = _both_sides(given) if kind == "program" and given.get("solved") else _one(kind, given)
-    return {name: found.get(name, "") for name in asked}
-
-
-def _both_sides(given: dict[str, str]) -> dict[str, str]:
-    """A program from the solved side to the failed one, of word problems; where it was refused, the failed side alone."""
-    if any(field in given.get("contract", "") for field in ('"choices"', '"entry_point"')):
-        return _one("program", given)
-    if given.get("complaint") and "\ndef near():" in given.get("rejected", ""):
-        return _one("program", {**given, "complaint": ""})
-    near = [] if given.get("complaint") else [_program({**given, **one}) for one in several.solved(given["solved"])]
-    return several.both_sides(given.get("skill", ""), near, _one("program", given))
-
-
-def _one(kind: str, given: dict[str, str]) -> dict[str, str]:
-    """A diagnosis or a program of one error."""
-    if given["response"] == "(empty)":
-        given = {**given, "response": ""}
-    return _program(given) if kind == "program" else _diagnosis(given)
-
-
-def _diagnosis(given: dict[str, str]) -> dict[str, str]:
-    shown = (given["question"], given["reference"])
-    teacher = code if code.is_code(*shown) else facts if facts.is_choice(shown[0]) else sums
-    found = teacher.diagnose(*shown, given["response"])
-    return {
-        "reasoning": "Compared the steps of the response with those of the reference, one by one.",
-        **asdict(found),
-        "boundary": teacher.boundary(*shown, given.get("solved", "")),
-    }
-
-
-def _program(given: dict[str, str]) -> dict[str, str]:
-    complaint = given.get("complaint", "")
-    said = {"reasoning": "Put parameters in place of what the question varies and computed the answer again."}
-    if complaint and not (complaint.startswith("telling") and "def wrong(" in given.get("rejected", "")):
-        return {**said, "refusal": f"no more careful program is known: {complaint}", "program": ""}
-    shown = (given["question"], given["reference"], given["response"], given.get("failure_id", "error"), given.get("skill", ""))
-    contract = given.get("contract", "")
-    write = code.write if '"entry_point"' in contract else facts.write if '"choices"' in contract else _sums
-    try:
-        source = write(*shown, careful=bool(complaint), phrased=PHRASED in contract)
-    except Unreadable as reason:
-        return {**said, "refusal": str(reason), "program": ""}
-    return {**said, "refusal": "", "program": f"```python\n{source}```"}
 
 
 def _sums(question: str, reference: str, response: str, failure_id: str, skill: str, careful: bool, phrased: bool) -> str:
