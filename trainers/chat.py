@@ -77,7 +77,7 @@ def render(tokenizer: Any, messages: Sequence[Message], generate: bool = True) -
 
     A template that refuses or drops the system role gets the system text at the head of the first user turn. One that does not show tools
     (the first message, of the role `tools`) has them in the system text. Without a template: the contents, with a blank line after each.
-    Raises TargetError when the template refuses the conversation.
+    Raises TargetError when the template refuses the conversation, or drops turns of it.
     """
     tools, messages = tools_apart(messages)
     template = template_of(tokenizer, bool(tools))
@@ -90,7 +90,7 @@ def render(tokenizer: Any, messages: Sequence[Message], generate: bool = True) -
         text = _applied(tokenizer, _DATE + template, messages, generate, tools)
         if any(tool["function"]["name"] not in text for tool in tools):
             return render(tokenizer, tools_told(tools, messages), generate)
-        if not system or system in text:
+        if not system or text.count(system) > sum(message["content"].count(system) for message in messages[1:]):
             return text
     except _REFUSALS as error:
         if not system:
@@ -132,14 +132,16 @@ def _shows_tools(tokenizer: Any, template: str) -> bool:
         "function": {"name": "errata_probe", "description": "", "parameters": {"type": "object", "properties": {}}},
     }
     try:
-        return "errata_probe" in _applied(tokenizer, _DATE + template, _PROBE, True, [probe])
+        return "errata_probe" in _applied(tokenizer, _DATE + template, _PROBES[:1], True, [probe])
     except _REFUSALS:
         return False
 
 
 _REFUSALS = (TemplateError, TypeError, ValueError, KeyError, AttributeError)
 """What a template raises that does not take a conversation, or the form of its contents."""
-_PROBE: list[Message] = [{"role": "user", "content": "Errata"}]
+_PROBES: list[Message] = [
+    {"role": "user", "content": "Errata"}, {"role": "assistant", "content": "Corrige"}, {"role": "user", "content": "Addenda"}
+]  # fmt: skip
 
 
 def template_of(tokenizer: Any, tools: bool = False) -> str | None:
@@ -160,23 +162,27 @@ def _applied(tokenizer: Any, template: str, messages: Sequence[Message], generat
     """The rendered conversation. Contents are sent as parts, as models of several media want them, where plain ones are dropped."""
 
     def apply(given: Sequence[Message], parts: bool, generate: bool = True) -> tuple[str, bool]:
-        """The text, and whether the last words of the user are in it."""
-        said = next((message["content"].strip() for message in reversed(given) if message["role"] == "user"), "")
+        """The text, and whether the words of the user and of earlier answers are in it."""
+        asked = given[:-1] if given[-1]["role"] == "assistant" else given
+        said = [message["content"].strip() for message in asked if message["role"] in ("user", "assistant")]
         sent = [message | {"content": [{"type": "text", "text": message["content"]}]} for message in given] if parts else list(given)
         text = tokenizer.apply_chat_template(
             sent, tools=list(tools) or None, chat_template=template, tokenize=False, add_generation_prompt=generate
         )
-        return text, said in text and not (parts and "'type': 'text'" in text)
+        return text, all(one in text for one in said) and not (parts and "'type': 'text'" in text)
 
     refusal: Exception | None = None
+    several = any(message["role"] == "assistant" for message in messages[:-1])
+    probe = _PROBES if several else _PROBES[:1]
     for parts in (False, True):
         try:
             text, kept = apply(messages, parts, generate)
-            if kept or apply(_PROBE, parts)[1]:  # a template may change words and keep them
+            if kept or apply(probe, parts)[1]:  # a template may change words and keep them
                 return text
         except _REFUSALS as error:
             refusal = refusal or error
-    raise refusal or TargetError("the target's chat template drops the user's text: mend the chat_template in its folder, or take it out")
+    drops = "turns that stand before the last one" if several else "the user's text"
+    raise refusal or TargetError(f"the target's chat template drops {drops}: mend the chat_template in its folder, or take it out")
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:

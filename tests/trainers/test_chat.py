@@ -9,7 +9,7 @@ import pytest
 
 from errata.signatures.errors import TargetError
 from errata.signatures.records import TrainRow, content_hash
-from errata.trainers.chat import IGNORED, encode, encoded, fingerprint, read_rows
+from errata.trainers.chat import IGNORED, encode, encoded, fingerprint, read_rows, render
 from errata.trainers.settings import TargetSettings
 from errata.trainers.target import Target, load_tokenizer
 
@@ -80,6 +80,56 @@ def test_the_labels_are_exactly_the_completion_and_its_end_token(folders, kind):
         # The context is, token by token, what the target is asked with.
         assert ids[: len(ids) - len(learned)] == encode(tokenizer, [loaded.render(row.prompt)])[0]
         assert ids[len(ids) - len(learned) :] == learned
+
+
+TURNS = (
+    {"role": "system", "content": "Answer with one number."},
+    {"role": "user", "content": "Ann sells 3 cards."}, {"role": "assistant", "content": "3"},
+    {"role": "user", "content": "Tom has 12 apples."}, {"role": "assistant", "content": "Yes?"},
+    {"role": "user", "content": "And 7 more?"},
+)  # fmt: skip
+"""A system text, a solved example, and an item of two turns."""
+EACH = "{{ m['role'] }}: {{ m['content'] }}<|eot_id|>"
+OPEN = "{% if add_generation_prompt %}assistant: {% endif %}"
+ODD = {
+    "drops the system text": "{% for m in messages if m['role'] != 'system' %}" + EACH + "{% endfor %}" + OPEN,
+    "opens with a thought": "{% for m in messages %}"
+    + EACH
+    + "{% endfor %}{% if add_generation_prompt %}assistant: <think></think>{% endif %}",
+    "wants parts": "{% for m in messages %}{{ m['role'] }}: {{ m['content'][0]['text'] }}<|eot_id|>{% endfor %}" + OPEN,
+}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *ODD])
+def test_of_a_system_text_solved_examples_and_turns_only_the_last_answer_is_learned(folders, kind):
+    tokenizer = load_tokenizer(TargetSettings(model=str(folders.get(kind, folders["llama"]))))
+    tokenizer.chat_template = ODD.get(kind, tokenizer.chat_template)
+    row = TrainRow(prompt=TURNS, completion=({"role": "assistant", "content": "12 + 7 = 19\n#### 19"},), source="")
+    ((one,), _) = prepare([row], tokenizer, [tokenizer.eos_token_id], None)
+    start = sum(label == IGNORED for label in one["labels"])
+    assert tokenizer.decode(one["labels"][start:]) == "12 + 7 = 19\n#### 19" + tokenizer.eos_token
+    (asked,) = encode(tokenizer, [render(tokenizer, TURNS)])
+    assert one["input_ids"][:start] == asked
+    text, places = tokenizer.decode(asked), [tokenizer.decode(asked).find(turn["content"]) for turn in TURNS]
+    assert (
+        places == sorted(places) and places[0] >= 0 and all(text.count(turn["content"]) == 1 for turn in TURNS if len(turn["content"]) > 1)
+    )
+
+
+@pytest.mark.parametrize("kept", ["loop.last", "m['role'] == 'user'"])
+def test_a_template_that_drops_earlier_turns_is_refused(folders, kept):
+    tokenizer = load_tokenizer(TargetSettings(model=str(folders["llama"])))
+    tokenizer.chat_template = "{% for m in messages %}{% if " + kept + " %}" + EACH + "{% endif %}{% endfor %}" + OPEN
+    assert render(tokenizer, TURNS[-1:]) == "user: And 7 more?<|eot_id|>assistant: "
+    with pytest.raises(TargetError, match="drops turns that stand before the last one"):
+        render(tokenizer, TURNS)
+
+
+def test_a_system_text_that_the_question_repeats_is_missed_where_it_is_dropped(folders):
+    tokenizer = load_tokenizer(TargetSettings(model=str(folders["llama"])))
+    tokenizer.chat_template = ODD["drops the system text"]
+    asked = [{"role": "system", "content": "Add."}, {"role": "user", "content": "Add. 2 and 2?"}]
+    assert render(tokenizer, asked) == "user: Add.\n\nAdd. 2 and 2?<|eot_id|>assistant: "
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
