@@ -14,7 +14,6 @@ from ..signatures.errors import ErrataError, InstructorError, TargetError, TaskE
 from ..signatures.records import Attempt, Example, Failure, sealed
 from ..signatures.routes import missing_key
 from ..tasks import Task, member, parts
-from ..tasks.verdicts.number import read
 from ..trainers.settings import too_small
 from ..trainers.weights import weights_hash
 from .config import InstructorSettings
@@ -131,12 +130,13 @@ class Cycle(Session):
             rows = layout.attempts(self.path, 1) if recorded else []
             items = [row.example for row in rows if row.example.task == task.name]
             offline = self.config.instructor.model == "offline"
-            if not recorded and (offline or task.kind == "text"):
+            if not recorded:
                 items = task.examples("train", self.config.items.train, seed=self.config.seed + 1)
             if reason := unteachable(task, items):
                 raise UsageError(reason)
             # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
-            if offline and not recorded and not self._looked and (found := reach(task, items)):
+            alone = recorded and task.kind in ("number", "choice", "code", "several")
+            if offline and not alone and not self._looked and (found := reach(task, items)):
                 if found.refusal:
                     raise UsageError(found.refusal)
                 self.say(found.told)
@@ -193,10 +193,4 @@ def _require_key(party: str, settings: InstructorSettings) -> None:
 
 def unteachable(task: Task, items: Sequence[Example]) -> str | None:
     """Why no instructor can write programs for a task (not one of several joined) with these train items; None: one can."""
-    texts = [item.answer for item in items if task.kind == "text" and read(item.answer) is None]
-    if not texts:
-        return None
-    return (
-        f"{len(texts)} of {len(items)} gold answers of {task.name} are texts, e.g. {texts[0][:40]!r}; programs are written for numbers, "
-        "options and code alone: measure it with `errata evaluate`, or set table.verdict to number, choice or code where a table has such"
-    )
+    return None

@@ -180,7 +180,7 @@ def _teaching(config: CycleConfig) -> Examined | None:
         task = _task(config, lambda *_: ProgramRun(outcome="error"))
         for one in parts(task):
             offline = config.instructor.model == "offline"
-            items = one.examples("train", config.items.train, config.seed + 1) if offline or one.kind == "text" else []
+            items = one.examples("train", config.items.train, config.seed + 1)
             found = reach(one, items) if offline else None
             if reason := unteachable(one, items) or (found and found.refusal):
                 return Examined(what, True, "it cannot teach this task", reason)

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from ..signatures.errors import TaskError, UsageError
-from ..signatures.records import Example
+from ..signatures.records import Example, Kind
 from . import files
 from .base import SPLITS, Judging, check_split
 from .cells import asked, field
@@ -72,6 +72,11 @@ class RowTask(Judging):
             rows["dev"] = [row.model_copy(update={"split": "dev"}) for row in train if share(row.question) < self.dev_share]
             rows["train"] = [row for row in train if share(row.question) >= self.dev_share]
         self._rows = {split: list({row.id: row for row in found}.values()) for split, found in rows.items()}
+
+    def answer_with(self, kind: Kind) -> None:
+        """Take the answers of all items as answers of this kind."""
+        self.kind = kind
+        self._rows = {split: [row.model_copy(update={"kind": kind}) for row in rows] for split, rows in (self._rows or {}).items()}
 
     def read(self, row: Row, split: str, where: str) -> Example:
         """The example that a row holds; `where` names it in errors. Raises TaskError."""

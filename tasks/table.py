@@ -102,7 +102,7 @@ class TableTask(RowTask):
         example = Example(
             task=self.name,
             split=split,
-            kind=self.form.kind if self.form.kind != "text" else "number",
+            kind=self.form.kind,
             question=said.question,
             answer=said.answer,
             solution=solution or said.solution,
@@ -137,6 +137,8 @@ class TableTask(RowTask):
         self.chats = any(len(without(turns, self._shared)) > 1 for turns in said)
         super().keep({split: [self._settled(example) for example in found] for split, found in rows.items()}, one_file)
         self.form.learn(self.examples("train"))
+        if self.form.kind != self.kind:
+            self.answer_with(self.form.kind)
         given = self._given or Prefix(self.settings.system)
         self.prefix = given._replace(system=self._shared or given.system)
         self.form.system = self.prefix.system

@@ -67,9 +67,12 @@ class Kind(Protocol):
 
     def consistent(self, task: Task, made: Example) -> str | None:
         """What keeps the completion that would be trained on from being judged right for its own answer."""
-        verdict = task.verdict(made, task.completion(made.solution, made.answer))
+        said = task.completion(made.solution, made.answer)
+        verdict = task.verdict(made, said)
         if verdict.correct:
             return None
+        if said == task.completion("", made.answer):
+            return f"the answer {made.answer!r} is not judged right for itself: {verdict.extracted!r} is read ({verdict.reason})"
         return f"solution and answer do not agree: answer {made.answer!r}, read from the solution {verdict.extracted!r} ({verdict.reason})"
 
     def anchored(self, task: Task, gold: Example, made: Example) -> str | None:

@@ -6,5 +6,16 @@ from .kind import Kind
 from .label import LabelKind
 from .number import NumberKind
 from .prose import ProseKind
+from .text import TextKind
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (NumberKind(), ChoiceKind(), CodeKind(), LabelKind(), ProseKind())}
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        NumberKind(),
+        ChoiceKind(),
+        CodeKind(),
+        TextKind(),
+        LabelKind(),
+        ProseKind(),
+    )
+}

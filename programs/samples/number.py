@@ -1,4 +1,4 @@
-"""Problems whose answer is a number that the program computed, or a short text.
+"""Problems whose answer is a number that the program computed.
 
 Not here: reading numbers out of answers (the task's verdict does).
 """
@@ -12,7 +12,7 @@ from .kind import Kind, Row
 
 
 class NumberKind(Kind):
-    """A number that the program computed; a short text likewise."""
+    """A number that the program computed."""
 
     name = "number"
     texts = ("question", "solution", "answer")

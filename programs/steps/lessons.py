@@ -13,7 +13,7 @@ from typing import Any
 
 from ...signatures.records import UNCLOSED, Message, Rollout, Rollouts, Sample
 from ...tasks import Task, member
-from ...tasks.verdicts import number
+from ...tasks.verdicts import number, short
 from ..samples.calculations import calculated
 
 ASK = "That is wrong. Say which step is the first wrong one, and go on from there the right way."
@@ -49,12 +49,14 @@ def hint(task: Task, sample: Sample) -> str | None:
     """The first step of the worked solution; None where it has no other, or tells the answer."""
     example = sample.example
     lines = [line for line in example.solution.splitlines() if line.strip()]
-    if example.kind == "number" and lines and lines[-1] == member(task, example.task).completion("", example.answer).strip():
+    if example.kind in ("number", "text") and lines and lines[-1] == member(task, example.task).completion("", example.answer).strip():
         lines = lines[:-1]
     if not lines or (example.kind == "number" and len(lines) < 2):
         return None
     if example.kind == "number":
         told = number.same(number.read(example.answer), number.extract(lines[0]))
+    elif example.kind == "text":
+        told = short.holds(lines[0], example.answer)
     else:
         told = example.kind == "choice" and example.meta["choices"][example.answer].lower() in lines[0].lower()
     return None if told else lines[0].strip()
@@ -69,7 +71,7 @@ def correction(task: Task, sample: Sample, mistake: str, reason: str) -> str | N
     elif example.kind == "choice":
         said = task.verdict(example, mistake).extracted
         text = f"{said} is wrong.\n{right}" if said in example.meta["choices"] else None
-    else:
+    else:  # the verdict on code names the test that fails
         text = None if reason in ("no answer", "wrong", UNCLOSED) else f"It is wrong: {reason}\n{right}"
     # the text around an answer may mislead the task's own reader
     return text if text is not None and task.verdict(example, text).correct else None

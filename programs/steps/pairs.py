@@ -84,9 +84,11 @@ def questions(run: Session, number: int) -> list[Question]:
 def imagined(task: Task, sample: Sample) -> str:
     """What the misconception answers; empty where the program does not work it out: a bare answer would differ from a worked one in its
     length first."""
-    if sample.wrong is None or not (sample.example.kind == "code" or sample.wrong_solution):
+    example, completion = sample.example, member(task, sample.example.task).completion
+    bare = example.kind == "code" or completion("", example.answer) == worked(task, sample)
+    if sample.wrong is None or not (bare or sample.wrong_solution):
         return ""
-    return member(task, sample.example.task).completion(sample.wrong_solution or "", sample.wrong)
+    return completion(sample.wrong_solution or "", sample.wrong)
 
 
 def _reference(task: Task, example: Example) -> str:

@@ -45,7 +45,7 @@ def _reference(failure: Failure) -> str:
     if example.kind == "prose":
         why = f"\n\nThe judge says of the response: {failure.attempt.verdict.reason}" if failure.attempt.verdict.judge else ""
         return f"{example.answer or '(none; the rubric alone decides)'}{why}"
-    last = f"#### {example.answer}"
+    last = f"#### {example.answer}" if example.kind in ("number", "choice") else example.answer
     return example.solution if example.solution.endswith(last) else f"{example.solution}\n{last}".strip()
 
 

@@ -99,7 +99,7 @@ class Optimization:
         items = [failure.attempt.example for part in self.parts.values() for failure in part.values()]
         for task in parts(loop.task):
             mine = [item for item in items if item.task == task.name]
-            if task.kind == "text" and (reason := unteachable(task, mine)):
+            if reason := unteachable(task, mine):
                 raise UsageError(reason)
         self.lm = lm or self._open(loop.config.instructor, "optimize/instructor")
         self.reflection = reflection or lm or self._open(self._named(settings.reflection), "optimize/reflection")

@@ -6,7 +6,7 @@ a sandbox or a language model, it is handed.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from ...signatures.records import Example, Kind, Message, Verdict
 from ..base import Judge, Runner, ended
@@ -39,7 +39,7 @@ class Gold(NamedTuple):
 class Form:
     """One form of answer, as the `table` of a config sets it. A subclass says what it needs otherwise."""
 
-    kind: ClassVar[Kind] = "text"
+    kind: Kind = "text"
     ask = 'Think it through; end with the line "Answer: " and the answer alone.'
     """Text behind each question, which says in which form to answer."""
     brief = 'Questions with a short answer. The last line of a response is "Answer: " and the answer alone.'

@@ -3,7 +3,8 @@
 import importlib
 import inspect
 import operator
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,36 @@ from ...signatures.files import module_of
 from ...signatures.records import Example, Verdict
 from ..base import ended, scored
 from ..settings import TableSettings
-from ..verdicts import short
+from ..verdicts import number, short
 from .form import Form, Helpers
 
 SECONDS = 2.0
 """Limit of `table.pattern` on one response."""
 
 
-class ExactForm(Form):
+_PLAIN = re.compile(r"[-+]?\d+(?:\.\d+)?")
+
+
+class TextForm(Form):
+    """What forms of texts have in common: where all golds of train are bare numbers, the answers are numbers."""
+
+    def learn(self, train: Sequence[Example]) -> None:
+        if train and all(_is_number(example.answer) for example in train):
+            self.kind = "number"
+
+
+def _is_number(gold: str) -> bool:
+    """Whether a gold is a number alone: with a letter (a unit, LaTeX) it is a text that holds one."""
+    return _PLAIN.fullmatch(gold) is not None or (not re.search(r"[^\W\d_]", gold) and number.read(gold) is not None)
+
+
+class ExactForm(TextForm):
     """The marked or only answer equals the gold but for case, spaces, closing points and typography."""
 
     judge = staticmethod(short.judged)
 
 
-class ContainsForm(Form):
+class ContainsForm(TextForm):
     """The gold stands in the response, as whole words where its script has blanks between them."""
 
     def judge(self, example: Example, response: str) -> Verdict:
@@ -38,7 +55,7 @@ class ContainsForm(Form):
         return ended(solution, answer, alone=False)
 
 
-class RegexForm(Form):
+class RegexForm(TextForm):
     """What `table.pattern` finds last equals the gold."""
 
     def __init__(self, name: str, settings: TableSettings, helpers: Helpers):
@@ -51,7 +68,7 @@ class RegexForm(Form):
     completion = ContainsForm.completion
 
 
-class MathForm(Form):
+class MathForm(TextForm):
     """Mathematically equal, by math-verify."""
 
     ask = "Show each step; put the final answer in \\boxed{}."
@@ -71,7 +88,7 @@ class MathForm(Form):
         return solution.rstrip() if tail in solution else f"{solution.rstrip()}\n{tail}".strip()
 
 
-class MetricForm(Form):
+class MetricForm(TextForm):
     """What a DSPy metric of the user's scores as right."""
 
     def __init__(self, name: str, settings: TableSettings, helpers: Helpers):

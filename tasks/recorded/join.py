@@ -198,7 +198,7 @@ class _Items:
         if answer.example is not None:
             # attempts of Errata 0.1 do not say their kind
             kind = self._kinds.get(example.task)
-            return example.model_copy(update={"split": split} | ({"kind": kind} if kind in ("choice", "code") else {}))
+            return example.model_copy(update={"split": split} | ({"kind": kind} if kind not in (None, "several") else {}))
         meta = example.meta | {"recorded": answer.where} | ({"model": answer.model} if answer.model else {})
         return example.model_copy(update={"split": split, "meta": meta})
 

@@ -42,12 +42,14 @@ ITEMS = {
         "test": "def check(candidate):\n    assert candidate([3, -6, 1]) == 2\n    assert candidate([]) == 0\n",
     },
     "label": {"question": "Wake me when the 40 minutes for the bread are over.", "answer": "timer"},
+    "text": {"question": "Take the last letter of each word in 'green apple pie' and join them.", "answer": "nee"},
 }
 SAID = {
     "number": "3 * 4 + 2 = 14\n#### 14",
     "choice": "The answer is B.",
     "code": "```python\ndef count_multiples_of_3(numbers):\n    return sum(1 for n in numbers if n % 3 == 0 and n > 0)\n```",
     "label": "alarm",
+    "text": "Answer: gap",
 }
 EXAMPLES = {kind: contract(kind).partition("Example, for")[2].partition(":\n\n")[2] for kind in KINDS}
 """The complete program that each contract shows."""
@@ -60,7 +62,7 @@ def tasks(sandbox, tmp_path_factory):
 
     names = {"number": "gsm8k", "choice": "mmlu", "code": "mbpp"}
     found = {kind: load_task(name, runner=runner, items=False) for kind, name in names.items()}
-    tables = {"label": TableSettings(verdict="label", choices=("timer", "alarm", "reminder"))}
+    tables = {"label": TableSettings(verdict="label", choices=("timer", "alarm", "reminder")), "text": TableSettings()}
     for kind, settings in tables.items():
         file = tmp_path_factory.mktemp("tables") / f"{kind}.jsonl"
         file.write_text(json.dumps(ITEMS[kind]) + "\n", encoding="utf-8")
@@ -111,6 +113,16 @@ def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(san
          "only 5 different questions with their right"),
         ("choice", "telling", 'return other if other != pick(ask, planets) else None', 'return "Earth" if "Earth" in planets else None',
          "but the model answered 'Venus'"),
+        ("text", "runs", '"solution": f"', '"solution": 7, "no": f"', "a str under 'solution'"),
+        ("text", "runs", '"answer": "".join(', '"answer": chr(10).join(', "solution and answer do not agree"),
+        ("text", "runs", '"answer": "".join(word[-1] for word in words), "solution"', '"answer": chr(10).join(words), "idea"',
+         "is not judged right for itself"),
+        ("text", "anchored", "word[-1] for word in words)", "word[0] for word in words)", "answers 'gap', but the gold answer is 'nee'"),
+        ("text", "anchored", "Take the last letter of each word in '{text}' and join them.", "Last letters of '{text}'?", "recognisably"),
+        ("text", "diverse", "rng.sample(WORDS, level)", "WORDS[:level]", "only 15 distinct problems"),
+        ("text", "telling", 'return "".join(word[0] for', 'return "".join(word[1] for', "but the model answered 'gap'"),
+        ("text", "telling", "# takes the first letters", "\n    if words[0] != 'green': return make(words, told)['answer']",
+         "wrong() gives the right answer on"),
         ("code", "runs", "return {JOBS[job][1]}(", "return {JOBS[job][1]}.nothing(", "the solution fails on"),
         ("code", "runs", "return {JOBS[job][1]}(", "print(", "returns None on every call"),
         ("code", "runs", "for numbers in lists]", "for numbers in lists][:2]", "at least 3 str under 'calls'"),

@@ -38,8 +38,8 @@ HOME = Path(__file__).parents[3]
 FILES = (
     "signatures/errors.py", "tasks/base.py", "tasks/trace.py", "tasks/verdicts/number.py", "tasks/verdicts/numerals.py",
     "tasks/verdicts/choice.py", "tasks/verdicts/structured.py", "tasks/verdicts/fold.py", "tasks/verdicts/short.py",
-    "programs/samples/kind.py", "programs/samples/number.py", "programs/samples/choice.py", "programs/samples/guest/harness.py",
-    "programs/samples/guest/plain.py",
+    "programs/samples/kind.py", "programs/samples/number.py", "programs/samples/choice.py", "programs/samples/text.py",
+    "programs/samples/guest/harness.py", "programs/samples/guest/plain.py",
 )  # fmt: skip
 """Files of Errata that draw and judge, copied as they are: between them they import the standard library, and records."""
 OWN = ("__init__.py", "rows.py", "adapters.py", "taskset.py")
@@ -118,6 +118,8 @@ def _unfit(row: LibraryProgram, tasks: dict[str, Task]) -> str:
         return "its answers are code, which Errata runs in its sandbox alone"
     if row.program.kind == "prose":
         return "its answers are judged by a language model, which no package brings"
+    if row.program.kind not in ("number", "text", "choice"):
+        return f"its answers are of the kind {row.program.kind}, which no file of the package makes"
     if task is None or _verdict(task) is None or _prompt(task) is None:
         return f"task {row.program.task or 'unknown'} judges or asks in a way that no file of the package has"
     return reaches_out(row.program.source)

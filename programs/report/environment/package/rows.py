@@ -15,6 +15,7 @@ from typing import Any
 from ._errata.programs.samples.choice import ChoiceKind
 from ._errata.programs.samples.kind import Kind, finished, guest
 from ._errata.programs.samples.number import NumberKind
+from ._errata.programs.samples.text import TextKind
 from ._errata.signatures.records import Example, Verdict
 from ._errata.tasks.base import Judging
 from ._errata.tasks.verdicts import choice, number, short
@@ -34,7 +35,7 @@ LEVELS: tuple[int, ...] = tuple(PROVENANCE["levels"])
 """The levels, 1 to 5, that rows are drawn at in turn unless others are asked for; 3 is as hard as the errors."""
 SPAN, TRIES = 10_000_000, 20
 """Indices that each program has for itself in an Environment, and how many of them are tried for one row."""
-KINDS: dict[str, Kind] = {"number": NumberKind(), "choice": ChoiceKind()}
+KINDS: dict[str, Kind] = {"number": NumberKind(), "choice": ChoiceKind(), "text": TextKind()}
 JUDGES = {"number": number.judged, "choice": choice.judged, "exact": short.judged}
 
 
