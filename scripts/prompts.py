@@ -26,6 +26,7 @@ from errata.signatures.records import Attempt, Diagnosis, Example, Failure, Prog
 from errata.tasks import load_task
 from errata.tasks.answers.form import Helpers
 from errata.tasks.answers.label import LabelForm
+from errata.tasks.answers.tools import ToolsForm
 from errata.tasks.settings import TableSettings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/prompts.md"
@@ -53,13 +54,21 @@ LABEL = Example(
     question="You have taken 49 euros twice in May. The invoice is right, but I want the second payment back.",
 )  # fmt: skip
 LABELS = ("billing", "refund", "cancellation")
+TOOLS = Example(
+    task="home", split="train", kind="tools", question="Dim the lamp in the hall to 20 and the one in the kitchen to 40, please.",
+    answer='[{"name": "set_light", "arguments": {"room": "hall", "level": 20}}, '
+    '{"name": "set_light", "arguments": {"room": "kitchen", "level": 40}}]',
+)  # fmt: skip
+LAMP = {"type": "object", "properties": {"room": {"type": "string"}, "level": {"type": "integer"}}, "required": ["room", "level"]}
+FUNCTION = {"name": "set_light", "description": "Sets a lamp to a level from 0 to 100.", "parameters": LAMP}
 SAID = {
     "number": "Mia knits 3 scarves. She has knitted 45 rows, so 120 - 45 = 75 rows are left.\n#### 75",
     "choice": "We breathe oxygen, so the air must be mostly made of oxygen.\nAnswer: A",
     "code": f"```python\n{COUNTS}\n```",
     "label": "billing",
+    "tools": '<tool_call>\n{"name": "set_light", "arguments": {"room": "hall", "level": 20}}\n</tool_call>',
 }
-ERRORS = {"number": NUMBER, "choice": CHOICE, "code": CODE, "label": LABEL}
+ERRORS = {"number": NUMBER, "choice": CHOICE, "code": CODE, "label": LABEL, "tools": TOOLS}
 WORDS = {
     "evidence": '"120 - 45 = 75": there should stand 3 * 120 = 360 first, and then 360 - 45 = 315.',
     "misconception": "The model works with the amount of one thing where all of them are asked for, and never multiplies by their number.",
@@ -118,6 +127,9 @@ def known() -> dict[str, dict[str, list[dict[str, str]]]]:
     names = {"number": "sums", "choice": "facts", "code": "lists"}
     briefs = {kind: load_task(name, runner=lambda *_: ProgramRun(outcome="error")).brief for kind, name in names.items()}
     briefs["label"] = LabelForm("tickets", TableSettings(choices=LABELS), Helpers()).brief
+    tools = ToolsForm("home", TableSettings(tools=(FUNCTION,)), Helpers())
+    tools.learn([])
+    briefs["tools"] = f"{tools.brief}\n{tools.facts}"
     return {kind: calls(brief, kind) for kind, brief in briefs.items()}
 
 

@@ -18,6 +18,7 @@ import httpx
 
 from .calls import plain
 from .records import whole
+from .toolcalls import as_text
 
 T = TypeVar("T")
 MOST_BYTES = 16_000_000
@@ -129,19 +130,8 @@ def answered(body: bytes) -> Answered:
         refusal=whole(refusal) if isinstance(refusal, str) else "",
         thought=whole(thought) if isinstance(thought, str) else "",
         usage=counts(found.get("usage")),
-        calls=whole(_calls(message.get("tool_calls"))),
+        calls=whole(as_text(message.get("tool_calls"))),
     )
-
-
-def _calls(given: Any) -> str:
-    """Calls as a model writes them in Hermes' form, with the arguments to the letter."""
-    functions = [one["function"] for one in given if isinstance(one, dict) and isinstance(one.get("function"), dict)] if given else []
-    texts = []
-    for one in functions:
-        arguments = one.get("arguments") or {}
-        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-        texts.append(f'<tool_call>\n{{"name": {json.dumps(one.get("name"))}, "arguments": {text}}}\n</tool_call>')
-    return "\n".join(texts)
 
 
 def _content(content: Any) -> str | None:

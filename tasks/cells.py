@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..signatures.errors import TaskError
+from ..signatures.toolcalls import as_text
 from .files import Row
 
 QUESTIONS = ("question", "prompt", "input", "problem", "query", "instruction", "text", "user_input")
@@ -67,8 +68,8 @@ def words(value: Any) -> str:
 
 
 def read_chat(value: Any) -> list[tuple[str, str]] | None:
-    """(role, text) of a chat, written as role and content, or as from and value, also as JSON in a text; None: it is none, or holds more
-    than text."""
+    """(role, text) of a chat, written as role and content, or as from and value, also as JSON in a text, calls of tools as texts; None: it
+    is none, or holds more than that."""
     if isinstance(value, str) and value.lstrip().startswith("["):  # a cell of a CSV file
         with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(value)
@@ -81,6 +82,8 @@ def read_chat(value: Any) -> list[tuple[str, str]] | None:
             parts = [part for part in content if isinstance(part, dict) and part.get("type") in ("text", "output_text")]
             texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
             content = "\n".join(texts) if len(texts) == len(content) else None
+        if called := as_text(turn.get("tool_calls")) if isinstance(turn, dict) and not isinstance(content, list) else "":
+            content = "\n".join(filter(None, (content, called)))
         if not isinstance(role, str) or not isinstance(content, str):
             return None
         chat.append((_ROLES.get(role.lower(), role.lower()), content))

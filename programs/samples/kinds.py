@@ -7,6 +7,7 @@ from .label import LabelKind
 from .number import NumberKind
 from .prose import ProseKind
 from .text import TextKind
+from .tools import ToolsKind
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -17,5 +18,6 @@ KINDS: dict[str, Kind] = {
         TextKind(),
         LabelKind(),
         ProseKind(),
+        ToolsKind(),
     )
 }

@@ -65,6 +65,10 @@ class Form:
     def learn(self, train: Sequence[Example]) -> None:
         """Look at the train items once, before anything is asked: the style of their answers, say. Raises TaskError."""
 
+    def settled(self, example: Example) -> Example:
+        """The item without what the form has `learned` that all share."""
+        return example
+
     def asked(self, example: Example) -> str:
         """The question as the user's message of the prompt."""
         return f"{example.question}\n{ask}" if (ask := self.settings.ask or self.ask) else example.question

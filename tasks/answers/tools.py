@@ -67,13 +67,13 @@ class ToolsForm(Form):
         self._shared: list[Tool] = []
         """The tools of all rows; empty: each row has its own."""
         if not isinstance(self._column, str) or self._column.endswith(".json"):
-            self._shared = _tools(_read(self._column), "table.tools", UsageError)
+            self._shared = tools_of(_read(self._column), "table.tools", UsageError)
         self._style = "hermes"
         self._worked = False
         """Whether words stand before the calls of the golds."""
 
     def read(self, row: Row, where: str, question: str) -> Gold:
-        own = [] if self._shared else _tools(column(row, str(self._column), where, _NO_TOOLS), f"{where}: field {self._column!r}")
+        own = [] if self._shared else tools_of(column(row, str(self._column), where, _NO_TOOLS), f"{where}: field {self._column!r}")
         tools = calls.known(own or self._shared)
         said = column(row, self.settings.answer, where, naming(self.settings, row, "answer"))
         found, words, style = _gold(said, tools, where)
@@ -93,7 +93,12 @@ class ToolsForm(Form):
             self._shared = sets[0]
         if self._shared:
             functions = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in self._shared)
-            self.brief = f"{ToolsForm.brief} The functions:\n{functions}"
+            self.facts = f"The functions:\n{functions}"
+
+    def settled(self, example: Example) -> Example:
+        if not self._shared or example.meta.get("tools") != self._shared:
+            return example
+        return example.model_copy(update={"meta": {name: value for name, value in example.meta.items() if name != "tools"}})
 
     def tools(self, example: Example) -> list[Tool]:
         """The tools that an item may call; empty: it has none of its own, and the task has none for all."""
@@ -132,7 +137,7 @@ def _read(given: Any) -> Any:
         raise UsageError(f"table.tools: {given} cannot be read ({' '.join(str(error).split())[:100]}); give a file of JSON") from None
 
 
-def _tools(given: Any, where: str, fault: type[TaskError | UsageError] = TaskError) -> list[Tool]:
+def tools_of(given: Any, where: str, fault: type[Exception] = TaskError) -> list[Tool]:
     """Tools in OpenAI's form, of that form or of bare functions, also as JSON in a text. Raises `fault`."""
     if isinstance(given, str):
         try:

@@ -81,6 +81,25 @@ def known(tools: Sequence[Mapping[str, Any]]) -> dict[str, Schema]:
     return {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
 
 
+def misfit(call: Call, tools: Mapping[str, Schema]) -> str:
+    """What keeps a call from being one of these tools by its JSON Schema; empty: nothing, or a schema that is not one."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    if call.name not in tools:
+        return f"unknown function {call.name[:80]} (there are {', '.join(tools)})"
+    schema = tools[call.name]
+    properties = schema.get("properties", call.arguments)
+    unknown = next((name for name in call.arguments if name not in properties), None)
+    if unknown is not None and schema.get("additionalProperties") is not True:
+        return f"{call.name} has no argument {unknown[:80]}"
+    try:
+        error = best_match(Draft202012Validator(schema).iter_errors(call.arguments))
+    except Exception:  # what a schema in the wild holds, such as the type "float", is no fault of the call
+        return ""
+    return f"{call.name}: {'.'.join(map(str, error.path))} {error.message[:200]}".replace(":  ", ": ") if error else ""
+
+
 def _fault(gold: Sequence[Call], given: Sequence[Call], tools: Mapping[str, Schema]) -> str:
     """Why the calls are not the gold ones, in whatever order; empty where they are."""
     if not given or not gold:

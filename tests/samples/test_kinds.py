@@ -33,6 +33,11 @@ SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[2] / "
 RECORDED = SHARED / "recorded_instructor/programs.jsonl"
 needs_recorded = pytest.mark.skipif(not RECORDED.exists(), reason="needs the recorded programs (ERRATA_SHARED_DATA)")
 
+WEATHER = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+    "required": ["city", "days"],
+}
 ITEMS = {
     "number": {"question": "Ann has 3 bags of 4 apples and eats 2. How many are left?", "answer": "#### 10"},
     "choice": {"question": "Which planet is closest to the Sun?", "choices": ["Earth", "Venus", "Mars", "Mercury"], "answer": 3},
@@ -43,6 +48,11 @@ ITEMS = {
     },
     "label": {"question": "Wake me when the 40 minutes for the bread are over.", "answer": "timer"},
     "text": {"question": "Take the last letter of each word in 'green apple pie' and join them.", "answer": "nee"},
+    "tools": {
+        "question": "What will the weather be in Rome in 3 days and in Oslo in 5?",
+        "answer": "[get_weather(city='Rome', days=3), get_weather(city='Oslo', days=5)]",
+        "tools": [{"name": "get_weather", "parameters": WEATHER}, {"name": "now", "parameters": {"type": "object", "properties": {}}}],
+    },
 }
 SAID = {
     "number": "3 * 4 + 2 = 14\n#### 14",
@@ -50,6 +60,7 @@ SAID = {
     "code": "```python\ndef count_multiples_of_3(numbers):\n    return sum(1 for n in numbers if n % 3 == 0 and n > 0)\n```",
     "label": "alarm",
     "text": "Answer: gap",
+    "tools": '<tool_call>\n{"name": "get_weather", "arguments": {"days": 3, "city": "Rome"}}\n</tool_call>',
 }
 EXAMPLES = {kind: contract(kind).partition("Example, for")[2].partition(":\n\n")[2] for kind in KINDS}
 """The complete program that each contract shows."""
@@ -62,7 +73,11 @@ def tasks(sandbox, tmp_path_factory):
 
     names = {"number": "gsm8k", "choice": "mmlu", "code": "mbpp"}
     found = {kind: load_task(name, runner=runner, items=False) for kind, name in names.items()}
-    tables = {"label": TableSettings(verdict="label", choices=("timer", "alarm", "reminder")), "text": TableSettings()}
+    tables = {
+        "label": TableSettings(verdict="label", choices=("timer", "alarm", "reminder")),
+        "text": TableSettings(),
+        "tools": TableSettings(verdict="tools"),
+    }
     for kind, settings in tables.items():
         file = tmp_path_factory.mktemp("tables") / f"{kind}.jsonl"
         file.write_text(json.dumps(ITEMS[kind]) + "\n", encoding="utf-8")
@@ -142,6 +157,21 @@ def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(san
         ("label", "diverse", '"told": rng.randrange(3)', '"told": 0', "are worded in only 1 way, 3 are needed"),
         ("label", "telling", 'return "alarm" if', 'return "reminder" if', "but the model answered 'alarm'"),
         ("label", "telling", 'if label == "timer" else None', 'or label', "gives the right answer on"),
+        ("tools", "runs", '"answer": calls}', '"answer": str(calls[0])}', "a list of {'name': str, 'arguments': dict of JSON values}"),
+        ("tools", "runs", '"answer": calls}', '"answer": []}', "return the words of the answer under 'solution'"),
+        ("tools", "runs", '"answer": calls}', '"answer": calls, "tools": [1]}', "must hold tools: a list of functions"),
+        ("tools", "runs", '"get_weather",', '"weather",', "unknown function weather (there are get_weather, now)"),
+        ("tools", "runs", '"days": count}}', '"days": str(count)}}', "get_weather: days '3' is not of type 'integer'"),
+        ("tools", "runs", '"city": city, "days"', '"town": city, "days"', "get_weather has no argument town"),
+        ("tools", "runs", ', "days": count}}', '}}', "get_weather: 'days' is a required property"),
+        ("tools", "anchored", '"days": [3, 5]', '"days": [3, 6]', "get_weather: argument days is wrong"),
+        ("tools", "anchored", '"cities": ["Rome", "Oslo"]', '"cities": ["Rome"]', "get_weather is not called"),
+        ("tools", "anchored", "What will the weather be {places}?", "Weather {places}?", "recognisably"),
+        ("tools", "diverse", '"told": rng.randrange(3)}', '"told": 0}', "phrased"),
+        ("tools", "diverse", "rng.sample(range(2, 15), count)", "[3, 5, 7][:count]", "distinct problems in 200 draws"),
+        ("tools", "telling", "calls[:1] if", "calls[1:] if", '"city": "Oslo"'),
+        ("tools", "telling", "if len(calls) > 1 else None", "", "gives the right answer on"),
+        ("tools", "telling", "calls[:1] if", "'the first' if", "wrong() must give a list of"),
         ("code", "telling", "number > 0 and", "number > 6 and", "otherwise than the model's"),
         ("code", "telling", "number > 0 and", "True and", "behaves like the solution"),
     ],
