@@ -126,7 +126,8 @@ def known() -> dict[str, dict[str, list[dict[str, str]]]]:
     """Kind of task -> its calls."""
     names = {"number": "sums", "choice": "facts", "code": "lists"}
     briefs = {kind: load_task(name, runner=lambda *_: ProgramRun(outcome="error")).brief for kind, name in names.items()}
-    briefs["label"] = LabelForm("tickets", TableSettings(choices=LABELS), Helpers()).brief
+    form = LabelForm("tickets", TableSettings(choices=LABELS), Helpers())
+    briefs["label"] = f"{form.brief} {form.facts}"
     tools = ToolsForm("home", TableSettings(tools=(FUNCTION,)), Helpers())
     tools.learn([])
     briefs["tools"] = f"{tools.brief}\n{tools.facts}"

@@ -172,7 +172,8 @@ def telling(trial: Trial) -> str | None:
         if complaint:
             return f"wrong(**ANCHORS[{name!r}]) {complaint}"
     for row in good([*trial.first.anchors, *trial.first.rows]):
-        if trial.kind.name != "code" and row.get("wrong") is not None and (text := row.get("wrong_solution")):
+        text = row.get("wrong_solution") or ("" if trial.kind.name == "label" else None)  # of labels any answer can be looked at
+        if trial.kind.name != "code" and row.get("wrong") is not None and text is not None:
             made = trial.kind.example(trial.task.name, row | {"answer": row["wrong"], "solution": text})
             if complaint := trial.kind.consistent(trial.task, made):
                 return f"wrong() does not come to its own answer: {complaint}"

@@ -1,5 +1,6 @@
 """Answers that are one of several labels, which are the same for all rows: a classification."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ class LabelForm(Form):
     """One label of a closed set: `table.choices`, or the gold answers of train."""
 
     kind = "label"
+    brief = "Texts, each of which gets exactly one of several labels. The response is the label alone."
 
     def __init__(self, name: str, settings: TableSettings, helpers: Helpers):
         super().__init__(name, settings, helpers)
@@ -46,9 +48,8 @@ class LabelForm(Form):
         if len(named) < 2 or "" in named:
             raise UsageError(f"a label is one of two or more texts that are not empty, not of {list(labels)}; {act}")
         self._named = named
-        told = ", ".join(labels)
-        self.ask = f"Answer with one of these labels alone: {told}."
-        self.brief = f"Texts, each to be given exactly one of {len(named)} labels: {told}. The response is the label alone."
+        self.ask = f"Answer with one of these labels alone: {', '.join(labels)}."
+        self.facts = f"The {len(named)} labels: {', '.join(labels)}."
 
     def read(self, row: Row, where: str, question: str) -> Gold:
         found = super().read(row, where, question)
@@ -59,11 +60,14 @@ class LabelForm(Form):
         """The label that a gold answer is, in the spelling of the list. Raises TaskError."""
         known = self._named.get(label.plain(gold))
         if known is None:
-            told = ", ".join(self.labels)
-            source = "table.choices" if self.settings.choices is not None else "the train rows"
-            act = "mend the row, or name it in table.choices"
-            raise TaskError(f"{where}: the answer {gold[:40]!r} is none of the labels of {source} ({told[:200]}); {act}")
+            raise TaskError(f"{where}: {self.fault(gold)}; mend the row, or name it in table.choices")
         return known
+
+    def fault(self, answer: str) -> str:
+        if answer in self.labels:
+            return ""
+        source = "table.choices" if self.settings.choices is not None else "the train rows"
+        return f"the answer {answer[:40]!r} is none of the labels of {source} ({', '.join(self.labels)[:200]})"
 
     def learn(self, train: Sequence[Example]) -> None:
         """Take the labels from the train items, where the config names none."""
@@ -74,6 +78,8 @@ class LabelForm(Form):
             many = f"{len(counted)} different answers in {len(train)} train rows"
             raise TaskError(f"{many} are too many to be taken for labels; name them in table.choices, or use the verdict `exact`")
         self._take(sorted(counted), "mend the rows, or name the labels in table.choices")
+        self.taken = f"the labels are those of {len(train)} train rows: {', '.join(self.labels)}"
+        self.setting = f"table.choices: {json.dumps(self.labels, ensure_ascii=False)}"
         for gold, where in self._golds.items():
             if (known := self._label(gold, where)) != gold:
                 told = f"the answer {gold!r} is written {known!r} in train"

@@ -157,6 +157,8 @@ def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(san
         ("label", "diverse", '"told": rng.randrange(3)', '"told": 0', "are worded in only 1 way, 3 are needed"),
         ("label", "telling", 'return "alarm" if', 'return "reminder" if', "but the model answered 'alarm'"),
         ("label", "telling", 'if label == "timer" else None', 'or label', "gives the right answer on"),
+        ("label", "telling", '"alarm" if label == "timer" else None', '"alarm" if rest["told"] == 0 else "clock"',
+         "the answer 'clock' is not one of the task's labels"),
         ("tools", "runs", '"answer": calls}', '"answer": str(calls[0])}', "a list of {'name': str, 'arguments': dict of JSON values}"),
         ("tools", "runs", '"answer": calls}', '"answer": []}', "return the words of the answer under 'solution'"),
         ("tools", "runs", '"answer": calls}', '"answer": calls, "tools": [1]}', "must hold tools: a list of functions"),

@@ -46,7 +46,7 @@ def test_rows_are_right_balanced_and_in_the_users_form(made):
 
 def test_the_instructor_is_told_the_labels_and_asked_for_hard_negatives(made):
     (first, *_) = [fields for fields in made.asked if "contract" in fields]
-    assert "exactly one of 6 labels: billing, bug, refund, login, cancellation, feature_request" in first["task"]
+    assert "The 6 labels: billing, bug, refund, login, cancellation, feature_request" in first["task"]
     assert "hard negatives of each" in first["contract"]
 
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from errata.signatures.errors import TaskError, UsageError
 from errata.signatures.records import SEVERAL
@@ -68,7 +69,7 @@ def test_labels_of_the_config_are_asked_for_told_and_judged_in_their_spelling(tm
     (message,) = made.prompt(first)
     told = "billing, refund, refund_request, Technical Issue, other"
     assert message == {"role": "user", "content": f"Text 0 of train\nAnswer with one of these labels alone: {told}."}
-    assert told in made.brief
+    assert told in made.brief and told in task(tmp_path, ["other"], choices=LABELS, brief="Tickets of a shop.").brief
     assert made.completion("They were charged twice.", "billing") == "billing"
     assert made.verdict(first, "Label: billing").correct
     wrong = made.verdict(second, "refund")
@@ -80,7 +81,9 @@ def test_labels_of_the_config_are_asked_for_told_and_judged_in_their_spelling(tm
 
 def test_labels_are_those_of_the_train_rows_where_the_config_names_none(tmp_path):
     made = task(tmp_path, ["spam", "ham"] * 3, ["ham"])
-    assert "2 labels: ham, spam." in made.brief
+    assert made.brief.endswith("The 2 labels: ham, spam.")
+    assert made.form.taken == "the labels are those of 6 train rows: ham, spam"
+    assert yaml.safe_load(made.form.setting) == {"table.choices": ["ham", "spam"]}
     assert made.prompt(made.examples("dev")[0])[0]["content"].endswith("one of these labels alone: ham, spam.")
 
 
