@@ -2,15 +2,17 @@
 
 The first of these that gives a label counts:
 1. A JSON object's field for the answer, or the only value of it that is a label.
-2. The last claim, as in "Label: billing", "The category is **billing**", "I would classify it as billing", or "answer" in another language.
-3. Lines that are a label and nothing else, or begin with one and a colon, a dash or a bracket.
-4. The only label in bold, in quotes or in code, else the only one that the text names.
+2. A first line that is a label and nothing else: what a model writes after it, a next text with its label say, is no answer.
+3. The last claim, as in "Label: billing", "The category is **billing**", "I would classify it as billing", or "answer" in another language.
+4. Other lines that are a label and nothing else, or begin with one and a colon, a dash or a bracket.
+5. The only label in bold, in quotes or in code, else the only one that the text names.
 
 Case, spaces, underscores and hyphens do not count, and a label that is part of another is not read where the other stands. A label that
 is denied ("not billing", "billing is wrong") or asked about ("billing?") does not count. What gives several is unread, with that reason.
 It does not cover synonyms, inflected labels, or items with several right labels.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -116,7 +118,7 @@ class _Reader:
         self._joined = re.compile(f"{_JOINED}(?:{self._label.pattern})")
 
     def text(self, text: str) -> str:
-        return self.only(text) or self._claimed(text) or self._lines(text) or self._said(text)
+        return self.only(text) or self._first(text) or self._claimed(text) or self._lines(text) or self._said(text)
 
     def only(self, text: str) -> str:
         """The label that a text is, but for signs around it and a mark of a list."""
@@ -129,6 +131,13 @@ class _Reader:
 
     def _name(self, found: re.Match[str]) -> str:
         return self._named[plain(found[0])]
+
+    def _first(self, text: str) -> str:
+        """The label that the first line is, before lines of words; SEVERAL where the lines behind it are others."""
+        lines = [line.strip() for line in text.strip().split("\n")]
+        if all(self.only(line) or not line for line in lines):
+            return ""
+        return _one(list(itertools.takewhile(bool, map(self.only, lines))))
 
     def _claimed(self, text: str) -> str:
         """The label of the last claim that has one."""
