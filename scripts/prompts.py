@@ -25,6 +25,7 @@ from errata.programs.steps.agree import Agree
 from errata.signatures.records import Attempt, Diagnosis, Example, Failure, ProgramRun, Rejection, SampleProgram, TeachingResult, Verdict
 from errata.tasks import load_task
 from errata.tasks.answers.form import Helpers
+from errata.tasks.answers.json_form import JsonForm
 from errata.tasks.answers.label import LabelForm
 from errata.tasks.answers.tools import ToolsForm
 from errata.tasks.settings import TableSettings
@@ -61,14 +62,20 @@ TOOLS = Example(
 )  # fmt: skip
 LAMP = {"type": "object", "properties": {"room": {"type": "string"}, "level": {"type": "integer"}}, "required": ["room", "level"]}
 FUNCTION = {"name": "set_light", "description": "Sets a lamp to a level from 0 to 100.", "parameters": LAMP}
+JSON = Example(
+    task="orders", split="train", kind="json",
+    question="My order: three mugs and a tray. Sorry, make that 2 trays.\nOmar",
+    answer='{"customer": "Omar", "items": [{"name": "mug", "quantity": 3}, {"name": "tray", "quantity": 2}]}',
+)  # fmt: skip
 SAID = {
     "number": "Mia knits 3 scarves. She has knitted 45 rows, so 120 - 45 = 75 rows are left.\n#### 75",
     "choice": "We breathe oxygen, so the air must be mostly made of oxygen.\nAnswer: A",
     "code": f"```python\n{COUNTS}\n```",
     "label": "billing",
     "tools": '<tool_call>\n{"name": "set_light", "arguments": {"room": "hall", "level": 20}}\n</tool_call>',
+    "json": '{"customer": "Omar", "items": [{"name": "mug", "quantity": 3}, {"name": "tray", "quantity": 1}]}',
 }
-ERRORS = {"number": NUMBER, "choice": CHOICE, "code": CODE, "label": LABEL, "tools": TOOLS}
+ERRORS = {"number": NUMBER, "choice": CHOICE, "code": CODE, "label": LABEL, "tools": TOOLS, "json": JSON}
 WORDS = {
     "evidence": '"120 - 45 = 75": there should stand 3 * 120 = 360 first, and then 360 - 45 = 315.',
     "misconception": "The model works with the amount of one thing where all of them are asked for, and never multiplies by their number.",
@@ -131,6 +138,9 @@ def known() -> dict[str, dict[str, list[dict[str, str]]]]:
     tools = ToolsForm("home", TableSettings(tools=(FUNCTION,)), Helpers())
     tools.learn([])
     briefs["tools"] = f"{tools.brief}\n{tools.facts}"
+    orders = JsonForm("orders", TableSettings(), Helpers())
+    orders.learn([JSON])
+    briefs["json"] = f"{orders.brief} {orders.facts}"
     return {kind: calls(brief, kind) for kind, brief in briefs.items()}
 
 

@@ -39,7 +39,8 @@ def run_program(
 def job_of(source: str, anchors: Sequence[str], draws: Sequence[Draw], limits: Limits, kind: str) -> Job:
     """The run of a program as the sandbox takes it."""
     rules = KINDS[kind]
-    payload = {"texts": rules.texts, "others": rules.others, "anchors": list(anchors), "draws": [list(draw) for draw in draws]}
+    asked = {"texts": rules.texts, "values": rules.values, "others": rules.others}
+    payload = asked | {"anchors": list(anchors), "draws": [list(draw) for draw in draws]}
     return Job(source, HARNESS + guest(rules.guest), payload, limits)
 
 
@@ -61,7 +62,7 @@ def _well_formed(row: Any, rules: Kind) -> bool:
     if "error" in row:
         return isinstance(row["error"], str)
     return (
-        all(isinstance(row.get(field), str) and row[field].strip() for field in rules.texts)
+        all(isinstance(row.get(field), str) and row[field].strip() for field in (*rules.texts, *rules.values))
         and all(row.get(field) is None or isinstance(row[field], str) for field in WRONG)
-        and row.keys() <= {*rules.texts, *rules.others, *rules.more, *WRONG}
+        and row.keys() <= {*rules.texts, *rules.values, *rules.others, *rules.more, *WRONG}
     )

@@ -29,6 +29,7 @@ class Kind(Protocol):
 
     name: KindName
     texts: tuple[str, ...]  # what make() must return as a str that is not blank
+    values: tuple[str, ...] = ()  # what it must return as a JSON value, as wrong() must then; both come back as JSON texts
     others: tuple[str, ...] = ("asserted",)  # what else it may return
     asserted: bool = False  # whether answers rest on facts, where make() does not say
     guest: str = "plain.py"  # the file of guest/ that completes a row inside the sandbox

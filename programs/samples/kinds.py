@@ -2,6 +2,7 @@
 
 from .choice import ChoiceKind
 from .code import CodeKind
+from .json_kind import JsonKind
 from .kind import Kind
 from .label import LabelKind
 from .number import NumberKind
@@ -19,5 +20,6 @@ KINDS: dict[str, Kind] = {
         LabelKind(),
         ProseKind(),
         ToolsKind(),
+        JsonKind(),
     )
 }

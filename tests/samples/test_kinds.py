@@ -53,6 +53,10 @@ ITEMS = {
         "answer": "[get_weather(city='Rome', days=3), get_weather(city='Oslo', days=5)]",
         "tools": [{"name": "get_weather", "parameters": WEATHER}, {"name": "now", "parameters": {"type": "object", "properties": {}}}],
     },
+    "json": {
+        "question": "A table for 2 adults and 3 children on 4 May at 19:30, please. Ann",
+        "answer": {"name": "Ann", "guests": 5, "time": "19:30"},
+    },
 }
 SAID = {
     "number": "3 * 4 + 2 = 14\n#### 14",
@@ -61,6 +65,7 @@ SAID = {
     "label": "alarm",
     "text": "Answer: gap",
     "tools": '<tool_call>\n{"name": "get_weather", "arguments": {"days": 3, "city": "Rome"}}\n</tool_call>',
+    "json": 'Here it is:\n{"guests": 2, "name": "Ann", "time": "19:30"}',
 }
 EXAMPLES = {kind: contract(kind).partition("Example, for")[2].partition(":\n\n")[2] for kind in KINDS}
 """The complete program that each contract shows."""
@@ -77,6 +82,7 @@ def tasks(sandbox, tmp_path_factory):
         "label": TableSettings(verdict="label", choices=("timer", "alarm", "reminder")),
         "text": TableSettings(),
         "tools": TableSettings(verdict="tools"),
+        "json": TableSettings(verdict="json"),
     }
     for kind, settings in tables.items():
         file = tmp_path_factory.mktemp("tables") / f"{kind}.jsonl"
@@ -174,6 +180,22 @@ def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(san
         ("tools", "telling", "calls[:1] if", "calls[1:] if", '"city": "Oslo"'),
         ("tools", "telling", "if len(calls) > 1 else None", "", "gives the right answer on"),
         ("tools", "runs", "calls[:1] if", "'the first' if", "wrong() must give a list of"),
+        ("json", "runs", '"guests": guests', '"guests": str(guests)', "breaks the schema: guests: "),
+        ("json", "runs", '"guests": guests', '"guests": float("nan")', "make() under 'answer' gives no JSON value: Out of range"),
+        ("json", "runs", '"guests": guests', '"guests": NAMES.sort', "gives no JSON value: Object of type builtin"),
+        ("json", "runs", '"answer": answered(adults + children, name, time)', '"gold": 1', "must return a JSON value under 'answer'"),
+        ("json", "runs", '"time": time}', '"time": time, "day": 4}', "Additional properties are not allowed"),
+        ("json", "runs", '"question": text,', '"question": text, "solution": 3,', "a str under 'solution', or leave it out"),
+        ("json", "anchored", "adults + children", "adults + children + 1", "the gold answer is "),
+        ("json", "anchored", "A table for {adults} adults and {children} children on {day} May at {time}, please. {name}", "{name}",
+         "recognisably"),
+        ("json", "diverse", 'rng.randint(2, 3 + level), "children": rng.randint(2, 2 + level), "day": rng.randint(1, 28)',
+         '2, "children": 3, "day": 4', "distinct problems in 200 draws"),
+        ("json", "diverse", '"told": rng.randrange(3)', '"told": 0', "are all phrased the same way, 3 are needed"),
+        ("json", "telling", "return answered(adults, name, time)", "return answered(children, name, time)",
+         'but the model answered {"guests": 2, "name": "Ann", "time": "19:30"}: guests is 3, not 2'),
+        ("json", "telling", "return answered(adults, name, time)", "return answered(adults if day == 4 else adults + children, name, time)",
+         "gives the right answer on"),
         ("code", "telling", "number > 0 and", "number > 6 and", "otherwise than the model's"),
         ("code", "telling", "number > 0 and", "True and", "behaves like the solution"),
     ],

@@ -17,16 +17,30 @@ def _problem(program, params, payload):
         if not isinstance(row.get(field), str) or not row[field].strip():
             raise TypeError("make() must return a non-empty str under %r, not %r" % (field, row.get(field)))
         out[field] = row[field]
+    for field in payload["values"]:
+        if field not in row:
+            raise TypeError("make() must return a JSON value under %r" % field)
+        out[field] = _written(row[field], "make() under %r" % field)
     for field in payload["others"]:
         if field in row:
             out[field] = row[field]
     if hasattr(program, "wrong"):
         value = program.wrong(**params)
-        if isinstance(value, dict):  # with the reasoning
+        if payload["values"]:
+            value = None if value is None else _written(value, "wrong()")
+        elif isinstance(value, dict):  # with the reasoning
             text, value = value.get("solution"), value.get("answer")
             out["wrong_solution"] = None if text is None else str(text)
         out["wrong"] = None if value is None else str(value)
     return complete(out)
+
+
+def _written(value, where):
+    """A JSON value as its text."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError("%s gives no JSON value: %s" % (where, error)) from None
 
 
 def _try(build):

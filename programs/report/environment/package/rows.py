@@ -73,7 +73,7 @@ def draw(program: str, seed: int, index: int, level: int) -> Row | None:
     """The row of a program at (seed, index, level); None where it gives none there."""
     held = PROGRAMS[program]["program"]
     kind = KINDS[held.get("kind", "number")]
-    payload = {"texts": kind.texts, "others": kind.others, "anchors": [], "draws": [[seed, index, level]]}
+    payload = {"texts": kind.texts, "values": kind.values, "others": kind.others, "anchors": [], "draws": [[seed, index, level]]}
     (raw,) = harness().main(module(program), payload)
     row = finished(json.loads(json.dumps(raw)), kind, (seed, index, level))
     if "error" in row:

@@ -1,0 +1,59 @@
+"""Problems whose answer is a JSON value: what a text says, in fields.
+
+Not here: the form of answers (the task's schema has it), and comparing values (the task's verdict does).
+"""
+
+import json
+from typing import Any
+
+from ...signatures.records import Attempt, Example
+from ...tasks import Task
+from .kind import Draw, Kind, Row, problem_shape
+
+
+class JsonKind(Kind):
+    """A JSON value that the program put together. Its text travels in a canonical form; the task writes it as its gold answers are."""
+
+    name = "json"
+    texts = ("question",)
+    values = ("answer",)
+    others = ("asserted", "solution")
+
+    def finish(self, row: Row, draw: Draw | None) -> Row:
+        row = super().finish(row, draw)
+        solution = row.get("solution") or ""
+        if not isinstance(solution, str):
+            raise ValueError(f"make() must return a str under 'solution', or leave it out, not {solution!r}")
+        wrong = {"wrong": _canonical(row["wrong"])} if row.get("wrong") is not None else {}
+        return row | {"answer": _canonical(row["answer"]), "solution": solution} | wrong
+
+    def consistent(self, task: Task, made: Example) -> str | None:
+        if fault := task.fault(made.answer):
+            return f"the answer {made.answer[:300]} is none of this task: {fault}"
+        return super().consistent(task, made)
+
+    def anchored(self, task: Task, gold: Example, made: Example) -> str | None:
+        verdict = task.verdict(gold, task.completion(made.solution, made.answer))
+        return None if verdict.correct else f"answers {made.answer}, but the gold answer is {gold.answer}: {verdict.reason}"
+
+    def told(self, task: Task, attempt: Attempt, row: Row) -> str | None:
+        """Compared as the task compares: fields that it does not judge may differ."""
+        said = str(attempt.verdict.extracted)
+        verdict = task.verdict(attempt.example.model_copy(update={"answer": said}), task.completion("", row["wrong"]))
+        return None if verdict.correct else f"is {row['wrong']}, but the model answered {said}: {verdict.reason}"
+
+    def misses(self, task: Task, made: Example, wrong: str) -> bool:
+        return bool(task.verdict(made, task.completion("", wrong)).correct)
+
+    def shape(self, example: Example) -> Any:
+        """Names count as little in the answer as in the question, and the order of fields not at all."""
+        answer = json.dumps(json.loads(example.answer), sort_keys=True, ensure_ascii=False)
+        return problem_shape(example.question, problem_shape(answer, "")[0])
+
+
+def _canonical(text: str) -> str:
+    """The same value in one way of writing; untrusted code may have put anything here. Raises ValueError."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, allow_nan=False)
+    except RecursionError:
+        raise ValueError("the answer is nested too deeply") from None
