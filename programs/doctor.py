@@ -23,6 +23,7 @@ from ..signatures.errors import ErrataError, UsageError, with_extra
 from ..signatures.records import ProgramRun
 from ..signatures.replies import exchange, words
 from ..tasks import Runner, Task, doctor, load_task, parts
+from ..tasks.table import TableTask
 from ..trainers.settings import TargetSettings, TrainSettings
 from .config import CycleConfig, InstructorSettings
 from .instructor.judge import open_judge
@@ -56,11 +57,11 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
     try:
         sandbox = open_sandbox(workers=1)
     except ErrataError as error:
-        yield _gold(config, None, limit)
+        yield from _gold(config, None, limit)
         yield Examined("sandbox", False, str(error), MEND)
     else:
         with sandbox:
-            yield _gold(config, sandbox, limit)
+            yield from _gold(config, sandbox, limit)
             yield _sandbox(sandbox)
     yield from _machine(config)
     yield _teaching(config) or _instructor(config.instructor)
@@ -76,7 +77,7 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
             yield Examined(f"extra {extra}", True, f"not installed; only {use} needs it", with_extra(extra))
 
 
-def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> Examined:
+def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> Iterator[Examined]:
     what = f"gold answers of {config.task}"
     try:
         task = _task(config, sandbox.run if sandbox else None)
@@ -85,13 +86,18 @@ def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> Ex
         raise
     except ErrataError as error:
         fact, _, mend = str(error).rpartition("; ")  # as messages are made
-        return Examined(what, False, fact or mend, mend if fact else "give the data's place with --task NAME:PATH")
+        yield Examined(what, False, fact or mend, mend if fact else "give the data's place with --task NAME:PATH")
+        return
     if bad:
         said = f"{len(bad)} of {items} gold answers fail; first {bad[0].example.question[:80]!r}: {bad[0].reason}"
-        return Examined(what, False, said, "mend these items in the data")
-    if task.kind == "prose":
-        return Examined(what, True, f"all {items} items can be read; {config.judge.of(config.instructor).model} judges answers to them")
-    return Examined(what, True, f"all {items} pass their own verdict, and changed ones fail it")
+        yield Examined(what, False, said, "mend these items in the data")
+    elif task.kind == "prose":
+        yield Examined(what, True, f"all {items} items can be read; {config.judge.of(config.instructor).model} judges answers to them")
+    else:
+        yield Examined(what, True, f"all {items} pass their own verdict, and changed ones fail it")
+    for one in parts(task):
+        if isinstance(one, TableTask) and one.form.taken:
+            yield Examined(f"answers of {one.name}", True, one.form.taken, f"to set it yourself, begin with {one.form.setting}")
 
 
 def _task(config: CycleConfig, runner: Runner | None = None) -> Task:

@@ -18,6 +18,7 @@ THINGS = [
     "backpack", "umbrella", "clock", "cushion", "tray", "kettle", "picture frame", "plant pot",
 ]  # fmt: skip
 WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 10: "ten", 12: "a dozen"}
+COUNTS = [1, 1, 1, 2, 2, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 20, 40]
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
 BEGIN = [
     "I would like",
@@ -81,12 +82,12 @@ def listed(parts: list[str]) -> str:
 def order(rng: random.Random) -> dict[str, str]:
     customer, other = (f"{rng.choice(FIRST)} {rng.choice(LAST)}" for _ in range(2))
     things = rng.sample(THINGS, rng.choice([1, 1, 2, 2, 2, 3]))
-    items = [{"name": thing, "quantity": rng.choice([1, 1, 2, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 40])} for thing in things]
+    items = [{"name": thing, "quantity": rng.choice(COUNTS)} for thing in things]
     begin = rng.choice(BEGIN)
     end = "?" if begin.startswith(("Can", "Could")) else "."
     wanted = f"{begin} {listed([amount(rng, one['quantity'], one['name']) for one in items])}{end}"
     if rng.random() < 0.15:  # a change of mind
-        items[-1]["quantity"] = rng.choice([7, 9, 11, 14, 16])
+        items[-1]["quantity"] = rng.choice([one for one in COUNTS if one not in (1, items[-1]["quantity"])])
         wanted += f" Sorry, make that {items[-1]['quantity']} {items[-1]['name']}s."
     elif rng.random() < 0.1:
         wanted += f" I also thought of a {rng.choice([one for one in THINGS if one not in things])}, but leave that out."

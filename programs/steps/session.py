@@ -20,6 +20,7 @@ from ...sandbox import Limits, Sandbox, open_sandbox
 from ...signatures.errors import BudgetReached, ErrataError, TaskError, UsageError
 from ...signatures.records import Attempt, Example, ProgramRun
 from ...tasks import Task, load_task, parts
+from ...tasks.table import TableTask
 from ...trainers import open_target
 from ...trainers.settings import TargetSettings
 from ...trainers.sft import STAGES, check
@@ -81,6 +82,9 @@ class Session:
             self.run_dir = opened.enter_context(RunDir(self.path, self.config, self._data()))
             self.ledger = opened.enter_context(Ledger(self.path, self.config.budget))
             self._opened = opened.pop_all()
+        for task in self.tasks:
+            if isinstance(task, TableTask) and task.form.taken:
+                self.say(f"{task.name}: {task.form.taken}")
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -48,8 +48,10 @@ class Form:
     """What the instructor is told beside it, or beside the user's own `table.brief`."""
     system: str = ""
     """The system text that stands before each question."""
-    told: str = ""
+    taken: str = ""
     """What was taken of the train items where the settings leave it open, for the user; empty: nothing."""
+    setting: str = ""
+    """The setting that says the same."""
 
     def __init__(self, name: str, settings: TableSettings, helpers: Helpers):
         """`name`: the task's. Raises UsageError for settings that the form cannot do with."""

@@ -48,7 +48,6 @@ class JsonForm(Form):
         super().__init__(name, settings, helpers)
         self.schema = schema.given(settings.schema) if settings.schema is not None else None
         """None: not given, and no train item was seen yet."""
-        self.told = ""
         self._order: Mapping[str, Any] = {}
         self._style = Style()
         self._worked = False  # whether references show their work before the answer
@@ -80,7 +79,8 @@ class JsonForm(Form):
             self._refuse_unknown_fields(golds)
         if self.schema is None and golds:
             self.schema = seen
-            self.told = f"schema of {len(golds)} train answers, as table.schema names none: {json.dumps(seen, ensure_ascii=False)}"
+            self.taken = f"the form of answers is that of {len(golds)} train answers, {schema.sketch(seen)}"
+            self.setting = f"table.schema: {json.dumps(seen, ensure_ascii=False)}"
         if self.schema:
             first = "Work it out, and end with" if self._worked else "Answer with JSON alone,"
             self.ask = f"{first} {'JSON ' if self._worked else ''}of this form: {schema.sketch(self.schema)}"

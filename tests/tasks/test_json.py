@@ -64,7 +64,7 @@ def test_what_is_no_value_has_its_own_reason_and_breaks_nothing(tmp_path, text, 
 
 
 def test_looking_for_a_value_stays_quick_on_hostile_texts():
-    for text in ('{"' * 50_000, "{'" * 50_000, '{"\\' * 30_000, "/*" * 50_000, "{/*" * 30_000, "{a:" * 30_000, "“" * 100_000):
+    for text in ('{"' * 20_000, "{'" * 20_000, '{"\\' * 10_000, "/*" * 20_000, "{/*" * 10_000, "{a:" * 10_000, "“" * 50_000):
         with pytest.raises(values.NotJson):
             values.read(text, {})
     with pytest.raises(values.NotJson, match="100,001 characters, more than 100,000"):
@@ -168,7 +168,8 @@ def test_the_schema_is_taken_from_the_train_answers_and_told(tmp_path):
     assert found["properties"]["note"]["type"] == ["string", "null"]
     assert [schema.fault(found, gold) for gold in golds] == [""] * 30
     assert json.dumps(found) in task.brief
-    assert "schema of 30 train answers" in task.form.told
+    assert task.form.taken.startswith('the form of answers is that of 30 train answers, {"customer": text, "items": [{')
+    assert task.form.setting == f"table.schema: {json.dumps(found)}"
     asked = task.prompt(task.examples("train")[0])[0]["content"]
     assert asked == (
         'order 0\nAnswer with JSON alone, of this form: {"customer": text, "items": [{"name": text, "quantity": number}, ...], '
@@ -186,7 +187,7 @@ def test_a_map_with_many_names_is_no_object_of_that_many_fields():
 def test_a_schema_of_the_users_binds_the_gold_answers(tmp_path):
     (tmp_path / "order.json").write_text('{"type": "object", "required": ["customer"]}')
     task = table(tmp_path, [GOLD], schema=str(tmp_path / "order.json"))
-    assert task.form.told == ""
+    assert task.form.taken == ""
     with pytest.raises(TaskError, match=r"line 2: the gold answer breaks table.schema \(.*'customer' is a required property"):
         table(tmp_path, [GOLD, {"items": []}], schema=str(tmp_path / "order.json"))
     for bad, why in [
@@ -206,6 +207,6 @@ def test_the_example_orders_are_what_their_script_writes_and_pass_their_verdict(
     assert {path.name: path.read_bytes() for path in folder.glob("*.jsonl")} == before
     task = load_task(f"jsonl:{folder}", TableSettings(question="email", answer="order", verdict="json"))
     assert len(task.examples("train")) >= 300
-    assert doctor(task)[1] == []
+    assert doctor(task, 40)[1] == []
     row = json.loads((folder / "train.jsonl").read_text().splitlines()[0])
     assert task.completion("", task.examples("train")[0].answer) == row["order"]
