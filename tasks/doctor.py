@@ -61,4 +61,4 @@ def _changed(kind: str, example: Example) -> str:
         return f"def {example.meta['entry_point']}(*args, **kwargs):\n    raise NotImplementedError\n"
     if kind == "tools":
         return '[{"name": "zqxj", "arguments": {}}]'
-    return "zqxj"
+    return "SELECT 'zqxj'" if kind == "sql" else "zqxj"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .base import SPLITS
 
-VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math", "label", "tools", "json", "judge")
+VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math", "label", "tools", "json", "sql", "judge")
 """The verdicts that have a name; any other is a DSPy metric."""
 
 
@@ -48,7 +48,7 @@ class TableSettings(BaseModel):
     entry_point: str = "entry_point"
     """For `code`: column of the name of the function that the test calls."""
     verdict: str = "exact"
-    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, `label`, `tools`, `json`, `judge`, or a DSPy metric,
+    """`exact`, `contains`, `regex`, `number`, `choice`, `code`, `math`, `label`, `tools`, `json`, `sql`, `judge`, or a DSPy metric,
     `module:function` or `FILE.py:NAME`."""
     tools: str | tuple[dict[str, Any], ...] | None = None
     """For `tools`: the column with the functions that an item may call (JSON Schema, in OpenAI's form or bare), or those of all items: the
@@ -61,6 +61,9 @@ class TableSettings(BaseModel):
     """For `json`: by what share of the gold's number a number may differ from it, e.g. 0.01; 0: not at all."""
     unordered: bool = False
     """For `json`: whether the order of lists does not count."""
+    database: str | None = None
+    """For `sql`: CREATE TABLE and INSERT INTO as text, or the path of a file with such text or of a SQLite file, from where the command
+    runs. Columns in braces are filled in for each row: `dbs/{db_id}.sqlite`, `{schema}`."""
     pattern: str | None = None
     """For `regex`: what finds the answer in a response; its first group is the answer, the last find counts. It may take two seconds."""
     rubric: str = ""

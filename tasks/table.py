@@ -71,6 +71,7 @@ class TableTask(RowTask):
             self.load_hub(match[1], match[2], settings.splits)
         else:
             raise UsageError(f"task hf:{rest} cannot be read: write hf:NAME or hf:NAME[CONFIG], e.g. hf:openai/gsm8k[main]")
+        self.data = {**self.data, **self.form.data}
 
     @property
     def brief(self) -> str:  # type: ignore[override]
@@ -194,7 +195,7 @@ class TableTask(RowTask):
 
     def _turns(self, example: Example) -> list[Message]:
         if not self.chats:
-            return [{"role": "user", "content": example.question}]
+            return [{"role": "user", "content": self.form.shown(example)}]
         return example.meta.get("messages") or turns(example.question)
 
     def readable(self, answer: str) -> str:

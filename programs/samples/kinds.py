@@ -7,6 +7,7 @@ from .kind import Kind
 from .label import LabelKind
 from .number import NumberKind
 from .prose import ProseKind
+from .sql import SqlKind
 from .text import TextKind
 from .tools import ToolsKind
 
@@ -18,6 +19,7 @@ KINDS: dict[str, Kind] = {
         CodeKind(),
         TextKind(),
         LabelKind(),
+        SqlKind(),
         ProseKind(),
         ToolsKind(),
         JsonKind(),

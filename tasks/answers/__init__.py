@@ -7,6 +7,7 @@ from .json_form import JsonForm
 from .label import LabelForm
 from .number import NumberForm
 from .prose import ProseForm
+from .sql import SqlForm
 from .text import ContainsForm, ExactForm, MathForm, MetricForm, RegexForm
 from .tools import ToolsForm
 
@@ -24,5 +25,6 @@ FORMS: dict[str, type[Form]] = {
     "tools": ToolsForm,
     "json": JsonForm,
     "judge": ProseForm,
+    "sql": SqlForm,
 }
 """The verdicts; any other names a DSPy metric, whose answers are texts."""

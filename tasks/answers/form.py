@@ -5,7 +5,8 @@ A form knows nothing of where rows come from or of the rest of the prompt (errat
 a sandbox or a language model, it is handed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ...signatures.records import Example, Kind, Message, Verdict
@@ -52,6 +53,8 @@ class Form:
     """What was taken of the train items where the settings leave it open, for the user; empty: nothing."""
     setting: str = ""
     """The setting that says the same."""
+    data: Mapping[str, str] = MappingProxyType({})
+    """Files that are read beside the rows -> a hash of each."""
 
     def __init__(self, name: str, settings: TableSettings, helpers: Helpers):
         """`name`: the task's. Raises UsageError for settings that the form cannot do with."""
@@ -70,6 +73,10 @@ class Form:
     def settled(self, example: Example) -> Example:
         """The item without what the form has `learned` that all share."""
         return example
+
+    def shown(self, example: Example) -> str:
+        """The question as the model reads it where the prompt says elsewhere in which form to answer."""
+        return example.question
 
     def asked(self, example: Example) -> str:
         """The question as the user's message of the prompt."""

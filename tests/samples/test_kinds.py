@@ -57,7 +57,17 @@ ITEMS = {
         "question": "A table for 2 adults and 3 children on 4 May at 19:30, please. Ann",
         "answer": {"name": "Ann", "guests": 5, "time": "19:30"},
     },
+    "sql": {
+        "question": "How many customers placed an order of more than 50?",
+        "answer": "SELECT count(DISTINCT customer_id) FROM orders WHERE total > 50;",
+    },
 }
+SHOP = """
+CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, city TEXT);
+CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER, total INTEGER);
+INSERT INTO customers VALUES (1, 'Ann', 'Cork'), (2, 'Luca', 'Turin'), (3, 'Mei', 'Bergen'), (4, 'Omar', 'Cork');
+INSERT INTO orders (customer_id, total) VALUES (1, 60), (1, 80), (2, 55), (4, 20), (3, 130), (3, 12);
+"""
 SAID = {
     "number": "3 * 4 + 2 = 14\n#### 14",
     "choice": "The answer is B.",
@@ -66,6 +76,7 @@ SAID = {
     "text": "Answer: gap",
     "tools": '<tool_call>\n{"name": "get_weather", "arguments": {"days": 3, "city": "Rome"}}\n</tool_call>',
     "json": 'Here it is:\n{"guests": 2, "name": "Ann", "time": "19:30"}',
+    "sql": "```sql\nSELECT COUNT(*) FROM orders WHERE total > 50\n```",
 }
 EXAMPLES = {kind: contract(kind).partition("Example, for")[2].partition(":\n\n")[2] for kind in KINDS}
 """The complete program that each contract shows."""
@@ -81,6 +92,7 @@ def tasks(sandbox, tmp_path_factory):
     tables = {
         "label": TableSettings(verdict="label", choices=("timer", "alarm", "reminder")),
         "text": TableSettings(),
+        "sql": TableSettings(verdict="sql", database=SHOP),
         "tools": TableSettings(verdict="tools"),
         "json": TableSettings(verdict="json"),
     }
@@ -198,6 +210,20 @@ def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(san
          "gives the right answer on"),
         ("code", "telling", "number > 0 and", "number > 6 and", "otherwise than the model's"),
         ("code", "telling", "number > 0 and", "True and", "behaves like the solution"),
+        ("sql", "runs", "SELECT {count} FROM", "SELECT {count} FORM", "not SQL: near"),
+        ("sql", "runs", "SELECT {count} FROM", "DELETE FROM", "only reading is allowed"),
+        ("sql", "runs", "SELECT {count} FROM", "SELECT 1 WHERE 0 AND 0 = (SELECT {count} FROM", "not SQL: incomplete input"),
+        ("sql", "runs", '"COUNT(DISTINCT customer_id)", city, amount),', '"total", city, 900),', "gives no row on the database and"),
+        ("sql", "runs", "INSERT INTO orders", "INSERT INTO order_list", "no such table: order_list"),
+        ("sql", "runs", "DELETE FROM orders WHERE", "DROP TABLE orders --", "only INSERT, UPDATE and DELETE"),
+        ("sql", "runs", '[f"{more}; {more}", ', '["", ', "at most 5 str under 'variations'"),
+        ("sql", "anchored", '"amount": 50', '"amount": 90', "1 row with other values"),
+        ("sql", "anchored", ' placed an order of more than {}?", "Of', ' spent {}?", "Of', "recognisably"),
+        ("sql", "diverse", "rng.randint(5, 40 + 20 * level)", "50", "distinct problems"),
+        ("sql", "telling", '"COUNT(*)", city', '"COUNT(DISTINCT customer_id)", city', "does not give what the model's query gives"),
+        ("sql", "telling", 'query("COUNT(*)", city, amount)', "'SELECT COUNT(*) FROM orders WHERE totals > 50'", "totals"),
+        ("sql", "telling", 'return query("COUNT(*)", city, amount)', 'return query("COUNT(*)" if amount == 50 else "COUNT(DISTINCT city)" '
+         'if city else "COUNT(DISTINCT orders.customer_id)", city, amount)', "gives the right answer on"),
     ],
 )  # fmt: skip
 def test_a_program_that_breaks_its_contract_in_one_way_is_refused_for_it(sandbox, tasks, failures, kind, check, old, new, said):
