@@ -12,8 +12,8 @@ from errata.programs.instructor.offline.code import SPLIT, boundary, diagnose, e
 from errata.programs.instructor.offline.functions import chain_of, telling_of
 from errata.programs.samples.calculations import Unreadable
 from errata.programs.samples.checks import prove
-from errata.programs.samples.code import CodeKind
 from errata.programs.samples.kind import guest
+from errata.programs.samples.kinds.code import CodeKind
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Failure, ProgramRun
 from errata.tasks import load_task

@@ -11,8 +11,8 @@ from errata.programs.instructor.offline import offline_lm
 from errata.programs.instructor.offline.facts import boundary, diagnose, problem_of, write
 from errata.programs.samples.calculations import Unreadable
 from errata.programs.samples.checks import prove
-from errata.programs.samples.choice import ChoiceKind
 from errata.programs.samples.filters import Unseen
+from errata.programs.samples.kinds.choice import ChoiceKind
 from errata.sandbox import Limits
 from errata.signatures.records import Attempt, Failure
 from errata.tasks import load_task

@@ -38,7 +38,8 @@ HOME = Path(__file__).parents[3]
 FILES = (
     "signatures/errors.py", "tasks/base.py", "tasks/trace.py", "tasks/verdicts/number.py", "tasks/verdicts/numerals.py",
     "tasks/verdicts/choice.py", "tasks/verdicts/structured.py", "tasks/verdicts/fold.py", "tasks/verdicts/short.py",
-    "programs/samples/kind.py", "programs/samples/number.py", "programs/samples/choice.py", "programs/samples/text.py",
+    "programs/samples/kind.py", "programs/samples/kinds/number.py", "programs/samples/kinds/choice.py",
+    "programs/samples/kinds/text.py",
     "programs/samples/guest/harness.py", "programs/samples/guest/plain.py",
 )  # fmt: skip
 """Files of Errata that draw and judge, copied as they are: between them they import the standard library, and records."""

@@ -12,10 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ._errata.programs.samples.choice import ChoiceKind
 from ._errata.programs.samples.kind import Kind, finished, guest
-from ._errata.programs.samples.number import NumberKind
-from ._errata.programs.samples.text import TextKind
+from ._errata.programs.samples.kinds.choice import ChoiceKind
+from ._errata.programs.samples.kinds.number import NumberKind
+from ._errata.programs.samples.kinds.text import TextKind
 from ._errata.signatures.records import Example, Verdict
 from ._errata.tasks.base import Judging
 from ._errata.tasks.verdicts import choice, number, short

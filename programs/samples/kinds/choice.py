@@ -7,10 +7,10 @@ import random
 import re
 from typing import Any
 
-from ...signatures.records import Attempt, Example
-from ...tasks import Task
-from ...tasks.verdicts import choice
-from .kind import Draw, Kind, Row, problem_shape
+from ....signatures.records import Attempt, Example
+from ....tasks import Task
+from ....tasks.verdicts import choice
+from ..kind import Draw, Kind, Row, problem_shape
 
 LABELS = "ABCDEFGHIJ"
 

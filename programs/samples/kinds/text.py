@@ -3,9 +3,9 @@
 Not here: what makes two texts the same answer (the task's verdict does), and solving asserted answers again (errata.programs.steps.agree).
 """
 
-from ...signatures.records import Attempt, Example
-from ...tasks import Task
-from .kind import Draw, Kind, Row
+from ....signatures.records import Attempt, Example
+from ....tasks import Task
+from ..kind import Draw, Kind, Row
 
 
 class TextKind(Kind):

@@ -6,9 +6,9 @@ Not here: the rubric (errata.tasks.answers.prose).
 
 from typing import Any
 
-from ...signatures.records import Attempt, Example
-from ...tasks import Task
-from .kind import Draw, Kind, Row, likeness
+from ....signatures.records import Attempt, Example
+from ....tasks import Task
+from ..kind import Draw, Kind, Row, likeness
 
 ECHO = 0.9  # likeness over words from which on an answer is a copy of its question
 

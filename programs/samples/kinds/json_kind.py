@@ -6,9 +6,9 @@ Not here: the form of answers (the task's schema has it), and comparing values (
 import json
 from typing import Any
 
-from ...signatures.records import Attempt, Example
-from ...tasks import Task
-from .kind import Draw, Kind, Row, problem_shape
+from ....signatures.records import Attempt, Example
+from ....tasks import Task
+from ..kind import Draw, Kind, Row, problem_shape
 
 
 class JsonKind(Kind):

@@ -1,9 +1,9 @@
 """The kinds of problems by name."""
 
+from ..kind import Kind
 from .choice import ChoiceKind
 from .code import CodeKind
 from .json_kind import JsonKind
-from .kind import Kind
 from .label import LabelKind
 from .number import NumberKind
 from .prose import ProseKind

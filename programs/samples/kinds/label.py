@@ -6,9 +6,9 @@ Not here: which labels there are (the task's verdict knows), and solving asserte
 from collections import Counter
 from collections.abc import Sequence
 
-from ...signatures.records import Attempt, Example
-from ...tasks import Task
-from .kind import Draw, Kind, Row
+from ....signatures.records import Attempt, Example
+from ....tasks import Task
+from ..kind import Draw, Kind, Row
 
 LEAST = 0.4
 """A program's draws hold each label that its errors are about at least so often, against the share that is even: with two, 40 of 200."""

@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ...signatures.records import Attempt, Example
-from ...tasks import Task
-from ...tasks.verdicts import code
-from .kind import Draw, Kind, Row
+from ....signatures.records import Attempt, Example
+from ....tasks import Task
+from ....tasks.verdicts import code
+from ..kind import Draw, Kind, Row
 
 CALLS = 3  # fewest calls of a code problem
 SHOWN = 3  # calls whose results the question of a code problem shows

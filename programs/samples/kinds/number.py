@@ -5,10 +5,10 @@ Not here: reading numbers out of answers (the task's verdict does).
 
 import re
 
-from ...signatures.records import Attempt, Example
-from ...tasks import Task
-from ...tasks.verdicts import number
-from .kind import Kind, Row
+from ....signatures.records import Attempt, Example
+from ....tasks import Task
+from ....tasks.verdicts import number
+from ..kind import Kind, Row
 
 
 class NumberKind(Kind):

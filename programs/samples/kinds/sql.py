@@ -5,10 +5,10 @@ Not here: running queries (the task's verdict). A program computes no result, an
 
 from typing import Any
 
-from ...signatures.records import Attempt, Example
-from ...tasks import Task
-from ...tasks.verdicts.sql.text import plain
-from .kind import Draw, Kind, Row, problem_shape
+from ....signatures.records import Attempt, Example
+from ....tasks import Task
+from ....tasks.verdicts.sql.text import plain
+from ..kind import Draw, Kind, Row, problem_shape
 
 VARIATIONS, LONGEST = 5, 5000  # most variations of a problem, and characters of the longest
 NOTHING = "SELECT NULL WHERE 0"

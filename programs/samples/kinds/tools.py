@@ -7,12 +7,12 @@ import ast
 import json
 from typing import Any
 
-from ...signatures.records import Attempt, Example
-from ...tasks import Task
-from ...tasks.answers.tools import tools_of
-from ...tasks.verdicts import calls
-from ...tasks.verdicts.calls import Call
-from .kind import Draw, Kind, Row, problem_shape
+from ....signatures.records import Attempt, Example
+from ....tasks import Task
+from ....tasks.answers.tools import tools_of
+from ....tasks.verdicts import calls
+from ....tasks.verdicts.calls import Call
+from ..kind import Draw, Kind, Row, problem_shape
 
 
 class ToolsKind(Kind):
