@@ -166,7 +166,7 @@ class GenerateSettings(Settings):
     refuses it; 1: nothing is asked, and `offline` keeps to the error's own wording. Programs from before version 0.2 need 1. None: 3, but 1
     for `tiny`, which knows few words and gains less from more of them (docs/evidence/onpolicy.md)."""
     skip: tuple[
-        Literal["anchored", "deterministic", "balanced", "diverse", "telling", "simpler", "targeted", "agreed", "distinct"], ...
+        Literal["anchored", "deterministic", "formed", "balanced", "diverse", "telling", "simpler", "targeted", "agreed", "distinct"], ...
     ] = ()
     """Checks that are left out, to measure what they are worth; the report says so. `runs` and `unseen` always stay."""
     allocation: Literal["mass", "uniform", "bandit"] = Field(default="mass", validation_alias=AliasChoices("allocation", "budget"))

@@ -35,6 +35,8 @@ from .steps.train import train
 
 STEPS = (mine, teach, probe, assemble, train, gate)
 NAMES = tuple(step.__name__ for step in STEPS)
+LOOKED_AT = 20
+"""Train items whose completions are judged before anything is asked."""
 
 
 class Cycle(Session):
@@ -192,5 +194,24 @@ def _require_key(party: str, settings: InstructorSettings) -> None:
 
 
 def unteachable(task: Task, items: Sequence[Example]) -> str | None:
-    """Why no instructor can write programs for a task (not one of several joined) with these train items; None: one can."""
-    return None
+    """Why no instructor can write programs for a task (not one of several joined) with these train items, which is that no row could pass:
+    what would be trained on is never judged right, seen for the first of them. None: it is. Answers whose verdict runs code or asks a
+    model are not looked at."""
+    if task.kind in ("code", "sql", "prose", "several"):
+        return None
+    fault = ""
+    for item in items[:LOOKED_AT]:
+        # a drawn problem has no columns but its question and answer
+        drawn = item.model_copy(update={"meta": {name: value for name, value in item.meta.items() if name != "columns"}})
+        said = task.completion(item.solution, item.answer)
+        verdict = task.verdict(drawn, said)
+        if verdict.correct:
+            return None
+        alone = task.verdict(item, said).correct
+        act = (
+            "its verdict must judge by question and answer alone"
+            if alone
+            else "mend table.completion, or the golds that errata doctor names"
+        )
+        fault = fault or f"{said[:80]!r}, to the gold {item.answer[:40]!r}, is found {verdict.reason}; {act}"
+    return f"what would be trained on for {task.name} is not judged right by its own verdict: {fault}" if fault else None

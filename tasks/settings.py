@@ -4,6 +4,7 @@ Not here: what a verdict does (errata.tasks.answers, a file for each form of ans
 """
 
 import re
+import string
 import warnings
 from typing import Any
 
@@ -77,6 +78,11 @@ class TableSettings(BaseModel):
     """One paragraph that tells the instructor what is asked and in which form it is answered; empty: that of the verdict."""
     max_new_tokens: int = Field(default=512, ge=1)
     """Tokens that a response may have."""
+    completion: str = ""
+    """What is trained on: a text with `{answer}`, the answer as golds are written, and `{solution}` where one is to be shown, e.g.
+    `{solution}\\n#### {answer}`. Empty: the solution and then the answer where some train item has a solution, or where the verdict itself
+    asks for the steps (`number`, `choice`, `code`, `math`, and texts that are all numbers); else the answer alone. It is bare where `ask`,
+    `system` or the rows' own turns say in which form to answer, and has the form that the verdict asks for elsewhere."""
     splits: dict[str, str] = {"train": "train", "test": "test"}
     """For `hf`: the data set's split for each of `train`, `dev` and `test` that it has."""
 
@@ -85,6 +91,17 @@ class TableSettings(BaseModel):
     def _known_verdict(cls, value: str) -> str:
         if value not in VERDICTS and not re.fullmatch(r"([\w.]+|.+\.py):[\w.]+", value):
             raise ValueError(f"verdicts are {', '.join(VERDICTS)} and DSPy metrics as module:function or FILE.py:NAME")
+        return value
+
+    @field_validator("completion")
+    @classmethod
+    def _fills(cls, value: str) -> str:
+        try:
+            parts = [part[1:] for part in string.Formatter().parse(value) if part[1] is not None]
+        except ValueError as error:
+            raise ValueError(f"{error}; {{{{ stands for a brace") from None
+        if value and (("answer", "", None) not in parts or not {("answer", "", None), ("solution", "", None)}.issuperset(parts)):
+            raise ValueError("write a text with {answer}, and {solution} where one is to be shown; {{ stands for a brace")
         return value
 
     @field_validator("splits")

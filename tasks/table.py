@@ -51,6 +51,7 @@ class TableTask(RowTask):
     prefix = Prefix()
     chats = False
     """Whether questions may be transcripts of several turns (errata.tasks.chat)."""
+    _completes = "both"
     _shared = ""
     """The system text with which all rows' own turns begin."""
 
@@ -76,7 +77,7 @@ class TableTask(RowTask):
     @property
     def brief(self) -> str:  # type: ignore[override]
         """What the instructor is told, with what stands before each question."""
-        told = [" ".join(filter(None, (self.settings.brief or self.form.brief, self.form.facts)))]
+        told = [" ".join(filter(None, (self.settings.brief or self._form_told(), self.form.facts)))]
         if self.prefix.system:
             told.append(f"The model reads this system message first:\n{_short(self.prefix.system, 2000)}")
         if shots := self.prefix.shots:
@@ -88,6 +89,13 @@ class TableTask(RowTask):
                 "last one is the user's, and the response is the assistant's next turn. Questions are written in this form."
             )
         return "\n".join(told)
+
+    def _form_told(self) -> str:
+        """What is asked, and in which form it is answered, where the config does not say it."""
+        asked = self.form.brief.partition(". ")[0]
+        if self.settings.completion:
+            return f"{asked}. A response has this form: {written(self.settings.completion, '{solution}', '{answer}')}"
+        return f"{asked}. The response is the answer alone." if self._completes == "bare" else self.form.brief
 
     # ---- rows
 
@@ -142,6 +150,7 @@ class TableTask(RowTask):
             self.answer_with(self.form.kind)
         given = self._given or Prefix(self.settings.system)
         self.prefix = given._replace(system=self._shared or given.system)
+        self._completes = self._learned()
         self.form.system = self.prefix.system
         if self.settings.shots and self._given is None:
             shots = self._picked(self.settings.shots)
@@ -205,11 +214,34 @@ class TableTask(RowTask):
         return self.form.judge(example, response)
 
     def completion(self, solution: str, answer: str) -> str:
-        """The solution, ending in the answer in the form that is asked for."""
-        return self.form.completion(solution, answer)
+        """What is trained on, as `table.completion` says."""
+        if template := self.settings.completion:
+            return written(template, solution.strip(), self.form.bare(answer))
+        return self.form.bare(answer) if self._completes == "bare" else self.form.completion(solution if self._completes else "", answer)
+
+    def _learned(self) -> str:
+        """What of (solution, answer) is trained on where `table.completion` is empty: `both`; `bare`, the answer alone; or "", the answer
+        alone in the form that the verdict asks for. Kinds that are not named here say it themselves."""
+        if self.kind not in ("number", "choice", "text") or self.form.works or any(one.solution for one in self.examples("train")):
+            return "both"
+        if self.settings.ask or self.prefix.system or self.chats or self.settings.messages:
+            return "bare"
+        return "both" if self.form.steps or self.kind == "number" else ""
 
     def fault(self, answer: str) -> str:
         return self.form.fault(answer)
+
+
+def written(template: str, solution: str, answer: str) -> str:
+    """`table.completion` filled in. Without a solution the lines that hold nothing else are left out, and one that ends in what stands
+    behind it does not end so twice."""
+    if not solution:
+        template = "\n".join(line for line in template.split("\n") if "{solution}" not in line or "{answer}" in line)
+    tail = template.rpartition("{solution}")[2]
+    if solution and tail.startswith("\n"):
+        ended = tail.format(answer=answer).strip()
+        solution = solution.removesuffix(f"\n{ended}").rstrip()
+    return template.format(solution=solution, answer=answer).strip()
 
 
 def _short(text: str, most: int) -> str:

@@ -155,6 +155,16 @@ def _worded(trial: Trial) -> str | None:
     return None
 
 
+def formed(trial: Trial) -> str | None:
+    """Answers are written as gold answers are, where these show in how few ways that is."""
+    odd = [(made, fault) for made, _ in trial.problems if (fault := trial.task.fault(made.answer))]
+    if len(odd) <= FAILED_SHARE * len(trial.first.rows):
+        return None
+    made, fault = odd[0]
+    count = f"{len(odd)} of {len(trial.first.rows)} drawn rows"
+    return f"{count} have an answer that no item of the task could have, e.g. {short(made.answer)}: {fault}"
+
+
 def balanced(trial: Trial) -> str | None:
     """The answers of the draws are of all the sorts that its errors are about; only labels are of sorts."""
     failures = {failure.id: failure.attempt for failure in trial.failures}
@@ -204,7 +214,7 @@ def simpler(trial: Trial) -> str | None:
     )
 
 
-CHECKS: dict[str, Check] = {check.__name__: check for check in (runs, anchored, deterministic, balanced, diverse, telling, simpler)}
+CHECKS: dict[str, Check] = {check.__name__: check for check in (runs, anchored, deterministic, formed, balanced, diverse, telling, simpler)}
 
 
 def prove(

@@ -127,6 +127,15 @@ def tells_apart(task: Task, sample: Sample) -> str | None:
     return "the misconception gives the right answer here" if told else None
 
 
+def formed(task: Task, sample: Sample) -> str | None:
+    """Refuses a drawn row whose answer no item of the task could have, or that is not judged right for its own completion (where judging
+    is cheap)."""
+    made, kind, own = sample.example, KINDS[sample.example.kind], member(task, sample.example.task)
+    if sample.item is not None:
+        return None
+    return own.fault(made.answer) or (kind.consistent(own, made) if kind.spread == 1 else None)
+
+
 class Balanced:
     """Refuses a row whose answer more than its share of the program's rows have already; only kinds with few answers limit it."""
 
@@ -146,7 +155,8 @@ def row_filters(task: Task, held_out: Collection[Example], known: Iterable[Examp
     """The filters of every training set, but those to `skip`, in order, afresh for one training set. `known`: other items of the
     task, which show its frame where few are held out."""
     frame = Frame([*held_out, *known])
-    checks: dict[str, RowCheck] = {"telling": partial(tells_apart, task), "distinct": Distinct(frame), "unseen": Unseen(held_out, frame)}
+    checks: dict[str, RowCheck] = {"formed": partial(formed, task), "telling": partial(tells_apart, task)}
+    checks |= {"distinct": Distinct(frame), "unseen": Unseen(held_out, frame)}
     checks["balanced"] = Balanced()  # the last, so that it counts what stays
     return [each(name, check) for name, check in checks.items() if name not in skip]
 

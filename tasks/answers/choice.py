@@ -17,6 +17,7 @@ class ChoiceForm(Form):
     kind = "choice"
     ask = 'Think it through; end with the line "Answer: " and the letter of the one right option.'
     brief = 'Questions with labelled options, one of them right. The response reasons; its last line is "Answer: " and the letter.'
+    steps = True
     judge = staticmethod(choice.judged)
     completion = staticmethod(choice.completion)
 
@@ -24,6 +25,9 @@ class ChoiceForm(Form):
         found = self._options(row, where)
         answer = gold(column(row, self.settings.answer, where, naming(self.settings, row, "answer")), found, where)
         return Gold(choice.question(question, found.choices), answer, {"choices": found.choices})
+
+    def bare(self, answer: str) -> str:
+        return answer
 
     def _options(self, row: Row, where: str) -> Options:
         names = self.settings.choices

@@ -26,6 +26,9 @@ class CodeForm(Form):
         meta = {"entry_point": entry, "test": test, "prompt": question if f"def {entry}" in question else ""}
         return Gold(question, words(row.get(settings.answer)), meta)
 
+    def bare(self, answer: str) -> str:
+        return answer
+
     def asked(self, example: Example) -> str:
         return super().asked(example) if self.settings.ask else code.prompt(example)[0]["content"]
 

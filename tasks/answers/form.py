@@ -49,6 +49,10 @@ class Form:
     """What the instructor is told beside it, or beside the user's own `table.brief`."""
     system: str = ""
     """The system text that stands before each question."""
+    steps = False
+    """Whether `ask` wants the work shown, so that it is trained on where no reference shows any."""
+    works = False
+    """Whether gold answers themselves show their work, as far as rows were read."""
     taken: str = ""
     """What was taken of the train items where the settings leave it open, for the user; empty: nothing."""
     setting: str = ""
@@ -97,6 +101,10 @@ class Form:
     def fault(self, answer: str) -> str:
         """Why no item of the task could have this gold answer; empty: one could."""
         return ""
+
+    def bare(self, answer: str) -> str:
+        """The answer as golds are written, and nothing else."""
+        return self.completion("", answer)
 
     def completion(self, solution: str, answer: str) -> str:
         """The text to train on: the solution, ending in the answer in the form that is asked for."""

@@ -15,6 +15,7 @@ from ..base import ended, scored
 from ..settings import TableSettings
 from ..verdicts import number, short
 from .form import Form, Helpers
+from .shapes import Shapes
 
 SECONDS = 2.0
 """Limit of `table.pattern` on one response."""
@@ -27,8 +28,15 @@ class TextForm(Form):
     """What forms of texts have in common: where all golds of train are bare numbers, the answers are numbers."""
 
     def learn(self, train: Sequence[Example]) -> None:
+        self._shapes = Shapes([example.answer for example in train])
         if train and all(_is_number(example.answer) for example in train):
             self.kind = "number"
+
+    def fault(self, answer: str) -> str:
+        return self._shapes.fault(answer)
+
+    def bare(self, answer: str) -> str:
+        return answer
 
 
 def _is_number(gold: str) -> bool:
@@ -71,6 +79,7 @@ class RegexForm(TextForm):
 class MathForm(TextForm):
     """Mathematically equal, by math-verify."""
 
+    steps = True
     ask = "Show each step; put the final answer in \\boxed{}."
     brief = "Mathematical questions. The response works through the steps; the final answer stands in \\boxed{}."
 

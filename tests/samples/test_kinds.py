@@ -369,7 +369,7 @@ def test_the_embedded_instructor_refuses_kinds_that_it_cannot_teach(tmp_path, ki
     (data / "train.jsonl").write_text(json.dumps(ITEMS[kind]) + "\n", encoding="utf-8")
     done = CliRunner().invoke(app, ["generate", "--task", f"{task}:{data}", "--run", str(tmp_path / "other")])
     assert done.exit_code == 2
-    assert f"of {kind} the embedded instructor teaches lists, lists_plus, facts, facts_plus alone" in done.stderr
+    assert f"the embedded instructor can teach none of 1 train items of {task}" in done.stderr
     assert not (tmp_path / "other").exists()
 
 
