@@ -1,6 +1,7 @@
 """All statistics, over records and numbers; no input or output.
 
-- Attempts at items: `counts` by outcome, `share` right with its Wilson interval (Wilson 1927), `by_skill`, `answers` by gold answer.
+- Attempts at items: `counts` by outcome, `share` right with its Wilson interval (Wilson 1927), `by_skill`, `by_field`, and
+  `answers` by gold answer.
 - Two evaluations of the same items: `paired`, with the exact two-sided McNemar test and the adjusted Wald interval for paired proportions
   of Bonett and Price (2012), "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data", J. Educ.
   Behav. Stat. 37(4).
@@ -70,6 +71,18 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 def by_skill(rows: Sequence[Attempt]) -> dict[str, list[Attempt]]:
     """Attempts by the skill of their example, skills in alphabetical order."""
     return grouped(sorted(rows, key=lambda row: row.example.skill), lambda row: row.example.skill or "(all)")
+
+
+def by_field(rows: Sequence[Attempt]) -> dict[str, list[Attempt]]:
+    """Attempts at answers with fields, once for each field, with that field's verdict; fields in the order of the answers. An item whose
+    response could not be looked into has none right."""
+    names = dict.fromkeys(name for row in rows for name in row.verdict.fields or ())
+    found: dict[str, list[Attempt]] = {name: [] for name in names}
+    for row in rows if names else ():
+        for name, right in (row.verdict.fields or dict.fromkeys(names, False)).items():
+            said = right if row.verdict.correct is not None else None
+            found[name].append(row.model_copy(update={"verdict": row.verdict.model_copy(update={"correct": said})}))
+    return found
 
 
 def grouped(rows: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:

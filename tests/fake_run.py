@@ -53,6 +53,23 @@ def labelled(attempt: Attempt, number: int, labels: list[str]) -> Attempt:
     return attempt.model_copy(update={"example": example, "response": said or "?", "verdict": verdict})
 
 
+def fielded(attempt: Attempt, number: int, fields: list[str]) -> Attempt:
+    """The same with a JSON object for an answer; in a wrong one one field is wrong, and every fifth wrong one is not JSON."""
+    gold = dict.fromkeys(fields, number)
+    right = dict.fromkeys(fields, True)
+    said: str | None = json.dumps(gold)
+    reason = attempt.verdict.reason
+    if not attempt.verdict.correct:
+        wrong = fields[number % len(fields)]
+        right = dict.fromkeys(fields, False) if number % 5 == 0 else right | {wrong: False}
+        said, reason = (
+            (None, "not JSON: it is cut off") if number % 5 == 0 else (json.dumps(gold | {wrong: -1}), f"{wrong} is -1, not {number}")
+        )
+    example = attempt.example.model_copy(update={"kind": "json", "answer": json.dumps(gold)})
+    verdict = attempt.verdict.model_copy(update={"extracted": said, "reason": reason, "fields": right})
+    return attempt.model_copy(update={"example": example, "response": said or "{", "verdict": verdict})
+
+
 def practise(folder: Path, report: dict, programs: list[SampleProgram], text: str) -> None:
     """A second stage of a round's training, by grpo: 12 steps, in each of which the draws of every program are right more often."""
     own = {"base": f"sft-{report['weights']}", "rewards": (0.25, 0.75), "rollouts": 96, "generated_tokens": 3000}
@@ -93,6 +110,7 @@ def fake_run(
     short: str = "",
     practises: bool = False,
     labels: list[str] | None = None,
+    fields: list[str] | None = None,
 ) -> Path:
     """Write a finished run to `path` and return it: `tasks` and `guards` give the skills of each.
 
@@ -100,7 +118,7 @@ def fake_run(
     place breaks one right one in ten. Each skill has one error a round, its diagnosis, a program and three rows. The last round is rejected
     where there are several, all are without `accepted`. `text` stands in everything that data or a model could have written, and `short`
     says why there were fewer rows than wanted. With `practises` the training goes on by grpo, whose weights are the ones that stand.
-    With `labels` the held-out items are answered with one of them.
+    With `labels` the held-out items are answered with one of them, with `fields` with an object that has these.
     """
     guards = guards or {}
     config = load_config(overrides={"task": next(iter(tasks)), "guards": list(guards), "rounds": rounds, "instructor.model": "openai/some"})
@@ -125,6 +143,7 @@ def fake_run(
                     if place % 2 == 1 and right and strength and turn // 2 % 10 == 0:
                         right = False
                     row = attempt(task, split, number, known[place], right, weights, text)
+                    row = fielded(row, number, fields) if fields else row
                     rows.append(labelled(row, number, labels) if labels else row)
                 found[task, split] = rows
         return found

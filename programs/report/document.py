@@ -18,7 +18,7 @@ from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import read_config, read_json
 from ..run.ledger import read_ledger
-from ..stats import answers, by_skill, counts, grouped, holm, paired, share
+from ..stats import answers, by_field, by_skill, counts, grouped, holm, paired, share
 from . import records
 from .figures import answer
 from .rounds import asserted, phrased, proven
@@ -50,18 +50,22 @@ class Rows:
 
 def compare(before: Sequence[Attempt], after: Sequence[Attempt]) -> records.Compared:
     """Before and after over the same items: all of them, and each skill."""
+    return records.Compared(**dict(_sides(before, after)), skills=_each(by_skill(before), by_skill(after)))
 
-    def one(old: Sequence[Attempt], new: Sequence[Attempt]) -> records.Sides:
-        sides = {"before": share(old), "after": share(new), "change": paired(old, new)}
-        return records.Sides.model_validate(sides)
 
-    later = by_skill(after)
-    skills = {name: one(rows, later.get(name, [])) for name, rows in by_skill(before).items()}
-    if len(skills) > 1:  # of many skills some differ by chance
-        corrected = holm([row.change.p_value if row.change.pairs else None for row in skills.values()])
-        for (name, row), p in zip([*skills.items()], corrected, strict=True):
-            skills[name] = row.model_copy(update={"change": row.change.model_copy(update={"p_holm": p})})
-    return records.Compared(**dict(one(before, after)), skills=skills)
+def _sides(old: Sequence[Attempt], new: Sequence[Attempt]) -> records.Sides:
+    sides = {"before": share(old), "after": share(new), "change": paired(old, new)}
+    return records.Sides.model_validate(sides)
+
+
+def _each(before: Mapping[str, Sequence[Attempt]], after: Mapping[str, Sequence[Attempt]]) -> dict[str, records.Sides]:
+    """Before and after of each skill, or field."""
+    found = {name: _sides(rows, after.get(name, [])) for name, rows in before.items()}
+    if len(found) > 1:  # of many some differ by chance
+        corrected = holm([row.change.p_value if row.change.pairs else None for row in found.values()])
+        for (name, row), p in zip([*found.items()], corrected, strict=True):
+            found[name] = row.model_copy(update={"change": row.change.model_copy(update={"p_holm": p})})
+    return found
 
 
 def evaluated(before: Sequence[Attempt], after: Sequence[Attempt]) -> records.Evaluation:
@@ -70,7 +74,8 @@ def evaluated(before: Sequence[Attempt], after: Sequence[Attempt]) -> records.Ev
     pairs = [(row.example.id, row.verdict.correct, theirs.get(row.example.id)) for row in before]
     fixed = [name for name, old, new in pairs if (old, new) == (False, True)]
     broken = [name for name, old, new in pairs if (old, new) == (True, False)]
-    return records.Evaluation(**dict(compare(before, after)), fixed=fixed, broken=broken, labels=confusion(before, after))
+    fields = _each(by_field(before), by_field(after))
+    return records.Evaluation(**dict(compare(before, after)), fixed=fixed, broken=broken, labels=confusion(before, after), fields=fields)
 
 
 def confusion(before: Sequence[Attempt], after: Sequence[Attempt]) -> list[records.Answered]:

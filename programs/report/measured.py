@@ -4,7 +4,7 @@ What is not here: before against after (errata.programs.report.document).
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ...signatures.records import Attempt
 from ...signatures.terminal import command
 from ..run import layout
 from ..run.directory import Stage
-from ..stats import by_skill, counts, share
+from ..stats import by_field, by_skill, counts, share
 from .figures import many, outcomes, percent, told
 from .markup import plain
 from .records import Counts, Share
@@ -39,8 +39,10 @@ def measured(stage: Stage, rows: Sequence[Attempt]) -> dict[str, Any]:
         for row in wrong[:FEW]
     ]
     shares = {name: share(group) for name, group in {"all": rows, **by_skill(rows)}.items()}
+    fields = {name: share(some) for name, some in by_field(rows).items()}
     return counts(rows) | {
         "skills": shares,
+        **({"fields": fields} if fields else {}),
         "answers": str(stage.path / layout.ATTEMPTS),
         "wrong_answers": shown,
         "unjudged_reasons": dict(reasons.most_common(FEW)),
@@ -49,15 +51,10 @@ def measured(stage: Stage, rows: Sequence[Attempt]) -> dict[str, Any]:
 
 def text(title: str, run: Path, found: dict[str, Any]) -> str:
     """An evaluation in words: all answers and by skill, the wrong ones that are shown, and how to see the others."""
-    shares = {name: Share(**one) for name, one in found["skills"].items()}
-    shown = told(shares.values())
-    table = Table(
-        ["", "% right", "items", *(name.replace("_", " ") for name in shown)],
-        [[name, percent(row), row.items, *(getattr(row, name) for name in shown)] for name, row in shares.items()],
-        f"{title}, with 95 % interval",
-    )
+    tables = [_shares(f"{title}, with 95 % interval", found["skills"])]
+    tables += [_shares("by field of the answer", found["fields"])] if "fields" in found else []
     whole = Counts(**{name: found[name] for name in Counts.model_fields if name in found})
-    lines = [table.text(), f"{many(whole.items, 'item')}: {outcomes(whole)}"]
+    lines = [*tables, f"{many(whole.items, 'item')}: {outcomes(whole)}"]
     lines += [f"  unjudged: {plain(reason, 200)}: {count}" for reason, count in found["unjudged_reasons"].items()]
     examples = found["wrong_answers"]
     lines += [f"{len(examples)} of {many(whole.wrong, 'wrong answer')}:"] if examples else []
@@ -66,6 +63,17 @@ def text(title: str, run: Path, found: dict[str, Any]) -> str:
         lines += [f"  {plain(one['question'], 200)}", f"    gold {plain(one['gold'], 100)}", f"    {read}: {plain(one['reason'], 120)}"]
         lines.append(f"    {command('trace', run, one['id'])}")
     return "\n".join([*lines, f"all answers: {found['answers']}"])
+
+
+def _shares(title: str, found: Mapping[str, Any]) -> str:
+    """Shares by name, as a table."""
+    shares = {name: Share(**one) for name, one in found.items()}
+    shown = told(shares.values())
+    return Table(
+        ["", "% right", "items", *(name.replace("_", " ") for name in shown)],
+        [[name, percent(row), row.items, *(getattr(row, name) for name in shown)] for name, row in shares.items()],
+        title,
+    ).text()
 
 
 def so_far(path: Path) -> tuple[dict[str, Any], str]:

@@ -37,6 +37,7 @@ def markdown(report: Report) -> str:
         benchmarks=compared((([name], row) for name, row in report.evaluations.items()), ["benchmark"]),
         skills=[(name, compared((([skill], row) for skill, row in rows.items()), ["skill"])) for name, rows in skills],
         labels=_labels(report),
+        fields=[(name, compared((([field], side) for field, side in row.fields.items()), ["field"])) for name, row in _fielded(report)],
         figures=figures,
         forgetting=figures.forgetting(report.rounds),
     )
@@ -59,6 +60,7 @@ def html(report: Report, lineage: Lineage) -> str:
         practised=_practised,
         skills=[_skills(name, row, report) for name, row in report.evaluations.items() if len(row.skills) > 1],
         labels=_labels(report),
+        fields=[(name, comparison(row.fields, "field")) for name, row in _fielded(report)],
         masses=[_masses(row) for row in report.rounds if row.masses],
         cost=_cost(report),
         groups=_groups(report, lineage),
@@ -181,6 +183,11 @@ def _skills(name: str, evaluation: Evaluation, report: Report) -> dict[str, Any]
 def _labels(report: Report) -> list[tuple[str, Table]]:
     """The confusion matrix of each benchmark that has labels."""
     return [(name, figures.labels(row.labels)) for name, row in report.evaluations.items() if row.labels]
+
+
+def _fielded(report: Report) -> list[tuple[str, Evaluation]]:
+    """The benchmarks whose answers have fields."""
+    return [(name, row) for name, row in report.evaluations.items() if row.fields]
 
 
 def _masses(row: Round) -> dict[str, Any]:

@@ -89,6 +89,8 @@ class Evaluation(Compared):
     broken: list[str]
     labels: list[Answered] = Field(default=[], exclude_if=lambda cells: not cells)
     """The confusion matrix without its empty cells, where all items have the same labels; the commonest gold label first."""
+    fields: dict[str, Sides] = Field(default={}, exclude_if=lambda sides: not sides)
+    """Of answers with fields, each field by itself: an item counts as right where the field is."""
 
 
 class Stop(Document):

@@ -35,7 +35,7 @@ def as_text(report: Report) -> str:
         alone = len(report.evaluations) - len(report.guards) <= 1 and not report.is_guard(name)
         parts += _skills(name, evaluation, alone)
     for name, evaluation in report.evaluations.items():
-        parts += _confused(name, evaluation) if not report.is_guard(name) else []
+        parts += [*_confused(name, evaluation), *_fields(name, evaluation)] if not report.is_guard(name) else []
     last = report.rounds[-1]
     if not report.accepted and last.dev:
         title = "No round was accepted: before and after are the same weights. What the last training would have changed, on dev:"
@@ -67,6 +67,11 @@ def _confused(name: str, evaluation: Evaluation) -> list[str]:
     table = confused(evaluation.labels, PAIRS)
     title = f"{plain(name)}, labels that are taken for others, items"
     return [replace(table, title=title).text()] if table.rows else []
+
+
+def _fields(name: str, evaluation: Evaluation) -> list[str]:
+    """How often each field of the answers is right."""
+    return [f"{plain(name)}, by field of the answer\n{_compared(evaluation.fields, 'field')}"] if evaluation.fields else []
 
 
 def _foremost(skills: Mapping[str, Sides], most: int) -> dict[str, Sides]:
