@@ -1,5 +1,6 @@
 """The filters of rows: what repeats, overlaps a held-out item or tells nothing is refused, and a million rows can be remembered."""
 
+import json
 import random
 import tracemalloc
 from collections import Counter
@@ -9,7 +10,7 @@ from datasketch import MinHash, MinHashLSH
 from problems import drawn
 
 from errata.programs.samples.filters import Distinct, Frame, Unseen, row_filters, tells_apart
-from errata.signatures.records import Example
+from errata.signatures.records import Example, Sample
 from errata.tasks import load_task
 
 TASK = load_task("sums")
@@ -160,3 +161,21 @@ def test_short_rows_are_told_apart():
 def test_a_row_on_which_the_misconception_is_right_is_refused():
     assert tells_apart(TASK, sample("q", answer="4", wrong="4.0")) is not None
     assert tells_apart(TASK, sample("q", answer="4", wrong="5")) is None
+
+
+def test_a_row_that_is_not_written_as_golds_are_or_is_not_right_for_itself_is_dropped(tmp_path):
+    rows = [{"question": f"How far is it to {place}?", "answer": f"{place} km"} for place in range(20)]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    task = load_task(f"jsonl:{tmp_path}/train.jsonl")
+    item = task.examples("train")[0]
+    answers = ["7 km", "7km", "about 7 km", "8 km", "$8 km", "8 km or 9 km"]
+    some = [
+        Sample(program_id="p", seed=0, index=index, level=3, example=item.model_copy(update={"answer": answer, "solution": ""}))
+        for index, answer in enumerate(answers)
+    ]
+    own = Sample(program_id="", seed=0, index=9, level=3, example=item.model_copy(update={"answer": "odd"}), item=item.id)
+    formed = row_filters(task, [], skip=("telling", "distinct"))[0]
+    kept, refused = formed([*some, own])
+    assert [row.example.answer for row in kept] == ["7 km", "8 km", "odd"]  # the task's own item is what it is
+    assert {row.check for row in refused} == {"formed"}
+    assert "they are written like '0 km'" in refused[0].reason
