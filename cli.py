@@ -34,7 +34,6 @@ from errata.programs.start import (
     TASK,
     TAUGHT,
     TEACHER,
-    TIME,
     WEIGHTS,
     Start,
     setting,
@@ -92,7 +91,7 @@ def cycle(start: Start, dry_run: DryRun = False) -> None:
 
 
 @app.command(rich_help_panel=LOOP)
-@takes(*TASK, *WEIGHTS, *SEED, *TIME, *STARTED)
+@takes(*TASK, *WEIGHTS, *SEED, *BUDGET, *STARTED)
 def evaluate(
     start: Start,
     split: Annotated[str, typer.Option("--split", help="train, dev or test.")] = "test",

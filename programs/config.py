@@ -92,9 +92,9 @@ class Budget(Settings):
     """Caps on a run. By default there is none. When one is reached the run ends with exit code 4, and what is done is kept."""
 
     max_calls: int | None = Field(default=None, ge=0)
-    """Most calls to the instructor over all starts of the run, failed ones too; then it stops with exit code 4. None: unlimited."""
+    """Most calls to instructor and judge over all starts of the run, failed ones too; then it stops with exit code 4. None: unlimited."""
     max_tokens: int | None = Field(default=None, ge=0)
-    """Most tokens in and out of the instructor over all starts of the run; calls under way are finished. None: unlimited."""
+    """Most tokens in and out of instructor and judge over all starts of the run; calls under way are finished. None: unlimited."""
     max_cost: float | None = Field(default=None, ge=0)
     """Most USD over all starts of the run; refused for a model without a known price. None: unlimited."""
     max_time: float | None = Field(default=None, ge=0)
@@ -154,7 +154,7 @@ class GenerateSettings(Settings):
     solved: float = Field(default=0.9, gt=0, le=1)
     """A program is refused as not targeted when the target solves at least this share of its probe."""
     solves: int = Field(default=1, ge=0)
-    """How often the instructor solves each row that rests on a fact it asserts (multiple choice; of prose the first 12 rows of a program),
+    """How often the instructor solves each row that rests on a fact it asserts (multiple choice; of prose the first 6 rows of a program),
     without seeing the answer; a row is dropped unless most solves come to its answer. 0: the check `agreed` is left out."""
     agreed: float = Field(default=0.7, ge=0, le=1)
     """All rows of a program are dropped when the solves agree with less than this share of its rows that rest on facts."""

@@ -9,6 +9,7 @@ What is not here: what all steps share (errata.programs.steps.session), and how 
 from collections.abc import Sequence
 from contextlib import nullcontext
 from math import ceil
+from typing import Any
 
 from ..signatures.errors import ErrataError, InstructorError, TargetError, TaskError, UsageError, did_you_mean
 from ..signatures.records import Attempt, Example, Failure, sealed
@@ -19,21 +20,23 @@ from ..trainers.weights import weights_hash
 from .config import InstructorSettings
 from .instructor.engine import open_instructor
 from .instructor.offline import reach
-from .rehearse import Estimate, estimate
+from .rehearse import Estimate, estimate, judging
 from .run import layout
 from .run.directory import read_json, to_json, write_atomic
 from .run.ledger import Ledger
 from .samples.kinds import KINDS
-from .steps.agree import QUESTIONS, Agree
+from .steps.agree import PROSE, QUESTIONS, Agree
 from .steps.assemble import asked_rows, assemble
 from .steps.gate import gate
 from .steps.mine import mine, mined, require_recorded
-from .steps.probe import probe
+from .steps.probe import probe, probes
 from .steps.session import Session
 from .steps.teach import require_fitting, teach
 from .steps.train import train
 
 STEPS = (mine, teach, probe, assemble, train, gate)
+GRPO_STEPS, GRPO_ANSWERS = 40, 64
+"""Steps of a stage on own answers where its settings name none, and answers a step."""
 NAMES = tuple(step.__name__ for step in STEPS)
 LOOKED_AT = 20
 """Train items whose completions are judged before anything is asked."""
@@ -176,15 +179,47 @@ class Cycle(Session):
         return self._estimated(failures if self.strategy.source != "none" else [], count)
 
     def _estimated(self, failures: Sequence[Failure], count: int) -> Estimate:
-        """With the independent solves of a whole training set, where the task's answers are asserted."""
+        """With the independent solves of a training set, where the task's answers are asserted, and what a judge of prose is asked."""
         generate = self.config.generate
         shown = [failure.attempt.example for failure in failures[:QUESTIONS]]
         solves = 0
         if shown and KINDS[shown[0].kind].asserted and "agreed" not in generate.skip:
-            solves = generate.solves * ceil(asked_rows(self, count) / QUESTIONS)
+            prose = shown[0].kind == "prose"
+            most = min(asked_rows(self, count), PROSE * count) if prose else ceil(asked_rows(self, count) / QUESTIONS)
+            solves = generate.solves * most
         brief = lambda example: member(self.task, example.task).brief  # noqa: E731
-        solve = lambda: Agree()([example.question for example in shown], brief(shown[0]))  # noqa: E731
-        return estimate(self.strategy, failures, brief, self.config.instructor, count, solve, solves)
+        solve = lambda: Agree()([example.question for example in shown], brief(shown[0]), prose=shown[0].kind == "prose")  # noqa: E731
+        found = estimate(self.strategy, failures, brief, self.config.instructor, count, solve, solves)
+        return found._replace(judging=self._judging(count))
+
+    def _judging(self, programs: int) -> dict[str, Any] | None:
+        """What a judge of prose is asked in the first round, where each of so many errors gives a program, and in the test."""
+        config, tasks = self.config, [task for task in self.tasks if task.kind == "prose"]
+        if self.judge is None or not tasks:
+            return None
+        items = {split: [one for task in tasks for one in task.examples(split, getattr(config.items, split))] for split in ("dev", "test")}
+        train = [one for task in parts(self.task) if task in tasks for one in task.examples("train", config.items.train)]
+        calls = {"train": len(train)} if config.errors == "target" else {}
+        candidates = 1 if config.gate.keep == "last" else len(config.train.order)
+        calls |= {"dev, before and after": (1 + candidates) * len(items["dev"]), "test, before and after": 2 * len(items["test"])}
+        if train:
+            calls |= judged_rows(self, programs)
+        return judging(calls, [*train, *items["dev"]], config.table, config.judge, self.judge.lm_settings)
+
+
+def judged_rows(run: Session, programs: int) -> dict[str, int]:
+    """Answers in prose that so many programs let be judged, by what they are for. Prompts that a stage on own answers exchanges come on
+    top."""
+    generate, train, rows = run.config.generate, run.config.train, asked_rows(run, programs)
+    own = train.grpo.get("max_steps", GRPO_STEPS) * GRPO_ANSWERS if "grpo" in train.order else 0
+    return {
+        "anchors": 2 * programs,
+        "probe, before and after": 2 * programs * generate.probe if probes(run) else 0,
+        "independent solves": 0 if "agreed" in generate.skip else generate.solves * min(rows, PROSE * programs),
+        "sampled answers": rows * generate.samples if generate.completion == "target" else 0,
+        "answers of grpo": min(own, train.rollouts or own),
+        "pairs": 2 * rows if {"dpo", "kto"} & {*train.order} else 0,
+    }
 
 
 def _require_key(party: str, settings: InstructorSettings) -> None:

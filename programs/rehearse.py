@@ -9,7 +9,7 @@ the instructor says is followed along one branch only.
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
@@ -17,9 +17,11 @@ import dspy
 from dspy.utils import DummyLM
 
 from ..signatures.errors import UsageError
+from ..signatures.judging import JudgeAnswer
 from ..signatures.reading import is_code
 from ..signatures.records import Attempt, Example, Failure, Rejection, TeachingResult
-from .config import InstructorSettings
+from ..tasks.settings import TableSettings
+from .config import InstructorSettings, JudgeSettings
 from .instructor.chat import REASKS, Chat
 from .instructor.interpreter import interpreting
 from .instructor.prices import CHARACTERS, count_tokens, usd_of_calls
@@ -166,12 +168,13 @@ class Estimate(NamedTuple):
     tokens_in: Span
     tokens_out: Span
     usd: tuple[float, float, float] | None  # None: the price is not known
+    judging: dict[str, Any] | None = None  # what a judge of prose is asked (`judging`); None: there is none
 
     def document(self) -> dict[str, Any]:
         """For JSON and tables."""
         spans = {name: getattr(self, name)._asdict() for name in ("calls", "tokens_in", "tokens_out")}
         cost = "unknown" if self.usd is None else dict(zip(Span._fields, (round(value, 4) for value in self.usd), strict=True))
-        return {"failures": self.failures, **spans, "usd": cost}
+        return {"failures": self.failures, **spans, "usd": cost, **({"judging": self.judging} if self.judging else {})}
 
 
 def estimate(
@@ -208,6 +211,23 @@ def estimate(
     usd = (costs[0], costs[1], costs[2]) if len(costs) == 3 else None
     spans = [Span(*map(round, column)) for column in zip(*rows, strict=True)]
     return Estimate(count, spans[0], spans[1], spans[2], usd)
+
+
+def judging(
+    calls: Mapping[str, int], examples: Sequence[Example], table: TableSettings, judge: JudgeSettings, lm: InstructorSettings
+) -> dict[str, Any]:
+    """Calls, tokens and cost of a judge of prose, `lm`: `calls` by what they are for, on items like `examples`, a share of them twice. Each
+    counts once: an answer that was judged before costs nothing, one whose verdict cannot be read costs a second call."""
+    texts = []
+    for example in examples[:: len(examples) // 20 + 1]:
+        answer = example.answer or "x" * 300
+        fields = {"rubric": f"{table.rubric}\n{table.system}", "question": example.question, "reference": answer, "response": f"> {answer}"}
+        texts.append(_tokens(Chat(0).format(JudgeAnswer, [], fields)))
+    count = round((1 + judge.twice) * sum(calls.values()))
+    tokens_in, tokens_out = count * round(sum(texts) / max(1, len(texts))), count * TEXT
+    usd = usd_of_calls(lm, count, tokens_in, tokens_out)
+    told = {"model": lm.model, "calls": count, "for": {name: number for name, number in calls.items() if number}, "twice": judge.twice}
+    return told | {"tokens_in": tokens_in, "tokens_out": tokens_out, "usd": "unknown" if usd is None else round(usd, 4)}
 
 
 def _teach(strategy: Strategy, failures: Sequence[Failure], brief: Callable[[Example], str], refusal: Rejection | None) -> None:

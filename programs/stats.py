@@ -68,6 +68,15 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return 0.0 if right == 0 else center - half, 1.0 if right == n else center + half
 
 
+def judged(rows: Iterable[Attempt]) -> dict[str, Any] | None:
+    """Of the attempts that language models judged: which models, how many `answers`, how many of these `twice`, and in how many of the
+    latter both verdicts `agreed`. None where there are no such attempts."""
+    told = [row.verdict for row in rows if row.verdict.judge]
+    twice = [one for one in told if one.again is not None]
+    found = {"by": sorted({one.judge for one in told}), "answers": len(told), "twice": len(twice)}
+    return found | {"agreed": sum(one.again == one.correct for one in twice)} if told else None
+
+
 def by_skill(rows: Sequence[Attempt]) -> dict[str, list[Attempt]]:
     """Attempts by the skill of their example, skills in alphabetical order."""
     return grouped(sorted(rows, key=lambda row: row.example.skill), lambda row: row.example.skill or "(all)")

@@ -494,5 +494,7 @@ class GateDecision(Record):
     """Kept because `gate.keep` is `always` or `last`, though the gate would have rejected it."""
     stage: int = Field(default=0, exclude_if=lambda value: not value)
     """The place in `train.stages` of the stage after which the weights stand."""
+    judged: dict[str, Any] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of dev items that a language model judged: by which, how many, how many of these twice, and how often both verdicts agreed."""
     considered: tuple[dict[str, Any], ...] = Field(default=(), exclude_if=lambda value: not value)
     """Of a training in several stages: what the gate found after each. Their p-values are corrected for the choice."""

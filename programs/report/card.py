@@ -20,7 +20,7 @@ from ...tasks import joined
 from ...tasks.settings import TableSettings
 from ...trainers.settings import TrainSettings, vllm_rank
 from ..config import CycleConfig
-from .figures import compared, many
+from .figures import compared, judged, many
 from .markup import plain, render
 from .records import Compared, Report, Sides, Trained
 from .tables import Table
@@ -175,6 +175,7 @@ def write(facts: Facts, report: Report, scores: Mapping[tuple[str, str], Compare
         task=shown_task(config.task),
         instructor=without_place(report.source.writer if report.source else config.instructor.model),
         scores=named,
+        judged={judged(one.judged) for one in scores.values() if one.judged},
         table=compared((([name], one) for name, one in named.items()), ["set"]),
         tested=any(split == "test" for _, split in scores),
         changed=changed,

@@ -18,7 +18,7 @@ from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import read_config, read_json
 from ..run.ledger import read_ledger
-from ..stats import answers, by_field, by_skill, counts, grouped, holm, paired, share
+from ..stats import answers, by_field, by_skill, counts, grouped, holm, judged, paired, share
 from . import records
 from .figures import answer
 from .rounds import asserted, phrased, proven
@@ -50,7 +50,8 @@ class Rows:
 
 def compare(before: Sequence[Attempt], after: Sequence[Attempt]) -> records.Compared:
     """Before and after over the same items: all of them, and each skill."""
-    return records.Compared(**dict(_sides(before, after)), skills=_each(by_skill(before), by_skill(after)))
+    lm, skills = judged([*before, *after]), _each(by_skill(before), by_skill(after))
+    return records.Compared(**dict(_sides(before, after)), skills=skills, judged=records.Judged(**lm) if lm else None)
 
 
 def _sides(old: Sequence[Attempt], new: Sequence[Attempt]) -> records.Sides:

@@ -16,6 +16,7 @@ from .records import (
     Counts,
     Evaluation,
     Failing,
+    Judged,
     Library,
     Phrased,
     Report,
@@ -83,6 +84,14 @@ def outcomes(row: Counts) -> str:
         f"{row.right} right, {row.wrong} wrong (of these {row.no_answer} without a readable answer, {unclosed}"
         f"{row.cut} cut at the token limit), {row.unjudged} unjudged"
     )
+
+
+def judged(found: Judged) -> str:
+    """That language models judged, and how often they agree with themselves, in words."""
+    if not found.twice:
+        return f"judged by {', '.join(found.by)}, a language model, no answer twice"
+    share = f"{found.agreed} of {found.twice} answers that were judged twice were judged alike"
+    return f"judged by {', '.join(found.by)}, a language model; {share} ({100 * found.agreed / found.twice:.0f} %)"
 
 
 def told(rows: Iterable[Counts]) -> list[Outcome]:
@@ -205,6 +214,7 @@ def answer(
     rejected = [row for row in rounds if not row.decision.accepted]
     told = f"{accepted} of {many(len(rounds), 'round')} accepted"
     told += "".join(f"; round {row.number} was rejected: {plain(row.decision.reason, 300)}" for row in rejected[-1:])
+    lines += [f"{plain(name, 80)} was {judged(row.judged)}." for name, row in evaluations.items() if row.judged]
     lines += [f"{told}.", f"Cost: {cost(model, spent, work.values())}."]
     if not accepted:
         headline = "No round was accepted: the weights are the ones that the run began with."

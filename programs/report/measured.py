@@ -13,10 +13,11 @@ from ...signatures.records import Attempt
 from ...signatures.terminal import command
 from ..run import layout
 from ..run.directory import Stage
-from ..stats import by_field, by_skill, counts, share
+from ..stats import by_field, by_skill, counts, judged, share
+from . import figures
 from .figures import many, outcomes, percent, told
 from .markup import plain
-from .records import Counts, Share
+from .records import Counts, Judged, Share
 from .runs import listed
 from .tables import Table
 
@@ -46,6 +47,7 @@ def measured(stage: Stage, rows: Sequence[Attempt]) -> dict[str, Any]:
         "answers": str(stage.path / layout.ATTEMPTS),
         "wrong_answers": shown,
         "unjudged_reasons": dict(reasons.most_common(FEW)),
+        **({"judged": lm} if (lm := judged(rows)) else {}),
     }
 
 
@@ -56,6 +58,7 @@ def text(title: str, run: Path, found: dict[str, Any]) -> str:
     whole = Counts(**{name: found[name] for name in Counts.model_fields if name in found})
     lines = [*tables, f"{many(whole.items, 'item')}: {outcomes(whole)}"]
     lines += [f"  unjudged: {plain(reason, 200)}: {count}" for reason, count in found["unjudged_reasons"].items()]
+    lines += [figures.judged(Judged(**found["judged"]))] if "judged" in found else []
     examples = found["wrong_answers"]
     lines += [f"{len(examples)} of {many(whole.wrong, 'wrong answer')}:"] if examples else []
     for one in examples:

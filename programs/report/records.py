@@ -65,10 +65,20 @@ class Sides(Document):
     change: Change
 
 
+class Judged(Document):
+    """What language models judged (errata.programs.stats.judged)."""
+
+    by: list[str]
+    answers: int
+    twice: int
+    agreed: int
+
+
 class Compared(Sides):
     """Before and after of a benchmark."""
 
     skills: dict[str, Sides]
+    judged: Annotated[Judged | None, Field(exclude_if=lambda found: found is None)] = None
 
 
 class Answered(Document):

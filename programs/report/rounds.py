@@ -22,9 +22,11 @@ def proven(taught: Iterable[TeachingResult], attempts: Iterable[Attempt]) -> int
     """How many failures' diagnoses are proven: the kept program's wrong() gives, for the error's parameters, the target's very answer.
 
     The check `telling` refuses a program whose wrong() gives another, so having one is the proof, where the target's answer was readable.
+    In prose no answer is another's very own.
     """
     readable = {name for name, row in layout.failures(attempts).items() if row.attempt.verdict.extracted is not None}
-    claimed = (row.program.anchors for row in taught if row.program and re.search(r"^def wrong\(", row.program.source, re.MULTILINE))
+    programs = (row.program for row in taught if row.program and row.program.kind != "prose")
+    claimed = (program.anchors for program in programs if re.search(r"^def wrong\(", program.source, re.MULTILINE))
     return len(readable.intersection(chain.from_iterable(claimed)))
 
 

@@ -15,7 +15,7 @@ from ...signatures.records import TrainReport
 from ...signatures.terminal import command
 from ..run import layout
 from ..stats import OUTCOMES
-from .figures import CORRECTED, about, compared, confused, many, outcomes, sure, trained_on
+from .figures import CORRECTED, about, compared, confused, many, outcomes, sure, tally, trained_on
 from .markup import plain
 from .records import Counts, Evaluation, Report, Round, Sides
 from .tables import Table
@@ -177,4 +177,10 @@ def foretold(title: str, found: Mapping[str, Any]) -> str:
     names = ("calls", "tokens_in", "tokens_out")
     rows = [[name.replace("_", " "), *(f"{found[name][side]:,}" for side in sides)] for name in names]
     prices = ["unknown"] * 3 if usd == "unknown" else [f"{usd[side]:.2f}" for side in sides]
-    return Table(["", *sides], [*rows, ["USD", *prices]], title).text()
+    table = Table(["", *sides], [*rows, ["USD", *prices]], title).text()
+    if not (judge := found.get("judging")):
+        return table
+    usd = "unknown" if judge["usd"] == "unknown" else f"{judge['usd']:.2f}"
+    what = f"judging by {judge['model']}, a call an answer: about {judge['calls']:,} calls in the first round and the test"
+    tokens = f"{judge['tokens_in']:,} tokens in, {judge['tokens_out']:,} out, {usd} USD"
+    return "\n".join([table, what, f"  {tally(judge['for'])}; {100 * judge['twice']:g} % of them twice", f"  {tokens}"])

@@ -28,7 +28,7 @@ QUESTIONS = 8
 """Questions in a call."""
 FEWEST = 4
 """Asserted rows from which on a program's share counts."""
-PROSE = 12
+PROSE = 6
 """Rows in prose that are solved of each program."""
 
 

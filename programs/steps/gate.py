@@ -17,7 +17,7 @@ from ...tasks import Task, parts
 from ...trainers.weights import weights_hash
 from ..config import GateSettings
 from ..run import layout
-from ..stats import change_interval, items_needed, paired
+from ..stats import change_interval, items_needed, judged, paired
 from .probe import probe_after
 from .session import Session
 
@@ -53,7 +53,16 @@ def _decided(run: Session, number: int, place: int, choices: int) -> GateDecisio
     pairs = {guard.name: (run.scores(guard, "dev", old), run.scores(guard, "dev", new)) for guard in run.guards}
     more: dict[str, Any] = {"stage": place, "forgetting": forgotten(run, number, place)}
     more |= {"benchmarks": tuple(task.name for task in parts(run.task))} if len(parts(run.task)) > 1 else {}
-    return decide(run.task.name, before, after, pairs, run.config.gate, choices).model_copy(update=more)
+    decision = decide(run.task.name, before, after, pairs, run.config.gate, choices).model_copy(update=more)
+    return marked(decision, [*before, *after])
+
+
+def marked(decision: GateDecision, rows: Sequence[Attempt]) -> GateDecision:
+    """The decision, told as what it is where a language model judged the attempts that it rests on."""
+    if not (lm := judged(rows)):
+        return decision
+    alike = f", alike in {lm['agreed']} of {lm['twice']} answers that it judged twice" if lm["twice"] else ""
+    return decision.model_copy(update={"judged": lm, "reason": f"{decision.reason}; judged by {', '.join(lm['by'])}{alike}"})
 
 
 def chosen(decisions: Sequence[GateDecision], stages: Sequence[str]) -> GateDecision:

@@ -66,6 +66,8 @@ def correction(task: Task, sample: Sample, mistake: str, reason: str) -> str | N
     """What is wrong in a wrong answer and the right way from there; None where the first wrong step cannot be told. `reason` is the
     verdict's, which names the test that code fails."""
     example, right = sample.example, worked(task, sample)
+    if example.kind == "prose":
+        return None  # it has no steps, and what its judge says of it is nothing to teach
     if example.kind == "number":
         text = _from_the_wrong_step(mistake, right)
     elif example.kind == "choice":

@@ -60,7 +60,9 @@ class Words:
         """The rows that stay, in the target's words and with their lesson, and the refusals of the others."""
         settings, own_words = self.settings, self.settings.completion == "target"
         lessons = {sample.id: lesson_of(sample, settings.lesson) for sample in samples}
-        examples = {sample.id: sample.example for sample in samples if own_words or lessons[sample.id] == "correction"}
+        corrected = {name for name, lesson in lessons.items() if lesson == "correction"}
+        asked_of = (one for one in samples if own_words or (one.id in corrected and one.example.kind != "prose"))
+        examples = {sample.id: sample.example for sample in asked_of}
         wanted = list({example.id: example for example in examples.values()}.values())
         asked = partial(ask, self.task, count=settings.samples, temperature=settings.temperature, seed=self.seed)
         self._collect(layout.TRIES, wanted, lambda missing: asked(missing, target=self.open_target()))
@@ -129,7 +131,7 @@ class Words:
         """The first wrong answer whose first wrong step can be told, and the correction of it; the misconception's comes last."""
         example = sample.example
         wrong = [(one.answered, one.reason) for one in (tries.tries if tries else ()) if one.correct is False and one.finish == "stop"]
-        if sample.wrong is not None and example.kind != "number":
+        if sample.wrong is not None and example.kind not in ("number", "prose"):
             response = member(self.task, example.task).completion("", sample.wrong)
             wrong.append((response, self.task.verdict(example, response).reason))
         told = ((response, correction(self.task, sample, response, reason)) for response, reason in wrong)

@@ -36,7 +36,7 @@ def test_the_figures_of_a_contract_are_those_of_the_checks(kind):
     text = " ".join(contract(kind).split())
     said = f"Of {draws} draws, {draws // 5} at each level, at most {checks.FAILED_SHARE * draws:.0f} raise, and at least "
     assert f"{said}{checks.DISTINCT_SHARE * draws:.0f} are distinct" in text
-    assert (f"with {checks.LESSONS} different" in text) == (kind in ("choice", "code", "prose"))
+    assert (f"with {checks.LESSONS} different" in text) == (kind in ("choice", "code", "sql"))
     assert ALIKE == 0.6 and "six of ten words must be its own, in their order" in text
     assert checks.SIMPLER == 0.5 and ("at least half as many" in text) == (kind in ("number", "code"))
 

@@ -4,8 +4,6 @@ gives for it; drawn rows are looked at here without a call, and solved independe
 Not here: the rubric (errata.tasks.answers.prose).
 """
 
-from typing import Any
-
 from ....signatures.records import Attempt, Example
 from ....tasks import Task
 from ..kind import Draw, Kind, Row, likeness
@@ -19,7 +17,7 @@ class ProseKind(Kind):
     name = "prose"
     texts = ("question", "answer")
     others = ("asserted", "solution")
-    taught = "answers"
+    most = 0.6
     asserted = True
 
     def finish(self, row: Row, draw: Draw | None) -> Row:
@@ -29,10 +27,10 @@ class ProseKind(Kind):
         return row
 
     def consistent(self, task: Task, made: Example) -> str | None:
-        """Of its form alone: the reference is right for itself, whatever it says."""
+        """Of its form alone: a judge would be asked of each drawn row."""
         if likeness(made.answer, made.question) >= ECHO:
             return f"the answer repeats its question: {made.answer[:200]!r}"
-        return super().consistent(task, made)
+        return None
 
     def anchored(self, task: Task, gold: Example, made: Example) -> str | None:
         verdict = task.verdict(gold, made.answer)
@@ -48,9 +46,6 @@ class ProseKind(Kind):
 
     def misses(self, task: Task, made: Example, wrong: str) -> bool:
         return _plain(wrong) == _plain(made.answer)
-
-    def lesson(self, example: Example) -> Any:
-        return _plain(example.answer)
 
 
 def _plain(text: str) -> str:
