@@ -76,28 +76,35 @@ def render(tokenizer: Any, messages: Sequence[Message], generate: bool = True) -
     """The text of a conversation by the model's own chat template, with the opening of the answer when `generate`.
 
     A template that refuses or drops the system role gets the system text at the head of the first user turn. One that does not show tools
-    (the first message, of the role `tools`) has them in the system text. Without a template: the contents, with a blank line after each.
-    Raises TargetError when the template refuses the conversation, or drops turns of it.
+    (the first message, of the role `tools`) has them in the system text, and one that does not show what a tool gave back (the role `tool`)
+    has it as a turn of the user's. Without a template: the contents, with a blank line after each. Raises TargetError when the template
+    refuses the conversation, or drops turns of it.
     """
+    head = list(messages[:1]) if messages and messages[0]["role"] == "tools" else []
     tools, messages = tools_apart(messages)
     template = template_of(tokenizer, bool(tools))
     if tools and not (template and _shows_tools(tokenizer, template)):
-        tools, messages = [], tools_told(tools, messages)
+        head, tools, messages = [], [], tools_told(tools, messages)
     if not template:
         return "".join(f"{message['content']}\n\n" for message in messages)
     system = messages[0]["content"].strip() if messages and messages[0]["role"] == "system" else ""
+    results = [one["content"].strip() for one in messages if one["role"] == "tool"]
     try:
         text = _applied(tokenizer, _DATE + template, messages, generate, tools)
         if any(tool["function"]["name"] not in text for tool in tools):
             return render(tokenizer, tools_told(tools, messages), generate)
+        if not all(one in text or json.dumps(one)[1:-1] in text for one in results):
+            return render(tokenizer, [*head, *_results_told(messages)], generate)
         if not system or text.count(system) > sum(message["content"].count(system) for message in messages[1:]):
             return text
     except _REFUSALS as error:
+        if results:
+            return render(tokenizer, [*head, *_results_told(messages)], generate)
         if not system:
             raise TargetError(f"the target's chat template refuses the conversation: {first_line(error)}") from None
     first, *rest = messages[1:] or [{"role": "user", "content": ""}]
     first = {"role": first["role"], "content": f"{system}\n\n{first['content']}".strip()}
-    return render(tokenizer, [*([{"role": "tools", "content": json.dumps(tools)}] if tools else []), first, *rest], generate)
+    return render(tokenizer, [*head, first, *rest], generate)
 
 
 def tools_apart(messages: Sequence[Message]) -> tuple[list[dict[str, Any]], list[Message]]:
@@ -113,6 +120,12 @@ def tools_told(tools: Sequence[dict[str, Any]], messages: Sequence[Message]) -> 
     text = _TOOLS.format("\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools))
     system, rest = (messages[0]["content"], messages[1:]) if messages and messages[0]["role"] == "system" else ("", messages)
     return [{"role": "system", "content": f"{system}\n\n{text}".strip()}, *rest]
+
+
+def _results_told(messages: Sequence[Message]) -> list[Message]:
+    """What tools gave back as turns of the user's, in the form that Qwen's templates write."""
+    said = "<tool_response>\n{}\n</tool_response>"
+    return [{"role": "user", "content": said.format(one["content"])} if one["role"] == "tool" else one for one in messages]
 
 
 _TOOLS = """You may call one or more of these functions to help with what the user asks:

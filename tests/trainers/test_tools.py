@@ -213,6 +213,27 @@ def test_what_has_no_tools_is_rendered_as_before(load, asked):
         assert "Weather in Rome?" in text and "tools" not in text.lower() and "ipython" not in text
 
 
+RESULT = [
+    {"role": "user", "content": "Weather in Rome?"},
+    {"role": "assistant", "content": CALL},
+    {"role": "tool", "content": '{"sky": "blue"}'},
+    {"role": "assistant", "content": "It is sunny."},
+    {"role": "user", "content": "And in Oslo?"},
+]
+
+
+def test_what_a_tool_gave_back_is_shown_by_the_template_or_as_a_turn_of_the_users(load, asked):
+    own = render(load("qwen2", QWEN), [asked[0], *RESULT])
+    assert own.count('<|im_start|>user\n<tool_response>\n{"sky": "blue"}\n</tool_response><|im_end|>') == 1
+    said = '[INST] <tool_response>\n{"sky": "blue"}\n</tool_response> [/INST]'
+    told = render(load("mistral", MISTRAL), [asked[0], SYSTEM, *RESULT])  # refuses the role
+    assert told.startswith("<s>[INST] Be brief.\n\nWeather in Rome? [/INST]") and told.count(said) == 1 and "[AVAILABLE_TOOLS]" in told
+    drops = "{% for m in messages %}{% if m['role'] != 'tool' %}<{{ m['content'] }}>{% endif %}{% endfor %}"
+    assert '<<tool_response>\n{"sky": "blue"}\n</tool_response>>' in render(load("qwen2", drops), RESULT)
+    escapes = "{% for m in messages %}{{ m['role'] }} {{ m['content'] | tojson if m['role'] == 'tool' else m['content'] }}{% endfor %}"
+    assert "tool_response" not in render(load("llama", escapes), RESULT)  # as Llama 3.1's
+
+
 # ---- at a server
 
 
