@@ -211,7 +211,7 @@ def test_the_target_is_shown_the_tables_and_the_instructor_some_rows_too(shop):
         "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, price REAL, stock INTEGER);\n\nHow many?\n"
         "Answer with one SQL query for SQLite alone."
     )
-    assert "items has 5 rows, the first (1, 'pen', 1.5, 10), (2, 'Pen', 1.5, 0), (3, 'box', 0.1, 7)\nitems.name: 'pen', 'Pen'" in task.brief
+    assert "items has 5 rows, the first (1, 'pen', 1.5, 10), (2, 'Pen', 1.5, 0), (3, 'box', 0.1, 7)\nitems.name: 'Pen', 'bag'" in task.brief
     own = shop(ask="Write SQL.", brief="Questions about a shop.")
     assert own.prompt(item)[0]["content"] == "How many?\nWrite SQL."
     assert own.brief.startswith("Questions about a shop. The database:\nCREATE TABLE items")

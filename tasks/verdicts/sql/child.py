@@ -280,7 +280,7 @@ def looked(db: Base) -> dict[str, Any]:
             first = f"(SELECT {column} FROM {table} LIMIT {LOOKED})"
             some = [value for (value,) in db.rows(f"SELECT DISTINCT {column} FROM {first} LIMIT {VALUES + 1}")[0]]
             if len(some) <= VALUES and all(isinstance(value, str) and len(value) <= 40 for value in some):
-                values[column] = some
+                values[column] = sorted(some)
         shown = [[value if not isinstance(value, bytes) else "(bytes)" for value in row] for row in rows]
         found.append({"sql": sql, "name": name, "columns": columns, "count": count, "rows": shown, "values": values})
     return {"tables": found}

@@ -1,0 +1,66 @@
+"""SQL from errors to rows: a whole `errata generate` on examples/sales."""
+
+import sqlite3
+
+import pytest
+from loopback import ROOT, generated
+from samples import lessons_sql as lessons
+
+from errata.programs.config import load_config
+from errata.tasks import load_task
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return generated("examples/sales.yaml", lessons.LESSONS, tmp_path_factory.mktemp("sql"))
+
+
+@pytest.fixture(scope="module")
+def task():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return load_task("jsonl:examples/sales", load_config(ROOT / "examples/sales.yaml").table)
+
+
+def test_each_check_refuses_its_program_and_two_pass(made):
+    assert made.code == 0, made.output
+    assert [check for check, _ in sorted(made.refusals)] == sorted(lessons.CHECKS)
+    assert sum(result.program is not None for result in made.taught) == 2
+    complaints = " ".join(reason for _, reason in made.refusals)
+    for said in (
+        "no such column: town",
+        "which is not right for the error: wrong: ",
+        "gave another 'answer' when it was drawn again",
+        "does not give what the model's query gives: wrong: 6 rows where 5 are right",
+        "only INSERT, UPDATE and DELETE are allowed",
+        "gives no row on the database and on each variation",
+        "distinct problems",
+    ):
+        assert said in complaints
+
+
+def test_rows_are_queries_that_run_in_the_users_form_and_tell_the_misconception_apart(made, task):
+    assert len(made.samples) == 40
+    tables = (ROOT / "examples/sales/sales.sql").read_text(encoding="utf-8")
+    for (prompt, completion), sample in zip(made.texts, made.samples, strict=True):
+        item = sample.example
+        assert completion == f"{item.answer};"  # as the references are written
+        assert prompt == f"{tables.partition(chr(10) * 2)[0]}\n\n{item.question}\n{task.form.ask}"
+        assert task.verdict(item, completion).correct
+        assert task.verdict(item, sample.wrong).correct is False
+        assert not (sample.asserted or sample.agreed)
+        results = []
+        for script in ("", *item.meta.get("variations", [])):  # without the verdict: SQLite alone
+            data = sqlite3.connect(":memory:")
+            data.executescript(tables + script)
+            results.append((data.execute(item.answer).fetchall(), data.execute(sample.wrong).fetchall()))
+        assert any(right for right, _ in results)
+        assert any(right != wrong for right, wrong in results)
+
+
+def test_the_instructor_is_told_the_tables_and_some_values(made):
+    (first, *_) = [fields for fields in made.asked if "contract" in fields]
+    assert "CREATE TABLE customers (id INTEGER PRIMARY KEY" in first["task"]
+    assert "customers.city: 'Bergen', " in first["task"]
+    assert "customers has 30 rows, the first (1, 'Ann Berg', " in first["task"]
+    assert "Write no result: the host runs the queries" in first["contract"]
