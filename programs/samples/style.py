@@ -18,8 +18,8 @@ _RESULT = re.compile(r"=\s*[-$€£]*\d")
 
 
 def step_count(text: str, kind: str = "number") -> int:
-    """Calculations of a text; its lines that are not blank where it has none, or where it is code."""
-    found = 0 if kind == "code" else len(_RESULT.findall(_MARK.sub("", text)))
+    """Calculations of a text; its lines that are not blank where it has none, or where it is code or SQL."""
+    found = 0 if kind in ("code", "sql") else len(_RESULT.findall(_MARK.sub("", text)))
     return found or sum(bool(line.strip()) for line in text.splitlines())
 
 

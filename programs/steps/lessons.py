@@ -73,8 +73,9 @@ def correction(task: Task, sample: Sample, mistake: str, reason: str) -> str | N
     elif example.kind == "choice":
         said = task.verdict(example, mistake).extracted
         text = f"{said} is wrong.\n{right}" if said in example.meta["choices"] else None
-    else:  # the verdict on code names the test that fails
-        text = None if reason in ("no answer", "wrong", UNCLOSED) else f"It is wrong: {reason}\n{right}"
+    else:  # the verdict on code names the test that fails; on SQL the rows, of data that nobody was shown too
+        told = reason.removeprefix("wrong: ").partition(" where the data are varied")[0]
+        text = None if reason in ("no answer", "wrong", UNCLOSED) else f"It is wrong: {told}\n{right}"
     # the text around an answer may mislead the task's own reader
     return text if text is not None and task.verdict(example, text).correct else None
 

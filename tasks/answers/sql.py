@@ -12,7 +12,7 @@ from ..files import Row
 from ..rows import file_hash
 from ..settings import TableSettings
 from ..verdicts.sql.judge import Judge, Look, Source, is_sql
-from ..verdicts.sql.text import read
+from ..verdicts.sql.text import bare, read
 from .form import Form, Gold, Helpers, naming
 
 _COLUMN = re.compile(r"\{([^{}]+)\}")
@@ -74,6 +74,8 @@ class SqlForm(Form):
 
     def learn(self, train: Sequence[Example]) -> None:
         self._worked = any(example.solution for example in train)
+        if self._worked:
+            self.ask = "Work it out, and end with one SQL query for SQLite in a ```sql block."
 
     def shown(self, example: Example) -> str:
         return example.question if self._only else self._with_schema(example)
@@ -99,6 +101,7 @@ class SqlForm(Form):
     def completion(self, solution: str, answer: str) -> str:
         """The query as most golds are written, behind the solution where references show one."""
         style = self._written.most_common(1)[0][0] if self._written else ""
+        answer = bare(answer)
         if solution.strip() and self._worked:
             return f"{solution.rstrip()}\n\n```sql\n{answer}\n```"
         return f"```sql\n{answer}\n```" if style == "```" else answer + style

@@ -45,6 +45,7 @@ def test_rows_are_queries_that_run_in_the_users_form_and_tell_the_misconception_
     for (prompt, completion), sample in zip(made.texts, made.samples, strict=True):
         item = sample.example
         assert completion == f"{item.answer};"  # as the references are written
+        assert completion.count(";") == 1
         assert prompt == f"{tables.partition(chr(10) * 2)[0]}\n\n{item.question}\n{task.form.ask}"
         assert task.verdict(item, completion).correct
         assert task.verdict(item, sample.wrong).correct is False

@@ -304,6 +304,9 @@ def test_answers_are_written_as_the_golds_are(shop, gold, written):
     assert task.completion("Count them.", "SELECT id FROM items") == written
     worked = shop([{"question": "q", "answer": gold, "why": "All names."}], solution="why")
     assert worked.completion("All ids.", "SELECT id FROM items") == "All ids.\n\n```sql\nSELECT id FROM items\n```"
+    assert worked.prompt(worked.examples("train")[0])[0]["content"].endswith(
+        "Work it out, and end with one SQL query for SQLite in a ```sql block."
+    )
 
 
 def test_a_thousand_golds_are_checked_in_a_breath(shop):

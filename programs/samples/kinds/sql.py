@@ -7,7 +7,7 @@ from typing import Any
 
 from ....signatures.records import Attempt, Example
 from ....tasks import Task
-from ....tasks.verdicts.sql.text import plain
+from ....tasks.verdicts.sql.text import bare, plain
 from ..kind import Draw, Kind, Row, problem_shape
 
 VARIATIONS, LONGEST = 5, 5000  # most variations of a problem, and characters of the longest
@@ -35,7 +35,7 @@ class SqlKind(Kind):
             )
         if database is not None and not isinstance(database, str):
             raise ValueError(f"make() must return the name of a database under 'database', not {database!r}")
-        return row | {"solution": solution or "", "variations": variations, "database": database}
+        return row | {"answer": bare(row["answer"]), "solution": solution or "", "variations": variations, "database": database}
 
     def meta(self, row: Row) -> dict[str, Any]:
         meta = {"variations": row["variations"], "database": row["database"]}
