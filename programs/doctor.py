@@ -22,7 +22,7 @@ from ..signatures.calls import known_keys, plain, without_keys
 from ..signatures.errors import ErrataError, UsageError, with_extra
 from ..signatures.records import ProgramRun
 from ..signatures.replies import exchange, words
-from ..tasks import Runner, Task, doctor, load_task, parts
+from ..tasks import Runner, Task, doctor, load_task, parts, refuse_unread
 from ..tasks.table import TableTask
 from ..trainers.settings import TargetSettings, TrainSettings
 from .config import CycleConfig, InstructorSettings
@@ -50,6 +50,7 @@ class Examined(NamedTuple):
 
 def examine(config: CycleConfig, limit: int | None = None) -> list[Examined]:
     """One finding for each check. Raises UsageError when the config names an unknown task."""
+    refuse_unread(config.table, (config.task, *(config.guards or ())))
     return list(_findings(config, limit))
 
 
@@ -96,8 +97,22 @@ def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> It
     else:
         yield Examined(what, True, f"all {items} pass their own verdict, and changed ones fail it")
     for one in parts(task):
+        yield from _asked(one)
         if isinstance(one, TableTask) and one.form.taken:
             yield Examined(f"answers of {one.name}", True, one.form.taken, f"to set it yourself, begin with {one.form.setting}")
+
+
+def _asked(task: Task) -> Iterator[Examined]:
+    """What the target is asked with, where more than a question stands there."""
+    items = [item for split in ("dev", "train") for item in task.examples(split, 1)]
+    if items and len(messages := task.prompt(items[0])) > 1:
+        said = " | ".join(f"{one['role']}: {_ends(one['content'])}" for one in messages)
+        yield Examined(f"prompt of {task.name}", True, f"{len(messages)} messages, the last with an item's question: {said}")
+
+
+def _ends(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 100 else f"{text[:60]} [...] {text[-30:]}"
 
 
 def _task(config: CycleConfig, runner: Runner | None = None) -> Task:

@@ -21,7 +21,7 @@ from .world.lists import ListsTask
 from .world.mixed import MixedTask
 from .world.sums import SumsTask
 
-__all__ = ["Finding", "Judge", "Opinion", "Runner", "Task", "doctor", "joined", "load_task", "member", "parts"]
+__all__ = ["Finding", "Judge", "Opinion", "Runner", "Task", "doctor", "joined", "load_task", "member", "parts", "refuse_unread"]
 
 KNOWN = (
     "sums", "sums_plus", "lists", "lists_plus", "facts", "facts_plus", "mixed",
@@ -31,6 +31,8 @@ KNOWN = (
 """How each task is written; a task whose path may be left out comes from the hub then. Several are joined by `+`."""
 
 _SETS: dict[str, Callable[[Path | None], Task]] = {"gsm8k": Gsm8k, "gsm_plus": GsmPlus, "mmlu": Mmlu, "arc": Arc}
+TABLES = ("jsonl", "parquet", "hf")
+"""The tasks that read rows as `table` says."""
 _NAMES = [known.partition(":")[0].partition("[")[0] for known in KNOWN]
 _JOINED = re.compile(rf"\+(?=(?:{'|'.join(_NAMES)})\b)")  # a path may hold a plus
 
@@ -38,6 +40,16 @@ _JOINED = re.compile(rf"\+(?=(?:{'|'.join(_NAMES)})\b)")  # a path may hold a pl
 def joined(name: str) -> list[str]:
     """The tasks of a name, as each is written: two of "sums+gsm8k:PATH"."""
     return _JOINED.split(name)
+
+
+def refuse_unread(table: TableSettings, names: Sequence[str]) -> None:
+    """Raise UsageError where settings of a table are given, and none of the tasks `names` is one."""
+    if any(one.partition(":")[0] in TABLES for name in names for one in joined(name)):
+        return
+    changed = [name for name, value in TableSettings() if getattr(table, name) != value]
+    if changed:
+        what = f"table.{changed[0]} is set, and {' and '.join(names)} does not read it: only {', '.join(TABLES)} do"
+        raise UsageError(f"{what}; leave it out, or give rows of your own, --task jsonl:PATH")
 
 
 def load_task(
@@ -96,7 +108,7 @@ def _task(name: str, table: TableSettings | None, helpers: Helpers, prefix: Pref
             return Bbh(path)
         case "reasoning_gym":
             return ReasoningGym(rest)
-        case "jsonl" | "parquet" | "hf":
+        case table_ if table_ in TABLES:
             return TableTask(name, table, helpers, prefix)
     found = near(kind.replace("-", "_"), _NAMES)
     hint = f"did you mean {KNOWN[_NAMES.index(found)]}? " if found else ""

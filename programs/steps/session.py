@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 from ...sandbox import Limits, Sandbox, open_sandbox
 from ...signatures.errors import BudgetReached, ErrataError, TaskError, UsageError
 from ...signatures.records import Attempt, Example, ProgramRun
-from ...tasks import Task, load_task, parts
+from ...tasks import Task, load_task, parts, refuse_unread
 from ...tasks.table import TableTask
 from ...trainers import open_target
 from ...trainers.settings import TargetSettings
@@ -56,6 +56,7 @@ class Session:
         self.progress = say if isinstance(say, Progress) else Progress(say or (lambda line: print(line, file=sys.stderr, flush=True)))
         self.say = self.progress.say
         self.judge = open_judge(config.judge, config.instructor, lambda: self.ledger)
+        refuse_unread(config.table, (config.task, *(config.guards or ())))
         load = partial(load_task, table=config.table, runner=self._judge, tags=config.trace_tags, judge=self.judge)
         self.task = load(config.task, items=config.errors != "recorded")
         twins = tuple(task.twin for task in parts(self.task) if task.twin)

@@ -121,6 +121,8 @@ def _unfit(row: LibraryProgram, tasks: dict[str, Task]) -> str:
         return "its answers are judged by a language model, which no package brings"
     if row.program.kind not in ("number", "text", "choice"):
         return f"its answers are of the kind {row.program.kind}, which no file of the package makes"
+    if isinstance(task, TableTask) and task.chats:
+        return "its questions are conversations of several turns, which the package does not ask"
     if task is None or _verdict(task) is None or _prompt(task) is None:
         return f"task {row.program.task or 'unknown'} judges or asks in a way that no file of the package has"
     return reaches_out(row.program.source)
