@@ -92,14 +92,23 @@ def anchored(trial: Trial) -> str | None:
         gold = failures[name].attempt.example
         if "error" in row:
             return f"make(**ANCHORS[{name!r}]) failed: {row['error']}"
-        complaint = trial.kind.anchored(trial.task, gold, trial.kind.example(trial.task.name, row))
+        made = trial.kind.example(trial.task.name, row)
+        complaint = trial.kind.anchored(trial.task, gold, made)
         if complaint:
             return f"make(**ANCHORS[{name!r}]) {complaint}"
+        if _roles(trial, made) != _roles(trial, gold):
+            told = "write each turn of its own on a new line behind its role (System:, User:, Assistant:)"
+            return f"the question of make(**ANCHORS[{name!r}]) has other turns than the error's own conversation: {told}"
         if (alike := likeness(row["question"], trial.kind.stem(gold))) < ALIKE:
-            made, own = apart(row["question"], trial.kind.stem(gold))
-            told = f"{alike:.2f} alike over words, {ALIKE} are needed: {made}, and the error's own is {own}"
+            ours, own = apart(row["question"], trial.kind.stem(gold))
+            told = f"{alike:.2f} alike over words, {ALIKE} are needed: {ours}, and the error's own is {own}"
             return f"the question of make(**ANCHORS[{name!r}]) is not recognisably the error's own, {told}"
     return None
+
+
+def _roles(trial: Trial, item: Example) -> list[str]:
+    """Who says what the target is asked with."""
+    return [message["role"] for message in trial.task.prompt(item) if message["role"] != "tools"]
 
 
 def deterministic(trial: Trial) -> str | None:

@@ -120,7 +120,8 @@ class _Items:
         self._source = source
         self._known = source is not None or not isinstance(task, ReadsRows) or task.name.startswith("hf:")
         self._kinds = {one.name: one.kind for one in parts(task)}
-        self.shown = {shot.question for one in parts(task) if isinstance(one, TableTask) for shot in one.prefix.shots}
+        self._shots = [shot for one in parts(task) if isinstance(one, TableTask) for shot in one.prefix.shots]
+        self.shown = {shot.question for shot in self._shots}
         """Questions that stand solved before each other one."""
 
     def example(self, answer: RecordedAnswer) -> Example:
@@ -206,7 +207,7 @@ class _Items:
     def _questions(self) -> dict[str, list[Example]]:
         """Items by the words of their question, as it is shown and, for options, without them."""
         found: dict[str, list[Example]] = {}
-        for example in itertools.chain.from_iterable(map(self._task.examples, SPLITS)):
+        for example in itertools.chain(self._shots, *map(self._task.examples, SPLITS)):
             for text in {_key(example.question), _key(str(example.meta.get("stem", example.question)))}:
                 found.setdefault(text, []).append(example)
         return found

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from errata.programs.config import CycleConfig
+from errata.programs.steps.session import Session
 from errata.signatures.errors import TaskError, UsageError
 from errata.signatures.records import Example
 from errata.tasks import doctor, load_task
 from errata.tasks.chat import transcript, turns
+from errata.tasks.recorded import join
 from errata.tasks.settings import TableSettings
 
 
@@ -215,3 +218,71 @@ def test_guards_and_members_show_the_same_system_text_and_shots(tmp_path):
     assert len(guard.examples("dev")) == 13  # what it is shown solved is not asked of it
     both = load_task(f"jsonl:{main}+jsonl:{other}", settings)
     assert both.prompt(both.examples("dev")[0])[:-1] == asks(task)[0][:-1]
+
+
+def test_a_run_shows_its_guards_what_it_shows_its_task(tmp_path):
+    main = jsonl(tmp_path / "main" / "train.jsonl", SUMS).parent
+    other = jsonl(tmp_path / "other" / "dev.jsonl", [{"question": "1 * 2?", "answer": "2"}]).parent
+    config = CycleConfig(task=f"jsonl:{main}", guards=(f"jsonl:{other}",), table=TableSettings(shots=2, system="Be exact."))
+    run = Session(config, tmp_path / "run")
+    assert asks(run.guards[0], "dev")[0][:-1] == asks(run.task)[0][:-1]
+
+
+@pytest.mark.parametrize(
+    ("task", "guards", "settings", "said"),
+    [
+        ("sums", None, {"system": "s"}, r"table.system is set, and sums does not read it: only jsonl, parquet, hf do"),
+        ("sums", ("lists",), {"shots": 2}, "table.shots is set, and sums and lists does not read it"),
+        ("gsm8k:nowhere", None, {"verdict": "number"}, "table.verdict is set"),
+    ],
+)
+def test_settings_of_a_table_that_nothing_reads_are_told(tmp_path, task, guards, settings, said):
+    with pytest.raises(UsageError, match=said):
+        Session(CycleConfig(task=task, guards=guards, table=TableSettings(**settings)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# ---- answers that a model has already given
+
+
+def imported(task, tmp_path: Path, *rows: dict):
+    return join.load([jsonl(tmp_path / "log.jsonl", list(rows))], task, join.source_of(f"jsonl:{tmp_path / 't'}"))
+
+
+def test_a_log_of_conversations_is_joined_by_their_turns(tmp_path):
+    rows = [{"messages": say(f"I have {n}.", "Yes?", "And 1 more?", str(n + 1), system="Add.")} for n in range(6)]
+    task = table(tmp_path, *rows[:5], dev=rows[5:], verdict="number")
+    shot = say("I have 70.", "Yes?", "And 1 more?", "71")
+    logged = [
+        {"messages": say("I have 1.", "Yes?", "And 1 more?", "3", system="Add.")},
+        {"messages": say("I have 2.", "Yes?", "And 1 more?", "4")},
+        {"messages": say("I have 3.", "Yes?", "And 1 more?", system="Another."), "response": "5"},
+        {"messages": [*shot, *say("I have 4.", "Yes?", "And 1 more?")], "response": "6", "answer": "5"},
+        {"messages": say("I have 5.", "Yes?", "And 1 more?", "6", system="Add."), "answer": "6"},
+    ]
+    found = imported(task, tmp_path, *logged)
+    items = {example.question: example for split in ("train", "dev") for example in task.examples(split)}
+    for number, (example, answer) in enumerate(found.rows, start=1):
+        own = items[f"User: I have {number}.\n\nAssistant: Yes?\n\nUser: And 1 more?"]
+        assert (example.id, example.split, task.prompt(example)) == (own.id, own.split, task.prompt(own))
+        assert answer.response == str(number + 1 + (number < 5))
+
+
+def test_an_answer_to_an_item_that_stands_solved_in_the_prompt_is_left_out(tmp_path):
+    task = table(tmp_path, *SUMS[:9], dev=SUMS[20:], verdict="number", shots=3)
+    shown = task.prefix.shots[0].question
+    found = imported(
+        task, tmp_path, {"question": shown, "response": "1"}, {"question": task.examples("train")[0].question, "response": "1"}
+    )
+    assert (found.files[0]["answers"], found.files[0]["left_out"]) == (1, 1)
+    assert list(found.files[0]["left_out_because"]) == ["it stands solved before each question (table.shots)"]
+    with pytest.raises(UsageError, match="all answers are left out"):
+        imported(task, tmp_path, {"question": shown, "response": "1"})
+
+
+def test_a_log_of_a_conversation_for_a_task_without_them_is_joined_by_its_question_or_told(tmp_path):
+    task = table(tmp_path, *SUMS[:5], dev=SUMS[20:], verdict="number")
+    found = imported(task, tmp_path, {"messages": [*say("1 + 1?", "2"), *say("3 + 3?", "7")]})
+    assert [(example.question, answer.response) for example, answer in found.rows] == [("3 + 3?", "7")]
+    with pytest.raises(TaskError, match="no item of this question"):
+        imported(task, tmp_path, {"messages": [*say("1 + 1?", "2"), *say("And 99?", "7")]})
