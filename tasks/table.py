@@ -107,6 +107,8 @@ class TableTask(RowTask):
         text = _filled(form, row, where) if "{" in form else field(row, form, where, mend=naming(settings, row, "question"))
         said = self.form.read(row, where, text)
         solution, skill = (words(row.get(column)) if column else "" for column in (settings.solution, settings.skill))
+        if chat and self.kind == "number" and at(row, settings.answer) is chat.answer:  # the turn holds the work too
+            solution = solution or str(chat.answer).rpartition("####")[0].strip()
         asked = [*chat.messages[:-1], chat.messages[-1] | {"content": said.question}] if chat else []
         example = Example(
             task=self.name,
@@ -196,15 +198,15 @@ class TableTask(RowTask):
     def _asked(self, example: Example) -> list[Message]:
         """The item's own turns, the last with what says in which form to answer."""
         *before, last = self._turns(example)
-        own = bool(self.prefix.system or self.chats or self.settings.messages) and not self.settings.ask
-        if last["role"] != "user" or own:
+        if last["role"] != "user":
             return [*before, last]
         alone = example.model_copy(update={"question": last["content"]}) if self.chats else example
-        return [*before, {"role": "user", "content": self.form.asked(alone)}]
+        own = bool(self.prefix.system or self.chats or self.settings.messages) and not self.settings.ask
+        return [*before, {"role": "user", "content": self.form.shown(alone) if own else self.form.asked(alone)}]
 
     def _turns(self, example: Example) -> list[Message]:
         if not self.chats:
-            return [{"role": "user", "content": self.form.shown(example)}]
+            return [{"role": "user", "content": example.question}]
         return example.meta.get("messages") or turns(example.question)
 
     def readable(self, answer: str) -> str:

@@ -22,10 +22,10 @@ class NumberForm(Form):
 
     def read(self, row: Row, where: str, question: str) -> Gold:
         found = super().read(row, where, question)
-        work, _, answer = map(str.strip, found.answer.rpartition("####"))
+        _, mark, answer = map(str.strip, found.answer.rpartition("####"))
         if number.read(answer) is None:
             raise TaskError(f"{where}: no single number can be read from the answer {answer[-40:]!r}; mend or delete the row")
-        self.works = self.works or bool(work)
+        self.works = self.works or bool(mark)
         return found._replace(answer=answer)
 
     def learn(self, train: Sequence[Example]) -> None:

@@ -31,7 +31,7 @@ def made(tmp_path_factory):
     rows = {"train": range(1, 21), "dev": range(21, 26)}
     for split, numbers in rows.items():
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row(number)) + "\n" for number in numbers))
-    config = {"task": f"jsonl:{folder}", "table": {"verdict": "number", "solution": "answer", "shots": 2}}
+    config = {"task": f"jsonl:{folder}", "table": {"verdict": "number", "shots": 2}}
     return generated(config, lessons.LESSONS, folder / "made")
 
 
