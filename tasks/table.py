@@ -160,8 +160,8 @@ class TableTask(RowTask):
             turns = (turn for turns in solved for turn in turns if turn["role"] != "system")
             self.prefix = self.prefix._replace(shots=shots, shown=tuple(turns))
         shown = {one.question for one in self.prefix.shots}
-        rows = (self._rows or {}).items()
-        self._rows = {split: [self.form.settled(one) for one in found if one.question not in shown] for split, found in rows}
+        kept = (self._rows or {}).items()
+        self._rows = {split: [self.form.settled(one) for one in found if one.question not in shown] for split, found in kept}
 
     def _settled(self, example: Example) -> Example:
         """The item with its turns but for the system text of all, as the question of a task with or without conversations."""
