@@ -56,7 +56,7 @@ def text(title: str, run: Path, found: dict[str, Any]) -> str:
     tables = [_shares(f"{title}, with 95 % interval", found["skills"])]
     tables += [_shares("by field of the answer", found["fields"])] if "fields" in found else []
     whole = Counts(**{name: found[name] for name in Counts.model_fields if name in found})
-    lines = [*tables, f"{many(whole.items, 'item')}: {outcomes(whole)}"]
+    lines = ["\n\n".join(tables), f"{many(whole.items, 'item')}: {outcomes(whole)}"]
     lines += [f"  unjudged: {plain(reason, 200)}: {count}" for reason, count in found["unjudged_reasons"].items()]
     lines += [figures.judged(Judged(**found["judged"]))] if "judged" in found else []
     examples = found["wrong_answers"]

@@ -148,8 +148,8 @@ def _picked(value: Any, names: Sequence[str]) -> dict[str, Any]:
 def _style(texts: Sequence[str]) -> Style:
     """The way of writing that gives most of the texts byte for byte."""
     found = [values.read(text) for text in texts]
-    around = Counter((text[: one.start], text[one.end :]) for text, one in zip(texts, found, strict=True)).most_common(1)
-    before, behind = around[0][0] if around else ("", "")
+    around = Counter((text[: one.start], text[one.end :]) for text, one in zip(texts, found, strict=True))
+    before, behind = next((one for one, count in around.items() if 2 * count > len(texts)), ("", ""))
     ways = itertools.product((None, 2, 4, 1, 3, 8, "\t"), ((", ", ": "), (",", ":"), (",", ": ")), (False, True))
     styles = [Style(before, behind, {"indent": one, "separators": two, "ensure_ascii": three}) for one, two, three in ways]
     return max(styles, key=lambda style: sum(style.write(one.value) == text for text, one in zip(texts, found, strict=True)))

@@ -97,10 +97,22 @@ def _all(text: str) -> tuple[list[Found], str]:
             value, place = _container(text, opener.start())
             found.append(Found(whole(value), opener.start(), place))
         except NotJson as error:
-            place = max(opener.end(), error.place)
+            first = _TOKEN.match(text, opener.end())
+            # what stands inside a value that breaks off later than at its first word is a part of it
+            place = opener.end() if first and error.place <= first.start(str(first.lastgroup)) else _closed(text, opener.start())
             if error.place - opener.start() > broken.place:
                 broken = NotJson(str(error), error.place - opener.start())
     return found, str(broken)
+
+
+def _closed(text: str, start: int) -> int:
+    """Behind the bracket that closes the one at `start`, or the text's end."""
+    depth = 0
+    for token in _TOKEN.finditer(text, start):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token["sign"] or "", 0)
+        if depth == 0:
+            return token.end()
+    return len(text)
 
 
 def _container(text: str, start: int) -> tuple[Any, int]:

@@ -134,6 +134,12 @@ def test_answers_are_written_as_the_gold_answers_are(tmp_path, write):
     assert task.completion("", "not JSON") == "not JSON"
 
 
+def test_what_only_one_gold_answer_says_around_its_value_is_not_taken_for_the_form(tmp_path):
+    task = table(tmp_path, [f"Order {place} is {json.dumps(changed(customer=str(place)))}" for place in range(5)])
+    assert doctor(task) == (5, [])
+    assert task.completion("", json.dumps(GOLD)) == json.dumps(GOLD)
+
+
 def test_golds_may_be_objects_and_lists_of_the_file(tmp_path):
     task = table(tmp_path, [GOLD, changed(customer="Bob")])
     assert task.examples("train")[0].answer == json.dumps(GOLD)
