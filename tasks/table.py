@@ -16,6 +16,7 @@ before each question. A system text that all rows share is the task's, and no pa
 It does not cover rows whose answer is a list of several right ones, or images.
 """
 
+import json
 import re
 import string
 from collections import Counter
@@ -153,6 +154,10 @@ class TableTask(RowTask):
         given = self._given or Prefix(self.settings.system)
         self.prefix = given._replace(system=self._shared or given.system)
         self._completes = self._learned()
+        if self._completes != "both" and not self.settings.completion and (train := self.examples("train")):
+            shown = self.completion("", train[0].answer)
+            self.form.taken = f"no train row has a solution, so the answer alone is trained on, e.g. {shown[:80]!r}"
+            self.form.setting = f"table.completion: {json.dumps(self.form.completion('{solution}', '{answer}'))}"
         self.form.system = self.prefix.system
         if self.settings.shots and self._given is None:
             shots = self._picked(self.settings.shots)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from errata.programs.cycle import unteachable
@@ -78,6 +79,15 @@ def test_the_instructor_is_told_the_form_that_is_trained_on(table):
     assert 'last line of a response is "Answer: "' in table(TEXTS).brief
     assert table(TEXTS, ask="One word.").brief == "Questions with a short answer. The response is the answer alone."
     assert "A response has this form: {solution}\nSo {answer}." in table(TEXTS, completion="{solution}\nSo {answer}.").brief
+
+
+def test_that_the_answer_alone_is_trained_on_is_told_with_the_setting_that_says_otherwise(table):
+    form = table(TEXTS, ask="One word.").form
+    assert form.taken == "no train row has a solution, so the answer alone is trained on, e.g. 'Rome'"
+    assert table(TEXTS, **yaml.safe_load(form.setting.removeprefix("table."))).completion("It is so.", "Rome") == "It is so.\nAnswer: Rome"
+    assert "'Answer: Rome'" in table(TEXTS).form.taken
+    told = [table(TEXTS, solution="As I see."), table(NUMBERS), table(TEXTS, completion="{answer}")]
+    assert [task.form.taken for task in told] == ["", "", ""]
 
 
 UNITS = ["5 km", "1,200 m", "-2.5 km", "300 m"]
