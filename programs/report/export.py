@@ -19,6 +19,7 @@ from ...signatures.errors import RunError, TargetError, UsageError
 from ...signatures.files import sync, write_whole
 from ...signatures.records import Attempt, GateDecision, Pair
 from ...signatures.terminal import command
+from ...trainers.chat import tools_apart
 from ...trainers.settings import TargetSettings
 from ..run import layout
 from ..run.directory import read_config, slug
@@ -100,9 +101,9 @@ def export(
 
 
 def export_pairs(path: Path, out: Path | None = None) -> dict[str, Any]:
-    """Write the pairs of all stages of the run at `path` into `out` (None: pairs.jsonl in it) as TRL reads preference data, each with where
-    it comes from. Returns what `errata export --pairs --json` prints. Raises RunError where there are none, or `out` exists or cannot be
-    written."""
+    """Write the pairs of all stages of the run at `path` into `out` (None: pairs.jsonl in it) as TRL reads preference data, tools in a
+    field of their own, each with where it comes from. Returns what `errata export --pairs --json` prints. Raises RunError where there
+    are none, or `out` exists or cannot be written."""
     read_config(path)
     rows: list[dict[str, Any]] = []
     why: list[str] = []
@@ -111,7 +112,9 @@ def export_pairs(path: Path, out: Path | None = None) -> dict[str, Any]:
         for stage in layout.paired(path, number):
             why.append(f"round {number}: {stage.facts()['reason']}")
             for pair in stage.read(layout.PAIRS, Pair):
-                rows.append(pair.model_dump(mode="json") | {"round": number, "program": programs.get(pair.source) or None})
+                tools, prompt = tools_apart(pair.prompt)
+                row = pair.model_dump(mode="json") | {"prompt": prompt} | ({"tools": tools} if tools else {})
+                rows.append(row | {"round": number, "program": programs.get(pair.source) or None})
     if not rows:
         none = "; ".join(why) or "no stage dpo or kto has made any; name one in train.stages"
         raise RunError(f"{path} holds no pairs: {none}")

@@ -3,11 +3,12 @@
 Here is also what an instructor is shown of failures, for this step and for the next one (errata.programs.strategies.write).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 
 import dspy
 
-from ...signatures.records import Diagnosis, Failure
+from ...signatures.records import Diagnosis, Example, Failure
 from ...signatures.teach import DiagnoseError
 from ...tasks import trace
 
@@ -17,7 +18,7 @@ def fields_of(failures: Sequence[Failure], brief: str, reference: bool = True) -
     `failures`, all of them, numbered, each with its id. `reference`: whether the reference solution is shown."""
     shown = [
         {
-            "question": one.attempt.example.question,
+            "question": _question(one.attempt.example),
             "reference": _reference(one) if reference else "(hidden)",
             "response": trace.shown(one.attempt.response, one.attempt.answered) or "(empty)",
         }
@@ -35,6 +36,14 @@ def ask(predict: dspy.Predict, fields: Mapping[str, str]) -> dspy.Prediction:
     """One call, with those of the fields that the signature names. Raises AdapterParseError when the answer cannot be read."""
     wanted = predict.signature.input_fields
     return predict(**{name: value for name, value in fields.items() if name in wanted})
+
+
+def _question(example: Example) -> str:
+    """The question as the instructor reads it, with the functions that this item alone has."""
+    if not (tools := example.meta.get("tools")):
+        return example.question
+    functions = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
+    return f"{example.question}\n\n(The functions of this item, no part of the question:\n{functions})"
 
 
 def _reference(failure: Failure) -> str:

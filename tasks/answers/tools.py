@@ -94,6 +94,8 @@ class ToolsForm(Form):
         if self._shared:
             functions = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in self._shared)
             self.facts = f"The functions:\n{functions}"
+        else:
+            self.facts = "Each item has functions of its own, which are shown behind its question."
 
     def settled(self, example: Example) -> Example:
         if not self._shared or example.meta.get("tools") != self._shared:

@@ -473,13 +473,13 @@ def test_weights_that_change_while_they_are_copied_are_refused(full, tmp_path, m
     assert not list(tmp_path.iterdir())
 
 
-def paired_run(tmp_path, pairs):
+def paired_run(tmp_path, pairs, before=()):
     run = fake_run(tmp_path / "run", {"sums": ["add"]}, rounds=1)
     samples = layout.samples(run, 1)
     said = lambda text: ({"role": "assistant", "content": text},)  # noqa: E731
     rows = [
         Pair(
-            prompt=({"role": "user", "content": sample.example.question},),
+            prompt=(*before, {"role": "user", "content": sample.example.question}),
             chosen=said("It is 4."),
             rejected=said("It is 5."),
             source=sample.id,
@@ -512,6 +512,14 @@ def test_pairs_are_exported_as_preference_data_with_their_lineage(tmp_path):
     other.write_text("mine")
     kept = CliRunner().invoke(app, ["export", str(run), "--pairs", "--out", str(other)])
     assert (kept.exit_code, other.read_text()) == (1, "mine")
+
+
+def test_tools_of_pairs_are_a_field_of_their_own(tmp_path):
+    tools = [{"type": "function", "function": {"name": "now", "parameters": {}}}]
+    run, samples = paired_run(tmp_path, 1, ({"role": "tools", "content": json.dumps(tools)},))
+    export_pairs(run)
+    row = json.loads((run / "pairs.jsonl").read_text())
+    assert (row["tools"], row["prompt"]) == (tools, [{"role": "user", "content": samples[0].example.question}])
 
 
 def test_a_run_without_pairs_says_why_there_are_none(tmp_path):

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from readings import readings
 
+from errata.programs.samples.kinds import KINDS
+from errata.programs.strategies.diagnose import fields_of
 from errata.signatures.errors import TaskError, UsageError
+from errata.signatures.records import Attempt, Failure
 from errata.tasks import doctor, load_task
 from errata.tasks.settings import TableSettings
 from errata.tasks.verdicts import calls
@@ -159,6 +162,47 @@ def test_what_is_no_call_says_why(tmp_path, response, reason, read):
     task = table(tmp_path, PARIS)
     verdict = task.verdict(task.examples("train")[0], response)
     assert (verdict.reason, verdict.extracted) == (reason, read)
+
+
+def called(name: str, **arguments) -> dict:
+    return {"type": "function", "id": "c", "function": {"name": name, "arguments": json.dumps(arguments)}}
+
+
+def test_a_conversation_may_hold_calls_and_what_they_gave_and_end_in_the_gold_ones(tmp_path):
+    turns = [
+        {"role": "user", "content": "Weather in Rome?"},
+        {"role": "assistant", "content": None, "tool_calls": [called("get_weather", city="Rome")]},
+        {"role": "tool", "content": "sunny", "tool_call_id": "c"},
+        {"role": "assistant", "content": "Sunny."},
+        {"role": "user", "content": "And in Paris, and what is the time?"},
+        {"role": "assistant", "content": "I look.", "tool_calls": [called("get_weather", city="Paris"), called("now")]},
+    ]
+    rows = [{"messages": turns, "tools": TOOLS}, {"messages": [turns[0], {"role": "assistant", "content": "Who asks?"}], "tools": TOOLS}]
+    (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    task = load_task(f"jsonl:{tmp_path / 'chat.jsonl'}", TableSettings(verdict="tools"))
+    one, other = task.examples("train")
+    assert json.loads(one.answer) == [PARIS, {"name": "now", "arguments": {}}] and one.solution == "I look."
+    assert (other.answer, other.solution) == ("[]", "Who asks?")
+    tools, *asked = task.prompt(one)
+    assert tools["role"] == "tools" and [turn["role"] for turn in asked] == ["user", "assistant", "tool", "assistant", "user"]
+    assert asked[1]["content"] == HERMES.replace("Paris", "Rome")
+    assert "tools" not in one.meta, "what all rows share is not kept with each"
+    assert doctor(task) == (2, [])
+
+
+def test_rows_with_tools_of_their_own_are_judged_and_asked_by_these(tmp_path):
+    rows = [{"question": "Time?", "answer": "now()", "tools": [NOW]}, {"question": "Rome?", "answer": PARIS, "tools": [WEATHER]}]
+    (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    task = load_task(f"jsonl:{tmp_path / 'chat.jsonl'}", TableSettings(verdict="tools"))
+    time, weather = task.examples("train")
+    assert task.verdict(weather, "[now()]").reason == "unknown function now"
+    assert task.verdict(time, "now()").correct
+    assert [json.loads(task.prompt(item)[0]["content"])[0]["function"]["name"] for item in (time, weather)] == ["now", "get_weather"]
+    assert "get_weather" not in task.brief
+    made = time.model_copy(update={"meta": {}})
+    assert KINDS["tools"].consistent(task, made).startswith("make() must return the functions of the problem under 'tools'")
+    (failure,) = [Failure(attempt=Attempt(example=time, response="", verdict=task.verdict(time, "")))]
+    assert '"name": "now"' in fields_of([failure], task.brief)["question"]
 
 
 STYLES = [
