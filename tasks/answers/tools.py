@@ -16,7 +16,9 @@ from ...signatures.errors import TaskError, UsageError
 from ...signatures.records import Example, Message, Verdict
 from ..cells import column, text_of
 from ..files import Row
+from ..rows import file_hash
 from ..settings import TableSettings
+from ..trace import MOST
 from ..verdicts import calls
 from ..verdicts.calls import Call
 from .form import Form, Gold, Helpers, naming
@@ -68,6 +70,8 @@ class ToolsForm(Form):
         """The tools of all rows; empty: each row has its own."""
         if not isinstance(self._column, str) or self._column.endswith(".json"):
             self._shared = tools_of(_read(self._column), "table.tools", UsageError)
+        if isinstance(self._column, str) and self._shared:
+            self.data = {self._column: file_hash(Path(self._column).expanduser())}
         self._style = "hermes"
         self._worked = False
         """Whether words stand before the calls of the golds."""
@@ -111,7 +115,7 @@ class ToolsForm(Form):
         return [{"role": "tools", "content": json.dumps(tools, ensure_ascii=False)}] if tools else []
 
     def readable(self, answer: str) -> str:
-        return answer[-calls.LONGEST :]
+        return answer[-MOST:]
 
     def judge(self, example: Example, response: str) -> Verdict:
         return calls.verdict(_canonical(example.answer), response, calls.known(self.tools(example)))
