@@ -83,7 +83,7 @@ def read_chat(value: Any) -> list[tuple[str, str]] | None:
             texts = [part["text"] for part in parts if isinstance(part.get("text"), str)]
             content = "\n".join(texts) if len(texts) == len(content) else None
         if called := as_text(turn.get("tool_calls")) if isinstance(turn, dict) and not isinstance(content, list) else "":
-            content = "\n".join(filter(None, (content, called)))
+            content = f"{content}\n{called}" if isinstance(content, str) and content else called
         if not isinstance(role, str) or not isinstance(content, str):
             return None
         chat.append((_ROLES.get(role.lower(), role.lower()), content))
