@@ -19,7 +19,7 @@ from ..trainers.settings import too_small
 from ..trainers.weights import weights_hash
 from .config import InstructorSettings
 from .instructor.engine import open_instructor
-from .instructor.offline import reach
+from .instructor.offline import RECOMBINED, reach
 from .rehearse import Estimate, estimate, judging
 from .run import layout
 from .run.directory import read_json, to_json, write_atomic
@@ -140,7 +140,7 @@ class Cycle(Session):
             if reason := unteachable(task, items):
                 raise UsageError(reason)
             # of recorded errors, which cost nothing, the embedded instructor says one by one that it cannot read them
-            alone = recorded and task.kind in ("number", "choice", "code", "several")
+            alone = recorded and task.kind in ("number", "choice", "code", "several", *RECOMBINED)
             if offline and not alone and not self._looked and (found := reach(task, items)):
                 if found.refusal:
                     raise UsageError(found.refusal)

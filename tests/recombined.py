@@ -98,3 +98,7 @@ def orders(count: int, seed: int = 0) -> list[Example]:
         document = {"customer": name, "items": items, "ship": {"to": town, "by": DAYS[day], "express": "fast" in fast}}
         found[text] = json.dumps(document, sort_keys=True)
     return [Example(task="orders", split="train", question=text, answer=answer, kind="json") for text, answer in found.items()]
+
+
+def json_row(text: str, document: object) -> Example:
+    return Example(task="rows", split="train", question=text, answer=json.dumps(document), kind="json")

@@ -63,12 +63,12 @@ def _refusal(item: Example, rows: Rows) -> str:
     """Why it writes no program for an item; empty where it writes one."""
     if item.kind not in TAUGHT or (item.kind == "number" and read(item.answer) is None):
         return f"answers are texts, e.g. {item.answer[:40]!r}"
-    if known := RECOMBINED.get(item.kind):
-        return known.refusal(rows, item)
     reference = f"{item.solution}\n#### {item.answer}"
     if item.kind == "code":
         reference = f"{item.answer}\n\nIt must pass:\n{item.meta['test']}"
     try:
+        if known := RECOMBINED.get(item.kind):
+            return known.refusal(rows, item)
         writer(item.kind, rows)(item.question, reference, "", "item", "", careful=False, phrased=False)
     except Unreadable as reason:
         return str(reason)

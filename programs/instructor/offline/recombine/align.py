@@ -67,7 +67,8 @@ class Contexts:
     def fit(self, field: str, text: str, place: Span) -> float:
         """How well the words beside a place fit the field, in nats."""
         held = self._seen.get(field, Counter())
-        return sum(math.log((1 + held[word]) / (2 + held.total())) for word in _beside(text, place)) / 2
+        beside = _beside(text, place)
+        return 2 * sum(math.log((1 + held[word]) / (2 + held.total())) for word in beside) / max(1, len(beside))
 
 
 def _beside(text: str, place: Span) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from .....signatures.records import Example
+from ....samples.calculations import Unreadable
 
 T = TypeVar("T")
 
@@ -20,10 +21,16 @@ class Rows:
         self._learned: dict[tuple[str, str], Any] = {}
 
     def beside(self, question: str, kind: str) -> Sequence[Example]:
-        """The rows of the task that asks this question: of all tasks of the kind where none holds it, as with recorded errors."""
+        """The rows of the task that asks this question: of the first task of the kind where none holds it, as with recorded errors. Raises
+        Unreadable where there are no rows that can be recombined."""
         tasks = [rows for rows in self._read().values() if rows[0].kind == kind]
         own = [rows for rows in tasks if any(row.question == question for row in rows)]
-        return (own or tasks or [[]])[0]
+        found = (own or tasks or [[]])[0]
+        if not found:
+            raise Unreadable(f"answers of the kind {kind} are taught from train rows, and none of this task were handed over")
+        if any("messages" in row.meta for row in found):
+            raise Unreadable("conversations of several turns are not recombined")
+        return found
 
     def kind_of(self, question: str) -> str:
         """The kind of the item that asks this question, or the one kind that all rows are of; empty where it cannot be told."""
