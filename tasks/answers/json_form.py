@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import TaskError, UsageError, near
@@ -14,6 +15,7 @@ from .. import schema
 from ..base import ended
 from ..cells import column
 from ..files import Row
+from ..rows import file_hash
 from ..settings import TableSettings
 from ..verdicts import values
 from ..verdicts.values import NotJson
@@ -48,6 +50,8 @@ class JsonForm(Form):
         super().__init__(name, settings, helpers)
         self.schema = schema.given(settings.schema) if settings.schema is not None else None
         """None: not given, and no train item was seen yet."""
+        if isinstance(settings.schema, str):
+            self.data = {settings.schema: file_hash(Path(settings.schema).expanduser())}
         self._order: Mapping[str, Any] = {}
         self._style = Style()
         self._worked = False  # whether references show their work before the answer

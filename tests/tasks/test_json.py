@@ -194,6 +194,7 @@ def test_a_schema_of_the_users_binds_the_gold_answers(tmp_path):
     (tmp_path / "order.json").write_text('{"type": "object", "required": ["customer"]}')
     task = table(tmp_path, [GOLD], schema=str(tmp_path / "order.json"))
     assert task.form.taken == ""
+    assert str(tmp_path / "order.json") in task.data  # a run is not continued with another schema
     with pytest.raises(TaskError, match=r"line 2: the gold answer breaks table.schema \(.*'customer' is a required property"):
         table(tmp_path, [GOLD, {"items": []}], schema=str(tmp_path / "order.json"))
     for bad, why in [
