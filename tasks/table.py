@@ -155,8 +155,8 @@ class TableTask(RowTask):
         self.prefix = given._replace(system=self._shared or given.system)
         self._completes = self._learned()
         if self._completes != "both" and not self.settings.completion and (train := self.examples("train")):
-            shown = self.completion("", train[0].answer)
-            self.form.taken = f"no train row has a solution, so the answer alone is trained on, e.g. {shown[:80]!r}"
+            alone = self.completion("", train[0].answer)
+            self.form.taken = f"no train row has a solution, so the answer alone is trained on, e.g. {alone[:80]!r}"
             self.form.setting = f"table.completion: {json.dumps(self.form.completion('{solution}', '{answer}'))}"
         self.form.system = self.prefix.system
         if self.settings.shots and self._given is None:

@@ -31,8 +31,8 @@ def without_words(text: str) -> str:
 
 
 def _masked(word: re.Match[str]) -> str:
-    first, *others = word[0]
-    return "a" if not first.isupper() else "AA" if others and word[0].isupper() else "A"
+    said = word[0]
+    return "a" if not said[0].isupper() else "AA" if said[1:] and said.isupper() else "A"
 
 
 class Shapes:

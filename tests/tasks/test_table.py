@@ -330,7 +330,7 @@ def test_mathematics_that_takes_too_long_is_unjudged_and_the_next_is_judged(monk
     pytest.importorskip("math_verify", reason="needs the extra math")
     judge = mathverify.MathVerify()
     assert judge.verdict("2", r"\boxed{2}").correct is True
-    child = judge.child
+    child = judge.child.process
     os.kill(child.pid, signal.SIGSTOP)  # as one that simplifies for ever
     monkeypatch.setattr(mathverify, "SECONDS", 0.3)
     assert judge.verdict("2", r"\boxed{2}").correct is None
