@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .base import SPLITS
+from .cells import text_of
 
 VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math", "label", "tools", "json", "sql", "judge")
 """The verdicts that have a name; any other is a DSPy metric."""
@@ -92,6 +93,16 @@ class TableSettings(BaseModel):
         if value not in VERDICTS and not re.fullmatch(r"([\w.]+|.+\.py):[\w.]+", value):
             raise ValueError(f"verdicts are {', '.join(VERDICTS)} and DSPy metrics as module:function or FILE.py:NAME")
         return value
+
+    @field_validator("choices", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        """Numbers as they are read of data."""
+        if not isinstance(value, list | tuple):
+            return value
+        if any(isinstance(one, bool) for one in value):
+            raise ValueError("yes, no, on, off, true and false are not texts in YAML: put each in quotes")
+        return tuple(text_of(one) if isinstance(one, int | float) else one for one in value)
 
     @field_validator("completion")
     @classmethod

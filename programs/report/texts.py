@@ -63,8 +63,8 @@ def _skills(name: str, evaluation: Evaluation, alone: bool) -> list[str]:
 
 
 def _confused(name: str, evaluation: Evaluation) -> list[str]:
-    """The labels that are taken for each other most."""
-    table = confused(evaluation.labels, PAIRS)
+    """The labels that are taken for each other most; what is unread has a column of its own above."""
+    table = confused([cell for cell in evaluation.labels if cell.answered is not None], PAIRS)
     title = f"{plain(name)}, labels that are taken for others, items"
     return [replace(table, title=title).text()] if table.rows else []
 

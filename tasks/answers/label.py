@@ -27,7 +27,9 @@ class LabelForm(Form):
     def __init__(self, name: str, settings: TableSettings, helpers: Helpers):
         super().__init__(name, settings, helpers)
         if isinstance(settings.choices, str):
-            raise UsageError(f"table.choices {settings.choices!r} is one text; the verdict `label` takes a list of labels, e.g. [yes, no]")
+            raise UsageError(
+                f"table.choices {settings.choices!r} is one text; the verdict `label` takes a list of labels, e.g. [billing, refund]"
+            )
         self._golds: dict[str, str] = {}  # each gold answer, and where it came first
         self._named: dict[str, str] = {}  # what a label is compared by, and the label
         if settings.choices is not None:
@@ -48,7 +50,8 @@ class LabelForm(Form):
         if len(named) < 2 or "" in named:
             raise UsageError(f"a label is one of two or more texts that are not empty, not of {list(labels)}; {act}")
         self._named = named
-        self.ask = f"Answer with one of these labels alone: {', '.join(labels)}."
+        alone = "" if self.settings.completion else " alone"
+        self.ask = f"Answer with one of these labels{alone}: {', '.join(labels)}."
         self.facts = f"The {len(named)} labels: {', '.join(labels)}."
 
     def read(self, row: Row, where: str, question: str) -> Gold:

@@ -53,6 +53,8 @@ _TAKEN_BACK = re.compile(
 )
 _MARKED = re.compile(r"\*\*([^*\n]{1,200})\*\*|`([^`\n]{1,200})`|\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)")
 _LEAD = r"[\s\"'*`_)\]]*(?:[:.(]|\s-{1,2}\s|\n|$)"
+_LONGEST = 400
+"""Characters of the longest label."""
 _MOST = 20_000
 """Characters that are read of a long response, its last ones."""
 
@@ -64,6 +66,8 @@ def plain(label: str) -> str:
 
 def read(response: str, labels: Sequence[str]) -> str:
     """The label that a response gives; SEVERAL where it gives several, and "" where it gives none."""
+    if len(response) <= _LONGEST and (same := [label for label in labels if plain(label) == plain(response)]):
+        return same[0]
     reader = _reader(tuple(labels))
     held = _one([label for value in _values(response) if (label := reader.only(_prepared(value)))])
     if held and held != SEVERAL:
@@ -112,9 +116,10 @@ class _Reader:
     """Finds labels in texts that are prepared."""
 
     def __init__(self, labels: tuple[str, ...]):
-        self._named = {plain(label): label for label in labels}
+        self._labels = labels
         # the longest first, so that a label is not found inside another
-        self._label = re.compile("|".join(sorted(map(_form, labels), key=len, reverse=True)))
+        forms = sorted(((_form(label), place) for place, label in enumerate(labels)), key=lambda form: -len(form[0]))
+        self._label = re.compile("|".join(f"(?P<label{place}>{form})" for form, place in forms))
         self._joined = re.compile(f"{_JOINED}(?:{self._label.pattern})")
 
     def text(self, text: str) -> str:
@@ -130,7 +135,7 @@ class _Reader:
         return ""
 
     def _name(self, found: re.Match[str]) -> str:
-        return self._named[plain(found[0])]
+        return self._labels[int(str(found.lastgroup).removeprefix("label"))]
 
     def _first(self, text: str) -> str:
         """The label that the first line is, before lines of words; SEVERAL where the lines behind it are others."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from errata.signatures.errors import TaskError, UsageError
 from errata.signatures.records import SEVERAL
@@ -85,6 +86,23 @@ def test_labels_are_those_of_the_train_rows_where_the_config_names_none(tmp_path
     assert made.form.taken == "the labels are those of 6 train rows: ham, spam"
     assert yaml.safe_load(made.form.setting) == {"table.choices": ["ham", "spam"]}
     assert made.prompt(made.examples("dev")[0])[0]["content"].endswith("one of these labels alone: ham, spam.")
+
+
+def test_labels_may_be_numbers_and_words_that_yaml_reads_otherwise_are_refused(tmp_path):
+    made = task(tmp_path, [1, -1, 0.5], choices=[1, -1, 0.5])
+    assert [example.answer for example in made.examples("train")] == ["1", "-1", "0.5"]
+    with pytest.raises(ValidationError, match="yes, no, on, off, true and false are not texts in YAML: put each in quotes"):
+        TableSettings(verdict="label", choices=yaml.safe_load("[yes, no]"))
+    assert task(tmp_path, [True, False], choices=["true", "false"]).examples("train")[0].answer == "true"
+
+
+def test_reasons_may_be_trained_on_before_the_label(tmp_path):
+    made = task(tmp_path, ["other"], choices=LABELS, completion="{solution}\nLabel: {answer}")
+    assert (
+        made.completion("They ask for billing first, then for more.", "other") == "They ask for billing first, then for more.\nLabel: other"
+    )
+    assert made.verdict(made.examples("train")[0], made.completion("They ask for billing first.", "other")).correct
+    assert "one of these labels: billing" in made.prompt(made.examples("train")[0])[0]["content"]
 
 
 @pytest.mark.parametrize(
