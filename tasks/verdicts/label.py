@@ -66,7 +66,7 @@ def plain(label: str) -> str:
 
 def read(response: str, labels: Sequence[str]) -> str:
     """The label that a response gives; SEVERAL where it gives several, and "" where it gives none."""
-    if len(response) <= _LONGEST and (same := [label for label in labels if plain(label) == plain(response)]):
+    if len(response) <= _LONGEST and (same := [label for label in labels if folded(label) == folded(response)]):
         return same[0]
     reader = _reader(tuple(labels))
     held = _one([label for value in _values(response) if (label := reader.only(_prepared(value)))])
