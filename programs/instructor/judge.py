@@ -84,7 +84,7 @@ class LmJudge:
     def _asked(self, asked: tuple[str, str, str, str], again: bool = False) -> tuple[bool | None, str]:
         lm = self._open()
         try:
-            with dspy.context(lm=lm, adapter=JudgeChat(reasks(lm))), calling(lm):
+            with dspy.context(lm=lm, adapter=JudgeChat(reasks(lm)), disable_history=True), calling(lm):
                 said = self.module(*asked, again=again)
         except UnusableAnswer as error:
             return None, f"{self.name} gave no verdict ({error.check}): {' '.join(error.message.split())[:200]}"

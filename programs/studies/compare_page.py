@@ -256,7 +256,11 @@ def foretold(document: Mapping[str, Any]) -> str:
         f"rounds: {document['rounds']}; items: {json.dumps(document['items'])}"
     )
     head = ["arm", "rows a round", "steps a round", "calls, low", "expected", "high", "USD expected"]
-    return Table(head, rows, title, ["calls and USD are of all seeds and rounds, each as the first round of the first seed"]).text()
+    notes = ["calls and USD are of all seeds and rounds, each as the first round of the first seed"]
+    for name, arm in document["arms"].items():
+        if judging := arm["estimate"].get("judging"):
+            notes.append(f"{name}: judging by {judging['model']} takes about {arm['rounds'] * judging['calls']:,} calls on top")
+    return Table(head, rows, title, notes).text()
 
 
 # ---- the pages

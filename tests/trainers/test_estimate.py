@@ -62,12 +62,15 @@ PROMISED = {
     "qwen_gsm8k.yaml": (QWEN, 16),
     "llama_lora_vllm.yaml": (LLAMA, 24),
     "own_jsonl.yaml": (None, 2),
+    "helpdesk.yaml": (None, 2),
 }
 """Example -> the model that it names, and the GB of memory that it says are enough. No hub is asked: the shapes stand above."""
 
 
-def test_each_example_has_its_promise():
-    assert sorted(path.name for path in EXAMPLES.glob("*.yaml")) == sorted(PROMISED)
+def test_each_example_that_names_a_model_or_an_amount_of_memory_has_its_promise():
+    texts = {path.name: path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*.yaml")}
+    promising = {name for name, text in texts.items() if " GB" in text or yaml.safe_load(text)["target"]["model"] != "tiny"}
+    assert promising == set(PROMISED)
 
 
 @pytest.mark.parametrize("name", PROMISED)
