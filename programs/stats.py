@@ -71,7 +71,7 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 def judged(rows: Iterable[Attempt]) -> dict[str, Any] | None:
     """Of the attempts that language models judged: which models, how many `answers`, how many of these `twice`, and in how many of the
     latter both verdicts `agreed`. None where there are no such attempts."""
-    told = [row.verdict for row in rows if row.verdict.judge]
+    told = [row.verdict for row in {row.id: row for row in rows}.values() if row.verdict.judge]  # the same one may stand on both sides
     twice = [one for one in told if one.again is not None]
     found = {"by": sorted({one.judge for one in told}), "answers": len(told), "twice": len(twice)}
     return found | {"agreed": sum(one.again == one.correct for one in twice)} if told else None

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import yaml
 
 from ...tasks import joined
-from ...tasks.settings import TableSettings
 from ...trainers.settings import TrainSettings, vllm_rank
 from ..config import CycleConfig
 from .figures import compared, judged, many
@@ -118,7 +117,7 @@ def _front_matter(path: Path) -> dict[str, Any]:
 # ---- the lines
 
 
-def ready(facts: Facts, place: str, base: str, task: str, table: TableSettings | None = None) -> dict[str, str]:
+def ready(facts: Facts, place: str, base: str, task: str, config: CycleConfig | None = None) -> dict[str, str]:
     """Command lines for the exported weights at `place` (a folder or hub id), of an adapter with its base at `base`. Other harnesses have
     no line where they have none of the tasks."""
     kinds = [name.partition(":")[0] for name in joined(task)]
@@ -138,8 +137,13 @@ def ready(facts: Facts, place: str, base: str, task: str, table: TableSettings |
     lm_eval = f"lm_eval --model hf --model_args {weights} --tasks {','.join(theirs[0])}{' --apply_chat_template' if facts.chat else ''}"
     lm_eval += f" --batch_size 8{trust[1]}"  # `auto` never ends on a CPU
     errata = f"--target {shlex.quote(base)} --adapter {shlex.quote(place)}" if adapter else f"--target {shlex.quote(place)}"
-    given = table.model_dump(mode="json", exclude_defaults=True) if table and {"jsonl", "parquet", "hf"} & set(kinds) else {}
-    flags = "".join(f" --set {shlex.quote(f'table.{name}={_yaml(value)}')}" for name, value in given.items())
+    given = {}
+    if config and {"jsonl", "parquet", "hf"} & set(kinds):
+        given = {f"table.{name}": value for name, value in config.table.model_dump(mode="json", exclude_defaults=True).items()}
+    if config and config.table.verdict == "judge":
+        lm = config.judge.of(config.instructor)
+        given |= {"judge.model": lm.model} | ({"judge.api_base": lm.api_base} if lm.api_base else {})
+    flags = "".join(f" --set {shlex.quote(f'{name}={_yaml(value)}')}" for name, value in given.items())
     lines = {
         "vllm": vllm + (f" --dtype {facts.measured}" if facts.measured else "") + trust[0],
         "lm_eval": f"HF_ALLOW_CODE_EVAL=1 {lm_eval} --confirm_run_unsafe_code" if unsafe else lm_eval,
@@ -175,7 +179,7 @@ def write(facts: Facts, report: Report, scores: Mapping[tuple[str, str], Compare
         task=shown_task(config.task),
         instructor=without_place(report.source.writer if report.source else config.instructor.model),
         scores=named,
-        judged={judged(one.judged) for one in scores.values() if one.judged},
+        judged=[f"Answers to {name} were {judged(one.judged)}." for name, one in named.items() if one.judged],
         table=compared((([name], one) for name, one in named.items()), ["set"]),
         tested=any(split == "test" for _, split in scores),
         changed=changed,

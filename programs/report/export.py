@@ -95,7 +95,7 @@ def export(
         "base": base,
         "licence": licence.fields["license"],
         "scores": {f"{task} {split}": one.model_dump(exclude={"skills"}) for (task, split), one in scores.items()},
-        "lines": card.ready(facts, str(out.resolve()), base if on_hub else str(base_folder), report.config.task, report.config.table),
+        "lines": card.ready(facts, str(out.resolve()), base if on_hub else str(base_folder), report.config.task, report.config),
         "pushed": _push(api, push, out, public, say) if push else None,
     }
 

@@ -18,7 +18,7 @@ from problems import drawn
 from typer.testing import CliRunner
 
 from errata.cli import app
-from errata.programs.config import load_config, parse_override
+from errata.programs.config import CycleConfig, InstructorSettings, load_config, parse_override
 from errata.programs.report import card
 from errata.programs.report.export import export, export_pairs
 from errata.programs.run import layout
@@ -299,7 +299,7 @@ def test_the_lines_quote_places_and_name_the_base_of_an_adapter():
 
 def test_the_lines_measure_as_the_run_did_and_other_harnesses_are_named_only_for_tasks_they_have():
     table = TableSettings(question="{a}\n{b's}", verdict="choice", choices=("x", "y"), max_new_tokens=9)
-    own = card.ready(FACTS._replace(measured="float32"), "out", "", "jsonl:my data.jsonl", table)
+    own = card.ready(FACTS._replace(measured="float32"), "out", "", "jsonl:my data.jsonl", CycleConfig(table=table))
     assert sorted(own) == ["errata", "vllm"]
     assert own["vllm"] == "vllm serve out --served-model-name q --dtype float32"
     assert " --set table.verdict=choice " in own["errata"]
@@ -307,8 +307,11 @@ def test_the_lines_measure_as_the_run_did_and_other_harnesses_are_named_only_for
     assert words[:6] == ["errata", "evaluate", "--task", "jsonl:my data.jsonl", "--target", "out"]
     given = dict(map(parse_override, words[7::2]))
     assert TableSettings(**{name.removeprefix("table."): value for name, value in given.items()}) == table
-    known = card.ready(FACTS._replace(measured="float32"), "out", "", "gsm8k:x", table)
+    known = card.ready(FACTS._replace(measured="float32"), "out", "", "gsm8k:x", CycleConfig(table=table))
     assert "pretrained=out,dtype=float32 " in known["lm_eval"] and "--set" not in known["errata"]
+    prose = CycleConfig(table=TableSettings(verdict="judge", rubric="It is kind."), instructor=InstructorSettings(model="openai/lm"))
+    given = shlex.split(card.ready(FACTS, "out", "", "jsonl:x", prose)["errata"])
+    assert ("judge.model", "openai/lm") in [parse_override(word) for word in given if word.startswith("judge.")]
 
 
 # ---- refusals
