@@ -7,6 +7,7 @@ apart from the text is left out. Of several choices the first counts; how many o
 
 from typing import Any, NamedTuple
 
+from ...signatures.toolcalls import as_text
 from ..cells import read_chat, text_of
 
 CUT = ("length", "max_tokens", "model_length", "max_output_tokens")
@@ -83,15 +84,22 @@ def _words(one: dict[str, Any]) -> tuple[bool, str | None]:
     message = one.get("message", one.get("content") if "finishReason" in one else None)
     if isinstance(message, dict) and ("content" in message or "parts" in message):
         thought = message.keys() & {"reasoning_content", "reasoning", "thinking"} and ""
-        return True, _content(message.get("content", message.get("parts")) or message.get("refusal") or thought)
+        return True, _called(message, _content(message.get("content", message.get("parts")) or message.get("refusal") or thought))
     if one.get("role") == "assistant" and "content" in one:
-        return True, _content(one["content"])
+        return True, _called(one, _content(one["content"]))
     if "text" in one and one.keys() & {"finish_reason", "token_ids", "cumulative_logprob", "logprobs", "meta_info"}:
         return True, _content(one["text"])
     if "generated_text" in one:
         chat = read_chat(one["generated_text"])
         return True, chat[-1][1] if chat else _content(one["generated_text"])
     return False, None
+
+
+def _called(message: dict[str, Any], text: str | None) -> str | None:
+    """The text of a message with the calls of tools that stand apart from it, of OpenAI's form or Anthropic's."""
+    given = [*_dicts(message.get("tool_calls")), *(part for part in _dicts(message.get("content")) if part.get("type") == "tool_use")]
+    called = as_text(given)
+    return "\n".join(filter(None, (text, called))) if called else text
 
 
 def _content(content: Any) -> str | None:

@@ -11,6 +11,7 @@ from errata.programs.strategies.diagnose import fields_of
 from errata.signatures.errors import TaskError, UsageError
 from errata.signatures.records import Attempt, Failure
 from errata.tasks import doctor, load_task
+from errata.tasks.recorded.replies import reply
 from errata.tasks.settings import TableSettings
 from errata.tasks.verdicts import calls
 
@@ -203,6 +204,21 @@ def test_rows_with_tools_of_their_own_are_judged_and_asked_by_these(tmp_path):
     assert KINDS["tools"].consistent(task, made).startswith("make() must return the functions of the problem under 'tools'")
     (failure,) = [Failure(attempt=Attempt(example=time, response="", verdict=task.verdict(time, "")))]
     assert '"name": "now"' in fields_of([failure], task.brief)["question"]
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        {"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [called("get_weather", city="Paris")]}}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "get_weather", "input": {"city": "Paris"}}]},
+        [
+            {"role": "user", "content": "Paris?"},
+            {"role": "assistant", "content": None, "tool_calls": [called("get_weather", city="Paris")]},
+        ],
+    ],
+)
+def test_recorded_replies_with_calls_apart_are_read(recorded):
+    assert reply(recorded).text == HERMES
 
 
 STYLES = [
