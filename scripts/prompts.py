@@ -27,6 +27,7 @@ from errata.tasks import load_task
 from errata.tasks.answers.form import Helpers
 from errata.tasks.answers.json_form import JsonForm
 from errata.tasks.answers.label import LabelForm
+from errata.tasks.answers.sql import SqlForm
 from errata.tasks.answers.tools import ToolsForm
 from errata.tasks.settings import TableSettings
 
@@ -67,6 +68,14 @@ JSON = Example(
     question="My order: three mugs and a tray. Sorry, make that 2 trays.\nOmar",
     answer='{"customer": "Omar", "items": [{"name": "mug", "quantity": 3}, {"name": "tray", "quantity": 2}]}',
 )  # fmt: skip
+SQL = Example(
+    task="shop", split="train", kind="sql", question="How many customers have an open order?",
+    answer="SELECT count(DISTINCT customer_id) FROM orders WHERE status = 'open'",
+)  # fmt: skip
+SHOP = """
+CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER, status TEXT);
+INSERT INTO orders VALUES (1, 7, 'open'), (2, 7, 'open'), (3, 8, 'shipped');
+"""
 SAID = {
     "number": "Mia knits 3 scarves. She has knitted 45 rows, so 120 - 45 = 75 rows are left.\n#### 75",
     "choice": "We breathe oxygen, so the air must be mostly made of oxygen.\nAnswer: A",
@@ -74,8 +83,9 @@ SAID = {
     "label": "billing",
     "tools": '<tool_call>\n{"name": "set_light", "arguments": {"room": "hall", "level": 20}}\n</tool_call>',
     "json": '{"customer": "Omar", "items": [{"name": "mug", "quantity": 3}, {"name": "tray", "quantity": 1}]}',
+    "sql": "SELECT count(*) FROM orders WHERE status = 'open'",
 }
-ERRORS = {"number": NUMBER, "choice": CHOICE, "code": CODE, "label": LABEL, "tools": TOOLS, "json": JSON}
+ERRORS = {"number": NUMBER, "choice": CHOICE, "code": CODE, "label": LABEL, "tools": TOOLS, "json": JSON, "sql": SQL}
 WORDS = {
     "evidence": '"120 - 45 = 75": there should stand 3 * 120 = 360 first, and then 360 - 45 = 315.',
     "misconception": "The model works with the amount of one thing where all of them are asked for, and never multiplies by their number.",
@@ -141,6 +151,8 @@ def known() -> dict[str, dict[str, list[dict[str, str]]]]:
     orders = JsonForm("orders", TableSettings(), Helpers())
     orders.learn([JSON])
     briefs["json"] = f"{orders.brief} {orders.facts}"
+    shop = SqlForm("shop", TableSettings(database=SHOP), Helpers())
+    briefs["sql"] = f"{shop.brief} {shop.facts}"
     return {kind: calls(brief, kind) for kind, brief in briefs.items()}
 
 

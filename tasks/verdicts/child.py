@@ -27,7 +27,7 @@ class Child:
     def ask(self, question: Any, seconds: float) -> Any:
         """The child's answer to a JSON value; None: it took longer than `seconds` or ended, and the next question starts another."""
         with self._lock:
-            if self.process is None:
+            if self.process is None or self.process.poll() is not None:
                 self.process = subprocess.Popen(
                     [sys.executable, "-P", str(self._script)],  # -P: its folder is not where it looks for modules
                     stdin=subprocess.PIPE,
@@ -58,7 +58,7 @@ class Child:
             line = process.stdout.readline()
         finally:
             timer.cancel()
-        if line:
+        if line.endswith("\n"):
             return json.loads(line)
         process.kill()
         with contextlib.suppress(OSError), process:  # waits for it and closes its pipes

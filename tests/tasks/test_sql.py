@@ -219,6 +219,27 @@ def test_the_target_is_shown_the_tables_and_the_instructor_some_rows_too(shop):
     assert (system["content"], user["content"]) == ("You write SQL for a shop.", "How many?")
 
 
+def test_odd_tables_are_looked_at_as_far_as_they_can_be(shop, tmp_path):
+    odd = """
+    CREATE TABLE "order" ("group" TEXT, "a ""b" TEXT, picture BLOB);
+    INSERT INTO "order" VALUES ('x', 'y', zeroblob(2000000)), ('x', NULL, NULL);
+    CREATE VIEW gone AS SELECT * FROM no_table;
+    CREATE VIEW endless AS WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT n FROM r WHERE n < 0;
+    """
+    task = shop([{"question": "q", "answer": 'SELECT "group" FROM "order"'}], odd)
+    assert doctor(task) == (1, [])
+    assert "order has 2 rows" in task.brief
+    assert "order.group: 'x'" in task.brief
+    assert "CREATE VIEW gone" in task.brief
+
+
+def test_many_rows_that_tie_are_compared_in_a_breath(judge):
+    rows = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 8000) SELECT n FROM r"
+    assert verdict(judge, f"{rows} ORDER BY n > 0", f"{rows} ORDER BY n % 7").correct
+    assert verdict(judge, f"{rows} ORDER BY n % 2", f"{rows} ORDER BY n % 7").reason == "wrong: 8000 rows in another order"
+    assert verdict(judge, f"{rows} ORDER BY n % 2", f"{rows} ORDER BY n % 2, n % 7").correct
+
+
 def test_a_large_database_is_shown_in_short(shop):
     tables = [
         f"CREATE TABLE t{number} (\n  id INTEGER,\n  {'long_' * 9}name TEXT\n); INSERT INTO t{number} VALUES (1, 'x');"

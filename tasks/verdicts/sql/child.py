@@ -14,13 +14,13 @@ import json
 import math
 import sqlite3
 import sys
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-STEPS = 50_000_000
-"""Steps of SQLite's virtual machine for one query: a few seconds."""
+STEPS, LOOK = 50_000_000, 2_000_000
+"""Steps of SQLite's virtual machine for one query, a few seconds, and for one that looks at what is there."""
 EVERY = 10_000
 ROWS, BYTES = 20_000, 16_000_000
 """Of one result."""
@@ -83,9 +83,9 @@ class Base:
         for limit, most in LIMITS.items():
             db.setlimit(limit, most)
 
-    def rows(self, query: str) -> tuple[list[Row], int]:
+    def rows(self, query: str, steps: int = STEPS) -> tuple[list[Row], int]:
         """The result and its number of columns. Raises Refused."""
-        return self._guarded(lambda: _fetched(self.connection.execute(query)), "read", STEPS)
+        return self._guarded(lambda: _fetched(self.connection.execute(query)), "read", steps)
 
     def vary(self, script: str) -> None:
         """Change the data. Raises Refused."""
@@ -194,8 +194,14 @@ def _tied(up: Sequence[Row], down: Sequence[Row], given: Sequence[Row]) -> bool:
     """Whether a result is ordered as the gold orders, where it leaves open the order of some rows: `up` and `down` are the gold's with such
     rows one way round and the other, so that what lies between two places up to which both hold the same rows may lie in any order."""
     start = 0
-    for end in range(1, len(up) + 1):
-        if together(up[start:end], down[start:end]):
+    owed: Counter[tuple[Any, ...]] = Counter()
+    for end, rows in enumerate(zip(up, down, strict=True), 1):
+        for row, count in zip(rows, (1, -1), strict=True):
+            key = tuple(_key(row))
+            owed[key] += count
+            if not owed[key]:
+                del owed[key]
+        if not owed:
             if not together(up[start:end], given[start:end]):
                 return False
             start = end
@@ -211,9 +217,9 @@ def compared(db: Base, gold: str, tail: int | None, given: str) -> dict[str, Any
     try:
         right, columns = db.rows(gold)
         up = down = right
-        if tail is not None:
-            ways = [", ".join(f"{number}{way}" for number in range(1, columns + 1)) for way in ("", " DESC")]
-            up, down = (db.rows(f"{gold[:tail]}, {more} {gold[tail:]}")[0] for more in ways)
+        ways = [", ".join(f"{number}{way}" for number in range(1, columns + 1)) for way in ("", " DESC")]
+        with contextlib.suppress(Refused):  # two more columns to order by may be too many
+            up, down = (db.rows(f"{gold[:tail]}, {more} {gold[tail:]}")[0] if tail is not None else right for more in ways)
     except Refused as error:
         return {"fault": f"the gold query fails: {error}"}
     try:
@@ -271,23 +277,24 @@ def looked(db: Base) -> dict[str, Any]:
     found = []
     named = "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'view') AND substr(name, 1, 7) <> 'sqlite_' ORDER BY rowid"
     for name, sql in db.rows(named)[0]:
-        table = _quoted(name)
-        columns = [_quoted(column) for (column,) in db.connection.execute("SELECT name FROM pragma_table_info(?)", (name,))]
-        rows, _ = db.rows(f"SELECT * FROM {table} LIMIT {SHOWN}")
-        ((count,),), _ = db.rows(f"SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT {LOOKED + 1})")
-        values = {}
-        for column in columns:
-            first = f"(SELECT {column} FROM {table} LIMIT {LOOKED})"
-            some = [value for (value,) in db.rows(f"SELECT DISTINCT {column} FROM {first} LIMIT {VALUES + 1}")[0]]
-            if len(some) <= VALUES and all(isinstance(value, str) and len(value) <= 40 for value in some):
-                values[column] = sorted(some)
-        shown = [[value if not isinstance(value, bytes) else "(bytes)" for value in row] for row in rows]
-        found.append({"sql": sql, "name": name, "columns": columns, "count": count, "rows": shown, "values": values})
+        table: dict[str, Any] = {"sql": sql, "name": name, "columns": [], "count": 0, "rows": [], "values": {}}
+        found.append(table)
+        shown = _quoted(name)
+        with contextlib.suppress(Refused, sqlite3.Error):  # a view may be of a table that is gone, a value too large to be shown
+            table["columns"] = [column for (column,) in db.connection.execute("SELECT name FROM pragma_table_info(?)", (name,))]
+            table["count"] = db.rows(f"SELECT count(*) FROM (SELECT 1 FROM {shown} LIMIT {LOOKED + 1})", LOOK)[0][0][0]
+            for column in table["columns"]:
+                first = f"(SELECT {_quoted(column)} AS value FROM {shown} LIMIT {LOOKED})"
+                some = [value for (value,) in db.rows(f"SELECT DISTINCT value FROM {first} LIMIT {VALUES + 1}", LOOK)[0]]
+                if len(some) <= VALUES and all(isinstance(value, str) and len(value) <= 40 for value in some):
+                    table["values"][column] = sorted(some)
+            rows, _ = db.rows(f"SELECT * FROM {shown} LIMIT {SHOWN}", LOOK)
+            table["rows"] = [[value if not isinstance(value, bytes) else "(bytes)" for value in row] for row in rows]
     return {"tables": found}
 
 
 def _quoted(name: str) -> str:
-    return name if name.isidentifier() else '"' + name.replace('"', '""') + '"'
+    return '"' + name.replace('"', '""') + '"'
 
 
 def main() -> None:

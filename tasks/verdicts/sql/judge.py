@@ -41,7 +41,7 @@ class Judge:
         """What is in a database, which `where` names in errors. Raises TaskError where it cannot be read or is empty."""
         said = self._child.ask({"database": database}, SECONDS) or {"fault": f"the database cannot be read: {LATE}"}
         if "fault" in said:
-            raise TaskError(f"{where}: {said['fault'][:300]}; mend it so that SQLite can read it")
+            raise TaskError(f"{where}: {' '.join(said['fault'].split())[:300]}; mend it so that SQLite can read it")
         if not any(table["count"] for table in said["tables"]):
             raise TaskError(f"{where}: the database holds no row, so any query would be right; add INSERT INTO ... with some rows")
         return Look(said["tables"])
@@ -76,7 +76,7 @@ class Judge:
 def _reason(state: dict[str, Any]) -> str:
     """Why a query is not right; empty where it is."""
     if "error" in state:
-        return state["error"][:300]
+        return " ".join(state["error"].split())[:300]
     if state["same"]:
         return ""
     given, gold = (f"{state[name]} row{'s' * (state[name] != 1)}" for name in ("given", "gold"))
