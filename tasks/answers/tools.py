@@ -157,6 +157,8 @@ def tools_of(given: Any, where: str, fault: type[Exception] = TaskError) -> list
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             break
         schema = function.get("parameters") or {}
+        if not isinstance(schema, dict):
+            break
         schema = schema if "properties" in schema or "type" in schema else {"type": "object", "properties": schema}
         about = {"name": function["name"], "description": function.get("description") or "", "parameters": schema}
         tools.append({"type": "function", "function": about})

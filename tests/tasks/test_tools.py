@@ -285,6 +285,7 @@ def test_tools_stand_in_a_column_in_a_file_or_in_the_config(tmp_path, how):
         (["<tool_call>{"], {}, TaskError, "no calls can be read from the answer"),
         ([PARIS], {"tools": ()}, UsageError, "table.tools must hold tools: a list of functions"),
         ([PARIS], {"tools": ({"description": "no name"},)}, UsageError, "table.tools must hold tools: a list of functions"),
+        ([PARIS], {"tools": ({"name": "f", "parameters": [1]},)}, UsageError, "table.tools must hold tools: a list of functions"),
         ([PARIS], {"tools": "nowhere.json"}, UsageError, "nowhere.json cannot be read"),
         ([PARIS], {"tools": "functions"}, TaskError, r"field 'functions' is missing.*--set table.tools=COLUMN"),
     ],
