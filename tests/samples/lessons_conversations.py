@@ -47,3 +47,24 @@ LESSONS = [
     Lesson("I ordered 49 cups", response="#### 54", programs=[ANSWERED, SECOND]),
     Lesson("I ordered 21 lamps", response="#### 26", programs=[CUT, THIRD]),
 ]
+
+ALONE = """
+ASKED = [
+    "I ordered {a} pens. Then {b} more. How many is that?",
+    "How many pens are {a} and {b} more?",
+    "Of my pens {a} came first, and {b} came then. What is the total?",
+]
+
+def draw(rng, level):
+    top = 10 + 30 * level
+    return {"a": rng.randint(40, 40 + top), "b": rng.randint(2, top), "told": rng.randrange(3)}
+
+def make(a, b, told):
+    return {"question": ASKED[told].format(a=a, b=b), "solution": f"That is {a} + {b} = {a + b}.", "answer": str(a + b)}
+
+def wrong(a, b, told):
+    return str(b)
+
+ANCHORS = {"e1": {"a": 7, "b": 12, "told": 0}}
+"""
+"""For a question of one turn."""

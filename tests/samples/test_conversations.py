@@ -4,9 +4,11 @@ import json
 import re
 
 import pytest
-from loopback import generated
+from loopback import Lesson, generated
 from samples import lessons_conversations as lessons
+from typer.testing import CliRunner
 
+from errata.cli import app
 from errata.tasks.chat import turns
 
 SYSTEM = "You keep the books of a shop. Work it out; end with the line #### and the number."
@@ -63,3 +65,26 @@ def test_the_instructor_reads_what_the_model_reads(made):
     assert f"system message first:\n{SYSTEM}" in first["task"]
     assert "2 solved examples" in first["task"] and "#### " in first["task"]
     assert re.fullmatch(r"User: I ordered \d+ \w+ on Monday\.\n\nAssistant: Noted\.\n\nUser: Then \d+ more .*\?", first["question"])
+
+
+def test_conversations_do_not_go_out_as_a_package_and_the_reason_is_told(made):
+    done = CliRunner().invoke(app, ["export", str(made.path), "--environment"])
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "its questions are conversations of several turns, which the package does not ask: 3" in done.stderr
+
+
+def test_a_package_asks_with_the_system_text_and_the_shots(tmp_path):
+    rows = [
+        {"question": f"I ordered {number} pens. Then {number + 5} more. How many is that?", "answer": str(2 * number + 5)}
+        for number in range(1, 30)
+    ]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    config = {"task": f"jsonl:{tmp_path / 'train.jsonl'}", "table": {"verdict": "number", "shots": 2, "system": SYSTEM}}
+    lesson = Lesson("I ordered 7 pens", response="#### 12", programs=[lessons.ALONE])
+    made = generated(config, [lesson], tmp_path / "made", {"generate.skip": ["agreed"]})
+    assert made.code == 0 and not made.refusals, made.output
+    done = CliRunner().invoke(app, ["export", str(made.path), "--environment", "--out", str(tmp_path / "pens_env"), "--json"])
+    assert done.exit_code == 0, done.output
+    (asked,) = json.loads((tmp_path / "pens_env" / "pens_env" / "tasks.json").read_text()).values()
+    prompt = next(iter(made.rows.values())).prompt
+    assert asked["prompt"][:-1] == list(prompt[:-1]) and [one["role"] for one in prompt] == ["system", *["user", "assistant"] * 2, "user"]
