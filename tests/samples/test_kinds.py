@@ -193,6 +193,7 @@ def test_the_program_that_a_contract_shows_keeps_it_and_proves_its_diagnosis(san
         ("tools", "telling", "if len(calls) > 1 else None", "", "gives the right answer on"),
         ("tools", "runs", "calls[:1] if", "'the first' if", "wrong() must give a list of"),
         ("json", "runs", '"guests": guests', '"guests": str(guests)', "breaks the schema: guests: "),
+        ("json", "runs", '"guests": guests', '"guests": float("nan")', "make() under 'answer' gives no JSON value: Out of range"),
         ("json", "runs", '"guests": guests', '"guests": NAMES.sort', "gives no JSON value: Object of type builtin"),
         ("json", "runs", '"answer": answered(adults + children, name, time)', '"gold": 1', "must return a JSON value under 'answer'"),
         ("json", "runs", '"time": time}', '"time": time, "day": 4}', "Additional properties are not allowed"),
