@@ -183,7 +183,7 @@ class TableTask(RowTask):
         if count >= len(train):
             raise UsageError(f"table.shots is {count}, and {self.name} has {len(train)} train items: give it more, or set fewer shots")
         size = lambda one: len(one.question) + len(one.solution or one.answer)  # noqa: E731
-        free = sorted((one for one in train if one.question not in held), key=size)
+        free = sorted((one for one in train if one.question not in held and (one.answer or one.solution)), key=size)
         seen: Counter[str] = Counter()
         turns = []
         for one in sorted(free[: max(count, len(free) // 2)], key=lambda one: share(f"shot {one.question}")):
