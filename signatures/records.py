@@ -18,8 +18,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 REASON = 2_000
 """Characters of the longest reason of a refusal: a repair call pays for each."""
 Message = dict[str, str]
-"""One chat message: {"role": "system" | "user" | "assistant" | "tool", "content": text}. The first of a prompt may be of the role `tools`:
-its content is the JSON list of the functions that may be called."""
+"""One chat message: a role (system, user, assistant, tool) and the content; a prompt's first may be `tools`, a JSON list of functions."""
 Kind = Literal["number", "choice", "code", "text", "label", "json", "sql", "tools", "prose"]
 """What an answer is: a number, the letter of one of several options, code that must pass a test, a short text, one of labels that are the
 same for all items, a JSON value, an SQL query, calls of tools, or prose that a language model judges."""
