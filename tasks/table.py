@@ -180,10 +180,11 @@ class TableTask(RowTask):
         """Items of train to show, in an order that depends on their questions alone: of the shorter half, and of each gold answer one
         before a second of any."""
         train, held = self.examples("train"), {one.question for split in ("dev", "test") for one in self.examples(split)}
-        if count >= len(train):
-            raise UsageError(f"table.shots is {count}, and {self.name} has {len(train)} train items: give it more, or set fewer shots")
-        size = lambda one: len(one.question) + len(one.solution or one.answer)  # noqa: E731
-        free = sorted((one for one in train if one.question not in held and (one.answer or one.solution)), key=size)
+        free = [one for one in train if (one.answer or one.solution) and one.question not in held]
+        if count > len(free) or count == len(train):
+            what = f"{len(train)} train items, {len(free)} of them with an answer and not held out"
+            raise UsageError(f"table.shots is {count}, and {self.name} has {what}: give it more, or set fewer shots")
+        free.sort(key=lambda one: len(one.question) + len(one.solution or one.answer))
         seen: Counter[str] = Counter()
         turns = []
         for one in sorted(free[: max(count, len(free) // 2)], key=lambda one: share(f"shot {one.question}")):

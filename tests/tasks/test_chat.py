@@ -194,7 +194,17 @@ def test_shots_show_as_many_gold_answers_as_they_can_and_no_question_that_is_hel
 
 def test_more_shots_than_train_items_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"table.shots is 3, and jsonl:t has 3 train items"):
-        table(tmp_path, *SUMS[:3], shots=3)
+        table(tmp_path, *SUMS[:3], dev=SUMS[20:], shots=3)
+    with pytest.raises(UsageError, match=r"jsonl:t has 4 train items, 2 of them with an answer and not held out"):
+        table(tmp_path, *SUMS[:4], dev=SUMS[:2], shots=3)
+
+
+def test_an_item_without_an_answer_is_no_shot(tmp_path):
+    rows = [{"question": f"Write f{n}.", "answer": "def f(): pass" if n == 3 else "", "test": "def check(f): pass", "entry_point": "f"}
+            for n in range(9)]  # fmt: skip
+    jsonl(tmp_path / "train.jsonl", rows)
+    task = load_task(f"jsonl:{tmp_path / 'train.jsonl'}", TableSettings(verdict="code", shots=1), runner=lambda *_: None)
+    assert [shot.question for shot in task.prefix.shots] == ["Write f3."]
 
 
 def test_shots_of_conversations_come_turn_by_turn(tmp_path):
