@@ -155,9 +155,9 @@ def test_the_embedded_instructor_is_refused_as_a_judge_with_what_to_do(tmp_path)
 
 
 def test_the_gate_says_who_judged_the_dev_items_and_how_often_the_judge_agreed():
-    def attempt(index, right, **more):
+    def attempt(index, right, **more):  # another answer to the same item, by other weights
         example = Example(task="t", split="dev", question=f"q{index}", answer="a", kind="prose")
-        return Attempt(example=example, response="r", verdict=Verdict(correct=right, extracted="r", reason="", **more))
+        return Attempt(example=example, response=str(right), verdict=Verdict(correct=right, extracted="r", reason="", **more))
 
     before = [attempt(index, False, judge="openai/judge") for index in range(10)]
     after = [attempt(index, True, judge="openai/judge", again=index > 0 if index < 4 else None) for index in range(10)]
