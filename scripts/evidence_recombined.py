@@ -1,15 +1,14 @@
 """Labels and JSON taught by the embedded instructor from train rows alone. Behind docs/evidence/recombined.md.
 
-    python scripts/evidence_recombined.py WORK_FOLDER [--tasks tickets orders] [--seeds 0 1 2]
+    python scripts/evidence_recombined.py WORK_FOLDER [--tasks tickets home] [--seeds 0 1 2]
 
-For each task and seed a small target first learns the form of an answer and a part of the skill: of tickets a Llama from nothing, from 60
-train items; of orders `tiny`, from fresh orders of one item. Then one round of the cycle with the embedded instructor, and beside it the
-control that trains on the train items as they are, for as many steps. Prints the table of the page. What is done is kept: the same command
-continues. Needs no GPU and no network.
+Two tasks: examples/tickets, and wishes to a house as JSON, which are made here. For each task and seed a Llama of 0.2 million parameters
+is made from nothing and learns from 60 train items the form of an answer and a part of the skill. Then one round of the cycle with the
+embedded instructor, and beside it the control that trains on all train items as they are, for as many steps. Prints the table of the page.
+What is done is kept: the same command continues. Needs no GPU and no network.
 """
 
 import argparse
-import importlib.util
 import json
 import random
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from make_tiny import TEMPLATE, loss_of, make_model, save, sorted_batches, written
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from errata.programs.config import CycleConfig, load_config
@@ -49,10 +48,20 @@ SHARED = {
 }
 PLANS = {
     "tickets": Plan(150, 3e-3, {"generate.failures": 24, "generate.rows": 600, "train.epochs": 3}),
-    "orders": Plan(120, 1e-3, {"generate.failures": 24, "generate.rows": 1000, "train.epochs": 2, "items.train": 120, "items.dev": 100}),
+    "home": Plan(300, 3e-3, {"generate.failures": 16, "generate.rows": 1500, "train.epochs": 4}),
 }
-TICKETS = 60
-"""Train items that the target of tickets first learns from: it has the form of an answer then, and a part of the skill."""
+KNOWN = 60
+"""Train items that a target first learns from: it has the form of an answer then, and a part of the skill."""
+DEVICES = ("lamp", "heater", "fan", "blind", "radio", "fountain", "screen", "humidifier")
+ROOMS = ("kitchen", "hall", "attic", "bathroom", "office", "garage", "nursery", "cellar")
+WISHES = (
+    "Set the {device} in the {room} to {level} percent{at}.",
+    "In the {room}, I would like the {device} at {level}{at}, please.",
+    "{device} {level} {room}{at}",
+    "It is {level} that I want from the {device} of the {room}{at}.",
+    "Could you put the {room} {device} on {level}{at}?",
+    "{level} percent for the {device}{at}! The one in the {room}.",
+)
 ARMS = {"recombined": {}, "train items": {"generate.strategy": "GoldOnly"}}
 
 
@@ -71,27 +80,26 @@ def tokenizer(texts: list[str], vocabulary: int = 1500) -> PreTrainedTokenizerFa
     return made
 
 
-def first_tickets(task: Task, seed: int) -> tuple[Any, Any, list[Example]]:
+def first(task: Task, seed: int) -> tuple[Any, Any, list[Example]]:
     """A Llama of 0.2 million parameters from nothing, its tokenizer, and the few train items that it first learns from."""
     items = task.examples("train", None, seed=seed)
-    tokens = tokenizer([text for item in items for text in (task.prompt(item)[-1]["content"], item.answer)])
+    tokens = tokenizer([text for item in items for text in (task.prompt(item)[-1]["content"], task.completion("", item.answer))])
     torch.manual_seed(seed)
-    return make_model(tokens, 64, 2), tokens, items[:TICKETS]
+    return make_model(tokens, 64, 2), tokens, items[:KNOWN]
 
 
-def first_orders(task: Task, seed: int) -> tuple[Any, Any, list[Example]]:
-    """The shipped `tiny`, and fresh orders of one item each: lists are what it does not know then."""
-    spec = importlib.util.spec_from_file_location("make_orders", ROOT / "examples/orders/make_data.py")
-    assert spec and spec.loader
-    maker = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(maker)
-    rng, folder = random.Random(f"first:{seed}"), ROOT / "trainers/tiny"
-    rows = [row for row in (maker.order(rng) for _ in range(6000)) if len(json.loads(row["order"])["items"]) == 1]
-    items = [Example(task=task.name, split="train", question=row["email"], answer=row["order"], kind="json") for row in rows]
-    return AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder), items
-
-
-FIRST = {"tickets": first_tickets, "orders": first_orders}
+def write_home(folder: Path) -> None:
+    """The JSON task: wishes to a house, as texts and documents; 160 of train, 150 each of dev and test, no text twice."""
+    rng, texts = random.Random("home"), dict[str, str]()
+    while len(texts) < 460:
+        device, room, level = rng.choice(DEVICES), rng.choice(ROOMS), rng.choice(range(10, 100, 5))
+        hour = rng.choice([None, None, *range(6, 23)])
+        text = rng.choice(WISHES).format(device=device, room=room, level=level, at=f" at {hour}:00" if hour else "")
+        texts[text] = json.dumps({"device": device, "room": room, "level": level, "at": f"{hour}:00" if hour else None})
+    rows = [json.dumps({"question": text, "answer": document}) for text, document in texts.items()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, some in (("train", rows[:160]), ("dev", rows[160:310]), ("test", rows[310:])):
+        (folder / f"{split}.jsonl").write_text("\n".join(some) + "\n", encoding="utf-8")
 
 
 def target(name: str, task: Task, folder: Path, seed: int) -> Path:
@@ -99,7 +107,7 @@ def target(name: str, task: Task, folder: Path, seed: int) -> Path:
     if (folder / "tokenizer.json").exists():
         return folder
     plan, rng = PLANS[name], random.Random(seed)
-    model, tokens, items = FIRST[name](task, seed)
+    model, tokens, items = first(task, seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.01)
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 20) * (1 - step / plan.steps))
     for _ in range(plan.steps):
@@ -114,10 +122,13 @@ def target(name: str, task: Task, folder: Path, seed: int) -> Path:
     return folder
 
 
-def config(name: str, arm: str, seed: int, weights: Path) -> CycleConfig:
+def config(work: Path, name: str, arm: str, seed: int, weights: Path) -> CycleConfig:
     plan = PLANS[name]
     steps = -(-plan.settings["generate.rows"] * plan.settings["train.epochs"] // 16)
     own = {"seed": seed, "target.model": str(weights), "train.steps": steps}
+    if name == "home":
+        own |= {"task": f"jsonl:{work / name}", "guards": [], "table.verdict": "json", "table.max_new_tokens": 60, "table.ask": "As JSON:"}
+        return load_config(None, SHARED | plan.settings | own | ARMS[arm])
     return load_config(ROOT / f"examples/{name}.yaml", SHARED | plan.settings | own | ARMS[arm])
 
 
@@ -139,10 +150,12 @@ class Found(NamedTuple):
 
 def cycle(work: Path, name: str, arm: str, seed: int) -> Found:
     """One round to its end."""
-    first = config(name, arm, seed, work)
-    weights = target(name, load_task(first.task, first.table), work / f"{name}-{seed}", seed)
+    if name == "home":
+        write_home(work / name)
+    settings = config(work, name, arm, seed, work)
+    weights = target(name, load_task(settings.task, settings.table), work / f"{name}-{seed}", seed)
     path = work / f"{name}-{arm.replace(' ', '-')}-{seed}"
-    with Cycle(config(name, arm, seed, weights), path) as loop:
+    with Cycle(config(work, name, arm, seed, weights), path) as loop:
         loop.in_process = True
         loop.run()
     document = write(path)

@@ -7,12 +7,14 @@ built beside the text. Not covered: values that are worked out, and documents of
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from .....signatures.records import Example
 from ....samples.calculations import Unreadable
+from ....samples.phrasing import phrasing
 from ..template import filled
 from ..word_problems.diagnose import Finding
 from . import ORIGIN
@@ -108,7 +110,15 @@ def write(rows: Rows, question: str, reference: str, response: str, failure_id: 
     given = read(response)
     fields = {name for name, _, _ in departures(cut.rows[own][1], given)} if given is not None else set()
     others = [place for place in _near(found, question) if place in cut.templates and place != own]
-    others.sort(key=lambda place: not fields <= cut.templates[place].fields)  # stable: the likest of those that say the fields first
+    seen = Counter[str]()
+
+    def turn(place: int) -> int:
+        way = phrasing(found[place].question)
+        seen[way] += 1
+        return seen[way]
+
+    # those that say the fields first, of these one of each phrasing in turn, and of each phrasing the likest first
+    others.sort(key=lambda place: (not fields <= cut.templates[place].fields, turn(place)))
     chosen = [cut.templates[place] for place in [own, *others[:TEMPLATES]]]
     return _source(cut, chosen, failure_id, skill)
 
