@@ -55,7 +55,7 @@ def test_a_cycle_teaches_from_train_rows_without_a_key(tmp_path, monkeypatch, na
 
 
 @pytest.mark.slow  # trains a small model twice, about a minute of CPU
-@pytest.mark.parametrize("name", ["tickets"])
+@pytest.mark.parametrize("name", ["tickets", "home"])
 def test_a_cycle_of_the_embedded_instructor_ends_better_on_dev(tmp_path, monkeypatch, name):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(ROOT / "scripts")
