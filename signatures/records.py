@@ -122,8 +122,7 @@ class Verdict(Record):
     extracted: str | None
     """The answer that was read from the response; None when nothing readable was found."""
     reason: str
-    """`right`, `wrong`, `no answer` (nothing readable was found), `not one number: ...`, `not JSON: ...`, `several answers`, `unclosed
-    reasoning`, what of the answer is wrong, or what kept it from being judged."""
+    """`right`; what is wrong, e.g. `wrong`, `no answer` (nothing readable was found), `several answers`; or why it is unjudged."""
     answer: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """The response without its reasoning trace; None where it has none."""
     fields: dict[str, bool] | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -131,7 +130,7 @@ class Verdict(Record):
     judge: str = Field(default="", exclude_if=lambda value: not value)
     """The language model that judged it; empty where the task itself did."""
     again: bool | None = Field(default=None, exclude_if=lambda value: value is None)
-    """What that model said when it was asked a second time; None: it was asked once."""
+    """Its second opinion; None: it was asked once."""
 
 
 class Attempt(Record):

@@ -23,7 +23,8 @@ class Book:
         """`texts`: (text, label)."""
         self.count = Counter(label for _, label in texts)
         self._ordinary = {word for text, _ in texts for word in text.split() if word.islower()}
-        clauses, seen = defaultdict(set), defaultdict(Counter)
+        clauses: dict[str, set[str]] = defaultdict(set)
+        seen: dict[str, Counter[str]] = defaultdict(Counter)
         for text, label in texts:
             clauses[opening(text)].add(label)
             for word in set(words(text)):

@@ -75,12 +75,12 @@ class Cuttings:
                     if other.places and other.path[:-1] == leaf.path[:-1]:
                         groups[leaf.field, other.field][json.dumps(other.value)][json.dumps(leaf.value)] += 1
         pins: dict[str, str] = {}
-        for (name, other), by_value in groups.items():
+        for (name, beside), by_value in groups.items():
             repeats = Counter[str]()
             for held in by_value.values():
                 repeats.update({value: count - 1 for value, count in held.items() if len(held) == 1})
             if all(len(held) == 1 for held in by_value.values()) and len(repeats) > 1 and repeats.total() - max(repeats.values()) >= 4:
-                pins.setdefault(name, other)
+                pins.setdefault(name, beside)
         return pins
 
     def _pool(self, leaf: Leaf, found: Sequence[Leaf]) -> str:

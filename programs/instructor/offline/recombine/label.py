@@ -128,7 +128,7 @@ class Draft:
 
     def __init__(self, found: Labels, question: str, gold: str, taken: str | None):
         self.found, self.question, self.gold, self.taken = found, question, gold, taken
-        self.told: dict[str, list[list[object]]] = {gold: []} | ({taken: []} if taken else {})
+        self.told: dict[str, list[list[object]]] = {label: [] for label in (gold, taken) if label}
         self.values: dict[str, dict[str, list[str]]] = {}
         for place in found.near(question):
             label, parts = found.rows[place].answer, found.told[place]
