@@ -274,7 +274,7 @@ class CycleConfig(Settings):
         return value
 
 
-IMPORTED = ("task", "trace_tags", "table", "errors")
+IMPORTED = ("task", "trace_tags", "table", "judge", "errors")
 """What `errata import` fixes; the rest of the config may change until the teaching begins."""
 TRAINED = ("target", "train", "gate")
 """What may still change after recorded answers were taught, until a target is measured or trained."""

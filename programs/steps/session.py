@@ -84,8 +84,9 @@ class Session:
             self.ledger = opened.enter_context(Ledger(self.path, self.config.budget))
             self._opened = opened.pop_all()
         for task in self.tasks:
-            if isinstance(task, TableTask) and task.form.taken:
-                self.say(f"{task.name}: {task.form.taken}")
+            for one in parts(task):
+                if isinstance(one, TableTask) and one.form.taken:
+                    self.say(f"{one.name}: {one.form.taken}")
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -12,6 +12,7 @@ from ...signatures.errors import UsageError
 from ...signatures.files import module_of
 from ...signatures.records import Example, Verdict
 from ..base import ended, scored
+from ..rows import file_hash
 from ..settings import TableSettings
 from ..verdicts import number, short
 from .form import Form, Helpers
@@ -103,6 +104,8 @@ class MetricForm(TextForm):
     def __init__(self, name: str, settings: TableSettings, helpers: Helpers):
         super().__init__(name, settings, helpers)
         self._metric = _metric(settings.verdict)
+        if (file := _file(settings.verdict)) is not None:
+            self.data = {str(file): file_hash(file.expanduser())}
 
     def judge(self, example: Example, response: str) -> Verdict:
         return _scored(self._metric, self.settings.full_score, example, response)
@@ -141,12 +144,18 @@ class _Fields(dict):
             raise AttributeError(name) from None
 
 
+def _file(name: str) -> Path | None:
+    """The file of a metric that is written as FILE.py:NAME."""
+    module = name.rpartition(":")[0]
+    return Path(module) if module.endswith(".py") else None
+
+
 def _metric(name: str) -> Callable[[Any, Any], Any]:
     """The metric as a function of example and prediction."""
     module, _, function = name.rpartition(":")
-    file = Path(module).expanduser() if module.endswith(".py") else None
+    file = _file(name)
     try:
-        held = module_of(file, f"metric_{file.stem}") if file else importlib.import_module(module)
+        held = module_of(file.expanduser(), f"metric_{file.stem}") if file else importlib.import_module(module)
         found = operator.attrgetter(function)(held)
     except Exception as error:  # the module is the user's own, and may raise anything
         why = " ".join(f"{type(error).__name__}: {error}".split())[:300]

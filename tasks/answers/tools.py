@@ -121,8 +121,12 @@ class ToolsForm(Form):
         return calls.verdict(_canonical(example.answer), response, calls.known(self.tools(example)))
 
     def completion(self, solution: str, answer: str) -> str:
-        """The calls in the golds' own style, the words before them where golds have such; without calls, the words alone."""
-        found = _canonical(answer)
+        """The calls in the golds' own style, the words before them where golds have such; without calls, the words alone. An answer that is
+        no canonical text stays as it is: another model solved the question in words of its own."""
+        try:
+            found = _canonical(answer)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return answer
         if not found:
             return solution or NO_CALL
         written = STYLES[self._style][1](found)

@@ -98,6 +98,9 @@ def test_the_target_is_open_until_it_trains_the_task_never(tmp_path):
     assert json.loads((tmp_path / "run/run.json").read_bytes())["config"]["target"]["model"] == "other"
     with pytest.raises(RunError, match="was made with task"), Cycle(load_config(None, base | {"task": "sums"}), tmp_path / "run"):
         pass
+    judge = load_config(None, base | {"judge.model": "another/model"})  # it may have judged what was imported
+    with pytest.raises(RunError, match="was made with judge"), Cycle(judge, tmp_path / "run"):
+        pass
     begin(tmp_path / "run/round-1/teach")
     with pytest.raises(RunError, match=r"generate\.rows = 9"), Cycle(load_config(None, base | {"generate.rows": 8}), tmp_path / "run"):
         pass

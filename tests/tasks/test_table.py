@@ -212,6 +212,10 @@ def test_a_metric_may_lie_in_a_file(tmp_path):
     file.write_text("def same(example, prediction, trace=None):\n    return example.answer == prediction.answer\n")
     task, example = one(tmp_path, {"question": "q", "answer": "10"}, verdict=f"{file}:same")
     assert [task.verdict(example, said).correct for said in ("Answer: 10", "Answer: 11")] == [True, False]
+    known = task.data[str(file)]
+    file.write_text("def same(example, prediction, trace=None):\n    return True\n")
+    changed, _ = one(tmp_path, {"question": "q", "answer": "10"}, verdict=f"{file}:same")
+    assert changed.data[str(file)] != known  # so that a run is not continued with another verdict
     file.with_name("broken.py").write_text("import nothing_of_this_name\n")
     for name, said in [("other", "AttributeError"), ("broken", "ModuleNotFoundError"), ("none", "FileNotFoundError")]:
         verdict = f"{file}:{name}" if name == "other" else f"{tmp_path / name}.py:same"

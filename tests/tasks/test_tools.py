@@ -254,6 +254,15 @@ def test_words_before_a_call_are_trained_on_where_golds_have_them(tmp_path):
     assert task.completion(item.solution, item.answer) == f"I look it up.\n{HERMES}"
 
 
+@pytest.mark.parametrize("said", ["none", "3", "null", "", '{"name": "now"}', '[{"name": "now"}]', "[[1]]", "[" * 100_000])
+def test_an_answer_of_another_model_that_is_no_list_of_calls_stays_as_it_is(tmp_path, said):
+    task = table(tmp_path, PARIS, HERMES)
+    assert task.completion("", said) == said
+    assert not task.verdict(task.examples("train")[0], said).correct
+    asked = 'get_weather(city="Paris")'
+    assert task.verdict(task.examples("train")[0], task.completion("", asked)).correct
+
+
 @pytest.mark.parametrize("how", ["column", "text", "file", "inline"])
 def test_tools_stand_in_a_column_in_a_file_or_in_the_config(tmp_path, how):
     (tmp_path / "tools.json").write_text(json.dumps(TOOLS))
