@@ -44,6 +44,10 @@ class Kind(Protocol):
         said = row.pop("asserted", self.asserted)
         if not isinstance(said, bool):
             raise ValueError(f"make() must return True or False under 'asserted', not {said!r}")
+        if "solution" in self.others:
+            row["solution"] = worked = row.get("solution") or ""
+            if not isinstance(worked, str):
+                raise ValueError(f"make() must return a str under 'solution', or leave it out, not {str(worked)[:200]}")
         return {**row, "asserted": True} if said else row
 
     def example(self, task: str, row: Row) -> Example:
@@ -78,15 +82,18 @@ class Kind(Protocol):
 
     def anchored(self, task: Task, gold: Example, made: Example) -> str | None:
         """What keeps an anchor's problem from being the error's own with its gold answer."""
-        ...
+        verdict = task.verdict(gold, task.completion(made.solution, made.answer))
+        return None if verdict.correct else f"answers {made.answer!r}, but the gold answer is {gold.answer!r} ({verdict.reason})"
 
     def told(self, task: Task, attempt: Attempt, row: Row) -> str | None:
-        """What keeps wrong() at an anchor from being what the target answered; its answer was readable."""
-        ...
+        """What keeps wrong() at an anchor from being what the target answered, by the task's verdict; its answer was readable."""
+        said = str(attempt.verdict.extracted)
+        verdict = task.verdict(attempt.example.model_copy(update={"answer": said}), task.completion("", row["wrong"]))
+        return None if verdict.correct else f"is {row['wrong']!r}, but the model answered {said!r} ({verdict.reason})"
 
     def misses(self, task: Task, made: Example, wrong: str) -> bool:
         """Whether wrong() gives the right answer on this problem, so that it cannot tell the misconception from the skill."""
-        return wrong == made.answer
+        return bool(task.verdict(made, task.completion("", wrong)).correct)
 
     def one_sided(self, attempts: Sequence[Attempt], made: Sequence[Example]) -> str | None:
         """What answers the draws lack beside those `made`, for the errors of the anchors."""

@@ -94,6 +94,9 @@ class ChoiceKind(Kind):
             return None
         return f"is {own[label]!r}, but the model answered {own.get(str(attempt.verdict.extracted))!r}"
 
+    def misses(self, task: Task, made: Example, wrong: str) -> bool:
+        return wrong == made.answer
+
     def text(self, example: Example) -> str:
         return " ".join([self.stem(example), *sorted(example.meta["choices"].values())])
 

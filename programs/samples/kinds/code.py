@@ -53,10 +53,8 @@ class CodeKind(Kind):
             raise ValueError(f"a result of {entry} takes more than {LONGEST} characters; choose smaller calls")
         if all(result[1] == "None" for result in results):
             raise ValueError(f"{entry} returns None on every call, so no test can tell it from an empty function")
-        solution = row.get("solution")
         row |= {
             "question": documented(row["question"], entry, calls, results) if examples else row["question"],
-            "solution": solution if isinstance(solution, str) else "",
             "tests": tests(calls, results),
         }
         if wrong is not None:
@@ -93,6 +91,9 @@ class CodeKind(Kind):
             return None
         said = "tests of what wrong() gives on the anchor's calls, run on the model's code, end with"
         return f"is code that behaves otherwise than the model's: {said} {verdict.reason}"
+
+    def misses(self, task: Task, made: Example, wrong: str) -> bool:
+        return wrong == made.answer
 
     def lesson(self, example: Example) -> Any:
         return example.answer

@@ -6,7 +6,7 @@ Not here: the form of answers (the task's schema has it), and comparing values (
 import json
 from typing import Any
 
-from ....signatures.records import Attempt, Example
+from ....signatures.records import Example
 from ....tasks import Task
 from ..kind import Draw, Kind, Row, problem_shape
 
@@ -21,29 +21,12 @@ class JsonKind(Kind):
 
     def finish(self, row: Row, draw: Draw | None) -> Row:
         row = super().finish(row, draw)
-        solution = row.get("solution") or ""
-        if not isinstance(solution, str):
-            raise ValueError(f"make() must return a str under 'solution', or leave it out, not {solution!r}")
-        wrong = {"wrong": _canonical(row["wrong"])} if row.get("wrong") is not None else {}
-        return row | {"answer": _canonical(row["answer"]), "solution": solution} | wrong
+        return row | {name: _canonical(row[name]) for name in ("answer", "wrong") if row.get(name) is not None}
 
     def consistent(self, task: Task, made: Example) -> str | None:
         if fault := task.fault(made.answer):
             return f"the answer {made.answer[:300]} is none of this task: {fault}"
         return super().consistent(task, made)
-
-    def anchored(self, task: Task, gold: Example, made: Example) -> str | None:
-        verdict = task.verdict(gold, task.completion(made.solution, made.answer))
-        return None if verdict.correct else f"answers {made.answer}, but the gold answer is {gold.answer}: {verdict.reason}"
-
-    def told(self, task: Task, attempt: Attempt, row: Row) -> str | None:
-        """Compared as the task compares: fields that it does not judge may differ."""
-        said = str(attempt.verdict.extracted)
-        verdict = task.verdict(attempt.example.model_copy(update={"answer": said}), task.completion("", row["wrong"]))
-        return None if verdict.correct else f"is {row['wrong']}, but the model answered {said}: {verdict.reason}"
-
-    def misses(self, task: Task, made: Example, wrong: str) -> bool:
-        return bool(task.verdict(made, task.completion("", wrong)).correct)
 
     def shape(self, example: Example) -> Any:
         """Names count as little in the answer as in the question, and the order of fields not at all."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ....signatures.records import Attempt, Example
 from ....tasks import Task
-from ..kind import Draw, Kind, Row
+from ..kind import Kind
 
 LEAST = 0.4
 """A program's draws hold each label that its errors are about at least so often, against the share that is even: with two, 40 of 200."""
@@ -26,13 +26,6 @@ class LabelKind(Kind):
     asks = False
     most = MOST
 
-    def finish(self, row: Row, draw: Draw | None) -> Row:
-        row = super().finish(row, draw)
-        solution = row.get("solution") or ""
-        if not isinstance(solution, str):
-            raise ValueError(f"make() must return a str under 'solution', or leave it out, not {solution!r}")
-        return row | {"solution": solution}
-
     def consistent(self, task: Task, made: Example) -> str | None:
         verdict = task.verdict(made, task.completion(made.solution, made.answer))
         if verdict.correct:
@@ -41,19 +34,6 @@ class LabelKind(Kind):
             f"write it as the task does: {verdict.extracted!r}" if verdict.extracted else f"no label of the task is read ({verdict.reason})"
         )
         return f"the answer {made.answer!r} is not one of the task's labels: {known}"
-
-    def anchored(self, task: Task, gold: Example, made: Example) -> str | None:
-        verdict = task.verdict(gold, task.completion(made.solution, made.answer))
-        return None if verdict.correct else f"answers {made.answer!r}, but the gold label is {gold.answer!r}"
-
-    def told(self, task: Task, attempt: Attempt, row: Row) -> str | None:
-        said = attempt.verdict.extracted
-        if task.verdict(attempt.example.model_copy(update={"answer": said}), task.completion("", row["wrong"])).correct:
-            return None
-        return f"is {row['wrong']!r}, but the model answered {said!r}"
-
-    def misses(self, task: Task, made: Example, wrong: str) -> bool:
-        return bool(task.verdict(made, task.completion("", wrong)).correct)
 
     def one_sided(self, attempts: Sequence[Attempt], made: Sequence[Example]) -> str | None:
         """Each gold label of the errors, and each label that the model gave to them, is the answer of enough of the draws."""

@@ -24,9 +24,7 @@ class SqlKind(Kind):
 
     def finish(self, row: Row, draw: Draw | None) -> Row:
         row = super().finish(row, draw)
-        solution, variations, database = row.pop("solution", None), row.pop("variations", None) or [], row.pop("database", None)
-        if solution is not None and not isinstance(solution, str):
-            raise ValueError(f"make() must return a str under 'solution', or leave it out, not {solution!r}")
+        variations, database = row.pop("variations", None) or [], row.pop("database", None)
         texts = isinstance(variations, list) and all(isinstance(text, str) and text.strip() for text in variations)
         if not texts or len(variations) > VARIATIONS or max(map(len, variations), default=0) > LONGEST:
             raise ValueError(
@@ -35,7 +33,7 @@ class SqlKind(Kind):
             )
         if database is not None and not isinstance(database, str):
             raise ValueError(f"make() must return the name of a database under 'database', not {database!r}")
-        return row | {"answer": bare(row["answer"]), "solution": solution or "", "variations": variations, "database": database}
+        return row | {"answer": bare(row["answer"]), "variations": variations, "database": database}
 
     def meta(self, row: Row) -> dict[str, Any]:
         meta = {"variations": row["variations"], "database": row["database"]}
@@ -68,9 +66,6 @@ class SqlKind(Kind):
             f"does not give what the model's query gives: {model.reason}" if model.correct is False else "runs, but the model's query fails"
         )
         return f"is {row['wrong'][:300]!r}, which {how}"
-
-    def misses(self, task: Task, made: Example, wrong: str) -> bool:
-        return bool(task.verdict(made, task.completion("", wrong)).correct)
 
     def stem(self, example: Example) -> str:
         return example.meta.get("stem", example.question)
