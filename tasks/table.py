@@ -21,7 +21,7 @@ import re
 import string
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..signatures.errors import UsageError
 from ..signatures.records import Example, Message, Verdict
@@ -52,7 +52,9 @@ class TableTask(RowTask):
     prefix = Prefix()
     chats = False
     """Whether questions may be transcripts of several turns (errata.tasks.chat)."""
-    _completes = "both"
+    _trained: Literal["worked", "answer", "bare"] = "worked"
+    """What is trained on where `table.completion` is empty: solution and answer, or the answer alone, in the form that the verdict asks
+    for; or the answer bare, as golds are written."""
     _shared = ""
     """The system text with which all rows' own turns begin."""
 
@@ -96,7 +98,7 @@ class TableTask(RowTask):
         asked = self.form.brief.partition(". ")[0]
         if self.settings.completion:
             return f"{asked}. A response has this form: {written(self.settings.completion, '{solution}', '{answer}')}"
-        return f"{asked}. The response is the answer alone." if self._completes == "bare" else self.form.brief
+        return f"{asked}. The response is the answer alone." if self._trained == "bare" else self.form.brief
 
     # ---- rows
 
@@ -143,27 +145,29 @@ class TableTask(RowTask):
         return row | {"question": chat.messages[-1]["content"]} | ({} if there or chat.answer is None else {name: chat.answer})
 
     def keep(self, rows: dict[str, list[Example]], one_file: bool = False) -> None:
+        """Once all rows are read, what they have in common is learned: the head of their conversations, the form of answers, what is
+        trained on, and which of them are shown solved."""
         said = [example.meta.get("messages", []) for found in rows.values() for example in found]
         heads = {turns[0]["content"] if turns and turns[0]["role"] == "system" else "" for turns in said}
         self._shared = heads.pop() if len(heads) == 1 else ""
         self.chats = any(len(without(turns, self._shared)) > 1 for turns in said)
         super().keep({split: [self._settled(example) for example in found] for split, found in rows.items()}, one_file)
+
         self.form.learn(self.examples("train"))
         if self.form.kind != self.kind:
             self.answer_with(self.form.kind)
         given = self._given or Prefix(self.settings.system)
         self.prefix = given._replace(system=self._shared or given.system)
-        self._completes = self._learned()
-        if self._completes != "both" and not self.settings.completion and (train := self.examples("train")):
+        self.form.system = self.prefix.system
+
+        self._trained = self._learned()
+        if self._trained != "worked" and not self.settings.completion and (train := self.examples("train")):
             alone = self.completion("", train[0].answer)
             self.form.taken = f"no train row has a solution, so the answer alone is trained on, e.g. {alone[:80]!r}"
             self.form.setting = f"table.completion: {json.dumps(self.form.completion('{solution}', '{answer}'))}"
-        self.form.system = self.prefix.system
+
         if self.settings.shots and self._given is None:
-            shots = self._picked(self.settings.shots)
-            solved = ([*self._asked(one), {"role": "assistant", "content": self.completion(one.solution, one.answer)}] for one in shots)
-            turns = (turn for turns in solved for turn in turns if turn["role"] != "system")
-            self.prefix = self.prefix._replace(shots=shots, shown=tuple(turns))
+            self.prefix = self._solved(self._picked(self.settings.shots))
         shown = {one.question for one in self.prefix.shots}
         kept = (self._rows or {}).items()
         self._rows = {split: [self.form.settled(one) for one in found if one.question not in shown] for split, found in kept}
@@ -191,6 +195,12 @@ class TableTask(RowTask):
             turns.append((seen[one.answer], one))
             seen[one.answer] += 1
         return tuple(one for _, one in sorted(turns, key=lambda turn: turn[0])[:count])
+
+    def _solved(self, shots: tuple[Example, ...]) -> Prefix:
+        """What stands before each question, with these items solved."""
+        solved = ([*self._asked(one), {"role": "assistant", "content": self.completion(one.solution, one.answer)}] for one in shots)
+        shown = tuple(turn for turns in solved for turn in turns if turn["role"] != "system")
+        return self.prefix._replace(shots=shots, shown=shown)
 
     # ---- what is asked
 
@@ -225,16 +235,17 @@ class TableTask(RowTask):
         """What is trained on, as `table.completion` says."""
         if template := self.settings.completion:
             return written(template, solution.strip(), self.form.bare(answer))
-        return self.form.bare(answer) if self._completes == "bare" else self.form.completion(solution if self._completes else "", answer)
+        if self._trained == "bare":
+            return self.form.bare(answer)
+        return self.form.completion(solution if self._trained == "worked" else "", answer)
 
-    def _learned(self) -> str:
-        """What of (solution, answer) is trained on where `table.completion` is empty: `both`; `bare`, the answer alone; or "", the answer
-        alone in the form that the verdict asks for. Kinds that are not named here say it themselves."""
+    def _learned(self) -> Literal["worked", "answer", "bare"]:
+        """What is trained on. The forms of other kinds look at the train items themselves, and leave a solution out where they should."""
         if self.kind not in ("number", "choice", "text") or self.form.works or any(one.solution for one in self.examples("train")):
-            return "both"
+            return "worked"
         if self.settings.ask or self.prefix.system or self.chats or self.settings.messages:
             return "bare"
-        return "both" if self.form.steps or self.kind == "number" else ""
+        return "worked" if self.form.steps or self.kind == "number" else "answer"
 
     def fault(self, answer: str) -> str:
         return self.form.fault(answer)
