@@ -55,10 +55,10 @@ def hint(task: Task, sample: Sample) -> str | None:
         return None
     if example.kind == "number":
         told = number.same(number.read(example.answer), number.extract(lines[0]))
-    elif example.kind == "text":
-        told = short.holds(lines[0], example.answer)
-    else:
-        told = example.kind == "choice" and example.meta["choices"][example.answer].lower() in lines[0].lower()
+    elif example.kind == "choice":
+        told = example.meta["choices"][example.answer].lower() in lines[0].lower()
+    else:  # where no tool is to be called, the words are the answer
+        told = short.holds(lines[0], example.answer) or (example.kind == "tools" and example.answer == "[]")
     return None if told else lines[0].strip()
 
 

@@ -214,13 +214,30 @@ def _differences(path: str, gold: Any, given: Any, tolerance: float, unordered: 
 
 
 def _unmatched(here: str, gold: Sequence[Any], given: Sequence[Any], tolerance: float) -> Iterator[str]:
-    left = list(given)
+    same: dict[str, list[Any]] = {}
+    for one in given:
+        same.setdefault(_sorted(one), []).append(one)
+    # what is the same to the letter is taken first, so that a long list in another order costs little
+    missing = []
     for one in gold:
+        if held := same.get(_sorted(one)):
+            held.pop()
+        else:
+            missing.append(one)
+    left = [one for held in same.values() for one in held]
+    for one in missing:
         place = next((at for at, other in enumerate(left) if not differs(one, other, tolerance, True)), None)
         if place is None:
             yield f"{here} lacks {_shown(one)}"
             return
         del left[place]
+
+
+def _sorted(value: Any) -> str:
+    """A text of the value in which no order counts."""
+    if isinstance(value, dict):
+        return f"{{{','.join(sorted(f'{json.dumps(name)}:{_sorted(one)}' for name, one in value.items()))}}}"
+    return f"[{','.join(sorted(map(_sorted, value)))}]" if isinstance(value, list) else json.dumps(value)
 
 
 def _same(gold: Any, given: Any, tolerance: float) -> bool:

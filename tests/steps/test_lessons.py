@@ -127,6 +127,23 @@ def test_a_hint_is_the_first_step_and_never_the_answer(tasks):
     assert hint(tasks["code"], solved(CODE, "")) is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "answer", "solution", "told"),
+    [
+        ("label", "refund", "They want their money back.\nThat is a refund.", "They want their money back."),
+        ("label", "refund", "They ask for a refund.", None),
+        ("sql", "SELECT 1", "Count all.\nThen: SELECT 1", "Count all."),
+        ("sql", "SELECT 1", "It is SELECT 1.", None),
+        ("json", '{"a": 1}', 'It is {"a": 1}.', None),
+        ("tools", '[{"name": "f", "arguments": {}}]', "I look it up.", "I look it up."),
+        ("tools", "[]", "I cannot do that.", None),
+    ],
+)
+def test_a_hint_of_another_kind_never_holds_the_answer(kind, answer, solution, told):
+    example = NUMBER.example.model_copy(update={"kind": kind, "answer": answer, "solution": solution})
+    assert hint(TASK, NUMBER.model_copy(update={"example": example})) == told
+
+
 def test_lessons_fall_to_rows_by_their_ids_in_the_shares_that_are_asked_for():
     rows = [NUMBER.model_copy(update={"index": index}) for index in range(1000)]
     rows = [Sample(**row.model_dump(exclude={"id"})) for row in rows]

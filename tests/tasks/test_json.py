@@ -108,6 +108,10 @@ def test_tolerance_order_and_listed_fields_are_the_users_to_set(tmp_path):
     assert not judged(tmp_path, GOLD, near, tolerance=0.001).correct
     assert judged(tmp_path, GOLD, changed(items=GOLD["items"][::-1]), unordered=True).correct
     assert judged(tmp_path, [1, 1, 2], [1, 2, 2], unordered=True).reason == "the answer lacks 1"
+    assert judged(tmp_path, [100, 101.9], [101.9, 99.5], unordered=True, tolerance=0.01).correct  # 101.9 is near to both
+    long = [{"a": place, "b": [place, {"c": "x", "d": place}]} for place in range(5_000)]
+    other = [{"b": row["b"][::-1], "a": row["a"]} for row in reversed(long)]
+    assert values.differs(long, other, unordered=True) == ""  # 12 million pairs, if each were compared with each
     some = judged(tmp_path, GOLD, {"customer": "Ann", "express": True, "note": 1}, fields=["customer", "express"])
     assert (some.reason, some.fields) == ("express is true, not false", {"customer": True, "express": False})
     assert judged(tmp_path, {"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}, fields=["a.b"]).correct
