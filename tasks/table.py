@@ -241,7 +241,7 @@ class TableTask(RowTask):
 
     def _learned(self) -> Literal["worked", "answer", "bare"]:
         """What is trained on. The forms of other kinds look at the train items themselves, and leave a solution out where they should."""
-        if self.kind not in ("number", "choice", "text") or self.form.works or any(one.solution for one in self.examples("train")):
+        if self.kind not in ("number", "choice", "text") or self.form.worked:
             return "worked"
         if self.settings.ask or self.prefix.system or self.chats or self.settings.messages:
             return "bare"

@@ -51,8 +51,8 @@ class Form:
     """The system text that stands before each question."""
     steps = False
     """Whether `ask` wants the work shown, so that it is trained on where no reference shows any."""
-    works = False
-    """Whether gold answers themselves show their work, as far as rows were read."""
+    worked = False
+    """Whether references show their work: train items have a solution, or gold answers hold one."""
     taken: str = ""
     """What was taken of the train items where the settings leave it open, for the user; empty: nothing."""
     setting: str = ""
@@ -73,6 +73,7 @@ class Form:
 
     def learn(self, train: Sequence[Example]) -> None:
         """Look at the train items once, before anything is asked: the style of their answers, say. Raises TaskError."""
+        self.worked = self.worked or any(example.solution for example in train)
 
     def settled(self, example: Example) -> Example:
         """The item without what the form has `learned` that all share."""

@@ -54,7 +54,6 @@ class JsonForm(Form):
             self.data = {settings.schema: file_hash(Path(settings.schema).expanduser())}
         self._order: Mapping[str, Any] = {}
         self._style = Style()
-        self._worked = False  # whether references show their work before the answer
         self._written: dict[str, str] = {}
 
     def read(self, row: Row, where: str, question: str) -> Gold:
@@ -74,10 +73,10 @@ class JsonForm(Form):
         return Gold(question, answer, {})
 
     def learn(self, train: Sequence[Example]) -> None:
+        super().learn(train)
         golds = [json.loads(example.answer) for example in train]
         self._order = seen = schema.inferred(golds)
         self._style = _style([text for example in train if (text := self._written.get(example.answer))][:LOOKED_AT])
-        self._worked = any(example.solution for example in train)
         self._written = {}
         if golds:
             self._refuse_unknown_fields(golds)
@@ -86,8 +85,8 @@ class JsonForm(Form):
             self.taken = f"the form of answers is that of {len(golds)} train answers, {schema.sketch(seen)}"
             self.setting = f"table.schema: {json.dumps(seen, ensure_ascii=False)}"
         if self.schema:
-            first = "Work it out, and end with" if self._worked else "Answer with JSON alone,"
-            self.ask = f"{first} {'JSON ' if self._worked else ''}of this form: {schema.sketch(self.schema)}"
+            first = "Work it out, and end with" if self.worked else "Answer with JSON alone,"
+            self.ask = f"{first} {'JSON ' if self.worked else ''}of this form: {schema.sketch(self.schema)}"
             self.facts = f"The JSON Schema of answers: {json.dumps(self.schema, ensure_ascii=False)}{self._compared()}"
 
     def _refuse_unknown_fields(self, golds: Sequence[Any]) -> None:
@@ -132,7 +131,7 @@ class JsonForm(Form):
     def completion(self, solution: str, answer: str) -> str:
         with contextlib.suppress(ValueError, RecursionError):  # an answer that is not JSON stays as it is
             answer = self._style.write(schema.ordered(json.loads(answer), self._order))
-        return ended(solution, answer) if self._worked else answer
+        return ended(solution, answer) if self.worked else answer
 
 
 def _picked(value: Any, names: Sequence[str]) -> dict[str, Any]:

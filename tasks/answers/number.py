@@ -1,16 +1,13 @@
 """Answers that are a number."""
 
-from collections.abc import Sequence
-
 from ...signatures.errors import TaskError
-from ...signatures.records import Example
 from ..files import Row
 from ..verdicts import number
-from .form import Form, Gold
-from .shapes import Shapes
+from .form import Gold
+from .text import TextForm
 
 
-class NumberForm(Form):
+class NumberForm(TextForm):
     """A number, compared by value."""
 
     kind = "number"
@@ -25,14 +22,5 @@ class NumberForm(Form):
         _, mark, answer = map(str.strip, found.answer.rpartition("####"))
         if number.read(answer) is None:
             raise TaskError(f"{where}: no single number can be read from the answer {answer[-40:]!r}; mend or delete the row")
-        self.works = self.works or bool(mark)
+        self.worked = self.worked or bool(mark)
         return found._replace(answer=answer)
-
-    def learn(self, train: Sequence[Example]) -> None:
-        self._shapes = Shapes([example.answer for example in train])
-
-    def fault(self, answer: str) -> str:
-        return self._shapes.fault(answer)
-
-    def bare(self, answer: str) -> str:
-        return answer

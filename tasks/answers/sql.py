@@ -37,7 +37,6 @@ class SqlForm(Form):
         self._judge = Judge()
         self._held: dict[str, tuple[Source, Look]] = {}
         self._written: Counter[str] = Counter()  # how golds are written
-        self._worked = False
         self._first = ""
         self._only = None if not is_sql(settings.database) and _COLUMN.search(settings.database) else settings.database
         if self._only:
@@ -73,8 +72,8 @@ class SqlForm(Form):
         return Gold(shown, query, {"database": name, "stem": question})
 
     def learn(self, train: Sequence[Example]) -> None:
-        self._worked = any(example.solution for example in train)
-        if self._worked:
+        super().learn(train)
+        if self.worked:
             self.ask = "Work it out, and end with one SQL query for SQLite in a ```sql block."
 
     def shown(self, example: Example) -> str:
@@ -102,6 +101,6 @@ class SqlForm(Form):
         """The query as most golds are written, behind the solution where references show one."""
         style = self._written.most_common(1)[0][0] if self._written else ""
         answer = bare(answer)
-        if solution.strip() and self._worked:
+        if solution.strip() and self.worked:
             return f"{solution.rstrip()}\n\n```sql\n{answer}\n```"
         return f"```sql\n{answer}\n```" if style == "```" else answer + style

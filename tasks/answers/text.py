@@ -29,6 +29,7 @@ class TextForm(Form):
     """What forms of texts have in common: where all golds of train are bare numbers, the answers are numbers."""
 
     def learn(self, train: Sequence[Example]) -> None:
+        super().learn(train)
         self._shapes = Shapes([example.answer for example in train])
         if train and all(_is_number(example.answer) for example in train):
             self.kind = "number"

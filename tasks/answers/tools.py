@@ -73,8 +73,6 @@ class ToolsForm(Form):
         if isinstance(self._column, str) and self._shared:
             self.data = {self._column: file_hash(Path(self._column).expanduser())}
         self._style = "hermes"
-        self._worked = False
-        """Whether words stand before the calls of the golds."""
 
     def read(self, row: Row, where: str, question: str) -> Gold:
         own = [] if self._shared else tools_of(column(row, str(self._column), where, _NO_TOOLS), f"{where}: field {self._column!r}")
@@ -91,7 +89,7 @@ class ToolsForm(Form):
     def learn(self, train: Sequence[Example]) -> None:
         styles = Counter(example.meta.get("style", "hermes") for example in train if example.answer != "[]")
         self._style = max(styles, key=lambda style: styles[style], default="hermes")
-        self._worked = any(example.solution for example in train if example.answer != "[]")
+        self.worked = any(example.solution for example in train if example.answer != "[]")  # words stand before calls
         sets = [example.meta.get("tools") for example in train]
         if sets and sets[0] and all(one == sets[0] for one in sets):
             self._shared = sets[0]
@@ -130,7 +128,7 @@ class ToolsForm(Form):
         if not found:
             return solution or NO_CALL
         written = STYLES[self._style][1](found)
-        return f"{solution.rstrip()}\n{written}" if solution.strip() and self._worked else written
+        return f"{solution.rstrip()}\n{written}" if solution.strip() and self.worked else written
 
 
 def _canonical(answer: str) -> list[Call]:
