@@ -70,7 +70,7 @@ class LabelForm(Form):
         if answer in self.labels:
             return ""
         source = "table.choices" if self.settings.choices is not None else "the train rows"
-        return f"the answer {answer[:40]!r} is none of the labels of {source} ({', '.join(self.labels)[:200]})"
+        return f"the answer {answer[:40]!r} is not one of the labels of {source} ({', '.join(self.labels)[:200]})"
 
     def learn(self, train: Sequence[Example]) -> None:
         """Take the labels from the train items, where the config names none."""

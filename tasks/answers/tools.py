@@ -81,7 +81,7 @@ class ToolsForm(Form):
         found, words, style = _gold(said, tools, where)
         if unknown := next((call.name for call in found if call.name not in tools), None):
             raise TaskError(
-                f"{where}: the answer calls {unknown!r}, which is none of its tools ({', '.join(tools)}); mend or delete the row"
+                f"{where}: the answer calls {unknown!r}, which is not one of its tools ({', '.join(tools)}); mend or delete the row"
             )
         meta = ({"tools": own} if own else {}) | ({"style": style} if style else {})
         return Gold(question, calls.written(found), meta, words)

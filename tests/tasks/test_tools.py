@@ -288,7 +288,7 @@ def test_tools_stand_in_a_column_in_a_file_or_in_the_config(tmp_path, how):
             [{"name": "fly", "arguments": {}}],
             {},
             TaskError,
-            r"line 1.*the answer calls 'fly', which is none of its tools \(get_weather, now\)",
+            r"line 1.*the answer calls 'fly', which is not one of its tools \(get_weather, now\)",
         ),
         ([{"city": "Paris"}], {}, TaskError, "no calls can be read from the answer"),
         (["<tool_call>{"], {}, TaskError, "no calls can be read from the answer"),

@@ -25,7 +25,7 @@ class JsonKind(Kind):
 
     def consistent(self, task: Task, made: Example) -> str | None:
         if fault := task.fault(made.answer):
-            return f"the answer {made.answer[:300]} is none of this task: {fault}"
+            return f"no item of the task could have the answer {made.answer[:300]}: {fault}"
         return super().consistent(task, made)
 
     def shape(self, example: Example) -> Any:

@@ -24,7 +24,7 @@ from .parts import words
 from .rows import Rows
 
 T = TypeVar("T")
-NOT_TRAIN = "it is none of the train rows, and other texts are beyond the embedded instructor"
+NOT_TRAIN = "it is not one of the train rows, and other texts are beyond the embedded instructor"
 TEMPLATES, VALUES = 30, 60
 """Most templates of a program, and most values of a pool and elements of a list."""
 
