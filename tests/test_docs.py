@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from errata.cli import app
 from errata.programs import Cycle, config
 from errata.programs.report import config_file
-from errata.tasks import load_task
+from errata.tasks import Opinion, doctor, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -123,6 +123,23 @@ def test_an_example_is_complete_without_network_key_or_model(path, tmp_path, mon
     done = CliRunner().invoke(app, ["cycle", "--config", str(path), "--dry-run", "--json", "-q"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["calls"]["expected"] > 0
+
+
+def _with_data():
+    """The configs whose items lie in examples/ too."""
+    return [path for path in sorted((ROOT / "examples").glob("*.yaml")) if "jsonl:examples/" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", _with_data(), ids=lambda path: path.stem)
+def test_the_gold_answers_of_an_example_are_right_by_its_own_verdict_and_others_wrong(path, monkeypatch):
+    def judge(rubric, question, reference, response):
+        return Opinion(False, "it is not the reference")
+
+    monkeypatch.chdir(ROOT)
+    judge.name = "a judge that knows the reference alone"
+    loaded = config.load_config(path)
+    checked, findings = doctor(load_task(loaded.task, loaded.table, judge=judge), 60)
+    assert checked >= 80 and findings == []
 
 
 def test_the_site_has_every_page_and_every_page_is_linked():

@@ -36,7 +36,7 @@ ALLOWED = {
     ("trainers/sft.py", "import_module"): "the package's own kinds of training, and TRL's settings of each",
     ("programs/report/environment/package/rows.py", "exec"): "in an exported package alone: a program that was checked there",
     ("programs/report/environment/package/rows.py", "compile"): "the same",
-    ("tasks/table.py", "import_module"): "a metric that the user names, module:function",
+    ("tasks/answers/text.py", "import_module"): "a metric that the user names, module:function",
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 from errata.programs.instructor.offline.bare_sums import write
 from errata.programs.samples.checks import prove
 from errata.sandbox import Limits, open_sandbox
-from errata.signatures.records import Attempt, Example, Failure, SampleProgram, Verdict
+from errata.signatures.records import Attempt, Example, Failure, Message, SampleProgram, Verdict
 from errata.tasks.verdicts import number
 
 ASK = "State the final answer to the following arithmetic problem: {} ="
@@ -17,6 +17,12 @@ class Sums:
     """A task whose answers are numbers."""
 
     name, kind = "sums", "number"
+
+    def prompt(self, example: Example) -> list[Message]:
+        return number.prompt(example)
+
+    def fault(self, answer: str) -> str:
+        return ""
 
     def verdict(self, example: Example, response: str) -> Verdict:
         return number.verdict(example.answer, response)
