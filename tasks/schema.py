@@ -6,7 +6,8 @@ Schemas of any draft are checked by `jsonschema`; formats such as `date` count. 
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ FEW, OFTEN = 12, 10
 """Texts are an enum where they have at most so many values, each of which comes so often on average, and three times at least."""
 MANY = 12
 """Names of fields from which on an object is a map of names to values, where none of them is always there."""
+SECONDS = 1.0
+"""Limit of a pattern on one text."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null", list: "array", dict: "object"}
 
@@ -45,19 +48,43 @@ def given(setting: Mapping[str, Any] | str) -> dict[str, Any]:
 
 def fault(schema: Mapping[str, Any], value: Any) -> str:
     """What of a value breaks the schema, and where; empty: nothing does. Raises UsageError for a schema that points elsewhere."""
-    import jsonschema
     import referencing
 
-    cls = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
-    checker = cls(schema, registry=referencing.Registry(), format_checker=cls.FORMAT_CHECKER)
     try:
-        error = jsonschema.exceptions.best_match(checker.iter_errors(value))
+        error = first_error(schema, value, formats=True)
     except referencing.exceptions.Unresolvable as missing:
         raise UsageError(f"table.schema points to {str(missing)[:100]}, which is not in it; put that under its $defs") from None
     if error is None:
         return ""
     message = error.message if len(error.message) <= 200 else f"{error.message[:60]} [...] {error.message[-120:]}"
     return message if error.json_path == "$" else f"{error.json_path[2:] if error.json_path[1] == '.' else error.json_path[1:]}: {message}"
+
+
+def first_error(schema: Mapping[str, Any], value: Any, formats: bool = False) -> Any:
+    """jsonschema's error that says most, None for a value that keeps the schema. Schemas and values may be written by anybody: nothing is
+    fetched from elsewhere, and a pattern may take SECONDS. Raises what `jsonschema` and `regex` raise for what is not a schema."""
+    import jsonschema
+    import referencing
+
+    cls = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
+    checker = _bounded(cls)(schema, registry=referencing.Registry(), format_checker=cls.FORMAT_CHECKER if formats else None)
+    return jsonschema.exceptions.best_match(checker.iter_errors(value))
+
+
+@cache
+def _bounded(cls: Any) -> Any:
+    """The validator with a limit on the time of a pattern."""
+    import jsonschema
+    import regex
+
+    def pattern(validator: Any, wanted: str, value: Any, schema: Any) -> Iterator[Any]:
+        try:
+            if validator.is_type(value, "string") and not regex.search(wanted, value, timeout=SECONDS):
+                yield jsonschema.ValidationError(f"{value!r} does not match {wanted!r}")
+        except TimeoutError:
+            yield jsonschema.ValidationError(f"the pattern {wanted!r} took longer than {SECONDS:g} s")
+
+    return jsonschema.validators.extend(cls, {"pattern": pattern})
 
 
 def inferred(values: Sequence[Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...signatures.records import Verdict
+from ..schema import first_error
 from .short import plain
 from .source import parse
 
@@ -83,9 +84,6 @@ def known(tools: Sequence[Mapping[str, Any]]) -> dict[str, Schema]:
 
 def misfit(call: Call, tools: Mapping[str, Schema]) -> str:
     """What keeps a call from being one of these tools by its JSON Schema; empty: nothing, or a schema that is not one."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
     if call.name not in tools:
         return f"unknown function {call.name[:80]} (there are {', '.join(tools)})"
     schema = tools[call.name]
@@ -94,7 +92,7 @@ def misfit(call: Call, tools: Mapping[str, Schema]) -> str:
     if unknown is not None and schema.get("additionalProperties") is not True:
         return f"{call.name} has no argument {unknown[:80]}"
     try:
-        error = best_match(Draft202012Validator(schema).iter_errors(call.arguments))
+        error = first_error(schema, call.arguments)
     except Exception:  # what a schema in the wild holds, such as the type "float", is no fault of the call
         return ""
     return f"{call.name}: {'.'.join(map(str, error.path))} {error.message[:200]}".replace(":  ", ": ") if error else ""

@@ -205,6 +205,8 @@ def test_a_schema_of_the_users_binds_the_gold_answers(tmp_path):
         (str(tmp_path / "none.json"), "No such file"),
         ({"type": "objekt"}, "not a JSON Schema: 'objekt'"),
         ({"$ref": "https://example.org/x.json"}, "points to"),
+        ({"properties": {"customer": {"pattern": "("}}}, "not a JSON Schema: '\\(' is not a 'regex'"),
+        ({"properties": {"customer": {"pattern": 3}}}, "not a JSON Schema"),
     ]:
         with pytest.raises(UsageError, match=why):
             table(tmp_path, [GOLD], schema=bad)

@@ -254,6 +254,15 @@ def test_words_before_a_call_are_trained_on_where_golds_have_them(tmp_path):
     assert task.completion(item.solution, item.answer) == f"I look it up.\n{HERMES}"
 
 
+def test_a_schema_of_anybodys_fetches_nothing_and_holds_nothing_up(monkeypatch):
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_: pytest.fail("a schema was looked for elsewhere"))
+    misfit = lambda inner, value: calls.misfit(calls.Call("f", {"a": value}), {"f": {"type": "object", "properties": {"a": inner}}})  # noqa: E731
+    assert misfit({"$ref": "http://example.com/other.json"}, 1) == ""
+    assert misfit({"type": "string", "pattern": "^(a|aa)+$"}, "a" * 60 + "!") == "f: a the pattern '^(a|aa)+$' took longer than 1 s"
+    assert misfit({"pattern": "^a+$"}, "b") == "f: a 'b' does not match '^a+$'"
+    assert misfit({"pattern": "(", "type": "string"}, "b") == ""
+
+
 @pytest.mark.parametrize("said", ["none", "3", "null", "", '{"name": "now"}', '[{"name": "now"}]', "[[1]]", "[" * 100_000])
 def test_an_answer_of_another_model_that_is_no_list_of_calls_stays_as_it_is(tmp_path, said):
     task = table(tmp_path, PARIS, HERMES)
