@@ -93,6 +93,7 @@ class ToolsForm(Form):
         sets = [example.meta.get("tools") for example in train]
         if sets and sets[0] and all(one == sets[0] for one in sets):
             self._shared = sets[0]
+        self._told = json.dumps(self._shared, ensure_ascii=False)  # one text for all prompts
         if self._shared:
             functions = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in self._shared)
             self.facts = f"The functions:\n{functions}"
@@ -110,7 +111,8 @@ class ToolsForm(Form):
 
     def before(self, example: Example) -> list[Message]:
         tools = self.tools(example)
-        return [{"role": "tools", "content": json.dumps(tools, ensure_ascii=False)}] if tools else []
+        said = self._told if tools is self._shared else json.dumps(tools, ensure_ascii=False)
+        return [{"role": "tools", "content": said}] if tools else []
 
     def readable(self, answer: str) -> str:
         return answer[-MOST:]
