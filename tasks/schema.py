@@ -133,6 +133,36 @@ def ordered(value: Any, schema: Mapping[str, Any]) -> Any:
     return [ordered(one, schema.get("items") or {}) for one in value] if isinstance(value, list) else value
 
 
+def numbers(values: Sequence[Any]) -> dict[str, set[type]]:
+    """Place of a number, e.g. `.items[].price` -> how golds write it there: as int, as float, or both."""
+    found: dict[str, set[type]] = {}
+
+    def look(value: Any, place: str) -> None:
+        if isinstance(value, dict):
+            for name, one in value.items():
+                look(one, f"{place}.{name}")
+        elif isinstance(value, list):
+            for one in value:
+                look(one, f"{place}[]")
+        elif type(value) in (int, float):
+            found.setdefault(place, set()).add(type(value))
+
+    for value in values:
+        look(value, "")
+    return found
+
+
+def numbered(value: Any, written: Mapping[str, set[type]], place: str = "") -> Any:
+    """The value with a whole number as 18 or 18.0, where the golds (`numbers`) write it in one of these ways alone."""
+    if isinstance(value, dict):
+        return {name: numbered(one, written, f"{place}.{name}") for name, one in value.items()}
+    if isinstance(value, list):
+        return [numbered(one, written, f"{place}[]") for one in value]
+    if type(value) is int and written.get(place) == {float} and abs(value) < 2**53:
+        return float(value)
+    return int(value) if type(value) is float and written.get(place) == {int} and value.is_integer() else value
+
+
 def sketch(schema: Mapping[str, Any] | bool) -> str:
     """The form of a value in a line: {"name": text, "items": [{"count": integer}, ...], "date"?: "YYYY-MM-DD"}."""
     if not isinstance(schema, Mapping) or not schema:

@@ -10,11 +10,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ..signatures.errors import UsageError
 from .base import SPLITS
 from .cells import text_of
 
 VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math", "label", "tools", "json", "sql", "judge")
 """The verdicts that have a name; any other is a DSPy metric."""
+READ_BY = {
+    "choices": ("choice", "label"), "test": ("code",), "entry_point": ("code",), "tools": ("tools",), "schema": ("json",), "fields": ("json",),
+    "tolerance": ("json",), "unordered": ("json",), "database": ("sql",), "pattern": ("regex",), "rubric": ("judge",),
+}  # fmt: skip
+"""Settings that some verdicts alone read -> these verdicts."""
 
 
 warnings.filterwarnings("ignore", 'Field name "schema"')  # of BaseModel's own, which is deprecated and never called
@@ -86,6 +92,14 @@ class TableSettings(BaseModel):
     `system` or the rows' own turns say in which form to answer, and has the form that the verdict asks for elsewhere."""
     splits: dict[str, str] = {"train": "train", "test": "test"}
     """For `hf`: the data set's split for each of `train`, `dev` and `test` that it has."""
+
+    def refuse_unread(self) -> None:
+        """Raise UsageError for a setting that the verdict does not read."""
+        defaults = TableSettings.model_fields
+        for name, verdicts in READ_BY.items():
+            if self.verdict not in verdicts and getattr(self, name) != defaults[name].default:
+                fact = f"table.{name} is set, and the verdict {self.verdict} does not read it: only {' and '.join(verdicts)} do"
+                raise UsageError(f"{fact if verdicts[1:] else f'{fact}es'}; leave it out, or set table.verdict={verdicts[0]}")
 
     @field_validator("verdict")
     @classmethod

@@ -23,7 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ..signatures.errors import UsageError
+from ..signatures.errors import TaskError, UsageError
 from ..signatures.records import Example, Message, Verdict
 from .answers import FORMS, Helpers, MetricForm
 from .answers.form import naming
@@ -61,6 +61,7 @@ class TableTask(RowTask):
     def __init__(self, name: str, settings: TableSettings | None = None, helpers: Helpers = Helpers(), prefix: Prefix | None = None):
         """`prefix`: of another table of the same config, before whose questions the same must stand."""
         self.settings = settings = settings or TableSettings()
+        settings.refuse_unread()
         source, _, rest = name.partition(":")
         if not rest:
             raise UsageError(f"task {source} needs its data: write {source}:{'NAME' if source == 'hf' else 'PATH'}")
@@ -83,6 +84,8 @@ class TableTask(RowTask):
         told = [" ".join(filter(None, (self.settings.brief or self._form_told(), self.form.facts)))]
         if self.prefix.system:
             told.append(f"The model reads this system message first:\n{_short(self.prefix.system, 2000)}")
+        if self.settings.ask:
+            told.append(f"Behind each question the model reads:\n{_short(self.settings.ask, 1000)}")
         if shots := self.prefix.shots:
             last = transcript(self.prefix.shown[-1 - len(without(self._turns(shots[-1]), "")) :])
             told.append(f"Before each question stand {len(shots)} solved examples, the last of them:\n{_short(last, 1000)}")
@@ -106,7 +109,7 @@ class TableTask(RowTask):
         settings = self.settings
         chat, form = self._chat(row, where), settings.question
         if chat:
-            row, form = self._said(row, chat), form if "{" in form else "question"
+            row, form = self._said(row, chat, where), form if "{" in form else "question"
         text = _filled(form, row, where) if "{" in form else field(row, form, where, mend=naming(settings, row, "question"))
         said = self.form.read(row, where, text)
         solution, skill = (words(row.get(column)) if column else "" for column in (settings.solution, settings.skill))
@@ -135,14 +138,17 @@ class TableTask(RowTask):
         several = len(read_chat(row.get(settings.question)) or []) > 1
         return conversation(row, settings.question, where) if several else None
 
-    def _said(self, row: Row, chat: Conversation) -> Row:
-        """The row with its last question, and with its last answer as the gold one where no column says it."""
+    def _said(self, row: Row, chat: Conversation, where: str) -> Row:
+        """The row with its last question, and with its last answer as the gold one where no column says it. Raises TaskError."""
         name = self.settings.answer
         try:
             there = at(row, name) is not None
         except KeyError:
             there = False
-        return row | {"question": chat.messages[-1]["content"]} | ({} if there or chat.answer is None else {name: chat.answer})
+        if not there and chat.answer is None:
+            fact = f"{where}: the conversation ends with a turn of the user's, and no column {name!r} holds the gold answer"
+            raise TaskError(f"{fact}; end it with the assistant's, name the column with --set table.answer=COLUMN, or delete the row")
+        return row | {"question": chat.messages[-1]["content"]} | ({} if there else {name: chat.answer})
 
     def keep(self, rows: dict[str, list[Example]], one_file: bool = False) -> None:
         """Once all rows are read, what they have in common is learned: the head of their conversations, the form of answers, what is

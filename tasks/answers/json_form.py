@@ -55,6 +55,7 @@ class JsonForm(Form):
         if isinstance(settings.schema, str):
             self.data = {settings.schema: file_hash(Path(settings.schema).expanduser())}
         self._order: Mapping[str, Any] = {}
+        self._numbers: Mapping[str, set[type]] = {}
         self._style = Style()
         self._written: dict[str, str] = {}
 
@@ -78,6 +79,7 @@ class JsonForm(Form):
         super().learn(train)
         golds = [json.loads(example.answer) for example in train]
         self._order = seen = schema.inferred(golds)
+        self._numbers = schema.numbers(golds)
         self._style = _style([text for example in train if (text := self._written.get(example.answer))][:LOOKED_AT])
         self._written = {}
         if golds:
@@ -132,7 +134,7 @@ class JsonForm(Form):
 
     def completion(self, solution: str, answer: str) -> str:
         with contextlib.suppress(ValueError, RecursionError):  # an answer that is not JSON stays as it is
-            answer = self._style.write(schema.ordered(json.loads(answer), self._order))
+            answer = self._style.write(schema.numbered(schema.ordered(json.loads(answer), self._order), self._numbers))
         return ended(solution, answer) if self.worked else answer
 
 

@@ -143,7 +143,7 @@ def test_a_question_that_looks_like_a_transcript_is_one_turn(tmp_path):
         ({"messages": [{"role": "assistant", "content": "a"}]}, {}, "does not end with a turn of the user's"),
         ({"messages": [*say("a", "b"), {"role": "assistant", "content": "c"}]}, {}, "does not end with a turn of the user's"),
         ({"messages": [{"role": "critic", "content": "a"}, *say("b", "c")]}, {}, "a turn of 'critic' is not read"),
-        ({"messages": say("a", "b", "c")}, {}, "'answer' is missing"),
+        ({"messages": say("a", "b", "c")}, {}, "ends with a turn of the user's, and no column 'answer' holds the gold answer"),
         ({"instruction": "q", "input": "", "output": "5", "history": ["ab"]}, {}, "'history' must be a list of pairs"),
     ],
 )

@@ -77,7 +77,8 @@ def test_a_metric_that_wants_other_columns_is_refused_before_anything_is_asked(t
 
 def test_the_instructor_is_told_the_form_that_is_trained_on(table):
     assert 'last line of a response is "Answer: "' in table(TEXTS).brief
-    assert table(TEXTS, ask="One word.").brief == "Questions with a short answer. The response is the answer alone."
+    told = "Questions with a short answer. The response is the answer alone.\nBehind each question the model reads:\nOne word."
+    assert table(TEXTS, ask="One word.").brief == told
     assert "A response has this form: {solution}\nSo {answer}." in table(TEXTS, completion="{solution}\nSo {answer}.").brief
 
 

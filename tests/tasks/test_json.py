@@ -138,6 +138,14 @@ def test_answers_are_written_as_the_gold_answers_are(tmp_path, write):
     assert task.completion("", "not JSON") == "not JSON"
 
 
+def test_whole_numbers_are_written_as_the_golds_write_them_at_their_place(tmp_path):
+    """Columns of a parquet file give 10.0 throughout, and JSON of a program 10."""
+    task = table(tmp_path, [{"age": 4, "doses": [{"mg": 10.0}, {"mg": 2.5}], "rate": 1}, {"age": 5, "doses": [{"mg": 5.0}], "rate": 0.5}])
+    written = task.completion("", '{"age": 7.0, "doses": [{"mg": 20}], "rate": 2}')
+    assert written == '{"age": 7, "doses": [{"mg": 20.0}], "rate": 2}'
+    assert task.completion("", task.examples("train")[0].answer) == task.examples("train")[0].answer
+
+
 def test_what_only_one_gold_answer_says_around_its_value_is_not_taken_for_the_form(tmp_path):
     task = table(tmp_path, [f"Order {place} is {json.dumps(changed(customer=str(place)))}" for place in range(5)])
     assert doctor(task) == (5, [])

@@ -24,6 +24,20 @@ def test_label_of_a_response_is_read_as_the_table_says(what, text, read):
     assert label.read(text, labels) == (read or "")
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"tolerance": 0.1}, "table.tolerance is set, and the verdict label does not read it: only json does; leave it out"),
+        ({"rubric": "Be kind."}, "set table.verdict=judge"),
+        ({"verdict": "exact", "choices": ["a", "b"]}, "only choice and label do"),
+        ({"verdict": "number", "pattern": "x"}, "only regex does"),
+    ],
+)
+def test_a_setting_that_the_verdict_does_not_read_is_refused(tmp_path, settings, said):
+    with pytest.raises(UsageError, match=said):
+        task(tmp_path, ["a", "b"] * 2, **settings)
+
+
 LOOPS = (
     "billing ",
     "not billing ",
@@ -60,7 +74,7 @@ def task(tmp_path: Path, golds, dev=(), **settings):
     for split, some in (("train", golds), ("dev", dev or golds[:1])):
         rows = "".join(json.dumps({"question": f"Text {number} of {split}", "answer": gold}) + "\n" for number, gold in enumerate(some))
         (tmp_path / f"{split}.jsonl").write_text(rows, encoding="utf-8")
-    return load_task(f"jsonl:{tmp_path}", TableSettings(verdict="label", **settings))
+    return load_task(f"jsonl:{tmp_path}", TableSettings(**{"verdict": "label", **settings}))
 
 
 def test_labels_of_the_config_are_asked_for_told_and_judged_in_their_spelling(tmp_path):
