@@ -23,6 +23,7 @@ from ..signatures.errors import ErrataError, UsageError, with_extra
 from ..signatures.records import ProgramRun
 from ..signatures.replies import exchange, words
 from ..tasks import Runner, Task, doctor, load_task, parts, refuse_unread
+from ..tasks.doctor import doubts
 from ..tasks.table import TableTask
 from ..trainers.settings import TargetSettings, TrainSettings
 from .config import CycleConfig, InstructorSettings
@@ -97,6 +98,8 @@ def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> It
     else:
         yield Examined(what, True, f"all {items} pass their own verdict, and changed ones fail it")
     for one in parts(task):
+        for said in doubts(one, limit):
+            yield Examined(f"items of {one.name}", True, said, "mend or delete these items in the data")
         yield from _asked(one)
         if isinstance(one, TableTask) and one.form.taken:
             yield Examined(f"answers of {one.name}", True, one.form.taken, f"to set it yourself, begin with {one.form.setting}")

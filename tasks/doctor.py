@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from ..signatures.records import Example
 from .base import SPLITS, Task
+from .table import TableTask
 from .union import member
 from .verdicts import number
 
@@ -30,6 +31,28 @@ def doctor(task: Task, limit: int | None = None) -> tuple[int, list[Finding]]:
             if reason := _fault(member(task, example.task), example):
                 findings.append(Finding(example, reason))
     return checked, findings
+
+
+def doubts(task: Task, limit: int | None = None) -> list[str]:
+    """What of a table's items is perhaps a mistake in the data: one question with several gold answers, and what `Form.doubt` says."""
+    if not isinstance(task, TableTask):
+        return []
+    items = [example for split in SPLITS for example in task.examples(split, limit)]
+    said = []
+    golds: dict[str, list[Example]] = {}
+    for example in items if task.kind not in ("prose", "code") else ():
+        golds.setdefault(repr(task.prompt(example)), []).append(example)
+    if several := [some for some in golds.values() if len({one.answer for one in some}) > 1]:
+        two = list(dict.fromkeys(f"{one.answer[:60]!r} ({one.split})" for one in several[0]))[:2]
+        count = f"{len(several)} questions have" if several[1:] else "one question has"
+        said.append(f"{count} several gold answers, e.g. {several[0][0].question[-80:]!r}: {' and '.join(two)}")
+    own = {"role": "system", "content": task.settings.system}
+    if task.settings.system and items and not any(own in task.prompt(example) for example in items):
+        said.append("table.system is shown with none of them, as each row has a system turn of its own")
+    if odd := [(example, why) for example in items if (why := task.form.doubt(example))]:
+        many = "gold answers" if odd[1:] else "gold answer"
+        said.append(f"{len(odd)} {many} cannot be taught, e.g. that to {odd[0][0].question[-80:]!r}: {odd[0][1]}")
+    return said
 
 
 def _fault(task: Task, example: Example) -> str:

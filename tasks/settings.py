@@ -17,8 +17,8 @@ from .cells import text_of
 VERDICTS = ("exact", "contains", "regex", "number", "choice", "code", "math", "label", "tools", "json", "sql", "judge")
 """The verdicts that have a name; any other is a DSPy metric."""
 READ_BY = {
-    "choices": ("choice", "label"), "test": ("code",), "entry_point": ("code",), "tools": ("tools",), "schema": ("json",), "fields": ("json",),
-    "tolerance": ("json",), "unordered": ("json",), "database": ("sql",), "pattern": ("regex",), "rubric": ("judge",),
+    "choices": ("choice", "label"), "test": ("code",), "entry_point": ("code",), "tools": ("tools",), "database": ("sql",),
+    "schema": ("json",), "fields": ("json",), "tolerance": ("json",), "unordered": ("json",), "pattern": ("regex",), "rubric": ("judge",),
 }  # fmt: skip
 """Settings that some verdicts alone read -> these verdicts."""
 

@@ -63,9 +63,15 @@ def text(title: str, run: Path, found: dict[str, Any]) -> str:
     lines += [f"{len(examples)} of {many(whole.wrong, 'wrong answer')}:"] if examples else []
     for one in examples:
         read = "nothing was read" if one["read"] is None else f"read as {plain(one['read'], 80)}"
-        lines += [f"  {plain(one['question'], 200)}", f"    gold {plain(one['gold'], 100)}", f"    {read}: {plain(one['reason'], 120)}"]
+        lines += [f"  {_ends(one['question'], 200)}", f"    gold {plain(one['gold'], 100)}", f"    {read}: {plain(one['reason'], 120)}"]
         lines.append(f"    {command('trace', run, one['id'])}")
     return "\n".join([*lines, f"all answers: {found['answers']}"])
+
+
+def _ends(text: str, most: int) -> str:
+    """The text on a line; of a longer one both ends, as what is asked often stands at its end."""
+    text = " ".join(text.split())
+    return plain(text if len(text) <= most else f"{text[: most // 2]} [...] {text[-most // 2 :]}", most + 10)
 
 
 def _shares(title: str, found: Mapping[str, Any]) -> str:

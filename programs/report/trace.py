@@ -63,7 +63,7 @@ class Lineage:
 
     def trace(self, wanted: str) -> dict[str, Any]:
         """The way of a sample, program, error, item or weights whose id begins with `wanted`, as one JSON-able document, which
-        `as_text` puts in words.
+        `as_text` puts in words. The id of a training row stands for that of its sample.
 
         Raises UsageError when there is none, or several.
         """
@@ -75,6 +75,10 @@ class Lineage:
                 return document(found[0])
             if found:
                 raise UsageError(f"{wanted!r} begins {len(found)} ids, e.g. {found[0]} and {found[1]}; give more of it")
+        for number in layout.rounds(self.path):
+            rows = layout.step(self.path, number, "assemble").read(layout.ROWS, TrainRow)
+            if len(sources := {row.source for row in rows if row.id.startswith(wanted)}) == 1:
+                return self.trace(sources.pop())
         missing = f"{self.path} has no sample, program, error, evaluated item or weights {wanted!r}"
         raise UsageError(f"{missing}; ids stand in its .jsonl files and its report")
 

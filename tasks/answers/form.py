@@ -103,6 +103,10 @@ class Form:
         """Why no item of the task could have this gold answer; empty: one could."""
         return ""
 
+    def doubt(self, example: Example) -> str:
+        """Why an item is not taught as it stands, though its gold answer can be judged; empty: it is."""
+        return ""
+
     def bare(self, answer: str) -> str:
         """The answer as golds are written, and nothing else."""
         return self.completion("", answer)

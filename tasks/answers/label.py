@@ -81,7 +81,9 @@ class LabelForm(Form):
             many = f"{len(counted)} different answers in {len(train)} train rows"
             raise TaskError(f"{many} are too many to be taken for labels; name them in table.choices, or use the verdict `exact`")
         self._take(sorted(counted), "mend the rows, or name the labels in table.choices")
-        self.taken = f"the labels are those of {len(train)} train rows: {', '.join(self.labels)}"
+        alone = ", ".join(one for one, count in sorted(counted.items()) if count == 1)
+        doubtful = f" (of one row alone, perhaps by mistake: {alone})" if alone else ""
+        self.taken = f"the labels are those of {len(train)} train rows: {', '.join(self.labels)}{doubtful}"
         self.setting = f"table.choices: {json.dumps(self.labels, ensure_ascii=False)}"
         for gold, where in self._golds.items():
             if (known := self._label(gold, where)) != gold:

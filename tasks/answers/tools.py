@@ -120,6 +120,10 @@ class ToolsForm(Form):
     def judge(self, example: Example, response: str) -> Verdict:
         return calls.verdict(_canonical(example.answer), response, calls.known(self.tools(example)))
 
+    def doubt(self, example: Example) -> str:
+        tools = calls.known(self.tools(example))
+        return next((fault for call in _canonical(example.answer) if (fault := calls.misfit(call, tools))), "")
+
     def completion(self, solution: str, answer: str) -> str:
         """The calls in the golds' own style, the words before them where golds have such; without calls, the words alone. An answer that is
         no canonical text stays as it is: another model solved the question in words of its own."""
@@ -167,7 +171,9 @@ def tools_of(given: Any, where: str, fault: type[Exception] = TaskError) -> list
         about = {"name": function["name"], "description": function.get("description") or "", "parameters": schema}
         tools.append({"type": "function", "function": about})
     if not tools or len(tools) < len(given):
-        raise fault(f"{where} must hold tools: a list of functions with name, description and parameters (JSON Schema); mend it")
+        raise fault(
+            f"{where} must hold tools: a list of functions with name, description and parameters (JSON Schema); write it so, or name another with --set table.tools=COLUMN"
+        )
     return tools
 
 

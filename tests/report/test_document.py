@@ -9,8 +9,9 @@ from fake_run import attempt, fake_run
 from errata.programs import report
 from errata.programs.report import document, figures, rounds
 from errata.programs.report.trace import Lineage, as_text
+from errata.programs.run import layout
 from errata.programs.run.directory import Stage
-from errata.signatures.records import Rejection
+from errata.signatures.records import Rejection, TrainRow
 
 
 class Line:
@@ -180,6 +181,13 @@ def test_sampled_answers_are_told_by_skill_by_program_and_among_the_costs(practi
     lineage = Lineage(path)
     program = as_text(lineage.trace(next(iter(lineage.taught))))
     assert "practised on 12 draws of it: 24 of 48 sampled answers were right" in program
+
+
+def test_a_training_row_is_traced_as_its_sample(practised):
+    lineage = Lineage(practised[0])
+    rows = layout.step(practised[0], 1, "assemble").read(layout.ROWS, TrainRow)
+    row = next(row for row in rows if row.source in lineage.samples)
+    assert row.id != row.source and lineage.trace(row.id) == lineage.trace(row.source)
 
 
 def test_weights_are_traced_to_the_stages_that_made_them(practised):

@@ -12,6 +12,7 @@ from errata.signatures.errors import TaskError, UsageError
 from errata.signatures.records import Example
 from errata.tasks import doctor, load_task
 from errata.tasks.chat import transcript, turns
+from errata.tasks.doctor import doubts
 from errata.tasks.recorded import join
 from errata.tasks.settings import TableSettings
 
@@ -117,6 +118,7 @@ def test_a_system_text_of_all_rows_is_the_tasks_and_another_stays_in_the_questio
     task = table(tmp_path, *same, system="not this")
     assert [example.question for example in task.examples("train")] == [f"{n} + 1?" for n in range(4)]
     assert asks(task)[0] == say("0 + 1?", system="Add.")
+    assert doubts(task) == ["table.system is shown with none of them, as each row has a system turn of its own"]
     assert "Add." in task.brief
     other = table(
         tmp_path / "other", *same, {"messages": say("9 - 1?", "8", system="Subtract.")}, {"messages": say("3?", "3")}, system="Own."

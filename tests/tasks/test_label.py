@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from errata.signatures.errors import TaskError, UsageError
 from errata.signatures.records import SEVERAL
 from errata.tasks import load_task
+from errata.tasks.doctor import doubts
 from errata.tasks.settings import TableSettings
 from errata.tasks.verdicts import label
 
@@ -36,6 +37,15 @@ def test_label_of_a_response_is_read_as_the_table_says(what, text, read):
 def test_a_setting_that_the_verdict_does_not_read_is_refused(tmp_path, settings, said):
     with pytest.raises(UsageError, match=said):
         task(tmp_path, ["a", "b"] * 2, **settings)
+
+
+def test_what_may_be_a_mistake_in_the_rows_is_told(tmp_path):
+    made = task(tmp_path, ["a", "b"] * 3 + ["aa"])
+    assert made.form.taken == "the labels are those of 7 train rows: a, aa, b (of one row alone, perhaps by mistake: aa)"
+    assert doubts(made) == []
+    (tmp_path / "dev.jsonl").write_text(json.dumps({"question": "Text 0 of train", "answer": "b"}), encoding="utf-8")
+    (said,) = doubts(load_task(f"jsonl:{tmp_path}", TableSettings(verdict="label")))
+    assert said == "one question has several gold answers, e.g. 'Text 0 of train': 'a' (train) and 'b' (dev)"
 
 
 LOOPS = (

@@ -11,6 +11,7 @@ from errata.programs.strategies.diagnose import fields_of
 from errata.signatures.errors import TaskError, UsageError
 from errata.signatures.records import Attempt, Failure
 from errata.tasks import doctor, load_task
+from errata.tasks.doctor import doubts
 from errata.tasks.recorded.replies import reply
 from errata.tasks.settings import TableSettings
 from errata.tasks.verdicts import calls
@@ -204,6 +205,13 @@ def test_rows_with_tools_of_their_own_are_judged_and_asked_by_these(tmp_path):
     assert KINDS["tools"].consistent(task, made).startswith("make() must return the functions of the problem under 'tools'")
     (failure,) = [Failure(attempt=Attempt(example=time, response="", verdict=task.verdict(time, "")))]
     assert '"name": "now"' in fields_of([failure], task.brief)["question"]
+
+
+def test_a_gold_call_that_its_functions_schema_does_not_allow_is_told(tmp_path):
+    task = table(tmp_path, PARIS, [called("get_weather", city=7)])
+    assert doctor(task) == (2, [])
+    (said,) = doubts(task)
+    assert said.startswith("1 gold answer cannot be taught, e.g. that to ") and "7 is not of type 'string'" in said
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ OWN = ("sums", "sums_plus", "lists", "lists_plus", "facts", "facts_plus", "mixed
 """The tasks that it was made for: they are not read first."""
 SAMPLE = 40
 """Items of another task that are read; of labels and JSON, which take no time, all."""
+_TEXTS = "answers are texts"
 TAUGHT = {"number", "choice", "code", *RECOMBINED}
 
 
@@ -56,13 +57,15 @@ def reach(task: Task, items: Sequence[Example]) -> Reach | None:
     rows = Rows(lambda: task.examples("train"))
     some = items if task.kind in RECOMBINED else items[:SAMPLE]
     refused = Counter(reason for item in some if (reason := _refusal(item, rows)))
+    if texts := [reason for reason in refused if reason.startswith(_TEXTS)]:  # each with an example of its own
+        refused[texts[0]] = sum([refused.pop(reason) for reason in texts])
     return Reach(task.name, len(some) - refused.total(), len(some), refused)
 
 
 def _refusal(item: Example, rows: Rows) -> str:
     """Why it writes no program for an item; empty where it writes one."""
     if item.kind not in TAUGHT or (item.kind == "number" and read(item.answer) is None):
-        return f"answers are texts, e.g. {item.answer[:40]!r}"
+        return f"{_TEXTS}, e.g. {item.answer[:40]!r}"
     reference = f"{item.solution}\n#### {item.answer}"
     if item.kind == "code":
         reference = f"{item.answer}\n\nIt must pass:\n{item.meta['test']}"
