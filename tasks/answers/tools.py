@@ -171,9 +171,8 @@ def tools_of(given: Any, where: str, fault: type[Exception] = TaskError) -> list
         about = {"name": function["name"], "description": function.get("description") or "", "parameters": schema}
         tools.append({"type": "function", "function": about})
     if not tools or len(tools) < len(given):
-        raise fault(
-            f"{where} must hold tools: a list of functions with name, description and parameters (JSON Schema); write it so, or name another with --set table.tools=COLUMN"
-        )
+        fact = f"{where} must hold tools: a list of functions with name, description and parameters (JSON Schema)"
+        raise fault(f"{fact}; write it so, or name another column with table.tools")
     return tools
 
 
