@@ -67,7 +67,13 @@ class SqlForm(Form):
         self._written["```" if "```" in said else ";" if said.endswith(";") else ""] += 1
         if self._only:
             return Gold(question, query, {})
-        name = self._take(_COLUMN.sub(lambda column: field(row, column[1], where), str(self.settings.database)), where)
+        name = self._take(
+            _COLUMN.sub(
+                lambda column: field(row, column[1], where, mend="name columns of the rows in table.database, or mend the row"),
+                str(self.settings.database),
+            ),
+            where,
+        )
         shown = f"Database {name}:\n{self._held[name][1].facts}\n\n{question}"
         return Gold(shown, query, {"database": name, "stem": question})
 

@@ -63,7 +63,8 @@ def test_the_contract_of_texts_speaks_of_no_calculations():
 
 def test_the_instructor_sees_the_form_and_the_gold_as_it_stands(made):
     shown = next(fields for fields in made.asked if "failure_id" in fields and "rice" in fields["question"])
-    assert shown["task"] == "Questions with a short answer. The response is the answer alone."
+    asked = "Behind each question the model reads:\nAnswer with the number and its unit alone, e.g. 2.5 km."
+    assert shown["task"] == f"Questions with a short answer. The response is the answer alone.\n{asked}"
     assert (shown["reference"], shown["response"]) == ("1.05 kg", "2,946 g")
 
 
