@@ -157,7 +157,7 @@ def test_the_core_of_the_loop_and_the_whole_package_stay_small():
     # answers are features since
     assert sum(core.values()) <= 8_300
     # 24,343 when the house was rebuilt at equal features; raised for features only, never to make room for a patch
-    assert sum(sizes.values()) <= 37_400
+    assert sum(sizes.values()) <= 37_500
 
 
 def test_functions_take_few_parameters():
