@@ -185,6 +185,10 @@ def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
         like = need(shape, target, train, room, tokens)
         said += f"; about {_gb(like.train)}, {like.at_once} together, with rows as long as the task's own, {like.tokens} tokens"
     yield Examined("memory to train", ok, said, None if ok else _smaller(shape, target, train, room))
+    if tokens and shape.context and tokens > shape.context:
+        longest = f"the longest of 50 train items takes {tokens} tokens with its answer"
+        said = f"{longest}, and the target reads {shape.context}: such answers are cut"
+        yield Examined("context", True, said, "a target with a longer context, or shorter prompts (table.system, table.shots, tools)")
     disk, wanted = shutil.disk_usage(".").free, sizes.disk * config.rounds + shape.download
     writable = os.access(".", os.W_OK)
     ok = disk > wanted and writable

@@ -209,6 +209,16 @@ def test_doctor_says_how_a_step_is_split_and_what_makes_a_training_fit(monkeypat
     assert (found["ok"], found["mend"]) == (mend is None, mend)
 
 
+def test_doctor_says_that_prompts_are_longer_than_the_target_reads(tmp_path):
+    rows = [{"question": f"{number} pens " * 200, "answer": str(number)} for number in range(1, 4)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = ["--task", f"jsonl:{tmp_path}", "--set", "table.verdict=number", "--set", "guards=[]"]
+    found = findings(*given)["context"]
+    assert found["ok"] and "and the target reads 512: such answers are cut" in found["said"] and "a longer context" in found["mend"]
+    (tmp_path / "train.jsonl").write_text(json.dumps({"question": "2 pens and 3?", "answer": "5"}))
+    assert "context" not in findings(*given)
+
+
 def test_doctor_mends_a_target_by_what_is_wrong_with_it(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for name in ("empty", "unweighted", "adapter"):
