@@ -116,6 +116,7 @@ def test_each_round_tells_how_far_its_weights_went_on_what_the_first_ones_answer
         assert f"KL to the first weights, nats per token: replay {replay['kl']:.3g}, sums_plus {guard['kl']:.3g}" in done.stderr
 
 
+@pytest.mark.slow  # measures a whole gate again, 10 seconds
 def test_a_gate_that_is_made_again_ends_with_the_same_bytes(finished, tmp_path):
     whole, _ = finished
     run = tmp_path / "whole"
