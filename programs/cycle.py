@@ -15,7 +15,7 @@ from ..signatures.errors import ErrataError, InstructorError, TargetError, TaskE
 from ..signatures.records import Attempt, Example, Failure, sealed
 from ..signatures.routes import missing_key
 from ..tasks import Task, member, parts
-from ..trainers.settings import too_small
+from ..trainers.settings import GRPO_ANSWERS, GRPO_STEPS, too_small
 from ..trainers.weights import weights_hash
 from .config import InstructorSettings
 from .instructor.engine import open_instructor
@@ -35,8 +35,6 @@ from .steps.teach import require_fitting, teach
 from .steps.train import train
 
 STEPS = (mine, teach, probe, assemble, train, gate)
-GRPO_STEPS, GRPO_ANSWERS = 40, 64
-"""Steps of a stage on own answers where its settings name none, and answers a step."""
 NAMES = tuple(step.__name__ for step in STEPS)
 LOOKED_AT = 20
 """Train items whose completions are judged before anything is asked."""

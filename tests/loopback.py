@@ -77,6 +77,16 @@ class Generated(NamedTuple):
         return [(row.prompt[-1]["content"], row.completion[-1]["content"]) for row in self.rows.values()]
 
 
+def check_refusals(made: Generated, checks: Sequence[str], said: Sequence[str] = ()) -> None:
+    """Each of the checks refused one program, all that is `said` stands in the complaints, and two programs passed."""
+    assert made.code == 0, made.output
+    assert sorted(check for check, _ in made.refusals) == sorted(checks)
+    assert sum(result.program is not None for result in made.taught) == 2
+    complaints = " ".join(reason for _, reason in made.refusals)
+    for text in said:
+        assert text in complaints
+
+
 def generated(
     config: str | Path | Mapping[str, Any],
     lessons: Sequence[Lesson],

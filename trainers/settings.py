@@ -13,6 +13,8 @@ from ..signatures.calls import TIMEOUT
 
 SMALL = 20_000_000
 """Parameters of a small model: changed whole by default, computed with one thread, asked in wide batches."""
+GRPO_STEPS, GRPO_ANSWERS = 40, 64
+"""Steps of the stage `grpo` where its settings name none, and answers of a step."""
 
 
 Stage = Literal["sft", "grpo", "dpo", "kto", "sdft"]

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from ...signatures.records import Attempt, Example, Verdict
-from ...tasks import Task
+from ...tasks import Task, parts
 from ...trainers.chat import AnyTarget, Completion
 
 T = TypeVar("T")
@@ -45,10 +45,11 @@ def verdict_of(task: Task, example: Example, completion: Completion) -> Verdict:
 def judged(task: Task, judge: Callable[[T], R], answers: Iterable[T]) -> Generator[R]:
     """judge(answer) of each answer, in their order. Those of code tasks run in the sandbox, and those in prose wait for a language model,
     several at a time, while further ones come in. An error waits for what is under way: it may be paid for. An interrupt does not."""
-    if task.kind not in ("code", "prose", "several"):
+    kinds = {one.kind for one in parts(task)}
+    if not kinds & {"code", "prose"}:
         yield from map(judge, answers)
         return
-    pool, wait = ThreadPoolExecutor(max_workers=WIDTH if task.kind == "code" else max(WIDTH, WAITING)), True
+    pool, wait = ThreadPoolExecutor(max_workers=max(WIDTH, WAITING) if "prose" in kinds else WIDTH), True
     waiting: deque[Future[R]] = deque()
     try:
         for answer in answers:

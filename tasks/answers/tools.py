@@ -118,27 +118,23 @@ class ToolsForm(Form):
         return answer[-MOST:]
 
     def judge(self, example: Example, response: str) -> Verdict:
-        return calls.verdict(_canonical(example.answer), response, calls.known(self.tools(example)))
+        return calls.verdict(calls.parsed(example.answer), response, calls.known(self.tools(example)))
 
     def doubt(self, example: Example) -> str:
         tools = calls.known(self.tools(example))
-        return next((fault for call in _canonical(example.answer) if (fault := calls.misfit(call, tools))), "")
+        return next((fault for call in calls.parsed(example.answer) if (fault := calls.misfit(call, tools))), "")
 
     def completion(self, solution: str, answer: str) -> str:
         """The calls in the golds' own style, the words before them where golds have such; without calls, the words alone. An answer that is
         no canonical text stays as it is: another model solved the question in words of its own."""
         try:
-            found = _canonical(answer)
+            found = calls.parsed(answer)
         except (ValueError, TypeError, KeyError, RecursionError):
             return answer
         if not found:
             return solution or NO_CALL
         written = STYLES[self._style][1](found)
         return f"{solution.rstrip()}\n{written}" if solution.strip() and self.worked else written
-
-
-def _canonical(answer: str) -> list[Call]:
-    return [Call(one["name"], one["arguments"]) for one in json.loads(answer)]
 
 
 def _read(given: Any) -> Any:

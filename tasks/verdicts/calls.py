@@ -77,6 +77,11 @@ def written(calls: Sequence[Call]) -> str:
     return json.dumps([{"name": call.name, "arguments": call.arguments} for call in calls], ensure_ascii=False)
 
 
+def parsed(text: str) -> list[Call]:
+    """The calls of a canonical text. Raises ValueError, TypeError, KeyError or RecursionError for any other."""
+    return [Call(one["name"], one["arguments"]) for one in json.loads(text)]
+
+
 def known(tools: Sequence[Mapping[str, Any]]) -> dict[str, Schema]:
     """{name: schema of its arguments} of tools in OpenAI's form."""
     return {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}

@@ -19,10 +19,10 @@ from ...signatures.records import Message, TrainReport
 from ..chat import Completion, encode, render
 from ..fit import Follow, finish, followed, last_checkpoint, learner, new_adapter, opened, report, sampled, shared_arguments
 from ..judge import Given, Judge, Prompt
-from ..settings import SMALL, Job, OnProgress
+from ..settings import GRPO_ANSWERS, GRPO_STEPS, SMALL, Job, OnProgress
 
 GRPO: dict[str, Any] = {
-    "max_steps": 40,
+    "max_steps": GRPO_STEPS,
     "num_generations": 8,
     "learning_rate": 1e-4,
     "lr_scheduler_type": "linear",
@@ -31,8 +31,6 @@ GRPO: dict[str, Any] = {
 }
 BETA = {"full": 0.5, "lora": 0.1}
 """Weight of the KL term, by method."""
-ROWS = 64
-"""Answers a step."""
 REDRAWS = 1
 """How often the prompts of a step that teach nothing are exchanged."""
 _PLACEHOLDER = [{"role": "user", "content": ""}]
@@ -126,7 +124,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
     assert judge is not None, "who practises has a judge"
     device, tokenizer, config, ends = opened(job)
     model, method = learner(job, device)
-    at_once = ROWS if model.num_parameters() < SMALL else 8
+    at_once = GRPO_ANSWERS if model.num_parameters() < SMALL else 8
     given = shared_arguments(job, method, device, model.num_parameters()) | GRPO
     given |= {
         "learning_rate": job.settings.strength(method, "grpo")[0],
@@ -134,7 +132,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
         "max_completion_length": job.answer_tokens,
         "shuffle_dataset": False,
     }
-    given |= {"per_device_train_batch_size": at_once, "gradient_accumulation_steps": ROWS // at_once}
+    given |= {"per_device_train_batch_size": at_once, "gradient_accumulation_steps": GRPO_ANSWERS // at_once}
     args: Any = GRPOConfig(**given | job.settings.grpo)
     answers = args.max_steps * args.generation_batch_size
     trainer = GRPOTrainer(

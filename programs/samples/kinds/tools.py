@@ -42,7 +42,7 @@ class ToolsKind(Kind):
         if first["role"] != "tools":
             return "make() must return the functions of the problem under 'tools', as they differ from item to item"
         known = calls.known(json.loads(first["content"]))
-        faults = (calls.misfit(Call(**one), known) for one in json.loads(made.answer))
+        faults = (calls.misfit(call, known) for call in calls.parsed(made.answer))
         if fault := next(filter(None, faults), None):
             return f"the answer {made.answer} does not fit the functions: {fault}"
         return super().consistent(task, made)
