@@ -1,7 +1,7 @@
 """One exchange with a model's server, bounded in bytes and in time, and what its reply says: an answer, or why there is none.
 
-Both the instructor's calls (errata.programs.instructor.engine) and a served target's (errata.trainers.served) read replies here. Does NOT
-cover: repeating a call, streams (one that nobody asked for is a fault), and calls that LiteLLM sends.
+Both the instructor's calls (errata.programs.instructor.engine) and a served target's (errata.trainers.served.server) read replies
+here. Does NOT cover: repeating a call, streams (one that nobody asked for is a fault), and calls that LiteLLM sends.
 """
 
 import json

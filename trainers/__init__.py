@@ -19,7 +19,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 def open_target(settings: TargetSettings) -> AnyTarget:
     """The target that the settings name, ready to answer: loaded in this process, or found at its server. Raises TargetError."""
     if settings.api_base:
-        from .served import ServedTarget
+        from .served.server import ServedTarget
 
         return ServedTarget.connect(settings)
     from .target import Target

@@ -13,7 +13,7 @@ from errata.signatures.records import TrainRow
 from errata.tasks.settings import TableSettings
 from errata.tasks.table import TableTask
 from errata.trainers.chat import IGNORED, encoded, render
-from errata.trainers.served import ServedTarget
+from errata.trainers.served.server import ServedTarget
 from errata.trainers.settings import TargetSettings
 from errata.trainers.target import load_tokenizer
 

@@ -19,13 +19,13 @@ from typing import Any, TypeVar
 
 import httpx
 
-from ..signatures.calls import PASSING, REFUSALS, REFUSED, Pace, Patience, asked_wait, in_flight, known_keys, plain, without_keys
-from ..signatures.errors import ErrataError, TargetError
-from ..signatures.records import content_hash
-from ..signatures.replies import Reply, answered, broken_limit, document, exchange, words
-from .chat import Answers, Completion, Prompts, tools_apart, tools_told
-from .settings import TargetSettings, vllm_rank
-from .weights import adapter_folder, check_base, weights_hash
+from ...signatures.calls import PASSING, REFUSALS, REFUSED, Pace, Patience, asked_wait, in_flight, known_keys, plain, without_keys
+from ...signatures.errors import ErrataError, TargetError
+from ...signatures.records import content_hash
+from ...signatures.replies import Reply, answered, broken_limit, document, exchange, words
+from ..chat import Answers, Completion, Prompts, tools_apart, tools_told
+from ..settings import TargetSettings, vllm_rank
+from ..weights import adapter_folder, check_base, weights_hash
 
 T = TypeVar("T")
 Read = Callable[[Reply], T]
