@@ -359,8 +359,10 @@ def _refuse_texts(config: CycleConfig, where: str) -> None:
         found = [name for name, _ in fields() if sign in values and _holds(value_of(config, name), sign)]
         if found:
             raise UsageError(f"{where}: {found[0]} holds {what}, which is not valid text; take it out")
-    for name in ("target.api_base", "instructor.api_base", "judge.api_base"):
-        if "@" in urlsplit(value_of(config, name) or "").netloc:
+    addresses = [("target.api_base", one) for one in config.target.servers]
+    addresses += [(f"{party}.api_base", value_of(config, f"{party}.api_base") or "") for party in ("instructor", "judge")]
+    for name, address in addresses:
+        if "@" in urlsplit(address).netloc:
             held = f"{where}: {name} holds a user or password before its @, which the run directory would show"
             raise UsageError(f"{held}; leave them out and give a key by an environment variable")
 

@@ -69,9 +69,9 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
     yield _teaching(config) or _instructor(config.instructor)
     if config.table.verdict == "judge":
         yield _instructor(config.judge.of(config.instructor), "judge")
-    if config.target.api_base:
+    for address in config.target.servers:
         key = os.environ.get(config.target.api_key_env)
-        yield _server("target's server", config.target.api_base, key, "start it, e.g. vllm serve MODEL --enable-lora")
+        yield _server("target's server", address, key, "start it, e.g. vllm serve MODEL --enable-lora")
     for extra, (module, use) in EXTRAS.items():
         if find_spec(module):
             yield Examined(f"extra {extra}", True, f"installed, for {use}")

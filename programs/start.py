@@ -131,7 +131,8 @@ def setting(field: str, panel: str, name: str = "", **more: Any) -> Option:
     known = FIELDS[field]
     first = re.split(r"(?<!e\.g)\.\s", " ".join((known.description or "").split()))[0]
     name = name or f"--{field.rpartition('.')[2].replace('_', '-')}"
-    return option(field, known.annotation, name, help=first.removesuffix(".").replace("`", "") + ".", panel=panel, **more)
+    kind = more.pop("kind", known.annotation)
+    return option(field, kind, name, help=first.removesuffix(".").replace("`", "") + ".", panel=panel, **more)
 
 
 WHERE = (
@@ -157,7 +158,7 @@ TASK, SEED = (setting("task", RUN),), (setting("seed", RUN),)
 WEIGHTS = (
     setting("target.model", TARGET, "--target"),
     setting("target.adapter", TARGET),
-    setting("target.api_base", TARGET, "--served", metavar="URL"),
+    setting("target.api_base", TARGET, "--served", kind=list[str], metavar="URL[,URL]"),
 )
 STATE = (setting("generate.state", TEACHING, "--strategy-state"),)
 TEACHER = (setting("instructor.model", TEACHING, "--instructor"), setting("generate.strategy", TEACHING), *STATE)
@@ -267,6 +268,7 @@ def takes(*options: Option) -> Callable[[Callable[..., None]], Callable[..., Non
             own = {name: values.pop(name) for name in Start._fields if name in values}
             own["assignments"] = tuple(own.get("assignments") or ())
             flags = {field: value for field, value in values.items() if value is not None}
+            flags |= {field: value[0] for field, value in flags.items() if isinstance(value, list) and len(value) == 1}  # as in YAML
             with results_alone() as out, one_line_errors():
                 progress = teller(own.get("quiet", False), own.get("as_json", False))
                 with progress.within(f"errata {command.__name__.rstrip('_')}"):

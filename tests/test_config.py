@@ -125,3 +125,47 @@ def test_a_blend_that_cannot_be_is_told_by_what_is_wrong_with_it(blend, said):
 def test_a_blend_may_be_given_by_stage():
     train = load_config(overrides={"train.blend": {"sft": 0.5}}).train
     assert [train.strength("full", stage)[1] for stage in ("sft", "grpo")] == [0.5, 1.0]
+
+
+ONE, TWO = "http://one:8000/v1", "https://two/v1"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(ONE, ONE), ([ONE], ONE), ([ONE, TWO], (ONE, TWO)), (f"{ONE},{TWO}", (ONE, TWO)), ([f"{ONE}, {TWO}"], (ONE, TWO)), (None, None)],
+)
+def test_a_target_has_one_server_or_several_however_they_are_written(given, kept):
+    target = load_config(overrides={"target.api_base": given}).target
+    assert target.api_base == kept
+    assert target.servers == (() if kept is None else (kept,) if isinstance(kept, str) else kept)
+    again = load_config(overrides={"target.api_base": target.model_dump(mode="json")["api_base"]})
+    assert again.target == target
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "the list is empty"),
+        ("", "'' is not an address"),
+        ([ONE, ""], "'' is not an address"),
+        ("localhost:8000/v1", "'localhost:8000/v1' is not an address"),
+        ([ONE, "localhost:8000/v1"], "'localhost:8000/v1' is not an address"),
+        (f"{ONE},localhost:8000/v1", "is not an address"),
+        (f"{ONE} {TWO}", "is not an address"),
+        ([ONE, 7], "7 is not an address"),
+        ({"one": ONE}, "is not an address"),
+        ("https://", "'https://' is not an address"),
+        ([ONE, TWO, f"{ONE}/"], f"{ONE} stands twice"),
+    ],
+)
+def test_a_list_of_servers_that_cannot_be_meant_is_told_in_one_line(given, told):
+    with pytest.raises(UsageError, match=re.escape(told)) as caught:
+        load_config(overrides={"target.api_base": given})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["http://me:pa,ss@two/v1", f"{ONE},http://me:pass@two/v1", [ONE, "http://me:pass@two/v1"]])
+def test_a_password_of_one_server_of_several_is_not_shown(given):
+    with pytest.raises(UsageError, match=r"target\.api_base holds a user or password") as caught:
+        load_config(overrides={"target.api_base": given})
+    assert "pa" not in str(caught.value).replace("password", "")

@@ -5,6 +5,7 @@
 
 import os
 
+from ..signatures.errors import TargetError
 from .chat import AnyTarget
 from .settings import TargetSettings
 
@@ -21,6 +22,8 @@ def open_target(settings: TargetSettings) -> AnyTarget:
     if settings.api_base:
         from .served.server import ServedTarget
 
+        if len(settings.servers) > 1:
+            raise TargetError("several servers cannot be asked yet: give target.api_base one address")
         return ServedTarget.connect(settings)
     from .target import Target
 

@@ -3,6 +3,8 @@
 Does NOT cover: what a setting does inside the libraries; `target` and `sft` refuse values that cannot work.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -49,12 +51,13 @@ class TargetSettings(BaseModel):
     """Number format of the weights; `auto` is float32 on a CPU, and on MPS before macOS 14 (no bfloat16), else the model's own."""
     batch_size: int | None = Field(default=None, ge=1)
     """Prompts answered at once; None begins by the model's size, doubles while a GPU has more than half of its memory left,
-    and halves when memory runs out; of a server, 64."""
+    and halves when memory runs out; of each server, 64."""
     trust_remote_code: bool = False
     """Whether Python code that comes with the model may run in this process."""
-    api_base: str | None = Field(default=None, pattern=r"^https?://")
-    """Address of an OpenAI-compatible server that answers for the target, e.g. `http://localhost:8000/v1`. It is trained here, with
-    LoRA; a cycle needs vLLM, into which each round's adapter is loaded under a new name."""
+    api_base: str | tuple[str, ...] | None = None
+    """Address of an OpenAI-compatible server that answers for the target, e.g. `http://localhost:8000/v1`, or a list of several that serve
+    the same model and share the questions. It is trained here, with LoRA; a cycle needs vLLM, into which each round's adapter is loaded
+    under a new name."""
     served_name: str | None = None
     """The target's name at the server; None: as `model` is written, or the only one that is served. Needed where `model` is empty."""
     api_key_env: str = "OPENAI_API_KEY"
@@ -70,6 +73,36 @@ class TargetSettings(BaseModel):
     @classmethod
     def _unknown_weights(cls, data: Any) -> Any:
         return {"model": "", **data} if isinstance(data, dict) and data.get("api_base") else data
+
+    @field_validator("api_base", mode="before")
+    @classmethod
+    def _addresses(cls, value: Any) -> Any:
+        """One address, also of a list of one, or several: a list, or a text with commas between them."""
+        if value is None:
+            return None
+        given = list(value) if isinstance(value, list | tuple) else [value]
+        if not given:
+            raise ValueError("the list is empty: give an address such as http://localhost:8000/v1, or null for a target in this process")
+        if wrong := [one for one in given if not isinstance(one, str)]:
+            raise ValueError(f"{str(wrong[0])[:50]} is not an address: write each as http://HOST:PORT/v1")
+        found = [part.strip() for one in given for part in re.split(r",(?=\s*https?://)", one)]
+        # a password, which may hold anything, is refused elsewhere without being shown
+        if bad := [one for one in found if not re.match(r"https?://[^/]", one) or (re.search(r"[\s,]", one) and "@" not in one)]:
+            raise ValueError(f"{bad[0][:100]!r} is not an address: write it as http://HOST:PORT/v1")
+        twice, times = Counter(one.rstrip("/") for one in found).most_common(1)[0]
+        if times > 1:
+            raise ValueError(f"{twice} stands twice: name each server once")
+        return found[0] if len(found) == 1 else tuple(found)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The addresses of the servers; none where the target answers in this process."""
+        return (self.api_base,) if isinstance(self.api_base, str) else self.api_base or ()
+
+    @property
+    def title(self) -> str:
+        """What the target is called: its model, its name at the server, or where it is."""
+        return self.model or self.served_name or ", ".join(self.servers)
 
 
 class TrainSettings(BaseModel):

@@ -80,7 +80,8 @@ def weights_hash(settings: TargetSettings) -> str:
     with naming(settings.model):
         parts: list[Any] = []
         if settings.api_base and not settings.model:
-            parts += ["served", settings.api_base, settings.served_name]
+            where = settings.api_base if isinstance(settings.api_base, str) else sorted(settings.servers)  # in any order
+            parts += ["served", where, settings.served_name]
         else:
             folder = folder_of(settings.model)
             files = [*sorted(folder.glob("*.safetensors")), *(p for p in companions(folder) if p.name != "generation_config.json")]

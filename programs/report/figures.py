@@ -175,7 +175,7 @@ def cost(model: str, spent: Spent, work: Iterable[Mapping[str, int]]) -> str:
 def about(report: Report) -> dict[str, str]:
     """What the run was: its task, target, instructor and strategy, when it was finished, how long it took, what it cost."""
     config, spent = report.config, report.instructor.total
-    target = config.target.model or config.target.served_name or config.target.api_base or ""
+    target = config.target.title
     money = "an unknown price" if spent.usd == "unknown" else f"USD {spent.usd:.4g}"
     found = {"task": config.task, "target": target + (f" + {config.target.adapter}" if config.target.adapter else "")}
     if report.source:

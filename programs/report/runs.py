@@ -45,7 +45,7 @@ def _run(path: Path) -> dict[str, Any]:
     return {
         "run": str(path),
         "task": config.task,
-        "target": config.target.model or config.target.served_name or config.target.api_base,
+        "target": config.target.title or None,
         "adapter": config.target.adapter,
         "instructor": config.instructor.model,
         "strategy": config.generate.strategy,

@@ -187,10 +187,10 @@ class Session:
         """The target with these weights, ready to answer; another one that was open is closed."""
         if self._target is None or self._target.settings != settings:
             self.close_target()
-            with self.progress.busy(f"open target {settings.model or settings.api_base}"):
+            with self.progress.busy(f"open target {settings.model or ', '.join(settings.servers)}"):
                 self._target = open_target(settings)
             if settings.api_base and not settings.model:
-                named = f"{self._target.name} at {settings.api_base} is known by its name alone"
+                named = f"{self._target.name} at {', '.join(settings.servers)} is known by its name alone"
                 self.say(f"{named}: when the server is given other weights, choose another --run")
             if not settings.api_base:
                 self.say(f"target {settings.model}{f' + adapter {settings.adapter}' if settings.adapter else ''}: {self._target.summary}")

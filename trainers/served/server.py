@@ -58,7 +58,7 @@ class ServedTarget:
 
     def __init__(self, settings: TargetSettings, patience: Patience | None = None, timeout: float | None = None):
         self.settings = settings
-        self.address = (settings.api_base or "").rstrip("/")
+        self.address = settings.servers[0].rstrip("/")
         self.hash = weights_hash(settings)
         """Content hash of all that is known to decide the answers; keys every cache."""
         self.name = ""
