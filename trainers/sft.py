@@ -72,6 +72,8 @@ _NOT_IN = {
     | dict.fromkeys(("num_iterations", "steps_per_generation", "generation_batch_size"), "each step has answers of its own"),
 }
 """Of one stage, what has no meaning there."""
+UNDER_WAY = ("checkpoints", "rows", "job.json")
+"""What lies in the folder of a training only until it is finished."""
 _NOTHING = "there are no rows to train on: the steps before kept no row"
 
 
@@ -196,9 +198,10 @@ def job_key(base: str, data: str, settings: TrainSettings, seed: int) -> str:
 
 def _tidy(out: Path) -> None:
     """Leaves of a finished training what others read."""
-    for name in ("checkpoints", "rows"):
+    for name in UNDER_WAY:
         shutil.rmtree(out / name, ignore_errors=True)
-    (out / "job.json").unlink(missing_ok=True)
+        with suppress(OSError):
+            (out / name).unlink(missing_ok=True)
 
 
 def check(settings: TrainSettings) -> None:

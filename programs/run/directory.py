@@ -36,6 +36,8 @@ UNWRITABLE = (
     errno.ELOOP,
 )  # fmt: skip
 """What the user must mend about a path, or choose another."""
+LOCK = "lock"
+"""The file by which one process at a time works on a run directory."""
 VERSION = 2
 """Of the form of a run's rows, kept in run.json."""
 MADE_BY = {1: "Errata 0.1"}
@@ -296,10 +298,10 @@ class RunDir(AbstractContextManager["RunDir"]):
         self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
         """Folders that are made here, the innermost first."""
         with disk_errors(path):
-            if path.is_dir() and not (path / "run.json").exists() and any(p.name not in ("lock", "run.json.tmp") for p in path.iterdir()):
+            if path.is_dir() and not (path / "run.json").exists() and any(p.name not in (LOCK, "run.json.tmp") for p in path.iterdir()):
                 raise RunError(f"{path} holds files but no run.json: it is not a run directory; choose another --run")
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(path / "lock", timeout=0)
+            self._lock = FileLock(path / LOCK, timeout=0)
             try:
                 self._lock.acquire()
             except Timeout:

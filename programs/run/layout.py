@@ -140,6 +140,11 @@ def practice(path: Path, number: int, place: int) -> Path:
     return path / named(number, "practice") / f"stage-{place + 1}.jsonl"
 
 
+def journals(path: Path) -> list[Path]:
+    """The journals of all stages of a run that trained on own answers."""
+    return sorted(path.glob("round-*/practice/*.jsonl"))
+
+
 def practised(path: Path, number: int, place: int) -> list[dict[str, Any]]:
     """What the journal of a stage on own answers says, one row a question: its step, arm, skill, program or item, and how many of the
     answers that were judged were right. Empty where the stage keeps none."""
