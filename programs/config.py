@@ -18,10 +18,10 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from ..signatures.calls import TIMEOUT
+from ..signatures.calls import CEILING, TIMEOUT
 from ..signatures.errors import UsageError, did_you_mean
 from ..signatures.records import whole
 from ..signatures.yamls import NO_YAML, read_yaml
@@ -35,6 +35,15 @@ _SHORT.maxstring = _SHORT.maxother = 200
 
 class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+def _at_a_time(value: Any) -> Any:
+    if value != "auto" and (isinstance(value, bool) or not str(value).strip().isdecimal() or int(value) < 1):
+        raise ValueError("give a number from 1, or auto")
+    return value
+
+
+AtATime = Annotated[int | Literal["auto"], BeforeValidator(_at_a_time)]
 
 
 class Items(Settings):
@@ -59,10 +68,16 @@ class InstructorSettings(Settings):
     """Sampling temperature; None leaves it to the provider."""
     max_tokens: int = Field(default=16000, ge=1)
     """Most tokens of one answer; OpenAI's reasoning models take no fewer than 16000."""
-    in_flight: int = Field(default=8, ge=1)
-    """Calls under way at the same time."""
+    in_flight: AtATime = 8
+    """Calls under way at the same time; `auto`: from 8 on one more for each answer, up to 256, until rate limits (which halve it) or
+    answers that take twice as long say stop. A cap on cost may be passed by as many calls."""
     timeout: float = Field(default=TIMEOUT, gt=0)
     """Most seconds for one whole answer; then it is asked for again."""
+
+    @property
+    def width(self) -> int:
+        """Threads that ask at the same time, at most."""
+        return CEILING if self.in_flight == "auto" else self.in_flight
 
 
 class JudgeSettings(Settings):
@@ -76,8 +91,8 @@ class JudgeSettings(Settings):
     """Sampling temperature; None, and with OpenAI's reasoning models in any case, leaves it to the provider."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Most tokens of one verdict with its reason; None: as many as the instructor's answers."""
-    in_flight: int = Field(default=8, ge=1)
-    """Calls under way at the same time."""
+    in_flight: AtATime = 8
+    """Calls under way at the same time; `auto` as for the instructor."""
     twice: float = Field(default=0.1, ge=0, le=1)
     """Share of the answers that are judged a second time, at temperature 1, to tell how often the judge agrees with itself."""
 

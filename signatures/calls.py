@@ -10,10 +10,12 @@ import time
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
 from contextvars import copy_context
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from statistics import median
+from typing import NamedTuple, Self, TypeVar
 
 from .errors import ErrataError
 from .terminal import UNSEEN
@@ -31,6 +33,14 @@ REFUSED = (400, 413, 422)
 """Status codes of a request that the server does not take, which may be about its one question."""
 REFUSALS = 5
 """Questions that a server may refuse in any case, once it has answered another."""
+
+
+START, CEILING = 8, 256
+"""Calls under way at the same time that a growing number begins with, and its most: 256 calls take 512 threads."""
+SLOWER = 2.0
+"""A growing number grows no further where answers take this many times as long as they did at best."""
+ALIKE = 100
+"""Tokens that are added to those of an answer before its seconds are divided by them: what a call takes for reading the question."""
 
 
 class Patience(NamedTuple):
@@ -82,6 +92,66 @@ class Pace:
                 self._error = error
             self._over.set()
             return self._error
+
+
+class Slots(AbstractContextManager["Slots"]):
+    """How many calls to one server are under way: `with slots:` around each. A fixed number, or one that follows TCP (RFC 5681): one
+    more for each answer until the first sign that it is too much, then one more for as many answers as it is; half, of at least one,
+    after a call that the server had no room for. Where the seconds a token of as many answers, their median, are more than SLOWER times
+    those at best, it goes back to where they would be just that much (Little's law), but not below START. Thread-safe."""
+
+    def __init__(self, width: int | None):
+        """`width`: the fixed number; None: from START on, at most CEILING."""
+        self.grows, self.limit = width is None, float(width or START)
+        self.most, self.halved = int(self.limit), 0
+        self._free = threading.Condition()
+        self.busy, self._cut = 0, 0.0
+        self._steep, self._slow = True, False
+        self._best, self._round, self._wanted = float("inf"), list[float](), int(self.limit)
+
+    def __enter__(self) -> Self:
+        with self._free:
+            self._free.wait_for(lambda: self.busy < int(self.limit))
+            self.busy += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._free:
+            self.busy -= 1
+            self._free.notify()
+
+    def answered(self, seconds: float, tokens: int) -> None:
+        """Of a call under way: it was answered, with so many tokens."""
+        with self._free:
+            if not self.grows:
+                return
+            self._round.append(seconds / (tokens + ALIKE))
+            if len(self._round) >= self._wanted:
+                pace = median(self._round)
+                self._round.clear()
+                self._best = min(self._best, pace)
+                self._slow = pace > SLOWER * self._best
+                if self._slow:
+                    self._steep = False
+                    self.limit = min(self.limit, max(START, self.limit * SLOWER * self._best / pace))
+                self._wanted = max(START, int(self.limit))
+            if self.busy >= int(self.limit) and not self._slow:  # it is what holds calls back
+                self.limit = min(CEILING, self.limit + (1 if self._steep else 1 / self.limit))
+                self.most = max(self.most, int(self.limit))
+                self._free.notify()
+
+    def refused(self, began: float) -> None:
+        """Of a call under way that began then (time.monotonic): the server had no room for it, or it came to no end in time."""
+        with self._free:
+            if self.grows and began >= self._cut:  # those that were under way together are one sign
+                self.limit, self._cut, self._steep = max(1.0, self.limit // 2), time.monotonic(), False
+                self.halved += 1
+
+    @property
+    def told(self) -> str:
+        """What a growing number came to; empty of a fixed one."""
+        halved = f", halved {self.halved} times by rate limits, overload or timeouts" if self.halved else ""
+        return f"{int(self.limit)} calls at a time (at most {self.most}{halved})" if self.grows else ""
 
 
 def in_flight(work: Callable[[T], R], items: Sequence[T], width: int) -> Generator[tuple[T, R]]:

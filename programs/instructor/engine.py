@@ -10,7 +10,7 @@ server that has answered may refuse a few questions. Not covered: unusable answe
 
 import hashlib
 import json
-import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -23,7 +23,7 @@ from dspy import lm15
 from dspy.clients.call_result import usage_dict
 from dspy.utils.exceptions import LMConfigurationError, LMError
 
-from ...signatures.calls import PASSING, REFUSALS, REFUSED, Pace, Patience, asked_wait, known_keys, plain, without_keys
+from ...signatures.calls import PASSING, REFUSALS, REFUSED, Pace, Patience, Slots, asked_wait, known_keys, plain, without_keys
 from ...signatures.errors import ErrataError, InstructorError, UsageError
 from ...signatures.records import Example, whole
 from ...signatures.replies import SAID, broken_limit, document, words
@@ -38,6 +38,9 @@ FILTERED = ("content_filter", "content_policy_violation", "ResponsibleAIPolicyVi
 """Codes by which a provider refuses one question with status 400, while the form of the request is right."""
 FATAL = (lm15.AuthError, lm15.BillingError, lm15.InvalidRequestError, lm15.ConfigurationError, lm15.CapabilityError)
 """What no second attempt can repair."""
+
+FULL = (429, 503, 529)
+"""Status codes of a server that has no room for a call; 529 is Anthropic's."""
 
 NO_CHAT = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading a reply raises when its JSON has an unexpected shape."""
@@ -59,7 +62,7 @@ class Engine:
         self.patience = patience or Patience()
         self.wire, self._name = wire(settings, timeout or settings.timeout)
         self.keys = known_keys()
-        self._slots = threading.BoundedSemaphore(settings.in_flight)
+        self.slots = Slots(None if settings.in_flight == "auto" else settings.in_flight)
         self._pace = Pace(self.patience)
         self._answered, self._refused = ledger.answers, 0
 
@@ -119,13 +122,19 @@ class Engine:
         return None
 
     def _attempt(self, request: lm15.Request, key: str) -> Answer:
-        with self._slots:
+        with self.slots:
             self._pace.ready()
+            began = time.monotonic()
             try:
                 with self.ledger.attempt(self.stage):
                     answer = self._read(request, self._send(request))
+                self.slots.answered(time.monotonic() - began, answer.tokens_out)
                 self.ledger.keep(self.stage, key, answer)
                 return answer
+            except lm15.LM15Error as error:
+                if getattr(error, "status", None) in FULL or isinstance(error, lm15.TimeoutError):
+                    self.slots.refused(began)
+                raise
             except ErrataError as error:  # a reached cap, or a full disk
                 raise self._end(error) from None
 
@@ -247,3 +256,9 @@ def open_instructor(
             f"the price of instructor {settings.model} is not known, so --max-cost cannot hold; give --max-calls or --max-tokens"
         )
     return Instructor(Engine(settings, ledger, stage, timeout, patience))
+
+
+def settled_on(lm: dspy.LM, who: str = "instructor") -> str:
+    """A line on how many calls a growing `in_flight` came to; empty where there is nothing to say."""
+    told = lm.engine.slots.told if isinstance(lm, Instructor) and isinstance(lm.engine, Engine) else ""
+    return told and f"{who}: in_flight auto came to {told}"

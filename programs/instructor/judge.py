@@ -21,7 +21,7 @@ from ...tasks.trace import parted
 from ..config import InstructorSettings, JudgeSettings
 from ..run.ledger import Ledger
 from .chat import Chat, UnusableAnswer, calling, reasks
-from .engine import open_instructor
+from .engine import open_instructor, settled_on
 
 STAGE = "judge"
 LONGEST = 20_000
@@ -80,6 +80,11 @@ class LmJudge:
         correct, reason = self._asked(asked)
         twice = int(content_hash(["twice", *map(whole, asked)]), 16) < self.settings.twice * 16**16
         return Opinion(correct, reason, self._asked(asked, again=True)[0] if twice and correct is not None else None)
+
+    @property
+    def settled(self) -> str:
+        """A line on how many calls a growing `judge.in_flight` came to; empty where there is nothing to say."""
+        return settled_on(self._lm, "judge") if self._lm else ""
 
     def _asked(self, asked: tuple[str, str, str, str], again: bool = False) -> tuple[bool | None, str]:
         lm = self._open()

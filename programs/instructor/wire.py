@@ -32,6 +32,6 @@ def wire(settings: InstructorSettings, timeout: float) -> tuple[Any, str]:
     config = lm15.RouterConfig(
         base_urls={provider: base} if base else None,
         api_keys={provider: key or "none"} if base is not None and env_key else None,
-        transport=Transport(timeout, settings.in_flight),
+        transport=Transport(timeout, settings.width),
     )
     return LM15Engine(config), sent

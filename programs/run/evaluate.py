@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from ...signatures.calls import CEILING
 from ...signatures.records import Attempt, Example, Verdict
 from ...tasks import Task, parts
 from ...trainers.chat import AnyTarget, Completion
@@ -19,7 +20,7 @@ R = TypeVar("R")
 Rows = Generator[tuple[Example, Attempt]]
 WIDTH = max(8, os.cpu_count() or 1)
 """Code answers under way in the sandbox at the same time."""
-WAITING = 64
+WAITING = CEILING
 """Answers in prose that wait for their judge at the same time; it has `judge.in_flight` calls under way."""
 
 

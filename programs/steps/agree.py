@@ -22,6 +22,7 @@ from ...signatures.teach import SolveQuestions
 from ...tasks import Task, member
 from ..config import GenerateSettings
 from ..instructor.chat import calling, instructed_by
+from ..instructor.engine import settled_on
 from ..samples.kinds import KINDS
 
 QUESTIONS = 8
@@ -130,6 +131,8 @@ class Agreed:
             for (_, rows), answers in in_flight(one, batches, self.width):
                 for sample, answer in zip(rows, answers, strict=True):
                     said[sample.id].append(answer)
+        if told := settled_on(lm):
+            self.say(told)
         return said
 
     def _judged(self, row: Sample, answers: Sequence[str]) -> list[bool]:

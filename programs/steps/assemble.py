@@ -187,7 +187,7 @@ def _agreed(run: Session, number: int, seed: int) -> Agreed:
     settings = run.config.instructor
     alone = settings.model == "offline" or run.config.generate.library is not None
     open_lm = None if alone else lambda: open_instructor(settings, run.ledger, layout.named(number, "assemble"))
-    return Agreed(run.task, run.config.generate, seed, settings.in_flight, open_lm, lambda line: run.say(f"round {number}: {line}"))
+    return Agreed(run.task, run.config.generate, seed, settings.width, open_lm, lambda line: run.say(f"round {number}: {line}"))
 
 
 def _style_beside(run: Session, found: Mined) -> dict[str, Any]:

@@ -90,6 +90,8 @@ class Session:
         return self
 
     def __exit__(self, *error: Any) -> None:
+        if self.judge and (told := self.judge.settled):
+            self.say(told)
         try:
             self.close_target()
             self.tracker.close()

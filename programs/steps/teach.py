@@ -14,7 +14,7 @@ from ...signatures.errors import ErrataError, UsageError
 from ...signatures.records import Example, Failure, LibraryProgram, Rejection, SampleProgram, TeachingResult
 from ...tasks import Task, member, parts
 from ..instructor.chat import Calls, calling, instructed_by
-from ..instructor.engine import open_instructor
+from ..instructor.engine import open_instructor, settled_on
 from ..instructor.interpreter import interpreting
 from ..instructor.offline import RECOMBINED
 from ..run import layout, library
@@ -55,7 +55,7 @@ def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], titl
         return taught.model_copy(update={"calls": calls.count})
 
     def all_of(groups: list[tuple[Failure, ...]]) -> list[TeachingResult]:
-        width = run.config.instructor.in_flight
+        width = run.config.instructor.width
         produce = lambda missing: run.counted(title, in_flight(one, missing, width), len(missing), width)  # noqa: E731
         return stage.collect(layout.TAUGHT, groups, lambda group: "+".join(failure.id for failure in group), produce, TeachingResult)
 
@@ -70,6 +70,8 @@ def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], titl
         if made:
             run.say(f"{title}: {sum(row.program is not None for row in made)} programs made of those that passed, of {len(made)} tried")
         rows += made
+    if told := settled_on(lm):
+        run.say(f"{title}: {told}")
     kept = [row for row in rows if row.program]
     stage.finish({layout.TAUGHT: rows}, failures=len(failures), programs=len(kept))
     run.say(f"{title}: {len(failures)} failures, {len(kept)} programs passed, {len(layout.untaught(rows))} failures without one")

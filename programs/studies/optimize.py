@@ -222,7 +222,7 @@ class Optimization:
 
     def _compile(self, lesson: Lesson, train: list[dspy.Example], validation: list[dspy.Example]) -> Any:
         """Runs the optimizer, with what it takes of what can be given."""
-        teacher, width = self.settings.teacher, self.loop.config.instructor.in_flight
+        teacher, width = self.settings.teacher, self.loop.config.instructor.width
         chosen: dict[str, Any] = {
             "metric": score_only,
             "num_threads": width,
@@ -255,7 +255,7 @@ class Optimization:
             return Taken(self.measure.failures[name], made.scored, made.taught.program)
 
         with self._instructed():
-            rows = dict(in_flight(one, list(self.parts["held"]), self.loop.config.instructor.in_flight))
+            rows = dict(in_flight(one, list(self.parts["held"]), self.loop.config.instructor.width))
         passed = sum(row.score.passed for row in rows.values())
         mean = sum(row.score.score for row in rows.values()) / len(rows)
         self.loop.say(f"{title}: {passed} of {len(rows)} held-out failures got a program, mean score {mean:.3f}")

@@ -24,7 +24,7 @@ from errata.cli import app
 from errata.programs import Cycle
 from errata.programs.config import CycleConfig, InstructorSettings, Items
 from errata.programs.instructor.chat import UnusableAnswer, instructed_by
-from errata.programs.instructor.engine import open_instructor, request_key
+from errata.programs.instructor.engine import open_instructor, request_key, settled_on
 from errata.programs.run.layout import ANSWERS
 from errata.programs.run.ledger import Ledger, read_ledger
 from errata.signatures.errors import InstructorError, UsageError
@@ -306,6 +306,23 @@ def test_no_more_calls_are_in_flight_than_asked_for():
         lm = opened(server, in_flight=5)
         assert in_threads(lambda text: lm(text), [str(number) for number in range(60)], 30) == [["fine"]] * 60
     assert server.most_in_flight == 5
+
+
+def test_a_growing_number_of_calls_finds_what_the_server_bears_and_loses_no_answer():
+    """It has room for 20 at a time and refuses others, as hosted ones do."""
+    with OpenAIServer(lambda body, number: fault(429) if server.in_flight > 20 else Reply("fine", delay=0.05)) as server:
+        lm = opened(server, in_flight="auto")
+        assert in_threads(lambda text: lm(text), [str(number) for number in range(400)], 256) == [["fine"]] * 400
+    assert 20 < server.most_in_flight < 64
+    assert settled_on(lm).startswith("instructor: in_flight auto came to ")
+    assert "halved" in settled_on(lm)
+
+
+def test_a_growing_number_of_calls_serves_a_large_server_many_times_faster_than_eight_would():
+    with OpenAIServer(first(Reply("fine", delay=0.1))) as server:
+        lm = opened(server, in_flight="auto")
+        assert in_threads(lambda text: lm(text), [str(number) for number in range(250)], 256) == [["fine"]] * 250
+    assert server.most_in_flight > 32
 
 
 def test_a_continued_run_repeats_no_call_and_gives_the_same_answers(tmp_path):
