@@ -40,6 +40,10 @@ class TrainerError(ErrataError):
     """Training was refused or failed."""
 
 
+class ClusterError(ErrataError):
+    """The cluster cannot be reached, or has no node that can do the work."""
+
+
 class RunError(ErrataError):
     """The run directory cannot be used: another config, another process, a damaged or unwritable file."""
 

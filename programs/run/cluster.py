@@ -1,0 +1,375 @@
+"""A Ray cluster: opened or attached to, and handed chunks of work; the results come back to this process, which alone writes the run.
+
+    with open_cluster("auto", print) as cluster:
+        for index, result in cluster.hand_out(work, setup, chunks):
+            ...
+
+Ray carries chunks and nothing else. A chunk is a stateless task, and one that a node took with it when it died is given again from here:
+actors that Ray itself restarts lost 89 of 200 tasks in a trial, tasks that are handed out again none. Each result comes once.
+
+`work(setup, chunk)` is a function of this package, which the nodes must have installed: it travels by its name, `setup` and chunks are
+plain data, and no key is among them (a node's own environment holds its keys). Where a node cannot do the work, `work` raises `Unfit`: the
+node is left out, which is told, and the others do its part.
+
+What is not here: targets on nodes (cluster_target.py), programs on nodes (cluster_sandbox.py), starting nodes (`ray start`, or a launcher).
+"""
+
+import importlib
+import importlib.util
+import os
+import platform
+import signal
+import socket
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from ...signatures import errors
+from ...signatures.errors import ClusterError, ErrataError, UsageError, with_extra
+
+PATIENCE = 10.0
+"""Seconds in which a cluster must answer."""
+AHEAD = 2
+"""Chunks given out for each place that takes one: a place never waits for the next, and few are lost with a node."""
+LOSSES = 4
+"""How often a chunk may be lost before the run ends: what kills its node each time would kill them all."""
+LOOK = 5.0
+"""Seconds between two looks at which nodes there are."""
+EMPTY = 60.0
+"""Seconds that a cluster without any node is waited for."""
+NODE = "ray.io/node-id"  # a label that every node has (ray 2.60: ray/util/placement_group.py)
+PACKAGE = "errata-lm"
+
+
+class Unfit(ErrataError):
+    """Raised on a node that cannot do the work, and by no fault of the work."""
+
+
+class _Chunk(NamedTuple):
+    place: int
+    data: Any
+    losses: int = 0
+
+
+class Cluster:
+    """An open cluster; made by `open_cluster`. `hand_out` may be called from several threads."""
+
+    def __init__(self, ray: Any, address: str, say: Callable[[str], None], own: bool):
+        self.address = address
+        self._ray, self._say, self._own = ray, say, own
+        self._task = ray.remote(max_retries=0, max_calls=0)(_carrier())  # by default a GPU's task would end its process, and the model
+        self._lock = threading.Lock()
+        self._alive: dict[str, dict[str, Any]] = {}
+        self._looked = 0.0
+        self._foreign: dict[str, str] = {}
+        """Node -> why it can do nothing."""
+        self._unfit: dict[str, dict[str, str]] = {}
+        """Kind of work -> node -> why it cannot do it."""
+
+    def __enter__(self) -> "Cluster":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started here ends."""
+        if self._own and self._ray.is_initialized():
+            self._ray.shutdown()
+
+    def nodes(self, again: bool = False) -> dict[str, dict[str, Any]]:
+        """The nodes that are alive by their id, as Ray describes them, seen in the last seconds."""
+        with self._lock:
+            if again or time.monotonic() - self._looked > LOOK:
+                alive = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
+                for name in self._alive.keys() - alive.keys():
+                    self._say(f"cluster: {called(self._alive[name])} is gone; its work is given to the others")
+                self._alive, self._looked = alive, time.monotonic()
+            return self._alive
+
+    def put(self, value: Any) -> Any:
+        """A reference to a value that is held in the cluster once; in `setup` or a chunk it travels as a few bytes, and the node's
+        `ray.get` gives the value."""
+        return self._ray.put(value)
+
+    def places(self, work: Callable[..., Any], setup: Any, cpus: float = 1.0, gpus: float = 0.0) -> int:
+        """How many chunks the nodes that are fit for the work take at the same time."""
+        out = self._left_out(_named(work), setup)
+        found = 0
+        for name, node in self.nodes().items():
+            has = node["Resources"]
+            shares = [has.get(kind, 0) / needed for kind, needed in (("CPU", cpus), ("GPU", gpus)) if needed]
+            found += 0 if name in out else int(min(shares))
+        return found
+
+    def hand_out(
+        self,
+        work: Callable[[Any, Any], Any],
+        setup: Any,
+        chunks: Iterable[Any],
+        *,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+        ordered: bool = False,
+        losses: int = LOSSES,
+    ) -> Iterator[tuple[int, Any]]:
+        """(index of a chunk, `work(setup, chunk)`), each chunk once, as they are done or in the order of the chunks.
+
+        A chunk takes `cpus` and `gpus` of its node. Chunks are read as they are needed, a few ahead; what is under way when the caller
+        stops is cancelled. Raises what the work raised of Errata's own errors, and ClusterError: a chunk was lost `losses` times, or no
+        node is left that can do the work.
+        """
+        task, given = _named(work), (_Chunk(index, data) for index, data in enumerate(chunks))
+        again: deque[_Chunk] = deque()
+        under: dict[Any, _Chunk] = {}
+        ready: dict[int, Any] = {}
+        following, more, empty = 0, True, time.monotonic()
+        try:
+            while True:
+                places = self.places(work, setup, cpus, gpus)
+                empty = time.monotonic() if places else empty
+                if time.monotonic() - empty > EMPTY or (not places and self._all_left_out(task, setup)):
+                    raise self._none_left(task, setup, cpus, gpus)
+                while again or (more and len(under) + len(ready) < max(1, AHEAD * places)):
+                    chunk = again.popleft() if again else next(given, None)
+                    if chunk is None:
+                        more = False
+                        break
+                    under[self._begin(task, setup, chunk.data, cpus, gpus)] = chunk
+                if not under:
+                    return
+                done, _ = self._ray.wait(list(under), timeout=LOOK)
+                for reference in done:
+                    chunk = under.pop(reference)
+                    try:
+                        ready[chunk.place] = self._result(task, setup, reference)
+                    except _Again as lost:
+                        again.append(self._lost(chunk, lost, losses))
+                while ready and (not ordered or following in ready):
+                    index = following if ordered else next(iter(ready))
+                    following = index + 1
+                    yield index, ready.pop(index)
+        finally:
+            for reference in under:
+                with suppress(Exception):  # the cluster may be gone
+                    self._ray.cancel(reference, force=True)
+
+    def greet(self) -> None:
+        """Ask each node once which versions it has, and tell what there is. Raises ClusterError where none is like this process."""
+        affinity = importlib.import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+        places = [affinity(name, soft=False) for name in self.nodes()]
+        asked = [self._task.options(num_cpus=0, scheduling_strategy=place).remote(versions(), None, None, None) for place in places]
+        for reference in self._ray.wait(asked, num_returns=len(asked), timeout=EMPTY)[0]:
+            with suppress(_Again):
+                self._result(None, None, reference)
+        fit = [node["Resources"] for name, node in self.nodes().items() if name not in self._foreign]
+        if not fit:
+            raise self._none_left(None, None, 1, 0)
+        cpus, gpus = (sum(int(has.get(kind, 0)) for has in fit) for kind in ("CPU", "GPU"))
+        self._say(f"cluster {self.address}: {len(fit)} nodes, {cpus} CPUs, {gpus} GPUs")
+
+    # ---- one chunk
+
+    def _begin(self, task: str, setup: Any, data: Any, cpus: float, gpus: float) -> Any:
+        options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "name": task.rpartition(":")[2]}
+        if out := self._left_out(task, setup).keys() & self.nodes().keys():
+            options["label_selector"] = {NODE: f"!in({','.join(sorted(out))})"}
+        return self._task.options(**options).remote(versions(), task, setup, data)
+
+    def _result(self, task: str | None, setup: Any, reference: Any) -> Any:
+        """What came of a chunk. Raises _Again where it must be given again."""
+        try:
+            node, outcome, value = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError:  # a fault of ours keeps its traceback, the node's in it
+            raise
+        except self._ray.exceptions.RayError as error:
+            raise _Again(type(error).__name__, counts=True) from None
+        if outcome == "failed":
+            name, message = value
+            raise getattr(errors, name)(f"{message} (on {self._called(node)})")
+        if outcome in ("unfit", "foreign"):
+            place = self._foreign if outcome == "foreign" else self._unfit.setdefault(f"{task} {setup!r}", {})
+            if node not in place:
+                place[node] = value
+                self._say(f"cluster: {self._called(node)} is left out: {value}")
+            raise _Again(value, counts=False)
+        return value
+
+    def _lost(self, chunk: _Chunk, lost: "_Again", losses: int) -> _Chunk:
+        """The chunk as it is given again. Raises ClusterError when it was lost too often."""
+        if not lost.counts:
+            return chunk
+        self.nodes(again=True)
+        if chunk.losses + 1 >= losses:
+            why = f"part {chunk.place} of the work was lost {losses} times, the last time by {lost}"
+            raise ClusterError(
+                f"{why}: look for what ends processes on the nodes (memory, mostly), then give the same command: it continues"
+            )
+        return chunk._replace(losses=chunk.losses + 1)
+
+    def _left_out(self, task: str | None, setup: Any) -> dict[str, str]:
+        return self._foreign | self._unfit.get(f"{task} {setup!r}", {})
+
+    def _all_left_out(self, task: str, setup: Any) -> bool:
+        alive = self.nodes().keys()
+        return bool(alive) and alive <= self._left_out(task, setup).keys()
+
+    def _none_left(self, task: str | None, setup: Any, cpus: float, gpus: float) -> ClusterError:
+        reasons = Counter(self._left_out(task, setup).values())
+        if reasons:
+            return ClusterError(f"no node of the cluster {self.address} can do the work: {'; '.join(reasons)}")
+        needs = f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
+        act = "start some (`ray start --address=...`), then give the same command: it continues"
+        return ClusterError(f"the cluster {self.address} has no node with {needs}: {act}")
+
+    def _called(self, node: str) -> str:
+        return called(self._alive[node]) if node in self._alive else f"node {node[:8]}"
+
+
+class _Again(Exception):
+    """A chunk must be given again; `counts` as a loss."""
+
+    def __init__(self, why: str, counts: bool):
+        super().__init__(why)
+        self.counts = counts
+
+
+def called(node: dict[str, Any]) -> str:
+    """How a node is named in a message."""
+    return f"node {node['NodeManagerAddress']} ({node['NodeID'][:8]})"
+
+
+def _named(work: Callable[..., Any]) -> str:
+    return f"{work.__module__}:{work.__qualname__}"
+
+
+# ---- on a node
+
+
+def versions() -> tuple[str, str]:
+    """Of Errata and of Python: what must be the same on every node."""
+    try:
+        own = version(PACKAGE)
+    except PackageNotFoundError:
+        own = "from source"
+    return own, ".".join(platform.python_version_tuple()[:2])
+
+
+def _carrier() -> Callable[..., tuple[str, str, Any]]:
+    """The one function that Ray pickles. As it is no module's, it goes by value, and so can say that the package is missing."""
+
+    def carried(wanted: tuple[str, str], task: str | None, setup: Any, chunk: Any) -> tuple[str, str, Any]:
+        import importlib
+        import sys
+
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        try:
+            here = importlib.import_module("errata.programs.run.cluster")
+        except ImportError as error:
+            why = f"Errata {wanted[0]} is not installed there, in the environment of its Ray ({sys.prefix}; {error})"
+            return node, "foreign", f"{why}: install it there"
+        if (found := here.versions()) != wanted:
+            told = "it has Errata {} on Python {}, and this process Errata {} on Python {}".format(*found, *wanted)
+            return node, "foreign", f"{told}: install the same there"
+        return (node, *here.perform(task, setup, chunk)) if task else (node, "done", None)
+
+    return carried
+
+
+def perform(task: str, setup: Any, chunk: Any) -> tuple[str, Any]:
+    """Do one chunk here: (`done`, result), (`unfit`, why), or (`failed`, (name of our error, message)), as plain data."""
+    module, _, name = task.partition(":")
+    try:
+        return "done", getattr(importlib.import_module(module), name)(setup, chunk)
+    except Unfit as error:
+        return "unfit", str(error)
+    except ErrataError as error:
+        known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+        return "failed", (known.__name__, str(error))
+
+
+# ---- opening
+
+
+def refuse_absent(address: str) -> None:
+    """Raises UsageError where Ray is not installed, and ClusterError where nothing listens at the address; loads no Ray."""
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError(f"cluster {address} needs Ray: {with_extra('ray')}")
+    if address == "auto":
+        return
+    place = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        socket.create_connection((place.hostname or "", place.port or 10001), timeout=PATIENCE).close()
+    except OSError as error:
+        act = "start one there (`ray start --head`), or correct --cluster"
+        raise ClusterError(f"no cluster answers at {address} ({error.strerror or error}): {act}") from None
+
+
+def open_cluster(address: str, say: Callable[[str], None]) -> Cluster:
+    """The cluster at an address, or `auto`: that of this machine, one started here where there is none. A process that is in a cluster
+    already stays in it. Raises UsageError, ClusterError."""
+    refuse_absent(address)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray = importlib.import_module("ray")
+    own = not ray.is_initialized()
+    if own:
+        with _own_handlers(), _in_one_line(address):
+            _connect(ray, address)
+    cluster = Cluster(ray, address, say, own)
+    try:
+        cluster.greet()
+    except BaseException:
+        cluster.close()
+        raise
+    return cluster
+
+
+def _connect(ray: Any, address: str) -> None:
+    printing: Any = importlib.import_module("ray._private.worker")
+    printing._worker_logs_enabled = False  # also with log_to_driver=False it prints on stdout that a node died, with 20 lines of its log
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
+    if address != "auto":
+        ray.init(address=address, **quiet)
+        return
+    try:
+        ray.init(address="auto", **quiet)
+    except ConnectionError:
+        ray.init(address="local", include_dashboard=False, **quiet)
+
+
+@contextmanager
+def _in_one_line(address: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # ray raises RuntimeError, ConnectionError, ValueError and its own
+        said = " ".join(str(error).split())
+        if "ersion mismatch" in said:
+            raise ClusterError(f"the cluster {address} has other versions ({said[:300]}): install the same Ray and Python here") from None
+        act = "from a machine that is none of its nodes, use ray://HOST:10001"
+        raise ClusterError(f"the cluster {address} cannot be joined ({said[:300]}): {act}") from None
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Ray takes SIGTERM for itself (ray 2.60: ray/_private/worker.py, init); here the command line has it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def even(items: Sequence[Any], parts: int, most: int) -> list[Sequence[Any]]:
+    """The items in at least `parts` chunks as far as they go, of at most `most`, in their order."""
+    size = max(1, min(most, -(-len(items) // max(1, parts))))
+    return [items[start : start + size] for start in range(0, len(items), size)]

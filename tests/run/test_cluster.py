@@ -1,0 +1,178 @@
+"""What is protected: work on a cluster is done once, whatever dies, and a cluster that cannot do it says why in one line."""
+
+import socket
+import time
+
+import far
+import pytest
+from nodes import nodes
+
+from errata.programs.run import cluster as clusters
+from errata.programs.run.cluster import even, open_cluster, refuse_absent
+from errata.signatures.errors import ClusterError, TargetError, UsageError
+
+CHUNKS = [[number, number + 1] for number in range(30)]
+DONE = {number: [2 * number, 2 * number + 2] for number in range(30)}
+
+
+def test_a_cluster_that_is_not_there_is_refused_in_one_line():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can take the port
+        port = held.getsockname()[1]
+        for address in (f"ray://127.0.0.1:{port}", f"127.0.0.1:{port}"):
+            with pytest.raises(ClusterError, match=rf"no cluster answers at {address} .*ray start --head"):
+                refuse_absent(address)
+
+
+def test_without_ray_the_extra_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"needs Ray: pip install .*\[ray\]"):
+        open_cluster("auto", print)
+
+
+def test_work_is_shared_out_evenly_in_its_order():
+    assert even(range(10), 4, 100) == [range(3), range(3, 6), range(6, 9), range(9, 10)]
+    assert even(range(10), 1, 4) == [range(4), range(4, 8), range(8, 10)]
+    assert even([], 3, 4) == []
+
+
+@pytest.fixture(scope="module")
+def three():
+    with nodes() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def lines():
+    return []
+
+
+@pytest.fixture(scope="module")
+def opened(three, lines):
+    with open_cluster(three.address, lines.append) as found:
+        yield found
+
+
+@pytest.fixture
+def said(lines):
+    """What the cluster said since the test began."""
+    lines.clear()
+    return lines
+
+
+@pytest.fixture
+def cluster(opened, said):
+    return opened
+
+
+pytest_slow = pytest.mark.slow  # a cluster of three nodes takes some ten seconds to be up
+
+
+@pytest_slow
+def test_each_chunk_is_done_once_and_in_order_where_it_is_asked(cluster, said, capfd):
+    cluster.greet()
+    assert said == [f"cluster {cluster.address}: 3 nodes, 3 CPUs, 0 GPUs"]
+    assert sorted(cluster.hand_out(far.doubled, {}, CHUNKS)) == sorted(DONE.items())
+    assert list(cluster.hand_out(far.doubled, {"seconds": 0.02}, iter(CHUNKS), ordered=True)) == list(DONE.items())
+    assert list(cluster.hand_out(far.doubled, {}, [])) == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest_slow
+def test_chunks_are_read_only_a_few_ahead(cluster):
+    read = []
+
+    def chunks():
+        for chunk in CHUNKS:
+            read.append(chunk)
+            yield chunk
+
+    rows = cluster.hand_out(far.doubled, {}, chunks(), ordered=True)
+    next(rows)
+    assert len(read) <= 3 * clusters.AHEAD + 1
+    rows.close()
+
+
+@pytest_slow
+def test_an_error_of_ours_comes_back_as_itself_in_one_line(cluster):
+    with pytest.raises(TargetError, match=r"^no \[0, 1\] here \(on node [\d.]+ \(\w{8}\)\)$"):
+        list(cluster.hand_out(far.failing, {}, CHUNKS[:1]))
+
+
+@pytest_slow
+def test_a_fault_of_ours_keeps_the_traceback_of_the_node(cluster):
+    with pytest.raises(KeyError, match=r"in broken"):
+        list(cluster.hand_out(far.broken, {}, [{}]))
+
+
+@pytest_slow
+def test_a_node_that_is_unfit_is_named_once_and_the_others_do_its_work(cluster, said):
+    one, *others = cluster.nodes()
+    done = [node for _, node in cluster.hand_out(far.unfit, {"nodes": [one]}, range(12))]
+    assert len(done) == 12
+    assert one not in done
+    told = [line for line in said if "left out" in line]
+    assert told == [f"cluster: {clusters.called(cluster.nodes()[one])} is left out: it has no model"]
+    assert cluster.places(far.unfit, {"nodes": [one]}) == 2
+    with pytest.raises(ClusterError, match=r"no node of the cluster \S+ can do the work: it has no model$"):
+        list(cluster.hand_out(far.unfit, {"nodes": [one, *others]}, range(12)))
+
+
+@pytest_slow
+def test_a_chunk_that_kills_its_worker_each_time_ends_the_work_in_one_line(cluster):
+    with pytest.raises(ClusterError, match=r"part 0 of the work was lost 2 times, the last time by WorkerCrashedError: .*it continues$"):
+        list(cluster.hand_out(far.deadly, {}, [0], losses=2))
+
+
+@pytest_slow
+def test_work_that_nobody_waits_for_is_cancelled(cluster, tmp_path):
+    rows = cluster.hand_out(far.marked, str(tmp_path), range(7))
+    next(rows)
+    while len(list(tmp_path.iterdir())) < 3:
+        time.sleep(0.02)
+    rows.close()
+    assert dict(cluster.hand_out(far.doubled, {}, CHUNKS)) == DONE
+    assert not list(tmp_path.glob("*.ended"))
+
+
+@pytest_slow
+def test_a_cluster_without_room_for_the_work_says_what_is_missing(cluster, monkeypatch):
+    monkeypatch.setattr(clusters, "EMPTY", 0.0)
+    with pytest.raises(ClusterError, match="has no node with 1 CPUs and 1 GPUs: start some"):
+        list(cluster.hand_out(far.doubled, {}, CHUNKS, gpus=1))
+
+
+@pytest_slow
+def test_other_versions_on_every_node_are_refused_when_the_cluster_is_opened(three, said, monkeypatch):
+    monkeypatch.setattr(clusters, "versions", lambda: ("9.9", "3.11"))
+    with pytest.raises(
+        ClusterError, match=r"can do the work: it has Errata \S+ on Python 3.11, and this process Errata 9.9 .*install the same"
+    ):
+        open_cluster(three.address, said.append)
+
+
+@pytest_slow
+def test_a_node_without_the_package_is_left_out(three, cluster, said, tmp_path):
+    (tmp_path / "errata.py").touch()  # another project's module of the name
+    name = three.add(env_vars={"PYTHONPATH": str(tmp_path)})
+    with open_cluster(three.address, said.append) as other:
+        assert said[-1] == f"cluster {cluster.address}: 3 nodes, 3 CPUs, 0 GPUs"
+        assert f"({name[:8]}) is left out: Errata " in said[-2]
+        assert said[-2].endswith("install it there")
+        assert sorted(other.hand_out(far.doubled, {}, CHUNKS)) == sorted(DONE.items())
+    three.kill(name)
+
+
+@pytest_slow
+def test_a_node_that_dies_loses_nothing_and_nothing_comes_twice(three, cluster, said):
+    name = three.add()
+    cluster.nodes(again=True)
+    seen = []
+    for index, result in cluster.hand_out(far.doubled, {"seconds": 0.3}, CHUNKS):
+        seen.append((index, result))
+        if len(seen) == 8:
+            three.kill(name)
+    assert sorted(seen) == sorted(DONE.items())
+    while name in cluster.nodes(again=True):  # the cluster itself learns of it some seconds later
+        time.sleep(0.1)
+    assert any(f"({name[:8]}) is gone; its work is given to the others" in line for line in said)
