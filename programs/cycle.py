@@ -15,6 +15,7 @@ from ..signatures.errors import ErrataError, InstructorError, TargetError, TaskE
 from ..signatures.records import Attempt, Example, Failure, sealed
 from ..signatures.routes import missing_key
 from ..tasks import Task, member, parts
+from ..trainers.gpus import require_devices
 from ..trainers.settings import GRPO_ANSWERS, GRPO_STEPS, too_small
 from ..trainers.weights import weights_hash
 from .config import InstructorSettings
@@ -95,6 +96,7 @@ class Cycle(Session):
             if not taught:
                 _require_key("instructor", self.config.instructor)
         if until in (None, "train", "gate"):
+            require_devices(self.config.train, self.config.train.order)
             self._refuse_small()
             if recorded:
                 self._refuse_unchecked()

@@ -151,11 +151,11 @@ def tokens_of(model: str, texts: Sequence[str]) -> int:
 
 
 def rows_at_once(shape: Shape, method: str, train: TrainSettings, longest: int, room: int) -> int:
-    """How many of the rows of a step, of `longest` tokens at most, are computed together: all, or the largest equal part that fits into
-    `room` bytes; 1 where none does. `train.sft.per_device_train_batch_size` wins."""
+    """How many of the rows of a step, of `longest` tokens at most, a device computes together: all of its own, or the largest equal part
+    that fits into `room` bytes; 1 where none does. `train.sft.per_device_train_batch_size` wins."""
     if "per_device_train_batch_size" in train.sft:
         return _whole(train, "sft", "per_device_train_batch_size", 8)
-    parts = [size for size in range(train.batch_size, 0, -1) if train.batch_size % size == 0]
+    parts = [size for size in range(train.rows_each, 0, -1) if train.rows_each % size == 0]
     return next((size for size in parts if training(shape, method, train, size, longest) <= MARGIN * room), 1)
 
 
@@ -176,8 +176,9 @@ def training(shape: Shape, method: str, train: TrainSettings, rows: int, longest
     copies = 2 * shape.parameters if mixed and not (frozen and narrow) else 0  # autocast keeps the weights in both formats
     blended = 4 * learns if train.strength(method)[1] < 1 and device.type == "cpu" else 0  # the old weights, kept for the end
     held = frozen + copies + blended + learns * (4 + _optimizer(str(sft.get("optim", ""))))
-    sums = 4 * learns  # the gradients; they stand beside the activations when the rows of a step come in parts
-    parts = rows < train.batch_size or _whole(train, "sft", "gradient_accumulation_steps", 1) > 1
+    # the gradients; they stand beside the activations when the rows of a step come in parts. DistributedDataParallel holds them once more
+    sums = 4 * learns * (1 + (train.devices > 1))
+    parts = rows < train.rows_each or _whole(train, "sft", "gradient_accumulation_steps", 1) > 1
     return held + (sums + computed if parts else max(sums, computed))
 
 

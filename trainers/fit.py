@@ -1,7 +1,7 @@
 """Fine-tunes a target in this process with TRL's SFTTrainer: rows as tokens on the disk, the last whole checkpoint, the weights saved.
 
 What other kinds of training share has a function of its own: `opened`, `learner`, `shared_arguments`, `finish`, `report`, and others.
-Does NOT cover: the child process and the manifest (sft.py), several GPUs.
+Does NOT cover: the child process and the manifest (sft.py), what the processes of several devices agree on (ranks.py).
 """
 
 import json
@@ -9,7 +9,7 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from itertools import islice
@@ -30,6 +30,7 @@ from .chat import AT_ONCE, Completion, check_ids, encoded, end_tokens, given_row
 from .estimate import checkpoints, rows_at_once, shape_of
 from .judge import Judge
 from .memory import choose_device, free, give_back_at_once, has_bfloat16, one_thread_for_small
+from .ranks import InStep, each, of_first, only_first, rank, reseed, take_device, wait, with_blank
 from .settings import Job, OnProgress
 from .target import Target, load_model, load_tokenizer, not_numbers
 from .weights import BASE_FILE, companions, folder_of, memory_ran_out, weights_hash
@@ -53,6 +54,10 @@ _COMPLETE = "complete.json"
 _TOKENS = pa.schema({"input_ids": pa.list_(pa.int64()), "labels": pa.list_(pa.int64())})
 
 
+class _Sft(InStep, SFTTrainer):
+    blank = True
+
+
 class Opened(NamedTuple):
     """What every kind of training begins with."""
 
@@ -68,6 +73,7 @@ def opened(job: Job) -> Opened:
     settings, target = job.settings, job.target
     datasets.disable_progress_bars()
     device = choose_device("cuda" if settings.device.startswith("cuda:") else settings.device)
+    take_device(job, device)
     folder, tokenizer = folder_of(target.model), load_tokenizer(target)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=target.trust_remote_code)
     generation = GenerationConfig.from_pretrained(folder) if (folder / "generation_config.json").is_file() else None
@@ -90,9 +96,9 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     data, counts = _tokens(job, tokenizer, ends, limit, config.get_text_config().vocab_size)
     refuse_cut(job, counts, limit)
     last = last_checkpoint(job)
-    at_once = at_once_before(last) or fitting(job, device, limit if settings.sft.get("packing") else counts["longest"])
+    at_once = at_once_before(last, settings.rows_each) or fitting(job, device, limit if settings.sft.get("packing") else counts["longest"])
     model, method = learner(job, device)
-    trainer = SFTTrainer(
+    trainer = _Sft(
         model=model,
         args=SFTConfig(**arguments(job, method, device, model.num_parameters(), limit, at_once)),
         train_dataset=data,
@@ -100,6 +106,8 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
         callbacks=[Follow(tell, job)],
         peft_config=new_adapter(job, method),
     )
+    if settings.devices > 1:
+        trainer.train_dataset = with_blank(trainer.train_dataset)
     batches = f"on {device} with batches of {trainer.args.per_device_train_batch_size} rows of up to {limit} tokens"
     finish(trainer, job, method, last, config, batches)
     return report(job, method, trainer, counts, len(data))
@@ -151,6 +159,7 @@ def finish(trainer: Any, job: Job, method: str, last: Path | None, config: Any, 
     rate = "train.learning_rate" if job.stage == "sft" else f"train.{job.stage}.learning_rate"
     stop_without_number(trainer, rate)
     run(trainer, last, where)
+    only_first(job)
     if not_numbers(learned):
         raise TrainerError(_DIVERGED.format("weights are", trainer.state.global_step, trainer.args.learning_rate, rate))
     blend(learned, old, share)
@@ -191,32 +200,40 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
 
 
 def _tokens(job: Job, tokenizer: Any, ends: Sequence[int], limit: int | None, size: int) -> tuple[datasets.Dataset, Counter[str]]:
-    """The job's rows as ids of `size` tokens, and the counts of `encoded`. Read and written a part at a time and then mapped from the
-    disk, so that memory does not grow with the rows."""
+    """The job's rows as ids of `size` tokens, and the counts of `encoded`. Read and written a part at a time, by rank 0, and then mapped
+    from the disk, so that memory does not grow with the rows."""
     counts: Counter[str] = Counter()
-    rows = encoded(given_rows(job, TrainRow), tokenizer, ends, limit, counts, job.settings.sft)
     file = job.scratch / "tokens.arrow"
+    if rank(job) == 0:
+        _write_tokens(file, encoded(given_rows(job, TrainRow), tokenizer, ends, limit, counts, job.settings.sft), tokenizer, size)
+    counts = Counter(each(job, "rows", counts)[0])
+    return datasets.Dataset.from_file(str(file)), counts
+
+
+def _write_tokens(file: Path, rows: Iterator[dict[str, list[int]]], tokenizer: Any, size: int) -> None:
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, _TOKENS) as writer:
         while part := list(islice(rows, AT_ONCE)):
             check_ids(tokenizer, (row["input_ids"] for row in part), size)
             writer.write_batch(pa.RecordBatch.from_pylist(part, _TOKENS))
-    return datasets.Dataset.from_file(str(file)), counts
 
 
 def fitting(job: Job, device: torch.device, longest: int | None) -> int:
-    """How many rows of a step are computed together: as many as the memory that is free now allows, by what such a training needs."""
+    """How many rows of a step a device computes together: as many as the memory that is free now, of the fullest one, allows."""
     settings = job.settings.model_copy(update={"device": device.type})
     try:
         shape = shape_of(job.target.model)
     except TargetError:  # of a kind whose need is not known
-        return settings.batch_size
+        return settings.rows_each
     method = settings.method_for(shape.parameters, job.target.adapter)
-    return rows_at_once(shape, method, settings, longest or settings.max_length, free(settings.device))
+    room = free(settings.device) // (settings.devices if device.type == "cpu" else 1)
+    return min(each(job, "at_once", rows_at_once(shape, method, settings, longest or settings.max_length, room)))
 
 
-def at_once_before(checkpoint: Path | None) -> int | None:
-    """How many rows were computed together up to this checkpoint: a continued training goes on so, to end with the same bytes."""
-    return json.loads((checkpoint / _COMPLETE).read_text(encoding="utf-8")).get("at_once") if checkpoint else None
+def at_once_before(checkpoint: Path | None, most: int) -> int | None:
+    """How many rows were computed together up to this checkpoint: a continued training goes on so, to end with the same bytes. On more
+    devices than before, with `most` rows each, a part of them."""
+    before = json.loads((checkpoint / _COMPLETE).read_text(encoding="utf-8")).get("at_once") if checkpoint else None
+    return before and math.gcd(before, most)
 
 
 def learner(job: Job, device: torch.device) -> tuple[Any, str]:
@@ -276,7 +293,9 @@ def arguments(job: Job, method: str, device: torch.device, parameters: int, limi
         | {name: value for name, value in settings.sft.items() if name not in ("max_length", "model_init_kwargs")}
     )
     if "per_device_train_batch_size" not in settings.sft:  # the rows of a step stay as they are, in their order
-        given["gradient_accumulation_steps"] = settings.batch_size // at_once * settings.sft.get("gradient_accumulation_steps", 1)
+        given["gradient_accumulation_steps"] = settings.rows_each // at_once * settings.sft.get("gradient_accumulation_steps", 1)
+    elif settings.devices > 1:
+        given["gradient_accumulation_steps"] //= settings.devices
     if not given.get("packing"):
         given["max_length"] = None  # rows are cut and counted already
     return given
@@ -313,6 +332,7 @@ class Follow(TrainerCallback):
             seal = json.loads((self._checkpoint(state) / _COMPLETE).read_text(encoding="utf-8"))
             for field in fields(Spent):
                 setattr(self.spent, field.name, seal.get(field.name, field.default))
+        reseed(self.job)
         self._since = time.monotonic()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -329,7 +349,7 @@ class Follow(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._count()
         done = state.global_step >= state.max_steps
-        if not done and (reached := self._reached(getattr(args, "generation_batch_size", 0))):
+        if not done and (reached := of_first(self.job, self._reached(getattr(args, "generation_batch_size", 0)))):
             self.stopped = f"stopped after {reached}, at step {state.global_step} of {state.max_steps}"
             control.should_training_stop = True
             control.should_save = False  # who continues from this step would take one more
@@ -350,8 +370,9 @@ class Follow(TrainerCallback):
             self.tell({"step": state.global_step, "steps": state.max_steps, "loss": logs["loss"], "epoch": state.epoch} | reward)
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        if not_numbers(model):
-            return  # the last whole one stays
+        wait(self.job)  # each rank has put its own file there
+        if rank(self.job) or not_numbers(model):
+            return  # of numbers, the last whole one stays
         self._count()
         checkpoint = self._checkpoint(state)
         sizes = {path.name: path.stat().st_size for path in checkpoint.iterdir() if path.is_file()}
@@ -375,7 +396,7 @@ def last_checkpoint(job: Job) -> Path | None:
             good = False
         if good:
             whole.append((int(path.name.rpartition("-")[2]), path))
-        else:
+        elif rank(job) == 0:
             shutil.rmtree(path)
     return max(whole)[1] if whole else None
 

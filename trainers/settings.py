@@ -172,7 +172,10 @@ class TrainSettings(BaseModel):
     """Answers that the target samples to each question before a stage `dpo` or `kto`, to find right and wrong ones of its own; 0: pairs
     are made of the answers that are there already."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    """`auto` (CUDA where there is one, else MPS, else CPU), `cpu`, `cuda`, `cuda:1` or `mps`; one device."""
+    """`auto` (CUDA where there is one, else MPS, else CPU), `cpu`, `cuda`, `cuda:1` or `mps`."""
+    devices: int = Field(default=1, ge=1)
+    """GPUs of this machine that the stages `sft`, `dpo` and `kto` compute on side by side, or processes with `device` cpu. Each takes an
+    equal part of a step's rows, so that rows of a step, steps and loss (within 1e-4) are those of one device."""
 
     @field_validator("blend")
     @classmethod
@@ -184,6 +187,11 @@ class TrainSettings(BaseModel):
         if bad := [share for share in shares if not 0 < share <= 1]:
             raise ValueError(f"{bad[0]:g} is not above 0 and at most 1")
         return value
+
+    @property
+    def rows_each(self) -> int:
+        """Rows of a step that each device computes."""
+        return max(1, self.batch_size // self.devices)
 
     @property
     def order(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import errno
 import gc
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from ..signatures.errors import ErrataError, TrainerError, UsageError, did_you_m
 from ..signatures.files import write_whole
 from ..signatures.records import ContextRow, Pair, TrainReport, TrainRow, content_hash, sealed
 from .chat import R, fingerprint, read_rows
+from .gpus import VISIBLE, require_devices, visible_gpus
 from .judge import ASK, Judge, PipeJudge, answered
 from .settings import Job, OnProgress, TargetSettings, TrainSettings
 from .weights import finished, weights_hash
@@ -90,9 +92,9 @@ def train(
     """Trains `target` on `rows` and leaves weights and manifest in `out`; a finished training is not done again.
 
     Rows in a file of JSON lines are never held together. On a CPU the same rows, seed, settings and library versions give the same
-    bytes, killed in between or not. `in_process` trains in this process: no seconds lost on imports, no memory handed back. `stop`, set
-    from another thread, ends the training process. Raises TrainerError (refused, failed, stopped, or `out` holds another training),
-    UsageError, TargetError.
+    bytes, killed in between or not. `in_process` trains in this process, on one device: no seconds lost on imports, no memory handed back.
+    `stop`, set from another thread, ends the training process. Raises TrainerError (refused, failed, stopped, or `out` holds another
+    training), UsageError, TargetError.
     """
     if isinstance(rows, Path):
         return _settled(_of_file("sft", TrainRow, rows, target, settings, out, seed), None, (), in_process, on_progress, stop)
@@ -158,9 +160,7 @@ def _job(stage: str, data: str, target: TargetSettings, settings: TrainSettings,
     target = target.model_copy(update={"api_base": None})  # wherever it is served, it is trained here
     out, base = out.absolute(), weights_hash(target)
     file = out / "rows" / "given.jsonl"
-    key = (
-        job_key(base, data, settings, seed) if stage == "sft" else content_hash([stage, base, data, settings.model_dump(mode="json"), seed])
-    )
+    key = job_key(base, data, settings, seed) if stage == "sft" else content_hash([stage, base, data, _deciding(settings), seed])
     return Job(key=key, base=base, data=data, rows=file, target=target, settings=settings, seed=seed, out=out, stage=stage)
 
 
@@ -176,12 +176,13 @@ def _settled(
         _tidy(out)  # a kill may have come between the manifest and this
         return report
     tell = on_progress or (lambda _: None)
+    require_devices(job.settings, (job.stage,))
     try:
         shutil.rmtree(job.scratch, ignore_errors=True)  # of an attempt that was killed
         job.scratch.mkdir(parents=True)
         if rows:
             job.rows.write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")
-        report = _loaded(job)(job, tell, judge) if in_process else _child(job, tell, judge, stop)
+        report = _loaded(job)(job, tell, judge) if in_process and job.settings.devices == 1 else _child(job, tell, judge, stop)
         known = job.model_dump(mode="json", include={"key", "base", "data", "settings", "seed", "stage"})
         manifest = known | {"versions": report.versions, "report": report.model_dump(mode="json")}
         write_whole(out / "manifest.json", (json.dumps(sealed(manifest), indent=2, sort_keys=True) + "\n").encode())
@@ -192,8 +193,13 @@ def _settled(
 
 
 def job_key(base: str, data: str, settings: TrainSettings, seed: int) -> str:
-    """Hash of all that decides the weights of a supervised training: 16 hex digits."""
-    return content_hash([base, data, settings.model_dump(mode="json"), seed])
+    """Hash of all that decides the weights of a supervised training: 16 hex digits. On how many devices it computes does not, but for the
+    last digits of the weights: a training may be continued on fewer or more, and is the same when it is finished."""
+    return content_hash([base, data, _deciding(settings), seed])
+
+
+def _deciding(settings: TrainSettings) -> dict[str, Any]:
+    return settings.model_dump(mode="json", exclude={"devices"})
 
 
 def _tidy(out: Path) -> None:
@@ -243,13 +249,17 @@ def failure(error: str, log: Path) -> str:
 
 
 def _environment(job: Job) -> dict[str, str]:
-    """That of the child. It sees one GPU, the one that is asked for or the first: with several in sight, the trainer would use all."""
+    """That of the child. It sees one GPU, the one that is asked for or the first, or the first of as many as are asked for: with several
+    in sight, the trainer would use all. The processes of several devices share the cores."""
     # TensorBoard's files would else go with the checkpoints.
     env = {"TENSORBOARD_LOGGING_DIR": str(job.out / "tensorboard")} | os.environ
-    device = job.settings.device
+    device, count = job.settings.device, job.settings.devices
+    if count > 1:
+        share = {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // count))}
+        return share | env | {VISIBLE: ",".join(visible_gpus()[:count]) if device != "cpu" else ""}
     index = int(device.removeprefix("cuda:")) if device.startswith("cuda:") else 0
-    visible = env["CUDA_VISIBLE_DEVICES"].split(",") if "CUDA_VISIBLE_DEVICES" in env else [str(n) for n in range(index + 1)]
-    return env | {"CUDA_VISIBLE_DEVICES": visible[index] if index < len(visible) else ""}
+    visible = env[VISIBLE].split(",") if VISIBLE in env else [str(n) for n in range(index + 1)]
+    return env | {VISIBLE: visible[index] if index < len(visible) else ""}
 
 
 def _child(job: Job, tell: OnProgress, judge: Judge | None, stop: threading.Event | None) -> TrainReport:
@@ -260,6 +270,7 @@ def _child(job: Job, tell: OnProgress, judge: Judge | None, stop: threading.Even
     command = [sys.executable, "-P", "-m", f"{__package__}.sft", str(file), str(os.getpid())]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE if judge else subprocess.DEVNULL, "stdout": subprocess.PIPE}
     with log.open("ab") as err:
+        begin = err.tell()
         child = subprocess.Popen(command, **pipes, stderr=err, env=_environment(job), start_new_session=True)
     assert child.stdout is not None
     if stop is not None:
@@ -270,12 +281,13 @@ def _child(job: Job, tell: OnProgress, judge: Judge | None, stop: threading.Even
             for line in child.stdout:
                 if not line.endswith(b"\n"):
                     break  # it was killed in the middle of a word
-                last = json.loads(line)
-                if "step" in last:
-                    tell(last)
-                elif ASK in last and judge is not None and child.stdin is not None:
-                    child.stdin.write(json.dumps(answered(judge, last[ASK])).encode() + b"\n")
+                said = json.loads(line)
+                if "step" in said:
+                    tell(said)
+                elif ASK in said and judge is not None and child.stdin is not None:
+                    child.stdin.write(json.dumps(answered(judge, said[ASK])).encode() + b"\n")
                     child.stdin.flush()
+                last = last or {name: said[name] for name in ("report", "error", "kind") if name in said}
         child.wait()
     except BrokenPipeError:
         child.wait()  # it ended while its question was answered; what it said last tells why
@@ -288,14 +300,24 @@ def _child(job: Job, tell: OnProgress, judge: Judge | None, stop: threading.Even
                 child.stdin.close()
     if "report" in last:
         return TrainReport.model_validate(last["report"])
-    if "error" in last:
+    said = log.read_bytes()[begin:].decode(errors="replace")
+    killed = _killed_rank(said)
+    if "error" in last and (last["kind"] or not killed):  # whose neighbour is killed fails too, in words of the connection
         kind: type[ErrataError] = getattr(errors, last["kind"], TrainerError)
         raise kind(last["error"] if last["kind"] else failure(last["error"], log))
     if stop is not None and stop.is_set():
         raise TrainerError(f"training into {job.out} was stopped: start it again to continue from its last checkpoint")
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    if killed:
+        raise TrainerError(f"the training process of {killed} (9 is often the system, out of memory): start it again (log: {log})")
+    lines = said.strip().splitlines()
     how = f"was killed by signal {-child.returncode} (9 is often the system, out of memory)" if child.returncode < 0 else "ended"
     raise TrainerError(f"the training process {how}: {lines[-1] if lines else 'it said nothing'} (log: {log})")
+
+
+def _killed_rank(said: str) -> str:
+    """Which process of several a signal ended, in the words of torchrun 2.13 (elastic/multiprocessing/api.py); empty: none."""
+    found = re.search(r"failed \(exitcode: -(\d+)\) local_rank: (\d+)", said)
+    return f"rank {found[2]} was killed by signal {found[1]}" if found else ""
 
 
 def _kill_when(stop: threading.Event, child: "subprocess.Popen[bytes]") -> None:
@@ -306,22 +328,29 @@ def _kill_when(stop: threading.Event, child: "subprocess.Popen[bytes]") -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The child: runs a job, writes one JSON object a line on stdout, the last with `report` or `error`."""
+    """The child: runs a job, writes one JSON object a line on stdout, the last with `report` or `error`. Of a job on several devices it
+    becomes torchrun, whose processes come here again with a third argument."""
     if sys.platform == "linux":  # the kernel kills this process when the parent ends in whatever way
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != int(arguments[1]):  # it ended before we asked
         return 1
+    job = Job.model_validate_json(Path(arguments[0]).read_bytes())
+    if job.settings.devices > 1 and len(arguments) == 2:
+        again = ["--no-python", sys.executable, "-P", "-m", f"{__package__}.sft", arguments[0], str(os.getpid()), "rank"]
+        own = ["--standalone", f"--nproc-per-node={job.settings.devices}", f"--log-dir={job.scratch}"]
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "torch.distributed.run", *own, *again])  # keeps its id and who kills it
+    first = len(arguments) == 2 or os.environ["RANK"] == "0"
     # Libraries print; only this module may write to the parent.
     parent = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
     def tell(message: dict[str, Any]) -> None:
-        print(json.dumps(message), file=parent, flush=True)
+        if first or "error" in message:
+            print(json.dumps(message), file=parent, flush=True)
         if "report" not in message and ASK not in message:
             print(json.dumps(message), file=sys.stderr, flush=True)
 
     try:
-        job = Job.model_validate_json(Path(arguments[0]).read_bytes())
         gc.disable()
         fit = _loaded(job)
         gc.freeze()  # what libraries hold is no garbage: looking at it took a fifth of their loading, and then of a short training

@@ -4,7 +4,7 @@ or, each answer by itself, KTOTrainer (Ethayarajh et al. 2024, arXiv 2402.01306)
 The reference is the target as it was: a copy of its weights, its adapter switched off, or a copy of the adapter that is trained on.
 TRL is given finished ids, those of supervised training. A pair of which an answer is too long is left out: cut, it would not say where it
 goes wrong.
-Does NOT cover: making pairs (errata.programs.steps.pairs), the child process and the manifest (sft.py), several GPUs.
+Does NOT cover: making pairs (errata.programs.steps.pairs), the child process and the manifest (sft.py).
 """
 
 import random
@@ -21,6 +21,7 @@ from ..chat import AT_ONCE, check_ids, given_rows, with_ends
 from ..fit import Follow, at_once_before, finish, fitting, last_checkpoint, learner, longest_row, new_adapter, opened, refuse_cut, report
 from ..fit import shared_arguments as shared
 from ..judge import Judge
+from ..ranks import InStep
 from ..settings import Job, OnProgress
 
 PREFERENCE: dict[str, dict[str, Any]] = {
@@ -36,12 +37,12 @@ class _AsGiven:
         return dataset
 
 
-class _Dpo(_AsGiven, DPOTrainer):
-    pass
+class _Dpo(_AsGiven, InStep, DPOTrainer):
+    blank = False
 
 
-class _Kto(_AsGiven, KTOTrainer):
-    pass
+class _Kto(_AsGiven, InStep, KTOTrainer):
+    blank = False
 
 
 def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
@@ -53,11 +54,12 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     check_ids(tokenizer, (ids for row in rows for ids in row.values()), config.get_text_config().vocab_size)
     last = last_checkpoint(job)
     # two answers a pair; and KTO compares each answer with its neighbour's
-    at_once = at_once_before(last) or max(2 if job.stage == "kto" else 1, fitting(job, device, 2 * counts["longest"]))
+    least, before = 2 if job.stage == "kto" else 1, at_once_before(last, job.settings.rows_each)
+    at_once = max(least, before or fitting(job, device, 2 * counts["longest"]))
     model, method = learner(job, device)
     given = shared(job, method, device, model.num_parameters()) | {
         "per_device_train_batch_size": at_once,
-        "gradient_accumulation_steps": max(1, job.settings.batch_size // at_once),
+        "gradient_accumulation_steps": max(1, job.settings.rows_each // at_once),
         "max_length": None,  # rows that are too long are left out already
         "warmup_steps": 0.05,
         "trust_remote_code": job.target.trust_remote_code,

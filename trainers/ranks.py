@@ -1,0 +1,133 @@
+"""The processes of one training on several devices (`train.devices`): one a device, started by torchrun, numbered by rank from 0.
+
+Each computes its part of a step's rows; torch's DistributedDataParallel, as transformers and accelerate set it up, sums the gradients. So
+the rows of a step and the loss, over all tokens of the step, are those of one device. Rank 0 alone tells, seals checkpoints and saves.
+Does NOT cover: starting them (sft.py), several machines.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from datasets import Dataset, concatenate_datasets
+from torch import distributed
+from torch.utils.data import RandomSampler, Sampler
+
+from ..signatures.files import write_whole
+from .settings import Job
+
+
+def rank(job: Job) -> int:
+    return int(os.environ["RANK"]) if job.settings.devices > 1 else 0
+
+
+def take_device(job: Job, device: torch.device) -> None:
+    """What this process asks of `cuda` from now on is asked of its own GPU."""
+    if job.settings.devices > 1 and device.type == "cuda":
+        torch.cuda.set_device(rank(job))
+
+
+def each(job: Job, name: str, value: Any) -> list[Any]:
+    """What each rank has for `name`, by rank, once all have told it. By files: they are not connected yet, and rank 0 may read rows for
+    longer than a connection would wait. Where one fails, torchrun ends those that wait."""
+    if job.settings.devices == 1:
+        return [value]
+    files = [job.scratch / f"{name}-{number}.json" for number in range(job.settings.devices)]
+    write_whole(files[rank(job)], json.dumps(value).encode())
+    while not all(file.exists() for file in files):
+        time.sleep(0.02)
+    return [json.loads(file.read_bytes()) for file in files]
+
+
+def of_first(job: Job, value: Any) -> Any:
+    """What rank 0 has, at all ranks."""
+    if job.settings.devices == 1:
+        return value
+    values = [value]
+    distributed.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def wait(job: Job) -> None:
+    """For all others to come here."""
+    if job.settings.devices > 1:
+        distributed.barrier()
+
+
+def only_first(job: Job) -> None:
+    """Rank 0 goes on alone; the others end well."""
+    if job.settings.devices > 1:
+        distributed.destroy_process_group()
+        if rank(job):
+            raise SystemExit(0)
+
+
+def reseed(job: Job) -> None:
+    """Ranks draw noise and dropout of their own, not all the same on different rows."""
+    if rank(job):
+        torch.manual_seed(job.seed * 1_000_003 + rank(job))
+
+
+def with_blank(data: Dataset) -> Dataset:
+    """The rows, and behind them one without a token to learn."""
+    return concatenate_datasets([data, data.select([0]).map(_unlearnt, keep_in_memory=True)])
+
+
+def _unlearnt(row: dict[str, Any]) -> dict[str, Any]:
+    return {"labels": [-100] * len(row["labels"])}
+
+
+class InStep:
+    """Of a Trainer: on several devices, the rows of a step and their order are those of one device."""
+
+    blank: bool
+    """Whether the last row is a blank one, with which parts of a step are filled up."""
+    args: Any
+    state: Any
+    train_dataset: Any
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.world_size == 1:
+            return super()._get_train_sampler(train_dataset)  # type: ignore[misc]
+        shuffled = isinstance(super()._get_train_sampler(train_dataset), RandomSampler)  # type: ignore[misc]
+        return InOrder(self, len(self.train_dataset), shuffled)
+
+
+class InOrder(Sampler[int]):
+    """Places of the rows of an epoch, in the order of one device, filled up until each device has as many.
+
+    They are filled up with the blank row, or with rows of the same last step. By itself accelerate takes the first rows of the epoch once
+    more (BatchSamplerShard), and a continued training loses its epoch, so that rows come in the order of the first one (SkipBatchSampler
+    hides the sampler from DataLoaderShard.set_epoch; accelerate 1.15, data_loader.py). The order is that of its SeedableRandomSampler.
+    """
+
+    def __init__(self, trainer: Any, length: int, shuffled: bool):
+        self._trainer = trainer
+        self._shuffled = shuffled
+        self._rows = length - trainer.blank
+        self._total = -(-self._rows // self._together) * self._together
+
+    @property
+    def _together(self) -> int:
+        """Rows that all devices compute at once."""
+        return self._trainer.args.per_device_train_batch_size * self._trainer.args.world_size
+
+    def __len__(self) -> int:
+        return self._total
+
+    def __iter__(self) -> Iterator[int]:
+        args = self._trainer.args
+        epoch = int(self._trainer.state.epoch or 0)
+        drawn = torch.Generator().manual_seed((args.data_seed or args.seed) + epoch)
+        order = torch.randperm(self._rows, generator=drawn).tolist() if self._shuffled else list(range(self._rows))
+        last = order[(self._rows - 1) // self._step * self._step :]
+        missing = self._total - self._rows
+        return iter(order + ([self._rows] * missing if self._trainer.blank else (last * missing)[:missing]))
+
+    @property
+    def _step(self) -> int:
+        """Rows of a step."""
+        return self._together * self._trainer.args.gradient_accumulation_steps
