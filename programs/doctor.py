@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PROBE = "def answer():\n    return 6 * 7\n"
 HARNESS = "def main(program, payload):\n    yield program.answer()\n"
 EXTRAS = {"optimize": ("optuna", "errata optimize --optimizer mipro"), "math": ("math_verify", "table.verdict=math"),
+          "gguf": ("gguf", "--target FILE.gguf"),
           "reasoning-gym": ("reasoning_gym", "--task reasoning_gym:NAME")}  # fmt: skip
 """Extra of the package -> the module that it brings, and what needs it."""
 

@@ -13,39 +13,18 @@ import os
 import platform
 import shutil
 import stat
-import sys
 import tempfile
 import threading
 import weakref
 from pathlib import Path
 
 from ..signatures.errors import SandboxError
+from ..signatures.files import cache_folder
 from .process import HERE, MEND, Deadline, WorkerProcess, drop, start_python
 
 COMPILE_SECONDS = 600.0
 KEPT = 3
 """Compiled files that stay in the cache, this version's and those of others: 42 MB each."""
-
-
-def _cache_folder() -> Path | None:
-    """The user's cache folder for compiled code, made private; None when there is none to be trusted or written."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    try:
-        folder = Path(base or "~/.cache").expanduser() / "errata"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if hasattr(os, "getuid"):
-            folder.chmod(0o700)
-            if folder.stat().st_uid != os.getuid():  # the file is code: whoever can write it owns us
-                return None
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except (OSError, RuntimeError):
-        return None
 
 
 def _wasmtime() -> tuple[str, Path]:
@@ -102,7 +81,7 @@ class Component:
     def __init__(self) -> None:
         version, site = _wasmtime()
         self._paths = [HERE.parent, site]
-        folder = _cache_folder()
+        folder = cache_folder()
         if folder is None:
             folder = Path(tempfile.mkdtemp(prefix="errata-"))
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)

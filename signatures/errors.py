@@ -74,3 +74,15 @@ def near(word: str, known: Iterable[str]) -> str | None:
 def with_extra(name: str) -> str:
     """What installs an extra. The package is on no index yet, and `errata` there is another project's."""
     return f"pip install -e '.[{name}]' in a checkout of Errata"
+
+
+def first_line(error: BaseException) -> str:
+    """Type and first words of an error of a library's."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])[:300]}"
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """CUDA has a type for it, a RuntimeError; all say it in words."""
+    words = ("DefaultCPUAllocator", "out of memory", "Invalid buffer size", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(word in str(error) for word in words))

@@ -1,9 +1,12 @@
-"""Files that are written whole or not at all, and Python files of the user's own. Does NOT cover what stands in them, and words for a full
-disk."""
+"""Files that are written whole or not at all, the user's cache, and Python files of the user's own. Does NOT cover what stands in them, and
+words for a full disk."""
 
+import hashlib
 import importlib.util
 import os
 import sys
+import tempfile
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +27,39 @@ def sync(path: Path) -> None:
     """Waits until the file is on the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def cache_folder() -> Path | None:
+    """The user's cache folder for Errata, made private; None when there is none to be trusted or written."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        folder = Path(base or "~/.cache").expanduser() / "errata"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if hasattr(os, "getuid"):
+            folder.chmod(0o700)
+            if folder.stat().st_uid != os.getuid():  # it holds code and weights: whoever can write them owns us
+                return None
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError):
+        return None
+
+
+def sha256(path: Path) -> str:
+    """Of the content, as hex digits; kept by size and time of change, as a run asks for that of the same gigabytes many times."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def module_of(path: Path, name: str) -> ModuleType:

@@ -16,10 +16,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from jinja2.exceptions import TemplateError
 
-from ..signatures.errors import TargetError, TrainerError
+from ..signatures.errors import TargetError, TrainerError, first_line
 from ..signatures.records import ContextRow, Message, Pair, TrainRow
 from .settings import Job
-from .weights import first_line
 
 R = TypeVar("R", TrainRow, Pair, ContextRow)
 Prompts = Sequence[Sequence[Message]]

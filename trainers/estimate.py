@@ -14,10 +14,11 @@ import torch
 from huggingface_hub import get_safetensors_metadata, hf_hub_download, parse_local_safetensors_file_metadata, snapshot_download
 from tokenizers import Tokenizer
 
-from ..signatures.errors import TargetError, UsageError
+from ..signatures.errors import TargetError, UsageError, first_line
+from .dequantize import gguf_file, made, outline
 from .memory import choose_device, first_batch, has_bfloat16
 from .settings import TargetSettings, TrainSettings
-from .weights import TINY, first_line, folder_of, hub_id, naming
+from .weights import TINY, folder_of, hub_id, naming
 
 PROCESS = 750_000_000
 """Bytes that a process with torch, TRL and PEFT takes before it loads a model."""
@@ -97,6 +98,8 @@ def shape_of(model: str) -> Shape:
             return shape_of(snapshot_download(model, local_files_only=True))
         except Exception:  # not here, or not whole: ask the hub
             return _at_the_hub(model)
+    if (file := gguf_file(model)) and not made(file):
+        return Shape.of(*outline(file))
     with naming(model):
         folder = folder_of(model)
         counts = (parse_local_safetensors_file_metadata(path).parameter_count for path in folder.glob("*.safetensors"))
@@ -143,8 +146,10 @@ def need(shape: Shape, target: TargetSettings, train: TrainSettings, room: int, 
 
 def tokens_of(model: str, texts: Sequence[str]) -> int:
     """Tokens of the longest text by the target's tokenizer, or by its length where that is not on this machine, and of a chat's marks."""
-    file = (TINY if model == "tiny" else Path(model).expanduser()) / "tokenizer.json"
-    if not file.is_file():
+    gguf = gguf_file(model)
+    folder = made(gguf) if gguf else TINY if model == "tiny" else Path(model).expanduser()
+    file = folder / "tokenizer.json" if folder else None
+    if file is None or not file.is_file():
         return MARKS + max((len(text.encode()) // 3 for text in texts), default=0)
     with naming(model):
         return MARKS + max((len(row.ids) for row in Tokenizer.from_file(str(file)).encode_batch(list(texts))), default=0)

@@ -23,7 +23,7 @@ from peft import LoraConfig
 from transformers import AutoConfig, GenerationConfig, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from ..signatures.errors import TargetError, TrainerError, UsageError
+from ..signatures.errors import TargetError, TrainerError, UsageError, memory_ran_out
 from ..signatures.files import write_whole
 from ..signatures.records import Message, TrainReport, TrainRow
 from .chat import AT_ONCE, Completion, check_ids, encoded, end_tokens, given_rows
@@ -33,7 +33,7 @@ from .memory import choose_device, free, give_back_at_once, has_bfloat16, one_th
 from .ranks import InStep, each, of_first, only_first, rank, reseed, take_device, wait, with_blank
 from .settings import Job, OnProgress
 from .target import Target, load_model, load_tokenizer, not_numbers
-from .weights import BASE_FILE, companions, folder_of, memory_ran_out, weights_hash
+from .weights import BASE_FILE, companions, folder_of, weights_hash
 
 LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
 COURSE = "course.json"

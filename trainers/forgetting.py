@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..signatures.errors import TargetError
+from ..signatures.errors import TargetError, memory_ran_out
 from ..signatures.records import Message
 from .chat import answered, check_ids
 from .settings import TargetSettings
 from .target import Target
-from .weights import memory_ran_out
 
 ROWS = 8
 """Answers that are read at once at most."""

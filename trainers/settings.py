@@ -41,8 +41,9 @@ class TargetSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     model: str = "tiny"
-    """`tiny` (shipped with Errata), a folder, or the hub id of a causal language model. With `api_base`, the same weights on this
-    machine, which training needs; empty, as it then is by default, only the server has them."""
+    """`tiny` (shipped with Errata), a folder, a GGUF file, or the hub id of a causal language model. A GGUF file is dequantized once, into
+    the user's cache. With `api_base`, the same weights on this machine, which training needs; empty, as it then is by default, only the
+    server has them."""
     adapter: str | None = None
     """Folder of a PEFT adapter that was trained on `model`; None: the model without one."""
     device: str = "auto"

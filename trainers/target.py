@@ -15,12 +15,13 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LogitsProcessorList
 
-from ..signatures.errors import TargetError
+from ..signatures.errors import TargetError, first_line, memory_ran_out
 from ..signatures.records import Message, content_hash
 from .chat import Answers, Completion, Prompts, check_ids, encode, end_tokens, render
+from .dequantize import about
 from .memory import choose_device, first_batch, has_bfloat16, memory_used, one_thread_for_small, release
 from .settings import TargetSettings
-from .weights import adapter_folder, check_base, first_line, folder_of, memory_ran_out, naming, not_its_adapter, weights_hash
+from .weights import adapter_folder, check_base, folder_of, naming, not_its_adapter, weights_hash
 
 WIDEST = 1024
 """Prompts that are answered at once at most, however much memory there is."""
@@ -168,7 +169,9 @@ class Target:
         device = choose_device(settings.device)
         tokenizer = load_tokenizer(settings)
         model = load_model(settings, device, number_format(settings, device), trainable)
-        return cls(settings, model, tokenizer, device, weights_hash(settings))
+        target = cls(settings, model, tokenizer, device, weights_hash(settings))
+        target.summary += "".join(f"; {line}" for line in [about(settings.model)] if line)
+        return target
 
     def render(self, messages: Sequence[Message]) -> str:
         """The text that the model is given for a conversation."""

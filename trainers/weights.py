@@ -4,17 +4,17 @@ Only reads files: neither torch nor transformers is loaded, so that a report and
 Does NOT cover: loading a model (target.py) and training one (sft.py).
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..signatures.errors import ErrataError, TargetError, TrainerError
+from ..signatures.errors import ErrataError, TargetError, TrainerError, first_line, memory_ran_out
+from ..signatures.files import sha256
 from ..signatures.records import TrainReport, content_hash, unsealed
+from .dequantize import dequantized, gguf_file
 from .settings import TargetSettings
 
 TINY = Path(__file__).parent / "tiny"
@@ -30,13 +30,16 @@ _INCIDENTAL = {"_name_or_path", "name_or_path", "transformers_version", "base_mo
 
 
 def folder_of(model: str) -> Path:
-    """Folder with the model's files; a hub id is fetched, or found in the hub's cache. Raises TargetError."""
+    """Folder with the model's files. A hub id is fetched, or found in the hub's cache; a GGUF file is dequantized into Errata's, or found
+    there. Raises TargetError."""
     if not model:
         raise TargetError("the target's weights are not on this machine: name their folder or hub id with --target")
+    if file := gguf_file(model):
+        return dequantized(file)
     folder = TINY if model == "tiny" else Path(model).expanduser()
     if model != "tiny" and not folder.is_dir():
         if not hub_id(model):
-            raise TargetError(f"no model folder at {model}: give `tiny`, a folder with config.json, or a hub id")
+            raise TargetError(f"no model folder at {model}: give `tiny`, a folder with config.json, a GGUF file, or a hub id")
         folder = _fetch(model)
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
@@ -51,7 +54,8 @@ def folder_of(model: str) -> Path:
 
 def hub_id(model: str) -> bool:
     """Whether a name is no place on this machine and can be that of a model at the hub."""
-    return model != "tiny" and bool(re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", model)) and not Path(model).exists()
+    named = re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", model) and not model.lower().endswith(".gguf")
+    return model != "tiny" and bool(named) and not Path(model).exists()
 
 
 def _fetch(model: str) -> Path:
@@ -103,15 +107,7 @@ def _file_hash(path: Path) -> str:
     # The hub's cache names large files by their SHA-256 already.
     if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name):
         return blob.name
-    stat = path.stat()
-    return _sha256(path, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _sha256(path: Path, size: int, modified: int) -> str:
-    """Kept by size and time of change: a run asks for the hash of the same gigabytes many times."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 def adapter_folder(adapter: str) -> Path:
@@ -148,17 +144,6 @@ def naming(model: str) -> Iterator[None]:
         own_code = "runs Python code of its own: read it, then set trust_remote_code to true"
         why = own_code if "trust_remote_code" in str(error) else f"cannot be loaded: {first_line(error)}"
         raise TargetError(f"{model} {why}") from None
-
-
-def memory_ran_out(error: BaseException) -> bool:
-    """CUDA has a type for it, a RuntimeError; all say it in words."""
-    words = ("DefaultCPUAllocator", "out of memory", "Invalid buffer size", "ALLOC_FAILED")
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(word in str(error) for word in words))
-
-
-def first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:2])[:300]}"
 
 
 def trained(target: TargetSettings, out: Path) -> TargetSettings:

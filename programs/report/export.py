@@ -47,7 +47,7 @@ def export(
     `errata export --json` prints. Raises RunError (no accepted round, an unfinished run, other weights than the run trained, `out` in
     use, no hub), UsageError and TargetError.
     """
-    from ...trainers.weights import trained
+    from ...trainers.weights import hub_id, trained
 
     report, number = _accepted(path, number)
     row = report.rounds[number - 1]
@@ -67,8 +67,8 @@ def export(
     form = "full" if target.adapter is None else "merged" if merge else "adapter"
     say(f"round {number} of {path}: {_DOES[form]}, weights {weights}")
     name = _hub_name(push.rpartition("/")[2] if push else path.resolve().name)
-    on_hub = began.model != "tiny" and not Path(began.model).expanduser().is_dir()
-    base = began.model if on_hub else _hub_name(Path(began.model).expanduser().resolve().name)
+    on_hub = hub_id(began.model)
+    base = began.model if on_hub else _hub_name(Path(began.model).expanduser().resolve().name.removesuffix(".gguf"))
     facts = card.Facts(name, form, weights, "", 0, base, on_hub, False, began.trust_remote_code, number, chain)
     base_folder = _base_folder(began)
     licence = card.licence_of(base_folder)
