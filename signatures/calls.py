@@ -52,6 +52,16 @@ class Patience(NamedTuple):
     most: float = 120.0
     """Longest wait, seconds. A server that asks for more ends the run."""
 
+    def pause(self, attempt: int, asked: float | None) -> float | str:
+        """Seconds to wait after the failed attempt of this number, or why no other follows. `asked`: the wait in seconds that the server
+        wants; the caller keeps it, and this one on top spreads those who wait for the same moment."""
+        if asked is not None and asked > self.most:
+            return f"the server asks to wait {asked:.0f} s"
+        if attempt >= self.attempts:
+            return f"tried {attempt} times"
+        own = min(self.most, self.first * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
+        return own if asked is None else own * 0.1
+
 
 class Pace:
     """The waits that all calls to one server share, and the error that ends them. Thread-safe."""
@@ -73,15 +83,12 @@ class Pace:
     def again(self, attempt: int, asked: float | None) -> str | None:
         """After the failed attempt of this number: wait for the next one, or say at once why no other follows. `asked`: the wait in
         seconds that the server wants."""
-        if asked is not None and asked > self.patience.most:
-            return f"the server asks to wait {asked:.0f} s"
-        if attempt == self.patience.attempts:
-            return f"tried {attempt} times"
-        own = min(self.patience.most, self.patience.first * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
+        own = self.patience.pause(attempt, asked)
+        if isinstance(own, str):
+            return own
         if asked is not None:  # holds for all calls, and is never cut short
             with self._lock:
                 self._not_before = max(self._not_before, time.monotonic() + asked)
-            own *= 0.1  # spreads those who wait for the same moment
         self._over.wait(max(0.0, self._not_before - time.monotonic()) + own)
         return None
 

@@ -1,6 +1,6 @@
 """One exchange with a model's server, bounded in bytes and in time, and what its reply says: an answer, or why there is none.
 
-Both the instructor's calls (errata.programs.instructor.engine) and a served target's (errata.trainers.served.server) read replies
+Both the instructor's calls (errata.programs.instructor.engine) and a served target's (errata.trainers.served.target) read replies
 here. Does NOT cover: repeating a call, streams (one that nobody asked for is a fault), and calls that LiteLLM sends.
 """
 

@@ -19,7 +19,7 @@ from errata.programs.run.ledger import Ledger
 from errata.signatures.errors import ErrataError, TaskError, UsageError
 from errata.signatures.records import Attempt, Diagnosis, Example, SampleProgram, Verdict, whole
 from errata.tasks import load_task
-from errata.trainers.served.server import ServedTarget
+from errata.trainers.served.target import ServedTarget
 from errata.trainers.settings import TargetSettings
 
 HALF = "a \ud800 b"

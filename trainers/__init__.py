@@ -4,8 +4,8 @@
 """
 
 import os
+from collections.abc import Callable
 
-from ..signatures.errors import TargetError
 from .chat import AnyTarget
 from .settings import TargetSettings
 
@@ -17,14 +17,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
-def open_target(settings: TargetSettings) -> AnyTarget:
-    """The target that the settings name, ready to answer: loaded in this process, or found at its server. Raises TargetError."""
+def open_target(settings: TargetSettings, say: Callable[[str], None] = lambda line: None) -> AnyTarget:
+    """The target that the settings name, ready to answer: loaded in this process, or found at its servers, of which `say` is told, in a
+    line, when one is left out or back. Raises TargetError."""
     if settings.api_base:
-        from .served.server import ServedTarget
+        from .served.target import ServedTarget
 
-        if len(settings.servers) > 1:
-            raise TargetError("several servers cannot be asked yet: give target.api_base one address")
-        return ServedTarget.connect(settings)
+        return ServedTarget.connect(settings, say=say)
     from .target import Target
 
     return Target.load(settings)

@@ -50,7 +50,7 @@ Answers = Iterator[tuple[int, Completion]]
 
 
 class AnyTarget(Protocol):
-    """What answers prompts: a model in this process (`Target`) or at a server (`ServedTarget`)."""
+    """What answers prompts: a model in this process (`Target`) or at servers (`ServedTarget`)."""
 
     hash: str
     """Content hash of all that decides the answers; keys every cache."""

@@ -190,7 +190,7 @@ class Session:
         if self._target is None or self._target.settings != settings:
             self.close_target()
             with self.progress.busy(f"open target {settings.model or ', '.join(settings.servers)}"):
-                self._target = open_target(settings)
+                self._target = open_target(settings, self.say)
             if settings.api_base and not settings.model:
                 named = f"{self._target.name} at {', '.join(settings.servers)} is known by its name alone"
                 self.say(f"{named}: when the server is given other weights, choose another --run")

@@ -21,7 +21,7 @@ from errata.signatures.calls import Patience
 from errata.signatures.errors import RunError, TargetError, UsageError
 from errata.trainers import open_target
 from errata.trainers.chat import Completion
-from errata.trainers.served.server import ServedTarget
+from errata.trainers.served.target import ServedTarget
 from errata.trainers.settings import TargetSettings, vllm_rank
 from errata.trainers.target import Target, load_model
 from errata.trainers.weights import weights_hash
