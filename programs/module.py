@@ -149,7 +149,7 @@ def mine_module(
     if loop.config.errors != "recorded":
         raise UsageError(f"errors is {loop.config.errors!r}, so that the loop mines its own: set it to recorded to give it a module's")
     ask = lambda missing: answers(module, loop.task, missing, lm, adapter, **more)  # noqa: E731
-    return loop.attempts(loop.stage(1, "mine"), train_items(loop, 1), ask, "mine errors of a module")
+    return list(loop.attempts(loop.stage(1, "mine"), train_items(loop, 1), ask, "mine errors of a module"))
 
 
 def _attempt(example: Example, said: str, verdict: Verdict, calls: list[dict[str, Any]]) -> Attempt:

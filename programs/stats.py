@@ -34,24 +34,30 @@ FLIPS = 9_999
 """Random flips of `sign_flips` where there are too many to try all."""
 
 
-def counts(rows: Sequence[Attempt]) -> dict[str, int]:
+def counts(rows: Iterable[Attempt]) -> dict[str, int]:
     """Items by outcome. `no_answer`, `unclosed` (reasoning; named where there is any) and `cut` (at the token limit) are parts of `wrong`;
     `unjudged` is not an outcome of the target."""
-    judged = [row for row in rows if row.verdict.correct is not None]
-    wrong = [row for row in judged if not row.verdict.correct]
-    unclosed = sum(row.verdict.reason == UNCLOSED for row in wrong)
+    ways = Counter(_way(row) for row in rows)
+    wrong = {way: count for way, count in ways.items() if way[0] is False}
+    unclosed = sum(count for (_, closed, _, _), count in wrong.items() if not closed)
     return {
-        "items": len(rows),
-        "right": len(judged) - len(wrong),
-        "wrong": len(wrong),
-        "no_answer": sum(row.verdict.extracted is None for row in wrong) - unclosed,
+        "items": ways.total(),
+        "right": sum(count for way, count in ways.items() if way[0]),
+        "wrong": sum(wrong.values()),
+        "no_answer": sum(count for (_, _, read, _), count in wrong.items() if not read) - unclosed,
         **({"unclosed": unclosed} if unclosed else {}),
-        "cut": sum(row.finish == "length" for row in wrong),
-        "unjudged": len(rows) - len(judged),
+        "cut": sum(count for (_, _, _, cut), count in wrong.items() if cut),
+        "unjudged": sum(count for way, count in ways.items() if way[0] is None),
     }
 
 
-def share(rows: Sequence[Attempt]) -> dict[str, Any]:
+def _way(row: Attempt) -> tuple[bool | None, bool, bool, bool]:
+    """Whether an attempt is right, its reasoning is closed, something was read of it, and the token limit cut it."""
+    verdict = row.verdict
+    return verdict.correct, verdict.reason != UNCLOSED, verdict.extracted is not None, row.finish == "length"
+
+
+def share(rows: Iterable[Attempt]) -> dict[str, Any]:
     """Share right of the judged rows (None when none is), its Wilson 95 % interval, and `counts`, as one JSON-able dict."""
     count = counts(rows)
     judged = count["right"] + count["wrong"]

@@ -26,11 +26,12 @@ same for all items, a JSON value, an SQL query, calls of tools, or prose that a 
 UNCLOSED, SEVERAL = "unclosed reasoning", "several answers"
 """Reasons of a verdict on a response that ends inside its reasoning trace, and on one that chooses several options."""
 
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+
 
 def content_hash(value: Any) -> str:
     """Hash of a JSON-able value: 16 hex digits of the SHA-256 of its canonical JSON."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(_canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def sealed(document: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any, TypeVar
 from ...signatures.errors import BusyError, RunError
 from ...signatures.files import write_whole
 from ...signatures.records import Record, content_hash, sealed, unsealed
+from ...signatures.rows import Rows, at, reader
 from ...signatures.terminal import command
 from ..config import FREE, IMPORTED, TRAINED, CycleConfig
 
@@ -81,20 +83,26 @@ def append(file: RawIOBase, line: bytes) -> None:
 class Lines:
     """A file of JSON lines that is read once and then appended to; a last line that a kill cut is dropped. Thread-safe."""
 
-    def __init__(self, path: Path, take: Callable[[Any], None], advice: str):
-        """Hand each line that stands there to `take`. Raises RunError with `advice` where one is not JSON, or where `take` raises a
-        ValueError, TypeError or KeyError."""
+    def __init__(self, path: Path, take: Callable[[bytes, int], None], advice: str):
+        """Hand each line that stands there to `take`, with the place of its first byte. Raises RunError with `advice` where `take` raises
+        what reading JSON of another form raises."""
         self.path = path
         self._lock = threading.Lock()
         self._file: FileIO | None = None
-        data = _read(path, BufferedReader.read) or b""
-        self._whole = data.rfind(b"\n") + 1
+        self._whole = 0
         """Bytes of the lines that are written to their end."""
-        for number, line in enumerate(data[: self._whole].split(b"\n")[:-1], 1):
-            try:
-                take(json.loads(line))
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
-                raise RunError(f"{path} line {number} is damaged; {advice}") from error
+
+        def read(file: BufferedReader) -> None:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    take(line, self._whole)
+                except (ValueError, TypeError, KeyError, RecursionError) as error:
+                    raise RunError(f"{path} line {number} is damaged; {advice}") from error
+                self._whole += len(line)
+
+        _read(path, read)
 
     def open(self) -> FileIO:
         """The file, made or opened where it is not open."""
@@ -104,13 +112,14 @@ class Lines:
                 self._file = self.path.open("ab", buffering=0)
         return self._file
 
-    def add(self, line: bytes) -> None:
-        """Append a line, given without its line feed; a file that was closed is opened again."""
+    def add(self, line: bytes) -> int:
+        """Append a line, given without its line feed, and say where it begins; a file that was closed is opened again."""
         with self._lock, disk_errors(self.path):
-            file = self.open()
-            file.truncate(self._whole)
+            file, begin = self.open(), self._whole
+            file.truncate(begin)
             append(file, line + b"\n")
             self._whole += len(line) + 1
+            return begin
 
     def close(self) -> None:
         if self._file is not None:
@@ -198,6 +207,11 @@ class RowWriter:
             raise
 
 
+def _seal(data: bytes) -> str:
+    """Tells whether a row of a part is as it was written."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
 class Stage:
     """One folder of a run. `done` once its manifest stands."""
 
@@ -220,56 +234,91 @@ class Stage:
             raise RunError(f"{path} is not what its manifest says: it was changed or damaged; delete {self.path} to make the stage again")
         return path
 
+    def rows(self, name: str, record: type[R]) -> Rows[R]:
+        """The rows of a finished stage, read one by one as they are asked for. Raises RunError when the file is not the one that the
+        manifest names, and later for a row that cannot be read."""
+        return Rows.of_lines(self.file(name).open("rb"), self._reader(name, record))
+
     def read(self, name: str, record: type[R]) -> list[R]:
-        """The rows of a finished stage. Raises RunError when the file is not the one that the manifest names."""
-        path = self.file(name)
-        try:
-            # split on \n only: strings may hold U+2028 and its like
-            return [record.model_validate_json(line) for line in path.read_bytes().split(b"\n") if line]
-        except ValueError as error:
-            raise RunError(f"{path} holds rows of another version of Errata; delete {self.path} to make the stage again") from error
+        """All rows of a finished stage. Raises as `rows` does."""
+        return list(self.rows(name, record))
+
+    def _reader(self, name: str, record: type[R]) -> Callable[[bytes], R]:
+        """What makes a row of its line."""
+        read = reader(record)
+
+        def row(line: bytes) -> R:
+            try:
+                return read(line)
+            except ValueError as error:
+                again = f"delete {self.path} to make the stage again"
+                raise RunError(f"{self.path / name} holds rows of another version of Errata; {again}") from error
+
+        return row
 
     def collect(
         self,
         name: str,
         items: Sequence[T],
         key: Callable[[T], str],
-        produce: Callable[[list[T]], Generator[tuple[T, R]]],
+        produce: Callable[[Sequence[T]], Generator[tuple[T, R]]],
         record: type[R],
-    ) -> list[R]:
-        """One row an item, in the order of `items`: those of `<name>.part` are kept, `produce` makes the rest in any order. Each row is
-        appended as it comes, so that a kill loses only what was under way."""
+    ) -> Rows[R]:
+        """One row an item, in the order of `items`; of items with one key the last counts, at the place of the first. The rows of
+        `<name>.part` are kept, `produce` makes the others in any order. Each row is appended as it comes, so that a kill loses only what
+        was under way, and is read from there: what is held of it is its place."""
         if self.done:
-            return self.read(name, record)
-        rows: dict[str, R] = {}
+            return self.rows(name, record)
+        places = {key(item): place for place, item in enumerate(items)}
+        starts, sizes = array("Q", bytes(8 * len(items))), array("I", bytes(4 * len(items)))
+        other: list[tuple[str, R]] = []
 
-        def take(line: Any) -> None:
-            name, value, *seal = line
-            if seal not in ([], [content_hash(value)]):
+        def held(name: str, start: int, size: int) -> None:
+            if (place := places.get(name)) is not None:
+                starts[place], sizes[place] = start, size
+
+        def take(line: bytes, begin: int) -> None:
+            name, value, *seal = json.loads(line)
+            head = len(json.dumps(name)) + 3
+            data = line[head : -len(", '0123456789abcdef']\n")]
+            if seal == [_seal(data)]:
+                held(name, begin + head, len(data))
+            elif seal in ([], [content_hash(value)]):  # in another form than the finished file's, as it was written once
+                other.append((name, record.model_validate(value)))
+            else:
                 raise ValueError(seal)
-            rows[name] = record.model_validate(value)
+
+        def add(name: str, row: R) -> None:
+            data, head = row.model_dump_json().encode(), json.dumps(name).encode()
+            held(name, part.add(b'[%b, %b, "%b"]' % (head, data, _seal(data).encode())) + len(head) + 3, len(data))
 
         part = Lines(self.path / f"{name}.part", take, "delete that line (its row is made again) or the file")
-        if missing := [item for item in items if key(item) not in rows]:
-            part.open()
-            with closing(part), closing(produce(missing)) as produced:
-                for item, row in produced:
-                    value = row.model_dump(mode="json")
-                    part.add(json.dumps([key(item), value, content_hash(value)]).encode())
-                    rows[key(item)] = row
-        return [rows[key(item)] for item in items]
+        part.open()
+        with closing(part):
+            for found, row in other:
+                add(found, row)
+            if missing := at(items, [place for place in places.values() if not sizes[place]]):
+                with closing(produce(missing)) as produced:
+                    for item, row in produced:
+                        add(key(item), row)
+        rows = Rows(part.path.open("rb"), self._reader(name, record), starts, sizes)
+        return rows if len(places) == len(items) else rows.at(places.values())
 
     def writer(self, name: str) -> RowWriter:
         """A file whose rows are written one by one; hand it to `finish` under this name."""
         return RowWriter(self.path / name)
 
-    def finish(self, files: Mapping[str, Sequence[Record] | RowWriter], **facts: Any) -> None:
-        """Write the files, then the manifest, then drop the parts."""
+    def finish(self, files: Mapping[str, Iterable[Record] | RowWriter], **facts: Any) -> None:
+        """Write the files, then the manifest, then drop the parts. Rows that were collected are copied as they stand there."""
         hashes = {}
         for name, rows in files.items():
             writer = rows if isinstance(rows, RowWriter) else self.writer(name)
-            for row in () if isinstance(rows, RowWriter) else rows:
-                writer.add(row)
+            if isinstance(rows, Rows):
+                for line in rows.lines():
+                    writer.add_line(line.rstrip(b"\n") + b"\n")
+            elif not isinstance(rows, RowWriter):
+                for row in rows:
+                    writer.add(row)
             hashes[name] = writer.keep(self.path / name)
         write_atomic(self.path / "manifest.json", to_json(sealed({"files": hashes, "facts": facts})))
         self.drop_parts()

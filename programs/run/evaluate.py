@@ -6,8 +6,10 @@ answer is (errata.tasks).
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from math import ceil
 from typing import TypeVar
 
 from ...signatures.calls import CEILING
@@ -20,20 +22,39 @@ R = TypeVar("R")
 Rows = Generator[tuple[Example, Attempt]]
 WIDTH = max(8, os.cpu_count() or 1)
 """Code answers under way in the sandbox at the same time."""
+WINDOW = 16_384
+"""Most examples whose prompts and answers are held at once: enough that a target sorts them well, and that its last answers, which come one
+by one, are few."""
 WAITING = CEILING
 """Answers in prose that wait for their judge at the same time; it has `judge.in_flight` calls under way."""
 
 
 def attempts(task: Task, examples: Sequence[Example], target: AnyTarget) -> Rows:
-    """The target's greedy answer to each example, judged, in the order in which batches finish."""
-    prompts = [task.prompt(example) for example in examples]
+    """The target's greedy answer to each example, judged, in the order in which batches finish. More than WINDOW examples are asked in
+    equal parts, one after the other: the prompts and answers of one are held."""
 
-    def judge(answer: tuple[int, Completion]) -> tuple[Example, Attempt]:
-        example, said = examples[answer[0]], answer[1]
+    def judge(answer: tuple[Example, Completion]) -> tuple[Example, Attempt]:
+        example, said = answer
         verdict, finish = verdict_of(task, example, said), said.finish
         return example, Attempt(example=example, response=said.text, verdict=verdict, target=target.hash, finish=finish, tokens=said.tokens)
 
-    return judged(task, judge, target.generate(prompts, max_new_tokens=task.max_new_tokens))
+    return judged(task, judge, _answers(task, examples, target))
+
+
+def _answers(task: Task, examples: Sequence[Example], target: AnyTarget) -> Iterator[tuple[Example, Completion]]:
+    count = ceil(len(examples) / WINDOW)
+    whole = target.on_share if count > 1 else None
+    for part in range(count):
+        begin, end = (len(examples) * place // count for place in (part, part + 1))
+        some = list(examples[begin:end])
+        if whole:
+            target.on_share = partial(_share_of_all, whole, begin / len(examples), len(some) / len(examples))
+        for place, said in target.generate([task.prompt(example) for example in some], max_new_tokens=task.max_new_tokens):
+            yield some[place], said
+
+
+def _share_of_all(tell: Callable[[float], None], before: float, width: float, share: float) -> None:
+    tell(before + width * share)
 
 
 def verdict_of(task: Task, example: Example, completion: Completion) -> Verdict:

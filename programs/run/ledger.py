@@ -89,7 +89,11 @@ class Ledger(AbstractContextManager["Ledger"]):
         self.started = time.monotonic()
         self._stages: dict[str, Sums] = defaultdict(Sums)
         self._answers: dict[str, Answer] = {}
-        self._lines = Lines(self.path, self._add, "delete that line (its answer is asked for again)") if self.path else None
+        self._lines = (
+            Lines(self.path, lambda line, _: self._add(json.loads(line)), "delete that line (its answer is asked for again)")
+            if self.path
+            else None
+        )
         self._lock = threading.RLock()
         self._asking: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._under_way = 0

@@ -139,7 +139,7 @@ def forgotten(run: Session, number: int, place: int) -> tuple[Forgetting, ...]:
     if not most:
         return ()
     solved = [row for row in layout.attempts(run.path, 1) if row.verdict.correct and row.example.split == "train"]
-    answers: dict[str, tuple[Task, list[Attempt]]] = {"replay": (run.task, solved)}
+    answers: dict[str, tuple[Task, Sequence[Attempt]]] = {"replay": (run.task, solved)}
     answers |= {guard.name: (guard, run.scores(guard, "dev", first)) for guard in run.guards}
     if first.api_base:
         return tuple(Forgetting(on=name, reason="not measured: the server gives no distributions") for name in answers)

@@ -159,7 +159,7 @@ class Session:
 
     # ---- the target and the sandbox
 
-    def scores(self, task: Task, split: str, target: TargetSettings) -> list[Attempt]:
+    def scores(self, task: Task, split: str, target: TargetSettings) -> Sequence[Attempt]:
         """The target's attempts at a held-out split, kept by the hash of its weights."""
         examples = task.examples(split, getattr(self.config.items, split), seed=self.config.seed)
         if not examples:
@@ -167,18 +167,20 @@ class Session:
         stage = layout.evaluation(self.path, weights_hash(target), task.name, split)
         return self.evaluate(stage, task, examples, target, f"evaluate {stage.path.name}, {self._whose(target)}")
 
-    def evaluate(self, stage: Stage, task: Task, examples: Sequence[Example], target: TargetSettings, title: str) -> list[Attempt]:
+    def evaluate(self, stage: Stage, task: Task, examples: Sequence[Example], target: TargetSettings, title: str) -> Sequence[Attempt]:
         """The target's attempts at the examples; it is opened only when an answer is missing."""
         return self.attempts(stage, examples, lambda missing: attempts(task, missing, self.open_target(target)), title)
 
-    def attempts(self, stage: Stage, examples: Sequence[Example], answers: Callable[[list[Example]], Rows], title: str) -> list[Attempt]:
-        """One attempt an item, written into the stage as `answers` gives them, or read from it where it is done."""
+    def attempts(
+        self, stage: Stage, examples: Sequence[Example], answers: Callable[[Sequence[Example]], Rows], title: str
+    ) -> Sequence[Attempt]:
+        """One attempt an item, written into the stage as `answers` gives them, or read from it where it is done; each is read again
+        whenever it is asked for."""
         if stage.done:
-            return stage.read(layout.ATTEMPTS, Attempt)
+            return stage.rows(layout.ATTEMPTS, Attempt)
         self.ledger.check_time()
-        items = list({example.id: example for example in examples}.values())
         produce = lambda missing: self.counted(title, answers(missing), len(missing))  # noqa: E731
-        rows = stage.collect(layout.ATTEMPTS, items, lambda example: example.id, produce, Attempt)
+        rows = stage.collect(layout.ATTEMPTS, examples, lambda example: example.id, produce, Attempt)
         count = counts(rows)
         stage.finish({layout.ATTEMPTS: rows}, **count)
         extra = "".join(f", {count[name]} {name.replace('_', ' ')}" for name in OUTCOMES if count.get(name))

@@ -57,7 +57,7 @@ def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], titl
     def all_of(groups: list[tuple[Failure, ...]]) -> list[TeachingResult]:
         width = run.config.instructor.width
         produce = lambda missing: run.counted(title, in_flight(one, missing, width), len(missing), width)  # noqa: E731
-        return stage.collect(layout.TAUGHT, groups, lambda group: "+".join(failure.id for failure in group), produce, TeachingResult)
+        return list(stage.collect(layout.TAUGHT, groups, lambda group: "+".join(failure.id for failure in group), produce, TeachingResult))
 
     groups = run.strategy.groups(failures)
     with instructed_by(lm), interpreting(lambda: run.sandbox, run.limits):
@@ -135,11 +135,11 @@ def take_library(run: Session, stage: Stage, number: int) -> None:
         row = TeachingResult(failure_ids=program.anchors, diagnosis=held.diagnosis, program=None if refusal else program)
         return row.model_copy(update={"refused": (program,), "rejections": (refusal,)}) if refusal else row
 
-    def produce(missing: list[LibraryProgram]) -> Generator[tuple[LibraryProgram, TeachingResult]]:
+    def produce(missing: Sequence[LibraryProgram]) -> Generator[tuple[LibraryProgram, TeachingResult]]:
         return run.counted(title, in_flight(one, missing, WIDTH), len(missing), WIDTH)
 
     programs = found.programs if number == 1 else []
-    rows = stage.collect(layout.TAUGHT, programs, lambda held: held.program.id, produce, TeachingResult)
+    rows = list(stage.collect(layout.TAUGHT, programs, lambda held: held.program.id, produce, TeachingResult))
     lent = {row.id: row for held in programs for row in held.errors if Failure(attempt=row).id not in here}
     kept = sum(row.program is not None for row in rows)
     source = {"path": str(path), "hash": found.hash, "says": found.says}

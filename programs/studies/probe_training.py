@@ -34,7 +34,7 @@ def probe_training(
     # half is measured, half is what may be replayed: the same item is never in both
     measured, other = items[::2], {example.id for example in items[1::2]}
     solved = [row for row in start if row.verdict.correct and row.example.id in other]
-    found: dict[str, list[Attempt]] = {"start": [row for row in start if row.example.id not in other]}
+    found: dict[str, Sequence[Attempt]] = {"start": [row for row in start if row.example.id not in other]}
     for title, rows in (("baseline", before), ("optimized", after)):
         programs = {row.program.id: row.program for row in rows if row.program}
         data = _rows(loop, programs, solved, [*loop.held_out, *measured], settings)

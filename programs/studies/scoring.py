@@ -115,7 +115,7 @@ class Journal:
         """Raises RunError for a damaged line."""
         self._known: dict[str, Any] = {}
         self._lock = threading.Lock()
-        self._lines = Lines(path, self._take, "delete that line (its work is done again)")
+        self._lines = Lines(path, lambda line, _: self._take(json.loads(line)), "delete that line (its work is done again)")
 
     def _take(self, line: Any) -> None:
         key, value = line

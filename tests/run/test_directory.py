@@ -14,7 +14,7 @@ from errata.programs.run import directory as rundir
 from errata.programs.run.directory import VERSION, RunDir, Stage, read_config, to_json
 from errata.programs.run.ledger import Answer, Ledger, read_ledger
 from errata.signatures.errors import RunError, UsageError
-from errata.signatures.records import Rejection
+from errata.signatures.records import Rejection, content_hash
 
 ITEMS = ["a", "b", "c", "d"]
 
@@ -67,7 +67,42 @@ def test_a_row_that_a_kill_cut_in_the_middle_is_made_again(tmp_path):
         collect(stage, killed_after(2))
     part = stage.path / "rows.jsonl.part"
     part.write_bytes(part.read_bytes()[:-10])
-    assert collect(stage, lambda missing: ((item, row(item)) for item in missing)) == [row(item) for item in ITEMS]
+    assert list(collect(stage, lambda missing: ((item, row(item)) for item in missing))) == [row(item) for item in ITEMS]
+
+
+def test_rows_of_a_part_in_another_form_are_kept_and_end_as_the_same_bytes(tmp_path):
+    whole, other = Stage(tmp_path / "whole"), Stage(tmp_path / "other")
+    whole.finish({"rows.jsonl": collect(whole, lambda missing: ((item, row(item)) for item in missing))})
+    other.path.mkdir()
+    values = [(item, row(item).model_dump(mode="json")) for item in "db"]
+    lines = [
+        json.dumps(["d", values[0][1], content_hash(values[0][1])]),
+        json.dumps(list(values[1])),
+    ]
+    (other.path / "rows.jsonl.part").write_text("".join(f"{line}\n" for line in lines))
+    asked = []
+
+    def rest(missing):
+        asked.extend(missing)
+        return ((item, row(item)) for item in missing)
+
+    other.finish({"rows.jsonl": collect(other, rest)})
+    assert asked == ["a", "c"]
+    assert (whole.path / "rows.jsonl").read_bytes() == (other.path / "rows.jsonl").read_bytes()
+
+
+def test_items_of_one_key_are_one_row_that_of_the_last_at_the_place_of_the_first(tmp_path):
+    stage, items = Stage(tmp_path / "stage"), ["a1", "b1", "a2", "c1"]
+    asked = []
+
+    def produce(missing):
+        asked.extend(missing)
+        return ((item, row(item)) for item in reversed(missing))
+
+    rows = stage.collect("rows.jsonl", items, lambda item: item[0], produce, Rejection)
+    assert asked == ["a2", "b1", "c1"]
+    stage.finish({"rows.jsonl": rows})
+    assert [one.of for one in rows] == [one.of for one in stage.read("rows.jsonl", Rejection)] == ["a2", "b1", "c1"]
 
 
 def test_a_damaged_row_in_the_middle_is_named_and_the_others_are_kept(tmp_path):
