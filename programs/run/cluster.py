@@ -24,7 +24,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -159,6 +159,12 @@ class Cluster:
                 with suppress(Exception):  # the cluster may be gone
                     self._ray.cancel(reference, force=True)
 
+    def seat(self, kind: type, *args: Any, cpus: float = 1.0, gpus: float = 0.0) -> "Seat":
+        """An object of a class of this package on a node that has the room, for work that tells on the way what it made; `args` are plain
+        data."""
+        actor = self._ray.remote(max_restarts=0, max_task_retries=0)(kind)
+        return Seat(self._ray, actor.options(**self._options(_named(kind), None, cpus, gpus)).remote(*args))
+
     def greet(self) -> None:
         """Ask each node once which versions it has, and tell what there is. Raises ClusterError where none is like this process."""
         affinity = importlib.import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
@@ -176,10 +182,14 @@ class Cluster:
     # ---- one chunk
 
     def _begin(self, task: str, setup: Any, data: Any, cpus: float, gpus: float) -> Any:
-        options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "name": task.rpartition(":")[2]}
-        if out := self._left_out(task, setup).keys() & self.nodes().keys():
-            options["label_selector"] = {NODE: f"!in({','.join(sorted(out))})"}
+        options = self._options(task, setup, cpus, gpus) | {"name": task.rpartition(":")[2]}
         return self._task.options(**options).remote(versions(), task, setup, data)
+
+    def _options(self, task: str, setup: Any, cpus: float, gpus: float) -> dict[str, Any]:
+        """What the work needs, and where it cannot be done."""
+        out = self._left_out(task, setup).keys() & self.nodes().keys()
+        where = {"label_selector": {NODE: f"!in({','.join(sorted(out))})"}} if out else {}
+        return {"num_cpus": cpus, "num_gpus": gpus} | where
 
     def _result(self, task: str | None, setup: Any, reference: Any) -> Any:
         """What came of a chunk. Raises _Again where it must be given again."""
@@ -237,6 +247,39 @@ class _Again(Exception):
     def __init__(self, why: str, counts: bool):
         super().__init__(why)
         self.counts = counts
+
+
+class Lost(Exception):
+    """The node that an object was on, or its process there, is gone, and the object with it."""
+
+
+class Seat(AbstractContextManager["Seat"]):
+    """An object on a node, made by `Cluster.seat`: Ray neither starts it again nor asks it twice. It ends with the `with`."""
+
+    def __init__(self, ray: Any, actor: Any):
+        self._ray, self._actor = ray, actor
+
+    def ask(self, method: str, *args: Any, going: Callable[[], None]) -> Any:
+        """What a method of the object returns. `going` is called every second, and may raise. Raises Lost."""
+        reference = getattr(self._actor, method).remote(*args)
+        while not self._ray.wait([reference], timeout=1)[0]:
+            going()
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError:  # a fault of ours keeps its traceback
+            raise
+        except self._ray.exceptions.RayError as error:
+            raise Lost(type(error).__name__) from None
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(Exception):  # the cluster may be gone
+            self._ray.kill(self._actor)
+
+
+def here() -> str:
+    """How the node that this runs on is named in a message."""
+    ray = importlib.import_module("ray")
+    return called({"NodeManagerAddress": ray.util.get_node_ip_address(), "NodeID": ray.get_runtime_context().get_node_id()})
 
 
 def called(node: dict[str, Any]) -> str:

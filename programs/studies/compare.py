@@ -46,6 +46,8 @@ DONE = "compared.json"
 """Written last into the run directory of an arm and seed: the weights after each round, and the benchmarks they were measured on."""
 FILE = "compare.json"
 """What was compared last in a folder; each run holds itself to its own config."""
+Run = Callable[["Comparison", "Cell", Path, Callable[[str], None]], None]
+"""What runs one arm and seed to its end, as `run_cell` does."""
 WAIT = 3.0
 """Seconds between two looks for a run that another process has left."""
 
@@ -205,9 +207,13 @@ def is_done(out: Path, cell: Cell) -> bool:
 # ---- one run
 
 
-def run_cell(comparison: Comparison, cell: Cell, out: Path, say: Callable[[str], None]) -> None:
-    """Run one arm and seed to its end. Raises BusyError while another process works on it, and what Cycle raises."""
+def run_cell(
+    comparison: Comparison, cell: Cell, out: Path, say: Callable[[str], None], require: Callable[[Cycle], None] | None = None
+) -> None:
+    """Run one arm and seed to its end. Raises BusyError while another process works on it, what Cycle raises, and what `require` does."""
     loop = Cycle(comparison.config(cell.arm, cell.seed), out / cell.name, lambda line: say(f"{cell.name}: {line}"))
+    if require:
+        require(loop)
     loop.in_process = comparison.in_process
     wall, cpu = time.monotonic(), cpu_seconds()
     with loop:
@@ -256,14 +262,18 @@ def lend(source: Path, run: Path) -> None:
 # ---- all of them
 
 
-def begin(comparison: Comparison, out: Path) -> None:
-    """Refuse what could not be run before anything is written: an arm with an unknown strategy or task, or a folder of other things.
+def begin(comparison: Comparison, out: Path, elsewhere: bool = False) -> None:
+    """Refuse what could not be run before anything is written: an arm with an unknown strategy or task, or a folder of other things. Where
+    the runs are done `elsewhere`, neither keys nor GPUs are asked for here.
 
     Raises UsageError, TaskError or RunError.
     """
     for arm in comparison.arms:
+        config = comparison.config(arm, comparison.seeds[0])
+        if elsewhere:  # where there may be more GPUs
+            config = config.model_copy(update={"train": config.train.model_copy(update={"devices": 1})})
         try:
-            Cycle(comparison.config(arm, comparison.seeds[0]), out / arm).refuse_early()
+            Cycle(config, out / arm).refuse_early(dry_run=elsewhere)
         except ErrataError as error:
             raise type(error)(f"arm {arm}: {error}") from None
     if out.is_dir() and any(out.iterdir()) and not (out / FILE).exists():
@@ -282,13 +292,19 @@ def forget(out: Path) -> None:
                 folder.rmdir()
 
 
-def work(comparison: Comparison, out: Path, say: Callable[[str], None]) -> None:
+def work(
+    comparison: Comparison,
+    out: Path,
+    say: Callable[[str], None],
+    run: Run | None = None,
+    failed: dict[Cell, ErrataError] | None = None,
+) -> None:
     """Run what is neither done nor under way elsewhere until all is done; what other processes work on is waited for.
 
     A run that fails is told of and set aside, and the others go on. Raises BudgetReached at once, and at the end RunError for those that
-    failed.
+    failed. `run` is run_cell unless it is given; several threads with one `failed` give up a run once.
     """
-    failed: dict[Cell, ErrataError] = {}
+    failed = {} if failed is None else failed
     waiting = False
     while True:
         left = [cell for cell in cells(comparison) if not is_done(out, cell)]
@@ -297,7 +313,7 @@ def work(comparison: Comparison, out: Path, say: Callable[[str], None]) -> None:
             break
         for cell in [cell for cell in todo if cell.arm == VANILLA or is_done(out, Cell(VANILLA, cell.seed))]:
             try:
-                run_cell(comparison, cell, out, say)
+                (run or run_cell)(comparison, cell, out, say)
             except BusyError:
                 continue
             except BudgetReached as error:
@@ -308,7 +324,7 @@ def work(comparison: Comparison, out: Path, say: Callable[[str], None]) -> None:
             waiting = False
             break
         else:
-            if not waiting:
+            if not waiting and not run:
                 say(f"{len(todo)} runs are left, and other processes work on those that can be begun: waiting for them")
             waiting = True
             time.sleep(WAIT)
