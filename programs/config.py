@@ -295,6 +295,7 @@ TRAINED = ("target", "train", "gate")
 """What may still change after recorded answers were taught, until a target is measured or trained."""
 FREE: tuple[str, ...] = ("rounds", "budget", "generate.state", "instructor.in_flight", "instructor.timeout")
 FREE += ("instructor.max_tokens", "judge.in_flight", "judge.max_tokens", "sandbox.workers", "train.devices")
+FREE += ("target.vllm_python", "target.vllm_args")
 FREE += ("target.batch_size", "target.api_key_env", "target.server_paths", "target.timeout", "target.refusals")
 """Fields that may differ when a run is continued: they change no row that could be made before."""
 

@@ -16,7 +16,8 @@ from ..signatures.records import Attempt, Example, Failure, sealed
 from ..signatures.routes import missing_key
 from ..tasks import Task, member, parts
 from ..trainers.gpus import require_devices
-from ..trainers.settings import GRPO_ANSWERS, GRPO_STEPS, too_small
+from ..trainers.served.vllm import find_vllm
+from ..trainers.settings import AUTO, GRPO_ANSWERS, GRPO_STEPS, too_small
 from ..trainers.weights import weights_hash
 from .config import InstructorSettings
 from .instructor.engine import open_instructor
@@ -50,7 +51,7 @@ class Cycle(Session):
         """All rounds, then the test; or, with `until` (one of NAMES), the first round that is not finished, up to that step. Returns the
         number of the round that it came to. Raises as `refuse_early` does."""
         self.refuse_early(until)
-        if self.config.target.api_base and until in (None, "gate") and not self.decided(self.config.rounds):
+        if self.config.target.api_base not in (None, AUTO) and until in (None, "gate") and not self.decided(self.config.rounds):
             self.open_target(self.config.target).require_loading()
         for number in range(1, self.config.rounds + 1):
             finished = self.decided(number)
@@ -85,6 +86,8 @@ class Cycle(Session):
         if until not in (None, *NAMES):
             raise UsageError(f"there is no step {until!r}; choose one of {', '.join(NAMES)}{did_you_mean(until or '', NAMES)}")
         recorded = self.config.errors == "recorded"
+        if self.config.target.api_base == AUTO and not dry_run and not self.decided(self.config.rounds):
+            find_vllm(self.config.target.vllm_python)
         self._refuse_unjudged(dry_run)
         if until != "mine":
             require_recorded(self)

@@ -19,13 +19,14 @@ import httpx
 
 from ..sandbox import MEND, Sandbox, open_sandbox
 from ..signatures.calls import known_keys, plain, without_keys
-from ..signatures.errors import ErrataError, UsageError, with_extra
+from ..signatures.errors import ErrataError, TargetError, UsageError, with_extra
 from ..signatures.records import ProgramRun
 from ..signatures.replies import exchange, words
 from ..tasks import Runner, Task, doctor, load_task, parts, refuse_unread
 from ..tasks.doctor import doubts
 from ..tasks.table import TableTask
-from ..trainers.settings import TargetSettings, TrainSettings
+from ..trainers.served.vllm import find_vllm, places
+from ..trainers.settings import AUTO, TargetSettings, TrainSettings
 from .config import CycleConfig, InstructorSettings
 from .instructor.judge import open_judge
 
@@ -70,6 +71,8 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
     yield _teaching(config) or _instructor(config.instructor)
     if config.table.verdict == "judge":
         yield _instructor(config.judge.of(config.instructor), "judge")
+    if config.target.api_base == AUTO:
+        yield _vllm(config.target)
     for address in config.target.servers:
         key = os.environ.get(config.target.api_key_env)
         yield _server("target's server", address, key, "start it, e.g. vllm serve MODEL --enable-lora")
@@ -278,6 +281,16 @@ def _instructor(settings: InstructorSettings, party: str = "instructor") -> Exam
     if missing:
         return Examined(what, False, f"needs a key in {missing}, which is not set", f"export {missing}=...")
     return Examined(what, True, f"{key} is set" if key else "reached through LiteLLM, which finds no key that is missing")
+
+
+def _vllm(target: TargetSettings) -> Examined:
+    """What would be started to answer for the target."""
+    try:
+        found, where = find_vllm(target.vllm_python), " and ".join(f"GPU {place}" if place else "the CPU" for place in places(target))
+    except TargetError as error:
+        fact, _, mend = str(error).rpartition("; ")
+        return Examined("vLLM", False, fact or mend, mend if fact else None)
+    return Examined("vLLM", True, f"{found.where} would be started for {target.model} on {where}, a server each")
 
 
 def _server(what: str, base: str, key: str | None, mend: str) -> Examined:

@@ -72,8 +72,8 @@ def count(text: str) -> int:
 class OpenAIServer:
     """`script(body, number)` gives the reply to the request that came in as the `number`th, from 0."""
 
-    def __init__(self, script: Callable[[dict[str, Any], int], Reply]):
-        self.script = script
+    def __init__(self, script: Callable[[dict[str, Any], int], Reply], port: int = 0):
+        self.script, self.port = script, port
         self.seen: list[Seen] = []
         self.served = 0
         """Chat completions that were sent to the last byte."""
@@ -101,12 +101,12 @@ class OpenAIServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}/v1"
+        return f"http://127.0.0.1:{self.port}/v1"
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._connection, "127.0.0.1", 0, backlog=512))
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._server = self._loop.run_until_complete(asyncio.start_server(self._connection, "127.0.0.1", self.port, backlog=512))
+        self.port = self._server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
 

@@ -19,6 +19,8 @@ GRPO_STEPS, GRPO_ANSWERS = 40, 64
 """Steps of the stage `grpo` where its settings name none, and answers of a step."""
 
 
+AUTO = "auto"
+"""For `api_base`: vLLM that Errata starts (errata.trainers.served.vllm)."""
 Stage = Literal["sft", "grpo", "dpo", "kto", "sdft"]
 STRENGTH = {
     ("sft", "full"): (1e-3, 0.6, 15.0),
@@ -56,9 +58,9 @@ class TargetSettings(BaseModel):
     trust_remote_code: bool = False
     """Whether Python code that comes with the model may run in this process."""
     api_base: str | tuple[str, ...] | None = None
-    """Address of an OpenAI-compatible server that answers for the target, e.g. `http://localhost:8000/v1`, or a list of several that serve
-    the same model and share the questions. It is trained here, with LoRA; a cycle needs vLLM, into which each round's adapter is loaded
-    under a new name."""
+    """Address of an OpenAI-compatible server that answers for the target, e.g. `http://localhost:8000/v1`, a list of several that serve
+    the same model and share the questions, or `auto` for vLLM that Errata starts and ends. It is trained here, with LoRA; a cycle needs
+    vLLM, into which each round's adapter is loaded under a new name."""
     served_name: str | None = None
     """The target's name at the server; None: as `model` is written, or the only one that is served. Needed where `model` is empty."""
     api_key_env: str = "OPENAI_API_KEY"
@@ -69,18 +71,24 @@ class TargetSettings(BaseModel):
     """Largest share of the questions of an evaluation that the server may refuse (5 in any case); those stay unjudged."""
     server_paths: tuple[tuple[str, str], ...] = ()
     """Folders of this machine and where the server sees them, e.g. `[[/home/me/runs, /runs]]` for a server in a container."""
+    vllm_python: str | None = None
+    """The Python of an environment that has vLLM, or its folder, for `api_base: auto`; None: the environment of Errata where it has vLLM,
+    else the program `vllm` on PATH."""
+    vllm_args: str = ""
+    """More flags for the vLLM of `api_base: auto`, as on its command line, e.g. `--gpu-memory-utilization 0.7`; they win over Errata's.
+    With `--tensor-parallel-size 2` each server takes two GPUs."""
 
     @model_validator(mode="before")
     @classmethod
     def _unknown_weights(cls, data: Any) -> Any:
-        return {"model": "", **data} if isinstance(data, dict) and data.get("api_base") else data
+        return {"model": "", **data} if isinstance(data, dict) and data.get("api_base") not in (None, AUTO, [AUTO], (AUTO,)) else data
 
     @field_validator("api_base", mode="before")
     @classmethod
     def _addresses(cls, value: Any) -> Any:
-        """One address, also of a list of one, or several: a list, or a text with commas between them."""
-        if value is None:
-            return None
+        """One address, also of a list of one, or several: a list, or a text with commas between them; or `auto`."""
+        if value in (None, AUTO, [AUTO], (AUTO,)):
+            return value and AUTO
         given = list(value) if isinstance(value, list | tuple) else [value]
         if not given:
             raise ValueError("the list is empty: give an address such as http://localhost:8000/v1, or null for a target in this process")
@@ -97,8 +105,10 @@ class TargetSettings(BaseModel):
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """The addresses of the servers; none where the target answers in this process."""
-        return (self.api_base,) if isinstance(self.api_base, str) else self.api_base or ()
+        """The addresses of the servers; none where the target answers in this process, or at servers that are not started yet."""
+        if self.api_base is None or self.api_base == AUTO:
+            return ()
+        return (self.api_base,) if isinstance(self.api_base, str) else self.api_base
 
     @property
     def title(self) -> str:

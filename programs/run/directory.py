@@ -369,7 +369,7 @@ class RunDir(AbstractContextManager["RunDir"]):
         """Raise RunError where config or data are not those of the run; write down what is new in them."""
         path = self.path / "run.json"
         # where nothing was done yet, another config is no other run
-        begun = any(file.is_file() and file.stat().st_size for file in self.path.glob("*/**/*"))
+        begun = any(file.is_file() and file.suffix != ".log" and file.stat().st_size for file in self.path.glob("*/**/*"))
         if path.exists() and begun:
             known = _read_data(path)
             data = [(task, read or dict(known).get(task, {})) for task, read in data]

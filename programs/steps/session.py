@@ -22,7 +22,8 @@ from ...signatures.records import Attempt, Example, ProgramRun
 from ...tasks import Task, load_task, parts, refuse_unread
 from ...tasks.table import TableTask
 from ...trainers import open_target
-from ...trainers.settings import TargetSettings
+from ...trainers.served.vllm import Servers
+from ...trainers.settings import AUTO, TargetSettings
 from ...trainers.sft import STAGES, check
 from ...trainers.tracking import Tracker
 from ...trainers.weights import trained, weights_hash
@@ -75,6 +76,7 @@ class Session:
         self._sandbox: Sandbox | None = None
         self._opening = threading.Lock()
         self._target: Any = None
+        self._servers = Servers(path / layout.SERVED, config.train, self.say) if config.target.api_base == AUTO else None
         self._clock_runs = False
 
     def __enter__(self) -> Self:
@@ -165,7 +167,7 @@ class Session:
         if not examples:
             raise TaskError(f"task {task.name} has no {split} items; give it a folder that holds {split}.jsonl")
         stage = layout.evaluation(self.path, weights_hash(target), task.name, split)
-        return self.evaluate(stage, task, examples, target, f"evaluate {stage.path.name}, {self._whose(target)}")
+        return self.evaluate(stage, task, examples, target, f"evaluate {stage.path.name}, {_whose(self, target)}")
 
     def evaluate(self, stage: Stage, task: Task, examples: Sequence[Example], target: TargetSettings, title: str) -> Sequence[Attempt]:
         """The target's attempts at the examples; it is opened only when an answer is missing."""
@@ -189,30 +191,23 @@ class Session:
 
     def open_target(self, settings: TargetSettings) -> Any:
         """The target with these weights, ready to answer; another one that was open is closed."""
-        if self._target is None or self._target.settings != settings:
-            self.close_target()
-            with self.progress.busy(f"open target {settings.model or ', '.join(settings.servers)}"):
-                self._target = open_target(settings, self.say)
-            if settings.api_base and not settings.model:
-                named = f"{self._target.name} at {', '.join(settings.servers)} is known by its name alone"
-                self.say(f"{named}: when the server is given other weights, choose another --run")
-            if not settings.api_base:
-                self.say(f"target {settings.model}{f' + adapter {settings.adapter}' if settings.adapter else ''}: {self._target.summary}")
+        with self.progress.busy(f"open target {settings.title}"):
+            settings = self._servers.serving(settings) if self._servers else settings
+            if self._target is not None and self._target.settings == settings:
+                return self._target
+            self.close_target(servers=False)
+            self._target = open_target(settings, self.say)
+        if told := _opened(self._target):
+            self.say(told)
         return self._target
 
-    def close_target(self) -> None:
-        """Free the target's memory."""
+    def close_target(self, servers: bool = True) -> None:
+        """Free the memory of the target, and of the `servers` that were started for it."""
         if self._target is not None:
             self._target.close()
             self._target = None
-
-    def _whose(self, target: TargetSettings) -> str:
-        stages = self.config.train.order
-        for number in range(1, self.config.rounds + 1):
-            for place, stage in enumerate(stages):
-                if str(layout.weights(self.path, number, place)) in (target.adapter, target.model):
-                    return f"weights of round {number}" + (f" after {stage}" if len(stages) > 1 else "")
-        return "weights as given"
+        if servers and self._servers:
+            self._servers.stop()
 
     @property
     def sandbox(self) -> Sandbox:
@@ -262,6 +257,25 @@ class Session:
         finally:
             self._clock_runs = False
             add_seconds(self.path, name, time.monotonic() - wall, cpu_seconds() - cpu)
+
+
+def _whose(run: Session, target: TargetSettings) -> str:
+    """Which weights these are, as a line of progress says it."""
+    stages = run.config.train.order
+    for number in range(1, run.config.rounds + 1):
+        for place, stage in enumerate(stages):
+            if str(layout.weights(run.path, number, place)) in (target.adapter, target.model):
+                return f"weights of round {number}" + (f" after {stage}" if len(stages) > 1 else "")
+    return "weights as given"
+
+
+def _opened(target: Any) -> str:
+    """What a user is told of a target that was opened; empty: nothing."""
+    settings = target.settings
+    if not settings.api_base:
+        return f"target {settings.model}{f' + adapter {settings.adapter}' if settings.adapter else ''}: {target.summary}"
+    known = f"{target.name} at {', '.join(settings.servers)} is known by its name alone"
+    return "" if settings.model else f"{known}: when the server is given other weights, choose another --run"
 
 
 def cpu_seconds() -> float:
