@@ -71,6 +71,8 @@ class Facts(NamedTuple):
     """Accepted rounds up to it."""
     measured: str = ""
     """Number format in which they were measured; empty: that of the files, or unknown."""
+    gguf: str = ""
+    """The GGUF file that the run began with; empty: it began with none."""
 
 
 # ---- words that are safe on a page
@@ -150,7 +152,23 @@ def ready(facts: Facts, place: str, base: str, task: str, config: CycleConfig | 
         "inspect": f"inspect eval {' '.join(f'inspect_evals/{name}' for name in theirs[1])} {inspect}",
         "errata": f"errata evaluate --task {shlex.quote(task)} {errata}{flags}",
     }
-    return {name: line for name, line in lines.items() if theirs[0] or name in ("vllm", "errata")}
+    lines = {name: line for name, line in lines.items() if theirs[0] or name in ("vllm", "errata")}
+    return lines | (_back(facts, place, base) if facts.gguf else {})
+
+
+def _back(facts: Facts, place: str, base: str) -> dict[str, str]:
+    """Lines that make a GGUF file of the export by llama.cpp's scripts, in the width that it has, and a model of Ollama's of that."""
+    out = f"{facts.name}.gguf"
+    if facts.form == "adapter":
+        script, told, model = "convert_lora_to_gguf.py", f" --base {shlex.quote(base)}", f"FROM {facts.gguf}\nADAPTER ./{out}"
+    else:
+        width = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}.get(facts.dtype, "auto")
+        script, told, model = "convert_hf_to_gguf.py", f" --outtype {width}", f"FROM ./{out}"
+    written = shlex.quote(f"{model}\nPARAMETER temperature 0\n")
+    return {
+        "gguf": f"python llama.cpp/{script} {shlex.quote(place)}{told} --outfile {out}",
+        "ollama": f"printf '%b' {written} > Modelfile && ollama create {facts.name} -f Modelfile",
+    }
 
 
 def _yaml(value: Any) -> str:
@@ -170,6 +188,7 @@ def write(facts: Facts, report: Report, scores: Mapping[tuple[str, str], Compare
     skills = [(one.change.difference, name, skill, one) for name, whole in named.items() for skill, one in _changed(whole)]
     changed = sorted(skills, key=lambda one: one[:3])
     base = facts.base if facts.on_hub else f"path/to/{facts.base}"
+    facts = facts._replace(gguf=facts.gguf and f"path/to/{Path(facts.gguf).name}")
     return render(
         "card.md.j2",
         facts=facts,

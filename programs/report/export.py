@@ -47,6 +47,7 @@ def export(
     `errata export --json` prints. Raises RunError (no accepted round, an unfinished run, other weights than the run trained, `out` in
     use, no hub), UsageError and TargetError.
     """
+    from ...trainers.dequantize import gguf_file
     from ...trainers.weights import hub_id, trained
 
     report, number = _accepted(path, number)
@@ -70,6 +71,7 @@ def export(
     on_hub = hub_id(began.model)
     base = began.model if on_hub else _hub_name(Path(began.model).expanduser().resolve().name.removesuffix(".gguf"))
     facts = card.Facts(name, form, weights, "", 0, base, on_hub, False, began.trust_remote_code, number, chain)
+    facts = facts._replace(gguf=str(file.absolute()) if (file := gguf_file(began.model)) else "")
     base_folder = _base_folder(began)
     licence = card.licence_of(base_folder)
     scores = _scores(path, row.decision, report.target.before, weights)

@@ -154,6 +154,7 @@ def exported(found: Mapping[str, Any]) -> str:
     lines = [f"round {found['round']}: {what}{dtype}, in {found['out']}", f"card: {found['out']}/README.md, licence {found['licence']}"]
     lines += [f"pushed: {found['pushed']}"] if found["pushed"] else []
     names = {"vllm": "vLLM", "lm_eval": "lm-evaluation-harness", "inspect": "inspect", "errata": "Errata"}
+    names |= {key: name for key, name in {"gguf": "llama.cpp", "ollama": "Ollama"}.items() if key in found["lines"]}
     return "\n".join([*lines, *(f"\n{name}\n  {found['lines'].get(key, 'has none of these tasks')}" for key, name in names.items())])
 
 

@@ -6,9 +6,11 @@ import re
 import shlex
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import huggingface_hub
+import gguf_files
 import models
 import pytest
 import torch
@@ -312,6 +314,27 @@ def test_the_lines_measure_as_the_run_did_and_other_harnesses_are_named_only_for
     prose = CycleConfig(table=TableSettings(verdict="judge", rubric="It is kind."), instructor=InstructorSettings(model="openai/lm"))
     given = shlex.split(card.ready(FACTS, "out", "", "jsonl:x", prose)["errata"])
     assert ("judge.model", "openai/lm") in [parse_override(word) for word in given if word.startswith("judge.")]
+
+
+def test_a_run_that_began_with_a_gguf_file_is_told_the_way_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    began = gguf_files.write(models.make("llama", tmp_path / "llama"), tmp_path / "my small.gguf", "BF16")
+    run = make_run(tmp_path / "run", method="lora", **{"target.model": str(began)})
+    merged = export(run, tmp_path / "out")
+    assert merged["base"] == "my_small" and merged["dtype"] == "bfloat16"
+    assert Target.load(TargetSettings(model=merged["out"])).dtype == "float32"
+    assert merged["lines"]["gguf"] == f"python llama.cpp/convert_hf_to_gguf.py {merged['out']} --outtype bf16 --outfile run.gguf"
+    made, _, create = merged["lines"]["ollama"].partition(" && ")
+    subprocess.run(made, shell=True, check=True, cwd=tmp_path)
+    assert (tmp_path / "Modelfile").read_text() == "FROM ./run.gguf\nPARAMETER temperature 0\n"
+    assert create == "ollama create run -f Modelfile"
+    adapter = export(run, tmp_path / "adapter", merge=False)
+    script, base = f"python llama.cpp/convert_lora_to_gguf.py {adapter['out']}", folder_of(str(began))
+    assert adapter["lines"]["gguf"] == f"{script} --base {base} --outfile run.gguf"
+    subprocess.run(adapter["lines"]["ollama"].partition(" && ")[0], shell=True, check=True, cwd=tmp_path)
+    assert (tmp_path / "Modelfile").read_text() == f"FROM {began}\nADAPTER ./run.gguf\nPARAMETER temperature 0\n"
+    card_text = (tmp_path / "adapter" / "README.md").read_text()
+    assert "FROM path/to/my small.gguf" in card_text and str(tmp_path) not in card_text
 
 
 # ---- refusals
