@@ -9,8 +9,8 @@ import signal
 import subprocess
 from pathlib import Path
 
-import huggingface_hub
 import gguf_files
+import huggingface_hub
 import models
 import pytest
 import torch
