@@ -146,8 +146,9 @@ def forgotten(run: Session, number: int, place: int) -> tuple[Forgetting, ...]:
     from ...trainers.forgetting import Said, moved  # with torch
 
     asked: list[list[Said]] = []
+    given = weights_hash(first)
     for name, (task, rows) in answers.items():
-        own = [row for row in rows if row.target == weights_hash(first)]
+        own = [row for row in rows if row.target == given]
         drawn = random.Random(f"forgetting:{run.config.seed}:{name}").sample(own, min(most, len(own)))
         asked.append([Said(task.prompt(row.example), row.response, row.finish == "stop") for row in drawn])
     run.ledger.check_time()

@@ -75,7 +75,7 @@ class Session:
         self.limits = Limits(seconds=config.sandbox.seconds, memory_mb=config.sandbox.memory_mb)
         self._sandbox: Sandbox | None = None
         self._opening = threading.Lock()
-        self._target: Any = None
+        self.loaded: Any = None
         self._servers = Servers(path / layout.SERVED, config.train, self.say) if config.target.api_base == AUTO else None
         self._clock_runs = False
 
@@ -193,19 +193,19 @@ class Session:
         """The target with these weights, ready to answer; another one that was open is closed."""
         with self.progress.busy(f"open target {settings.title}"):
             settings = self._servers.serving(settings) if self._servers else settings
-            if self._target is not None and self._target.settings == settings:
-                return self._target
+            if self.loaded is not None and self.loaded.settings == settings:
+                return self.loaded
             self.close_target(servers=False)
-            self._target = open_target(settings, self.say)
-        if told := _opened(self._target):
+            self.loaded = open_target(settings, self.say)
+        if told := _opened(self.loaded):
             self.say(told)
-        return self._target
+        return self.loaded
 
     def close_target(self, servers: bool = True) -> None:
         """Free the memory of the target, and of the `servers` that were started for it."""
-        if self._target is not None:
-            self._target.close()
-            self._target = None
+        if self.loaded is not None:
+            self.loaded.close()
+            self.loaded = None
         if servers and self._servers:
             self._servers.stop()
 
@@ -230,8 +230,8 @@ class Session:
     def counted(self, title: str, rows: Generator[T], total: int, width: int = 1) -> Generator[T]:
         """The same rows, `width` under way at a time, while progress is told, until the cap on time is reached."""
         self.progress.at(title, 0, total)
-        if self._target is not None:
-            self._target.on_share = partial(self.progress.share, title)
+        if self.loaded is not None:
+            self.loaded.on_share = partial(self.progress.share, title)
         try:
             for number, row in enumerate(rows, 1):
                 yield row

@@ -2,10 +2,19 @@
 
 A stage starts from the weights that the one before it left; the gate chooses among what stands after each. Where a stage has no pairs to
 train on, it and those behind it are left out, and the round says why.
+
+While a stage trains, a small target on a CPU answers here what will be asked for later: dev of the weights that the stage starts from, for
+the gate, and what is reported at the end of those that the run began with. The answers are kept as ever: who asks later finds them.
 """
 
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
 from functools import partial
 
+from ...trainers.settings import SMALL
 from ...trainers.sft import distil, practise, prefer
 from ...trainers.sft import train as fine_tune
 from ..run import layout
@@ -55,13 +64,46 @@ def _stage(run: Session, number: int, place: int, stage: str, count: int) -> boo
         go(target, settings, out, seed=run.config.seed)  # only looks whether what stands there is what was made
         return True
     run.ledger.check_time()
+    ahead = _measured_ahead(run, number, place) if _room_beside(run) else nullcontext()
     run.close_target()  # its memory is the child's
     title = f"round {number}: {'train' if stage == 'sft' else stage}"
     run.say(f"{title} on {on}")
     told = lambda now: f"{what} {now[what]:.3f}" if what in now else f"loss {now['loss']:.3f}"  # noqa: E731
     step = lambda now: run.progress.at(title, now["step"], now["steps"], told(now))  # noqa: E731
-    with disk_errors(out), run.progress.busy(title):
+    with disk_errors(out), run.progress.busy(title), ahead:
         report = go(target, settings, out, seed=run.config.seed, in_process=run.in_process, on_progress=step)
     first, last = report.rewards or report.margins or (report.loss_first, report.loss_last)
     run.say(f"{title}: {report.steps} steps, {what} {first:.3f} to {last:.3f}" + (f"; {report.stopped}" if report.stopped else ""))
     return True
+
+
+@contextmanager
+def _measured_ahead(run: Session, number: int, place: int) -> Iterator[None]:
+    """Answers while the body trains the stage at `place` of a round. An error in the body ends the answering too."""
+    target = run.candidate(number, place - 1) if place else run.base(number)
+
+    def work() -> None:
+        asked = [(task, "dev") for task in run.tasks]
+        if target == run.config.target:
+            asked += [one for one in run.reported if one not in asked]
+        try:
+            for task, split in asked:
+                run.scores(task, split, target)
+        except Exception:  # the same is asked for later, and told then
+            pass
+
+    thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True)
+    thread.start()
+    try:
+        yield
+        thread.join()
+    finally:
+        while thread.is_alive():  # an error, or an interrupt: without its target the answering ends
+            run.close_target()
+            thread.join(0.1)
+
+
+def _room_beside(run: Session) -> bool:
+    """Whether the target that is open may answer beside a training: it takes little memory, none of a GPU, and a core is left for it."""
+    target, cores = run.loaded, os.cpu_count() or 1
+    return not run.in_process and cores > 1 and getattr(target, "device", "") == "cpu" and target.parameters < SMALL
