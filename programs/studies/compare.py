@@ -28,6 +28,7 @@ from pydantic import Field, ValidationError
 
 from ...signatures.errors import BudgetReached, BusyError, ErrataError, RunError, UsageError, did_you_mean
 from ...tasks.union import parts
+from ...trainers.gpus import VISIBLE, visible_gpus
 from ...trainers.weights import weights_hash
 from ..config import CycleConfig, Settings, explain, laid_over, read_mapping, settled
 from ..cycle import Cycle
@@ -341,7 +342,8 @@ def work_in_processes(comparison: Comparison, out: Path, jobs: int, say: Callabl
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process that has threads may hang
     told = context.SimpleQueue()
-    workers = [context.Process(target=_worker, args=(comparison.model_dump_json(), out, quiet, told)) for _ in range(jobs)]
+    document = comparison.model_dump_json()
+    workers = [context.Process(target=_worker, args=(document, out, quiet, told, gpus)) for gpus in gpus_of(comparison, jobs, say)]
     for worker in workers:
         worker.start()
     try:
@@ -359,12 +361,31 @@ def work_in_processes(comparison: Comparison, out: Path, jobs: int, say: Callabl
         raise RunError(f"worker processes ended with exit codes {codes} before all runs were done; the same command goes on")
 
 
+def gpus_of(comparison: Comparison, jobs: int, say: Callable[[str], None]) -> list[str | None]:
+    """What CUDA_VISIBLE_DEVICES is in each worker: GPUs of its own, as many as a training takes, and shared ones where there are too few.
+    None: as here, for there is no GPU, the config names one, or takes none."""
+    configs = [comparison.config(arm, comparison.seeds[0]) for arm in comparison.arms]
+    wanted = {device for config in configs for device in (config.target.device, config.train.device)}
+    gpus = visible_gpus() if wanted <= {"auto", "cuda", "cpu"} and wanted != {"cpu"} else ()
+    each = max(config.train.devices if config.train.device != "cpu" else 1 for config in configs)
+    if len(gpus) < each:
+        return [None] * jobs
+    shares = [",".join(gpus[first : first + each]) for first in range(0, len(gpus) - each + 1, each)]
+    given = [shares[number % len(shares)] for number in range(jobs)]
+    say(f"GPUs of the {jobs} jobs: {' | '.join(given)}")
+    if jobs > len(shares):
+        say(f"warning: {jobs} jobs share {len(gpus)} GPUs, so that memory may run out; --jobs {len(shares)} gives each {each} of its own")
+    return list(given)
+
+
 def _end_with(parent: Any) -> None:
     parent.join()
     os._exit(143)
 
 
-def _worker(document: str, out: Path, quiet: bool, told: Any) -> None:
+def _worker(document: str, out: Path, quiet: bool, told: Any, gpus: str | None) -> None:
+    if gpus is not None:
+        os.environ[VISIBLE] = gpus  # read when torch looks for GPUs, here and in the processes of trainings
     parent = multiprocessing.parent_process()
     assert parent
     # a parent that was killed cannot end its workers

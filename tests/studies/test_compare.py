@@ -659,3 +659,48 @@ def test_a_comparison_that_is_killed_leaves_no_process_and_ends_as_one_that_was_
     lent = [killed / run / "evaluate" / mine["weights"] / "sums-test/attempts.jsonl" for run in ("vanilla-0", "Error-0", "Uniform-0")]
     assert len({file.read_bytes() for file in lent}) == 1
     assert "vanilla-0: evaluate" not in again.stderr
+
+
+# ---- GPUs of the jobs
+
+
+@pytest.mark.parametrize(
+    ("visible", "base", "jobs", "given", "said"),
+    [
+        ("0,1,2,3", {}, 4, ["0", "1", "2", "3"], ["GPUs of the 4 jobs: 0 | 1 | 2 | 3"]),
+        ("GPU-b,GPU-a", {}, 2, ["GPU-b", "GPU-a"], ["GPUs of the 2 jobs: GPU-b | GPU-a"]),
+        (
+            "5,7",
+            {},
+            3,
+            ["5", "7", "5"],
+            ["GPUs of the 3 jobs: 5 | 7 | 5", "warning: 3 jobs share 2 GPUs, so that memory may run out; --jobs 2 gives each 1 of its own"],
+        ),
+        ("0,1,2,3,4", {"train": {"devices": 2}}, 2, ["0,1", "2,3"], ["GPUs of the 2 jobs: 0,1 | 2,3"]),
+        ("", {}, 2, [None, None], []),
+        ("0,1", {"target": {"device": "cuda:1"}}, 2, [None, None], []),
+        ("0,1", {"target": {"device": "cpu"}, "train": {"device": "cpu"}}, 2, [None, None], []),
+        ("0", {"train": {"devices": 2}}, 2, [None, None], []),
+    ],
+)
+def test_each_job_has_gpus_of_its_own_or_the_log_says_that_they_are_shared(monkeypatch, tmp_path, visible, base, jobs, given, said):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    lines: list[str] = []
+    assert compare.gpus_of(Comparison(arms={"A": {}}, base=base), jobs, lines.append) == given
+    assert lines == said
+
+
+@pytest.mark.slow  # two processes that load all of a cycle but torch
+def test_a_worker_sees_its_own_gpu_before_anything_is_loaded(monkeypatch, tmp_path):
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    found = "os.environ['CUDA_VISIBLE_DEVICES'] + str('torch' in sys.modules)"
+    code = f"import os, sys\nopen({str(seen)!r} + f'/{{os.getpid()}}', 'w').write({found})\nraise RuntimeError('seen')\n"
+    (tmp_path / "mine.py").write_text(code)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    comparison = Comparison(arms={"A": {}}, base={"generate": {"strategy": f"{tmp_path}/mine.py:Mine"}}, seeds=(0,))
+    with pytest.raises(RunError, match=r"mine\.py"):
+        compare.work_in_processes(comparison, tmp_path / "out", 2, lambda line: None, quiet=True)
+    assert {file.read_text() for file in seen.iterdir()} == {"GPU-aFalse", "GPU-bFalse"}
