@@ -3,15 +3,24 @@ kill of any process ends all and costs nothing."""
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import models
 import pytest
+from accelerate.data_loader import BatchSamplerShard, SeedableRandomSampler
 from safetensors.torch import load_file
+from torch.utils.data import BatchSampler, RandomSampler
 
 from errata.signatures.errors import TrainerError, UsageError
 from errata.trainers import sft
 from errata.trainers.gpus import require_devices
+from errata.trainers.ranks import InOrder, InStep
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.sft import job_key, train
 
@@ -100,6 +109,49 @@ def test_the_number_of_devices_is_no_part_of_what_a_training_is():
     assert job_key("base", "data", CPU, 0) != job_key("base", "data", CPU.model_copy(update={"batch_size": 8}), 0)
 
 
+# ---------------------------------------------------------------- the rows of a step
+
+
+class _Told(InStep):
+    """A Trainer of which a sampler asks its settings and how far it is."""
+
+    def __init__(self, devices: int, parts: int, blank: bool, epoch: float):
+        self.args = SimpleNamespace(
+            world_size=devices,
+            per_device_train_batch_size=12 // devices // parts,
+            gradient_accumulation_steps=parts,
+            data_seed=None,
+            seed=7,
+        )
+        self.blank, self.state = blank, SimpleNamespace(epoch=epoch)
+
+
+def steps_of(trainer: _Told, rows: int) -> list[list[int]]:
+    """The places of the rows that all devices take in each step of an epoch, as accelerate hands them out."""
+    count, parts = trainer.args.world_size, trainer.args.gradient_accumulation_steps
+    batches = BatchSampler(InOrder(trainer, rows + trainer.blank, True), trainer.args.per_device_train_batch_size, drop_last=False)
+    shards = [list(BatchSamplerShard(batches, count, number)) for number in range(count)]
+    assert len({len(shard) for shard in shards}) == 1  # who has one batch more waits for the others for ever
+    return [
+        [row for at in range(first, min(first + parts, len(shards[0]))) for shard in shards for row in shard[at]]
+        for first in range(0, len(shards[0]), parts)
+    ]
+
+
+@pytest.mark.parametrize("rows", [12, 24, 25, 29, 35, 5, 1])
+def test_devices_take_the_rows_of_each_step_that_one_device_takes_in_its_order(rows):
+    for epoch in (0, 1):
+        one = SeedableRandomSampler(RandomSampler(range(rows)), data_seed=7)
+        one.set_epoch(epoch)
+        alone = list(BatchSampler(one, 12, drop_last=False))
+        for devices, parts in ((2, 1), (2, 3), (3, 2), (4, 1), (6, 2)):
+            blank = steps_of(_Told(devices, parts, True, epoch + 0.5), rows)
+            assert [[row for row in step if row < rows] for step in blank] == alone
+            repeated = steps_of(_Told(devices, parts, False, epoch + 0.5), rows)
+            assert [set(step) for step in repeated] == [set(step) for step in alone]
+            assert [step[: len(own)] for step, own in zip(repeated, alone, strict=True)] == alone
+
+
 # ---------------------------------------------------------------- two processes
 
 
@@ -146,3 +198,100 @@ def test_two_processes_train_as_one_does_step_by_step(target, tmp_path, more):
     assert same_course(tmp_path / "one", tmp_path / "two") and alike(tmp_path / "one", tmp_path / "two")
     assert {path.name for path in (tmp_path / "two").iterdir()} - {"train.log"} == {path.name for path in (tmp_path / "one").iterdir()}
     assert train(rows, target, settings.model_copy(update={"devices": 1}), tmp_path / "two") == two  # the same training, which is finished
+
+
+def processes(folder: Path) -> dict[int, str]:
+    """Those whose command line names the folder: their ranks, empty for the one that started them."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder / "job.json").encode() in path.read_bytes():
+                environment = dict(pair.split(b"=", 1) for pair in path.with_name("environ").read_bytes().split(b"\0") if b"=" in pair)
+                found[int(path.parent.name)] = environment.get(b"RANK", b"").decode()
+        except OSError:
+            continue
+    return found
+
+
+def wait(done, seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def saved(out: Path, step: int) -> bool:
+    return (out / f"checkpoints/checkpoint-{step}/complete.json").exists()
+
+
+@pytest.mark.slow  # two trainings in processes
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_kill_of_one_process_or_of_the_command_ends_all_and_the_training_goes_on_with_the_same_rows(target, tmp_path):
+    rows, out = models.sums(51), tmp_path / "out"
+    settings = CPU.model_copy(update={"epochs": 30, "noise": 0, "save_steps": 6, "sft": {"logging_steps": 1}})
+
+    def kill() -> None:
+        wait(lambda: saved(out, 6))  # in the second epoch
+        os.kill(next(process for process, rank in processes(out).items() if rank == "1"), signal.SIGKILL)
+
+    beside = threading.Thread(target=kill)
+    beside.start()
+    with pytest.raises(TrainerError, match=r"process of rank 1 was killed by signal 9 .*: start it again \(log: .*train\.log\)"):
+        train(rows, target, settings, out)
+    beside.join()
+    assert processes(out) == {}
+    before = max(int(path.name.rpartition("-")[2]) for path in out.glob("checkpoints/checkpoint-*"))
+
+    given = tmp_path / "rows.jsonl"
+    given.write_text("".join(row.model_dump_json() + "\n" for row in rows))
+    code = (
+        "from pathlib import Path; from errata.trainers.settings import *; from errata.trainers.sft import train\n"
+        f"train(Path({str(given)!r}), TargetSettings.model_validate_json({target.model_dump_json()!r}), "
+        f"TrainSettings.model_validate_json({settings.model_dump_json()!r}), Path({str(out)!r}))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        wait(lambda: any(saved(out, step) for step in range(before + 6, before + 24, 6)))
+        assert sorted(processes(out).values()) == ["", "0", "1"]
+        parent.send_signal(signal.SIGKILL)
+    wait(lambda: not processes(out), 60)
+    assert not (out / "manifest.json").exists()
+
+    steps: list[int] = []
+    one = settings.model_copy(update={"devices": 1})
+    report = train(rows, target, one, out, in_process=True, on_progress=lambda now: steps.append(now["step"]))
+    assert min(steps) > before + 6 and report.steps == 120
+    train(rows, target, one, tmp_path / "whole", in_process=True)
+    assert same_course(tmp_path / "whole", out)
+
+
+@pytest.mark.slow  # a training in processes
+def test_a_time_budget_ends_all_processes_at_the_step_that_rank_0_names(target, tmp_path):
+    settings = CPU.model_copy(update={"epochs": 5000, "seconds": 2.0, "save_steps": 1000})
+    report = train(models.sums(32), target, settings, tmp_path)
+    assert report.stopped.startswith("stopped after 2 s, at step ") and report.weights != report.base
+
+
+@pytest.mark.slow  # a training in processes
+def test_an_error_in_the_processes_is_one_line_and_said_once(target, tmp_path):
+    settings = CPU.model_copy(update={"sft": {"eval_strategy": "steps"}})
+    with pytest.raises(TrainerError, match=r"^training failed: ValueError: .*eval.* \(log: .*train\.log\)$"):
+        train(models.sums(32), target, settings, tmp_path)
+    assert processes(tmp_path) == {}
+
+
+@pytest.mark.slow  # trainings in processes
+@pytest.mark.parametrize("stage", ["dpo", "kto"])
+def test_two_processes_train_on_pairs_as_one_does(target, tmp_path, stage):
+    from errata.signatures.records import Pair
+
+    wrong = ({"role": "assistant", "content": "#### 0"},)
+    pairs = [Pair(prompt=row.prompt, chosen=row.completion, rejected=wrong, source=row.source) for row in models.sums(44)]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(pair.model_dump_json() + "\n" for pair in pairs))
+    settings = CPU.model_copy(update={stage: {"logging_steps": 1, "learning_rate": 1e-3}, "save_steps": 5})
+    prefer = lambda devices, name: sft.prefer(stage, file, target, settings.model_copy(update={"devices": devices}), tmp_path / name)  # noqa: E731
+    one, two = prefer(1, "one"), prefer(2, "two")
+    assert one.steps == two.steps
+    first, second = (course(tmp_path / name, "loss") for name in ("one", "two"))
+    assert all(abs(a[0] - b[0]) < 1e-3 for a, b in zip(first, second, strict=True)), (first, second)
