@@ -287,7 +287,7 @@ def test_two_processes_train_on_pairs_as_one_does(target, tmp_path, stage):
 
     wrong = ({"role": "assistant", "content": "#### 0"},)
     pairs = [
-        Pair(prompt=row.prompt, chosen=row.completion, rejected=wrong, source=row.source, chosen_from="row", rejected_from="row")
+        Pair(prompt=row.prompt, chosen=row.completion, rejected=wrong, source=row.source, chosen_from="solution", rejected_from="wrong")
         for row in models.sums(44)
     ]
     file = tmp_path / "pairs.jsonl"
