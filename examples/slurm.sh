@@ -15,6 +15,10 @@
 set -u
 run=runs/slurm
 
+# In the background, as bash handles a signal only once a command in the foreground has ended. Errata starts torchrun itself.
+errata cycle --config examples/qwen_gsm8k.yaml --run "$run" --set train.devices="$SLURM_GPUS_ON_NODE" &
+errata=$!
+
 # Two minutes before the time is over: end cleanly, and queue the same job again.
 over() {
     kill -TERM "$errata"
@@ -25,8 +29,4 @@ over() {
 trap over USR1
 # Preempted: Slurm queues the job again by itself.
 trap 'kill -TERM "$errata"' TERM
-
-# In the background, as bash handles a signal only once a command in the foreground has ended. Errata starts torchrun itself.
-errata cycle --config examples/qwen_gsm8k.yaml --run "$run" --set train.devices="$SLURM_GPUS_ON_NODE" &
-errata=$!
 wait "$errata"

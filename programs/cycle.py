@@ -15,7 +15,7 @@ from ..signatures.errors import ErrataError, InstructorError, TargetError, TaskE
 from ..signatures.records import Attempt, Example, Failure, sealed
 from ..signatures.routes import missing_key
 from ..tasks import Task, member, parts
-from ..trainers.gpus import require_devices
+from ..trainers.devices.gpus import require_devices
 from ..trainers.served.vllm import find_vllm
 from ..trainers.settings import AUTO, GRPO_ANSWERS, GRPO_STEPS, too_small
 from ..trainers.weights import weights_hash

@@ -1,7 +1,7 @@
 """Fine-tunes a target in this process with TRL's SFTTrainer: rows as tokens on the disk, the last whole checkpoint, the weights saved.
 
 What other kinds of training share has a function of its own: `opened`, `learner`, `shared_arguments`, `finish`, `report`, and others.
-Does NOT cover: the child process and the manifest (sft.py), what the processes of several devices agree on (ranks.py).
+Does NOT cover: the child process and the manifest (sft.py), what the processes of several devices agree on (devices.ranks).
 """
 
 import json
@@ -27,10 +27,10 @@ from ..signatures.errors import TargetError, TrainerError, UsageError, memory_ra
 from ..signatures.files import write_whole
 from ..signatures.records import Message, TrainReport, TrainRow
 from .chat import AT_ONCE, Completion, check_ids, encoded, end_tokens, given_rows
+from .devices.ranks import InStep, each, of_first, only_first, rank, reseed, take_device, wait, with_blank
 from .estimate import checkpoints, rows_at_once, shape_of
 from .judge import Judge
 from .memory import choose_device, free, give_back_at_once, has_bfloat16, one_thread_for_small
-from .ranks import InStep, each, of_first, only_first, rank, reseed, take_device, wait, with_blank
 from .settings import Job, OnProgress
 from .target import Target, load_model, load_tokenizer, not_numbers
 from .weights import BASE_FILE, companions, folder_of, weights_hash

@@ -31,7 +31,7 @@ from ..signatures.errors import ErrataError, TrainerError, UsageError, did_you_m
 from ..signatures.files import write_whole
 from ..signatures.records import ContextRow, Pair, TrainReport, TrainRow, content_hash, sealed
 from .chat import R, fingerprint, read_rows
-from .gpus import VISIBLE, require_devices, visible_gpus
+from .devices.gpus import VISIBLE, require_devices, visible_gpus
 from .judge import ASK, Judge, PipeJudge, answered
 from .settings import Job, OnProgress, TargetSettings, TrainSettings
 from .weights import finished, weights_hash

@@ -28,7 +28,7 @@ from pydantic import Field, ValidationError
 
 from ...signatures.errors import BudgetReached, BusyError, ErrataError, RunError, UsageError, did_you_mean
 from ...tasks.union import parts
-from ...trainers.gpus import VISIBLE, visible_gpus
+from ...trainers.devices.gpus import VISIBLE, visible_gpus
 from ...trainers.weights import weights_hash
 from ..config import CycleConfig, Settings, explain, laid_over, read_mapping, settled
 from ..cycle import Cycle

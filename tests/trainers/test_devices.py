@@ -19,8 +19,8 @@ from torch.utils.data import BatchSampler, RandomSampler
 
 from errata.signatures.errors import TrainerError, UsageError
 from errata.trainers import sft
-from errata.trainers.gpus import require_devices
-from errata.trainers.ranks import InOrder, InStep
+from errata.trainers.devices.gpus import require_devices
+from errata.trainers.devices.ranks import InOrder, InStep
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.sft import job_key, train
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from errata.trainers.gpus import visible_gpus
+from errata.trainers.devices.gpus import visible_gpus
 
 LISTED = "".join(f"GPU {n}: NVIDIA H100 80GB HBM3 (UUID: GPU-{n}aaa)\n  MIG 1g.10gb Device 0: (UUID: MIG-{n})\n" for n in range(4))
 
@@ -56,5 +56,5 @@ def test_a_driver_that_does_not_answer_has_no_gpus(machine):
 
 
 def test_gpus_are_told_without_loading_torch():
-    code = "import sys; from errata.trainers.gpus import visible_gpus; visible_gpus(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from errata.trainers.devices.gpus import visible_gpus; visible_gpus(); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": "0"})

@@ -29,7 +29,7 @@ import httpx
 
 from ...signatures.calls import known_keys, plain, without_keys
 from ...signatures.errors import TargetError
-from ..gpus import VISIBLE, visible_gpus
+from ..devices.gpus import VISIBLE, visible_gpus
 from ..settings import TargetSettings, TrainSettings, vllm_rank
 from ..weights import adapter_folder, folder_of
 

@@ -18,10 +18,10 @@ from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
 from ...signatures.records import Pair, TrainReport, TrainRow
 from ..chat import AT_ONCE, check_ids, given_rows, with_ends
+from ..devices.ranks import InStep
 from ..fit import Follow, at_once_before, finish, fitting, last_checkpoint, learner, longest_row, new_adapter, opened, refuse_cut, report
 from ..fit import shared_arguments as shared
 from ..judge import Judge
-from ..ranks import InStep
 from ..settings import Job, OnProgress
 
 PREFERENCE: dict[str, dict[str, Any]] = {

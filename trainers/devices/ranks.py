@@ -2,7 +2,7 @@
 
 Each computes its part of a step's rows; torch's DistributedDataParallel, as transformers and accelerate set it up, sums the gradients. So
 the rows of a step and the loss, over all tokens of the step, are those of one device. Rank 0 alone tells, seals checkpoints and saves.
-Does NOT cover: starting them (sft.py), several machines.
+Does NOT cover: starting them (trainers.sft), several machines.
 """
 
 import json
@@ -16,8 +16,8 @@ from datasets import Dataset, concatenate_datasets
 from torch import distributed
 from torch.utils.data import RandomSampler, Sampler
 
-from ..signatures.files import write_whole
-from .settings import Job
+from ...signatures.files import write_whole
+from ..settings import Job
 
 
 def rank(job: Job) -> int:

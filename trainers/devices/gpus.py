@@ -2,7 +2,7 @@
 
 `CUDA_VISIBLE_DEVICES` is the list where it is set, read as torch 2.13 reads it (cuda/__init__.py, _parse_visible_devices): numbers, or the
 ids of GPUs or MIG slices, up to the first that is no such thing; a name that stands twice hides all. Where it is not set, `nvidia-smi -L`
-counts. Does NOT cover: GPUs of other makers, MIG slices that CUDA_VISIBLE_DEVICES does not name, how much memory is free (memory.py).
+counts. Does NOT cover: GPUs of other makers, MIG slices that CUDA_VISIBLE_DEVICES does not name, how much memory is free (trainers.memory).
 """
 
 import os
@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
-from ..signatures.errors import UsageError
-from .settings import TrainSettings
+from ...signatures.errors import UsageError
+from ..settings import TrainSettings
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 SEVERAL = ("sft", "dpo", "kto")
