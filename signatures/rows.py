@@ -56,8 +56,8 @@ class Rows(Sequence[T]):
 
     def lines(self) -> Iterator[bytes]:
         """The bytes of each row, as they stand in the file."""
-        file = self._file.fileno()
-        return (os.pread(file, size, start) for start, size in zip(self._starts, self._sizes, strict=True))
+        held = self._file  # open as long as its rows are read, where nothing else holds it any more
+        return (os.pread(held.fileno(), size, start) for start, size in zip(self._starts, self._sizes, strict=True))
 
     def at(self, places: Iterable[int]) -> "Rows[T]":
         """The rows at these places, in their order."""

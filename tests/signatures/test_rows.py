@@ -1,5 +1,6 @@
 """Rows of a file: what is read is what was written, in any order, and holding many holds little."""
 
+import gc
 import json
 import tracemalloc
 
@@ -72,6 +73,14 @@ def test_rows_are_picked_in_any_order_as_of_a_list(tmp_path):
         assert [row.reason for row in unique(held, lambda row: row.of)] == ["8", "9", "6", "7"]
     with pytest.raises(IndexError):
         rows[10]
+
+
+def test_rows_that_nobody_else_holds_are_read_to_their_end(tmp_path):
+    path = tmp_path / "rows"
+    path.write_bytes(b"1\n2\n3\n")
+    read = iter(Rows.of_lines(path.open("rb"), int))
+    gc.collect()
+    assert list(read) == [1, 2, 3]
 
 
 def test_of_many_rows_16_bytes_each_are_held():
