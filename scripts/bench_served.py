@@ -17,9 +17,6 @@ import subprocess
 import sys
 import time
 
-from errata.trainers import open_target
-from errata.trainers.settings import TargetSettings
-
 WORDS = ["Ann", "has", "seven", "apples", "and", "buys", "three", "more", "at", "the", "market", "on", "her", "way", "home"]
 MODELS = {"object": "list", "data": [{"id": "m", "object": "model", "owned_by": "vllm", "parent": None}]}
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": " ".join(WORDS * 9)}, "finish_reason": "stop", "logprobs": None}
@@ -55,16 +52,19 @@ class Answering(asyncio.Protocol):
             asyncio.get_running_loop().call_later(self.seconds, self.transport.write, self.answer)
 
 
-async def serve(servers: int, seconds: float) -> None:
+async def serve(servers: int, seconds: float, port: int) -> None:
     """Print the addresses, answer until stdin ends, print how many answers were given and the CPU seconds that they took."""
     Answering.seconds, loop = seconds, asyncio.get_running_loop()
-    listening = [await loop.create_server(Answering, "127.0.0.1", 0, backlog=1024) for _ in range(servers)]
+    listening = [await loop.create_server(Answering, "127.0.0.1", port, backlog=1024) for _ in range(servers)]
     print(",".join(f"http://127.0.0.1:{one.sockets[0].getsockname()[1]}/v1" for one in listening), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     print(Answering.served, time.process_time(), flush=True)
 
 
 def measure(questions: int, servers: int, seconds: float, in_flight: int) -> dict[str, float]:
+    from errata.trainers import open_target  # the servers do without
+    from errata.trainers.settings import TargetSettings
+
     command = [sys.executable, __file__, "--serve", "--servers", str(servers), "--seconds", str(seconds)]
     prompts = [[{"role": "user", "content": " ".join([f"Question {number}:", *WORDS * 26])}] for number in range(questions)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
@@ -95,9 +95,10 @@ def main() -> int:
     parser.add_argument("--in-flight", type=int, default=64, help="questions under way at each server")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--serve", action="store_true", help="be the servers; the script starts this itself")
+    parser.add_argument("--port", type=int, default=0, help="of the one server, with --serve")
     options = parser.parse_args()
     if options.serve:
-        asyncio.run(serve(options.servers, options.seconds))
+        asyncio.run(serve(options.servers, options.seconds, options.port))
         return 0
     rows = [measure(options.questions, options.servers, options.seconds, options.in_flight) for _ in range(options.repeats)]
     middle = {name: round(statistics.median(row[name] for row in rows), 3) for name in rows[0]}

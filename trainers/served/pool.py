@@ -56,8 +56,8 @@ class Work:
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
     def elsewhere(self, question: Question) -> bool:
-        """Whether a server that answers has not failed the question in this round."""
-        return any(not server.out and server not in question.tried for server in self.servers)
+        """Whether a server that may be asked has not failed the question in this round."""
+        return any(server.open and server not in question.tried for server in self.servers)
 
     async def next(self, server: Server) -> Question:
         """The next question for a server, when it may be asked and there is one."""
@@ -180,8 +180,9 @@ class Pool:
         except (Passing, TargetError) as fault:
             if server.out:
                 self._wait_for(server)
-                if isinstance(fault, TargetError) and server.looks == FAULTS:  # it is there, and not as it must be
-                    self.say(str(fault))
+                if isinstance(fault, TargetError) and server.told != str(fault):  # it is there, and not as it must be
+                    server.told = str(fault)
+                    self.say(server.told)
             elif len(self.answering) > 1:
                 self._leave(server, str(fault))
                 await server.drop()  # what is under way there goes to the others
@@ -202,12 +203,11 @@ class Pool:
     async def restored(self, server: Server, loads: int) -> bool:
         """Whether a server that had lost the adapter, as one that was started anew, has it again. `loads`: as it was when it was asked."""
         async with server.restoring:
-            if server.loads == loads:
+            if self.adapter and server.loads == loads:
                 cards = await server.models(CONNECT)
-                if not self.adapter or self.adapter in [card["id"] for card in cards]:
-                    return False
-                await self._fit(server, cards)
-            return True
+                if self.adapter not in [card["id"] for card in cards]:
+                    await self._fit(server, cards)
+            return server.loads != loads
 
     # ---- the questions
 
@@ -250,13 +250,11 @@ class Pool:
     async def _again(self, server: Server, question: Question, fault: Passing, work: Work, failed: int) -> bool:
         """After a fault: whether this server is to be asked the question again, which is else another's; in due time. `failed`: faults of
         this lane, one after another."""
-        if fault.asked is not None:
-            server.not_before = max(server.not_before, time.monotonic() + fault.asked)
         server.faults += fault.ill
         if server.faults >= FAULTS and not server.out and len(self.answering) > 1:
             self._leave(server, str(fault))
-            work.wake()
         question.tried.add(server)
+        work.wake()  # what waits for a server that rests or is out is another's now
         if work.elsewhere(question):
             work.put_back(question)
             if not server.out:  # a server that fails at once must not run through all questions

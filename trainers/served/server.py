@@ -61,6 +61,8 @@ class Server:
         """Whether it is left out, and asked nothing but how it is."""
         self.looks, self.look_at = 0, 0.0
         """Looks in vain at one that is left out, and when it is looked at again, time.monotonic()."""
+        self.told = ""
+        """What was last said of it."""
         self.not_before = 0.0
         """When it wants to be asked again, time.monotonic()."""
         self.heard = time.monotonic()
@@ -69,6 +71,11 @@ class Server:
         self.ours, self.loads = "", 0
         """The adapter that was loaded here, and how often."""
         self.restoring = asyncio.Lock()
+
+    @property
+    def open(self) -> bool:
+        """Whether it may be asked now."""
+        return not self.out and self.not_before <= time.monotonic()
 
     async def ask(self, path: str, body: dict[str, Any] | None, read: Read[T], seconds: float | None = None, final: int | None = None) -> T:
         """One attempt; with a body a POST. A status of `final` is an answer. Raises Passing, Refused, and TargetError for a wrong key."""
@@ -84,6 +91,7 @@ class Server:
         status, said = reply.status, self.clean(words(reply.body)) if reply.status != 200 else ""
         if status != final and (status in PASSING or status >= 500):
             asked = asked_wait(reply.headers.get("retry-after"))
+            self.not_before = max(self.not_before, time.monotonic() + (asked or 0.0))  # holds for all, and is never cut short
             raise Passing(f"HTTP {status}, {said}".rstrip(", "), asked, ill=status not in PASSING)
         if status in (401, 403):
             act = f"set {self.settings.api_key_env} to its key, or target.api_key_env to the name of another variable"
