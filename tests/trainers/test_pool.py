@@ -248,7 +248,7 @@ def test_a_server_that_comes_back_with_another_model_stays_out_and_is_told_once(
         next(answers)
         first.__exit__()
         until(said, answers)
-        with Scripted(models=("n",), port=int(first.url.rpartition(":")[2].partition("/")[0])) as back:
+        with Scripted(models=("n",), port=first.port) as back:
             list(answers)
         assert back.questions == []
     assert said[1:] == [f"no model is called m: the server at {first.url} serves n; set target.served_name to one of its names"]
@@ -339,7 +339,7 @@ def test_a_server_that_died_and_came_back_is_given_the_adapter(adapter):
         next(answers)
         first.__exit__()
         until(said, answers)
-        with Loading(port=int(first.url.rpartition(":")[2].partition("/")[0])) as back:
+        with Loading(port=first.port) as back:
             assert {answer.text for _, answer in answers} == {target.name}
             target.close()
             assert back.calls == ["/load_lora_adapter", "/unload_lora_adapter"]
