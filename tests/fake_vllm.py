@@ -4,7 +4,8 @@
 
 Like vLLM it has a child of its own, which ends with nobody. What it does is told by a JSON file beside the program, `script.json`:
 `dies`: what it says at the start, and then it ends; `silent`: it never answers; `ends_after`: so many answers, and then it ends, in its
-first start only; `always`: in every start; `has`: whether vLLM is there. Each start writes a line into `starts.jsonl` beside it.
+first start only; `always`: in every start; `delay`: seconds before each answer; `has`: whether vLLM is there. Each start writes a line into
+`starts.jsonl` beside it.
 """
 
 import json
@@ -56,9 +57,9 @@ def gone(folder: Path, seconds: float = 20.0) -> bool:
 class Fake(OpenAIServer):
     """vLLM's face without a model."""
 
-    def __init__(self, name: str, port: int, most: int | None):
+    def __init__(self, name: str, port: int, most: int | None, delay: float):
         super().__init__(lambda body, number: fault(404), port)
-        self.names, self.most = [name], most
+        self.names, self.most, self.delay = [name], most, delay
 
     async def reply(self, request: Any, number: int) -> Reply:
         if request.path == "/health":
@@ -82,7 +83,7 @@ class Fake(OpenAIServer):
         if path == "/chat/completions" and self.most is not None and self.served >= self.most:
             print("(EngineCore pid=1) ERROR 07-01 12:00:00 [core.py:1] RuntimeError: CUDA error: launch failure", flush=True)
             os._exit(1)
-        return Reply("7\n#### 7" if path == "/chat/completions" else "7")
+        return Reply("7\n#### 7", delay=self.delay) if path == "/chat/completions" else Reply("7")
 
 
 def main(folder: Path, args: list[str]) -> int:
@@ -103,7 +104,7 @@ def main(folder: Path, args: list[str]) -> int:
     if script.get("silent"):
         time.sleep(300)
     most = script.get("ends_after") if first or script.get("always") else None
-    with Fake(value("--served-model-name"), int(value("--port")), most):
+    with Fake(value("--served-model-name"), int(value("--port")), most, script.get("delay", 0.0)):
         time.sleep(300)
     return 0
 

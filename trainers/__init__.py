@@ -17,13 +17,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
-def open_target(settings: TargetSettings, say: Callable[[str], None] = lambda line: None) -> AnyTarget:
+def open_target(
+    settings: TargetSettings, say: Callable[[str], None] = lambda line: None, away: Callable[[str], bool] = lambda address: False
+) -> AnyTarget:
     """The target that the settings name, ready to answer: loaded in this process, or found at its servers, of which `say` is told, in a
-    line, when one is left out or back. Raises TargetError."""
+    line, when one is left out or back, and `away` is asked, where Errata started them, whether one is started again. Raises TargetError."""
     if settings.api_base:
         from .served.target import ServedTarget
 
-        return ServedTarget.connect(settings, say=say)
+        return ServedTarget.connect(settings, say=say, away=away)
     from .target import Target
 
     return Target.load(settings)

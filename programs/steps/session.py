@@ -196,7 +196,7 @@ class Session:
             if self.loaded is not None and self.loaded.settings == settings:
                 return self.loaded
             self.close_target(servers=False)
-            self.loaded = open_target(settings, self.say)
+            self.loaded = open_target(settings, self.say, *([self._servers.away] if self._servers else []))
         if told := _opened(self.loaded):
             self.say(told)
         return self.loaded

@@ -195,14 +195,15 @@ def test_a_server_that_ended_is_started_again_at_its_address_and_not_for_ever(se
     found = servers.serving(settings)
     os.kill(starts(tmp_path / "env")[-1]["pid"], signal.SIGKILL)
     assert gone(tmp_path / "env")
-    servers.revive(found.api_base)
+    assert servers.away(found.api_base)
     assert servers.serving(settings).api_base == found.api_base
+    assert not servers.away(found.api_base)
     assert len(starts(tmp_path / "env")) == 2
     assert "vLLM on the CPU ended (errata: ended by signal 9): it is started again" in said[-1]
     os.kill(starts(tmp_path / "env")[-1]["pid"], signal.SIGKILL)
     assert gone(tmp_path / "env")
     with pytest.raises(TargetError, match="2 times now; log: "):
-        servers.revive(found.api_base)
+        servers.serving(settings)
 
 
 def test_the_cause_is_the_last_error_that_the_engine_gave():
@@ -319,6 +320,29 @@ def test_a_run_stops_its_server_with_the_target_and_starts_it_again_for_the_next
         loop.close_target()
         assert gone(tmp_path / "env", 0)
         loop.open_target(config.target)
+    assert len(starts(tmp_path / "env")) == 2
+    assert gone(tmp_path / "env", 0)
+
+
+@pytest.mark.parametrize(("gpus", "delay"), [("", 0.0), ("GPU-a,GPU-b", 0.4)])
+def test_a_server_that_ends_in_the_middle_is_started_again_and_no_answer_is_lost(tmp_path, monkeypatch, gpus, delay):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    command = ["evaluate", "--split", "dev", "--limit", "40", "--run", str(tmp_path / "run"), "--json"]
+    done = errata(
+        *command, "--set", f"target.vllm_python={fake(tmp_path / 'env', ends_after=4, delay=delay)}", "--set", "target.batch_size=2"
+    )
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["items"] == 40
+    assert "ended (RuntimeError: CUDA error: launch failure): it is started again" in done.stderr
+    assert gone(tmp_path / "env", 0)
+
+
+def test_a_model_that_ends_its_server_again_and_again_is_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("errata.trainers.served.vllm.RESTARTS", 1)
+    command = ["evaluate", "--split", "dev", "--limit", "40", "--run", str(tmp_path / "run")]
+    done = errata(*command, "--set", f"target.vllm_python={fake(tmp_path / 'env', ends_after=8, always=True)}")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1].startswith("errata: vLLM on the CPU ended (RuntimeError: CUDA error: launch failure), 2 times now")
     assert len(starts(tmp_path / "env")) == 2
     assert gone(tmp_path / "env", 0)
 

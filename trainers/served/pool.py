@@ -96,6 +96,8 @@ class Pool:
         self.base, self.adapter = "", name
         """What the servers call the model without adapter, and with it."""
         self.say: Callable[[str], None] = lambda line: None
+        self.away: Callable[[str], bool] = lambda address: False
+        """Whether who started the server at an address is starting it again; begins that where it ended. Raises TargetError."""
         self._patience = patience
 
     @property
@@ -176,6 +178,9 @@ class Pool:
 
     async def _look(self, server: Server, work: Work) -> None:
         try:
+            if server.out and self.away(server.address):
+                server.look_at = time.monotonic() + self._patience.first
+                return
             await self._fit(server, await server.models(CONNECT))
         except (Passing, TargetError) as fault:
             if server.out:
@@ -263,6 +268,8 @@ class Pool:
             return False
         question.tried.clear()
         question.attempts += 1
+        while self.away(server.address):
+            await asyncio.sleep(self._patience.first)
         await self._pause(server, question.attempts, fault)
         if server.out:
             work.put_back(question)

@@ -56,15 +56,16 @@ class ServedTarget:
         patience: Patience | None = None,
         timeout: float | None = None,
         say: Callable[[str], None] = lambda line: None,
+        away: Callable[[str], bool] = lambda address: False,
     ) -> "ServedTarget":
         """Finds the model at the servers, and loads the adapter there where it has one. `timeout`: see `target.timeout`; `say` is told, in
-        a line, of a server that is left out or back.
+        a line, of a server that is left out or back; `away`: see `Pool.away`.
 
         Raises TargetError: no server answers, a wrong key, no such model or not the same one, an adapter that is not loaded or belongs to
         other weights.
         """
         served = cls(settings, patience, timeout)
-        served._pool.say = say
+        served._pool.say, served._pool.away = say, away
         try:
             if settings.adapter and settings.model:
                 check_base(settings)

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -151,6 +152,8 @@ class Server:
         self.port = free_port()
         self.starts = 0
         self.lock = threading.Lock()
+        self.rising: Future[None] | None = None
+        """Its start again, after it ended by itself."""
         self._process: subprocess.Popen[bytes] | None = None
         self._begins = 0
         self._tried = False
@@ -265,30 +268,45 @@ class Servers:
         try:
             if not self._servers:
                 self._start(settings, command)
-            for server in self._servers:
-                self.revive(server.address)
+            while [one for one in self._servers if self.away(one.address)]:  # asks all: those that ended start at the same time
+                time.sleep(0.25)
         except BaseException:
             self.stop()
             raise
         found = [server.address for server in self._servers]
         return settings.model_copy(update={"api_base": found[0] if len(found) == 1 else tuple(found), "api_key_env": KEY})
 
-    def revive(self, address: str) -> None:
-        """Return when the server at an address answers; it is started again where it ended or fell silent. Thread-safe. Raises TargetError
-        when it ended too often, cannot be started, or was stopped."""
+    def away(self, address: str) -> bool:
+        """Whether the server at an address is being started again, which begins here where it has ended. Thread-safe. Raises TargetError
+        where it ended too often, cannot be started, or was stopped."""
         server = next((one for one in self._servers if one.address == address), None)
         if server is None:
             raise TargetError(f"the vLLM at {address} was stopped")
         with server.lock:
-            if server.answers:
-                return
-            why = "fell silent" if server.runs else f"ended ({server.cause()})"
+            if server.rising is None and server.runs:
+                return False
+            if server.rising is None:
+                server.rising = Future()
+                threading.Thread(target=self._raise, args=(server, server.rising), daemon=True).start()
+            if not server.rising.done():
+                return True
+            server.rising.result()  # an error stays, for all who ask
+            server.rising = None
+            return False
+
+    def _raise(self, server: Server, done: "Future[None]") -> None:
+        """Start a server again that ended by itself."""
+        try:
+            why = f"vLLM on {server.title} ended ({server.cause()})"
             server.end()
             if server.starts > RESTARTS:
-                raise TargetError(f"vLLM on {server.title} {why}, {server.starts} times now; log: {server.log}")
-            self.say(f"vLLM on {server.title} {why}: it is started again; log: {server.log}")
+                raise TargetError(f"{why}, {server.starts} times now; log: {server.log}")
+            self.say(f"{why}: it is started again; log: {server.log}")
             server.start(self._command, self._environment())
             self._wait([server])
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
 
     def stop(self) -> None:
         """End the servers: their memory is free when this returns."""
