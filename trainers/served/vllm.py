@@ -56,7 +56,7 @@ _LOOK = (
 _MEMORY = "out of memory|gpu memory utilization|[Aa]vailable memory|KV cache"
 _ADVICE = {
     _MEMORY: "free memory there, or give it another share, e.g. --set target.vllm_args='--gpu-memory-utilization 0.7 --max-model-len 4096'",
-    "unrecognized arguments|invalid choice|expected one argument": "correct target.vllm_args, or take a newer vLLM",
+    "unrecognized arguments|invalid .*(choice|value)|expected one argument": "correct target.vllm_args, or take a newer vLLM",
 }
 """What a cause in the log looks like -> what to do about it."""
 
@@ -154,6 +154,7 @@ class Server:
         self.lock = threading.Lock()
         self.rising: Future[None] | None = None
         """Its start again, after it ended by itself."""
+        self._ending = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._begins = 0
         self._tried = False
@@ -164,7 +165,7 @@ class Server:
 
     @property
     def runs(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return (process := self._process) is not None and process.poll() is None
 
     @property
     def answers(self) -> bool:
@@ -190,23 +191,24 @@ class Server:
 
     def leave(self) -> None:
         """Ask it to end, which is not waited for."""
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        if (process := self._process) is not None and process.stdin is not None:
+            process.stdin.close()
 
     def end(self) -> None:
         """It and all its children are gone when this returns."""
-        if self._process is None:
-            return
         self.leave()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(GRACE + 5)
-        end = time.monotonic() + GRACE / 2  # where nobody buries the dead of a container, they stay in its group
-        with suppress(ProcessLookupError):  # where its guard was killed, its children may be there; and they take a moment to go
-            while time.monotonic() < end:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.poll()
-                time.sleep(0.02)
-        self._process = None
+        with self._ending:
+            if (process := self._process) is None:
+                return
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE + 5)
+            end = time.monotonic() + GRACE / 2  # where nobody buries the dead of a container, they stay in its group
+            with suppress(ProcessLookupError):  # where its guard was killed, its children may be there; and they take a moment to go
+                while time.monotonic() < end:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.poll()
+                    time.sleep(0.02)
+            self._process = None
 
     def cause(self) -> str:
         """Why it ended, in one line, as its log has it since the last start."""
@@ -257,7 +259,7 @@ class Servers:
         os.environ.setdefault(KEY, secrets.token_urlsafe(24))
         self._command: list[str] = []
         self._servers: list[Server] = []
-        self._stopped = threading.Event()
+        self._changing = threading.Lock()  # while a server is started: none may begin once they were stopped
 
     def serving(self, settings: TargetSettings) -> TargetSettings:
         """The settings with the addresses of servers that answer, of the same model; they are started where they do not run. Raises
@@ -302,7 +304,7 @@ class Servers:
             if server.starts > RESTARTS:
                 raise TargetError(f"{why}, {server.starts} times now; log: {server.log}")
             self.say(f"{why}: it is started again; log: {server.log}")
-            server.start(self._command, self._environment())
+            self._begin([server])
             self._wait([server])
             done.set_result(None)
         except BaseException as error:
@@ -310,12 +312,12 @@ class Servers:
 
     def stop(self) -> None:
         """End the servers: their memory is free when this returns."""
-        self._stopped.set()
-        for server in self._servers:
+        with self._changing:
+            ending, self._servers, self._command = self._servers, [], []
+        for server in ending:
             server.leave()
-        for server in self._servers:
+        for server in ending:
             server.end()
-        self._servers, self._command = [], []
 
     def _of(self, settings: TargetSettings) -> list[str]:
         """What starts a server of these settings; those of one model and its adapters have one command."""
@@ -336,7 +338,6 @@ class Servers:
         return {"VLLM_CPU_KVCACHE_SPACE": "4", "VLLM_NO_USAGE_STATS": "1"} | os.environ | own
 
     def _start(self, settings: TargetSettings, command: list[str]) -> None:
-        self._stopped.clear()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._command = command
         name = settings.served_name or settings.model
@@ -344,21 +345,29 @@ class Servers:
         where = " and ".join(server.title for server in self._servers)
         self.say(f"vLLM is loading {settings.model} on {where}; log: {self._servers[0].log}")
         begun = time.monotonic()
-        for server in self._servers:
-            server.start(command, self._environment())
+        self._begin(self._servers)
         self._wait(self._servers)
         self.say(f"vLLM answers on {where} after {time.monotonic() - begun:.0f} s")
+
+    def _begin(self, servers: Sequence[Server]) -> None:
+        with self._changing:
+            for server in servers:
+                self._require(server)
+                server.start(self._command, self._environment())
+
+    def _require(self, server: Server) -> None:
+        if server not in self._servers:
+            raise TargetError(f"the vLLM on {server.title} was stopped")
 
     def _wait(self, servers: Sequence[Server]) -> None:
         """Until all answer."""
         waiting, end = list(servers), time.monotonic() + self.patience
         while waiting := [server for server in waiting if not server.answers]:
             for server in waiting:
-                if self._stopped.is_set():
-                    raise TargetError(f"the vLLM on {server.title} was stopped")
+                self._require(server)
                 if not server.runs:
                     why = server.cause()
                     raise TargetError(f"vLLM on {server.title} did not start: {why}; {advice(why)} (log: {server.log})")
             if time.monotonic() > end:
                 raise TargetError(f"vLLM on {waiting[0].title} did not answer within {self.patience:.0f} s: look into {waiting[0].log}")
-            self._stopped.wait(0.25)
+            time.sleep(0.25)
