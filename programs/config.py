@@ -9,6 +9,7 @@ tasks/table.py).
 
 import copy
 import json
+import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from functools import reduce
@@ -267,6 +268,10 @@ class CycleConfig(Settings):
     """Rounds of error analysis and training; each starts from the weights accepted last."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of every draw: items, errors, rows, training."""
+    cluster: str | None = None
+    """A Ray cluster whose nodes ask the target and run programs: `ray://HOST:10001`, `HOST:6379` from one of its nodes, or `auto`, the one
+    that RAY_ADDRESS names, else one of this machine's CPUs and GPUs. Needs the extra `ray`, and the same Errata on each node. None: this
+    process alone."""
     trace_tags: tuple[Tag, ...] = TAGS
     """Tags around a reasoning trace, which is set aside before an answer is read and judged. A word stands for all tags with this word in
     their name: `think` for <think>, [THINK], ◁think▷, <seed:think>; `analysis` for the channels of gpt-oss too. A pair `[OPENING, CLOSING]`
@@ -282,6 +287,13 @@ class CycleConfig(Settings):
     gate: GateSettings = GateSettings()
     sandbox: SandboxSettings = SandboxSettings()
 
+    @field_validator("cluster")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        if value is not None and value != "auto" and not re.fullmatch(r"(ray://)?[^\s/@]+:\d{1,5}", value):
+            raise ValueError("give `auto`, `ray://HOST:10001` (Ray's port for clients), or `HOST:6379` on a machine of the cluster")
+        return value
+
     @field_validator("trace_tags")
     @classmethod
     def _known_tags(cls, value: tuple[Tag, ...]) -> tuple[Tag, ...]:
@@ -293,7 +305,7 @@ IMPORTED = ("task", "trace_tags", "table", "judge", "errors")
 """What `errata import` fixes; the rest of the config may change until the teaching begins."""
 TRAINED = ("target", "train", "gate")
 """What may still change after recorded answers were taught, until a target is measured or trained."""
-FREE: tuple[str, ...] = ("rounds", "budget", "generate.state", "instructor.in_flight", "instructor.timeout")
+FREE: tuple[str, ...] = ("rounds", "budget", "cluster", "generate.state", "instructor.in_flight", "instructor.timeout")
 FREE += ("instructor.max_tokens", "judge.in_flight", "judge.max_tokens", "sandbox.workers", "train.devices")
 FREE += ("target.vllm_python", "target.vllm_args")
 FREE += ("target.batch_size", "target.api_key_env", "target.server_paths", "target.timeout", "target.refusals")

@@ -24,6 +24,7 @@ from .instructor.engine import open_instructor
 from .instructor.offline import RECOMBINED, reach
 from .rehearse import Estimate, estimate, judging
 from .run import layout
+from .run.cluster import refuse_absent
 from .run.directory import read_json, to_json, write_atomic
 from .run.ledger import Ledger
 from .samples.kinds import KINDS
@@ -88,6 +89,8 @@ class Cycle(Session):
         recorded = self.config.errors == "recorded"
         if self.config.target.api_base == AUTO and not dry_run and not self.decided(self.config.rounds):
             find_vllm(self.config.target.vllm_python)
+        if self.config.cluster and not dry_run:
+            refuse_absent(self.config.cluster)
         self._refuse_unjudged(dry_run)
         if until != "mine":
             require_recorded(self)

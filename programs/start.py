@@ -77,7 +77,7 @@ class Start(NamedTuple):
         if self.run:
             return Cycle(config, self.run, self.teller)
         config = pinned(config)
-        fixed = config.model_dump(mode="json", exclude={"budget"})  # the same command with a higher cap continues
+        fixed = config.model_dump(mode="json", exclude={"budget", "cluster"})  # the same command with a higher cap continues
         name = f"{slug(config.task)}-{slug(config.generate.strategy)}-{content_hash(fixed)[:6]}"
         return Cycle(config, Path("runs") / name, self.teller)
 
@@ -152,7 +152,8 @@ SHOWN = (
 )
 PAIRS = option("pairs", bool, "--pairs", help="Write the pairs of stages dpo and kto as preference data, JSON lines.", panel="Options")
 VERBOSE = option("verbose", bool, "--verbose", "-v", help="Tell the settings that stand at their defaults too.", panel=OUTPUT)
-STARTED = (*WHERE, *SET, *SHOWN, VERBOSE)
+CLUSTER = (setting("cluster", RUN, metavar="ADDRESS"),)
+STARTED = (*WHERE, *SET, *CLUSTER, *SHOWN, VERBOSE)
 
 TASK, SEED = (setting("task", RUN),), (setting("seed", RUN),)
 WEIGHTS = (

@@ -14,6 +14,7 @@ node is left out, which is told, and the others do its part.
 What is not here: targets on nodes (cluster_target.py), programs on nodes (cluster_sandbox.py), starting nodes (`ray start`, or a launcher).
 """
 
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -22,10 +23,13 @@ import signal
 import socket
 import threading
 import time
+import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -43,7 +47,7 @@ LOOK = 5.0
 EMPTY = 60.0
 """Seconds that a cluster without any node is waited for."""
 NODE = "ray.io/node-id"  # a label that every node has (ray 2.60: ray/util/placement_group.py)
-PACKAGE = "errata-lm"
+PACKAGE, FLOORS = "errata-lm", ("signatures", "tasks", "sandbox", "trainers", "programs")
 
 
 class Unfit(ErrataError):
@@ -62,7 +66,9 @@ class Cluster:
     def __init__(self, ray: Any, address: str, say: Callable[[str], None], own: bool):
         self.address = address
         self._ray, self._say, self._own = ray, say, own
-        self._task = ray.remote(max_retries=0, max_calls=0)(_carrier())  # by default a GPU's task would end its process, and the model
+        self.carrier = _carrier()
+        """The only code that travels."""
+        self._task = ray.remote(max_retries=0, max_calls=0)(self.carrier)  # by default a GPU's task would end its process, and the model
         self._lock = threading.Lock()
         self._alive: dict[str, dict[str, Any]] = {}
         self._looked = 0.0
@@ -117,7 +123,7 @@ class Cluster:
         gpus: float = 0.0,
         ordered: bool = False,
         losses: int = LOSSES,
-    ) -> Iterator[tuple[int, Any]]:
+    ) -> Generator[tuple[int, Any]]:
         """(index of a chunk, `work(setup, chunk)`), each chunk once, as they are done or in the order of the chunks.
 
         A chunk takes `cpus` and `gpus` of its node. Chunks are read as they are needed, a few ahead; what is under way when the caller
@@ -294,13 +300,17 @@ def _named(work: Callable[..., Any]) -> str:
 # ---- on a node
 
 
+@cache
 def versions() -> tuple[str, str]:
-    """Of Errata and of Python: what must be the same on every node."""
+    """Of Errata, with the beginning of a hash of its code, and of Python: what must be the same on every node. Ray sees to its own."""
     try:
         own = version(PACKAGE)
     except PackageNotFoundError:
         own = "from source"
-    return own, ".".join(platform.python_version_tuple()[:2])
+    code, home = hashlib.sha256(), Path(__file__).parents[2]
+    for path in sorted(path for floor in FLOORS for path in (home / floor).rglob("*.py")):
+        code.update(path.relative_to(home).as_posix().encode() + path.read_bytes())
+    return f"{own} ({code.hexdigest()[:8]})", ".".join(platform.python_version_tuple()[:2])
 
 
 def _carrier() -> Callable[..., tuple[str, str, Any]]:
@@ -342,22 +352,29 @@ def perform(task: str, setup: Any, chunk: Any) -> tuple[str, Any]:
 
 
 def refuse_absent(address: str) -> None:
-    """Raises UsageError where Ray is not installed, and ClusterError where nothing listens at the address; loads no Ray."""
+    """Raises UsageError where Ray is not installed, and ClusterError where nothing that may be Ray listens at the address; loads no Ray."""
     if importlib.util.find_spec("ray") is None:
         raise UsageError(f"cluster {address} needs Ray: {with_extra('ray')}")
     if address == "auto":
         return
     place = urlsplit(address if "://" in address else f"//{address}")
+    act = "start one there (`ray start --head`), or correct --cluster"
     try:
-        socket.create_connection((place.hostname or "", place.port or 10001), timeout=PATIENCE).close()
+        socket.create_connection((place.hostname or "", place.port or 0), timeout=PATIENCE).close()
     except OSError as error:
-        act = "start one there (`ray start --head`), or correct --cluster"
         raise ClusterError(f"no cluster answers at {address} ({error.strerror or error}): {act}") from None
+    if os.environ.get("RAY_USE_TLS", "0") == "0":  # Ray itself would wait for minutes for a server that is another's
+        grpc = importlib.import_module("grpc")
+        with grpc.insecure_channel(place.netloc) as channel:
+            try:
+                grpc.channel_ready_future(channel).result(timeout=PATIENCE)
+            except grpc.FutureTimeoutError:
+                raise ClusterError(f"what listens at {address} is not Ray: {act}") from None
 
 
 def open_cluster(address: str, say: Callable[[str], None]) -> Cluster:
-    """The cluster at an address, or `auto`: that of this machine, one started here where there is none. A process that is in a cluster
-    already stays in it. Raises UsageError, ClusterError."""
+    """The cluster at an address, or `auto`: the one that RAY_ADDRESS names, else one of this machine alone, started here and ended with the
+    process. A process that is in a cluster already stays in it. Raises UsageError, ClusterError."""
     refuse_absent(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = importlib.import_module("ray")
@@ -378,19 +395,17 @@ def _connect(ray: Any, address: str) -> None:
     printing: Any = importlib.import_module("ray._private.worker")
     printing._worker_logs_enabled = False  # also with log_to_driver=False it prints on stdout that a node died, with 20 lines of its log
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
-    if address != "auto":
-        ray.init(address=address, **quiet)
-        return
-    try:
-        ray.init(address="auto", **quiet)
-    except ConnectionError:
-        ray.init(address="local", include_dashboard=False, **quiet)
+    if address == "auto":  # Ray's own `auto` would join whatever was started here last, by anybody
+        address = os.environ.get("RAY_ADDRESS", "local")
+    ray.init(address=address, **quiet | ({"include_dashboard": False} if address == "local" else {}))
 
 
 @contextmanager
 def _in_one_line(address: str) -> Iterator[None]:
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except Exception as error:  # ray raises RuntimeError, ConnectionError, ValueError and its own
         said = " ".join(str(error).split())
         if "ersion mismatch" in said:

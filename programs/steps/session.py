@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 from ...sandbox import Limits, Sandbox, open_sandbox
 from ...signatures.errors import BudgetReached, ErrataError, TaskError, UsageError
-from ...signatures.records import Attempt, Example, ProgramRun
+from ...signatures.records import Attempt, Example
 from ...tasks import Task, load_task, parts, refuse_unread
 from ...tasks.table import TableTask
 from ...trainers import open_target
@@ -30,6 +30,9 @@ from ...trainers.weights import trained, weights_hash
 from ..config import CycleConfig, settled
 from ..instructor.judge import open_judge
 from ..run import layout
+from ..run.cluster import Cluster, open_cluster
+from ..run.cluster_sandbox import ClusterSandbox
+from ..run.cluster_target import ClusterTarget
 from ..run.directory import RunDir, Stage, flatten, read_json, to_json, write_atomic
 from ..run.evaluate import Rows, attempts
 from ..run.ledger import Ledger
@@ -58,7 +61,9 @@ class Session:
         self.say = self.progress.say
         self.judge = open_judge(config.judge, config.instructor, lambda: self.ledger)
         refuse_unread(config.table, (config.task, *(config.guards or ())))
-        load = partial(load_task, table=config.table, runner=self._judge, tags=config.trace_tags, judge=self.judge)
+        self.limits = Limits(seconds=config.sandbox.seconds, memory_mb=config.sandbox.memory_mb)
+        runner = lambda source, harness, payload: self.sandbox.run(source, harness, payload, self.limits)  # noqa: E731  # for code tasks
+        load = partial(load_task, table=config.table, runner=runner, tags=config.trace_tags, judge=self.judge)
         self.task = load(config.task, items=config.errors != "recorded")
         twins = tuple(task.twin for task in parts(self.task) if task.twin)
         self.guards = [load(name, beside=self.task) for name in (twins if config.guards is None else config.guards)]
@@ -72,7 +77,6 @@ class Session:
             check(config.train)  # a wrong field is told now, not after the instructor was paid
         sft, told = config.train.sft, flatten(config.model_dump(mode="json"))
         self.tracker = Tracker(sft.get("report_to"), path / "tracking", sft.get("run_name", str(path.absolute())), self.say, told)
-        self.limits = Limits(seconds=config.sandbox.seconds, memory_mb=config.sandbox.memory_mb)
         self._sandbox: Sandbox | None = None
         self._opening = threading.Lock()
         self.loaded: Any = None
@@ -196,7 +200,8 @@ class Session:
             if self.loaded is not None and self.loaded.settings == settings:
                 return self.loaded
             self.close_target(servers=False)
-            self.loaded = open_target(settings, self.say, *([self._servers.away] if self._servers else []))
+            far = ClusterTarget(self.cluster, settings) if self.config.cluster and not settings.api_base else None
+            self.loaded = far or open_target(settings, self.say, *([self._servers.away] if self._servers else []))
         if told := _opened(self.loaded):
             self.say(told)
         return self.loaded
@@ -214,16 +219,18 @@ class Session:
         """Opened when it is first asked for; another one may be set before, and is closed with the run too."""
         with self._opening:  # several calls in flight ask for it at once
             if self._sandbox is None:
-                self._sandbox = open_sandbox(workers=self.config.sandbox.workers)
+                there = self.config.cluster
+                self._sandbox = ClusterSandbox(self.cluster) if there else open_sandbox(self.config.sandbox.workers)
             return self._sandbox
 
     @sandbox.setter
     def sandbox(self, sandbox: Sandbox | None) -> None:
         self._sandbox = sandbox
 
-    def _judge(self, source: str, harness: str, payload: Any) -> ProgramRun:
-        """Runs the answers of code tasks."""
-        return self.sandbox.run(source, harness, payload, self.limits)
+    @cached_property
+    def cluster(self) -> Cluster:
+        """Opened when it is first asked for; left with the run."""
+        return self._opened.enter_context(open_cluster(self.config.cluster or "auto", self.say))
 
     # ---- progress and time
 

@@ -24,6 +24,15 @@ def test_a_cluster_that_is_not_there_is_refused_in_one_line():
                 refuse_absent(address)
 
 
+def test_a_server_that_is_not_ray_is_refused_in_one_line(monkeypatch):
+    monkeypatch.setattr(clusters, "PATIENCE", 0.3)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        with pytest.raises(ClusterError, match=r"what listens at 127.0.0.1:\d+ is not Ray: start one there"):
+            refuse_absent(f"127.0.0.1:{server.getsockname()[1]}")
+
+
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"needs Ray: pip install .*\[ray\]"):
