@@ -156,6 +156,7 @@ def _machine(config: CycleConfig) -> Iterator[Examined]:
 
 def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
     """Memory and disk that a target on this machine takes."""
+    from ..trainers.devices.gpus import require_devices
     from ..trainers.estimate import need, shape_of, tokens_of
     from ..trainers.memory import choose_device, free
     from ..trainers.weights import adapter_folder
@@ -172,9 +173,14 @@ def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
     yield Examined(f"target {target.model}", True, said)
     try:
         trained_on, room = choose_device(train.device), free(train.device)
+        require_devices(train, train.order)
+    except UsageError as error:
+        yield Examined("devices", False, str(error), "--set train.devices=1")
+        return
     except ErrataError as error:
         yield Examined("memory to train", False, str(error), "--set train.device=auto")
         return
+    room //= train.devices if trained_on.type == "cpu" else 1
     sizes, have = need(shape, target, train, room), free(target.device)
     if not target.api_base:
         ok = sizes.evaluate <= have
@@ -183,7 +189,8 @@ def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
             mend = "--set target.batch_size=null, which begins small"
         yield Examined("memory to evaluate", ok, f"needs about {_gb(sizes.evaluate)} of {_gb(have)} on {device}", mend)
     ok = sizes.train <= room
-    together = f"{sizes.method}, {sizes.at_once} of {train.batch_size} rows a step computed together"
+    on = " on each device" if train.devices > 1 else ""
+    together = f"{sizes.method}, {sizes.at_once} of {train.rows_each} rows a step computed together{on}"
     said = f"{together}: at most about {_gb(sizes.train)} of {_gb(room)} on {trained_on}, with rows of {sizes.tokens} tokens"
     if tokens := _tokens(config):
         like = need(shape, target, train, room, tokens)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import datasets
 import pyarrow as pa
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, GenerationConfig, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -27,7 +27,7 @@ from ..signatures.errors import TargetError, TrainerError, UsageError, memory_ra
 from ..signatures.files import write_whole
 from ..signatures.records import Message, TrainReport, TrainRow
 from .chat import AT_ONCE, Completion, check_ids, encoded, end_tokens, given_rows
-from .devices.ranks import InStep, each, of_first, only_first, rank, reseed, take_device, wait, with_blank
+from .devices.ranks import InStep, anywhere, each, of_first, only_first, rank, reseed, take_device, with_blank
 from .estimate import checkpoints, rows_at_once, shape_of
 from .judge import Judge
 from .memory import choose_device, free, give_back_at_once, has_bfloat16, one_thread_for_small
@@ -155,15 +155,29 @@ def finish(trainer: Any, job: Job, method: str, last: Path | None, config: Any, 
     # What is blended: all that learn, or the B matrices of an adapter, whose product with A they scale. Kept before the checkpoint is
     # read: a continued training blends with the same weights.
     learn = [(name, p) for name, p in learned.named_parameters() if p.requires_grad and (method == "full" or "lora_B" in name)]
-    old = {name: p.detach().cpu().clone() for name, p in learn if share < 1}
+    old = {name: p.detach().cpu().clone() for name, p in learn if share < 1 and rank(job) == 0}
     rate = "train.learning_rate" if job.stage == "sft" else f"train.{job.stage}.learning_rate"
     stop_without_number(trainer, rate)
     run(trainer, last, where)
-    only_first(job)
+    learned = whole(trainer, job)
     if not_numbers(learned):
         raise TrainerError(_DIVERGED.format("weights are", trainer.state.global_step, trainer.args.learning_rate, rate))
     blend(learned, old, share)
     save(learned, method, job, getattr(config, "dtype", None))
+
+
+def whole(trainer: Any, job: Job) -> Any:
+    """The trained model, at rank 0, where the other ranks end. What FSDP has shared out among the devices is put together in a new one on
+    the CPU (accelerate 1.15, Accelerator.get_state_dict)."""
+    shared_out = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
+    only_first(job)
+    if shared_out is None:
+        return trainer.model
+    model, method = learner(job, trainer.args.device)
+    if adapter := new_adapter(job, method):
+        model = get_peft_model(model, adapter)
+    model.load_state_dict(shared_out)
+    return model
 
 
 def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept: int) -> TrainReport:
@@ -370,9 +384,8 @@ class Follow(TrainerCallback):
             self.tell({"step": state.global_step, "steps": state.max_steps, "loss": logs["loss"], "epoch": state.epoch} | reward)
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        wait(self.job)  # each rank has put its own file there
-        if rank(self.job) or not_numbers(model):
-            return  # of numbers, the last whole one stays
+        if anywhere(self.job, bool(not_numbers(model))) or rank(self.job):  # each rank has put its own file there by now
+            return  # of no numbers, the last whole one stays
         self._count()
         checkpoint = self._checkpoint(state)
         sizes = {path.name: path.stat().st_size for path in checkpoint.iterdir() if path.is_file()}

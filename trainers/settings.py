@@ -166,7 +166,8 @@ class TrainSettings(BaseModel):
     """Fields of peft.LoraConfig over the defaults r 16, lora_alpha 32, target_modules all-linear; not used when
     the target's own adapter is trained on."""
     sft: dict[str, Any] = {}
-    """Fields of trl.SFTConfig, handed through; they win over everything above."""
+    """Fields of trl.SFTConfig, handed through; they win over everything above. With `devices`, `{fsdp: true}` shares the model out among
+    the GPUs (PyTorch's FSDP2) where each would else hold all of it."""
     grpo: dict[str, Any] = {}
     """Fields of trl.GRPOConfig, handed through; by default 40 steps of 64 answers, 8 to a prompt, at a rate of 1e-4 that falls to zero with
     a KL weight of 0.5, or 2e-5 and 0.1 for LoRA, which was not tried for effect yet."""

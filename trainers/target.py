@@ -88,7 +88,11 @@ def number_format(settings: TargetSettings, device: torch.device) -> Any:
 
 def not_numbers(model: Any) -> str | None:
     """Name of the first tensor with a value that is not finite."""
-    return next((name for name, tensor in model.named_parameters() if tensor.is_floating_point() and not tensor.isfinite().all()), None)
+    for name, tensor in model.named_parameters():
+        own = tensor.to_local() if hasattr(tensor, "to_local") else tensor  # of what FSDP shares out, the part that is here
+        if own.is_floating_point() and not own.isfinite().all():
+            return name
+    return None
 
 
 _NOT_WEIGHTS = {"PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "ADAPTION_PROMPT", "CARTRIDGE"}

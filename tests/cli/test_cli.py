@@ -191,6 +191,7 @@ SMOLLM2 = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 3
     [
         (200, {}, "lora, 16 of 16 rows a step computed together: at most about 2", None),
         (16, {}, "lora, 4 of 16 rows a step computed together: at most about 1", None),
+        (16, {"device": "cpu", "devices": 2}, "lora, 2 of 8 rows a step computed together on each device: at most about ", None),
         (4.5, {}, "lora, 1 of 16 rows a step", None),
         (5, {"method": "full"}, "full, 1 of 16 rows a step", "--set train.method=lora"),
         (9, {"sft": {"per_device_train_batch_size": 16}}, "lora, 16 of 16", "--set train.sft='{}'"),
@@ -207,6 +208,12 @@ def test_doctor_says_how_a_step_is_split_and_what_makes_a_training_fit(monkeypat
     assert found["said"].startswith(said)
     assert "with rows of 1024 tokens; about" in found["said"] and "with rows as long as the task's own" in found["said"]
     assert (found["ok"], found["mend"]) == (mend is None, mend)
+
+
+def test_doctor_says_that_there_are_fewer_gpus_than_devices(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    found = findings("--set", "train.devices=2")["devices"]
+    assert "this process sees no NVIDIA GPU" in found["said"] and found["mend"] == "--set train.devices=1"
 
 
 def test_doctor_says_that_prompts_are_longer_than_the_target_reads(tmp_path):

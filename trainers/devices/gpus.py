@@ -19,7 +19,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 SEVERAL = ("sft", "dpo", "kto")
 """Stages that train on several devices. The others sample answers as they train, and the judge of these hears one process."""
 _ORDER = (
-    "accelerator_config", "auto_find_batch_size", "average_tokens_across_devices", "data_seed", "dataloader_drop_last", "deepspeed", "fsdp",
+    "accelerator_config", "auto_find_batch_size", "average_tokens_across_devices", "data_seed", "dataloader_drop_last", "deepspeed",
     "parallelism_config", "train_sampling_strategy",
 )  # fmt: skip
 """Fields of a trainer's settings that would change the rows of a step, or the weights that a process holds."""
@@ -50,6 +50,8 @@ def _installed() -> int | None:
 
 def require_devices(settings: TrainSettings, stages: Sequence[str]) -> None:
     """Raises UsageError where these stages cannot be trained on as many devices as the settings say."""
+    if settings.devices == 1 and settings.sft.get("fsdp"):
+        raise UsageError("train.sft.fsdp shares a model out among devices, and train.devices is 1: set it to more, or leave fsdp out")
     if settings.devices > 1 and (why := next(_obstacles(settings, stages), "")):
         raise UsageError(f"train.devices is {settings.devices}, {why}")
 
@@ -63,6 +65,8 @@ def _obstacles(settings: TrainSettings, stages: Sequence[str]) -> Iterator[str]:
         for name in _ORDER:
             if name in given:
                 yield f"with which train.{stage}.{name} cannot be set: leave it out, or take 1 device"
+        if given.get("fsdp") and (stage != "sft" or device == "cpu"):
+            yield f"and fsdp shares a model out in the stage sft alone, and among GPUs: leave train.{stage}.fsdp out"
         parts = given.get("gradient_accumulation_steps", 1)
         if "per_device_train_batch_size" in given and (not isinstance(parts, int) or parts % count):
             field = f"train.{stage}.gradient_accumulation_steps"

@@ -51,10 +51,13 @@ def of_first(job: Job, value: Any) -> Any:
     return values[0]
 
 
-def wait(job: Job) -> None:
-    """For all others to come here."""
-    if job.settings.devices > 1:
-        distributed.barrier()
+def anywhere(job: Job, found: bool) -> bool:
+    """Whether any rank found it, once all have come here."""
+    if job.settings.devices == 1:
+        return found
+    told = [False] * job.settings.devices
+    distributed.all_gather_object(told, found)
+    return any(told)
 
 
 def only_first(job: Job) -> None:

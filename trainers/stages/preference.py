@@ -65,6 +65,8 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
         "trust_remote_code": job.target.trust_remote_code,
     }
     told = {name: value for name, value in getattr(job.settings, job.stage).items() if name != "max_length"}
+    if job.settings.devices > 1 and "per_device_train_batch_size" in told:
+        told["gradient_accumulation_steps"] //= job.settings.devices
     data, made = (rows, _dpo) if job.stage == "dpo" else (unpaired(rows, job.seed), _kto)
     trainer = made(
         data,
