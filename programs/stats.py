@@ -21,13 +21,17 @@ from ..signatures.records import UNCLOSED, Attempt
 
 K = TypeVar("K")
 T = TypeVar("T")
+CUT = ("length", "loop")
+"""How an answer ends that was cut."""
 Z = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
 EXACT = 5000
 """Most changed items whose McNemar test is summed in whole numbers; above, in logarithms."""
-Outcome = Literal["no_answer", "unclosed", "cut", "unjudged"]
-OUTCOMES: tuple[Outcome, ...] = ("no_answer", "unclosed", "cut", "unjudged")
+Outcome = Literal["no_answer", "unclosed", "cut", "looped", "unjudged"]
+OUTCOMES: tuple[Outcome, ...] = ("no_answer", "unclosed", "cut", "looped", "unjudged")
 """What `counts` tells beside right and wrong."""
+RARE = ("unclosed", "looped")
+"""What it tells only where there is any."""
 SWAPS = 19_999
 """Random swaps of `permutation`; its least p-value is one in SWAPS + 1."""
 FLIPS = 9_999
@@ -35,8 +39,8 @@ FLIPS = 9_999
 
 
 def counts(rows: Iterable[Attempt]) -> dict[str, int]:
-    """Items by outcome. `no_answer`, `unclosed` (reasoning; named where there is any) and `cut` (at the token limit) are parts of `wrong`;
-    `unjudged` is not an outcome of the target."""
+    """Items by outcome. `no_answer`, `unclosed` (reasoning) and `cut` (at the token limit or in a loop) are parts of `wrong`, `looped` of
+    `cut`; `unjudged` is not an outcome of the target."""
     ways = Counter(_way(row) for row in rows)
     wrong = {way: count for way, count in ways.items() if way[0] is False}
     unclosed = sum(count for (_, closed, _, _), count in wrong.items() if not closed)
@@ -46,15 +50,16 @@ def counts(rows: Iterable[Attempt]) -> dict[str, int]:
         "wrong": sum(wrong.values()),
         "no_answer": sum(count for (_, _, read, _), count in wrong.items() if not read) - unclosed,
         **({"unclosed": unclosed} if unclosed else {}),
-        "cut": sum(count for (_, _, _, cut), count in wrong.items() if cut),
+        "cut": sum(count for (_, _, _, finish), count in wrong.items() if finish in CUT),
+        **({"looped": looped} if (looped := sum(count for (*_, finish), count in wrong.items() if finish == "loop")) else {}),
         "unjudged": sum(count for way, count in ways.items() if way[0] is None),
     }
 
 
-def _way(row: Attempt) -> tuple[bool | None, bool, bool, bool]:
-    """Whether an attempt is right, its reasoning is closed, something was read of it, and the token limit cut it."""
+def _way(row: Attempt) -> tuple[bool | None, bool, bool, str]:
+    """Whether an attempt is right, its reasoning is closed, and something was read of it; and how it ended."""
     verdict = row.verdict
-    return verdict.correct, verdict.reason != UNCLOSED, verdict.extracted is not None, row.finish == "length"
+    return verdict.correct, verdict.reason != UNCLOSED, verdict.extracted is not None, row.finish
 
 
 def share(rows: Iterable[Attempt]) -> dict[str, Any]:

@@ -145,7 +145,7 @@ class Attempt(Record):
     target: str = ""
     """Hash of the weights that answered; empty for recorded answers."""
     finish: str = "stop"
-    """`stop`, or `length` when the token limit cut the response."""
+    """`stop`, `length` when the token limit cut the response, or `loop` when it was cut because it repeated itself."""
     tokens: int | None = Field(default=None, exclude_if=lambda tokens: tokens is None)
     """New tokens of the response; None where nobody counted them."""
 
@@ -281,7 +281,7 @@ class Rollout(Record):
     """As the task judges it; None: unjudged."""
     reason: str
     finish: str = "stop"
-    """`stop`, or `length` when the token limit cut the response."""
+    """`stop`, `length` when the token limit cut the response, or `loop` when it was cut because it repeated itself."""
     answer: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """The response without its reasoning trace; None where it has none."""
 

@@ -7,6 +7,7 @@ Does NOT cover: rows with images, prompts of a served target (its server renders
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -36,7 +37,7 @@ class Completion(NamedTuple):
     text: str
     """Without the prompt and without special tokens."""
     finish: str
-    """`stop`, `length` when the token limit or the model's context cut it, or `refused`."""
+    """`stop`, `length` when the token limit or the model's context cut it, `loop` (`target.stop_loops`), or `refused`."""
     tokens: int
     """New tokens, the end token included."""
     ids: tuple[int, ...] = ()
@@ -307,3 +308,33 @@ def answered(tokenizer: Any, heads: Sequence[str], texts: Sequence[str], ends: S
         else:
             ids = ids[: last + 1]  # what a template writes after the end token is never generated
         yield ids, start
+
+
+LEAST, TIMES = 8, 8
+"""An answer loops when a block stands again and again at its end: tokens of the shortest block, and how often it stands one behind the
+other. A shorter block counts when several of it make one; a loop that changes as it goes on does not."""
+_PIECE = re.compile(r"\w+|\W")
+
+
+def loop_end(tokens: Sequence[int]) -> int | None:
+    """How many of the tokens stand when a block first does so TIMES times at their end; None: it never does. It hangs on the tokens alone,
+    and not on when it is asked."""
+    import numpy as np
+
+    ids, found = np.asarray(tokens), []
+    for size in range(LEAST, len(ids) // TIMES + 1):
+        differ = np.flatnonzero(ids[size:] != ids[:-size])
+        edges = np.concatenate(([-1], differ, [len(ids) - size]))  # between two of them each token is the one `size` before
+        long = np.flatnonzero(np.diff(edges) > (TIMES - 1) * size)
+        found += [int(edges[long[0]]) + 1 + TIMES * size] if long.size else []
+    return min(found, default=None)
+
+
+def loops(text: str) -> bool:
+    """Whether a text ends in a loop, by its words and signs; its last words may be cut off."""
+    pieces = _PIECE.findall(text)[-2000:]
+    if len(pieces) < LEAST * TIMES:
+        return False
+    numbers = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    ids = [numbers[piece] for piece in pieces]
+    return any(ids[-TIMES * size + size :] == ids[-TIMES * size : -size] for size in range(LEAST, len(ids) // TIMES + 1))

@@ -97,6 +97,7 @@ class TargetEngine:
     def add(self, settings: TargetSettings, like: str | None = None) -> str:
         """The name of these weights for a request, `local/<model>@<hash>`, or `like` another name with their hash. Raises TargetError."""
         name = f"{like.rpartition('@')[0] if like else f'local/{Path(settings.model).name}'}@{weights_hash(settings)}"
+        name += "-stop-loops" * settings.stop_loops  # DSPy keeps answers by this name
         self.models[name] = settings
         return name
 
@@ -244,7 +245,8 @@ def _text(part: Any) -> str:
 
 
 def _response(call: _Call, tokens: int, completion: Completion) -> lm15.Response:
-    text, finish = completion.text, "content_filter" if completion.fault else completion.finish
+    known = {"loop": "length", "refused": "content_filter"}
+    text, finish = completion.text, known.get(completion.finish, completion.finish)
     if ends := [text.find(word) for word in call.stop if word in text]:
         text, finish = text[: min(ends)], "stop"
     message = lm15.Message.assistant([lm15.TextPart(text)])

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -55,6 +55,9 @@ class TargetSettings(BaseModel):
     batch_size: int | None = Field(default=None, ge=1)
     """Prompts answered at once; None begins by the model's size, doubles while a GPU has more than half of its memory left,
     and halves when memory runs out; of each server, 64."""
+    stop_loops: bool = False
+    """Whether an answer of a model in this process ends, as cut, once a block of 8 or more tokens stands 8 times in a row at its end. It
+    saves the time of models that loop until the token limit; figures that are published are made without it. No server can do it."""
     trust_remote_code: bool = False
     """Whether Python code that comes with the model may run in this process."""
     api_base: str | tuple[str, ...] | None = None
@@ -114,6 +117,12 @@ class TargetSettings(BaseModel):
     def title(self) -> str:
         """What the target is called: its model, its name at the server, or where it is."""
         return self.model or self.served_name or ", ".join(self.servers)
+
+    @model_validator(mode="after")
+    def _in_process(self) -> Self:
+        if self.api_base and self.stop_loops:
+            raise ValueError("target.stop_loops is for models in this process, and a server ends its answers itself: leave it out")
+        return self
 
 
 class TrainSettings(BaseModel):

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from ..signatures.errors import TargetError, first_line, memory_ran_out
 from ..signatures.records import Message, content_hash
-from .chat import Answers, Completion, Prompts, check_ids, encode, end_tokens, render
+from .chat import Answers, Completion, Prompts, check_ids, encode, end_tokens, loop_end, render
 from .dequantize import about
 from .memory import choose_device, first_batch, has_bfloat16, memory_used, one_thread_for_small, release
 from .settings import TargetSettings
@@ -26,7 +26,7 @@ from .weights import adapter_folder, check_base, folder_of, naming, not_its_adap
 WIDEST = 1024
 """Prompts that are answered at once at most, however much memory there is."""
 ROUND = 128
-"""New tokens before the unfinished rows of all batches are gathered into new ones, so that a few long answers do not
+"""New tokens before the unfinished rows of several batches are gathered into new ones, so that a few long answers do not
 hold up a batch of short ones. Each round reads its prompts again: at 64 and below that cost more than it saved on 83-token answers."""
 NEW = 4.0
 """Cost of a new token of an answer, in tokens of a prompt: on a CPU, 4.3 of the shipped model and 4.7 of one of 135M parameters."""
@@ -194,45 +194,53 @@ class Target:
         for index, (text, ids) in enumerate(zip(texts, encoded, strict=True)):
             rows.append(_Row(index, ids or self.ends[:1], 0, content_hash([seed, text, seen[text]]), starts[index]))
             seen[text] += 1
-        work = Work(ceil(max_new_tokens / ROUND))
-        while rows:
-            # Longest first: if memory runs out, it does so at once.
-            rows.sort(key=lambda row: (-len(row.ids), row.place))
-            unfinished: list[_Row] = []
-            work.begin([len(row.ids) for row in rows])
-            while rows:
-                batch, steps = self._next_batch(rows, max_new_tokens)
-                answers: list[list[int]] | None = None
-                try:
-                    answers = self._step(batch, steps, temperature) if steps > 0 else [[] for _ in batch]
-                except (RuntimeError, MemoryError) as error:
-                    self._shrink(batch, error)
-                if answers is None:  # only here: until it is let go, the error holds the frames with the tensors of the failed attempt
-                    release()
-                    continue
-                del rows[: len(batch)]
-                if len(batch) == self._batch_size and 2 * len(batch) <= self._most and memory_used(self.device) < 0.45:
-                    self._batch_size *= 2
-                finished: list[tuple[int, Completion]] = []
-                for row, answer in zip(batch, answers, strict=True):
-                    ids, new = row.ids + answer, row.new + len(answer)
-                    stopped = bool(answer) and answer[-1] in self.ends
-                    if stopped or steps <= 0 or new >= max_new_tokens or len(ids) >= (self.context or len(ids) + 1):
-                        finished.append((row.place, self._completion(row.begun, ids, new, stopped)))
-                    else:
-                        unfinished.append(row._replace(ids=ids, new=new))
-                self.on_share(work.batch([len(row.ids) for row in batch], max(map(len, answers)), len(batch) - len(finished)))
-                yield from finished
-            rows = unfinished
+        # Longest first: if memory runs out, it does so at once.
+        rows.sort(key=_longest)
+        begun: list[_Row] = []
+        work = Work([len(row.ids) for row in rows], ceil(max_new_tokens / ROUND))
+        while rows or begun:
+            # Who has begun goes on as soon as there are enough for a batch: a kill then loses the answers of two batches at most.
+            fresh = bool(rows) and len(begun) < self._batch_size
+            waiting = rows if fresh else begun
+            batch, steps = self._next_batch(waiting, max_new_tokens)
+            answers: list[list[int]] | None = None
+            try:
+                answers = self._step(batch, steps, temperature) if steps > 0 else [[] for _ in batch]
+            except (RuntimeError, MemoryError) as error:
+                self._shrink(batch, error)
+            if answers is None:  # only here: until it is let go, the error holds the frames with the tensors of the failed attempt
+                release()
+                continue
+            del waiting[: len(batch)]
+            if len(batch) == self._batch_size and 2 * len(batch) <= self._most and memory_used(self.device) < 0.45:
+                self._batch_size *= 2
+            limit = max_new_tokens if steps > 0 else 0
+            further = [self._further(row, answer[: max_new_tokens - row.new], limit) for row, answer in zip(batch, answers, strict=True)]
+            goes_on = [row for row, finish in further if not finish]
+            begun = sorted([*begun, *goes_on], key=_longest)
+            lengths = [len(row.ids) for row in batch]
+            self.on_share(work.batch(lengths, max(map(len, answers)), [len(row.ids) for row in goes_on], fresh))
+            yield from ((row.place, self._completion(row, finish)) for row, finish in further if finish)
+
+    def _further(self, row: _Row, answer: list[int], limit: int) -> tuple[_Row, str]:
+        """The row with the new tokens, and how it finished; empty: it goes on."""
+        ids, new = row.ids + answer, row.new + len(answer)
+        if self.settings.stop_loops and (end := loop_end(ids[len(ids) - new :])):
+            return row._replace(ids=ids[: len(ids) - new + end], new=end), "loop"
+        finish = "stop" if answer and answer[-1] in self.ends else ""
+        if not finish and (new >= limit or len(ids) >= (self.context or len(ids) + 1)):
+            finish = "length"
+        return row._replace(ids=ids, new=new), finish
 
     def _next_batch(self, rows: list[_Row], limit: int) -> tuple[list[_Row], int]:
-        """The next rows (longest first) and the new tokens to make, 0 when the first row can take no more."""
+        """The next rows (longest first) and the new tokens to make, 0 when the first row can take no more; of a row that may take fewer,
+        what is too much is dropped."""
         first = rows[0]
         room = limit if self.context is None else self.context - len(first.ids)
         if room <= 0 or limit <= first.new:
             return [first], 0
         batch = rows[: self._batch_size]
-        return batch, min(ROUND, room, *(limit - row.new for row in batch))
+        return batch, min(ROUND, room, max(limit - row.new for row in batch))
 
     def _step(self, batch: list[_Row], steps: int, temperature: float) -> list[list[int]]:
         """Up to `steps` new tokens for each row, cut after the first end token."""
@@ -245,11 +253,12 @@ class Target:
             out = self.model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=steps, do_sample=False, logits_processor=noise)
         return [row[: next((i + 1 for i, token in enumerate(row) if token in self.ends), None)] for row in out[:, width:].tolist()]
 
-    def _completion(self, begun: str, ids: list[int], new: int, stopped: bool) -> Completion:
-        head, tail = ids[: len(ids) - new], ids[len(ids) - new : len(ids) - stopped]
+    def _completion(self, row: _Row, finish: str) -> Completion:
+        begun, ids, new = row.begun, row.ids, row.new
+        head, tail = ids[: len(ids) - new], ids[len(ids) - new : len(ids) - (finish == "stop")]
         # behind a beginning, what new tokens say depends on those before them: some tokenizers drop a leading space
         text = self._decode(head + tail).removeprefix(self._decode(head)) if begun else self._decode(tail)
-        return Completion(begun + text, "stop" if stopped else "length", new, tuple(ids[len(ids) - new :]))
+        return Completion(begun + text, finish, new, tuple(ids[len(ids) - new :]))
 
     def _decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -278,36 +287,41 @@ def _gumbel(batch: list[_Row], temperature: float, device: str) -> Callable[[Any
     return add_noise
 
 
+def _longest(row: _Row) -> tuple[int, int]:
+    return -len(row.ids), row.place
+
+
 class Work:
     """How much of answering many prompts is done: prompts differ in length, and answers in how many rounds they take.
 
-    Of one call of `generate`: rounds in which each row gets some new tokens; those that are not finished come again in the next.
+    Of one call of `generate`: rows get some new tokens, and those that are not finished come again in a later batch.
     """
 
-    def __init__(self, rounds: int):
-        """`rounds`: most that an answer takes."""
-        self._later = rounds
+    def __init__(self, lengths: Sequence[int], rounds: int):
+        """Rows of so many tokens each, and the most batches that one takes part in."""
+        self._rounds = rounds
+        self._left, self._tokens = len(lengths), sum(lengths)
+        """Rows that have not begun, and their tokens."""
+        self._begun, self._begun_tokens = 0, 0
+        self._seen, self._steps, self._went_on = 0, 0.0, 0
+        """Of the rows that have begun: how many, the new tokens that their first batch took, and how many of them it did not finish."""
         self._done = 0.0
 
-    def begin(self, lengths: Sequence[int]) -> None:
-        """A round of rows with so many tokens each."""
-        self._later -= 1
-        self._left, self._tokens = len(lengths), sum(lengths)
-        self._seen, self._steps = 0, 0.0
-        self._waiting, self._waiting_tokens = 0, 0.0
-
-    def batch(self, lengths: Sequence[int], steps: int, unfinished: int) -> float:
-        """The share of all work that is done after a batch of rows with so many tokens, which took `steps` new tokens each; what is not
-        done yet is taken to be like the batches of this round."""
+    def batch(self, lengths: Sequence[int], steps: int, unfinished: Sequence[int], fresh: bool) -> float:
+        """The share of all work that is done after a batch of rows with so many tokens, which took `steps` new tokens each and was their
+        first if `fresh`; `unfinished` are the tokens of those that go on. What is not done yet is taken to be like the first batches."""
         rows, tokens = len(lengths), sum(lengths)
         self._done += rows * (max(lengths) + NEW * steps)
-        self._left, self._tokens = self._left - rows, self._tokens - tokens
-        self._seen, self._steps = self._seen + rows, self._steps + steps * rows
-        self._waiting += unfinished
-        self._waiting_tokens += (tokens / rows + steps) * unfinished
-        each, goes_on = NEW * self._steps / self._seen, self._waiting / self._seen
-        # rounds that a row which goes on takes: what went on once goes on more likely
-        more = sum(((1 + goes_on) / 2) ** number for number in range(self._later))
-        left = self._tokens + each * self._left
-        ahead = left * (1 + goes_on * more) + more * (self._waiting_tokens + each * self._waiting)
+        if fresh:
+            self._left, self._tokens = self._left - rows, self._tokens - tokens
+            self._seen, self._steps, self._went_on = self._seen + rows, self._steps + steps * rows, self._went_on + len(unfinished)
+        else:
+            self._begun, self._begun_tokens = self._begun - rows, self._begun_tokens - tokens
+        self._begun, self._begun_tokens = self._begun + len(unfinished), self._begun_tokens + sum(unfinished)
+        each, goes_on = NEW * self._steps / self._seen, self._went_on / self._seen
+        # further batches that a row takes which goes on: what went on once goes on more likely
+        more = sum(((1 + goes_on) / 2) ** number for number in range(self._rounds - 1))
+        ahead = self._tokens + each * self._left
+        ahead += goes_on * more * (self._tokens + (each + self._steps / self._seen) * self._left)
+        ahead += more * (self._begun_tokens + each * self._begun)
         return self._done / (self._done + ahead) if ahead else 1.0

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from ...signatures.records import Forgetting, GateDecision, TrainReport
 from ..run import layout
 from ..run.progress import span
-from ..stats import OUTCOMES, Outcome
+from ..stats import OUTCOMES, RARE, Outcome
 from .markup import Figures, Name, plain
 from .records import (
     Answer,
@@ -80,9 +80,10 @@ def chance(p_value: float) -> str:
 def outcomes(row: Counts) -> str:
     """Items by outcome, in words."""
     unclosed = f"{row.unclosed} with unclosed reasoning, " if row.unclosed else ""
+    looped = f" or, {row.looped} of them, in a loop" if row.looped else ""
     return (
         f"{row.right} right, {row.wrong} wrong (of these {row.no_answer} without a readable answer, {unclosed}"
-        f"{row.cut} cut at the token limit), {row.unjudged} unjudged"
+        f"{row.cut} cut at the token limit{looped}), {row.unjudged} unjudged"
     )
 
 
@@ -95,9 +96,9 @@ def judged(found: Judged) -> str:
 
 
 def told(rows: Iterable[Counts]) -> list[Outcome]:
-    """The outcomes that have a column: unclosed reasoning only where there is any."""
-    unclosed = any(row.unclosed for row in rows)
-    return [name for name in OUTCOMES if unclosed or name != "unclosed"]
+    """The outcomes that have a column: some only where there is any."""
+    rows = list(rows)
+    return [name for name in OUTCOMES if name not in RARE or any(getattr(row, name) for row in rows)]
 
 
 def tally(counts: Mapping[str, int]) -> str:

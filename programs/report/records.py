@@ -28,6 +28,8 @@ class Counts(Document):
     unclosed: int = Field(default=0, exclude_if=lambda value: not value)
     """Responses that end inside their reasoning trace."""
     cut: int
+    looped: int = Field(default=0, exclude_if=lambda value: not value)
+    """Of those that were cut, the ones that repeated themselves (`target.stop_loops`)."""
     unjudged: int
 
 

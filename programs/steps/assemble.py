@@ -23,7 +23,7 @@ from .allocation import weights
 from .lessons import worked
 from .mine import Mined, mined
 from .probe import Probed, probed
-from .rows import TrainingSet, replay, replay_count, train_row
+from .rows import TrainingSet, looping, replay, replay_count, train_row
 from .session import Session
 from .words import Words
 
@@ -109,7 +109,9 @@ def assemble(run: Session, number: int) -> None:
     if traced := words.traced + sum(row.answered != row.response for row in replayed):
         kept = "keep it" if generate.trace == "keep" else "are trained on without it"
         run.say(f"round {number}: {traced} rows in the target's words had a reasoning trace, and {kept} (generate.trace)")
-    run.say(f"round {number}: assemble {made.kept.total()} samples of {len(masses)} programs, {len(replayed)} replayed")
+    looped = sum(map(looping, found.solved)) if replayed else 0
+    left = f"; {looped} right answers that loop are not" if looped else ""
+    run.say(f"round {number}: assemble {made.kept.total()} samples of {len(masses)} programs, {len(replayed)} replayed{left}")
     if short:
         run.say(f"round {number}: {short}")
     if made.unconfirmed:

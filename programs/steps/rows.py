@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ...signatures.records import Attempt, ContextRow, Diagnosis, Message, Sample, TrainRow
 from ...tasks import Task
+from ...trainers.chat import loops
 from ..run import layout
 from ..run.directory import RowWriter, Stage
 from ..stats import grouped
@@ -26,9 +27,16 @@ def replay_count(samples: int, share: float) -> int:
     return round(samples * share / (1 - share))
 
 
-def replay(solved: Sequence[Attempt], count: int, seed: int) -> list[Attempt]:
-    """`count` solved attempts at random, evenly over skills; where there are fewer they repeat, none more than REPEATS times."""
+def looping(row: Attempt) -> bool:
+    """Whether an answer was cut while it repeated itself."""
+    return row.finish == "loop" or (row.finish == "length" and loops(row.response))
+
+
+def replay(solved: Iterable[Attempt], count: int, seed: int) -> list[Attempt]:
+    """`count` solved attempts at random, evenly over skills; where there are fewer they repeat, none more than REPEATS times. Answers that
+    loop are left out: they are right by chance, and one of them makes a whole batch as long as itself."""
     rng = random.Random(f"replay:{seed}")
+    solved = (row for row in solved if not looping(row))
     groups = grouped(sorted(solved, key=lambda row: row.example.id), lambda row: row.example.skill)
     turns = [_in_turn(groups[skill], rng) for skill in sorted(groups)]
     drawn = (row for round_ in zip_longest(*turns) for row in round_ if row is not None)

@@ -3,6 +3,8 @@
 import pytest
 
 from errata.programs.config import GateSettings, load_config
+from errata.programs.report.figures import outcomes
+from errata.programs.report.records import Counts
 from errata.programs.run import layout
 from errata.programs.stats import change_interval, counts, items_needed, paired, share
 from errata.programs.steps.gate import chosen, decide, forgotten
@@ -69,6 +71,16 @@ def test_unjudged_items_are_left_out_and_counted_not_wrong():
 
 def test_no_readable_answer_is_wrong_and_counted_apart():
     assert counts(rows("rwnn")) == {"items": 4, "right": 1, "wrong": 3, "no_answer": 2, "cut": 0, "unjudged": 0}
+
+
+def test_wrong_answers_that_looped_are_cut_and_counted_apart():
+    found = [
+        row.model_copy(update={"finish": finish}) for row, finish in zip(rows("rwww"), ("loop", "loop", "length", "stop"), strict=True)
+    ]
+    assert counts(found) == {"items": 4, "right": 1, "wrong": 3, "no_answer": 0, "cut": 2, "looped": 1, "unjudged": 0}
+    told = outcomes(Counts(**counts(found)))
+    assert told == "1 right, 3 wrong (of these 0 without a readable answer, 2 cut at the token limit or, 1 of them, in a loop), 0 unjudged"
+    assert "looped" not in counts(rows("rwww"))
 
 
 def test_nothing_judged_is_no_gain():

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from errata.signatures.errors import TargetError
-from errata.trainers.chat import encode
+from errata.trainers.chat import encode, loop_end
 from errata.trainers.settings import TargetSettings
 from errata.trainers.target import Target
 from errata.trainers.weights import weights_hash
@@ -44,6 +44,62 @@ def test_every_batch_size_gives_the_same_texts(folders, kind):
     assert alone == together
     assert sorted(alone) == list(range(24))
     assert len({completion.text for completion in alone.values()}) > 1
+
+
+def endless(folder: Path, **more) -> Target:
+    """A model whose answers never end, and which repeats itself: random weights do when the embeddings are tied."""
+    target = load(
+        folder if folder.exists() else models.make("llama", folder, tie_word_embeddings=True, max_position_embeddings=512), **more
+    )
+    target.ends, target.model.generation_config.eos_token_id = [], None
+    return target
+
+
+def asked_of(target: Target, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows the model is given, call by call."""
+    calls: list[int] = []
+    generate = target.model.generate
+    monkeypatch.setattr(target.model, "generate", lambda **given: calls.append(len(given["input_ids"])) or generate(**given))
+    return calls
+
+
+def test_answers_come_as_soon_as_they_are_finished_and_batches_stay_full(tmp_path, monkeypatch):
+    target = endless(tmp_path / "endless", batch_size=4)
+    calls = asked_of(target, monkeypatch)
+    came = []
+    for place, said in target.generate(PROMPTS, max_new_tokens=100):
+        came.append((len(calls), place, said.finish))
+    assert came[0][0] <= 5, "the first rows were held back while others began"
+    for done, (number, _, _) in enumerate(came):
+        assert sum(calls[:number]) / 4 - done <= 2 * 4, "more than two batches are begun and not finished"
+    assert sorted(place for _, place, _ in came) == list(range(24)) and {finish for *_, finish in came} == {"length"}
+    assert calls == [4] * (6 * 4)  # 24 rows in rounds of 32 new tokens, the last of 4
+
+
+def test_a_looping_answer_is_cut_where_the_loop_begins_whatever_the_batch(tmp_path, monkeypatch):
+    folder = tmp_path / "endless"
+    asked = PROMPTS[:17]
+    whole = dict(endless(folder).generate(asked, max_new_tokens=140))
+    target = endless(folder, stop_loops=True)
+    calls = asked_of(target, monkeypatch)
+    cut = dict(target.generate(asked, max_new_tokens=140))
+    ends = {place: loop_end(said.ids) for place, said in whole.items()}
+    assert len({end is None for end in ends.values()}) == 2
+    for place, said in cut.items():
+        assert said.ids == whole[place].ids[: ends[place]] and said.tokens == len(said.ids)
+        assert said.finish == ("loop" if ends[place] else "length") and whole[place].text.startswith(said.text)
+    assert sum(calls) <= 17 * 5 - len([end for end in ends.values() if end])
+    assert cut == dict(endless(folder, stop_loops=True, batch_size=5).generate(asked, max_new_tokens=140))
+
+
+def test_an_answer_that_does_not_loop_is_the_same_with_loops_stopped(folders):
+    whole, asked = (dict(load(folders["qwen2"], **more).generate(PROMPTS, max_new_tokens=60)) for more in ({}, {"stop_loops": True}))
+    assert whole == asked and len({said.text for said in whole.values()}) > 1
+
+
+def test_no_server_is_asked_to_stop_loops():
+    with pytest.raises(ValueError, match="a server ends its answers itself: leave it out"):
+        TargetSettings(api_base="http://127.0.0.1:1/v1", stop_loops=True)
 
 
 def test_greedy_answers_are_those_of_plain_transformers(folders):

@@ -12,23 +12,23 @@ ROUND = 128
 
 
 def batches(prompts, answers, width, limit, prompt_cost=1.0, new_cost=4.5):
-    """(seconds, share, answers finished) of each batch: longest prompts first, rows that are not finished in ROUND tokens come again."""
-    rows = [(length, 0, answer) for length, answer in zip(prompts, answers, strict=True)]
-    work = Work(-(-limit // ROUND))
-    while rows:
-        rows.sort(key=lambda row: -row[0])
-        work.begin([length for length, _, _ in rows])
-        again = []
-        for place in range(0, len(rows), width):
-            batch = rows[place : place + width]
-            most = min(ROUND, *(limit - new for _, new, _ in batch))
-            made = [min(most, answer - new) for _, new, answer in batch]
-            left = [(length + more, new + more, answer) for (length, new, answer), more in zip(batch, made, strict=True)]
-            left = [row for row in left if row[1] < min(row[2], limit)]
-            again += left
-            seconds = len(batch) * (prompt_cost * batch[0][0] + new_cost * max(made)) / 1000
-            yield seconds, work.batch([length for length, _, _ in batch], max(made), len(left)), len(batch) - len(left)
-        rows = again
+    """(seconds, share, answers finished) of each batch: longest prompts first, and rows that are not finished in ROUND tokens come again as
+    soon as they fill a batch."""
+    rows = sorted(((length, 0, answer) for length, answer in zip(prompts, answers, strict=True)), key=lambda row: -row[0])
+    work, begun = Work(prompts, -(-limit // ROUND)), []
+    while rows or begun:
+        fresh = bool(rows) and len(begun) < width
+        waiting = rows if fresh else begun
+        batch = waiting[:width]
+        del waiting[:width]
+        most = min(ROUND, max(limit - new for _, new, _ in batch))
+        made = [min(most, answer - new) for _, new, answer in batch]
+        left = [(length + more, new + more, answer) for (length, new, answer), more in zip(batch, made, strict=True)]
+        left = [row for row in left if row[1] < min(row[2], limit)]
+        begun = sorted(begun + left, key=lambda row: -row[0])
+        seconds = len(batch) * (prompt_cost * batch[0][0] + new_cost * max(made)) / 1000
+        share = work.batch([length for length, _, _ in batch], max(made), [length for length, _, _ in left], fresh)
+        yield seconds, share, len(batch) - len(left)
 
 
 def drawn(kind, count, rng):
@@ -73,10 +73,9 @@ def test_the_share_of_the_work_takes_time_linear_in_the_rows():
     import time
 
     def seconds(count):
-        began, work = time.process_time(), Work(4)
-        work.begin([100] * count)
+        began, work = time.process_time(), Work([100] * count, 4)
         for _ in range(count // 4):
-            work.batch([100] * 4, 60, 1)
+            work.batch([100] * 4, 60, [160], True)
         return time.process_time() - began
 
     few = max(seconds(40_000), 0.001)
