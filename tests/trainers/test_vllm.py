@@ -349,7 +349,9 @@ def errata(*args):
     return CliRunner().invoke(app, [*args, "--served", "auto"])
 
 
-def test_an_evaluation_starts_its_server_and_ends_it_and_the_same_command_starts_none(tmp_path):
+def test_an_evaluation_starts_its_server_and_ends_it_and_the_same_command_starts_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # which is asked nothing: the server is on this machine
+    monkeypatch.delenv("NO_PROXY", raising=False)
     command = ["evaluate", "--split", "dev", "--limit", "10", "--run", str(tmp_path / "run"), "--json"]
     command += ["--set", f"target.vllm_python={fake(tmp_path / 'env')}"]
     done = errata(*command)

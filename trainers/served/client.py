@@ -84,7 +84,8 @@ class Connections:
     def __init__(self, address: str, headers: Mapping[str, str], seconds: float):
         """`seconds`: longest time of a whole reply."""
         parts = urlsplit(address)
-        proxies = {} if proxy_bypass(parts.netloc) else getproxies()
+        here = parts.hostname in ("127.0.0.1", "localhost", "::1")  # a proxy's own loopback is another machine's
+        proxies = {} if here or proxy_bypass(parts.netloc) else getproxies()
         self._proxy = proxies.get(parts.scheme) or proxies.get("all")
         self._secure = parts.scheme == "https"
         self._headers, self._seconds = dict(headers) | {"Content-Type": "application/json"}, seconds
