@@ -20,6 +20,7 @@ from errata.programs.run.progress import Progress
 from errata.programs.start import (
     BUDGET,
     CAPS,
+    CLUSTER,
     CONFIG,
     ERRORS,
     LIBRARY,
@@ -158,18 +159,22 @@ def train(start: Start, dry_run: DryRun = False) -> None:
 
 
 @app.command(rich_help_panel=LOOP)
-@takes(*SET, *SHOWN)
+@takes(*SET, *CLUSTER, *SHOWN)
 def compare(
     start: Start,
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file: base, arms, controls, seeds, rounds (docs/compare.md).")],
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the comparison. Default: runs/compare-<name of CONFIG>.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at the same time, each in a process of its own.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Runs at the same time, each a process. Default: 1; as many as fit on a cluster.")
+    ] = None,
     so_far: Annotated[bool, typer.Option("--so-far", help="Run nothing; show the seeds that are done.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be run, and what teaching would cost.")] = False,
 ) -> None:
     """Run methods and controls at equal cost over several seeds, and test the ones against the others."""
+    from errata.programs.run.cluster import open_cluster
     from errata.programs.studies import compare as comparing
     from errata.programs.studies import compare_page as pages
+    from errata.programs.studies.compare_cluster import work_on_cluster
 
     comparison = comparing.load(config, start.overrides())
     out = out or Path("runs") / f"compare-{config.stem}"
@@ -179,10 +184,14 @@ def compare(
         return
     say = start.teller.say
     if not so_far:
-        comparing.begin(comparison, out)
+        comparing.begin(comparison, out, elsewhere=comparison.cluster is not None)
         say(f"folder {out}; the same command continues it, and a second one beside it helps")
         try:
-            comparing.work_in_processes(comparison, out, jobs, say, start.quiet)
+            if comparison.cluster:
+                with open_cluster(comparison.cluster, say) as cluster:
+                    work_on_cluster(comparison, out, cluster, jobs, say)
+            else:
+                comparing.work_in_processes(comparison, out, jobs or 1, say, start.quiet)
         except ErrataError:
             comparing.forget(out)
             raise

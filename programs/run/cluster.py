@@ -168,8 +168,15 @@ class Cluster:
     def seat(self, kind: type, *args: Any, cpus: float = 1.0, gpus: float = 0.0) -> "Seat":
         """An object of a class of this package on a node that has the room, for work that tells on the way what it made; `args` are plain
         data."""
+        task = _named(kind)
         actor = self._ray.remote(max_restarts=0, max_task_retries=0)(kind)
-        return Seat(self._ray, actor.options(**self._options(_named(kind), None, cpus, gpus)).remote(*args))
+        made = actor.options(**self._options(task, None, cpus, gpus)).remote(*args)
+
+        def require() -> None:
+            if not self.places(kind, None, cpus, gpus):
+                raise self._none_left(task, None, cpus, gpus)
+
+        return Seat(self._ray, made, require)
 
     def greet(self) -> None:
         """Ask each node once which versions it has, and tell what there is. Raises ClusterError where none is like this process."""
@@ -262,20 +269,24 @@ class Lost(Exception):
 class Seat(AbstractContextManager["Seat"]):
     """An object on a node, made by `Cluster.seat`: Ray neither starts it again nor asks it twice. It ends with the `with`."""
 
-    def __init__(self, ray: Any, actor: Any):
-        self._ray, self._actor = ray, actor
+    def __init__(self, ray: Any, actor: Any, require: Callable[[], None]):
+        """`require` raises where no node has the room."""
+        self._ray, self._actor, self._require = ray, actor, require
 
     def ask(self, method: str, *args: Any, going: Callable[[], None]) -> Any:
-        """What a method of the object returns. `going` is called every second, and may raise. Raises Lost."""
-        reference = getattr(self._actor, method).remote(*args)
+        """What a method of the object returns. `going` is called every second, and may raise. Raises Lost, and ClusterError where for long
+        no node has the room."""
+        reference, began = getattr(self._actor, method).remote(*args), time.monotonic()
         while not self._ray.wait([reference], timeout=1)[0]:
             going()
+            if time.monotonic() - began > EMPTY:
+                self._require()
         try:
             return self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError:  # a fault of ours keeps its traceback
-            raise
+        except self._ray.exceptions.RayTaskError as error:  # a fault of ours keeps its traceback
+            raise (error.cause if isinstance(error.cause, ErrataError) else error) from None
         except self._ray.exceptions.RayError as error:
-            raise Lost(type(error).__name__) from None
+            raise Lost(f"{type(error).__name__}: {str(error).strip().splitlines()[-1][:200]}") from None
 
     def __exit__(self, *_: object) -> None:
         with suppress(Exception):  # the cluster may be gone

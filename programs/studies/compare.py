@@ -86,6 +86,8 @@ class Comparison(Settings):
     `steps` of training on rows (`train.steps`, as many as the base's whole training set takes); `seconds` of a round's training, at most
     those of base.train.seconds, shared out evenly among its stages; `tokens` that the target generates, by at most as many sampled answers
     as base.train.rollouts says, shared out evenly among the stages on own answers. Arms that spent 10 % less than another are told."""
+    cluster: str | None = None
+    """A Ray cluster whose nodes do the runs, as in a config (docs/scaling.md); here or in the base. None: this machine."""
     in_process: bool = False
     """Whether trainings run in the comparing process, for small targets on a CPU: the same weights, about ten CPU seconds a round less, but
     their memory is kept."""
@@ -129,16 +131,17 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Comparison:
         raise UsageError(explain(error, path, Comparison)) from error
     for complaint in _complaints(comparison):
         raise UsageError(f"{path}: {complaint}")
-    whole = laid_over(comparison.base, overrides or {}, path)
+    own = {"cluster": comparison.cluster} if comparison.cluster else {}
+    whole = laid_over(comparison.base, own | (overrides or {}), path)
     if whole.errors == "recorded":
         raise UsageError(f"{path}: recorded errors cannot be compared on: leave base.errors out, so that the target's own are mined")
     for cost, cap in CAPS.items():
         if cost in comparison.equal and getattr(whole.train, cap) is None:
             raise UsageError(f"{path}: equal names {cost}, but nothing says how many: set base.train.{cap}")
-    fixed = whole.model_dump(mode="json", exclude={"seed": True, "rounds": True, "gate": {"keep"}})
+    fixed = whole.model_dump(mode="json", exclude={"seed": True, "rounds": True, "gate": {"keep"}, "cluster": True})
     arms = {name: own for name, own in comparison.arms.items() if name != VANILLA}
     arms |= {name: {"generate.strategy": name} for name in comparison.controls if name not in (VANILLA, *arms)}
-    comparison = comparison.model_copy(update={"base": fixed, "arms": arms})
+    comparison = comparison.model_copy(update={"base": fixed, "arms": arms, "cluster": whole.cluster})
     for name in arms:
         try:
             comparison.config(name, comparison.seeds[0])
@@ -279,7 +282,7 @@ def begin(comparison: Comparison, out: Path, elsewhere: bool = False) -> None:
             raise type(error)(f"arm {arm}: {error}") from None
     if out.is_dir() and any(out.iterdir()) and not (out / FILE).exists():
         raise RunError(f"{out} holds files but no {FILE}: it is not the folder of a comparison; choose another --out")
-    document = to_json(comparison.model_dump(mode="json"))
+    document = to_json(comparison.model_dump(mode="json", exclude={"cluster"}))
     if not (out / FILE).exists() or (out / FILE).read_bytes() != document:
         write_atomic(out / FILE, document)
 

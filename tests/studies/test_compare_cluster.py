@@ -1,6 +1,10 @@
 """A comparison on a cluster: its runs come back as they would have been made here, whatever dies, and no key travels."""
 
+import os
 import pickle
+import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +12,10 @@ from itertools import count
 from shutil import rmtree
 
 import pytest
+from nodes import nodes
 
 from errata.programs.cycle import Cycle
-from errata.programs.run.cluster import Lost
+from errata.programs.run.cluster import Lost, open_cluster
 from errata.programs.run.directory import Stage
 from errata.programs.run.ledger import Answer, Ledger
 from errata.programs.studies import compare, compare_cluster
@@ -319,3 +324,91 @@ def test_progress_of_a_node_comes_without_a_flood(cluster, tmp_path, monkeypatch
     assert any(line.startswith("999 ") for line in said)
     assert max(map(len, said)) <= compare_cluster.LENGTH
     assert len(said) <= LINES * (2 + seconds / compare_cluster.LOOK)
+
+
+# ---- on a real cluster
+
+FILE = """
+base:
+  items: {train: 60, dev: 12, test: 12}
+  generate: {failures: 3, rows: 12, probe: 2}
+  train: {stages: [sft], steps: 2}
+arms: {Error: {generate.strategy: LearnFromError}}
+seeds: [0, 1]
+in_process: true
+"""
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # as Ray sets it: sums of floats may hang on it
+
+
+def command(path, out, *more):
+    return [sys.executable, "-m", "errata.cli", "compare", str(path), "--out", str(out), *more]
+
+
+def same(mine, theirs):
+    """Whether two comparisons hold the same files with the same bytes, but for seconds."""
+    kept = [{name: data for name, data in files(out).items() if not name.endswith("seconds.json")} for out in (mine, theirs)]
+    pages = ("comparison.json", "comparison.md", "comparison.html")  # they tell the seconds
+    kept = [{name: data for name, data in one.items() if name not in pages} for one in kept]
+    return len(kept[0]) > 100 and kept[0] == kept[1]
+
+
+@pytest.fixture(scope="module")
+def three():
+    with nodes() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The comparison's file, and what it is on one machine."""
+    folder = tmp_path_factory.mktemp("alone")
+    path = folder / "small.yaml"
+    path.write_text(FILE)
+    done = subprocess.run(command(path, folder / "out"), env=os.environ | ONE_THREAD, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return path, folder / "out"
+
+
+@pytest.mark.slow  # a process that loads torch for each of four runs
+@pytest.mark.timeout(1800)
+def test_a_comparison_whose_node_is_killed_ends_as_on_one_machine(alone, three, tmp_path):
+    path, whole = alone
+    comparison, out, said, killed = compare.load(path), tmp_path / "out", [], []
+
+    def kill(line):
+        """End the node of the first arm that was taught, unless it is the one that holds the cluster together."""
+        said.append(line)
+        for seed in comparison.seeds:
+            if not killed and line.startswith(f"Error-{seed}: round 1: teach: 3 failures"):
+                on = next(one for one in said if one.startswith(f"Error-{seed}: on node")).split("(")[1].strip(")")
+                killed.extend(three.kill(node.node_id) for node in [*three.cluster.worker_nodes] if node.node_id.startswith(on))
+
+    compare.begin(comparison, out, elsewhere=True)
+    with open_cluster(three.address, said.append) as cluster:
+        work_on_cluster(comparison, out, cluster, None, kill)
+    assert len(killed) == 1
+    assert sum("its node was lost" in line for line in said) == 1
+    assert same(out, whole)
+
+
+@pytest.mark.slow  # a process that loads torch for each of four runs
+@pytest.mark.timeout(1800)
+def test_a_command_that_is_killed_leaves_its_nodes_free_and_goes_on_with_a_cluster_and_without(alone, three, tmp_path):
+    path, whole = alone
+    out = tmp_path / "out"
+    with subprocess.Popen(command(path, out, "--cluster", three.address), stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if "round 1: assemble" in line:
+                break
+        process.send_signal(signal.SIGKILL)
+    with open_cluster(three.address, lambda line: None):
+        import ray
+
+        deadline = time.monotonic() + 60
+        while ray.available_resources().get("CPU") != ray.cluster_resources()["CPU"] and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"]
+    done = subprocess.run(command(path, out), env=os.environ | ONE_THREAD, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "vanilla-0: evaluate" not in done.stderr
+    assert same(out, whole)
