@@ -258,10 +258,11 @@ def test_a_server_that_comes_back_with_another_model_stays_out_and_is_told_once(
 def test_no_key_is_told_of_a_server_that_repeats_it(monkeypatch, status):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     said = []
-    with Scripted(lambda body, number: fault(status, f"the key {KEY} is wrong")) as ill, Scripted() as well:
-        target = ServedTarget.connect(several(ill, well, batch_size=2), FAST, say=said.append)
+    wrong, slow = fault(status, f"the key {KEY} is wrong"), Reply("yes", delay=0.02)
+    with Scripted(lambda body, number: wrong) as ill, Scripted(lambda body, number: slow) as well:
+        target = ServedTarget.connect(several(ill, well, batch_size=3), FAST, say=said.append)
         try:
-            asked(target, 30)
+            asked(target, 60)
         except TargetError as error:
             said.append(str(error))
     assert "the key (key) is wrong" in said[0]

@@ -96,7 +96,7 @@ def test_a_served_evaluation_has_the_very_rows_of_the_one_in_process(tiny, tmp_p
     rows = []
     for name, target in (("here", {}), ("served", {"target.model": "tiny", "target.api_base": tiny.url})):
         with Cycle(load_config(overrides={"items.dev": 30} | target), tmp_path / name, say=lambda line: None) as loop:
-            rows.append(loop.scores(loop.task, "dev", loop.config.target))
+            rows.append(list(loop.scores(loop.task, "dev", loop.config.target)))
     assert rows[0] == rows[1]
     assert {row.target for row in rows[1]} == {weights_hash(TargetSettings())}
     assert 0 < sum(row.verdict.correct for row in rows[1]) < 30
@@ -166,6 +166,10 @@ def run_cycle(path, **more):
     """A cycle at `path` -> its results: path inside it -> bytes."""
     with Cycle(load_config(overrides=SMALL | more), path, say=lambda line: None) as loop:
         loop.run()
+    return results(path)
+
+
+def results(path):
     found = [file for pattern in ("round-*/*/*.jsonl", "evaluate/*/*/*.jsonl", "result.json") for file in path.glob(pattern)]
     return {str(file.relative_to(path)): file.read_bytes() for file in found}
 
@@ -235,6 +239,18 @@ def test_a_served_cycle_leaves_the_bytes_of_one_in_process_and_gives_each_adapte
     assert first != second
     assert set(tiny.loaded) == {f"errata-{first}", f"errata-{second}"}
     assert list(tiny.models) == ["tiny"]
+
+
+@pytest.mark.slow  # a cycle more
+def test_a_cycle_with_two_servers_leaves_the_bytes_of_one_and_gives_the_adapter_to_both(served_run, tiny, tmp_path, in_process):
+    run, (name,) = served_run
+    with VllmServer("tiny") as other:
+        tiny.loaded.clear()
+        found = run_cycle(tmp_path / "run", **{"target.api_base": [tiny.url, other.url], "gate.keep": "always"})
+        assert set(other.loaded) == set(tiny.loaded) == {name}
+        assert list(other.models) == list(tiny.models) == ["tiny"]
+        assert sum(seen.path.endswith("/chat/completions") for seen in other.seen) > 50
+    assert found == results(run)
 
 
 # ---- how it is asked
