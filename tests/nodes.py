@@ -34,12 +34,12 @@ class Nodes:
 
 
 @contextmanager
-def nodes(count=3):
+def nodes(count=3, **head):
     from ray.cluster_utils import Cluster
 
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = TESTS  # so that nodes find tests/far.py
-    cluster = Cluster(initialize_head=True, head_node_args=SMALL | {"include_dashboard": False})
+    cluster = Cluster(initialize_head=True, head_node_args=SMALL | {"include_dashboard": False} | head)
     try:
         for _ in range(count - 1):
             cluster.add_node(**SMALL)

@@ -422,6 +422,8 @@ def _in_one_line(address: str) -> Iterator[None]:
         if "ersion mismatch" in said:
             raise ClusterError(f"the cluster {address} has other versions ({said[:300]}): install the same Ray and Python here") from None
         act = "from a machine that is none of its nodes, use ray://HOST:10001"
+        if "client server failed" in said:  # seen with Ray 2.60: its proxy for clients is told the port 0 of another part of Ray's
+            act = "start its head with --runtime-env-agent-port 10002 (any free port), without which Ray 2.60 serves no client"
         raise ClusterError(f"the cluster {address} cannot be joined ({said[:300]}): {act}") from None
 
 

@@ -1,6 +1,8 @@
 """What is protected: work on a cluster is done once, whatever dies, and a cluster that cannot do it says why in one line."""
 
 import socket
+import subprocess
+import sys
 import time
 
 import far
@@ -185,3 +187,20 @@ def test_a_node_that_dies_loses_nothing_and_nothing_comes_twice(three, cluster, 
     while name in cluster.nodes(again=True):  # the cluster itself learns of it some seconds later
         time.sleep(0.1)
     assert any(f"({name[:8]}) is gone; its work is given to the others" in line for line in said)
+
+
+CLIENT = """import sys, far
+from errata.programs.run.cluster import open_cluster
+with open_cluster(sys.argv[1], lambda line: None) as cluster:
+    print(sorted(cluster.hand_out(far.doubled, {}, [[1], [2]])))"""
+
+
+@pytest_slow
+def test_a_cluster_is_used_from_outside_by_its_port_for_clients():
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0)), other.bind(("127.0.0.1", 0))
+        ports = one.getsockname()[1], other.getsockname()[1]
+    with nodes(1, ray_client_server_port=ports[0], runtime_env_agent_port=ports[1]):  # in a process that is in no cluster
+        command = [sys.executable, "-c", CLIENT, f"ray://127.0.0.1:{ports[0]}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.stdout, done.stderr) == ("[(0, [2]), (1, [4])]\n", "")

@@ -50,7 +50,7 @@ def three(cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))  # of the nodes: what is sent to them lies there
         (cache / "errata").mkdir(mode=0o700)
-        for compiled in (Path("~/.cache").expanduser() / "errata").glob("*.cwasm"):
+        for compiled in (Path("~/.cache").expanduser() / "errata").glob("guest-*"):
             (cache / "errata" / compiled.name).hardlink_to(compiled)
         with nodes() as found:
             patch.undo()
