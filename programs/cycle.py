@@ -139,7 +139,7 @@ class Cycle(Session):
     def _refuse_unteachable(self, recorded: bool) -> None:
         for task in parts(self.task):
             rows = layout.attempts(self.path, 1) if recorded else []
-            items = [row.example for row in rows if row.example.task == task.name]
+            items: Sequence[Example] = [row.example for row in rows if row.example.task == task.name]
             offline = self.config.instructor.model == "offline"
             if not recorded:
                 items = task.examples("train", self.config.items.train, seed=self.config.seed + 1)

@@ -13,14 +13,14 @@ NumPy and SciPy are loaded only by the functions that need them: commands which 
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from math import exp, lgamma, log, sqrt
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from ..signatures.records import UNCLOSED, Attempt
+from ..signatures.rows import grouped, mapped, where
 
-K = TypeVar("K")
-T = TypeVar("T")
 CUT = ("length", "loop")
 """How an answer ends that was cut."""
 Z = 1.959963984540054
@@ -82,48 +82,46 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 def judged(rows: Iterable[Attempt]) -> dict[str, Any] | None:
     """Of the attempts that language models judged: which models, how many `answers`, how many of these `twice`, and in how many of the
     latter both verdicts `agreed`. None where there are no such attempts."""
-    told = [row.verdict for row in {row.id: row for row in rows}.values() if row.verdict.judge]  # the same one may stand on both sides
+    told = [*{row.id: row.verdict for row in rows if row.verdict.judge}.values()]  # the same one may stand on both sides
     twice = [one for one in told if one.again is not None]
     found = {"by": sorted({one.judge for one in told}), "answers": len(told), "twice": len(twice)}
     return found | {"agreed": sum(one.again == one.correct for one in twice)} if told else None
 
 
-def by_skill(rows: Sequence[Attempt]) -> dict[str, list[Attempt]]:
+def by_skill(rows: Sequence[Attempt]) -> dict[str, Sequence[Attempt]]:
     """Attempts by the skill of their example, skills in alphabetical order."""
-    return grouped(sorted(rows, key=lambda row: row.example.skill), lambda row: row.example.skill or "(all)")
+    found = grouped(rows, lambda row: row.example.skill or "(all)")
+    return dict(sorted(found.items(), key=lambda some: some[0].replace("(all)", "")))
 
 
-def by_field(rows: Sequence[Attempt]) -> dict[str, list[Attempt]]:
+def by_field(rows: Sequence[Attempt]) -> dict[str, Sequence[Attempt]]:
     """Attempts at answers with fields, once for each field, with that field's verdict; fields in the order of the answers. An item whose
     response could not be looked into has none right."""
     names = dict.fromkeys(name for row in rows for name in row.verdict.fields or ())
-    found: dict[str, list[Attempt]] = {name: [] for name in names}
-    for row in rows if names else ():
-        for name, right in (row.verdict.fields or dict.fromkeys(names, False)).items():
-            said = right if row.verdict.correct is not None else None
-            found[name].append(row.model_copy(update={"verdict": row.verdict.model_copy(update={"correct": said})}))
-    return found
 
+    def of(name: str, row: Attempt) -> Attempt:
+        right = (row.verdict.fields or {name: False})[name] if row.verdict.correct is not None else None
+        return row.model_copy(update={"verdict": row.verdict.model_copy(update={"correct": right})})
 
-def grouped(rows: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """Rows by their key; keys and rows in the order in which they come."""
-    groups: dict[K, list[T]] = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return groups
+    some = {name: where(rows, lambda row, name=name: name in (row.verdict.fields or names)) for name in names}  # type: ignore[misc]
+    return {name: mapped(found, partial(of, name)) for name, found in some.items()}
 
 
 def answers(rows: Sequence[Attempt]) -> dict[tuple[str, str | None], int]:
     """(gold answer, read answer) -> how many of the judged attempts: the confusion matrix, in which None stands for what is unread. Options
     are told by their words. Empty where the items share no answers: where they are not labels, or choices among other options each."""
-    if {row.example.kind for row in rows} == {"label"}:
-        pairs = [(row, row.example.answer, row.verdict.extracted) for row in rows]
-    elif {row.example.kind for row in rows} == {"choice"} and len({frozenset(row.example.meta["choices"].values()) for row in rows}) == 1:
-        shown = [(row, row.example.meta["choices"]) for row in rows]
-        pairs = [(row, words.get(row.example.answer, row.example.answer), words.get(str(row.verdict.extracted))) for row, words in shown]
-    else:
+    shared = {frozenset(row.example.meta["choices"].values()) if row.example.kind == "choice" else row.example.kind for row in rows}
+    if len(shared) != 1 or not (isinstance(one := shared.pop(), frozenset) or one == "label"):
         return {}
-    return dict(Counter((gold, read) for row, gold, read in pairs if row.verdict.correct is not None))
+
+    def said(row: Attempt) -> tuple[str, str | None]:
+        gold, read = row.example.answer, row.verdict.extracted
+        if row.example.kind == "label":
+            return gold, read
+        words = row.example.meta["choices"]
+        return words.get(gold, gold), words.get(read)
+
+    return dict(Counter(said(row) for row in rows if row.verdict.correct is not None))
 
 
 def mcnemar(fixed: int, broken: int) -> float:

@@ -118,7 +118,7 @@ def read_mine(folder: Path) -> str:
 def sides(folder: Path) -> tuple[Any, Any]:
     task = "jsonl:data"
     stages = layout.step(folder / "run", 1, "mine"), layout.evaluation(folder / "run", "after", task, "train")
-    before, after = (stage.read(layout.ATTEMPTS, layout.Attempt) for stage in stages)
+    before, after = (stage.rows(layout.ATTEMPTS, layout.Attempt) for stage in stages)
     return before, after
 
 
@@ -130,7 +130,7 @@ def read_gate(folder: Path) -> str:
 
 def read_evaluate(folder: Path) -> str:
     stage = layout.evaluation(folder / "run", "after", "jsonl:data", "train")
-    found = measured(stage, stage.read(layout.ATTEMPTS, layout.Attempt))
+    found = measured(stage, stage.rows(layout.ATTEMPTS, layout.Attempt))
     return f"{found['right']:,} right in {len(found['skills']) - 1} skills"
 
 

@@ -25,7 +25,6 @@ same for all items, a JSON value, an SQL query, calls of tools, or prose that a 
 
 UNCLOSED, SEVERAL = "unclosed reasoning", "several answers"
 """Reasons of a verdict on a response that ends inside its reasoning trace, and on one that chooses several options."""
-
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -79,9 +78,10 @@ class Record(BaseModel):
         return content_hash([self._hashed_as or type(self).__name__, self.model_dump(mode="json", include=names)])
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's; the id of a changed copy is computed anew."""
+        """As pydantic's; the id of a copy with another identity is computed anew."""
         copy = super().model_copy(update=update, deep=deep)
-        copy.__dict__.pop("id", None)
+        if not self._identity or (update and not update.keys().isdisjoint(self._identity)):
+            copy.__dict__.pop("id", None)
         return copy
 
     @model_validator(mode="before")

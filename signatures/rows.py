@@ -14,6 +14,7 @@ from typing import IO, Any, Generic, TypeVar, overload
 
 from pydantic_core import from_json
 
+from .errors import TaskError
 from .records import Attempt, Example, Record, Verdict
 
 T = TypeVar("T")
@@ -56,8 +57,13 @@ class Rows(Sequence[T]):
 
     def lines(self) -> Iterator[bytes]:
         """The bytes of each row, as they stand in the file."""
-        held = self._file  # open as long as its rows are read, where nothing else holds it any more
-        return (os.pread(held.fileno(), size, start) for start, size in zip(self._starts, self._sizes, strict=True))
+        for start, size in zip(self._starts, self._sizes, strict=True):
+            yield os.pread(self._file.fileno(), size, start)  # the file is open as long as it is read
+
+    def changed(self, change: Callable[[T], K]) -> "Rows[K]":
+        """What `change` makes of each row, each time that it is read."""
+        read = self._read
+        return Rows(self._file, lambda data: change(read(data)), self._starts, self._sizes)
 
     def at(self, places: Iterable[int]) -> "Rows[T]":
         """The rows at these places, in their order."""
@@ -108,25 +114,40 @@ def _names(record: type[Record]) -> tuple[dict[str, Any], tuple[str, ...]]:
     return {name: field.default for name, field in fields.items() if field.exclude_if}, (*fields, "id")
 
 
+def _no_room(error: OSError) -> TaskError:
+    what = f"items cannot be kept in the folder for temporary files ({error.strerror})"
+    return TaskError(f"{what}; free space there, or name another folder with TMPDIR=FOLDER")
+
+
 class Spool(Generic[R]):
     """Records that are kept in a temporary file of this process, which goes with them."""
 
     def __init__(self, record: type[R]):
+        """Raises TaskError, as the others do, where there is no room for the file."""
         self._record = record
-        self._file: Any = tempfile.TemporaryFile()  # noqa: SIM115 it is closed with the last of the rows
+        try:
+            self._file: Any = tempfile.TemporaryFile()  # noqa: SIM115 it is closed with the last of the rows
+        except OSError as error:
+            raise _no_room(error) from None
         self._starts, self._sizes, self._end = array("Q"), array("I"), 0
 
     def add(self, record: R) -> None:
         _ = record.id  # is kept too: it is not computed again when the record is read
         data = pickle.dumps(vars(record), pickle.HIGHEST_PROTOCOL)  # JSON would make lists of tuples
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise _no_room(error) from None
         self._starts.append(self._end)
         self._sizes.append(len(data))
         self._end += len(data)
 
     def rows(self) -> Rows[R]:
         """Those that were added, once all are."""
-        self._file.flush()
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise _no_room(error) from None
         return Rows(self._file, lambda data: _restored(self._record, pickle.loads(data)), self._starts, self._sizes)
 
 
@@ -148,12 +169,18 @@ def where(rows: Sequence[T], test: Callable[[T], bool]) -> Sequence[T]:
     return at(rows, (place for place, row in enumerate(rows) if test(row)))
 
 
-def grouped(rows: Sequence[T], key: Callable[[T], K]) -> dict[K, Sequence[T]]:
+def mapped(rows: Sequence[T], change: Callable[[T], K]) -> Sequence[K]:
+    """What `change` makes of the rows, held as `rows` are."""
+    return rows.changed(change) if isinstance(rows, Rows) else [change(row) for row in rows]
+
+
+def grouped(rows: Iterable[T], key: Callable[[T], K]) -> dict[K, Sequence[T]]:
     """Rows by their key, held as `rows` are; keys and rows in the order in which they come."""
+    every = rows if isinstance(rows, Sequence) else list(rows)
     places: dict[K, array[int]] = {}
-    for place, row in enumerate(rows):
+    for place, row in enumerate(every):
         places.setdefault(key(row), array("Q")).append(place)
-    return {name: at(rows, some) for name, some in places.items()}
+    return {name: at(every, some) for name, some in places.items()}
 
 
 def unique(rows: Sequence[T], key: Callable[[T], K]) -> Sequence[T]:

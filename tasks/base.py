@@ -98,7 +98,7 @@ class Task(Protocol):
         Empty: the task makes its items itself, or has not read them yet."""
         ...
 
-    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
+    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> Sequence[Example]:
         """Items of a split, all of them or the first `limit`. Raises UsageError for an unknown split."""
         ...
 

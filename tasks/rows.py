@@ -11,13 +11,15 @@ import json
 import os
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
 
 from ..signatures.errors import TaskError, UsageError
 from ..signatures.records import Example, Kind
+from ..signatures.rows import Spool, at, spooled, unique, where
 from . import files
 from .base import SPLITS, Judging, check_split
 from .cells import asked, field
@@ -42,7 +44,7 @@ class RowTask(Judging):
     data: Mapping[str, str] = MappingProxyType({})
     """See errata.tasks.base.Task."""
 
-    _rows: dict[str, list[Example]] | None = None
+    _rows: dict[str, Sequence[Example]] | None = None
 
     def __init__(self, path: Path | None = None):
         if path:
@@ -59,40 +61,49 @@ class RowTask(Judging):
         self.data = row_hashes(self._rows or {})
 
     def load(self, found: Iterable[tuple[str, str, Row]], one_file: bool = False) -> None:
-        """Make examples of (split, where, row)."""
-        rows: dict[str, list[Example]] = {}
-        for split, where, row in found:
-            rows.setdefault(split, []).append(self.read(row, split, where))
-        self.keep(rows, one_file and len(rows) == 1)
+        """Make examples of (split, place, row); the place names a row in errors."""
+        spools: dict[str, Spool[Example]] = {}
+        for split, place, row in found:
+            if split not in spools:
+                spools[split] = Spool(Example)
+            spools[split].add(self.read(row, split, place))
+        self.keep({split: spool.rows() for split, spool in spools.items()}, one_file and len(spools) == 1)
 
-    def keep(self, rows: dict[str, list[Example]], one_file: bool = False) -> None:
+    def keep(self, rows: Mapping[str, Sequence[Example]], one_file: bool = False) -> None:
         """Take examples as the task's splits. Without dev a share of train becomes it, unless all came from one file. No item twice."""
         if "train" in rows and "dev" not in rows and not one_file:
             train = rows["train"]
-            rows["dev"] = [row.model_copy(update={"split": "dev"}) for row in train if share(row.question) < self.dev_share]
-            rows["train"] = [row for row in train if share(row.question) >= self.dev_share]
-        self._rows = {split: list({row.id: row for row in found}.values()) for split, found in rows.items()}
+            dev = where(train, lambda row: share(row.question) < self.dev_share)
+            rows = {**rows, "train": where(train, lambda row: share(row.question) >= self.dev_share)}
+            rows["dev"] = spooled((row.model_copy(update={"split": "dev"}) for row in dev), Example)
+        self._rows = {split: unique(found, lambda row: row.id) for split, found in rows.items()}
 
     def answer_with(self, kind: Kind) -> None:
         """Take the answers of all items as answers of this kind."""
         self.kind = kind
-        self._rows = {split: [row.model_copy(update={"kind": kind}) for row in rows] for split, rows in (self._rows or {}).items()}
+        self.change(lambda row: row.model_copy(update={"kind": kind}))
+
+    def change(self, change: Callable[[Example], Example]) -> None:
+        """Change all items."""
+        self._rows = {split: spooled(map(change, rows), Example) for split, rows in (self._rows or {}).items()}
 
     def read(self, row: Row, split: str, where: str) -> Example:
         """The example that a row holds; `where` names it in errors. Raises TaskError."""
         raise NotImplementedError
 
-    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
-        """Items of a split, in the data's order for seed 0 and shuffled by any other; none for a split that the data lack."""
+    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> Sequence[Example]:
+        """Items of a split, in the data's order for seed 0 and shuffled by any other; none for a split that the data lack. They lie in a
+        temporary file and are read as they are asked for."""
         check_split(self.name, split)
         if self._rows is None:
             if self.hub is None:
                 raise UsageError(f"task {self.name} needs its data: write {self.name}:PATH, a JSONL file or a folder with such files")
             self.load_hub(*self.hub)
-        rows = list((self._rows or {}).get(split, []))
+        rows = (self._rows or {}).get(split, [])
+        order = array("Q", range(len(rows)))
         if seed:
-            random.Random(f"{self.name} {split} {seed}").shuffle(rows)
-        return rows[:limit]
+            random.Random(f"{self.name} {split} {seed}").shuffle(order)
+        return at(rows, order[:limit])
 
 
 def share(text: str) -> float:
@@ -112,7 +123,7 @@ def file_hash(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def row_hashes(rows: dict[str, list[Example]]) -> dict[str, str]:
+def row_hashes(rows: Mapping[str, Sequence[Example]]) -> dict[str, str]:
     """{split on the hub: SHA-256 of its items}. A revision of the data set that changes no item changes none of them."""
     hashes = {}
     for split, examples in rows.items():

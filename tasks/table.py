@@ -20,11 +20,13 @@ import json
 import re
 import string
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..signatures.errors import TaskError, UsageError
 from ..signatures.records import Example, Message, Verdict
+from ..signatures.rows import spooled, where
 from .answers import FORMS, Helpers, MetricForm
 from .answers.form import naming
 from .cells import at, field, read_chat, words
@@ -150,14 +152,16 @@ class TableTask(RowTask):
             raise TaskError(f"{fact}; end it with the assistant's, name the column with --set table.answer=COLUMN, or delete the row")
         return row | {"question": chat.messages[-1]["content"]} | ({} if there else {name: chat.answer})
 
-    def keep(self, rows: dict[str, list[Example]], one_file: bool = False) -> None:
+    def keep(self, rows: Mapping[str, Sequence[Example]], one_file: bool = False) -> None:
         """Once all rows are read, what they have in common is learned: the head of their conversations, the form of answers, what is
         trained on, and which of them are shown solved."""
-        said = [example.meta.get("messages", []) for found in rows.values() for example in found]
-        heads = {turns[0]["content"] if turns and turns[0]["role"] == "system" else "" for turns in said}
-        self._shared = heads.pop() if len(heads) == 1 else ""
-        self.chats = any(len(without(turns, self._shared)) > 1 for turns in said)
-        super().keep({split: [self._settled(example) for example in found] for split, found in rows.items()}, one_file)
+        heads = {_head(example.meta.get("messages")) for found in rows.values() for example in found}
+        self._shared = (heads.copy().pop() or "") if len(heads) == 1 else ""
+        if heads != {None}:  # some come with turns
+            said = (example.meta.get("messages", []) for found in rows.values() for example in found)
+            self.chats = any(len(without(turns, self._shared)) > 1 for turns in said)
+            rows = {split: spooled(map(self._settled, found), Example) for split, found in rows.items()}
+        super().keep(rows, one_file)
 
         self.form.learn(self.examples("train"))
         if self.form.kind != self.kind:
@@ -174,9 +178,11 @@ class TableTask(RowTask):
 
         if self.settings.shots and self._given is None:
             self.prefix = self._solved(self._picked(self.settings.shots))
-        shown = {one.question for one in self.prefix.shots}
-        kept = (self._rows or {}).items()
-        self._rows = {split: [self.form.settled(one) for one in found if one.question not in shown] for split, found in kept}
+        if shown := {one.question for one in self.prefix.shots}:
+            kept = (self._rows or {}).items()
+            self._rows = {split: where(found, lambda one: one.question not in shown) for split, found in kept}
+        if self.form.settles:
+            self.change(self.form.settled)
 
     def _settled(self, example: Example) -> Example:
         """The item with its turns but for the system text of all, as the question of a task with or without conversations."""
@@ -190,17 +196,21 @@ class TableTask(RowTask):
         """Items of train to show, in an order that depends on their questions alone: of the shorter half, and of each gold answer one
         before a second of any."""
         train, held = self.examples("train"), {one.question for split in ("dev", "test") for one in self.examples(split)}
-        free = [one for one in train if (one.answer or one.solution) and one.question not in held]
+        free = [
+            (len(one.question) + len(one.solution or one.answer), place, share(f"shot {one.question}"), one.answer)
+            for place, one in enumerate(train)
+            if (one.answer or one.solution) and one.question not in held
+        ]
         if count > len(free) or count == len(train):
             what = f"{len(train)} train items, {len(free)} of them with an answer and not held out"
             raise UsageError(f"table.shots is {count}, and {self.name} has {what}: give it more, or set fewer shots")
-        free.sort(key=lambda one: len(one.question) + len(one.solution or one.answer))
+        free.sort()
         seen: Counter[str] = Counter()
         turns = []
-        for one in sorted(free[: max(count, len(free) // 2)], key=lambda one: share(f"shot {one.question}")):
-            turns.append((seen[one.answer], one))
-            seen[one.answer] += 1
-        return tuple(one for _, one in sorted(turns, key=lambda turn: turn[0])[:count])
+        for _, place, _, answer in sorted(free[: max(count, len(free) // 2)], key=lambda one: one[2]):
+            turns.append((seen[answer], place))
+            seen[answer] += 1
+        return tuple(train[place] for _, place in sorted(turns, key=lambda turn: turn[0])[:count])
 
     def _solved(self, shots: tuple[Example, ...]) -> Prefix:
         """What stands before each question, with these items solved."""
@@ -255,6 +265,11 @@ class TableTask(RowTask):
 
     def fault(self, answer: str) -> str:
         return self.form.fault(answer)
+
+
+def _head(turns: Sequence[Message] | None) -> str | None:
+    """The system text before the turns of an item, empty where there is none; None: the item has no turns."""
+    return (turns[0]["content"] if turns[0]["role"] == "system" else "") if turns else None
 
 
 def written(template: str, solution: str, answer: str) -> str:

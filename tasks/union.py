@@ -30,7 +30,7 @@ class Union:
     def data(self) -> Mapping[str, str]:
         return {f"{name}: {part}": known for name, task in self.members.items() for part, known in task.data.items()}
 
-    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> list[Example]:
+    def examples(self, split: str, limit: int | None = None, seed: int = 0) -> Sequence[Example]:
         """Items of the members in turn; of a limit each has its share, the first ones one more where it does not come out even."""
         count = len(self.members)
         limits = [None if limit is None else (limit + count - 1 - place) // count for place in range(count)]

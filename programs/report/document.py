@@ -38,14 +38,18 @@ class Rows:
         self.samples = cache(partial(layout.samples, path))
 
     @cached_property
-    def evaluated(self) -> dict[str, list[Attempt]]:
-        """Attempts at held-out items, by the hash of the weights, benchmarks in alphabetical order."""
-        stages = grouped(layout.evaluations(self.path), lambda stage: stage.path.parent.name)
-        return {name: [row for stage in some for row in stage.read(layout.ATTEMPTS, Attempt)] for name, some in stages.items()}
+    def evaluated(self) -> dict[str, dict[tuple[str, str], Sequence[Attempt]]]:
+        """Attempts at held-out items, by the hash of the weights and by task and split, benchmarks in alphabetical order."""
+        found: dict[str, dict[tuple[str, str], Sequence[Attempt]]] = {}
+        for stage in layout.evaluations(self.path):
+            there = found.setdefault(stage.path.parent.name, {})
+            rows = grouped(stage.rows(layout.ATTEMPTS, Attempt), lambda row: (row.example.task, row.example.split))
+            there |= {name: [*there[name], *some] if name in there else some for name, some in rows.items()}
+        return found
 
-    def benchmarks(self, weights: str) -> dict[tuple[str, str], list[Attempt]]:
+    def benchmarks(self, weights: str) -> dict[tuple[str, str], Sequence[Attempt]]:
         """All that was measured of these weights on held-out items, by task and split."""
-        return grouped(self.evaluated.get(weights, []), lambda row: (row.example.task, row.example.split))
+        return self.evaluated.get(weights, {})
 
 
 def compare(before: Sequence[Attempt], after: Sequence[Attempt]) -> records.Compared:
@@ -290,7 +294,7 @@ def _masses(run: Rows, number: int) -> list[records.Mass]:
     programs = [(row.program, row.diagnosis) for row in run.taught(number) if row.program and row.diagnosis and row.program.id in before]
     errors = {program.id: len(program.anchors) for program, _ in programs}
 
-    def side(names: Sequence[str], probed: Mapping[str, list[Attempt]]) -> records.Failing | None:
+    def side(names: Sequence[str], probed: Mapping[str, Sequence[Attempt]]) -> records.Failing | None:
         known = {name: probed[name] for name in names if name in probed}
         if not known:
             return None

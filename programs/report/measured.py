@@ -5,6 +5,7 @@ What is not here: before against after (errata.programs.report.document).
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ FEW = 3
 
 def measured(stage: Stage, rows: Sequence[Attempt]) -> dict[str, Any]:
     """One evaluation as a JSON-able document: figures, where its answers lie, and a few wrong ones."""
-    wrong = [row for row in rows if row.verdict.correct is False]
+    wrong = islice((row for row in rows if row.verdict.correct is False), FEW)
     reasons = Counter(row.verdict.reason for row in rows if row.verdict.correct is None)
     shown: list[dict[str, Any]] = [
         {
@@ -37,7 +38,7 @@ def measured(stage: Stage, rows: Sequence[Attempt]) -> dict[str, Any]:
             "read": row.verdict.extracted,
             "reason": row.verdict.reason,
         }
-        for row in wrong[:FEW]
+        for row in wrong
     ]
     shares = {name: share(group) for name, group in {"all": rows, **by_skill(rows)}.items()}
     fields = {name: share(some) for name, some in by_field(rows).items()}
@@ -91,7 +92,7 @@ def so_far(path: Path) -> tuple[dict[str, Any], str]:
     (run,) = [one for one in listed(path) if one["run"] == str(path)]
     if not stages:
         raise RunError(f"{path} has not come to its end, {run['reached']}; `{command('cycle', '--run', path)}` continues it")
-    found = {f"{stage.path.parent.name}/{stage.path.name}": measured(stage, stage.read(layout.ATTEMPTS, Attempt)) for stage in stages}
+    found = {f"{stage.path.parent.name}/{stage.path.name}": measured(stage, stage.rows(layout.ATTEMPTS, Attempt)) for stage in stages}
     texts = [text(f"{name.rpartition('/')[2]}, weights {name.partition('/')[0]}", path, one) for name, one in found.items()]
     head = f"{plain(run['task'])}, target {plain(run['target'])}: {run['reached']}"
     goes_on = f"`{command('cycle', '--run', path)}` runs the whole loop from here, and ends with a report"

@@ -138,7 +138,8 @@ class Lineage:
     def items(self) -> dict[str, list[tuple[str, Attempt]]]:
         """Evaluated dev and test items, each with (weights, attempt) in the order before, after."""
         order = self._weights()
-        rows = ((weights, row) for weights, attempts in self.rows.evaluated.items() for row in attempts)
+        found = self.rows.evaluated.items()
+        rows = [(weights, row) for weights, benchmarks in found for attempts in benchmarks.values() for row in attempts]
         items = grouped(rows, lambda row: row[1].example.id)
         return {name: sorted(rows, key=lambda row: order.get(row[0], len(order))) for name, rows in items.items()}
 

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.records import Attempt, Failure, GateDecision, Rejection, Sample, SampleProgram, Standing, TeachingResult, TrainReport
+from ...signatures.rows import unique, where
 from .directory import R, Stage, read_json, slug
 
 ATTEMPTS, TAUGHT, LENT, DECISION = "attempts.jsonl", "taught.jsonl", "lent.jsonl", "decision.jsonl"
@@ -71,9 +72,10 @@ def evaluations(path: Path, weights: str = "*") -> list[Stage]:
     return [stage for stage in map(Stage, sorted(path.glob(f"evaluate/{weights}/*"))) if stage.done]
 
 
-def attempts(path: Path, number: int, name: str = "mine") -> list[Attempt]:
-    """The answers of a stage of a round; empty where the stage is not finished."""
-    return _rows(step(path, number, name), ATTEMPTS, Attempt)
+def attempts(path: Path, number: int, name: str = "mine") -> Sequence[Attempt]:
+    """The answers of a stage of a round, read one by one as they are asked for; empty where the stage is not finished."""
+    stage = step(path, number, name)
+    return stage.rows(ATTEMPTS, Attempt) if stage.done else []
 
 
 def taught(path: Path, number: int) -> list[TeachingResult]:
@@ -203,6 +205,11 @@ def generated_tokens(path: Path, number: int) -> int | None:
 
 
 # ---- which failures a run holds
+
+
+def wrong(rows: Sequence[Attempt]) -> Sequence[Attempt]:
+    """The wrong attempts, one of each failure, held as `rows` are."""
+    return unique(where(rows, lambda row: row.verdict.correct is False), lambda row: Failure(attempt=row).id)
 
 
 def failures(rows: Iterable[Attempt]) -> dict[str, Failure]:

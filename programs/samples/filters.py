@@ -30,13 +30,15 @@ looked at. In GSM8K, SVAMP and MMLU no words are shared so widely."""
 class Frame:
     """The words that items of a task share because all are put in one form: an instruction, solved examples, imports."""
 
-    def __init__(self, items: Iterable[Example] = ()):
+    def __init__(self, *items: Sequence[Example]):
+        """Of all items there is held, while it is made, a hash of each question and its place."""
         self._runs: set[tuple[str, ...]] = set()
-        by_task: dict[str, dict[str, Example]] = defaultdict(dict)
-        for example in items:
-            by_task[example.task][example.question] = example
+        by_task: dict[str, dict[int, tuple[int, int]]] = defaultdict(dict)
+        for number, group in enumerate(items):
+            for place, example in enumerate(group):
+                by_task[example.task][hash(example.question)] = number, place
         for found in by_task.values():
-            some = list(found.values())[:: len(found) // FRAME_ITEMS + 1]
+            some = [items[number][place] for number, place in list(found.values())[:: len(found) // FRAME_ITEMS + 1]]
             holders = Counter(run for example in some for run in set(_grams(_words(example), FRAME_RUN)))
             self._runs |= {run for run, count in holders.items() if count >= max(3, FRAME_SHARE * len(some))}
 
@@ -151,10 +153,10 @@ class Balanced:
         return None
 
 
-def row_filters(task: Task, held_out: Collection[Example], known: Iterable[Example] = (), skip: Collection[str] = ()) -> list[Filter]:
+def row_filters(task: Task, held_out: Sequence[Example], known: Sequence[Example] = (), skip: Collection[str] = ()) -> list[Filter]:
     """The filters of every training set, but those to `skip`, in order, afresh for one training set. `known`: other items of the
     task, which show its frame where few are held out."""
-    frame = Frame([*held_out, *known])
+    frame = Frame(held_out, known)
     checks: dict[str, RowCheck] = {"formed": partial(formed, task), "telling": partial(tells_apart, task)}
     checks |= {"distinct": Distinct(frame), "unseen": Unseen(held_out, frame)}
     checks["balanced"] = Balanced()  # the last, so that it counts what stays

@@ -196,4 +196,4 @@ def _style_beside(run: Session, found: Mined) -> dict[str, Any]:
     """The style of what generated rows stand beside: the references of the errors behind them, and the target's own right answers."""
     errors = [failure.attempt.example for failure in found.failures]
     references = [(text, example.kind) for example in errors if (text := reference(run.task, example)) is not None]
-    return {"errors": style(references), "solved": style([(row.answered, row.example.kind) for row in found.solved])}
+    return {"errors": style(references), "solved": style((row.answered, row.example.kind) for row in found.solved)}

@@ -6,14 +6,17 @@ Beside that it measures how far the weights went from those that the run began w
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from math import isfinite
 from statistics import NormalDist
 from typing import Any
 
 from ...signatures.errors import TargetError
 from ...signatures.records import Attempt, Forgetting, GateDecision
+from ...signatures.rows import where
 from ...tasks import Task, parts
+from ...trainers.settings import TargetSettings
 from ...trainers.weights import weights_hash
 from ..config import GateSettings
 from ..run import layout
@@ -49,15 +52,21 @@ def gate(run: Session, number: int) -> None:
 def _decided(run: Session, number: int, place: int, choices: int) -> GateDecision:
     """What the gate would say of the weights after one stage."""
     old, new = run.base(number), run.candidate(number, place)
-    before, after = ([row for task in parts(run.task) for row in run.scores(task, "dev", one)] for one in (old, new))
+    before, after = (_dev(run, one) for one in (old, new))
     pairs = {guard.name: (run.scores(guard, "dev", old), run.scores(guard, "dev", new)) for guard in run.guards}
     more: dict[str, Any] = {"stage": place, "forgetting": forgotten(run, number, place)}
     more |= {"benchmarks": tuple(task.name for task in parts(run.task))} if len(parts(run.task)) > 1 else {}
     decision = decide(run.task.name, before, after, pairs, run.config.gate, choices).model_copy(update=more)
-    return marked(decision, [*before, *after])
+    return marked(decision, chain(before, after))
 
 
-def marked(decision: GateDecision, rows: Sequence[Attempt]) -> GateDecision:
+def _dev(run: Session, target: TargetSettings) -> Sequence[Attempt]:
+    """The target's attempts at dev; of a lone task they are read as they are asked for."""
+    found = [run.scores(task, "dev", target) for task in parts(run.task)]
+    return found[0] if len(found) == 1 else [row for rows in found for row in rows]
+
+
+def marked(decision: GateDecision, rows: Iterable[Attempt]) -> GateDecision:
     """The decision, told as what it is where a language model judged the attempts that it rests on."""
     if not (lm := judged(rows)):
         return decision
@@ -138,7 +147,7 @@ def forgotten(run: Session, number: int, place: int) -> tuple[Forgetting, ...]:
     most, first = run.config.gate.forgetting, run.config.target
     if not most:
         return ()
-    solved = [row for row in layout.attempts(run.path, 1) if row.verdict.correct and row.example.split == "train"]
+    solved = where(layout.attempts(run.path, 1), lambda row: bool(row.verdict.correct) and row.example.split == "train")
     answers: dict[str, tuple[Task, Sequence[Attempt]]] = {"replay": (run.task, solved)}
     answers |= {guard.name: (guard, run.scores(guard, "dev", first)) for guard in run.guards}
     if first.api_base:
@@ -148,7 +157,7 @@ def forgotten(run: Session, number: int, place: int) -> tuple[Forgetting, ...]:
     asked: list[list[Said]] = []
     given = weights_hash(first)
     for name, (task, rows) in answers.items():
-        own = [row for row in rows if row.target == given]
+        own = where(rows, lambda row: row.target == given)
         drawn = random.Random(f"forgetting:{run.config.seed}:{name}").sample(own, min(most, len(own)))
         asked.append([Said(task.prompt(row.example), row.response, row.finish == "stop") for row in drawn])
     run.ledger.check_time()

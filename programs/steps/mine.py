@@ -5,10 +5,12 @@ imported.
 """
 
 import random
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...signatures.errors import UsageError
 from ...signatures.records import Attempt, Example, Failure
+from ...signatures.rows import mapped, unique, where
 from ...signatures.terminal import command
 from ..run import layout
 from ..stats import counts
@@ -21,8 +23,9 @@ class Mined(NamedTuple):
 
     failures: list[Failure]
     """What is taught from: errors, or what else the strategy asks for."""
-    solved: list[Attempt]
-    items: list[Example]
+    solved: Sequence[Attempt]
+    """They and all items are read from the run as they are asked for."""
+    items: Sequence[Example]
     """All train items of the round."""
 
 
@@ -35,8 +38,7 @@ def mine(run: Session, number: int) -> None:
         require_recorded(run)
     examples = train_items(run, number)
     if run.config.errors == "all":
-        rows = list(map(Attempt.unanswered, examples))
-        stage.finish({layout.ATTEMPTS: rows}, **counts(rows))
+        stage.finish({layout.ATTEMPTS: map(Attempt.unanswered, examples)}, **counts(map(Attempt.unanswered, examples)))
     else:
         run.evaluate(stage, run.task, examples, run.base(number), f"round {number}: mine errors")
 
@@ -48,11 +50,11 @@ def require_recorded(run: Session) -> None:
         raise UsageError(f"{run.path} holds no recorded answers yet: {taken}")
 
 
-def train_items(run: Session, number: int) -> list[Example]:
+def train_items(run: Session, number: int) -> Sequence[Example]:
     """Train items of a round, without those whose question is also a dev, test or guard item."""
     held_out = {example.question for example in run.held_out}
     examples = run.task.examples("train", run.config.items.train, seed=run.config.seed + number)
-    kept = [example for example in examples if example.question not in held_out]
+    kept = where(examples, lambda example: example.question not in held_out)
     if len(kept) < len(examples):
         run.say(f"round {number}: {len(examples) - len(kept)} train items are left out: they are dev, test or guard items too")
     return kept
@@ -62,18 +64,16 @@ def mined(run: Session, number: int) -> Mined:
     """What the mining of a round found, once it is done. A strategy that is not taught from errors gets as many items at random."""
     rows = layout.attempts(run.path, number)
     if run.config.errors == "recorded" and number == 1:
-        rows = [row for row in rows if row.example.split == "train"]
-    failures = list(layout.failures(rows).values())
-    solved = [row for row in rows if row.verdict.correct]
-    items = list({row.example.id: row.example for row in rows}.values())
+        rows = where(rows, lambda row: row.example.split == "train")
+    wrong, solved = layout.wrong(rows), where(rows, lambda row: bool(row.verdict.correct))
+    items = mapped(unique(rows, lambda row: row.example.id), lambda row: row.example)
     most = run.config.generate.failures
-    count = len(failures) if most is None else min(most, len(failures))
+    count = len(wrong) if most is None else min(most, len(wrong))
     rng = random.Random(f"failures:{run.config.seed}:{number}")
     if run.strategy.source != "errors":
         drawn = rng.sample(items, count) if run.strategy.source == "train" else []
         return Mined([Failure(attempt=Attempt.unanswered(item)) for item in drawn], solved, items)
-    if count < len(failures):
-        failures = rng.sample(failures, count)
+    failures = [Failure(attempt=row) for row in (rng.sample(wrong, count) if count < len(wrong) else wrong)]
     if run.strategy.contrasts:
         failures = with_contrasts(failures, solved, run.strategy.contrasts)
     return Mined(failures, solved, items)

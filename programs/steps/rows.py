@@ -32,20 +32,19 @@ def looping(row: Attempt) -> bool:
     return row.finish == "loop" or (row.finish == "length" and loops(row.response))
 
 
-def replay(solved: Iterable[Attempt], count: int, seed: int) -> list[Attempt]:
+def replay(solved: Sequence[Attempt], count: int, seed: int) -> list[Attempt]:
     """`count` solved attempts at random, evenly over skills; where there are fewer they repeat, none more than REPEATS times. Answers that
     loop are left out: they are right by chance, and one of them makes a whole batch as long as itself."""
     rng = random.Random(f"replay:{seed}")
-    solved = (row for row in solved if not looping(row))
-    groups = grouped(sorted(solved, key=lambda row: row.example.id), lambda row: row.example.skill)
-    turns = [_in_turn(groups[skill], rng) for skill in sorted(groups)]
-    drawn = (row for round_ in zip_longest(*turns) for row in round_ if row is not None)
-    return list(islice(drawn, count))
+    order = sorted((row.example.skill, row.example.id, place) for place, row in enumerate(solved) if not looping(row))
+    turns = [_in_turn([place for _, _, place in some], rng) for some in grouped(order, lambda one: one[0]).values()]
+    drawn = (place for round_ in zip_longest(*turns) for place in round_ if place is not None)
+    return [solved[place] for place in islice(drawn, count)]
 
 
-def _in_turn(rows: list[Attempt], rng: random.Random) -> Iterator[Attempt]:
+def _in_turn(places: list[int], rng: random.Random) -> Iterator[int]:
     for _ in range(REPEATS):
-        yield from rng.sample(rows, len(rows))
+        yield from rng.sample(places, len(places))
 
 
 class TrainingSet:

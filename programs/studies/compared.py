@@ -72,7 +72,7 @@ def measured(run: Path, weights: str, evaluations: Sequence[tuple[str, str]]) ->
     benchmarks: dict[str, Outcomes] = {}
     skills: dict[Skill, Outcomes] = {}
     for task, split in evaluations:
-        rows = layout.evaluation(run, weights, task, split).read(layout.ATTEMPTS, Attempt)
+        rows = layout.evaluation(run, weights, task, split).rows(layout.ATTEMPTS, Attempt)
         benchmarks[task] = {row.example.id: row.verdict.correct for row in rows}
         for row in rows:
             skills.setdefault((task, row.example.skill), {})[row.example.id] = row.verdict.correct

@@ -57,6 +57,8 @@ class Form:
     """What was taken of the train items where the settings leave it open, for the user; empty: nothing."""
     setting: str = ""
     """The setting that says the same."""
+    settles = False
+    """Whether `settled` changes items, once the form has learned."""
     data: Mapping[str, str] = MappingProxyType({})
     """Files that are read beside the rows -> a hash of each."""
 

@@ -30,8 +30,9 @@ class TextForm(Form):
 
     def learn(self, train: Sequence[Example]) -> None:
         super().learn(train)
-        self._shapes = Shapes([example.answer for example in train])
-        if train and all(_is_number(example.answer) for example in train):
+        golds = [example.answer for example in train]
+        self._shapes = Shapes(golds)
+        if golds and all(map(_is_number, golds)):
             self.kind = "number"
 
     def fault(self, answer: str) -> str:

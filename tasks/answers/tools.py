@@ -92,7 +92,7 @@ class ToolsForm(Form):
         self.worked = any(example.solution for example in train if example.answer != "[]")  # words stand before calls
         sets = [example.meta.get("tools") for example in train]
         if sets and sets[0] and all(one == sets[0] for one in sets):
-            self._shared = sets[0]
+            self._shared, self.settles = sets[0], True
         self._told = json.dumps(self._shared, ensure_ascii=False)  # one text for all prompts
         if self._shared:
             functions = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in self._shared)

@@ -93,3 +93,11 @@ def test_of_many_rows_16_bytes_each_are_held():
         assert tracemalloc.get_traced_memory()[1] < 50_000 * 40  # a record is over 1,000
     finally:
         tracemalloc.stop()
+
+
+def test_rows_of_which_nothing_but_their_iterator_is_held_are_read_to_the_end(tmp_path):
+    known = [example(number) for number in range(3)]
+    (tmp_path / "other").write_text("x" * 10_000)
+    rows = iter(spooled(known, Example))
+    with (tmp_path / "other").open("rb"):  # takes the number of a file that was closed too early
+        assert list(rows) == known

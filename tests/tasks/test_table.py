@@ -265,7 +265,7 @@ def test_parquet_and_json_files_and_folders_are_read(tmp_path):
     (tmp_path / "train.json").write_text(json.dumps(rows))
     task = load_task(f"parquet:{tmp_path}", TableSettings(verdict="number"))
     assert [example.answer for example in task.examples("test")] == ["0", "1", "2"]
-    assert len(task.examples("train") + task.examples("dev")) == 3
+    assert len([*task.examples("train"), *task.examples("dev")]) == 3
     assert len(load_task(f"parquet:{tmp_path / 'test.parquet'}", TableSettings(verdict="number")).examples("train")) == 3
 
 
