@@ -44,6 +44,7 @@ class AtOnce:
 
     def __init__(self, luck: float):
         self.luck = luck
+        self.on_share: Callable[[float], None] = lambda share: None
 
     def generate(self, prompts: Prompts, *, max_new_tokens: int, **_: Any) -> Iterator[tuple[int, Completion]]:
         for index, prompt in enumerate(prompts):
@@ -116,9 +117,10 @@ def read_mine(folder: Path) -> str:
 
 
 def sides(folder: Path) -> tuple[Any, Any]:
+    """Before and after; where nothing was evaluated again, the same twice."""
     task = "jsonl:data"
     stages = layout.step(folder / "run", 1, "mine"), layout.evaluation(folder / "run", "after", task, "train")
-    before, after = (stage.rows(layout.ATTEMPTS, layout.Attempt) for stage in stages)
+    before, after = ((stage if stage.done else stages[0]).rows(layout.ATTEMPTS, layout.Attempt) for stage in stages)
     return before, after
 
 
@@ -129,7 +131,7 @@ def read_gate(folder: Path) -> str:
 
 
 def read_evaluate(folder: Path) -> str:
-    stage = layout.evaluation(folder / "run", "after", "jsonl:data", "train")
+    stage = layout.step(folder / "run", 1, "mine")
     found = measured(stage, stage.rows(layout.ATTEMPTS, layout.Attempt))
     return f"{found['right']:,} right in {len(found['skills']) - 1} skills"
 

@@ -138,17 +138,17 @@ def _end(marks: Sequence[_Mark], first: int, last: dict[str, int]) -> int | None
 
 
 @lru_cache(maxsize=8)
-def _pattern(tags: tuple[Tag, ...]) -> re.Pattern[str]:
-    """All tags: pairs of the config first, then those of single models, then those with a name in brackets."""
+def _pattern(tags: tuple[Tag, ...]) -> tuple[re.Pattern[str], set[str]]:
+    """All tags: pairs of the config first, then those of single models, then those with a name in brackets; and the words of the last."""
     pairs = [(number, map(re.escape, tag)) for number, tag in enumerate(tags) if not isinstance(tag, str)]
     special = [(number, _SPECIAL[tag]) for number, tag in enumerate(tags) if isinstance(tag, str) and tag in _SPECIAL]
     parts = [f"(?P<{side}{number}>{form})" for number, forms in (*pairs, *special) for side, form in zip("oc", forms, strict=True)]
-    return re.compile("|".join([*parts, _TAG]))
+    return re.compile("|".join([*parts, _TAG])), {_word(tag) for tag in tags if isinstance(tag, str)}
 
 
 def _marks(text: str, tags: tuple[Tag, ...]) -> Iterator[_Mark]:
-    words = {_word(tag) for tag in tags if isinstance(tag, str)}
-    for match in _pattern(tags).finditer(text) if tags else ():
+    pattern, words = _pattern(tags)
+    for match in pattern.finditer(text) if tags else ():
         if match["name"] is None:
             group = str(match.lastgroup)
             yield _Mark(*match.span(), group[1:], "open" if group[0] == "o" else "close")

@@ -58,7 +58,8 @@ def plain(text: str) -> str:
 def verdict(gold: str, given: str | None) -> Verdict:
     """`right`, `wrong`, or `no answer` where None was read."""
     bare = plain(gold)
-    forms = {plain(given), plain(given).strip("_ "), plain(_BULLET.sub("", given, count=1))} if given is not None else set()
+    said = plain(given) if given is not None else ""
+    forms = {said, said.strip("_ "), plain(_BULLET.sub("", given, count=1))} if given is not None else set()
     return scored(given is not None and (folded(gold) == folded(given) or (bare != "" and bare in forms)), given)
 
 
