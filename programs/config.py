@@ -22,7 +22,7 @@ import yaml
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from ..signatures.calls import CEILING, TIMEOUT
+from ..signatures.calls import CEILING, TIMEOUT, WAVE
 from ..signatures.errors import UsageError, did_you_mean
 from ..signatures.records import whole
 from ..signatures.yamls import NO_YAML, read_yaml
@@ -72,12 +72,17 @@ class InstructorSettings(Settings):
     in_flight: AtATime = 8
     """Calls under way at the same time; `auto`: from 8 on one more for each answer, up to 256, until rate limits (which halve it) or
     answers that take twice as long say stop. A cap on cost may be passed by as many calls."""
+    batch: bool = False
+    """Whether calls go in provider batches, at half the price, which take up to a day each: `openai/...`, `anthropic/...`, or a server at
+    `api_base` that has OpenAI's. As many errors as are taught at the same time, up to 2000, share a batch."""
     timeout: float = Field(default=TIMEOUT, gt=0)
     """Most seconds for one whole answer; then it is asked for again."""
 
     @property
     def width(self) -> int:
         """Threads that ask at the same time, at most."""
+        if self.batch:
+            return WAVE
         return CEILING if self.in_flight == "auto" else self.in_flight
 
 
@@ -101,7 +106,8 @@ class JudgeSettings(Settings):
         """How the judge is called: as the instructor, but for what is set here."""
         base = self.api_base or (instructor.api_base if self.model in (None, instructor.model) else None)
         more = {"model": self.model or instructor.model, "api_base": base, "temperature": self.temperature, "in_flight": self.in_flight}
-        return instructor.model_copy(update=more | {"max_tokens": self.max_tokens or instructor.max_tokens})
+        # never in batches: each verdict is waited for while the target answers
+        return instructor.model_copy(update=more | {"max_tokens": self.max_tokens or instructor.max_tokens, "batch": False})
 
 
 class Budget(Settings):
@@ -305,7 +311,7 @@ IMPORTED = ("task", "trace_tags", "table", "judge", "errors")
 """What `errata import` fixes; the rest of the config may change until the teaching begins."""
 TRAINED = ("target", "train", "gate")
 """What may still change after recorded answers were taught, until a target is measured or trained."""
-FREE: tuple[str, ...] = ("rounds", "budget", "cluster", "generate.state", "instructor.in_flight", "instructor.timeout")
+FREE: tuple[str, ...] = ("rounds", "budget", "cluster", "generate.state", "instructor.in_flight", "instructor.batch", "instructor.timeout")
 FREE += ("instructor.max_tokens", "judge.in_flight", "judge.max_tokens", "sandbox.workers", "train.devices")
 FREE += ("target.vllm_python", "target.vllm_args")
 FREE += ("target.batch_size", "target.api_key_env", "target.server_paths", "target.timeout", "target.refusals")

@@ -98,6 +98,8 @@ class Cycle(Session):
             require_fitting(self)
         elif until != "mine" and self.strategy.source != "none":
             self._refuse_unteachable(recorded)
+            if self.config.instructor.batch and self.config.instructor.model != "offline":
+                open_instructor(self.config.instructor, Ledger(None, self.config.budget))  # a provider without batches
             taught = dry_run or self.stage(self.config.rounds, "teach").done
             if not taught:
                 _require_key("instructor", self.config.instructor)

@@ -37,6 +37,8 @@ REFUSALS = 5
 
 START, CEILING = 8, 256
 """Calls under way at the same time that a growing number begins with, and its most: 256 calls take 512 threads."""
+WAVE = 2000
+"""Requests of a provider batch, each of which a thread waits for; a wave that is wider goes in several."""
 SLOWER = 2.0
 """A growing number grows no further where answers take this many times as long as they did at best."""
 ALIKE = 100
@@ -166,8 +168,16 @@ def in_flight(work: Callable[[T], R], items: Sequence[T], width: int) -> Generat
 
     An error, of `work` or thrown in, stops what has not begun and waits for what is under way; an interrupt or `close` does not wait.
     """
+
+    def worked(item: T) -> R:
+        _WORKING.add(me := threading.get_ident())
+        try:
+            return work(item)
+        finally:
+            _WORKING.discard(me)
+
     pool, wait = ThreadPoolExecutor(max_workers=width), True
-    waiting = {pool.submit(copy_context().run, work, item): item for item in items}
+    waiting = {pool.submit(copy_context().run, worked, item): item for item in items}
     try:
         for future in as_completed(waiting):
             yield waiting[future], future.result()
@@ -176,6 +186,14 @@ def in_flight(work: Callable[[T], R], items: Sequence[T], width: int) -> Generat
         raise
     finally:
         pool.shutdown(wait=wait, cancel_futures=True)
+
+
+_WORKING: set[int] = set()
+
+
+def at_work() -> int:
+    """Threads of this process that `in_flight` keeps at work, those included that wait for an answer."""
+    return len(_WORKING)
 
 
 def asked_wait(retry_after: str | None) -> float | None:

@@ -37,9 +37,9 @@ class Reply(NamedTuple):
     body: bytes
 
 
-def exchange(client: httpx.Client, method: str, url: str, seconds: float, **sent: Any) -> Reply:
+def exchange(client: httpx.Client, method: str, url: str, seconds: float, most: int = MOST_BYTES, **sent: Any) -> Reply:
     """Send one request and take in the whole reply. Raises httpx.TransportError, also for a reply that is not whole after so many seconds
-    or that is longer than MOST_BYTES, and httpx.DecodingError. Redirects are not followed."""
+    or that is longer than `most` bytes, and httpx.DecodingError. Redirects are not followed."""
     end = time.monotonic() + seconds
 
     def send() -> Reply:
@@ -47,8 +47,8 @@ def exchange(client: httpx.Client, method: str, url: str, seconds: float, **sent
             body = bytearray()
             for chunk in reply.iter_bytes():
                 body += chunk
-                if len(body) > MOST_BYTES:
-                    raise httpx.ReadError(f"a reply of more than {MOST_BYTES // 10**6} MB")
+                if len(body) > most:
+                    raise httpx.ReadError(f"a reply of more than {most // 10**6} MB")
                 if time.monotonic() > end:
                     raise httpx.ReadTimeout(f"no whole reply in {seconds:g} s")
         return Reply(reply.status_code, reply.headers, bytes(body))

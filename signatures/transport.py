@@ -32,7 +32,7 @@ class Timed:
 
 
 @dataclass
-class _Heard(AbstractContextManager["_Heard"]):
+class Heard(AbstractContextManager["Heard"]):
     """A reply as lm15 takes it from a transport."""
 
     status: int
@@ -57,7 +57,7 @@ class Transport:
         self._client = httpx.Client(timeout=httpx.Timeout(seconds, connect=min(seconds, CONNECT)), limits=limits)
         self._seconds = seconds
 
-    def stream(self, request: Any) -> _Heard:
+    def stream(self, request: Any) -> Heard:
         """Raises lm15.TransportError for a connection that failed, lm15.TimeoutError, and lm15.ConfigurationError for a wrong address."""
         try:
             reply = exchange(self._client, request.method, request.url, self._seconds, headers=request.headers, content=request.body)
@@ -71,7 +71,7 @@ class Transport:
             there = reply.headers.get("location", "")[:200]
             raise lm15.ConfigurationError(f"the server has moved (HTTP {reply.status} to {there}): give its new address")
         chat = request.url.partition("?")[0].endswith("/chat/completions")
-        return _Heard(reply.status, list(reply.headers.multi_items()), tidied(reply.status, reply.body, chat))
+        return Heard(reply.status, list(reply.headers.multi_items()), tidied(reply.status, reply.body, chat))
 
     def close(self) -> None:
         self._client.close()

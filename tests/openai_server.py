@@ -51,6 +51,8 @@ class Seen:
     path: str
     authorization: str
     body: dict[str, Any]
+    method: str = "POST"
+    raw: bytes = b""
 
     @property
     def last(self) -> str:
@@ -64,9 +66,9 @@ def fault(status: int, message: str = "scripted fault", code: str | None = None,
     return Reply(status=status, body=body, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
-def count(text: str) -> int:
+def count(text: object) -> int:
     """Tokens of a text, as this server bills them: words."""
-    return len(text.split())
+    return len(str(text).split())
 
 
 class OpenAIServer:
@@ -123,9 +125,12 @@ class OpenAIServer:
         """One request and its reply; False when the connection is over."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-        body = json.loads(await reader.readexactly(int(headers.get("content-length", "0"))) or b"{}")
+        raw = await reader.readexactly(int(headers.get("content-length", "0")))
+        body = json.loads(raw or b"{}") if "multipart" not in headers.get("content-type", "") else {}
         number = len(self.seen)
-        self.seen.append(Seen(time.monotonic(), head[0].split()[1], headers.get("authorization", ""), body))
+        method, path = head[0].split()[:2]
+        key = headers.get("authorization", "") or headers.get("x-api-key", "")
+        self.seen.append(Seen(time.monotonic(), path, key, body, method, raw))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:

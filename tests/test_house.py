@@ -201,6 +201,7 @@ def test_no_string_holds_python_that_no_tool_sees():
 NAMES = (
     "round-", "attempts.jsonl", "taught.jsonl", "samples.jsonl", "rejections.jsonl", "rows.jsonl", "library.jsonl", "decision.jsonl",
     "tries.jsonl", "searched.jsonl", "result.json", "seconds.json", "answers.jsonl", "ledger.json",
+    "batches.jsonl",
 )  # fmt: skip
 
 

@@ -11,8 +11,8 @@ server that has answered may refuse a few questions. Not covered: unusable answe
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import fields, replace
 from pathlib import Path
@@ -23,13 +23,16 @@ from dspy import lm15
 from dspy.clients.call_result import usage_dict
 from dspy.utils.exceptions import LMConfigurationError, LMError
 
+from ...signatures.batches.waves import TRIES, Asking, Waves, asking
 from ...signatures.calls import PASSING, REFUSALS, REFUSED, Pace, Patience, Slots, asked_wait, known_keys, plain, without_keys
 from ...signatures.errors import ErrataError, InstructorError, UsageError
 from ...signatures.records import Example, whole
 from ...signatures.replies import SAID, broken_limit, document, words
 from ...signatures.routes import route
+from ...signatures.transport import Transport
 from ..config import InstructorSettings
 from ..run.ledger import Answer, Ledger
+from ..run.progress import Progress
 from .offline import offline_lm
 from .prices import count_tokens, usd, usd_of_calls
 from .wire import wire
@@ -41,6 +44,9 @@ FATAL = (lm15.AuthError, lm15.BillingError, lm15.InvalidRequestError, lm15.Confi
 
 FULL = (429, 503, 529)
 """Status codes of a server that has no room for a call; 529 is Anthropic's."""
+
+USUAL = 1500
+"""Tokens expected of an answer of which there is none yet, as of a program (errata.programs.rehearse)."""
 
 NO_CHAT = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading a reply raises when its JSON has an unexpected shape."""
@@ -54,15 +60,28 @@ class Engine:
     """What stands between dspy.LM and the wire: `complete(Request) -> Response`, as DSPy asks of an engine. Thread-safe."""
 
     def __init__(
-        self, settings: InstructorSettings, ledger: Ledger, stage: str, timeout: float | None = None, patience: Patience | None = None
+        self,
+        settings: InstructorSettings,
+        ledger: Ledger,
+        stage: str,
+        timeout: float | None = None,
+        patience: Patience | None = None,
+        progress: Progress | None = None,
     ):
         self.settings = settings
         self.ledger = ledger
         self.stage = stage
-        self.patience = patience or Patience()
-        self.wire, self._name = wire(settings, timeout or settings.timeout)
+        self.patience = patience or Patience(attempts=TRIES if settings.batch else Patience().attempts)
+        timeout = timeout or settings.timeout
+
+        def around(transport: Transport) -> Transport | Waves:
+            if not (settings.batch or ledger.has_batches):
+                return transport
+            return Waves(transport, ledger.batches, settings.batch, timeout, ledger.check_time, progress or Progress(lambda line: None))
+
+        self.wire, self._name = wire(settings, timeout, around)
         self.keys = known_keys()
-        self.slots = Slots(None if settings.in_flight == "auto" else settings.in_flight)
+        self.slots = Slots(None if settings.in_flight == "auto" and not settings.batch else settings.width)
         self._pace = Pace(self.patience)
         self._answered, self._refused = ledger.answers, 0
 
@@ -126,8 +145,8 @@ class Engine:
             self._pace.ready()
             began = time.monotonic()
             try:
-                with self.ledger.attempt(self.stage):
-                    answer = self._read(request, self._send(request))
+                with self.ledger.attempt(self.stage, key, *self._expected(request)), _asking(key) as call:
+                    answer = self._read(request, self._send(request), call.batched)
                 self.slots.answered(time.monotonic() - began, answer.tokens_out)
                 self.ledger.keep(self.stage, key, answer)
                 return answer
@@ -150,7 +169,14 @@ class Engine:
         except NO_CHAT as error:
             raise lm15.ProviderError(f"the reply is not a chat completion: {error}") from None
 
-    def _read(self, request: lm15.Request, response: lm15.Response) -> Answer:
+    def _expected(self, request: lm15.Request) -> tuple[int, float]:
+        """Tokens and USD that are set aside for a request of a wave, so that the wave stops at a cap; single calls are few, and pass it."""
+        if not self.settings.batch:
+            return 0, 0.0
+        tokens_in, tokens_out = count_tokens(_text(request)), self.ledger.tokens_out(USUAL)
+        return tokens_in + tokens_out, usd_of_calls(self.settings, 1, tokens_in, tokens_out) or 0.0
+
+    def _read(self, request: lm15.Request, response: lm15.Response, batched: bool) -> Answer:
         texts = [part.text for part in response.message.parts if isinstance(part, lm15.TextPart)]
         refusal = "".join(part.text for part in response.message.parts if isinstance(part, lm15.RefusalPart))
         text = self._clean("".join(texts))
@@ -160,7 +186,7 @@ class Engine:
             tokens_in, tokens_out = usage["prompt_tokens"], usage["completion_tokens"]
         else:
             tokens_in, tokens_out = count_tokens(_text(request)), count_tokens(text)
-        cost = usd(self.settings, response, request) if reported else None
+        cost = usd(self.settings, response, request, batched) if reported else None
         return Answer(text, response.finish_reason, tokens_in, tokens_out, reported, cost, self._clean(refusal))
 
     def _end(self, error: Exception, advice: str = "") -> ErrataError:
@@ -184,6 +210,16 @@ class Engine:
         """Without keys: an answer may be shown to the server again before any record holds it."""
         cleaned: str = whole(without_keys(text, self.keys))
         return cleaned
+
+
+@contextmanager
+def _asking(key: str) -> Iterator[Asking]:
+    """What a batch is told of the call of this thread."""
+    token = asking.set(call := Asking(key))
+    try:
+        yield call
+    finally:
+        asking.reset(token)
 
 
 def _asked_wait(error: lm15.LM15Error) -> float | None:
@@ -243,10 +279,11 @@ def open_instructor(
     timeout: float | None = None,
     patience: Patience | None = None,
     rows: Callable[[], Iterable[Example]] | None = None,
+    progress: Progress | None = None,
 ) -> dspy.LM:
     """The instructor that `settings.model` names. `ledger` keeps and counts its answers under `stage`; a path: a ledger in that folder;
-    None: a ledger in memory. `rows`: the train items that the embedded instructor may recombine. Raises UsageError for settings that the
-    model cannot take, and for a cap on cost when the price is not known."""
+    None: a ledger in memory. `rows`: the train items that the embedded instructor may recombine. `progress` is told of batches. Raises
+    UsageError for settings that the model cannot take, and for a cap on cost when the price is not known."""
     if settings.model == "offline":
         return offline_lm(rows)
     if not isinstance(ledger, Ledger):
@@ -255,7 +292,7 @@ def open_instructor(
         raise UsageError(
             f"the price of instructor {settings.model} is not known, so --max-cost cannot hold; give --max-calls or --max-tokens"
         )
-    return Instructor(Engine(settings, ledger, stage, timeout, patience))
+    return Instructor(Engine(settings, ledger, stage, timeout, patience, progress))
 
 
 def settled_on(lm: dspy.LM, who: str = "instructor") -> str:

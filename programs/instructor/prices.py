@@ -14,6 +14,8 @@ from dspy.lm15 import Message, Request, Response, Usage
 from ...signatures.routes import route
 from ..config import InstructorSettings
 
+BATCH = 0.5
+"""What a call costs in a provider batch, as a share of its price: at OpenAI and at Anthropic half."""
 CHARACTERS = 3.5  # characters a token; measured with cl100k on the instructor's prompts (3.6) and on programs of a strong model (3.4)
 
 
@@ -22,14 +24,16 @@ def count_tokens(text: str) -> int:
     return round(len(text) / CHARACTERS)
 
 
-def usd(settings: InstructorSettings, response: Response, request: Request | None = None) -> float | None:
-    """What a response cost. None: no price is known, because the model is not listed or its server is at an address of one's own."""
+def usd(settings: InstructorSettings, response: Response, request: Request | None = None, batched: bool | None = None) -> float | None:
+    """What a response cost. None: no price is known, because the model is not listed or its server is at an address of one's own.
+    `batched`: whether it came in a batch; None: as the settings say."""
     if settings.model == "offline":
         return 0.0
     if settings.api_base is not None:
         return None
     provider, name, _, _ = route(settings.model)
-    return estimate_cost(response, provider=provider, requested_model=name, request=request)[0]
+    price = estimate_cost(response, provider=provider, requested_model=name, request=request)[0]
+    return price if price is None else price * (BATCH if (settings.batch if batched is None else batched) else 1)
 
 
 def usd_of_calls(settings: InstructorSettings, calls: float, tokens_in: float, tokens_out: float) -> float | None:

@@ -14,6 +14,7 @@
     round-N/gate/decision.jsonl           kept or not, and why
     evaluate/<weights>/<task>-<split>/    answers to held-out items
     answers.jsonl, ledger.json            what a paid instructor answered, and its sums
+    batches.jsonl                         which requests were sent to it in provider batches
     served/                               logs of vLLM, where it was started for the run
     seconds.json                          how long each step took; with those of trainings all that differs between two runs of one config
     result.json                           weights and benchmarks to report
@@ -37,7 +38,7 @@ from .directory import R, Stage, read_json, slug
 ATTEMPTS, TAUGHT, LENT, DECISION = "attempts.jsonl", "taught.jsonl", "lent.jsonl", "decision.jsonl"
 SAMPLES, REJECTIONS, ROWS, LIBRARY = "samples.jsonl", "rejections.jsonl", "rows.jsonl", "library.jsonl"
 TRIES, SEARCHED, PAIRS, CONTEXTS = "tries.jsonl", "searched.jsonl", "pairs.jsonl", "contexts.jsonl"
-ANSWERS, SPENT = "answers.jsonl", "ledger.json"
+ANSWERS, SPENT, BATCHES = "answers.jsonl", "ledger.json", "batches.jsonl"
 RESULT, SECONDS, SERVED = "result.json", "seconds.json", "served"
 
 

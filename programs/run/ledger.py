@@ -18,11 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ...signatures.errors import BudgetReached
+from ...signatures.errors import BudgetReached, ErrataError
 from ...signatures.records import sealed, unsealed
 from ..config import Budget
+from .batches import Batches
 from .directory import Lines, to_json, write_atomic
-from .layout import ANSWERS, SPENT
+from .layout import ANSWERS, BATCHES, SPENT
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,26 @@ class Ledger(AbstractContextManager["Ledger"]):
         self._lock = threading.RLock()
         self._asking: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._under_way = 0
+        self._expected: dict[str, tuple[int, float]] = {}
+        self._expects = (0, 0.0)
+        self._batches: Batches | None = None
+
+    @property
+    def batches(self) -> Batches:
+        """Which requests were sent in provider batches. Raises RunError when a line of their file is damaged."""
+        with self._lock:
+            self._batches = self._batches or Batches(self.path and self.path.with_name(BATCHES))
+            return self._batches
+
+    @property
+    def has_batches(self) -> bool:
+        return self._batches is not None or (self.path is not None and self.path.with_name(BATCHES).exists())
+
+    def tokens_out(self, usual: int) -> int:
+        """Tokens of an answer, the mean of those that are kept; `usual` where there are none."""
+        with self._lock:
+            total = sum(self._stages.values(), Sums())
+        return round(total.tokens_out / total.calls) if total.calls else usual
 
     @property
     def answers(self) -> int:
@@ -116,21 +137,29 @@ class Ledger(AbstractContextManager["Ledger"]):
             yield self._answers.get(key)
 
     @contextmanager
-    def attempt(self, stage: str) -> Iterator[None]:
-        """Put this around the sending of one request. Raises BudgetReached instead when a cap is reached; an attempt that raises is
-        counted as failed, the answer of any other must be given to `keep`."""
+    def attempt(self, stage: str, key: str = "", tokens: int = 0, usd: float = 0.0) -> Iterator[None]:
+        """Put this around the sending of one request. Raises BudgetReached instead when a cap is reached, or would be by what is under way;
+        of the request `key`, `tokens` in and out and `usd` are expected. An attempt that raises is counted as failed (after an ErrataError
+        nothing was sent, or what was sent goes on); the answer of any other must be given to `keep`."""
         with self._lock:
-            self._check(sum(self._stages.values(), Sums(calls=self._under_way)))
+            under_way = Sums(calls=self._under_way, tokens_in=self._expects[0], usd=self._expects[1])
+            self._check(sum(self._stages.values(), under_way))
             self._under_way += 1
+            self._expected[key] = tokens, usd
+            self._expects = (self._expects[0] + tokens, self._expects[1] + usd)
         try:
             yield
+        except ErrataError:
+            with self._lock:
+                self._ended(key)
+            raise
         except BaseException as error:
-            self._write({"stage": stage, "failed": type(error).__name__}, ended=True)
+            self._write({"stage": stage, "failed": type(error).__name__}, key)
             raise
 
     def keep(self, stage: str, key: str, answer: Answer) -> None:
         """Write the answer of an attempt."""
-        self._write({"stage": stage, "key": key, "answer": vars(answer)}, ended=True)
+        self._write({"stage": stage, "key": key, "answer": vars(answer)}, key)
 
     def reuse(self, stage: str, key: str) -> None:
         """Count an answer that was taken from the file."""
@@ -144,8 +173,9 @@ class Ledger(AbstractContextManager["Ledger"]):
 
     def close(self) -> None:
         """Close the file and write the sums beside it, for readers; also when an earlier start was killed before it could."""
-        if self._lines:
-            self._lines.close()
+        for one in (self._lines, self._batches):
+            if one:
+                one.close()
         if self.path and self._stages:
             sums, path = to_json(self.document()), self.path.with_name(SPENT)
             if not path.exists() or path.read_bytes() != sums:
@@ -157,12 +187,13 @@ class Ledger(AbstractContextManager["Ledger"]):
     def _check(self, spent: Sums) -> None:
         """Raises BudgetReached when a cap is reached. Calls, tokens and cost count over all starts of the run."""
         caps, sent, tokens, reached = self.budget, spent.calls + spent.failed, spent.tokens_in + spent.tokens_out, ""
+        more = " or expected of what is under way" if self._expects[0] else ""
         if caps.max_calls is not None and sent >= caps.max_calls:
             reached = f"the cap of {caps.max_calls} calls is reached ({sent} sent); give a higher --max-calls"
         elif caps.max_tokens is not None and tokens >= caps.max_tokens:
-            reached = f"the cap of {caps.max_tokens} tokens is reached ({tokens} used); give a higher --max-tokens"
+            reached = f"the cap of {caps.max_tokens} tokens is reached ({tokens} used{more}); give a higher --max-tokens"
         elif caps.max_cost is not None and spent.usd is not None and spent.usd >= caps.max_cost:
-            reached = f"the cap of {caps.max_cost:g} USD is reached ({spent.usd:.4f} spent); give a higher --max-cost"
+            reached = f"the cap of {caps.max_cost:g} USD is reached ({spent.usd:.4f} spent{more}); give a higher --max-cost"
         elif caps.max_time is not None and time.monotonic() - self.started >= caps.max_time:
             reached = f"the cap of {caps.max_time:g} seconds is reached; give the same command again"
         if reached:
@@ -179,11 +210,18 @@ class Ledger(AbstractContextManager["Ledger"]):
             more = Sums(1, 0, 0, answer.tokens_in, answer.tokens_out, int(not answer.reported), answer.usd)
         self._stages[line["stage"]] += more
 
-    def _write(self, line: dict[str, Any], ended: bool = False) -> None:
-        """`ended`: an attempt is no longer under way. Both are booked under one lock, or a cap could seem reached too early."""
+    def _ended(self, key: str) -> None:
+        """An attempt is no longer under way."""
+        self._under_way -= 1
+        tokens, usd = self._expected.pop(key, (0, 0.0))
+        self._expects = (self._expects[0] - tokens, self._expects[1] - usd)
+
+    def _write(self, line: dict[str, Any], ended: str | None = None) -> None:
+        """`ended`: the attempt of this key is over. Both are booked under one lock, or a cap could seem reached too early."""
         data = json.dumps(sealed(line), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
         with self._lock:
-            self._under_way -= ended
+            if ended is not None:
+                self._ended(ended)
             if self._lines:
                 self._lines.add(data)
             self._add(line)

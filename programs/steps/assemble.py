@@ -188,7 +188,7 @@ def _agreed(run: Session, number: int, seed: int) -> Agreed:
     """The embedded instructor answers no questions, and of a library none is asked: facts that are asserted stay unconfirmed then."""
     settings = run.config.instructor
     alone = settings.model == "offline" or run.config.generate.library is not None
-    open_lm = None if alone else lambda: open_instructor(settings, run.ledger, layout.named(number, "assemble"))
+    open_lm = None if alone else lambda: open_instructor(settings, run.ledger, layout.named(number, "assemble"), progress=run.progress)
     return Agreed(run.task, run.config.generate, seed, settings.width, open_lm, lambda line: run.say(f"round {number}: {line}"))
 
 

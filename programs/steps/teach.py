@@ -42,7 +42,7 @@ def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], titl
     """Run the strategy on its groups of failures, several calls in flight, each row written as it finishes. What a program of several
     failures does not rebuild is taught alone."""
     name = str(stage.path.relative_to(run.path))
-    lm = open_instructor(run.config.instructor, run.ledger, name, rows=partial(train_rows, run))
+    lm = open_instructor(run.config.instructor, run.ledger, name, rows=partial(train_rows, run), progress=run.progress)
 
     def one(group: tuple[Failure, ...]) -> TeachingResult:
         calls = Calls()

@@ -101,7 +101,7 @@ class Optimization:
             mine = [item for item in items if item.task == task.name]
             if reason := unteachable(task, mine):
                 raise UsageError(reason)
-        self.lm = lm or self._open(loop.config.instructor, "optimize/instructor")
+        self.lm = lm or self._open(self._named(None), "optimize/instructor")
         self.reflection = reflection or lm or self._open(self._named(settings.reflection), "optimize/reflection")
         failures = {name: failure for part in self.parts.values() for name, failure in part.items()}
         self.measure = Measure(
@@ -222,7 +222,7 @@ class Optimization:
 
     def _compile(self, lesson: Lesson, train: list[dspy.Example], validation: list[dspy.Example]) -> Any:
         """Runs the optimizer, with what it takes of what can be given."""
-        teacher, width = self.settings.teacher, self.loop.config.instructor.width
+        teacher, width = self.settings.teacher, self._named(None).width
         chosen: dict[str, Any] = {
             "metric": score_only,
             "num_threads": width,
@@ -242,9 +242,9 @@ class Optimization:
         return optimizer.compile(lesson, **{name: chosen[name] for name in compiling if name in chosen and name != "student"})
 
     def _named(self, model: str | None) -> InstructorSettings:
-        """The instructor's settings, for another model."""
+        """The instructor's settings, perhaps for another model; never in batches: an optimizer asks step by step."""
         settings = self.loop.config.instructor
-        return settings if model is None else settings.model_copy(update={"model": model})
+        return settings.model_copy(update={"model": model or settings.model, "batch": False})
 
     def _held(self, title: str, strategy: Strategy) -> dict[str, Taken]:
         """Each held-out failure taught by a strategy: its score and program, in the order of the failures."""
@@ -255,7 +255,7 @@ class Optimization:
             return Taken(self.measure.failures[name], made.scored, made.taught.program)
 
         with self._instructed():
-            rows = dict(in_flight(one, list(self.parts["held"]), self.loop.config.instructor.width))
+            rows = dict(in_flight(one, list(self.parts["held"]), self._named(None).width))
         passed = sum(row.score.passed for row in rows.values())
         mean = sum(row.score.score for row in rows.values()) / len(rows)
         self.loop.say(f"{title}: {passed} of {len(rows)} held-out failures got a program, mean score {mean:.3f}")
