@@ -196,12 +196,13 @@ class Target:
             seen[text] += 1
         # Longest first: if memory runs out, it does so at once.
         rows.sort(key=_longest)
-        begun: list[_Row] = []
+        under_way: list[_Row] = []
         work = Work([len(row.ids) for row in rows], ceil(max_new_tokens / ROUND))
-        while rows or begun:
-            # Who has begun goes on as soon as there are enough for a batch: a kill then loses the answers of two batches at most.
-            fresh = bool(rows) and len(begun) < self._batch_size
-            waiting = rows if fresh else begun
+        while rows or under_way:
+            # Answers of one length go on as soon as they fill a batch, the longest first: what is begun stays few, and is soon finished.
+            full = [new for new, count in Counter(row.new for row in under_way).items() if count >= self._batch_size]
+            fresh = bool(rows) and not full
+            waiting = rows if fresh else [row for row in under_way if row.new == max(full)] if full else under_way
             batch, steps = self._next_batch(waiting, max_new_tokens)
             answers: list[list[int]] | None = None
             try:
@@ -211,13 +212,15 @@ class Target:
             if answers is None:  # only here: until it is let go, the error holds the frames with the tensors of the failed attempt
                 release()
                 continue
-            del waiting[: len(batch)]
+            taken = {row.place for row in batch}
+            if fresh:
+                del rows[: len(batch)]
             if len(batch) == self._batch_size and 2 * len(batch) <= self._most and memory_used(self.device) < 0.45:
                 self._batch_size *= 2
             limit = max_new_tokens if steps > 0 else 0
             further = [self._further(row, answer[: max_new_tokens - row.new], limit) for row, answer in zip(batch, answers, strict=True)]
             goes_on = [row for row, finish in further if not finish]
-            begun = sorted([*begun, *goes_on], key=_longest)
+            under_way = sorted([*(row for row in under_way if row.place not in taken), *goes_on], key=lambda row: (row.new, *_longest(row)))
             lengths = [len(row.ids) for row in batch]
             self.on_share(work.batch(lengths, max(map(len, answers)), [len(row.ids) for row in goes_on], fresh))
             yield from ((row.place, self._completion(row, finish)) for row, finish in further if finish)
@@ -233,13 +236,12 @@ class Target:
         return row._replace(ids=ids, new=new), finish
 
     def _next_batch(self, rows: list[_Row], limit: int) -> tuple[list[_Row], int]:
-        """The next rows (longest first) and the new tokens to make, 0 when the first row can take no more; of a row that may take fewer,
-        what is too much is dropped."""
-        first = rows[0]
-        room = limit if self.context is None else self.context - len(first.ids)
+        """The next rows and the new tokens to make, 0 when the first row can take no more. Of a row that may take fewer, what is too much
+        is dropped."""
+        first, batch = rows[0], rows[: self._batch_size]
+        room = limit if self.context is None else self.context - max(len(row.ids) for row in batch)
         if room <= 0 or limit <= first.new:
             return [first], 0
-        batch = rows[: self._batch_size]
         return batch, min(ROUND, room, max(limit - row.new for row in batch))
 
     def _step(self, batch: list[_Row], steps: int, temperature: float) -> list[list[int]]:

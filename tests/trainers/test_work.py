@@ -1,6 +1,7 @@
 """The time left of an evaluation is right within a factor of 2 after its first batch, whatever the prompts and answers are like."""
 
 import random
+from collections import Counter
 
 import pytest
 
@@ -13,20 +14,21 @@ ROUND = 128
 
 def batches(prompts, answers, width, limit, prompt_cost=1.0, new_cost=4.5):
     """(seconds, share, answers finished) of each batch: longest prompts first, and rows that are not finished in ROUND tokens come again as
-    soon as they fill a batch."""
+    soon as those of one length fill a batch."""
     rows = sorted(((length, 0, answer) for length, answer in zip(prompts, answers, strict=True)), key=lambda row: -row[0])
     work, begun = Work(prompts, -(-limit // ROUND)), []
     while rows or begun:
-        fresh = bool(rows) and len(begun) < width
-        waiting = rows if fresh else begun
-        batch = waiting[:width]
-        del waiting[:width]
+        full = [new for new, count in Counter(new for _, new, _ in begun).items() if count >= width]
+        fresh = bool(rows) and not full
+        batch = (rows if fresh else [row for row in begun if row[1] == max(full)] if full else begun)[:width]
+        for row in batch:
+            (rows if fresh else begun).remove(row)
         most = min(ROUND, max(limit - new for _, new, _ in batch))
         made = [min(most, answer - new) for _, new, answer in batch]
         left = [(length + more, new + more, answer) for (length, new, answer), more in zip(batch, made, strict=True)]
         left = [row for row in left if row[1] < min(row[2], limit)]
-        begun = sorted(begun + left, key=lambda row: -row[0])
-        seconds = len(batch) * (prompt_cost * batch[0][0] + new_cost * max(made)) / 1000
+        begun = sorted(begun + left, key=lambda row: (row[1], -row[0]))
+        seconds = len(batch) * (prompt_cost * max(row[0] for row in batch) + new_cost * max(made)) / 1000
         share = work.batch([length for length, _, _ in batch], max(made), [length for length, _, _ in left], fresh)
         yield seconds, share, len(batch) - len(left)
 
