@@ -77,7 +77,8 @@ class Start(NamedTuple):
         if self.run:
             return Cycle(config, self.run, self.teller)
         config = pinned(config)
-        fixed = config.model_dump(mode="json", exclude={"budget", "cluster"})  # the same command with a higher cap continues
+        # the same command with a higher cap, or on more devices, continues
+        fixed = config.model_dump(mode="json", exclude={"budget": True, "cluster": True, "train": {"devices"}})
         name = f"{slug(config.task)}-{slug(config.generate.strategy)}-{content_hash(fixed)[:6]}"
         return Cycle(config, Path("runs") / name, self.teller)
 

@@ -2,7 +2,7 @@
 
 Of a training are counted: weights, gradients, the optimizer's states, what autograd keeps of the longest rows (as `transformers` writes a
 Llama-like layer, with sdpa attention), and the tile of logits that TRL makes at a time, never all of them. `docs/scaling.md` holds
-estimates beside what was measured. Does NOT cover: quantized weights, several devices, eager attention, a server's memory.
+estimates beside what was measured. Does NOT cover: quantized weights, what FSDP shares out, eager attention, a server's memory.
 """
 
 import json

@@ -113,12 +113,12 @@ def _dpo(rows: list[dict[str, Any]], given: dict[str, Any], **more: Any) -> Any:
 
 def _kto(rows: list[dict[str, Any]], given: dict[str, Any], **more: Any) -> Any:
     """With the rarer kind of answers weighing as much as the other, and each prompt beside the answer of its neighbour in the batch, by
-    which TRL estimates the KL to the reference."""
+    which TRL estimates the KL to the reference, over the batches of all devices."""
     right = sum(row["label"] for row in rows)
     wrong = len(rows) - right
     weights = {"desirable_weight": max(1.0, wrong / right), "undesirable_weight": max(1.0, right / wrong)}
     args = KTOConfig(**weights | given)
-    size = args.per_device_train_batch_size
+    size = args.per_device_train_batch_size * args.world_size
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]
         for row, before in zip(batch, [batch[-1], *batch], strict=False):
