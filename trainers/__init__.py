@@ -6,8 +6,9 @@
 import os
 from collections.abc import Callable
 
+from ..signatures.errors import TargetError
 from .chat import AnyTarget
-from .settings import TargetSettings
+from .settings import AUTO, TargetSettings
 
 __all__ = ["open_target"]
 
@@ -22,6 +23,8 @@ def open_target(
 ) -> AnyTarget:
     """The target that the settings name, ready to answer: loaded in this process, or found at its servers, of which `say` is told, in a
     line, when one is left out or back, and `away` is asked, where Errata started them, whether one is started again. Raises TargetError."""
+    if settings.api_base == AUTO:
+        raise TargetError("target.api_base auto is for runs, which start the servers: give the addresses of servers, or null")
     if settings.api_base:
         from .served.target import ServedTarget
 

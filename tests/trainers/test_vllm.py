@@ -20,6 +20,7 @@ from errata.programs import Cycle
 from errata.programs.config import load_config
 from errata.programs.doctor import examine
 from errata.signatures.errors import TargetError
+from errata.trainers import open_target
 from errata.trainers.served.vllm import KEY, RESTARTS, Servers, advice, cause, find_vllm, number_format, places, rank_of
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.weights import weights_hash
@@ -104,12 +105,17 @@ def test_vllm_is_given_what_a_cycle_needs_and_the_users_flags_last(served, tmp_p
     assert start["args"][-8:-4] == ["--max-model-len", "300", "--swap", "a b"]
 
 
-@pytest.mark.parametrize("args", ["--port 1", "--api-key x", "--host=0.0.0.0"])
-def test_flags_that_are_errata_s_own_are_refused(served, args):
+@pytest.mark.parametrize("args", ["--port 1", "--api_key x", "--host=0.0.0.0", "--max-model-len '3"])
+def test_flags_that_are_errata_s_own_or_cannot_be_read_are_refused(served, args):
     servers, settings, _ = served(args=args)
-    with pytest.raises(TargetError, match="is Errata's own: leave it out") as caught:
+    with pytest.raises(TargetError, match=r"is Errata's own: leave it out|cannot be read \(No closing quotation\)") as caught:
         servers.serving(settings)
     told(caught)
+
+
+def test_a_target_that_no_run_has_started_servers_for_is_told():
+    with pytest.raises(TargetError, match="is for runs, which start the servers"):
+        open_target(TargetSettings(api_base="auto"))
 
 
 # ---- ends

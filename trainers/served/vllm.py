@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,13 +108,27 @@ def places(settings: TargetSettings) -> list[str]:
         gpus = gpus[int(number) : int(number) + 1]
     if kind == "cuda" and not gpus:
         raise TargetError(f"target.device {settings.device}: this machine has {len(visible_gpus())} GPUs; use cpu or auto")
-    width = 1
-    for flag, short in (("tensor-parallel-size", "tp"), ("pipeline-parallel-size", "pp"), ("data-parallel-size", "dp")):
-        for found in re.finditer(rf"(?:^|\s)(?:--{flag}|-{short})[= ](\d+)", settings.vllm_args):
-            width *= int(found[1])
+    width, flags = 1, [part for one in extra_flags(settings) for part in one.split("=", 1)]
+    for one, value in pairwise(flags):
+        if re.fullmatch(r"--(tensor|pipeline|data).parallel.size|-[tpd]p", one) and value.isdecimal():
+            width *= int(value)
     if gpus and width > len(gpus):
         raise TargetError(f"target.vllm_args gives a server {width} GPUs, and {len(gpus)} are visible: give it fewer")
     return [",".join(gpus[at : at + width]) for at in range(0, len(gpus) - width + 1, width)] or [""]
+
+
+def extra_flags(settings: TargetSettings) -> list[str]:
+    """The flags that the user gives. Raises TargetError."""
+    try:
+        flags = shlex.split(settings.vllm_args)
+    except ValueError as error:
+        raise TargetError(
+            f"target.vllm_args {settings.vllm_args[:100]!r} cannot be read ({error}): write it as on a command line"
+        ) from None
+    for one in flags:
+        if re.match(r"--(api.key|host|port|uds|served.model.name|model)(=|$)", one):
+            raise TargetError(f"target.vllm_args: {one.partition('=')[0]} is Errata's own: leave it out")
+    return flags
 
 
 def number_format(settings: TargetSettings, on_gpu: bool) -> str:
@@ -212,7 +227,8 @@ class Server:
 
     def cause(self) -> str:
         """Why it ended, in one line, as its log has it since the last start."""
-        with self.log.open("rb") as file:
+        lines: list[str] = []
+        with suppress(OSError), self.log.open("rb") as file:
             file.seek(self._begins)
             lines = file.read().decode("utf-8", "replace").splitlines()
         return without_keys(plain(cause(lines)), known_keys())
@@ -272,6 +288,9 @@ class Servers:
                 self._start(settings, command)
             while [one for one in self._servers if self.away(one.address)]:  # asks all: those that ended start at the same time
                 time.sleep(0.25)
+        except OSError as error:
+            self.stop()
+            raise TargetError(f"vLLM cannot be started: {error}; free some space, or choose another place with --run") from None
         except BaseException:
             self.stop()
             raise
@@ -322,15 +341,13 @@ class Servers:
     def _of(self, settings: TargetSettings) -> list[str]:
         """What starts a server of these settings; those of one model and its adapters have one command."""
         found = find_vllm(settings.vllm_python)
-        if clash := set(re.findall(r"--(?:api-key|host|port|uds|served-model-name)\b", settings.vllm_args)):
-            raise TargetError(f"target.vllm_args: {min(clash)} is Errata's own: leave it out")
         on_gpu = places(settings) != [""]
         flags = ["--served-model-name", settings.served_name or settings.model, "--dtype", number_format(settings, on_gpu)]
         flags += ["--enable-lora", "--max-lora-rank", str(vllm_rank(rank_of(settings, self.train)))]
         # `auto`: the model's own, and where the memory does not hold one such text, what it does hold
         flags += ["--max-model-len", "auto", "--seed", "0", "--disable-uvicorn-access-log"]
         flags += ["--trust-remote-code"] if settings.trust_remote_code else []
-        return [*found.command, str(folder_of(settings.model).absolute()), *flags, *shlex.split(settings.vllm_args)]
+        return [*found.command, str(folder_of(settings.model).absolute()), *flags, *extra_flags(settings)]
 
     def _environment(self) -> dict[str, str]:
         own = {"VLLM_API_KEY": os.environ[KEY], "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
