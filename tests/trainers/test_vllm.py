@@ -169,6 +169,11 @@ DEATHS = {
     ),
     "flag": ("usage: vllm\nvllm serve: error: unrecognized arguments: --x", "unrecognized arguments: --x; correct target.vllm_args"),
     "package": ("Traceback:\nModuleNotFoundError: No module named 'triton'", "No module named 'triton'; mend that"),
+    "a killed engine": (
+        "(APIServer pid=6) ERROR 07-01 12:00:00 [core_client.py:1] Engine core proc EngineCore died unexpectedly, shutting down client.\n"
+        "(APIServer pid=6) ERROR 07-01 12:00:00 [async_llm.py:1] vllm.v1.engine.exceptions.EngineDeadError: EngineCore met an issue.",
+        "Engine core proc EngineCore died unexpectedly",
+    ),
     "silence": ("", "it said nothing"),
 }
 

@@ -37,6 +37,7 @@ def main(parent: int, seconds: float, command: list[str]) -> None:
         end = time.monotonic() + seconds
         while child.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
+        time.sleep(0.5)  # in which a tracker of Python's, a child of the command, removes its shared memory
         if child.returncode is not None and child.returncode < 0:
             print(f"errata: ended by signal {-child.returncode}", flush=True)
     except OSError as error:

@@ -241,8 +241,8 @@ def free_port() -> int:
 
 
 _PREFIX = re.compile(r"^(\(\w[^)]*\)\s*)?((ERROR|CRITICAL|WARNING|INFO) [\d: -]+\[[^\]]*\]\s*)?")
-_ERROR = re.compile(r"^([\w.]*(Error|Exception|Interrupt|Exit)\b.*|errata: .*|.*?: error: .*)$")
-_OTHERS = ("Engine core initialization failed", "Engine process failed", "Failed core proc")
+_ERROR = re.compile(r"^([\w.]*(Error|Exception|Interrupt|Exit)\b.*|errata: .*|.*?: error: .*|.* died unexpectedly.*)$")
+_OTHERS = ("Engine core initialization failed", "Engine process failed", "Failed core proc", "EngineDeadError")
 """What the server's process says when its engine's died; why, the engine has said before."""
 
 
