@@ -160,6 +160,8 @@ class Cluster:
                     index = following if ordered else next(iter(ready))
                     following = index + 1
                     yield index, ready.pop(index)
+        except ConnectionError as error:
+            raise self._gone(error) from None
         finally:
             for reference in under:
                 with suppress(Exception):  # the cluster may be gone
@@ -170,13 +172,15 @@ class Cluster:
         data."""
         task = _named(kind)
         actor = self._ray.remote(max_restarts=0, max_task_retries=0)(kind)
-        made = actor.options(**self._options(task, None, cpus, gpus)).remote(*args)
 
         def require() -> None:
             if not self.places(kind, None, cpus, gpus):
                 raise self._none_left(task, None, cpus, gpus)
 
-        return Seat(self._ray, made, require)
+        try:
+            return Seat(self._ray, actor.options(**self._options(task, None, cpus, gpus)).remote(*args), require)
+        except ConnectionError as error:
+            raise self._gone(error) from None
 
     def greet(self) -> None:
         """Ask each node once which versions it has, and tell what there is. Raises ClusterError where none is like this process."""
@@ -250,6 +254,11 @@ class Cluster:
         act = "start some (`ray start --address=...`), then give the same command: it continues"
         return ClusterError(f"the cluster {self.address} has no node with {needs}: {act}")
 
+    def _gone(self, error: ConnectionError) -> ClusterError:
+        """What Ray's client says when the cluster it was connected to is not there any more."""
+        why = " ".join(str(error).split())[:200]
+        return ClusterError(f"the cluster {self.address} answers no more ({why}): give the same command when it does, and it continues")
+
     def _called(self, node: str) -> str:
         return called(self._alive[node]) if node in self._alive else f"node {node[:8]}"
 
@@ -276,16 +285,17 @@ class Seat(AbstractContextManager["Seat"]):
     def ask(self, method: str, *args: Any, going: Callable[[], None]) -> Any:
         """What a method of the object returns. `going` is called every second, and may raise. Raises Lost, and ClusterError where for long
         no node has the room."""
-        reference, began = getattr(self._actor, method).remote(*args), time.monotonic()
-        while not self._ray.wait([reference], timeout=1)[0]:
-            going()
-            if time.monotonic() - began > EMPTY:
-                self._require()
+        began = time.monotonic()
         try:
+            reference = getattr(self._actor, method).remote(*args)
+            while not self._ray.wait([reference], timeout=1)[0]:
+                going()
+                if time.monotonic() - began > EMPTY:
+                    self._require()
             return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:  # a fault of ours keeps its traceback
             raise (error.cause if isinstance(error.cause, ErrataError) else error) from None
-        except self._ray.exceptions.RayError as error:
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
             raise Lost(f"{type(error).__name__}: {str(error).strip().splitlines()[-1][:200]}") from None
 
     def __exit__(self, *_: object) -> None:

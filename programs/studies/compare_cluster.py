@@ -5,7 +5,7 @@ as they finish, paid answers as they are written. So a run whose node died goes 
 killed, on a cluster or on one machine. No key travels: a node has its own in its environment. Neither do data: what the config names by a
 path must lie under the same path on each node, and data that differ from this machine's are refused.
 
-What is not here: the runs (errata.programs.studies.compare), the form of what travels (errata.programs.run.carry), and nodes
+What is not here: the runs (errata.programs.studies.compare), the form of what travels (errata.programs.studies.carry), and nodes
 (errata.programs.run.cluster).
 """
 
@@ -24,10 +24,11 @@ from typing import Any, NamedTuple
 
 from ...signatures import errors
 from ...signatures.errors import BusyError, ErrataError, InstructorError, RunError
+from ...trainers.weights import weights_hash
 from ..cycle import Cycle
-from ..run.carry import SIZE, UNFINISHED, Piece, Sender, put
 from ..run.cluster import Cluster, Lost, here
 from ..run.directory import LOCK, RunDir
+from .carry import SIZE, UNFINISHED, Piece, Sender, put
 from .compare import DONE, VANILLA, Cell, Comparison, cells, is_done, lend, run_cell, work
 
 LOSSES = 3
@@ -55,10 +56,10 @@ class News(NamedTuple):
 class Desk:
     """Lives on a node, where one run is worked on in a scratch folder; all calls come from one thread of one process."""
 
-    def __init__(self, comparison: str, cell: tuple[str, int], out: str, data: list[tuple[str, dict[str, str]]]):
-        """`out` is the comparison's folder where the command was given, and `data` what tasks were read from there."""
+    def __init__(self, comparison: str, cell: tuple[str, int], out: str, known: dict[str, Any]):
+        """`out` is the comparison's folder where the command was given, and `known` what must be here as it is there."""
         self._comparison, self._cell = Comparison.model_validate_json(comparison), Cell(*cell)
-        self._out, self._data = out, data
+        self._out, self._known = out, known
         self._scratch, self._lock = _scratch()
         self._run = self._scratch / self._cell.name
         self._sender = Sender(self._run, DONE)
@@ -125,14 +126,20 @@ class Desk:
             self._failure = "", f"on {here()}:\n{traceback.format_exc()}"
 
     def _require(self, loop: Cycle) -> None:
-        """Raises RunError where this node has other data."""
-        for (name, there), (_, found) in zip(self._data, _data(loop), strict=True):
-            if there and found and there != found:
-                raise RunError(f"the data of task {name} are not those of the machine that gave the command: copy them to the node")
+        """Raises RunError where this node has other data or weights."""
+        wanted = self._known
+        for what, found in _known(loop).items():
+            if wanted.get(what) and found and wanted[what] != found:
+                raise RunError(f"{what} are not those of the machine that gave the command: copy them to the node")
 
 
-def _data(loop: Cycle) -> list[tuple[str, dict[str, str]]]:
-    return [(task.name, dict(task.data)) for task in loop.tasks]
+def _known(loop: Cycle) -> dict[str, Any]:
+    """What must be the same where a run is worked on, by what it is called; empty of what is not known here."""
+    known: dict[str, Any] = {f"the data of task {task.name}": dict(task.data) for task in loop.tasks}
+    model = loop.config.target.model
+    if model and Path(model).expanduser().is_dir():  # one of the hub is not fetched for that
+        known[f"the weights in {model}"] = weights_hash(loop.config.target)
+    return known
 
 
 def _scratch() -> tuple[Path, Any]:
@@ -181,8 +188,8 @@ class Runner:
 
     def _run(self, comparison: Comparison, cell: Cell, out: Path, say: Callable[[str], None]) -> None:
         loop = Cycle(comparison.config(cell.arm, cell.seed), out / cell.name, say)
-        data = _data(loop)
-        with RunDir(loop.path, loop.config, data):
+        known = _known(loop)
+        with RunDir(loop.path, loop.config, [(task.name, task.data) for task in loop.tasks]):
             if is_done(out, cell):
                 return
             if cell.arm != VANILLA:
@@ -191,7 +198,7 @@ class Runner:
             while True:
                 came = 0
                 try:
-                    with self._cluster.seat(Desk, comparison.model_dump_json(), tuple(cell), str(out), data, **self._needs) as desk:
+                    with self._cluster.seat(Desk, comparison.model_dump_json(), tuple(cell), str(out), known, **self._needs) as desk:
                         self._give(desk, loop.path)
                         for news in self._news(desk):
                             came += self._taken(news, loop.path, say)

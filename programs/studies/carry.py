@@ -7,6 +7,7 @@ machine is lost the training begins again, and ends with the same weights.
 What is not here: who works where (errata.programs.studies.compare_cluster), and what travels by (errata.programs.run.cluster).
 """
 
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,8 +17,8 @@ from typing import NamedTuple
 from ...signatures.errors import RunError
 from ...signatures.files import sync
 from ...trainers.sft import UNDER_WAY
-from . import layout
-from .directory import LOCK, Stage, disk_errors
+from ..run import layout
+from ..run.directory import LOCK, Stage, disk_errors
 
 SIZE = 8 << 20
 """Most bytes of a piece; one line of a file that is appended to is never cut."""
@@ -116,15 +117,10 @@ def _state(path: Path) -> tuple[int, int]:
 
 def _whole_lines(path: Path) -> int:
     """Bytes of the lines of a file that are written to their end."""
-    with path.open("rb") as file:
-        place = file.seek(0, os.SEEK_END)
-        while place:
-            begin = max(0, place - SIZE)
-            file.seek(begin)
-            if (found := file.read(place - begin).rfind(b"\n")) >= 0:
-                return begin + found + 1
-            place = begin
-    return 0
+    if not path.stat().st_size:
+        return 0
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.rfind(b"\n") + 1
 
 
 def _parts(path: Path, name: str) -> Iterator[Piece]:

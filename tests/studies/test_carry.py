@@ -2,10 +2,11 @@
 
 import pytest
 
-from errata.programs.run import carry, layout
-from errata.programs.run.carry import Piece, Sender, put
+from errata.programs.run import layout
 from errata.programs.run.directory import Stage
 from errata.programs.run.ledger import Answer, Ledger
+from errata.programs.studies import carry
+from errata.programs.studies.carry import Piece, Sender, put
 from errata.signatures.errors import RunError
 from errata.signatures.records import Rejection
 
