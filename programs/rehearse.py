@@ -169,12 +169,14 @@ class Estimate(NamedTuple):
     tokens_out: Span
     usd: tuple[float, float, float] | None  # None: the price is not known
     judging: dict[str, Any] | None = None  # what a judge of prose is asked (`judging`); None: there is none
+    batch: bool = False  # whether the cost is that of provider batches, half of single calls
 
     def document(self) -> dict[str, Any]:
         """For JSON and tables."""
         spans = {name: getattr(self, name)._asdict() for name in ("calls", "tokens_in", "tokens_out")}
         cost = "unknown" if self.usd is None else dict(zip(Span._fields, (round(value, 4) for value in self.usd), strict=True))
-        return {"failures": self.failures, **spans, "usd": cost, **({"judging": self.judging} if self.judging else {})}
+        more = {"judging": self.judging, "batch": self.batch}
+        return {"failures": self.failures, **spans, "usd": cost, **{name: value for name, value in more.items() if value}}
 
 
 def estimate(
@@ -210,7 +212,7 @@ def estimate(
     costs = [cost for row in rows if (cost := usd_of_calls(settings, *row)) is not None]
     usd = (costs[0], costs[1], costs[2]) if len(costs) == 3 else None
     spans = [Span(*map(round, column)) for column in zip(*rows, strict=True)]
-    return Estimate(count, spans[0], spans[1], spans[2], usd)
+    return Estimate(count, spans[0], spans[1], spans[2], usd, batch=settings.batch)
 
 
 def judging(

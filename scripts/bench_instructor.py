@@ -7,10 +7,17 @@ The server is a process of its own on the loopback. Everything on the way is tha
 answer is written to the ledger's file in a temporary folder. `bare` leaves the signature out, and `plain` all but http.client: what this
 machine could do at best. Exit code 1 when the median ratio of a way other than `plain` is above 1.1. The ideal itself cannot be reached
 when CALLS is no multiple of IN_FLIGHT: 1000 calls in 64 lanes are 16 rows, 3.2 s for an ideal of 3.125 s.
+
+    python scripts/bench_instructor.py --way auto --calls 10000 [--seconds 2]
+    python scripts/bench_instructor.py --way batch --calls 10000
+
+measures instead what many calls take of this machine with `in_flight: auto`, or in provider batches: CPU seconds of this process for 1,000
+calls, and its memory at most, above what it had before the first call.
 """
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -27,14 +34,16 @@ import dspy
 
 from errata.programs.config import InstructorSettings
 from errata.programs.instructor.chat import instructed_by
-from errata.programs.instructor.engine import open_instructor
+from errata.programs.instructor.engine import open_instructor, settled_on
 from errata.programs.run.ledger import Ledger
+from errata.signatures.calls import in_flight
 
 SERVER = Path(__file__).parents[1] / "tests/openai_server.py"
+BATCHES = SERVER.with_name("batch_server.py")
 ANSWER = ["[[ ## answer ## ]]", "blue", "", "[[ ## completed ## ]]"]
 
 
-def measure(way: str, calls: int, seconds: float, in_flight: int, model: str) -> dict[str, float]:
+def measure(way: str, calls: int, seconds: float, width: int, model: str) -> dict[str, float]:
     """One run: wall seconds, ratio to the ideal, CPU milliseconds a call of this process, most in flight as the server saw it."""
     command = [sys.executable, str(SERVER), str(seconds), *ANSWER]
     with (
@@ -42,9 +51,9 @@ def measure(way: str, calls: int, seconds: float, in_flight: int, model: str) ->
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
     ):
         assert server.stdout is not None
-        settings = InstructorSettings(model=model, api_base=server.stdout.readline().strip(), in_flight=in_flight)
+        settings = InstructorSettings(model=model, api_base=server.stdout.readline().strip(), in_flight=width)
         ask = dspy.Predict("question -> answer")
-        with Ledger(Path(folder)) as ledger, ThreadPoolExecutor(in_flight) as pool:
+        with Ledger(Path(folder)) as ledger, ThreadPoolExecutor(width) as pool:
             lm = open_instructor(settings, ledger)
             with instructed_by(lm):
                 work = {"signature": lambda text: ask(question=text).answer, "bare": lambda text: lm(text)[0], "plain": plain(settings)}[
@@ -60,7 +69,32 @@ def measure(way: str, calls: int, seconds: float, in_flight: int, model: str) ->
         seen, most = map(int, server.communicate("")[0].split())
     assert seen == calls + 1, seen
     assert kept == (0 if way == "plain" else seen), kept
-    return {"wall": wall, "ratio": wall / (calls * seconds / in_flight), "cpu_ms": 1000 * cpu / calls, "in_flight": most}
+    return {"wall": wall, "ratio": wall / (calls * seconds / width), "cpu_ms": 1000 * cpu / calls, "in_flight": most}
+
+
+def many(batch: bool, calls: int, seconds: float, model: str) -> dict[str, float]:
+    """Wall seconds, CPU seconds for 1,000 calls, MB at most, threads that ask at most, as a stage of a run asks."""
+    command = [sys.executable, str(BATCHES if batch else SERVER), "0" if batch else str(seconds), *ANSWER]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
+        Ledger(Path(folder)) as ledger,
+    ):
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        settings = InstructorSettings(model=model, api_base=address, in_flight="auto", batch=batch)
+        lm, ask = open_instructor(settings, ledger), dspy.Predict("question -> answer")
+        with instructed_by(lm):
+            lm("warm up")
+            cpu, wall, before = time.process_time(), time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            for _ in in_flight(lambda number: ask(question=f"question {number} {'x' * 4000}"), range(calls), settings.width):
+                pass
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        most = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000
+        assert ledger.document()["total"]["calls"] == calls + 1
+        print(settled_on(lm), file=sys.stderr)
+        server.communicate("")
+    return {"wall": wall, "cpu_s_for_1000": 1000 * cpu / calls, "mb": most, "threads": settings.width}
 
 
 def plain(settings: InstructorSettings) -> Callable[[str], str]:
@@ -85,7 +119,12 @@ def main() -> int:
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--model", default="openai/loopback")
+    parser.add_argument("--way", choices=["auto", "batch"])
     options = parser.parse_args()
+    if options.way:
+        row = many(options.way == "batch", options.calls, options.seconds, options.model)
+        print(json.dumps({"way": options.way, "calls": options.calls, **{name: round(value, 2) for name, value in row.items()}}))
+        return 0
     worst = 0.0
     for way in ("plain", "bare", "signature"):
         rows = [measure(way, options.calls, options.seconds, options.in_flight, options.model) for _ in range(options.repeats)]

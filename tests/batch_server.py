@@ -9,6 +9,7 @@ reply is lost. `ends` says how a batch ends, `rows` what becomes of its lines of
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -181,3 +182,10 @@ def expired(row: dict[str, Any]) -> dict[str, Any]:
         return row | {"result": {"type": "expired"}}
     said = {"code": "batch_expired", "message": "This request could not be executed before the completion window expired."}
     return row | {"response": None, "error": said}
+
+
+if __name__ == "__main__":
+    answer = "\n".join(sys.argv[2:]) or "ok"
+    with BatchServer(lambda body, number: Reply(answer)) as server:
+        print(server.url, flush=True)
+        sys.stdin.read()  # until the parent goes

@@ -178,7 +178,7 @@ def foretold(title: str, found: Mapping[str, Any]) -> str:
     names = ("calls", "tokens_in", "tokens_out")
     rows = [[name.replace("_", " "), *(f"{found[name][side]:,}" for side in sides)] for name in names]
     prices = ["unknown"] * 3 if usd == "unknown" else [f"{usd[side]:.2f}" for side in sides]
-    table = Table(["", *sides], [*rows, ["USD", *prices]], title).text()
+    table = Table(["", *sides], [*rows, ["USD, in batches" if found.get("batch") else "USD", *prices]], title).text()
     if not (judge := found.get("judging")):
         return table
     usd = "unknown" if judge["usd"] == "unknown" else f"{judge['usd']:.2f}"

@@ -12,12 +12,16 @@ import pytest
 from asking import total
 from batch_server import BatchServer, expired, nothing
 from openai_server import Reply, fault
+from scripted import FAILURE
 
 from errata.programs.config import Budget, InstructorSettings
 from errata.programs.instructor.engine import open_instructor
 from errata.programs.instructor.prices import usd_of_calls
+from errata.programs.rehearse import estimate
+from errata.programs.report.texts import foretold
 from errata.programs.run.ledger import Ledger
 from errata.programs.run.progress import Progress
+from errata.programs.strategies.strategy import LearnFromError
 from errata.signatures.batches import waves
 from errata.signatures.calls import Patience, at_work, in_flight
 from errata.signatures.errors import BudgetReached, InstructorError, UsageError
@@ -289,6 +293,17 @@ def test_a_provider_without_batches_is_refused_before_anything_is_sent(model):
 def test_a_batch_costs_half(model):
     single, batch = (usd_of_calls(InstructorSettings(model=model, batch=batch), 10, 13_000, 8_500) for batch in (False, True))
     assert single and batch == pytest.approx(single / 2)
+
+
+def test_what_a_dry_run_foretells_is_the_price_of_batches():
+    failures, brief = [FAILURE], lambda example: "sums"
+    single, batch = (
+        estimate(LearnFromError(), failures, brief, InstructorSettings(model="openai/gpt-4o", batch=batch), 100).document()
+        for batch in (False, True)
+    )
+    assert batch["usd"]["expected"] == pytest.approx(single["usd"]["expected"] / 2, rel=1e-3)
+    assert "USD, in batches" in foretold("teaching", batch)
+    assert "batches" not in foretold("teaching", single)
 
 
 # ---- killed
