@@ -3,8 +3,9 @@
     python scripts/bench_cluster.py [--items 600] [--programs 60] [--rows 200] [--nodes 3] [--served URL ...]
 
 The evaluation is of `sums` items by `tiny`; each program draws ROWS rows in the sandbox. On the cluster each node has one CPU, so on a
-machine with fewer cores than nodes they wait for each other: what is compared is the results, and the seconds of a first pass (processes
-start, libraries and model are loaded) and of a second one. `--served` adds a row for servers that hold `tiny`, one address or several.
+machine with fewer cores than nodes they wait for each other: read the CPU seconds, of this process and of all that it started. The first
+pass starts processes and loads libraries and the model, the second one works. `--served` adds a row for servers that hold `tiny`, one
+address or several, whose own CPU seconds are not seen.
 Prints one JSON line a row; `same`: the results are those of one machine. Exit code 1 where they are not.
 """
 
@@ -13,8 +14,10 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+import psutil
 
 from errata.programs.run.cluster import open_cluster
 from errata.programs.run.cluster_sandbox import ClusterSandbox
@@ -52,6 +55,15 @@ def nodes(count: int) -> Iterator[str]:
         cluster.shutdown()
 
 
+def cpu_seconds() -> float:
+    """Of this process and of all that it started, directly or not, and that live."""
+    me, found = psutil.Process(), 0.0
+    for process in (me, *me.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            found += sum(process.cpu_times()[:2])
+    return found
+
+
 def evaluation(target: AnyTarget, items: int) -> list[Any]:
     """The attempts at so many items, in the order of their ids."""
     task = load_task("sums")
@@ -78,14 +90,14 @@ def main() -> int:
 
     def measure(what: str, where: str, work: Callable[[], Any]) -> None:
         nonlocal different
-        seconds = []
-        for _ in range(2):
-            started = time.perf_counter()
+        row: dict[str, Any] = {"what": what, "where": where}
+        for name in ("first", "second"):
+            started, cpu = time.perf_counter(), cpu_seconds()
             found = work()
-            seconds.append(round(time.perf_counter() - started, 2))
-        same = alone.setdefault(what, found) == found
-        different += not same
-        print(json.dumps({"what": what, "where": where, "first": seconds[0], "second": seconds[1], "same": same}), flush=True)
+            row[name] = {"seconds": round(time.perf_counter() - started, 1), "cpu": round(cpu_seconds() - cpu, 1)}
+            different += (differs := alone.setdefault(what, found) != found)
+            row["same"] = row.get("same", True) and not differs
+        print(json.dumps(row), flush=True)
 
     target = open_target(TargetSettings())
     measure("evaluation", "one machine", lambda: evaluation(target, given.items))

@@ -4,11 +4,15 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.machinery import ModuleSpec
+from types import SimpleNamespace
 
 import far
 import pytest
 from nodes import nodes
 
+from errata.programs.config import load_config
+from errata.programs.cycle import Cycle
 from errata.programs.run import cluster as clusters
 from errata.programs.run.cluster import even, open_cluster, refuse_absent
 from errata.signatures.errors import ClusterError, TargetError, UsageError
@@ -26,6 +30,22 @@ def test_a_cluster_that_is_not_there_is_refused_in_one_line():
                 refuse_absent(address)
 
 
+@pytest.mark.parametrize("address", ["", "local", "http://head:10001", "head", "ray://user:word@head:10001", "ray://head"])
+def test_an_address_that_names_no_cluster_is_a_usage_error(address):
+    with pytest.raises(UsageError, match=r"cluster = .* is not usable: .*give `auto`, `ray://HOST:10001`"):
+        load_config(None, {"cluster": address})
+
+
+def test_a_run_is_refused_before_anything_is_written_where_its_cluster_is_not_there(tmp_path):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        config = load_config(None, {"cluster": f"127.0.0.1:{held.getsockname()[1]}", "items.test": 5})
+        with pytest.raises(ClusterError, match="no cluster answers"):
+            Cycle(config, tmp_path / "run", print).refuse_early("mine")
+        Cycle(config, tmp_path / "run", print).refuse_early("mine", dry_run=True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_server_that_is_not_ray_is_refused_in_one_line(monkeypatch):
     monkeypatch.setattr(clusters, "PATIENCE", 0.3)
     with socket.socket() as server:
@@ -38,6 +58,29 @@ def test_a_server_that_is_not_ray_is_refused_in_one_line(monkeypatch):
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"needs Ray: pip install .*\[ray\]"):
+        open_cluster("auto", print)
+
+
+MISMATCH = "Version mismatch: The cluster was started with:\n    Ray: 2.50.0\n    Python: 3.11.9\nThis process:\n    Ray: 2.60.0"
+NO_CLIENT = "Initialization failure from server:\nRuntimeError: Starting Ray client server failed. See ray_client_server.err"
+NOT_A_NODE = "Can't find a node with this address"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (MISMATCH, r"the cluster auto has other versions \(.*Ray: 2.50.0 .*\): install the same Ray and Python here$"),
+        (NO_CLIENT, r"cannot be joined .*: start its head with --runtime-env-agent-port"),
+        (NOT_A_NODE, r"the cluster auto cannot be joined \(Can't find .*: from a machine that is none of its nodes, use ray://HOST:10001$"),
+    ],
+)
+def test_what_ray_says_of_a_cluster_that_cannot_be_joined_is_one_line(said, told, monkeypatch):
+    def init(**settings):
+        raise RuntimeError(said)
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init, __spec__=ModuleSpec("ray", None)))
+    monkeypatch.setitem(sys.modules, "ray._private.worker", SimpleNamespace())
+    with pytest.raises(ClusterError, match=told):
         open_cluster("auto", print)
 
 
@@ -157,7 +200,7 @@ def test_a_cluster_without_room_for_the_work_says_what_is_missing(cluster, monke
 def test_other_versions_on_every_node_are_refused_when_the_cluster_is_opened(three, said, monkeypatch):
     monkeypatch.setattr(clusters, "versions", lambda: ("9.9", "3.11"))
     with pytest.raises(
-        ClusterError, match=r"can do the work: it has Errata \S+ on Python 3.11, and this process Errata 9.9 .*install the same"
+        ClusterError, match=r"can do the work: it has Errata [\w.]+ \(\w{8}\) on Python 3.11, and this process Errata 9.9.*install the same"
     ):
         open_cluster(three.address, said.append)
 
