@@ -162,6 +162,7 @@ def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
     from ..trainers.weights import adapter_folder
 
     target, train = config.target, config.train
+    train = train.model_copy(update={"method": "lora"}) if target.api_base else train  # as steps/train.py has it
     try:
         shape, _ = shape_of(target.model), tokens_of(target.model, [])  # a tokenizer that is broken is told here
         if target.adapter:
@@ -293,11 +294,11 @@ def _instructor(settings: InstructorSettings, party: str = "instructor") -> Exam
 def _vllm(target: TargetSettings) -> Examined:
     """What would be started to answer for the target."""
     try:
-        found, where = find_vllm(target.vllm_python), " and ".join(f"GPU {place}" if place else "the CPU" for place in places(target))
+        found, where = find_vllm(target.vllm_python), [f"GPU {place}" if place else "the CPU" for place in places(target)]
     except TargetError as error:
         fact, _, mend = str(error).rpartition("; ")
         return Examined("vLLM", False, fact or mend, mend if fact else None)
-    return Examined("vLLM", True, f"{found.where} would be started for {target.model} on {where}, a server each")
+    return Examined("vLLM", True, f"{found.where} would be started for {target.model} on {' and '.join(where)}")
 
 
 def _server(what: str, base: str, key: str | None, mend: str) -> Examined:

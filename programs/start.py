@@ -160,7 +160,7 @@ TASK, SEED = (setting("task", RUN),), (setting("seed", RUN),)
 WEIGHTS = (
     setting("target.model", TARGET, "--target"),
     setting("target.adapter", TARGET),
-    setting("target.api_base", TARGET, "--served", kind=list[str], metavar="URL[,URL]"),
+    setting("target.api_base", TARGET, "--served", kind=list[str], metavar="URL[,URL]|auto"),
 )
 STATE = (setting("generate.state", TEACHING, "--strategy-state"),)
 TEACHER = (setting("instructor.model", TEACHING, "--instructor"), setting("generate.strategy", TEACHING), *STATE)

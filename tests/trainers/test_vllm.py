@@ -272,14 +272,14 @@ def test_vllm_gives_the_rows_of_an_evaluation_in_process_with_and_without_an_ada
     model = get_peft_model(load_model(TargetSettings(model=base["target.model"]), torch.device("cpu"), "auto"), lora)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
-            parameter.data.normal_(0, 0.05)
+            parameter.data.normal_(0, 1.0)
     model.save_pretrained(str(tmp_path / "adapter"))
     rows = []
     for name, more in (("here", {}), ("served", {"target.api_base": "auto", "target.vllm_python": REAL})):
         config = load_config(overrides=base | more)
         with Cycle(config, tmp_path / name, say=print) as loop:
             adapted = config.target.model_copy(update={"adapter": str(tmp_path / "adapter")})
-            rows.append([loop.scores(loop.task, "dev", target) for target in (config.target, adapted)])
+            rows.append([list(loop.scores(loop.task, "dev", target)) for target in (config.target, adapted)])
             assert bool(holding(os.environ.get(KEY, "none"))) == (name == "served")
     assert rows[0] == rows[1]
     assert [row.response for row in rows[0][0]] != [row.response for row in rows[0][1]]
@@ -436,7 +436,7 @@ def test_doctor_says_what_would_be_started(tmp_path, monkeypatch):
 
     found = look(fake(tmp_path / "env"))
     assert found.ok
-    assert found.said.endswith("(vllm 0.32.0) would be started for tiny on GPU GPU-a and GPU GPU-b, a server each")
+    assert found.said.endswith("(vllm 0.32.0) would be started for tiny on GPU GPU-a and GPU GPU-b")
     lacking = look("nowhere")
     assert not lacking.ok
     assert lacking.mend.startswith("make an environment for it")
