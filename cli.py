@@ -20,7 +20,6 @@ from errata.programs.run.progress import Progress
 from errata.programs.start import (
     BUDGET,
     CAPS,
-    CLUSTER,
     CONFIG,
     ERRORS,
     LIBRARY,
@@ -37,6 +36,7 @@ from errata.programs.start import (
     TEACHER,
     WEIGHTS,
     Start,
+    option,
     setting,
     takes,
 )  # fmt: skip
@@ -75,6 +75,7 @@ def main(
     """Makes a small local language model better by studying what it gets wrong."""
 
 
+NODES = option("cluster", str, "--cluster", help="A Ray cluster whose nodes do the runs (docs/scaling.md).", panel=RUN, metavar="ADDRESS")
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the first round's teaching would cost, and stop.", rich_help_panel=CAPS)]
 RunArgument = Annotated[Path, typer.Argument(help="Run directory.")]
 
@@ -159,7 +160,7 @@ def train(start: Start, dry_run: DryRun = False) -> None:
 
 
 @app.command(rich_help_panel=LOOP)
-@takes(*SET, *CLUSTER, *SHOWN)
+@takes(*SET, NODES, *SHOWN)
 def compare(
     start: Start,
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file: base, arms, controls, seeds, rounds (docs/compare.md).")],

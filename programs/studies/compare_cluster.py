@@ -59,7 +59,7 @@ class Desk:
     def __init__(self, comparison: str, cell: tuple[str, int], out: str, known: dict[str, Any]):
         """`out` is the comparison's folder where the command was given, and `known` what must be here as it is there."""
         self._comparison, self._cell = Comparison.model_validate_json(comparison), Cell(*cell)
-        self._out, self._known = out, known
+        self._out, self._known, self._here = out, known, here()
         self._scratch, self._lock = _scratch()
         self._run = self._scratch / self._cell.name
         self._sender = Sender(self._run, DONE)
@@ -79,7 +79,7 @@ class Desk:
         self._sender.seen()
         with suppress(OSError):
             os.chdir(folder)
-        self._say(f"{self._cell.name}: on {here()}")
+        self._say(f"{self._cell.name}: on {self._here}")
         self._thread.start()
 
     def news(self) -> News:
@@ -121,9 +121,9 @@ class Desk:
         except ErrataError as error:
             known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
             keys = "; a node has the keys that were in the environment of its `ray start`" if isinstance(error, InstructorError) else ""
-            self._failure = known.__name__, self._as_there(f"{error} (on {here()}{keys})")
+            self._failure = known.__name__, self._as_there(f"{error} (on {self._here}{keys})")
         except BaseException:
-            self._failure = "", f"on {here()}:\n{traceback.format_exc()}"
+            self._failure = "", f"on {self._here}:\n{traceback.format_exc()}"
 
     def _require(self, loop: Cycle) -> None:
         """Raises RunError where this node has other data or weights."""
