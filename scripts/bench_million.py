@@ -12,7 +12,6 @@ Not here: what a model or a server needs to answer (scripts/bench_evaluate.py, s
 import argparse
 import json
 import multiprocessing
-import random
 import re
 import sys
 import tempfile
@@ -49,7 +48,7 @@ class AtOnce:
     def generate(self, prompts: Prompts, *, max_new_tokens: int, **_: Any) -> Iterator[tuple[int, Completion]]:
         for index, prompt in enumerate(prompts):
             a, b = map(int, re.findall(r"(?:are|brings) (\d+)", prompt[-1]["content"]))
-            said = a + b + (random.Random(a * b).random() > self.luck)
+            said = a + b + (hash((a, b)) % 1000 >= 1000 * self.luck)  # of whole numbers it is the same everywhere
             yield index, Completion(f"They have {a} and {b}, so together it is {a} + {b} = {said}.\n#### {said}", "stop", 30)
 
     def close(self) -> None:

@@ -12,8 +12,10 @@ machine read the CPU seconds. Not here: the target's own words, and solves by an
 
 import argparse
 import multiprocessing
+import os
 import re
 import resource
+import statistics
 import sys
 import tempfile
 import time
@@ -31,7 +33,7 @@ from errata.programs.samples.draw import Supply
 from errata.programs.samples.filters import row_filters
 from errata.programs.steps.rows import TrainingSet, train_row
 from errata.sandbox import Limits, Sandbox, open_sandbox
-from errata.signatures.records import Attempt, Example, Failure, SampleProgram
+from errata.signatures.records import Attempt, Example, Failure, Rejection, SampleProgram
 from errata.tasks import Task, load_task
 
 SCALE = 97
@@ -52,15 +54,28 @@ def unfinished(example: Example) -> str:
     return "\n".join([*steps, f"#### {re.findall(r'[0-9]+', steps[-1])[-1]}"]) if steps else "#### 1"
 
 
-def programs(task: Task, sandbox: Sandbox) -> Iterator[SampleProgram]:
-    """Programs that pass every check and say what the misconception answers, written without a model."""
+def ticks(sandbox: Sandbox) -> float:
+    """CPU seconds so far of this process and of the workers of a sandbox."""
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in sandbox.pids]
+    return time.process_time() + sum(int(one[11]) + int(one[12]) for one in stats) / os.sysconf("SC_CLK_TCK")
+
+
+def programs(task: Task, sandbox: Sandbox, proofs: list[float]) -> Iterator[SampleProgram]:
+    """Programs that pass every check and say what the misconception answers, written without a model; `proofs` takes the CPU seconds of
+    each proof, of those that fail too."""
     strategy = LearnFromError()
     with instructed_by(offline_lm()):
         for item in task.examples("train", ITEMS):
             example = enlarged(item)
             response = unfinished(example)
             failure = Failure(attempt=Attempt(example=example, response=response, verdict=task.verdict(example, response)))
-            check = lambda program, failure=failure: prove(program, [failure], task, sandbox, Limits())  # noqa: E731
+
+            def check(program: SampleProgram, failure: Failure = failure) -> Rejection | None:
+                begun = ticks(sandbox)
+                said = prove(program, [failure], task, sandbox, Limits())
+                proofs.append(ticks(sandbox) - begun)
+                return said
+
             taught = strategy(failures=(failure,), brief=task.brief, prove=check)
             if taught.program is not None:
                 yield taught.program
@@ -127,8 +142,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None, help="where the rows are written; default: a temporary place")
     options = parser.parse_args()
     with open_sandbox(1) as sandbox:
-        library = list(programs(load_task("sums"), sandbox))
-    print(f"{len(library)} programs, {sum('def wrong' in program.source for program in library)} with a misconception", flush=True)
+        proofs: list[float] = []
+        library = list(programs(load_task("sums"), sandbox, proofs))
+    made = f"{len(library)} programs, {sum('def wrong' in program.source for program in library)} with a misconception"
+    print(f"{made}; a proof took {1000 * statistics.median(proofs):.0f} ms of CPU (the middle of {len(proofs)})", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         for rows in options.rows:
             with multiprocessing.get_context("spawn").Pool(1) as alone:

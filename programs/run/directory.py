@@ -110,14 +110,18 @@ class Lines:
             with disk_errors(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self.path.open("ab", buffering=0)
+                self._file.truncate(self._whole)
         return self._file
 
     def add(self, line: bytes) -> int:
         """Append a line, given without its line feed, and say where it begins; a file that was closed is opened again."""
         with self._lock, disk_errors(self.path):
             file, begin = self.open(), self._whole
-            file.truncate(begin)
-            append(file, line + b"\n")
+            try:
+                append(file, line + b"\n")
+            except OSError:
+                self.close()  # what was written of the line is cut off when the file is opened again
+                raise
             self._whole += len(line) + 1
             return begin
 

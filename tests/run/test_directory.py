@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,18 @@ def test_items_of_one_key_are_one_row_that_of_the_last_at_the_place_of_the_first
     assert asked == ["a2", "b1", "c1"]
     stage.finish({"rows.jsonl": rows})
     assert [one.of for one in rows] == [one.of for one in stage.read("rows.jsonl", Rejection)] == ["a2", "b1", "c1"]
+
+
+def test_of_a_stage_of_many_rows_none_is_held(tmp_path):
+    stage, count = Stage(tmp_path / "stage"), 2_000
+    produce = lambda missing: ((item, row(str(item) * 200)) for item in missing)  # noqa: E731
+    tracemalloc.start()
+    try:
+        stage.finish({"rows.jsonl": stage.collect("rows.jsonl", range(count), str, produce, Rejection)})
+        assert sum(len(one.of) > 199 for one in stage.rows("rows.jsonl", Rejection)) == count
+        assert tracemalloc.get_traced_memory()[1] < count * 400  # a row is over 1,500
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_damaged_row_in_the_middle_is_named_and_the_others_are_kept(tmp_path):
