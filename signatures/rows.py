@@ -4,15 +4,14 @@ Not here: whether the file is the one that was written (errata.programs.run.dire
 """
 
 import os
-import pickle
 import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from io import BufferedReader
-from typing import IO, Any, Generic, TypeVar, overload
+from typing import IO, Any, TypeVar, overload
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from .errors import TaskError
 from .records import Attempt, Example, Record, Verdict
@@ -119,21 +118,20 @@ def _no_room(error: OSError) -> TaskError:
     return TaskError(f"{what}; free space there, or name another folder with TMPDIR=FOLDER")
 
 
-class Spool(Generic[R]):
-    """Records that are kept in a temporary file of this process, which goes with them."""
+class Spool:
+    """Items that are kept in a temporary file of this process, which goes with them. Their `meta` comes back as JSON would have it."""
 
-    def __init__(self, record: type[R]):
+    def __init__(self) -> None:
         """Raises TaskError, as the others do, where there is no room for the file."""
-        self._record = record
         try:
             self._file: Any = tempfile.TemporaryFile()  # noqa: SIM115 it is closed with the last of the rows
         except OSError as error:
             raise _no_room(error) from None
         self._starts, self._sizes, self._end = array("Q"), array("I"), 0
 
-    def add(self, record: R) -> None:
-        _ = record.id  # is kept too: it is not computed again when the record is read
-        data = pickle.dumps(vars(record), pickle.HIGHEST_PROTOCOL)  # JSON would make lists of tuples
+    def add(self, item: Example) -> None:
+        _ = item.id  # is kept too: it is not computed again when the item is read
+        data = to_json(vars(item), inf_nan_mode="constants")
         try:
             self._file.write(data)
         except OSError as error:
@@ -142,20 +140,20 @@ class Spool(Generic[R]):
         self._sizes.append(len(data))
         self._end += len(data)
 
-    def rows(self) -> Rows[R]:
+    def rows(self) -> Rows[Example]:
         """Those that were added, once all are."""
         try:
             self._file.flush()
         except OSError as error:
             raise _no_room(error) from None
-        return Rows(self._file, lambda data: _restored(self._record, pickle.loads(data)), self._starts, self._sizes)
+        return Rows(self._file, lambda data: _restored(Example, from_json(data)), self._starts, self._sizes)
 
 
-def spooled(records: Iterable[R], record: type[R]) -> Rows[R]:
-    """The records as rows of a temporary file."""
-    spool = Spool(record)
-    for one in records:
-        spool.add(one)
+def spooled(items: Iterable[Example]) -> Rows[Example]:
+    """The items as rows of a temporary file."""
+    spool = Spool()
+    for item in items:
+        spool.add(item)
     return spool.rows()
 
 

@@ -62,10 +62,10 @@ class RowTask(Judging):
 
     def load(self, found: Iterable[tuple[str, str, Row]], one_file: bool = False) -> None:
         """Make examples of (split, place, row); the place names a row in errors."""
-        spools: dict[str, Spool[Example]] = {}
+        spools: dict[str, Spool] = {}
         for split, place, row in found:
             if split not in spools:
-                spools[split] = Spool(Example)
+                spools[split] = Spool()
             spools[split].add(self.read(row, split, place))
         self.keep({split: spool.rows() for split, spool in spools.items()}, one_file and len(spools) == 1)
 
@@ -75,7 +75,7 @@ class RowTask(Judging):
             train = rows["train"]
             dev = where(train, lambda row: share(row.question) < self.dev_share)
             rows = {**rows, "train": where(train, lambda row: share(row.question) >= self.dev_share)}
-            rows["dev"] = spooled((row.model_copy(update={"split": "dev"}) for row in dev), Example)
+            rows["dev"] = spooled(row.model_copy(update={"split": "dev"}) for row in dev)
         self._rows = {split: unique(found, lambda row: row.id) for split, found in rows.items()}
 
     def answer_with(self, kind: Kind) -> None:
@@ -85,7 +85,7 @@ class RowTask(Judging):
 
     def change(self, change: Callable[[Example], Example]) -> None:
         """Change all items."""
-        self._rows = {split: spooled(map(change, rows), Example) for split, rows in (self._rows or {}).items()}
+        self._rows = {split: spooled(map(change, rows)) for split, rows in (self._rows or {}).items()}
 
     def read(self, row: Row, split: str, where: str) -> Example:
         """The example that a row holds; `where` names it in errors. Raises TaskError."""

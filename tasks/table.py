@@ -160,7 +160,7 @@ class TableTask(RowTask):
         if heads != {None}:  # some come with turns
             said = (example.meta.get("messages", []) for found in rows.values() for example in found)
             self.chats = any(len(without(turns, self._shared)) > 1 for turns in said)
-            rows = {split: spooled(map(self._settled, found), Example) for split, found in rows.items()}
+            rows = {split: spooled(map(self._settled, found)) for split, found in rows.items()}
         super().keep(rows, one_file)
 
         self.form.learn(self.examples("train"))

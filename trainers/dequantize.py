@@ -92,7 +92,7 @@ def outline(file: Path) -> tuple[dict[str, Any], int]:
 
     reader = _reader(file)
     try:
-        config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
+        config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
     except Exception as error:
         raise _told(file, file, error) from None
     return config.to_dict(), int(sum(tensor.n_elements for tensor in reader.tensors))
@@ -178,10 +178,10 @@ def _convert(place: Path, out: Path, dtype: Any, ends: list[int]) -> bool:
     transformers.logging.disable_progress_bar()
     modeling_gguf_pytorch_utils.tqdm = lambda tensors, **_: tensors  # its bar would stand between the lines of progress
     tokenizer = PreTrainedTokenizerFast.from_pretrained(place, gguf_file="model.gguf")
-    config = AutoConfig.from_pretrained(place, gguf_file="model.gguf")
+    config = AutoConfig.from_pretrained(place, gguf_file="model.gguf", trust_remote_code=False)
     config.__dict__.pop("_model_name_or_path", None)
     more: dict[str, Any] = {"gguf_file": "model.gguf", "config": config, "dtype": dtype, "output_loading_info": True}
-    loaded, found = cast(Any, AutoModelForCausalLM.from_pretrained(place, **more))
+    loaded, found = cast(Any, AutoModelForCausalLM.from_pretrained(place, trust_remote_code=False, **more))
     if missing := sorted(found["missing_keys"]):  # they would be random numbers
         raise TargetError(f"a GGUF file lacks {len(missing)} tensors that transformers needs for its model, e.g. {missing[0]}: {_FOLDER}")
     with torch.device("meta"):  # what was read from a GGUF file refuses to be saved

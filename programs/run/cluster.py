@@ -184,8 +184,9 @@ class Cluster:
 
     def greet(self) -> None:
         """Ask each node once which versions it has, and tell what there is. Raises ClusterError where none is like this process."""
-        affinity = importlib.import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
-        places = [affinity(name, soft=False) for name in self.nodes()]
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        places = [NodeAffinitySchedulingStrategy(name, soft=False) for name in self.nodes()]
         asked = [self._task.options(num_cpus=0, scheduling_strategy=place).remote(versions(), None, None, None) for place in places]
         for reference in self._ray.wait(asked, num_returns=len(asked), timeout=EMPTY)[0]:
             with suppress(_Again):
@@ -305,7 +306,8 @@ class Seat(AbstractContextManager["Seat"]):
 
 def here() -> str:
     """How the node that this runs on is named in a message."""
-    ray = importlib.import_module("ray")
+    import ray
+
     return called({"NodeManagerAddress": ray.util.get_node_ip_address(), "NodeID": ray.get_runtime_context().get_node_id()})
 
 
@@ -338,14 +340,13 @@ def _carrier() -> Callable[..., tuple[str, str, Any]]:
     """The one function that Ray pickles. As it is no module's, it goes by value, and so can say that the package is missing."""
 
     def carried(wanted: tuple[str, str], task: str | None, setup: Any, chunk: Any) -> tuple[str, str, Any]:
-        import importlib
         import sys
 
         import ray
 
         node = ray.get_runtime_context().get_node_id()
         try:
-            here = importlib.import_module("errata.programs.run.cluster")
+            from errata.programs.run import cluster as here
         except ImportError as error:
             why = f"Errata {wanted[0]} is not installed there, in the environment of its Ray ({sys.prefix}; {error})"
             return node, "foreign", f"{why}: install it there"
@@ -385,7 +386,8 @@ def refuse_absent(address: str) -> None:
     except OSError as error:
         raise ClusterError(f"no cluster answers at {address} ({error.strerror or error}): {act}") from None
     if os.environ.get("RAY_USE_TLS", "0") == "0":  # Ray itself would wait for minutes for a server that is another's
-        grpc = importlib.import_module("grpc")
+        import grpc
+
         with grpc.insecure_channel(place.netloc) as channel:
             try:
                 grpc.channel_ready_future(channel).result(timeout=PATIENCE)
@@ -398,7 +400,8 @@ def open_cluster(address: str, say: Callable[[str], None]) -> Cluster:
     process. A process that is in a cluster already stays in it. Raises UsageError, ClusterError."""
     refuse_absent(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray = importlib.import_module("ray")
+    import ray
+
     own = not ray.is_initialized()
     if own:
         with _own_handlers(), _in_one_line(address):
@@ -413,8 +416,9 @@ def open_cluster(address: str, say: Callable[[str], None]) -> Cluster:
 
 
 def _connect(ray: Any, address: str) -> None:
-    printing: Any = importlib.import_module("ray._private.worker")
-    printing._worker_logs_enabled = False  # also with log_to_driver=False it prints on stdout that a node died, with 20 lines of its log
+    from ray._private import worker
+
+    worker._worker_logs_enabled = False  # also with log_to_driver=False it prints on stdout that a node died, with 20 lines of its log
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
     if address == "auto":  # Ray's own `auto` would join whatever was started here last, by anybody
         address = os.environ.get("RAY_ADDRESS", "local")

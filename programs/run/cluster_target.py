@@ -11,7 +11,6 @@ only where `target.trust_remote_code` says so.
 Does NOT cover: servers, which are asked from here (errata.trainers.served).
 """
 
-import importlib
 import os
 import shutil
 import threading
@@ -178,7 +177,9 @@ def _unpacked(files: Any, name: str) -> Path:
     folder = cache / name
     if not folder.is_dir():
         part = cache / f"{name}.{os.getpid()}"
-        for kind, named in importlib.import_module("ray").get(files).items():
+        import ray
+
+        for kind, named in ray.get(files).items():
             for file, content in named.items():
                 (part / kind / file).parent.mkdir(parents=True, exist_ok=True)
                 (part / kind / file).write_bytes(content)

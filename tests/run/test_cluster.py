@@ -79,7 +79,7 @@ def test_what_ray_says_of_a_cluster_that_cannot_be_joined_is_one_line(said, told
         raise RuntimeError(said)
 
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init, __spec__=ModuleSpec("ray", None)))
-    monkeypatch.setitem(sys.modules, "ray._private.worker", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "ray._private", SimpleNamespace(worker=SimpleNamespace()))
     with pytest.raises(ClusterError, match=told):
         open_cluster("auto", print)
 
