@@ -6,6 +6,7 @@ language. A response that says several things in several fields is unread. It do
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from ...signatures.records import Example, Verdict
 from ..base import scored
@@ -48,6 +49,7 @@ def read(response: str) -> str | None:
     return lines[0] if len(lines) == 1 else None
 
 
+@lru_cache(maxsize=256)  # gold and answer are mostly the same text, which is folded several times for a verdict
 def plain(text: str) -> str:
     """What two answers are compared by."""
     text = _WRAPPED.sub(r"\1", _WRAPPED.sub(r"\1", folded(text))).strip().strip("*`\"'")
