@@ -25,7 +25,7 @@ import threading
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -452,9 +452,3 @@ def _own_handlers() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def even(items: Sequence[Any], parts: int, most: int) -> list[Sequence[Any]]:
-    """The items in at least `parts` chunks as far as they go, of at most `most`, in their order."""
-    size = max(1, min(most, -(-len(items) // max(1, parts))))
-    return [items[start : start + size] for start in range(0, len(items), size)]

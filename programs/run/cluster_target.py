@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import TargetError
+from ...signatures.files import cache_folder
 from ...trainers import open_target
 from ...trainers.chat import Answers, AnyTarget, Completion, Prompts
 from ...trainers.settings import SMALL, TargetSettings
@@ -172,8 +173,10 @@ def _weights_here(setup: dict[str, Any]) -> TargetSettings:
 
 
 def _unpacked(files: Any, name: str) -> Path:
-    """The folder in the user's cache that holds the files that were sent, whole."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "errata" / "weights"
+    """The folder in the user's cache that holds the files that were sent, whole. Raises TargetError."""
+    if (own := cache_folder()) is None:
+        raise TargetError("there is no cache folder of yours to keep the weights in that were sent: set XDG_CACHE_HOME to one there")
+    cache = own / "weights"
     folder = cache / name
     if not folder.is_dir():
         part = cache / f"{name}.{os.getpid()}"

@@ -202,7 +202,7 @@ class Session:
             self.close_target(servers=False)
             far = ClusterTarget(self.cluster, settings) if self.config.cluster and not settings.api_base else None
             self.loaded = far or open_target(settings, self.say, *([self._servers.away] if self._servers else []))
-        if told := _opened(self.loaded):
+        if told := _about(self.loaded):
             self.say(told)
         return self.loaded
 
@@ -276,7 +276,7 @@ def _whose(run: Session, target: TargetSettings) -> str:
     return "weights as given"
 
 
-def _opened(target: Any) -> str:
+def _about(target: Any) -> str:
     """What a user is told of a target that was opened; empty: nothing."""
     settings = target.settings
     if not settings.api_base:

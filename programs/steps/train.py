@@ -4,7 +4,8 @@ A stage starts from the weights that the one before it left; the gate chooses am
 train on, it and those behind it are left out, and the round says why.
 
 While a stage trains, a small target on a CPU answers here what will be asked for later: dev of the weights that the stage starts from, for
-the gate, and what is reported at the end of those that the run began with. The answers are kept as ever: who asks later finds them.
+the gate, and what is reported at the end of those that the run began with, where no judge is paid for it. The answers are kept as ever: who
+asks later finds them.
 """
 
 import os
@@ -85,7 +86,8 @@ def _measured_ahead(run: Session, number: int, place: int) -> Iterator[None]:
     def work() -> None:
         asked = [(task, "dev") for task in run.tasks]
         if target == run.config.target:
-            asked += [one for one in run.reported if one not in asked]
+            # the run may end before its report, and a judge of prose would have been paid for nothing
+            asked += [one for one in run.reported if one not in asked and one[0].kind != "prose"]
         try:
             for task, split in asked:
                 run.scores(task, split, target)

@@ -23,6 +23,7 @@ from tempfile import gettempdir, mkdtemp
 from typing import Any, NamedTuple
 
 from ...signatures import errors
+from ...signatures.calls import known_keys, without_keys
 from ...signatures.errors import BusyError, ErrataError, InstructorError, RunError
 from ...trainers.weights import weights_hash
 from ..cycle import Cycle
@@ -112,8 +113,8 @@ class Desk:
         self._said.append(self._as_there(line)[:LENGTH])
 
     def _as_there(self, text: str) -> str:
-        """A text with the paths that the command's user knows."""
-        return text.replace(str(self._scratch), self._out)
+        """A text with the paths that the command's user knows, and without the node's keys."""
+        return without_keys(text.replace(str(self._scratch), self._out), known_keys())
 
     def _work(self) -> None:
         try:
@@ -123,7 +124,7 @@ class Desk:
             keys = "; a node has the keys that were in the environment of its `ray start`" if isinstance(error, InstructorError) else ""
             self._failure = known.__name__, self._as_there(f"{error} (on {self._here}{keys})")
         except BaseException:
-            self._failure = "", f"on {self._here}:\n{traceback.format_exc()}"
+            self._failure = "", self._as_there(f"on {self._here}:\n{traceback.format_exc()}")
 
     def _require(self, loop: Cycle) -> None:
         """Raises RunError where this node has other data or weights."""

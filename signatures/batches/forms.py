@@ -5,7 +5,7 @@ lie in two other files, in any order. Metadata find it again.
 Anthropic's (anthropic 2.14, types/messages/message_batch.py and batch_create_params.py): one request holds all others; results are lines
 in any order. It keeps no metadata: a batch whose id was lost is known by its time and size, and in the end by its keys.
 
-What is not here: when what is sent (errata.programs.instructor.waves), and what an answer says (errata.programs.instructor.engine).
+What is not here: when what is sent (errata.signatures.batches.waves), and what an answer says (errata.programs.instructor.engine).
 """
 
 import json

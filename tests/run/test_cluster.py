@@ -14,7 +14,7 @@ from nodes import nodes
 from errata.programs.config import load_config
 from errata.programs.cycle import Cycle
 from errata.programs.run import cluster as clusters
-from errata.programs.run.cluster import even, open_cluster, refuse_absent
+from errata.programs.run.cluster import open_cluster, refuse_absent
 from errata.signatures.errors import ClusterError, TargetError, UsageError
 
 CHUNKS = [[number, number + 1] for number in range(30)]
@@ -82,12 +82,6 @@ def test_what_ray_says_of_a_cluster_that_cannot_be_joined_is_one_line(said, told
     monkeypatch.setitem(sys.modules, "ray._private", SimpleNamespace(worker=SimpleNamespace()))
     with pytest.raises(ClusterError, match=told):
         open_cluster("auto", print)
-
-
-def test_work_is_shared_out_evenly_in_its_order():
-    assert even(range(10), 4, 100) == [range(3), range(3, 6), range(6, 9), range(9, 10)]
-    assert even(range(10), 1, 4) == [range(4), range(4, 8), range(8, 10)]
-    assert even([], 3, 4) == []
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,13 @@ def test_while_a_small_target_is_trained_dev_and_what_the_end_reports_are_answer
     assert seen == [True, True]
 
 
+def test_what_a_judge_would_be_paid_for_is_answered_ahead_only_where_the_gate_needs_it(begun, monkeypatch):
+    trainer(monkeypatch, lambda: None)
+    monkeypatch.setattr(begun.task, "kind", "prose")
+    step.train(begun, 1)
+    assert evaluated(begun, "dev", "test") == [True, False]
+
+
 def test_a_training_that_fails_ends_what_is_answered_beside_it(begun, monkeypatch):
     def train():
         raise TrainerError("the disk is full")

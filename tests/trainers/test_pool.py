@@ -378,6 +378,7 @@ def test_an_evaluation_with_two_servers_has_the_bytes_of_one_and_goes_on_with_an
     assert bytes_of["one"] == bytes_of["two"] and bytes_of["one"].count(b"\n") == 20
 
 
+@pytest.mark.slow  # loads the package in a process of its own, which others of this file do in one way or another
 def test_an_interrupt_ends_an_evaluation_whose_servers_are_silent(tmp_path):
     heard = threading.Event()
 

@@ -25,7 +25,7 @@ from errata.trainers.served.vllm import KEY, RESTARTS, Servers, advice, cause, f
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.weights import weights_hash
 
-AS_LONG = pytest.mark.slow  # each loads the package, or torch, once more
+AS_LONG = pytest.mark.slow  # each loads the package, or torch, once more, or starts servers again and again
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 
@@ -201,6 +201,7 @@ def test_a_server_that_never_answers_is_ended(served, tmp_path):
     assert gone(tmp_path / "env", 0) or not starts(tmp_path / "env")  # on a busy machine it had not come that far
 
 
+@AS_LONG
 def test_a_server_that_ended_is_started_again_at_its_address_and_not_for_ever(served, tmp_path, monkeypatch):
     monkeypatch.setattr("errata.trainers.served.vllm.RESTARTS", 1)
     assert RESTARTS > 1
@@ -374,6 +375,7 @@ def test_an_evaluation_starts_its_server_and_ends_it_and_the_same_command_starts
     assert len(starts(tmp_path / "env")) == 1
 
 
+@AS_LONG
 def test_a_start_that_failed_leaves_a_run_that_other_settings_continue(tmp_path):
     command = ["evaluate", "--split", "dev", "--limit", "5", "--run", str(tmp_path / "run")]
     bad = errata(*command, "--set", f"target.vllm_python={fake(tmp_path / 'bad', dies='RuntimeError: broken')}")
@@ -395,7 +397,7 @@ def test_a_run_stops_its_server_with_the_target_and_starts_it_again_for_the_next
     assert gone(tmp_path / "env", 0)
 
 
-@pytest.mark.parametrize(("gpus", "delay"), [("", 0.0), ("GPU-a,GPU-b", 0.4)])
+@pytest.mark.parametrize(("gpus", "delay"), [pytest.param("", 0.0, marks=AS_LONG), ("GPU-a,GPU-b", 0.4)])
 def test_a_server_that_ends_in_the_middle_is_started_again_and_no_answer_is_lost(tmp_path, monkeypatch, gpus, delay):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     command = ["evaluate", "--split", "dev", "--limit", "40", "--run", str(tmp_path / "run"), "--json"]
@@ -408,6 +410,7 @@ def test_a_server_that_ends_in_the_middle_is_started_again_and_no_answer_is_lost
     assert gone(tmp_path / "env", 0)
 
 
+@AS_LONG
 def test_a_model_that_ends_its_server_again_and_again_is_told_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("errata.trainers.served.vllm.RESTARTS", 1)
     command = ["evaluate", "--split", "dev", "--limit", "40", "--run", str(tmp_path / "run")]
