@@ -1,9 +1,9 @@
 """A run directory that is worked on elsewhere: what it holds goes there in pieces of a bounded size, and what is made there comes back the
 same way while the work goes on.
 
-Carried are the finished stages, each with its manifest last; the lines of files that are only appended to (paid answers, rows of stages
-under way), as they are written; and the files beside them. What a training under way holds stays where it is, checkpoints too: where that
-machine is lost the training begins again, and ends with the same weights.
+Carried are the finished stages, each with its manifest last; the lines of files that are only appended to (paid answers, batches under
+way, rows of stages under way), as they are written; and the files beside them. What a training under way holds stays where it is,
+checkpoints too: where that machine is lost the training begins again, and ends with the same weights.
 What is not here: who works where (errata.programs.studies.compare_cluster), and what travels by (errata.programs.run.cluster).
 """
 
@@ -23,6 +23,8 @@ from ..run.directory import LOCK, Stage, disk_errors
 SIZE = 8 << 20
 """Most bytes of a piece; one line of a file that is appended to is never cut."""
 MANIFEST, UNFINISHED = "manifest.json", ".tmp"
+PAID = (layout.ANSWERS, layout.BATCHES)
+"""What tells of requests that were paid for; it is appended to, and goes first."""
 
 
 class Piece(NamedTuple):
@@ -73,7 +75,7 @@ class Sender:
 
     def _growing(self) -> list[Path]:
         parts = (path for path in sorted(self._run.glob("*/**/*.part")) if not (path.parent / MANIFEST).exists())
-        return [path for path in (self._run / layout.ANSWERS, *parts) if path.is_file()]
+        return [path for path in (*(self._run / name for name in PAID), *parts) if path.is_file()]
 
     def _new_lines(self, path: Path) -> Iterator[Piece]:
         name = self._name(path)
@@ -93,7 +95,7 @@ class Sender:
         earlier stage before a later one, and the seal last."""
         run = self._run
         manifests = sorted(run.glob(f"*/**/{MANIFEST}"), key=lambda path: (path.stat().st_mtime_ns, path))
-        beside = [path for path in run.iterdir() if path.name not in (LOCK, layout.ANSWERS, self._seal)]
+        beside = [path for path in run.iterdir() if path.name not in (LOCK, *PAID, self._seal)]
         loose = [*layout.journals(run)]
         if over:
             loose += [*run.glob("*/**/*.log"), *run.glob("tracking/**/*")]

@@ -65,6 +65,20 @@ def test_a_run_arrives_as_it_is_in_pieces_of_a_bounded_size(ends, monkeypatch):
     assert names.index("round-1/train/weights/model.safetensors") < names.index("round-1/train/manifest.json")
 
 
+def test_batches_under_way_arrive_before_all_stages_as_they_are_written_and_are_found_there(ends):
+    there, here = ends
+    sender = Sender(there)
+    stage(there, "round-1/mine")
+    with Ledger(there) as ledger:
+        ledger.batches.begin("one", ["a", "b"])
+        assert carried(sender, here)[0] == "batches.jsonl"
+        ledger.batches.made("one", "id-1")
+        assert [piece.appended for piece in Sender(there).pieces() if piece.name == "batches.jsonl"] == [True]
+        assert carried(sender, here) == ["batches.jsonl"]
+        with Ledger(here) as arrived:
+            assert arrived.batches.sent == ledger.batches.sent and arrived.batches.holds == {"a": "one", "b": "one"}
+
+
 def test_paid_answers_arrive_as_they_are_written_and_no_line_twice(ends):
     there, here = ends
     sender = Sender(there)
