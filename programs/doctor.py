@@ -29,6 +29,7 @@ from ..trainers.served.vllm import find_vllm, places
 from ..trainers.settings import AUTO, TargetSettings, TrainSettings
 from .config import CycleConfig, InstructorSettings
 from .instructor.judge import open_judge
+from .run.cluster import refuse_absent
 
 if TYPE_CHECKING:
     from ..trainers.estimate import Shape
@@ -76,6 +77,8 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
     for address in config.target.servers:
         key = os.environ.get(config.target.api_key_env)
         yield _server("target's server", address, key, "start it, e.g. vllm serve MODEL --enable-lora")
+    if config.cluster:
+        yield _cluster(config.cluster)
     for extra, (module, use) in EXTRAS.items():
         if find_spec(module):
             yield Examined(f"extra {extra}", True, f"installed, for {use}")
@@ -275,7 +278,8 @@ def _smaller(shape: "Shape", target: TargetSettings, train: TrainSettings, room:
 def _instructor(settings: InstructorSettings, party: str = "instructor") -> Examined:
     what = f"{party} {settings.model}"
     if settings.model == "offline":
-        return Examined(what, True, "embedded, needs no key")
+        more = "; it answers at once, so instructor.batch changes nothing" if settings.batch else ""
+        return Examined(what, True, f"embedded, needs no key{more}")
     from ..signatures.routes import missing_key, route
     from .instructor.engine import open_instructor
 
@@ -289,6 +293,15 @@ def _instructor(settings: InstructorSettings, party: str = "instructor") -> Exam
     if missing:
         return Examined(what, False, f"needs a key in {missing}, which is not set", f"export {missing}=...")
     return Examined(what, True, f"{key} is set" if key else "reached through LiteLLM, which finds no key that is missing")
+
+
+def _cluster(address: str) -> Examined:
+    """Whether a cluster is there; its nodes are not looked at."""
+    try:
+        refuse_absent(address)
+    except ErrataError as error:
+        return Examined(f"cluster {address}", False, *str(error).rsplit(": ", 1))
+    return Examined(f"cluster {address}", True, "one of this machine's own, or RAY_ADDRESS" if address == "auto" else "answers")
 
 
 def _vllm(target: TargetSettings) -> Examined:

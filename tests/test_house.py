@@ -25,7 +25,7 @@ ROOMS = {
     "cycle": {"instructor", "rehearse", "run", "samples", "steps"},
     "module": {"cycle", "steps"},
     "start": {"cycle", "run", "strategies", "studies"},
-    "doctor": {"cycle", "instructor"},
+    "doctor": {"cycle", "instructor", "run"},
     "report": {"run", "samples"},
     "studies": {"cycle", "instructor", "rehearse", "report", "run", "samples", "steps", "strategies"},
 }

@@ -100,7 +100,11 @@ class TargetSettings(BaseModel):
         found = [part.strip() for one in given for part in re.split(r",(?=\s*https?://)", one)]
         # a password, which may hold anything, is refused elsewhere without being shown
         if bad := [one for one in found if not re.match(r"https?://[^/]", one) or (re.search(r"[\s,]", one) and "@" not in one)]:
-            raise ValueError(f"{bad[0][:100]!r} is not an address: write it as http://HOST:PORT/v1")
+            parts = re.split(r"[\s,]+", bad[0].strip(", "))
+            wrong = [part for part in parts if not re.match(r"https?://[^/]", part)]
+            if not wrong:
+                raise ValueError(f"{bad[0][:100]!r} is not an address: put a comma between several")
+            raise ValueError(f"{wrong[0][:100]!r} is not an address: write it as http://HOST:PORT/v1")
         twice, times = Counter(one.rstrip("/") for one in found).most_common(1)[0]
         if times > 1:
             raise ValueError(f"{twice} stands twice: name each server once")

@@ -377,14 +377,15 @@ def refuse_absent(address: str) -> None:
     """Raises UsageError where Ray is not installed, and ClusterError where nothing that may be Ray listens at the address; loads no Ray."""
     if importlib.util.find_spec("ray") is None:
         raise UsageError(f"cluster {address} needs Ray: {with_extra('ray')}")
-    if address == "auto":
+    given, address = address, _meant(address)
+    if address in ("local", "auto"):
         return
     place = urlsplit(address if "://" in address else f"//{address}")
-    act = "start one there (`ray start --head`), or correct --cluster"
+    act = f"start one there (`ray start --head`), or correct {'RAY_ADDRESS' if given == 'auto' else '--cluster'}"
     try:
         socket.create_connection((place.hostname or "", place.port or 0), timeout=PATIENCE).close()
-    except OSError as error:
-        raise ClusterError(f"no cluster answers at {address} ({error.strerror or error}): {act}") from None
+    except (OSError, ValueError) as error:  # a port that is no number, in RAY_ADDRESS
+        raise ClusterError(f"no cluster answers at {address} ({getattr(error, 'strerror', None) or error}): {act}") from None
     if os.environ.get("RAY_USE_TLS", "0") == "0":  # Ray itself would wait for minutes for a server that is another's
         import grpc
 
@@ -395,11 +396,18 @@ def refuse_absent(address: str) -> None:
                 raise ClusterError(f"what listens at {address} is not Ray: {act}") from None
 
 
+def _meant(address: str) -> str:
+    """Where Ray is to look. Its own `auto` would join whatever was started here last, by anybody."""
+    return address if address != "auto" else os.environ.get("RAY_ADDRESS", "").strip() or "local"
+
+
 def open_cluster(address: str, say: Callable[[str], None]) -> Cluster:
     """The cluster at an address, or `auto`: the one that RAY_ADDRESS names, else one of this machine alone, started here and ended with the
     process. A process that is in a cluster already stays in it. Raises UsageError, ClusterError."""
     refuse_absent(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if _meant(address) != "local" and (os.environ.get("RAY_AUTH_TOKEN") or (Path.home() / ".ray/auth_token").is_file()):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` does so by itself (2.60), and who joins would wait for minutes
     import ray
 
     own = not ray.is_initialized()
@@ -420,8 +428,7 @@ def _connect(ray: Any, address: str) -> None:
 
     worker._worker_logs_enabled = False  # also with log_to_driver=False it prints on stdout that a node died, with 20 lines of its log
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
-    if address == "auto":  # Ray's own `auto` would join whatever was started here last, by anybody
-        address = os.environ.get("RAY_ADDRESS", "local")
+    address = _meant(address)
     ray.init(address=address, **quiet | ({"include_dashboard": False} if address == "local" else {}))
 
 
@@ -437,7 +444,7 @@ def _in_one_line(address: str) -> Iterator[None]:
             raise ClusterError(f"the cluster {address} has other versions ({said[:300]}): install the same Ray and Python here") from None
         act = "from a machine that is none of its nodes, use ray://HOST:10001"
         if "client server failed" in said:  # seen with Ray 2.60: its proxy for clients is told the port 0 of another part of Ray's
-            act = "start its head with --runtime-env-agent-port 10002 (any free port), without which Ray 2.60 serves no client"
+            act = "start its head with --runtime-env-agent-port 20000 (a free port, none of its workers' 10002 to 19999)"
         raise ClusterError(f"the cluster {address} cannot be joined ({said[:300]}): {act}") from None
 
 

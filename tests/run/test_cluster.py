@@ -30,6 +30,16 @@ def test_a_cluster_that_is_not_there_is_refused_in_one_line():
                 refuse_absent(address)
 
 
+@pytest.mark.parametrize("where", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "ray://127.0.0.1", "127.0.0.1:head"])
+def test_a_cluster_that_ray_address_names_and_is_not_there_is_refused_at_once(where, monkeypatch):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        named = where.format(port=held.getsockname()[1])
+        monkeypatch.setenv("RAY_ADDRESS", named)
+        with pytest.raises(ClusterError, match=f"no cluster answers at {named} .*correct RAY_ADDRESS$"):
+            refuse_absent("auto")
+
+
 @pytest.mark.parametrize("address", ["", "local", "http://head:10001", "head", "ray://user:word@head:10001", "ray://head"])
 def test_an_address_that_names_no_cluster_is_a_usage_error(address):
     with pytest.raises(UsageError, match=r"cluster = .* is not usable: .*give `auto`, `ray://HOST:10001`"):
