@@ -220,7 +220,7 @@ class Session:
         with self._opening:  # several calls in flight ask for it at once
             if self._sandbox is None:
                 there = self.config.cluster
-                self._sandbox = ClusterSandbox(self.cluster) if there else open_sandbox(self.config.sandbox.workers)
+                self._sandbox = ClusterSandbox(self.cluster) if there else open_sandbox(workers=self.config.sandbox.workers)
             return self._sandbox
 
     @sandbox.setter
