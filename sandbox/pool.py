@@ -110,14 +110,15 @@ class Sandbox:
             raise SandboxError("a sandbox cannot be used in a forked process: open another one there")
         worker = self._free.get()
         try:
-            if worker is not None and not worker.alive():  # killed from outside while it was idle
-                self._drop(worker)
-                worker = None
+            answer, seconds = b"X", 0.0
+            if worker is not None:
+                answer, seconds = _asked(worker, request, limits)
+                if answer[:1] == b"X" and not self._closed:  # by the program, or killed from outside, perhaps while it was idle
+                    self._drop(worker)
+                    worker = None
             if worker is None:
                 worker = self._new()
-            started = time.monotonic()
-            answer = worker.ask(request, limits)
-            seconds = time.monotonic() - started
+                answer, seconds = _asked(worker, request, limits)
             if self._closed:
                 raise SandboxError("the sandbox was closed while a program ran")
             if answer[:1] in b"XK":  # the process is gone: the next program gets a new one
@@ -179,6 +180,12 @@ class Sandbox:
     def _drop(self, worker: WorkerProcess) -> None:
         worker.drop()
         self._live.discard(worker)
+
+
+def _asked(worker: WorkerProcess, request: bytes, limits: Limits) -> tuple[bytes, float]:
+    """Its answer, and the seconds that it took."""
+    started = time.monotonic()
+    return worker.ask(request, limits), time.monotonic() - started
 
 
 def _end_all(workers: set[WorkerProcess]) -> None:

@@ -56,7 +56,7 @@ def costs(options: argparse.Namespace) -> list[tuple[Cost, int]]:
     ]
 
 
-MINED, READ, PAIRED = 0.00035, 0.00014, 0.000033
+MINED, READ, PAIRED = 0.00031, 0.00014, 0.000033
 PROVEN = 0.17
 
 

@@ -78,6 +78,7 @@ def test_one_server_a_gpu_answers_on_loopback_with_a_key_that_is_in_no_log_and_n
     assert gone(tmp_path / "env", 0)
 
 
+@AS_LONG
 def test_servers_stay_for_other_adapters_of_their_model_and_start_again_after_a_stop(served, tmp_path):
     servers, settings, _ = served()
     first = servers.serving(settings)
@@ -143,6 +144,7 @@ def test_nothing_is_left_of_the_servers_of_a_process_that_is_killed(tmp_path, en
 
 
 @needs_proc
+@AS_LONG
 def test_nothing_is_left_when_the_guard_is_killed(served, tmp_path):
     servers, settings, _ = served()
     servers.serving(settings)
@@ -193,6 +195,7 @@ def test_a_death_at_the_start_is_one_line_with_its_cause_and_the_log(served, tmp
     assert gone(tmp_path / "env", 0)
 
 
+@AS_LONG
 def test_a_server_that_never_answers_is_ended(served, tmp_path):
     servers, settings, _ = served(patience=1.0, silent=True)
     with pytest.raises(TargetError, match=r"on the CPU did not answer within 1 s: look into .*vllm-0.log") as caught:
@@ -220,6 +223,7 @@ def test_a_server_that_ended_is_started_again_at_its_address_and_not_for_ever(se
         servers.serving(settings)
 
 
+@AS_LONG
 def test_servers_that_are_stopped_while_one_is_started_again_stay_stopped(served, tmp_path):
     servers, settings, _ = served()
     found = servers.serving(settings)
@@ -385,6 +389,7 @@ def test_a_start_that_failed_leaves_a_run_that_other_settings_continue(tmp_path)
     assert good.exit_code == 0, good.stderr
 
 
+@AS_LONG
 def test_a_run_stops_its_server_with_the_target_and_starts_it_again_for_the_next(tmp_path):
     config = load_config(overrides={"target.api_base": "auto", "target.vllm_python": fake(tmp_path / "env"), "items.dev": 5})
     with Cycle(config, tmp_path / "run", say=lambda line: None) as loop:
@@ -397,7 +402,7 @@ def test_a_run_stops_its_server_with_the_target_and_starts_it_again_for_the_next
     assert gone(tmp_path / "env", 0)
 
 
-@pytest.mark.parametrize(("gpus", "delay"), [pytest.param("", 0.0, marks=AS_LONG), ("GPU-a,GPU-b", 0.4)])
+@pytest.mark.parametrize(("gpus", "delay"), [pytest.param("", 0.0, marks=AS_LONG), pytest.param("GPU-a,GPU-b", 0.4, marks=AS_LONG)])
 def test_a_server_that_ends_in_the_middle_is_started_again_and_no_answer_is_lost(tmp_path, monkeypatch, gpus, delay):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     command = ["evaluate", "--split", "dev", "--limit", "40", "--run", str(tmp_path / "run"), "--json"]
