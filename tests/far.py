@@ -27,7 +27,7 @@ def unfit(setup, chunk):
 
     if ray.get_runtime_context().get_node_id() in setup["nodes"]:
         raise Unfit("it has no model")
-    time.sleep(0.5)  # so that no node does all before another has begun
+    time.sleep(1.5)  # so that no node does all before another has begun
     return ray.get_runtime_context().get_node_id()
 
 
