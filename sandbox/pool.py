@@ -85,7 +85,7 @@ class Sandbox:
 
         Outcomes: `ok`; `error` (it did not load, the harness raised, or a row is not JSON: `error` says what and on
         which line); `timeout`; `memory`; `output` (too many or too long rows, or too much printed); `crash` (the
-        interpreter was destroyed).
+        interpreter was destroyed, in two workers one after the other: one may have been killed from outside).
 
         Raises:
             SandboxError: the sandbox is closed or cannot start a worker. Nothing that a program does raises.

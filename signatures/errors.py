@@ -58,6 +58,11 @@ class BudgetReached(ErrataError):
     exit_code = 4
 
 
+def kind_of(error: ErrataError) -> str:
+    """The name of its kind here: another process raises it again as `getattr(errors, name)`."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == __name__)
+
+
 def did_you_mean(word: str, known: Iterable[str], quote: str = "") -> str:
     """`; did you mean X?` with the near word, or nothing: the end of a message about a word that is not known."""
     found = near(word, known)

@@ -187,6 +187,27 @@ def completion(model: str, reply: Reply, tokens_in: int, tokens_out: int) -> byt
     return json.dumps(body).encode()
 
 
+def document(value: Any, status: int = 200) -> Reply:
+    return Reply(status=status, body=json.dumps(value).encode())
+
+
+class Scripted(OpenAIServer):
+    """Lists `models` and answers questions by script; at a `port` of its own it can be closed and opened again."""
+
+    def __init__(self, script: Callable[[dict[str, Any], int], Reply], models: tuple[str, ...] = ("m",), port: int = 0):
+        super().__init__(script, port)
+        self.models = models
+
+    async def reply(self, request: Seen, number: int) -> Reply:
+        if request.path.endswith("/models"):
+            return document({"data": [{"id": name, "object": "model"} for name in self.models]})
+        return self.script(request.body, number)
+
+    @property
+    def questions(self) -> list[Seen]:
+        return [seen for seen in self.seen if seen.path.endswith("/chat/completions")]
+
+
 if __name__ == "__main__":
     seconds = float(sys.argv[1])
     answer = "\n".join(sys.argv[2:]) or "ok"

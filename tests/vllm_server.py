@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from openai_server import OpenAIServer, Reply, Seen, fault
+from openai_server import OpenAIServer, Reply, Seen, document, fault
 
 from errata.trainers.chat import Completion
 from errata.trainers.settings import TargetSettings
@@ -122,7 +122,3 @@ class VllmServer(OpenAIServer):
             return fault(404, f"The lora adapter '{name}' cannot be found.", "NotFoundError")
         del self.models[name]
         return Reply(body=f"Success: LoRA adapter '{name}' removed successfully.".encode(), content_type="text/plain")
-
-
-def document(value: Any, status: int = 200) -> Reply:
-    return Reply(status=status, body=json.dumps(value).encode())

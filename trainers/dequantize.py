@@ -53,11 +53,11 @@ def dequantized(file: Path) -> Path:
     out = cached(file)
     if out is None:
         raise TargetError(f"{file} is a GGUF file, and there is no folder of yours to dequantize it into: set XDG_CACHE_HOME to one")
-    if made(file):
+    if _is_whole(out):
         return out
     out.parent.mkdir(exist_ok=True)
     with FileLock(f"{out}.lock"):  # of two processes the second waits, and finds it done
-        if not made(file):
+        if not _is_whole(out):
             partial = out.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)  # of one that was killed
             try:
@@ -108,10 +108,18 @@ def made(file: Path) -> Path | None:
     """The folder where it holds all that was written into it; None: it is still to be made."""
     try:
         out = cached(file)
-        sizes = json.loads((out / ABOUT).read_text(encoding="utf-8"))["sizes"] if out else {}
-        return out if all((out / name).stat().st_size == size for name, size in sizes.items()) else None
-    except (OSError, ValueError, KeyError):
+    except OSError:
         return None
+    return out if out and _is_whole(out) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether it holds all that was written into it."""
+    try:
+        sizes = json.loads((folder / ABOUT).read_text(encoding="utf-8"))["sizes"]
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _reader(file: Path) -> Any:

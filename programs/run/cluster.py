@@ -366,8 +366,7 @@ def perform(task: str, setup: Any, chunk: Any) -> tuple[str, Any]:
     except Unfit as error:
         return "unfit", str(error)
     except ErrataError as error:
-        known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
-        return "failed", (known.__name__, str(error))
+        return "failed", (errors.kind_of(error), str(error))
 
 
 # ---- opening

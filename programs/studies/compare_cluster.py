@@ -120,9 +120,8 @@ class Desk:
         try:
             run_cell(self._comparison, self._cell, self._scratch, self._say, self._require)
         except ErrataError as error:
-            known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
             keys = "; a node has the keys that were in the environment of its `ray start`" if isinstance(error, InstructorError) else ""
-            self._failure = known.__name__, self._as_there(f"{error} (on {self._here}{keys})")
+            self._failure = errors.kind_of(error), self._as_there(f"{error} (on {self._here}{keys})")
         except BaseException:
             self._failure = "", self._as_there(f"on {self._here}:\n{traceback.format_exc()}")
 

@@ -15,6 +15,7 @@ import textwrap
 import threading
 import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -251,6 +252,16 @@ def test_a_worker_that_was_killed_while_idle_costs_no_program_its_answer(sandbox
         os.kill(pid, signal.SIGKILL)
         assert gone(pid)
         assert alone.run("", ECHO, 1).rows == (1,)
+
+
+def test_a_worker_that_is_killed_from_outside_costs_the_program_in_it_no_answer():
+    with open_sandbox(1) as alone, ThreadPoolExecutor(1) as thread:
+        (pid,) = alone.pids
+        run = thread.submit(alone.run, "sum(number * number for number in range(4_000_000))", ECHO, 1, Limits(seconds=60))
+        time.sleep(0.2)
+        os.kill(pid, signal.SIGKILL)
+        assert (run.result().outcome, run.result().rows) == ("ok", (1,))
+        assert alone.pids != [pid]
 
 
 def test_a_closed_sandbox_says_so_and_leaves_no_process():

@@ -8,10 +8,10 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
+import openai_server
 import pytest
-from openai_server import OpenAIServer, Reply, fault
+from openai_server import Reply, fault
 from typer.testing import CliRunner
-from vllm_server import document
 
 import errata.trainers.served.pool as pool
 from errata.cli import app
@@ -30,21 +30,15 @@ def prompts(count):
     return [[{"role": "user", "content": f"q{number}."}] for number in range(count)]
 
 
-class Scripted(OpenAIServer):
-    """Lists `models`, answers questions by script, and can be closed and opened again at its address."""
+class Scripted(openai_server.Scripted):
+    """Answers with the question and its seed, where no script says otherwise."""
 
-    def __init__(self, script=lambda body, number: Reply(body["messages"][-1]["content"] + f" {body['seed']}"), models=("m",), port=0):
-        super().__init__(script, port)
-        self.models = models
-
-    async def reply(self, request, number):
-        if request.path.endswith("/models"):
-            return document({"data": [{"id": name, "object": "model"} for name in self.models]})
-        return self.script(request.body, number)
+    def __init__(self, script=lambda body, number: Reply(body["messages"][-1]["content"] + f" {body['seed']}"), **more):
+        super().__init__(script, **more)
 
     @property
-    def questions(self):
-        return [seen.body["messages"][-1]["content"] for seen in self.seen if seen.path.endswith("/chat/completions")]
+    def texts(self):
+        return [seen.last for seen in self.questions]
 
 
 def closed():
@@ -83,15 +77,15 @@ def test_the_answers_of_several_servers_are_those_of_one():
         alone = asked(ServedTarget.connect(several(one), FAST), 30, temperature=0.7, seed=3)
         many = asked(ServedTarget.connect(several(one, two, three, batch_size=2), FAST), 30, temperature=0.7, seed=3)
     assert many == alone
-    assert len(two.questions) and len(three.questions)
-    assert sorted(one.questions[30:] + two.questions + three.questions) == sorted(one.questions[:30])
+    assert len(two.texts) and len(three.texts)
+    assert sorted(one.texts[30:] + two.texts + three.texts) == sorted(one.texts[:30])
 
 
 def test_a_few_questions_are_spread_and_no_server_has_more_under_way_than_its_room():
     slow = lambda body, number: Reply("yes", delay=0.05)  # noqa: E731
     with Scripted(slow) as one, Scripted(slow) as two:
         asked(ServedTarget.connect(several(one, two), FAST), 6)
-        assert len(one.questions) == len(two.questions) == 3
+        assert len(one.texts) == len(two.texts) == 3
         asked(ServedTarget.connect(several(one, two, batch_size=4), FAST), 40)
     assert one.most_in_flight == two.most_in_flight == 4
 
@@ -99,8 +93,8 @@ def test_a_few_questions_are_spread_and_no_server_has_more_under_way_than_its_ro
 def test_a_slow_server_is_asked_less():
     with Scripted(lambda body, number: Reply("yes", delay=0.5)) as slow, Scripted() as quick:
         assert len(asked(ServedTarget.connect(several(slow, quick, batch_size=2), FAST), 60)) == 60
-    assert len(slow.questions) < len(quick.questions)
-    assert len(slow.questions) + len(quick.questions) == 60
+    assert len(slow.texts) < len(quick.texts)
+    assert len(slow.texts) + len(quick.texts) == 60
 
 
 def test_a_list_of_one_server_is_that_server():
@@ -179,7 +173,7 @@ def test_a_server_that_is_killed_in_the_middle_costs_no_answer_and_is_told_when_
         found |= dict(answers)
     assert said[1:] == [f"the server at {address} answers again"]
     assert found.keys() == set(range(400))
-    assert len(other.questions) < 400
+    assert len(other.texts) < 400
 
 
 def test_a_server_that_is_silent_is_left_out_and_its_questions_go_to_the_others(process, monkeypatch):
@@ -201,7 +195,7 @@ def test_a_server_whose_every_answer_is_an_error_is_asked_little_and_told(monkey
     with Scripted(lambda body, number: fault(500, "engine is dead")) as ill, Scripted(lambda body, number: Reply("y", delay=0.01)) as well:
         answers = asked(ServedTarget.connect(several(ill, well, batch_size=2), FAST, say=said.append), 200)
     assert len(answers) == 200 and {one.text for one in answers.values()} == {"y"}
-    assert len(ill.questions) < 50
+    assert len(ill.texts) < 50
     assert (
         said[0] == f"the server at {ill.url} is left out (HTTP 500, engine is dead): the other servers answer, and it is asked again later"
     )
@@ -221,7 +215,7 @@ def test_a_server_that_wants_to_wait_is_left_in_peace_while_the_others_answer(wa
     with Scripted(limited) as one, Scripted() as two:
         assert len(asked(ServedTarget.connect(several(one, two, batch_size=1), FAST, say=said.append), 30)) == 30
     assert said == []
-    assert len(one.questions) == 1
+    assert len(one.texts) == 1
 
 
 def test_when_all_servers_die_the_error_is_that_of_one_and_a_continued_call_goes_on():
@@ -250,7 +244,7 @@ def test_a_server_that_comes_back_with_another_model_stays_out_and_is_told_once(
         until(said, answers)
         with Scripted(models=("n",), port=first.port) as back:
             list(answers)
-        assert back.questions == []
+        assert back.texts == []
     assert said[1:] == [f"no model is called m: the server at {first.url} serves n; set target.served_name to one of its names"]
 
 
@@ -344,7 +338,7 @@ def test_a_server_that_died_and_came_back_is_given_the_adapter(adapter):
             assert {answer.text for _, answer in answers} == {target.name}
             target.close()
             assert back.calls == ["/load_lora_adapter", "/unload_lora_adapter"]
-            assert len(back.questions) > 0
+            assert len(back.texts) > 0
     assert said[1:] == [f"the server at {first.url} answers again"]
 
 
@@ -374,7 +368,7 @@ def test_an_evaluation_with_two_servers_has_the_bytes_of_one_and_goes_on_with_an
             assert done.exit_code == 0, done.stderr
             (file,) = (tmp_path / name).rglob("attempts.jsonl")
             bytes_of[name] = file.read_bytes()
-        assert len(two.questions) == 10
+        assert len(two.texts) == 10
     assert bytes_of["one"] == bytes_of["two"] and bytes_of["one"].count(b"\n") == 20
 
 

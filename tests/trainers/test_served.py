@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from openai_server import OpenAIServer, Reply, fault
+from openai_server import OpenAIServer, Reply, Scripted, fault
 from typer.testing import CliRunner
-from vllm_server import VllmServer, document
+from vllm_server import VllmServer
 
 import errata.trainers.sft
 from errata.cli import app
@@ -59,23 +59,6 @@ def adapters(tmp_path_factory):
         folders[rank] = str(tmp_path_factory.mktemp("adapters") / f"r{rank}")
         model.save_pretrained(folders[rank])
     return folders
-
-
-class Scripted(OpenAIServer):
-    """Lists `models` and answers questions by script."""
-
-    def __init__(self, script, models=("m",)):
-        super().__init__(script)
-        self.models = models
-
-    async def reply(self, request, number):
-        if request.path.endswith("/models"):
-            return document({"data": [{"id": name, "object": "model"} for name in self.models]})
-        return self.script(request.body, number)
-
-    @property
-    def questions(self):
-        return [seen for seen in self.seen if seen.path.endswith("/chat/completions")]
 
 
 def alone(server, **more):
