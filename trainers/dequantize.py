@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import shutil
+import threading
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +25,9 @@ from .chat import encode, render
 
 ABOUT = "gguf.json"
 """In the folder: what the file was, and the sizes of the others."""
+
+LOADING = threading.Lock()
+"""One thread loads at a time: transformers and peft change their classes while they load, and two at once leave them changed for good."""
 
 _FOLDER = "give a folder of the model with config.json and *.safetensors (`hf download OWNER/NAME --local-dir FOLDER`)"
 _ENDS = tuple(f"tokenizer.ggml.{end}_token_id" for end in ("eos", "eot", "eom"))
@@ -164,7 +168,8 @@ def _write(file: Path, out: Path) -> None:
         (alone / "model.gguf").symlink_to(file.absolute())
     except OSError:  # Windows asks for a right to it
         shutil.copyfile(file, alone / "model.gguf")
-    template = _convert(alone, out, dtype, [int(_field(reader, name)) for name in _ENDS if name in reader.fields])
+    with LOADING:
+        template = _convert(alone, out, dtype, [int(_field(reader, name)) for name in _ENDS if name in reader.fields])
     shutil.rmtree(alone)
     known = {"architecture": _field(reader, "general.architecture"), "kind": kinds.most_common(1)[0][0] if kinds else "no matrices"}
     known |= {"dtype": str(dtype).removeprefix("torch."), "template": template, "file": file.name}

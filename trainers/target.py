@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from ..signatures.errors import TargetError, first_line, memory_ran_out
 from ..signatures.records import Message, content_hash
 from .chat import Answers, Completion, Prompts, check_ids, encode, end_tokens, loop_end, render
-from .dequantize import about
+from .dequantize import LOADING, about
 from .memory import choose_device, first_batch, has_bfloat16, memory_used, one_thread_for_small, release
 from .settings import TargetSettings
 from .weights import adapter_folder, check_base, folder_of, naming, not_its_adapter, weights_hash
@@ -60,7 +60,7 @@ def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtyp
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     folder = folder_of(settings.model)
-    with naming(settings.model):
+    with LOADING, naming(settings.model):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=settings.trust_remote_code)
         more |= {"config": config, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
         loaded = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=settings.trust_remote_code, **more)
@@ -68,7 +68,8 @@ def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtyp
         if missing := sorted(found["missing_keys"]):  # they would be random numbers
             raise TargetError(f"{settings.model}: its weights lack {len(missing)} tensors that its config names, e.g. {missing[0]}")
     if settings.adapter:
-        model = _with_adapter(model, settings, trainable)
+        with LOADING:
+            model = _with_adapter(model, settings, trainable)
         if not trainable and model.dtype == torch.float32 and not ties_broken(model):
             model = model.merge_and_unload()
     with naming(settings.model):  # the device's memory may be the smaller one

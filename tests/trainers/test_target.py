@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+import threading
 import weakref
 from pathlib import Path
 
 import models
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from errata.signatures.errors import TargetError
 from errata.trainers.chat import encode, loop_end
@@ -44,6 +45,18 @@ def test_every_batch_size_gives_the_same_texts(folders, kind):
     assert alone == together
     assert sorted(alone) == list(range(24))
     assert len({completion.text for completion in alone.values()}) > 1
+
+
+def test_models_are_loaded_by_one_thread_at_a_time(folders):
+    """transformers switches the tying of embeddings off while it loads; two threads at once left it off for the rest of the process."""
+    tie, hashes = PreTrainedModel.tie_weights, []
+    threads = [threading.Thread(target=lambda: hashes.append(load(folders["llama"]).hash)) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert PreTrainedModel.tie_weights is tie
+    assert hashes == [load(folders["llama"]).hash] * 16
 
 
 def endless(folder: Path, **more) -> Target:
