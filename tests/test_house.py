@@ -155,9 +155,9 @@ def test_the_core_of_the_loop_and_the_whole_package_stay_small():
     }
     # 6,215 when the house was rebuilt at equal features; practice, preference pairs, forgetting, foreign libraries and six kinds of
     # answers are features since; so are clusters, several servers and batches
-    assert sum(core.values()) <= 9_500
+    assert sum(core.values()) <= 9_700
     # 24,343 when the house was rebuilt at equal features; raised for features only, never to make room for a patch
-    assert sum(sizes.values()) <= 41_800
+    assert sum(sizes.values()) <= 45_500
 
 
 def test_functions_take_few_parameters():
