@@ -340,18 +340,18 @@ def load_config(path: Path | None = None, overrides: dict[str, Any] | None = Non
     return laid_over(base.model_dump(mode="json") if base and path is None else read_mapping(path), overrides or {}, path)
 
 
-def read_mapping(path: Path | None) -> dict[str, Any]:
-    """The YAML file at `path`; empty for None. Raises UsageError when it is not a mapping."""
+def read_mapping(path: Path | None, what: str = "config") -> dict[str, Any]:
+    """The YAML file at `path`, as messages call it; empty for None. Raises UsageError when it is not a mapping."""
     if path is None:
         return {}
     try:
         data = read_yaml(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
-        raise UsageError(f"config {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{what} {path} cannot be read: {error.strerror}") from error
     except NO_YAML as error:
-        raise UsageError(f"config {path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
+        raise UsageError(f"{what} {path} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
     if not isinstance(data, dict):
-        raise UsageError(f"config {path} must be a mapping of field names to values, not {type(data).__name__}")
+        raise UsageError(f"{what} {path} must be a mapping of field names to values, not {type(data).__name__}")
     return data
 
 

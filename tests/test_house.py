@@ -18,6 +18,7 @@ FLOORS = {"signatures": 1, "tasks": 2, "sandbox": 2, "trainers": 2, "programs": 
 ROOMS = {
     "run": set(),
     "samples": set(),
+    "patterns": set(),
     "instructor": {"run", "samples"},
     "strategies": {"instructor", "run", "samples"},
     "steps": {"instructor", "run", "samples", "strategies"},
