@@ -28,6 +28,7 @@ ROOMS = {
     "start": {"cycle", "run", "strategies", "studies"},
     "doctor": {"cycle", "instructor", "run"},
     "report": {"run", "samples"},
+    "view": {"run"},
     "studies": {"cycle", "instructor", "rehearse", "report", "run", "samples", "steps", "strategies"},
 }
 """The rooms of programs/, folders and files, and which others each uses; config and stats are open to all."""
