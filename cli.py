@@ -36,6 +36,7 @@ from errata.programs.start import (
     TEACHER,
     WEIGHTS,
     Start,
+    namesake,
     option,
     setting,
     takes,
@@ -65,6 +66,8 @@ def tell_version(wanted: bool) -> None:
             typer.echo(f"errata-lm {version('errata-lm')}")
         except PackageNotFoundError:
             typer.echo("errata-lm, not installed: run from its source")
+        if told := namesake():
+            typer.echo(f"errata: {told}", err=True)
         raise typer.Exit
 
 

@@ -258,6 +258,25 @@ def teller(quiet: bool, as_json: bool) -> Progress:
 # ---- commands
 
 
+def namesake() -> str:
+    """What to tell a user who has the index's distribution `errata` beside this one; empty where it is not there. Both bring a package and
+    a command of that name, so that what is installed last writes over files of the other, and removing one takes the command of both.
+
+    Not covered: an editable install of ours, which Python does not look at once it has found the other's package.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        other = version("errata")
+    except PackageNotFoundError:
+        return ""
+    mend = "pip uninstall -y errata, then pip install --force-reinstall --no-deps . in a checkout of Errata"
+    return (
+        f"two distributions are installed whose package and command are called errata: errata-lm, which you started, and errata {other}, "
+        f"another project that introspects exceptions; they write over each other's files: {mend}"
+    )
+
+
 def takes(*options: Option) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command these options. Its first parameter, a `Start`, is what they were given; its errors are told in one line."""
     names = {parameter.name: field for field, parameter in options}
@@ -273,6 +292,8 @@ def takes(*options: Option) -> Callable[[Callable[..., None]], Callable[..., Non
             flags |= {field: value[0] for field, value in flags.items() if isinstance(value, list) and len(value) == 1}  # as in YAML
             with results_alone() as out, one_line_errors():
                 progress = teller(own.get("quiet", False), own.get("as_json", False))
+                if told := namesake():
+                    progress.say(told)
                 with progress.within(f"errata {command.__name__.rstrip('_')}"):
                     command(Start(flags, **own, teller=progress, out=out), **given)
 
