@@ -4,7 +4,7 @@
     runs/x@given         the weights that it began with
     runs/x@1             those that stand after round 1; @1:grpo those after its stage grpo, @1:2 those after its second stage
     runs/x@accepted      those of the last accepted round
-    runs/x@45fcb         those whose hash begins so, as `errata trace` takes it
+    runs/x@45fcb         those whose hash begins so, as `errata trace` takes it; four digits at least
     runs/x@recorded      answers that `errata import` took in
     FILE or FOLDER       answers of others with the verdicts that stand beside them (errata.programs.view.logs)
 
@@ -13,9 +13,8 @@ here, and what is not finished is not shown. Not here: pages, and what two sourc
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from ...signatures.errors import RunError, UsageError, did_you_mean
 from ...signatures.records import Attempt
@@ -24,47 +23,10 @@ from ...signatures.terminal import command
 from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import read_config
-from ..stats import CUT
+from . import logs
+from .answered import Answered, Benchmark, outcome
 
-Benchmark = tuple[str, str]
-"""Task and split; the split of a log is empty where the log does not name it."""
-Outcome = Literal["right", "wrong", "cut", "unread", "unjudged"]
-"""What became of an answer. `cut` (at the token limit, or in a loop) and `unread` (nothing readable was found) are wrong too; `unjudged` is
-a fault of the machinery and counts neither way."""
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What one set of weights, or one log, answered."""
-
-    source: str
-    """What a person calls it, and `read` takes again: `runs/x@1:grpo`, `logs/samples_gsm8k.jsonl`."""
-    title: str
-    """The same in words: `round 1 after grpo, accepted`; of a log the model that it names."""
-    weights: str
-    """Hash of the weights; empty where nobody recorded it."""
-    benchmarks: Mapping[Benchmark, Sequence[Attempt]]
-    """By task and split, the answers in the order of the items, each with its question, gold, skill, verdict and reason."""
-    names: tuple[str, ...] = ()
-    """Of weights of a run all names that may stand behind the `@`; the first is that of `source`."""
-    run: Path | None = None
-    """The run directory that diagnoses, programs and rows of an item stand in; None: there is none."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """How it was asked and judged, as far as that is known: what must agree where two are compared."""
-
-    @property
-    def items(self) -> int:
-        """How many answers there are."""
-        return sum(map(len, self.benchmarks.values()))
-
-
-def outcome(row: Attempt) -> Outcome:
-    """What became of an answer."""
-    if row.verdict.correct is None:
-        return "unjudged"
-    if row.verdict.correct:
-        return "right"
-    return "cut" if row.finish in CUT else "unread" if row.verdict.extracted is None else "wrong"
+__all__ = ["Answered", "one", "outcome", "read"]
 
 
 def read(source: str) -> list[Answered]:
@@ -78,7 +40,9 @@ def read(source: str) -> list[Answered]:
         raise UsageError(f"there is no {path}; give a run directory, or a file of answers")
     if path.is_dir() and (runs := sorted(path.glob("*/run.json"))):
         raise UsageError(f"{path} is a folder of runs; name one of them, e.g. {runs[0].parent}")
-    raise UsageError(f"{path} is not a run directory: it has no run.json")
+    if path.is_dir() and not logs.files(path):
+        raise UsageError(f"{path} is neither a run directory, which holds run.json, nor a folder of logs; give a run or the files")
+    return logs.read(path, name)
 
 
 def one(source: str) -> Answered:
@@ -111,7 +75,8 @@ def _named(found: Sequence[Answered], path: Path, name: str) -> Answered:
     for some in found:
         if name in some.names:
             return replace(some, source=f"{path}@{name}")
-    alike = [some for some in found if some.weights.startswith(name)]
+    long = len(name) > 3  # a lone digit means a round
+    alike = [some for some in found if name == some.weights or (long and some.weights.startswith(name))]
     if len(alike) == 1:
         return replace(alike[0], source=f"{path}@{name}")
     if name == "accepted":

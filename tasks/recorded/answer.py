@@ -1,9 +1,23 @@
 """The record of one recorded answer, and what all forms of files share."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ...signatures.records import Example
 from ..rows import Row
+
+
+class Grade(NamedTuple):
+    """What a grader of the log's own said of an answer."""
+
+    by: str
+    """Its name, e.g. `exact_match,strict-match` or `match`."""
+    right: bool | None
+    """None: neither right nor wrong."""
+    read: str | None
+    """What it read of the answer; None: nothing, or it does not say."""
+    said: str
+    """Its value as it stands in the log."""
 
 
 class RecordedAnswer(NamedTuple):
@@ -29,3 +43,9 @@ class RecordedAnswer(NamedTuple):
     """(index of the option with the highest likelihood, options), where options were scored."""
     skipped: str = ""
     """Why it does not count, as it stands in the file once more."""
+    grades: tuple[Grade, ...] = ()
+    """What stands beside it in the file; Errata's own verdicts never rest on it."""
+    task: str = ""
+    """The task that the log names; empty where it names none."""
+    settings: Mapping[str, str] = {}
+    """How the model was asked, as far as the log says it."""

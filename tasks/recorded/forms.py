@@ -15,7 +15,8 @@ from ...signatures.errors import TaskError
 from ...signatures.records import Attempt, content_hash
 from ..cells import GOLDS, QUESTIONS, asked, at, chat_of, fields_of, read_chat, told_before
 from ..files import Row, values
-from .answer import RecordedAnswer
+from .answer import Grade, RecordedAnswer
+from .grades import of_harness, of_row, right
 from .inspect_log import from_json, from_zip
 from .replies import Reply, envelope, finish, reply
 
@@ -25,6 +26,8 @@ RESPONSES = (
     "llm_response", "model_prediction", "pred_response", "actual_output", "modelOutput",
 )  # fmt: skip
 """Names of a row's response; `response` wins, several others without it are ambiguous."""
+FILTERED = "the same response under another filter"
+"""Why an answer that is logged once for each filter is left out."""
 IDS = ("id", "task_id", "question_id", "doc_id", "custom_id", "request_id", "recordId", "key", "uid", "qid", "idx")
 
 
@@ -109,7 +112,11 @@ def _attempt(row: Row, where: str) -> RecordedAnswer:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         raise TaskError(f"{where}: not an attempt of Errata's ({name}: {first['msg']}); mend or delete the line") from None
-    return RecordedAnswer(where, "errata", {}, attempt.response, attempt.finish, example=attempt.example, target=attempt.target)
+    verdict = attempt.verdict
+    grade = (Grade("Errata", verdict.correct, verdict.extracted, verdict.reason),)
+    return RecordedAnswer(
+        where, "errata", {}, attempt.response, attempt.finish, example=attempt.example, target=attempt.target, grades=grade
+    )
 
 
 def _harness(row: Row, where: str, skip: bool) -> Iterator[RecordedAnswer]:
@@ -120,9 +127,23 @@ def _harness(row: Row, where: str, skip: bool) -> Iterator[RecordedAnswer]:
     item = _item(doc) | ({} if row.get("doc_id") is None or any(name in doc for name in IDS) else {"doc_id": row["doc_id"]})
     if item.get("answer") is None and row.get("target") is not None:
         item["answer"] = row["target"]
-    if skip:
-        yield RecordedAnswer(where, "lm-eval", item, None, skipped="the same response under another filter")
-        return
+    about = {"grades": of_harness(row), "settings": _asked(row)}
+    for answer in _responses(row, where, item):
+        yield answer._replace(**about, skipped=FILTERED if skip else "")
+        if skip:  # it is counted once, however often it was sampled
+            return
+
+
+def _asked(row: Row) -> dict[str, str]:
+    """How the harness asked: what it told the model of generation, and a hash of the prompt."""
+    first = row.get("arguments")
+    first = first.get("gen_args_0") if isinstance(first, dict) else first[0] if isinstance(first, list) and first else None
+    told = first.get("arg_1") if isinstance(first, dict) else first[1] if isinstance(first, list) and len(first) > 1 else None
+    found = {name: str(value) for name, value in told.items()} if isinstance(told, dict) else {}
+    return found | ({"prompt_hash": str(row["prompt_hash"])} if row.get("prompt_hash") else {})
+
+
+def _responses(row: Row, where: str, item: Row) -> Iterator[RecordedAnswer]:
     said = row.get("resps", row.get("filtered_resps"))
     if not isinstance(said, list) or not said:
         raise TaskError(f"{where}: field 'resps' must be a list that is not empty, it is {str(said)[:40]!r}; log the samples again")
@@ -180,8 +201,9 @@ def _by_model(row: Row) -> dict[str, Row]:
 def _models(row: Row, by_model: dict[str, Row], where: str) -> Iterator[RecordedAnswer]:
     item = _item({name: value for name, value in row.items() if name not in by_model})
     for name, value in by_model.items():
+        grade = (Grade("is_correct", right(value["is_correct"]), None, str(value["is_correct"])),)
         for said in _replies(value["solution"], f"{name}.solution", where):
-            yield RecordedAnswer(where, "models", item, said.text, model=name)
+            yield RecordedAnswer(where, "models", item, said.text, model=name, grades=grade)
 
 
 def _row(row: Row, where: str, fields: dict[str, str]) -> Iterator[RecordedAnswer]:
@@ -198,7 +220,7 @@ def _row(row: Row, where: str, fields: dict[str, str]) -> Iterator[RecordedAnswe
     item = _item(turns_of(chat) | rest | mapped)
     for one in [said] if isinstance(said, Reply) else _replies(said, name, where):
         ended = "length" if "length" in (one.finish, finish(row)) else "stop"
-        yield RecordedAnswer(where, "rows", item, one.text, ended, str(row.get("model") or ""), one.fault)
+        yield RecordedAnswer(where, "rows", item, one.text, ended, str(row.get("model") or ""), one.fault, grades=of_row(row))
         yield from [RecordedAnswer(where, "rows", item, None, skipped="a further choice of the same call")] * one.others
 
 

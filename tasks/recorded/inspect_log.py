@@ -1,4 +1,4 @@
-"""Logs of inspect: .json, and .eval, which is a zip. It does not cover scores: each answer is judged anew."""
+"""Logs of inspect: .json, and .eval, which is a zip. What its scores say is taken along (grades), and is no verdict of Errata's."""
 
 import json
 import string
@@ -12,6 +12,7 @@ from typing import Any
 from ...signatures.errors import TaskError
 from ..files import Row
 from .answer import RecordedAnswer
+from .grades import of_inspect
 from .replies import finish
 
 Found = Iterator[tuple[Row, RecordedAnswer]]
@@ -24,18 +25,21 @@ def from_json(log: Row, path: Path) -> Found:
     """The answers of a .json log."""
     if not isinstance(log["samples"], list) or not log["samples"]:
         raise TaskError(f"{path}: a log of inspect without samples; write it with its samples (`inspect eval` does by default)")
-    return _answers(((f"{path}, sample {number}", sample) for number, sample in enumerate(log["samples"], start=1)), _model(log))
+    return _answers(((f"{path}, sample {number}", sample) for number, sample in enumerate(log["samples"], start=1)), _about(log))
 
 
-def _answers(samples: Iterable[tuple[str, Any]], model: str) -> Found:
-    """The first answer of each sample and epoch, and in how many others it stands."""
+def _answers(samples: Iterable[tuple[str, Any]], about: Row) -> Found:
+    """The first answer of each sample and epoch, and in how many others it stands; `about` is what the log says of itself."""
     seen: set[tuple[str, str]] = set()
+    model, task = (str(about.get(name) or "") for name in ("model", "task"))
+    config = about.get("model_generate_config")
+    asked = {name: str(value) for name, value in config.items() if value is not None} if isinstance(config, dict) else {}
     for where, sample in samples:
         answer, others = _sample(sample, where, model)
         key = (str(sample.get("id")), str(sample.get("epoch")))
         again = "another answer of the same sample and epoch" if sample.get("id") is not None and key in seen else ""
         seen.add(key)
-        yield sample, answer._replace(skipped=again)
+        yield sample, answer._replace(skipped=again, grades=of_inspect(sample), task=task, settings=asked)
         for _ in range(others):
             yield sample, answer._replace(skipped="a further choice of the same call")
 
@@ -46,11 +50,11 @@ def from_zip(path: Path) -> Found:
         with zipfile.ZipFile(path) as archive, path.open("rb") as file:
             members = {info.filename: info for info in archive.infolist()}
             header = next((members[name] for name in ("header.json", "_journal/start.json", "start.json") if name in members), None)
-            model = _model(_member(file, header, path)) if header else ""
+            about = _about(_member(file, header, path)) if header else {}
             samples = [name for name in members if name.startswith("samples/") and name.endswith(".json")]
             if not samples:
                 raise TaskError(f"{path}: a zip without samples/*.json; give a log of inspect, or `inspect log convert` it to .json")
-            yield from _answers(((f"{path}, {name}", _member(file, members[name], path)) for name in samples), model)
+            yield from _answers(((f"{path}, {name}", _member(file, members[name], path)) for name in samples), about)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
         raise TaskError(f"{path}: not a whole zip file ({error}); copy the log again") from None
 
@@ -76,10 +80,10 @@ def _member(file: Any, info: zipfile.ZipInfo, path: Path) -> Any:
         raise TaskError(f"{path}, {info.filename}: cannot be unpacked ({' '.join(str(error).split())[:80]}); copy the log again") from None
 
 
-def _model(log: Any) -> str:
-    """The model that a log, or its header, names."""
+def _about(log: Any) -> Row:
+    """What a log, or its header, says of its task, its model and how that was asked."""
     about = log.get("eval") if isinstance(log, dict) else None
-    return str(about.get("model") or "") if isinstance(about, dict) else ""
+    return about if isinstance(about, dict) else {}
 
 
 def _sample(sample: Any, where: str, model: str) -> tuple[RecordedAnswer, int]:

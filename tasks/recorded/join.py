@@ -19,6 +19,9 @@ from ..union import parts
 from .answer import RecordedAnswer
 from .forms import IDS, read
 
+LOGS = re.compile(r"samples_.*\.jsonl|.*\.eval")
+"""Names of files that lm-evaluation-harness and inspect write."""
+
 
 class Recorded(NamedTuple):
     """What files hold: answers that have met their examples, and what was read of each file."""
@@ -92,7 +95,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(file for file in path.rglob("*") if re.fullmatch(r"samples_.*\.jsonl|.*\.eval", file.name))
+        found = sorted(file for file in path.rglob("*") if LOGS.fullmatch(file.name))
         if not found:
             raise TaskError(f"{path}: a folder without samples_*.jsonl of lm-evaluation-harness or .eval of inspect; name the files")
         yield from found

@@ -45,7 +45,7 @@ def test_a_run_without_a_name_means_the_weights_it_came_to(run, tmp_path):
         ("{run}@3", "holds no answers of '3', only of given, 1, 2"),
         ("{run}/nowhere", "there is no"),
         ("{parent}", "is a folder of runs; name one of them"),
-        ("{run}/round-1", "is not a run directory"),
+        ("{run}/round-1", "is neither a run directory"),
     ],
 )
 def test_a_source_that_is_not_there_is_refused_with_what_is(run, source, said):
