@@ -52,6 +52,7 @@ class Cycle(Session):
         """All rounds, then the test; or, with `until` (one of NAMES), the first round that is not finished, up to that step. Returns the
         number of the round that it came to. Raises as `refuse_early` does."""
         self.refuse_early(until)
+        self.until = until
         if self.config.target.servers and until in (None, "gate") and not self.decided(self.config.rounds):
             self.open_target(self.config.target).require_loading()
         for number in range(1, self.config.rounds + 1):

@@ -49,6 +49,8 @@ class Session:
 
     run_dir: RunDir
     ledger: Ledger
+    until: str | None = None
+    """The step that this run stops after; None: it goes on to its test."""
     in_process = False
     """Whether trainings run in this process: no start of another one a round, but their memory stays."""
 

@@ -85,7 +85,7 @@ def _measured_ahead(run: Session, number: int, place: int) -> Iterator[None]:
 
     def work() -> None:
         asked = [(task, "dev") for task in run.tasks]
-        if target == run.config.target:
+        if target == run.config.target and not run.until:
             # the run may end before its report, and a judge of prose would have been paid for nothing
             asked += [one for one in run.reported if one not in asked and one[0].kind != "prose"]
         try:
@@ -106,6 +106,7 @@ def _measured_ahead(run: Session, number: int, place: int) -> Iterator[None]:
 
 
 def _room_beside(run: Session) -> bool:
-    """Whether the target that is open may answer beside a training: it takes little memory, none of a GPU, and a core is left for it."""
+    """Whether the target that is open may answer beside a training: the run goes on to its gate, the target takes little memory, none of a
+    GPU, and a core is left for it."""
     target, cores = run.loaded, os.cpu_count() or 1
-    return not run.in_process and cores > 1 and getattr(target, "device", "") == "cpu" and target.parameters < SMALL
+    return run.until in (None, "gate") and not run.in_process and cores > 1 and getattr(target, "device", "") == "cpu" and target.parameters < SMALL

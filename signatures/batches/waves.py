@@ -20,6 +20,7 @@ from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
+from math import ceil
 from typing import Any, Protocol
 
 from ..calls import WAVE, at_work
@@ -39,6 +40,8 @@ FIRST, MOST = 1.0, 60.0
 """Seconds between two looks at a batch, growing from the first to the most."""
 TROUBLES = 30
 """Requests about one batch that may fail in a row: some 25 minutes."""
+TOLD = 5
+"""After so many of them it is told again that they go on; first after three."""
 SHORTEST, LONGEST = 2.0, 600.0
 """Seconds of the pauses, each twice the one before, after a batch that was more than the provider takes at a time."""
 TICK = 0.1
@@ -191,7 +194,8 @@ class Waves:
             except Refused as error:
                 self._trouble(wave, error)
             else:
-                wave.troubles = 0
+                if wave.batch is not None:  # that a list does not name it says nothing of the next try to make it
+                    wave.troubles = 0
         return True
 
     def _gathered(self) -> _Wave | None:
@@ -299,7 +303,10 @@ class Waves:
             self._again(wave)
         elif error.passes and wave.troubles < TROUBLES:
             wave.troubles += 1
-            wave.due = time.monotonic() + max(min(MOST, FIRST * 2**wave.troubles), error.wait or 0.0)
+            waits = [max(min(MOST, FIRST * 2**n), error.wait or 0.0) for n in range(wave.troubles, TROUBLES + 1)]
+            wave.due = time.monotonic() + waits[0]
+            if wave.troubles == 3 or wave.troubles % TOLD == 0:
+                self._progress.say(_waited_out(wave, error, sum(waits)))
         else:
             raise InstructorError(_told(wave, error, self._at().base))
 
@@ -322,6 +329,13 @@ class Waves:
 _GO_ON = "give the same command again to go on"
 _CANCELLED = f"batch {{}} was cancelled at the provider, and {{}} of its requests have no answer; {_GO_ON}"
 _LOST = Heard(503, [], tidied(503, json.dumps({"error": {"message": "its batch gave no answer to this request"}}).encode(), chat=True))
+
+
+def _waited_out(wave: _Wave, error: Refused, seconds: float) -> str:
+    """What a wave waits for, and how long it will go on."""
+    what = f"batch {wave.batch} cannot be asked for" if wave.batch else f"a batch of {len(wave.keys)} requests is not taken"
+    goes_on = f"it is tried again for about {ceil(seconds / 60)} min more; Ctrl-C loses nothing"
+    return f"instructor: {what} ({error.said}), tried {wave.troubles} times; {goes_on}"
 
 
 def _told(wave: _Wave, error: Refused, base: str) -> str:

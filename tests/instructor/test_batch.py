@@ -171,6 +171,25 @@ def test_trouble_with_the_server_is_waited_out_and_nothing_is_sent_twice(tmp_pat
         assert len(server.batches) == 1
 
 
+@pytest.mark.parametrize(
+    ("step", "what"), [("upload", "a batch of 3 requests is not taken"), ("look", "batch batch_0 cannot be asked for")]
+)
+def test_trouble_that_lasts_is_told_with_how_long_it_goes_on_and_ends_in_one_line(tmp_path, monkeypatch, step, what):
+    monkeypatch.setattr(waves, "FIRST", 0.001)
+    monkeypatch.setattr(waves, "MOST", 0.002)
+    lines = []
+    with BatchServer(echo) as server, Ledger(tmp_path) as ledger:
+        server.faults = lambda now, batch: Reply(cut=0) if now == step else None
+        with pytest.raises(InstructorError, match="give the same command again"):
+            ask(opened(server, ledger, progress=Progress(lines.append)), 3)
+        told = [line for line in lines if "Ctrl-C loses nothing" in line]
+        assert [int(re.search(r"tried (\d+) times", line)[1]) for line in told] == [3, 5, 10, 15, 20, 25, 30]
+        assert all(line.startswith(f"instructor: {what} (Server disconnected") and "for about 1 min more" in line for line in told)
+        server.faults = nothing
+        assert ask(opened(server, ledger), 3) == right(3)  # under the same batch, or a first one
+        assert len(server.batches) == 1
+
+
 def test_a_batch_that_fails_as_a_whole_is_sent_again_and_then_ends_the_run_with_its_words(tmp_path):
     with BatchServer(echo) as server, Ledger(tmp_path) as ledger:
         server.ends = lambda batch: "failed" if len(server.batches) < 2 else "completed"

@@ -73,6 +73,14 @@ def test_what_a_judge_would_be_paid_for_is_answered_ahead_only_where_the_gate_ne
     assert evaluated(begun, "dev", "test") == [True, False]
 
 
+@pytest.mark.parametrize(("stop", "expected"), [("train", [False, False]), ("gate", [True, False])])
+def test_a_run_that_stops_early_answers_nothing_beside_its_training_that_it_will_not_come_to(begun, monkeypatch, stop, expected):
+    trainer(monkeypatch, lambda: None)
+    begun.until = stop
+    step.train(begun, 1)
+    assert evaluated(begun, "dev", "test") == expected
+
+
 def test_a_training_that_fails_ends_what_is_answered_beside_it(begun, monkeypatch):
     def train():
         raise TrainerError("the disk is full")
