@@ -49,8 +49,7 @@ class Session:
 
     run_dir: RunDir
     ledger: Ledger
-    until: str | None = None
-    """The step that this run stops after; None: it goes on to its test."""
+    until: str | None = None  # the step that this run stops after; None: it goes on to its test
     in_process = False
     """Whether trainings run in this process: no start of another one a round, but their memory stays."""
 
@@ -221,8 +220,7 @@ class Session:
         """Opened when it is first asked for; another one may be set before, and is closed with the run too."""
         with self._opening:  # several calls in flight ask for it at once
             if self._sandbox is None:
-                there = self.config.cluster
-                self._sandbox = ClusterSandbox(self.cluster) if there else open_sandbox(workers=self.config.sandbox.workers)
+                self._sandbox = ClusterSandbox(self.cluster) if self.config.cluster else open_sandbox(workers=self.config.sandbox.workers)
             return self._sandbox
 
     @sandbox.setter

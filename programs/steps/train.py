@@ -109,4 +109,6 @@ def _room_beside(run: Session) -> bool:
     """Whether the target that is open may answer beside a training: the run goes on to its gate, the target takes little memory, none of a
     GPU, and a core is left for it."""
     target, cores = run.loaded, os.cpu_count() or 1
-    return run.until in (None, "gate") and not run.in_process and cores > 1 and getattr(target, "device", "") == "cpu" and target.parameters < SMALL
+    if run.until not in (None, "gate"):
+        return False
+    return not run.in_process and cores > 1 and getattr(target, "device", "") == "cpu" and target.parameters < SMALL

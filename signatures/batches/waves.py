@@ -99,6 +99,17 @@ class _Wave:
     wait: float = field(default_factory=lambda: FIRST)
     due: float = 0.0
 
+    def put_off(self, error: Refused) -> str:
+        """Make a request that failed again later. Now and then, what is waited for and how long that may go on; else empty."""
+        self.troubles += 1
+        waits = [max(min(MOST, FIRST * 2**n), error.wait or 0.0) for n in range(self.troubles, TROUBLES + 1)]
+        self.due = time.monotonic() + waits[0]
+        if self.troubles != 3 and self.troubles % TOLD:
+            return ""
+        what = f"batch {self.batch} cannot be asked for" if self.batch else f"a batch of {len(self.keys)} requests is not taken"
+        goes_on = f"it is tried again for about {ceil(sum(waits) / 60)} min more; Ctrl-C loses nothing"
+        return f"instructor: {what} ({error.said}), tried {self.troubles} times; {goes_on}"
+
 
 class Waves:
     """Stands before a transport, as lm15 takes one. Thread-safe."""
@@ -193,9 +204,8 @@ class Waves:
                     self._look(wave, wave.batch)
             except Refused as error:
                 self._trouble(wave, error)
-            else:
-                if wave.batch is not None:  # that a list does not name it says nothing of the next try to make it
-                    wave.troubles = 0
+            else:  # that a list does not name it says nothing of the next try to make it
+                wave.troubles = 0 if wave.batch else wave.troubles
         return True
 
     def _gathered(self) -> _Wave | None:
@@ -302,11 +312,8 @@ class Waves:
             self._most = len(wave.keys) // 2
             self._again(wave)
         elif error.passes and wave.troubles < TROUBLES:
-            wave.troubles += 1
-            waits = [max(min(MOST, FIRST * 2**n), error.wait or 0.0) for n in range(wave.troubles, TROUBLES + 1)]
-            wave.due = time.monotonic() + waits[0]
-            if wave.troubles == 3 or wave.troubles % TOLD == 0:
-                self._progress.say(_waited_out(wave, error, sum(waits)))
+            if told := wave.put_off(error):
+                self._progress.say(told)
         else:
             raise InstructorError(_told(wave, error, self._at().base))
 
@@ -329,13 +336,6 @@ class Waves:
 _GO_ON = "give the same command again to go on"
 _CANCELLED = f"batch {{}} was cancelled at the provider, and {{}} of its requests have no answer; {_GO_ON}"
 _LOST = Heard(503, [], tidied(503, json.dumps({"error": {"message": "its batch gave no answer to this request"}}).encode(), chat=True))
-
-
-def _waited_out(wave: _Wave, error: Refused, seconds: float) -> str:
-    """What a wave waits for, and how long it will go on."""
-    what = f"batch {wave.batch} cannot be asked for" if wave.batch else f"a batch of {len(wave.keys)} requests is not taken"
-    goes_on = f"it is tried again for about {ceil(seconds / 60)} min more; Ctrl-C loses nothing"
-    return f"instructor: {what} ({error.said}), tried {wave.troubles} times; {goes_on}"
 
 
 def _told(wave: _Wave, error: Refused, base: str) -> str:
