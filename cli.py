@@ -329,10 +329,32 @@ def report(start: Start, run: RunArgument) -> None:
 
 @app.command(rich_help_panel=LOOK)
 @takes(*SHOWN)
-def runs(start: Start, folder: Annotated[Path, typer.Argument(help="Folder of runs, or a run.")] = Path("runs")) -> None:
-    """List runs: task, target, how far each came, what it gained at what cost, and how to go on."""
-    from errata.programs.report.runs import as_text, listed
+def view(
+    start: Start,
+    sources: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run directories, RUN@NAME for some weights, files of answers.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The page. Default: view.html in RUN, or here of several.")] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Show it from a local server, as is done with very many answers.")] = False,
+) -> None:
+    """Make a page of all items and answers, side by side, to search, filter and look into; no server is needed."""
+    from errata.programs.view.show import show
 
+    show(sources, out, serve, lambda document, text: emit(start, document, text))
+
+
+@app.command(rich_help_panel=LOOK)
+@takes(*SHOWN)
+def runs(
+    start: Start,
+    folder: Annotated[Path, typer.Argument(help="Folder of runs, or a run.")] = Path("runs"),
+    watch: Annotated[bool, typer.Option("--watch", help="Go on looking, and show what changes, until Ctrl-C.")] = False,
+) -> None:
+    """List runs: task, target, how far each came, whether a process works on it, what it gained at what cost, and how to go on."""
+    from errata.programs.report.runs import as_text, listed
+    from errata.programs.report.runs import watch as look
+
+    if watch:
+        look(folder, start.out, start.write, start.as_json)
+        return
     found = listed(folder)
     emit(start, {"runs": found}, as_text(found) or f"no runs in {folder}; `errata cycle` begins one")
 

@@ -28,7 +28,7 @@ ROOMS = {
     "start": {"cycle", "run", "strategies", "studies"},
     "doctor": {"cycle", "instructor", "run"},
     "report": {"run", "samples"},
-    "view": {"run"},
+    "view": {"report", "run"},
     "studies": {"cycle", "instructor", "rehearse", "report", "run", "samples", "steps", "strategies"},
 }
 """The rooms of programs/, folders and files, and which others each uses; config and stats are open to all."""
@@ -255,7 +255,7 @@ def test_every_package_of_the_tree_is_packaged():
 
 COMMANDS = (
     "cycle", "evaluate", "diagnose", "import", "generate", "train", "compare", "report",
-    "runs", "trace", "export", "optimize", "prompt", "init", "doctor",
+    "runs", "view", "trace", "export", "optimize", "prompt", "init", "doctor",
 )  # fmt: skip
 
 

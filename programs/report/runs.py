@@ -1,17 +1,21 @@
 """`errata runs`: the runs in a folder, how far each came, what came of it, what it cost, and the command that goes on with it.
 
-Reads run directories only, killed ones too. One that cannot be read is listed as damaged and hides no other. Does NOT tell whether a
-process is working on a run now.
+Reads run directories only, killed ones too. One that cannot be read is listed as damaged and hides no other. Whether a process is working
+on a run now is told by its lock, which a file system that machines share may not tell of another machine.
 """
 
+import json
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ...signatures.errors import ErrataError, RunError, UsageError
 from ...signatures.records import GateDecision
-from ...signatures.terminal import command
+from ...signatures.terminal import command, visible
 from ..run import layout
-from ..run.directory import STEPS, read_config, read_json
+from ..run.directory import STEPS, read_config, read_json, worked_on
 from ..run.ledger import read_ledger
 from .figures import many
 from .markup import plain
@@ -41,6 +45,8 @@ def _run(path: Path) -> dict[str, Any]:
     finished = (path / layout.RESULT).exists()
     decisions = {number: found for number in range(1, config.rounds + 1) if (found := layout.decision(path, number))}
     reached = f"finished after {many(config.rounds, 'round')}" if finished else _reached(path, config.rounds)
+    working = worked_on(path)
+    measuring = _measuring(path) if working else ""
     spent = read_ledger(path)["total"]
     return {
         "run": str(path),
@@ -51,8 +57,9 @@ def _run(path: Path) -> dict[str, Any]:
         "strategy": config.generate.strategy,
         "library": config.generate.library,
         "rounds": config.rounds,
-        "reached": reached,
+        "reached": reached + measuring,
         "finished": finished,
+        "working": working,
         "accepted": [number for number, decision in decisions.items() if decision.accepted],
         "gain": _gain(path, decisions),
         "cost": {"calls": spent["calls"], "tokens": spent["tokens_in"] + spent["tokens_out"], "usd": spent["usd"]},
@@ -67,11 +74,26 @@ def _reached(path: Path, rounds: int) -> str:
             if stage.done:
                 return f"round {number} of {rounds}: {step} done"
             if stage.path.is_dir() and any(stage.path.iterdir()):
-                return f"round {number} of {rounds}: {step} under way"
+                return f"round {number} of {rounds}: {step} under way{_so_far(stage.path)}"
     if (path / "optimize").is_dir():
         return "an optimization"
     measured = sorted({stage.path.name for stage in layout.evaluations(path)})
     return f"{MEASURED} {', '.join(measured)}" if measured else "nothing done yet"
+
+
+def _measuring(path: Path) -> str:
+    """Which held-out items are being answered."""
+    folders = sorted({part.parent for part in path.glob("evaluate/*/*/*.part")})
+    return "".join(f"; measuring {folder.name}{_so_far(folder)}" for folder in folders)
+
+
+def _so_far(folder: Path) -> str:
+    """How many rows a step has written that is not finished."""
+    rows = 0
+    for part in folder.glob("*.part"):
+        with suppress(OSError), part.open("rb") as file:
+            rows += sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    return f", {rows:,} rows so far" if rows else ""
 
 
 def _gain(path: Path, decisions: dict[int, GateDecision]) -> dict[str, Any] | None:
@@ -101,10 +123,65 @@ def _text(run: dict[str, Any]) -> str:
     beside = f" + {run['adapter']}" if run["adapter"] else ""
     accepted = f", accepted {', '.join(map(str, run['accepted']))}" if run["accepted"] else ", none accepted" if gain else ""
     by = f"programs of {run['library']}" if run["library"] else f"{run['instructor']} with {run['strategy']}"
-    lines = [f"{run['task']}, {run['target']}{beside} taught by {by}", f"{run['reached']}{accepted}"]
+    now = "; a process is working on it now" if run["working"] else ""
+    lines = [f"{run['task']}, {run['target']}{beside} taught by {by}", f"{run['reached']}{accepted}{now}"]
     if gain:
         change = f"{100 * gain['difference']:+.1f} [{100 * gain['low']:+.0f}, {100 * gain['high']:+.0f}]"
         lines.append(f"{plain(gain['on'])}: {100 * gain['before']:.1f} -> {100 * gain['after']:.1f} %, {change}")
     if cost["calls"]:
         lines.append(f"{cost['calls']:,} calls, {cost['tokens']:,} tokens, USD {cost['usd']}")
     return "\n".join([run["run"], *(f"  {plain(line, 300)}" for line in lines), f"  {run['next']}"])
+
+
+# ---- watching
+
+EVERY = 2.0
+"""Seconds between two looks."""
+
+
+def watch(folder: Path, out: TextIO, write: Callable[[str], None], as_json: bool = False, looks: float = float("inf")) -> None:
+    """The list, drawn again as it changes, until Ctrl-C or for so many looks. On a terminal it stays in one place; elsewhere `write` is
+    handed the time and the line of each run that changed, and with `as_json` a JSON document whenever a run did. Raises as `listed`."""
+    last: list[dict[str, Any]] | None = None
+    live = _Live(out) if out.isatty() and not as_json else None
+    with suppress(KeyboardInterrupt), live or nullcontext():
+        while looks > 0:
+            found = listed(folder)
+            if found != last and live:
+                live.show(as_text(found) or f"no runs in {folder} yet")
+            elif found != last and as_json:
+                write(json.dumps({"runs": found}, ensure_ascii=False))
+            else:
+                for run in found:
+                    if run not in (last or []):
+                        write(f"{time.strftime('%H:%M:%S')} {_line(run)}")
+            last, looks = found, looks - 1
+            if looks > 0:
+                time.sleep(EVERY)
+
+
+def _line(run: dict[str, Any]) -> str:
+    """A run on one line."""
+    lines = _text(run).splitlines()
+    return plain(": ".join([lines[0], *(line.strip() for line in lines[2:3] or lines[1:2])]), 300)
+
+
+class _Live:
+    """A text on a terminal that is drawn again in its place; what does not fit is cut off at its end."""
+
+    def __init__(self, out: TextIO):
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live = Live(console=Console(file=out), auto_refresh=False, vertical_overflow="ellipsis")
+
+    def __enter__(self) -> None:
+        self._live.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, text: str) -> None:
+        from rich.text import Text
+
+        self._live.update(Text(visible(text)), refresh=True)

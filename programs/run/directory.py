@@ -40,6 +40,8 @@ UNWRITABLE = (
 """What the user must mend about a path, or choose another."""
 LOCK = "lock"
 """The file by which one process at a time works on a run directory."""
+PROBED = 0.2
+"""Seconds that a process waits for the lock: `worked_on` holds it for a moment."""
 VERSION = 2
 """Of the form of a run's rows, kept in run.json."""
 MADE_BY = {1: "Errata 0.1"}
@@ -354,7 +356,7 @@ class RunDir(AbstractContextManager["RunDir"]):
             if path.is_dir() and not (path / "run.json").exists() and any(p.name not in (LOCK, "run.json.tmp") for p in path.iterdir()):
                 raise RunError(f"{path} holds files but no run.json: it is not a run directory; choose another --run")
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(path / LOCK, timeout=0)
+            self._lock = FileLock(path / LOCK, timeout=PROBED)
             try:
                 self._lock.acquire()
             except Timeout:
@@ -431,6 +433,22 @@ class RunDir(AbstractContextManager["RunDir"]):
             for folder in self._made[1:]:
                 with suppress(OSError):  # it holds other things by now
                     folder.rmdir()
+
+
+def worked_on(path: Path) -> bool | None:
+    """Whether a process is working on a run directory now; None: the file system cannot tell."""
+    try:
+        import fcntl
+
+        with (path / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # as filelock does (filelock/_unix.py), but beside others that look
+        return False
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return None
 
 
 def _read_data(path: Path) -> list[tuple[str, Mapping[str, str]]]:

@@ -1,10 +1,19 @@
-"""The list of runs names nothing that a terminal would obey, and hides no run behind a damaged one."""
+"""The list of runs: it names nothing that a terminal would obey, hides no run behind a damaged one, and says what is worked on."""
 
+import io
+import json
+import re
+import subprocess
+import sys
+import threading
+
+import pytest
 from fake_run import fake_run
 from pages import HOSTILE
 
 from errata.programs import report
-from errata.programs.report.runs import as_text, listed
+from errata.programs.report.runs import as_text, listed, watch
+from errata.programs.run.directory import RunDir, read_config, worked_on
 
 
 def test_a_damaged_run_is_listed_beside_the_others_and_texts_of_data_stay_text(tmp_path):
@@ -14,3 +23,58 @@ def test_a_damaged_run_is_listed_beside_the_others_and_texts_of_data_stay_text(t
     assert "hostile\n  t, tiny taught by openai/some with LearnFromError\n  finished after 1 round, accepted 1\n" in text
     assert "broken\n  cannot be read: " in text
     assert all(c == "\n" or c.isprintable() for c in text)
+
+
+def test_watching_tells_each_run_once_and_again_when_it_changes(tmp_path, monkeypatch):
+    first = fake_run(tmp_path / "one", {"t": ["a"]}, rounds=1)
+    told, looked = [], []
+
+    def later(_):
+        looked.append(True)
+        if len(looked) == 1:
+            fake_run(tmp_path / "two", {"t": ["a"]}, rounds=1)
+        if len(looked) == 3:
+            (first / "result.json").unlink()
+
+    monkeypatch.setattr("errata.programs.report.runs.time.sleep", later)
+    watch(tmp_path, io.StringIO(), told.append, looks=5)
+    assert [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in told] == [
+        f"{tmp_path}/one: finished after 1 round, accepted 1",
+        f"{tmp_path}/two: finished after 1 round, accepted 1",
+        f"{tmp_path}/one: round 1 of 1: gate done, accepted 1",
+    ]
+    told.clear()
+    watch(tmp_path, io.StringIO(), told.append, as_json=True, looks=2)
+    (document,) = map(json.loads, told)
+    assert sorted(run["run"] for run in document["runs"]) == [f"{tmp_path}/one", f"{tmp_path}/two"]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_run_is_listed_as_worked_on_while_a_process_holds_it_and_no_longer(tmp_path, held):
+    path = fake_run(tmp_path / "run", {"t": ["a"]}, rounds=1)
+    (path / "evaluate/w9/t-dev").mkdir(parents=True)
+    (path / "evaluate/w9/t-dev/attempts.jsonl.part").write_text("[]\n" * 7)
+    (path / "result.json").unlink()
+    code = "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print('held', flush=True); sys.stdin.read()"
+    holder = subprocess.Popen([sys.executable, "-c", code, path / "lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    if not held:
+        holder.kill()  # as a machine that runs out of memory does: nothing is written that says so
+        holder.wait()
+    text = as_text(listed(path))
+    assert ("round 1 of 1: gate done; measuring t-dev, 7 rows so far, accepted 1; a process is working on it now" in text) is held
+    assert ("round 1 of 1: gate done, accepted 1\n" in text) is not held
+    holder.communicate("")
+
+
+def test_looking_at_runs_refuses_no_process_that_begins_to_work_meanwhile(tmp_path):
+    path = fake_run(tmp_path / "run", {"t": ["a"]}, rounds=1)
+    ended = threading.Event()
+    watcher = threading.Thread(target=lambda: [worked_on(path) for _ in iter(ended.is_set, True)])
+    watcher.start()
+    try:
+        for _ in range(50):
+            RunDir(path, read_config(path)).close()
+    finally:
+        ended.set()
+        watcher.join()

@@ -1,0 +1,206 @@
+"""`errata view`: one page with the items of runs and logs, their answers side by side, and what was made of each error.
+
+The page (page.html, page.css, page.js beside this file) holds its data as JSON and draws them itself; what is too large for it is shown by
+a local server (errata.programs.view.server), which draws with the same files. Nothing that a model wrote is markup here: the data are JSON
+in which no `<` stands, a hash in the page's policy allows its own script and no other, and the script writes text alone.
+
+Not here: what was answered (errata.programs.view.sources), and which sides differ surely (errata.programs.view.diff).
+"""
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...signatures.errors import RunError, UsageError
+from ...signatures.files import write_whole
+from ...signatures.records import Attempt
+from ..report.runs import listed
+from ..stats import CUT
+from . import sources
+from .lessons import lessons
+from .sources import Answered, Benchmark
+
+PAGE = 24_000_000
+"""Most characters of texts that go into a page: a browser opens more slowly, and a mail takes less."""
+MARK = b"<!doctype html>\n<html lang=en data-made-by=errata-view>"
+"""How a page of ours begins: what `--out` names is written over only where it does."""
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Item:
+    """An item with where its answers lie: of each side the place of its row in the benchmark's, None where it was not asked."""
+
+    id: str
+    benchmark: Benchmark
+    skill: str
+    flags: list[str | None]
+    places: list[int | None]
+
+
+class View:
+    """What a page shows. Texts of answers are read when they are asked for."""
+
+    def __init__(self, names: Sequence[str]):
+        """`names`: sources as errata.programs.view.sources reads them. Raises as it does, and UsageError where a source stands twice."""
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise UsageError(f"{twice[0]} is given twice; give each source once")
+        self.names = names
+        self.sides: list[Answered] = [side for name in names for side in sources.read(name)]
+        self.runs = [*dict.fromkeys(side.run for side in self.sides if side.run)]
+        self.size = 0
+        """Characters of all texts."""
+        self.items = [*self._items()]
+
+    def _items(self) -> Iterable[Item]:
+        """Items in the order of the first side that was asked. One that was asked several times stands there as often."""
+        found: dict[tuple[Benchmark, str], Item] = {}
+        for number, side in enumerate(self.sides):
+            for benchmark, rows in side.benchmarks.items():
+                again: Counter[str] = Counter()
+                for place, row in enumerate(rows):
+                    name = row.example.id
+                    again[name] += 1
+                    name += f"-{again[name]}" if again[name] > 1 else ""
+                    item = found.get((benchmark, name))
+                    if item is None:
+                        none = [None] * len(self.sides)
+                        item = found[benchmark, name] = Item(name, benchmark, row.example.skill, [*none], [*none])
+                        self.size += len(row.example.question) + len(row.example.answer) + len(row.example.solution)
+                    item.flags[number], item.places[number] = flags(row), place
+                    self.size += len(row.response)
+        return sorted(found.values(), key=lambda item: self._benchmarks[item.benchmark])
+
+    @cached_property
+    def _benchmarks(self) -> dict[Benchmark, int]:
+        """Test before dev before train, as each side has them."""
+        names = dict.fromkeys(name for side in self.sides for name in side.benchmarks)
+        order = {split: place for place, split in enumerate(("test", "dev", "train"))}
+        return {name: place for place, name in enumerate(sorted(names, key=lambda name: (order.get(name[1], -1), name[0])))}
+
+    def texts(self, item: Item) -> list[Any]:
+        """Question, gold, worked solution, and of each side [answer, what was read of it, reason, judge]."""
+        rows = [
+            None if place is None else side.benchmarks[item.benchmark][place] for side, place in zip(self.sides, item.places, strict=True)
+        ]
+        example = next(row.example for row in rows if row)
+        answers = [row and [row.response, row.verdict.extracted, row.verdict.reason, row.verdict.judge] for row in rows]
+        return [example.question, example.answer, example.solution, answers]
+
+    def entries(self, served: bool) -> Iterator[list[Any]]:
+        """The items as page.js reads them."""
+        skills = {name: place for place, name in enumerate(self.skills)}
+        for item in self.items:
+            texts = self.texts(item)
+            yield [
+                item.id,
+                self._benchmarks[item.benchmark],
+                skills[item.skill],
+                item.flags,
+                " ".join(texts[0][:2000].split())[:160] if served else texts,
+            ]
+
+    @cached_property
+    def skills(self) -> list[str]:
+        return sorted({item.skill for item in self.items})
+
+    def head(self, served: bool = False) -> dict[str, Any]:
+        """All of a page's data but its items."""
+        many = len(self.names) > 1
+        known: Counter[str] = Counter()
+        taught = []
+        for run in self.runs:
+            for one in lessons(run):
+                known[one["id"]] += 1
+                again = f"-{known[one['id']]}" if known[one["id"]] > 1 else ""
+                taught.append(one | {"id": one["id"] + again, "run": str(run) if many else ""})
+        return {
+            "title": " and ".join(self.names),
+            "sides": [
+                {
+                    "label": f"{side.source.partition('@')[0] if side.run else side.source}: {side.title}" if many else side.title,
+                    "weights": side.weights,
+                    "run": str(side.run) if side.run else "",
+                }
+                for side in self.sides
+            ],
+            "benchmarks": [*self._benchmarks],
+            "skills": self.skills,
+            "lessons": taught,
+            "notes": self.notes(),
+            "empty": "no item was answered",
+            "served": served,
+        }
+
+    def notes(self) -> list[dict[str, Any]]:
+        """Of each run that has not come to its end how far it came, and whether more is to come."""
+        told = []
+        for path in self.runs:
+            (run,) = [one for one in listed(path) if one["run"] == str(path)]
+            if run.get("working"):
+                again = "The page shows what is finished; make it again with the same command to see more."
+                told.append({"text": f"{path} is running now: {run['reached']}. {again}", "now": True})
+            elif not run.get("finished"):
+                told.append({"text": f"{path} has not come to its end: {run.get('reached') or run.get('damaged')}.", "now": False})
+        return told
+
+
+def flags(row: Attempt) -> str:
+    """r(ight), w(rong) or x (not judged), then c(ut), n(othing could be read), j(udged by a language model)."""
+    first = "x" if row.verdict.correct is None else "r" if row.verdict.correct else "w"
+    wrong = first == "w"
+    cut, unread = wrong and row.finish in CUT, wrong and row.verdict.extracted is None
+    return first + "c" * cut + "n" * unread + "j" * bool(row.verdict.judge)
+
+
+# ---- the page as bytes
+
+
+def safe(value: Any) -> str:
+    """JSON that may stand in a script element: no tag or comment can begin or end in it, and no character in it ends a line."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def written(view: View, served: bool = False) -> bytes:
+    """The page. With `served` its items come without texts, which the server that it is of gives on demand."""
+    style = (HERE.parent / "report/templates/style.css").read_text(encoding="utf-8") + (HERE / "page.css").read_text(encoding="utf-8")
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    only = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{only}'; base-uri 'none'; form-action 'none'"
+    policy += "; connect-src 'self'" if served else ""
+    page = (HERE / "page.html").read_text(encoding="utf-8")
+    for name, text in (("policy", policy), ("style", style), ("script", script)):
+        page = page.replace(f"<!-- {name} -->", text)
+    head, tail = page.split("<!-- data -->")
+    items = ",".join(safe(entry) for entry in view.entries(served))
+    data = f'{safe(view.head(served))[:-1]},"items":[{items}]}}'
+    return f"{head}{data}{tail}".encode("utf-8", "replace")
+
+
+def place(view: View, out: Path | None) -> Path:
+    """Where the page goes: into the run directory where all is of one run, else into the working folder. Raises UsageError where another
+    file stands there."""
+    path = out or (view.runs[0] if len(view.runs) == len(view.names) == 1 else Path()) / "view.html"
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name the page, e.g. --out {path / 'view.html'}")
+    if path.exists() and not path.open("rb").read(len(MARK)) == MARK:
+        raise UsageError(f"{path} is there and is no page of `errata view`; it is not written over: choose another --out, or remove it")
+    return path
+
+
+def write(view: View, path: Path) -> None:
+    """Write the page. Raises RunError where that cannot be done."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, written(view))
+    except OSError as error:
+        raise RunError(f"{path} cannot be written ({error.strerror}); name another place with --out FILE") from error
