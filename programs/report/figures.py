@@ -178,7 +178,7 @@ def about(report: Report) -> dict[str, str]:
     config, spent = report.config, report.instructor.total
     target = config.target.title
     money = "an unknown price" if spent.usd == "unknown" else f"USD {spent.usd:.4g}"
-    found = {"task": config.task, "target": target + (f" + {config.target.adapter}" if config.target.adapter else "")}
+    found = {"target": target + (f" + {config.target.adapter}" if config.target.adapter else ""), "task": config.task}
     if report.source:
         found |= {"programs from": f"{report.source.path} ({report.source.hash})", "written by": report.source.writer}
     else:

@@ -7,19 +7,18 @@ What is not here: figures (errata.programs.report.document), escaping (markup), 
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from ...signatures.records import Attempt, Sample, TeachingResult
 from ...signatures.terminal import command
 from ..stats import grouped
 from . import figures, plots
 from .figures import compared, failed, many, percent, sure, told, tone
 from .markup import Figures, Html, Name, clip, render
-from .plots import Bar, Line, Point, Stop, balance, bars, course, courses, curve, intervals
+from .plots import Bar, Line, Point, Stop, balance, bars, course, courses, curve, intervals, span
 from .records import Evaluation, Failing, Report, Round, Share, Sides, Standings, Trained
 from .records import Stop as Measured
 from .tables import Table
-from .trace import Lineage
+from .trace import Lineage, clearest, excerpt
 
 LESSONS, ROWS, ITEMS, PAGE = 3, 2, 3, 60
 """Most lessons, rows of each and items of a kind that are shown of a skill, and most lessons of a page: a page stays small enough to be
@@ -55,9 +54,10 @@ def html(report: Report, lineage: Lineage) -> str:
         trace=command("trace", lineage.path, "ID"),
         benchmarks=comparison(report.evaluations, "benchmark", label) if report.evaluations else None,
         balance=balance([(label(name), row.change.broken, row.change.fixed) for name, row in report.evaluations.items()]),
+        way=(found := clearest(report, lineage)),
+        excerpt=excerpt(found.lesson.taught.program.source) if found and found.lesson.taught.program else ("", 0),
         courses=_courses(report),
-        curves=_curves,
-        practised=_practised,
+        curves=_curves(report),
         skills=[_skills(name, row, report) for name, row in report.evaluations.items() if len(row.skills) > 1],
         labels=_labels(report),
         fields=[(name, comparison(row.fields, "field")) for name, row in _fielded(report)],
@@ -103,9 +103,17 @@ def _percent(row: Share) -> str:
 def _courses(report: Report) -> dict[str, Any]:
     """Each benchmark's course, dev first as it is measured every round."""
     measured = sorted(report.course.items(), key=lambda item: (item[0].rsplit(" ", 1)[1], item[0]))
-    drawn = [course(name, stops) for name, some in measured if len(stops := _stops(some)) > 1]
+    known = [(name, stops) for name, some in measured if len(stops := _stops(some)) > 1]
+    scale = span(stops for _, stops in known)
+    drawn = [course(name, stops, scale, _ends(stops)) for name, stops in known]
     more = courses(drawn[COURSES:]) if len(drawn) > COURSES else None
     return {"shown": courses(drawn[:COURSES]) if drawn else None, "more": more, "count": len(drawn) - COURSES}
+
+
+def _ends(stops: Sequence[Stop]) -> str:
+    """The first value, and the last one that was kept."""
+    kept = [stop for stop in stops if stop.kept]
+    return f"{100 * kept[0].point.value:.1f} to {100 * kept[-1].point.value:.1f} %" if len(kept) > 1 else ""
 
 
 def _stops(measured: Sequence[Measured], skill: str | None = None) -> list[Stop]:
@@ -128,24 +136,34 @@ def _stops(measured: Sequence[Measured], skill: str | None = None) -> list[Stop]
 
 CURVES: dict[str, tuple[str, Callable[[float], str]]] = {
     "reward": ("reward", plots.percent),
-    "kl": ("KL to the start", "{:.3g}".format),
+    "kl": ("KL to the start, nats a token", "{:.3g}".format),
+    "reward_std": ("spread of rewards", "{:.2f}".format),
+    "without_spread": ("questions without a spread", plots.percent),
     "entropy": ("entropy, nats a token", "{:.3g}".format),
     "tokens": ("length of answers, tokens", "{:.0f}".format),
-    "without_spread": ("questions whose answers were all worth the same", plots.percent),
     "margin": ("by how much right answers are preferred", "{:.3g}".format),
+    "accuracy": ("pairs whose right answer is preferred", plots.percent),
     "loss": ("loss", "{:.3g}".format),
 }
 """What is drawn of a training's course (errata.trainers.fit.LOGGED); beside a reward the loss says nothing."""
 
 
-def _curves(stage: Trained) -> Html:
-    """The course of a training."""
-    drawn: list[Html] = []
-    for name, (title, form) in CURVES.items():
-        points = [(row["step"], row[name]) for row in stage.course if name in row]
-        if len(points) > 1 and not (name == "loss" and "reward" in stage.course[0]):
-            drawn.append(curve(title, points, form))
-    return courses(drawn)
+def _curves(report: Report) -> list[dict[str, Any]]:
+    """The courses of the trainings by the name of their stage, the rounds one after another."""
+    found: list[dict[str, Any]] = []
+    stages = [(row.number, stage) for row in report.rounds for stage in row.stages if len(stage.course) > 1]
+    for stage, some in grouped(stages, lambda one: one[1].name).items():
+        drawn: list[Html] = []
+        for name, (title, form) in CURVES.items():
+            runs = [[(row["step"], row[name]) for row in one.course if name in row] for _, one in some]
+            if all(len(points) > 1 for points in runs) and not (name == "loss" and "reward" in some[0][1].course[0]):
+                drawn.append(curve(title, runs, form))
+        numbers = [number for number, _ in some]
+        title = f"{stage}, round{'s' if len(some) > 1 else ''} {', '.join(map(str, numbers))}"
+        practised = [(number, _practised(one)) for number, one in some if one.practised]
+        shown = any("without_spread" in row for _, one in some for row in one.course)
+        found.append({"title": title, "curves": courses(drawn), "practised": practised, "spread": shown})
+    return found
 
 
 def _practised(stage: Trained) -> Html:
@@ -167,7 +185,9 @@ def _skills(name: str, evaluation: Evaluation, report: Report) -> dict[str, Any]
     skills = dict(sorted(evaluation.skills.items(), key=lambda item: (-item[1].change.difference, item[0])))
     found = Counter(sure(row.change) for row in skills.values())
     dev = report.course.get(f"{name.rsplit(' ', 1)[0]} dev", [])
-    drawn = [course(skill, stops) for skill in skills if len(dev) > 2 and len(stops := _stops(dev, skill)) > 1]
+    known = [(skill, stops) for skill in skills if len(dev) > 2 and len(stops := _stops(dev, skill)) > 1]
+    scale = span(stops for _, stops in known)
+    drawn = [course(skill, stops, scale) for skill, stops in known]
     few = len(skills) <= OPEN and len(report.evaluations) - len(report.guards) <= 1
     better, worse = (Figures(f"{found[word]} surely {word}", word if found[word] else "") for word in ("better", "worse"))
     return {
@@ -255,24 +275,9 @@ def _cost(report: Report) -> dict[str, Any]:
 # ---- from errors to items
 
 
-class _Lesson(NamedTuple):
-    """A program that was taught: its round, what became of its error, the error, and the rows drawn from it."""
-
-    number: int
-    taught: TeachingResult
-    error: Attempt
-    samples: list[Sample]
-
-
 def _groups(report: Report, lineage: Lineage) -> list[dict[str, Any]]:
     """By skill of the items: its errors, each with diagnosis, program and rows, and what became of its held-out items."""
-    rows = grouped(lineage.samples.values(), lambda row: row[1].program_id)
-    found = [
-        _Lesson(rows[program][0][0], taught, error, [sample for _, sample in rows[program]])
-        for program, taught in lineage.taught.items()
-        if program in rows and taught.diagnosis and taught.program and (error := lineage.failures.get(taught.program.anchors[0]))
-    ]
-    lessons = grouped(found, lambda one: (one.error.example.task, one.error.example.skill))
+    lessons = grouped(lineage.lessons, lambda one: (one.error.example.task, one.error.example.skill))
     changes: dict[tuple[str, str], dict[str, list[str]]] = {}
     for evaluation in report.evaluations.values():
         for kind, names in (("fixed", evaluation.fixed), ("broken", evaluation.broken)):

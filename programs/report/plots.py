@@ -7,7 +7,7 @@ colour, so that a black and white print can be read. Every figure stands in the 
 - `balance`: what was lost to the left and what was won to the right of a line.
 - `bars`: counts of several kinds in one bar.
 - `course`: a measure after each of several steps, with intervals.
-- `curve`: a measure over the many steps of a training.
+- `curve`: a measure over the many steps of trainings, the rounds one after another.
 
 What is not here: the marks themselves (templates/plots.html.j2), and what is measured (errata.programs.report.document).
 """
@@ -104,11 +104,17 @@ def bars(lines: Sequence[Bar], kinds: Sequence[str], colours: Sequence[str] = CO
     return _drawn("bars", lines=lines, most=most, kinds=kinds, colours=colours)
 
 
-def course(title: object, stops: Sequence[Stop], text: object = "") -> Html:
-    """A measure after each step, with intervals: filled where it was kept, hollow where it was not. Several stand beside each other."""
-    known = [stop.point for stop in stops]
-    low, high = floor(10 * min(point.low for point in known)) / 10, ceil(10 * max(point.high for point in known)) / 10
-    high = max(high, low + 0.1)
+def span(all_stops: Iterable[Sequence[Stop]]) -> tuple[float, float]:
+    """The one scale of several courses that stand beside each other, in whole tenths: it holds all their intervals."""
+    known = [stop.point for stops in all_stops for stop in stops]
+    low = floor(10 * min((point.low for point in known), default=0.0)) / 10
+    return low, max(low + 0.1, ceil(10 * max((point.high for point in known), default=0.0)) / 10)
+
+
+def course(title: object, stops: Sequence[Stop], scale: tuple[float, float], text: object = "") -> Html:
+    """A measure after each step, with intervals: filled where it was kept, hollow where it was not. Several stand beside each other, on
+    the `scale` of them all (span)."""
+    low, high = scale
     ticks = [{"value": value, "text": percent(value)} for value in sorted({low, (low + high) / 2, high})]
 
     def x(place: int) -> str:
@@ -120,15 +126,19 @@ def course(title: object, stops: Sequence[Stop], text: object = "") -> Html:
     return _drawn("course", title=title, stops=stops, text=text, ticks=ticks, height=HEIGHT, x=x, y=y)
 
 
-def curve(title: object, points: Sequence[tuple[float, float]], form: Callable[[float], str] = "{:.3g}".format) -> Html:
-    """A measure over the steps of a training, as (step, value), which `form` writes. Of many points each CURVE-th part shows its mean."""
-    size = ceil(len(points) / CURVE)
-    some = [points[start : start + size] for start in range(0, len(points), size)]
-    line = [(part[-1][0], sum(value for _, value in part) / len(part)) for part in some]
-    values = [value for _, value in line]
+def curve(title: object, runs: Sequence[Sequence[tuple[float, float]]], form: Callable[[float], str] = "{:.3g}".format) -> Html:
+    """A measure over the steps of one training a round, as (step, value), which `form` writes: the rounds one after another, on one scale.
+    Of many points each CURVE-th part shows its mean."""
+    lines: list[list[tuple[float, float]]] = []
+    last = 0.0
+    for points in runs:
+        size = ceil(len(points) * len(runs) / CURVE)
+        some = [points[start : start + size] for start in range(0, len(points), size)]
+        lines.append([(last + part[-1][0], sum(value for _, value in part) / len(part)) for part in some])
+        last += points[-1][0]
+    values = [value for line in lines for _, value in line]
     low, high = min(values), max(values)
     high = high if high > low else low + (abs(low) or 1.0)
-    last = line[-1][0]
 
     def x(step: float) -> str:
         return f"{16 + 82 * step / last:.2f}%"
@@ -136,8 +146,8 @@ def curve(title: object, points: Sequence[tuple[float, float]], form: Callable[[
     def y(value: float) -> float:
         return round(TOP + (HEIGHT - TOP) * (high - value) / (high - low), 1)
 
-    text = f"{form(values[0])} to {form(values[-1])}"
-    return _drawn("curve", title=title, line=line, text=text, ticks=(low, high), last=last, form=form, height=HEIGHT, x=x, y=y)
+    text = "; ".join(f"{form(line[0][1])} to {form(line[-1][1])}" for line in lines)
+    return _drawn("curve", title=title, lines=lines, text=text, ticks=(low, high), last=last, form=form, height=HEIGHT, x=x, y=y)
 
 
 def courses(figures: Iterable[Html]) -> Html:

@@ -1,11 +1,13 @@
 """`errata trace`: from a training row to the error behind it, from an item that was fixed or broken to the rows of its skill, and from
-weights to what they were made of.
+weights to what they were made of. `clearest`: the one way from an error to a fixed item that the report draws.
 
 Reads the run directory only. What is not here: why a row changed an answer; rows of the item's skill are shown, not proven causes.
 """
 
+import ast
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +16,13 @@ from ...signatures.errors import UsageError
 from ...signatures.records import Attempt, Record, Sample, TeachingResult, TrainReport, TrainRow
 from ..run import layout
 from ..run.directory import read_config
+from ..samples.kinds import KINDS
+from ..samples.phrasing import phrasing
 from ..stats import grouped
 from .document import Rows
 from .figures import trained_on
 from .markup import render
+from .records import Report
 
 
 class Made(NamedTuple):
@@ -27,6 +32,22 @@ class Made(NamedTuple):
     place: int
     """Of its stage in `train.stages`."""
     report: TrainReport
+
+
+class Lesson(NamedTuple):
+    """A program that rows were drawn from: its round, what became of its error, the error, and the rows."""
+
+    number: int
+    taught: TeachingResult
+    error: Attempt
+    samples: list[Sample]
+
+
+class Way(NamedTuple):
+    """One error's way: the lesson, and a held-out item of the error's skill that was fixed, before and after; None where none was."""
+
+    lesson: Lesson
+    fixed: tuple[Attempt, Attempt] | None
 
 
 class Lineage:
@@ -143,6 +164,16 @@ class Lineage:
         items = grouped(rows, lambda row: row[1].example.id)
         return {name: sorted(rows, key=lambda row: order.get(row[0], len(order))) for name, rows in items.items()}
 
+    @cached_property
+    def lessons(self) -> list[Lesson]:
+        """The programs that rows were drawn from, in the order in which they were taught."""
+        rows = grouped(self.samples.values(), lambda row: row[1].program_id)
+        return [
+            Lesson(rows[program][0][0], taught, error, [sample for _, sample in rows[program]])
+            for program, taught in self.taught.items()
+            if program in rows and taught.diagnosis and taught.program and (error := self.failures.get(taught.program.anchors[0]))
+        ]
+
     def _weights(self) -> dict[str, int]:
         """Weights in the order in which they came about: what each training began from, then what it gave."""
         names = dict.fromkeys(weights for one in self.made.values() for weights in (one.report.base, one.report.weights))
@@ -167,6 +198,76 @@ class Lineage:
 
 def _json(record: Record | None) -> dict[str, Any] | None:
     return record.model_dump(mode="json") if record else None
+
+
+def clearest(report: Report, lineage: Lineage) -> Way | None:
+    """The way of one error that is the easiest to follow; None where no row was drawn of a program.
+
+    First of rounds that were accepted; then one whose kind has a fixed held-out item, phrased like the error where there is one; whose
+    answer could be read and which the program's wrong() gives; of these one of the commonest misconception, best one that the item was
+    answered like before, and with the fewest letters.
+    """
+    fixed: dict[tuple[str, ...], tuple[Attempt, Attempt]] = {}
+    for evaluation in report.evaluations.values():
+        for name in evaluation.fixed:
+            attempts = dict(lineage.items[name])
+            pair = attempts[report.target.before], attempts[report.target.after]
+            kind = pair[0].example.task, pair[0].example.skill
+            for key in (kind, (*kind, _asked(pair[0])), (*kind, _asked(pair[0]), _form(pair[0]))):
+                fixed[key] = min(pair, fixed.get(key, pair), key=_letters)
+
+    told = Counter(_masked(one) for one in lineage.lessons)
+
+    def way(lesson: Lesson) -> tuple[tuple[Any, ...], Way]:
+        example, diagnosis, program = lesson.error.example, lesson.taught.diagnosis, lesson.taught.program
+        assert diagnosis and program, "a lesson has both"
+        kind = example.task, example.skill
+        same = fixed.get((*kind, _asked(lesson.error), _form(lesson.error)))
+        alike = same or fixed.get((*kind, _asked(lesson.error)))
+        found = alike or fixed.get(kind)
+        read = lesson.error.verdict.extracted is not None and lesson.error.finish == "stop"
+        proven = "def wrong(" in program.source
+        letters = _letters([lesson.error]) + len(diagnosis.misconception) + sum(len(row.example.question) for row in lesson.samples[:2])
+        unclear = (lesson.number not in report.accepted, not found, not alike, not read, not proven, len(lesson.samples) < 2)
+        return (*unclear, -told[_masked(lesson)], not same, letters + (_letters(found) if found else 0), program.id), Way(lesson, found)
+
+    return min(map(way, lineage.lessons), key=lambda one: one[0])[1] if lineage.lessons else None
+
+
+def _asked(attempt: Attempt) -> str:
+    return phrasing(KINDS[attempt.example.kind].stem(attempt.example))
+
+
+def _form(attempt: Attempt) -> str:
+    """An answer with its words and numbers masked, a short one as it is: answers that went the same way have the same."""
+    return re.sub(r"\w+", "_", attempt.response) if len(attempt.response.split()) > 3 else attempt.response
+
+
+def _masked(lesson: Lesson) -> str:
+    """A lesson's misconception without the numbers of its error."""
+    return re.sub(r"\d+", "#", lesson.taught.diagnosis.misconception) if lesson.taught.diagnosis else ""
+
+
+def _letters(attempts: Sequence[Attempt]) -> int:
+    return sum(len(one.example.question) + len(one.response) for one in attempts)
+
+
+def excerpt(source: str, most: int = 16) -> tuple[str, int]:
+    """What a program asks: its make() and the texts that it fills, at most so many lines, and how many of its lines are left out."""
+    lines = source.splitlines()
+    body = ast.parse(source).body
+    make = next((node for node in body if isinstance(node, ast.FunctionDef) and node.name == "make"), None)
+    if make is None or len(lines) <= most:
+        return "\n".join(lines[:most]), max(0, len(lines) - most)
+    names = {node.id for node in ast.walk(make) if isinstance(node, ast.Name)}
+    texts = [node for node in body if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in names and _is_text(node.value)]
+    parts = ["\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in (*texts, make)]
+    shown = "\n\n".join(parts).splitlines()[:most]
+    return "\n".join(shown), len(lines) - sum(bool(line.strip()) for line in shown)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def as_text(document: dict[str, Any]) -> str:

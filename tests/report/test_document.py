@@ -107,7 +107,7 @@ def test_every_form_names_the_run_and_when_it_was_done(tmp_path):
     (path / "seconds.json").write_text(json.dumps(seconds))
     result = report.write(path)
     assert result.when.model_dump() == {"finished": ended.format(12), "seconds": 780.0}
-    known = {"task": "sums", "target": "tiny", "instructor": "openai/some", "strategy": "LearnFromError"}
+    known = {"target": "tiny", "task": "sums", "instructor": "openai/some", "strategy": "LearnFromError"}
     known |= {"finished": "2026-11-28 20:38:12 UTC", "time taken": "13 min", "paid": "USD 0.01"}
     assert figures.about(result) == known
     for text in (report.as_text(result), (path / "report.md").read_text(), (path / "report.html").read_text()):
@@ -201,11 +201,18 @@ def test_weights_are_traced_to_the_stages_that_made_them(practised):
 
 def test_the_page_draws_the_course_of_each_stage(practised):
     text = (practised[0] / "report.html").read_text()
-    round_1 = text.partition("the course of grpo")[2].partition("the course of sft")[0]
-    for measure in ("reward", "KL to the start", "entropy, nats a token", "length of answers, tokens"):
-        assert f"<figcaption>{measure}</figcaption>" in round_1
-    assert "<figcaption>loss</figcaption>" not in round_1
-    assert "29 % to 75 %" in round_1
+    drawn = text.partition("<h3>grpo, rounds 1, 2</h3>")[2].partition("<h3>")[0]
+    for measure in (
+        "reward",
+        "KL to the start, nats a token",
+        "questions without a spread",
+        "entropy, nats a token",
+        "length of answers, tokens",
+    ):
+        assert f"<figcaption>{measure}</figcaption>" in drawn
+    assert "<figcaption>loss</figcaption>" not in drawn
+    assert "29 % to 75 %; 29 % to 75 %" in drawn
+    assert "<figcaption>loss</figcaption>" in text.partition("<h3>sft, rounds 1, 2</h3>")[2].partition("<h3>")[0]
 
 
 def test_how_far_weights_went_is_told_of_each_round_and_of_each_stage(practised, several):

@@ -14,6 +14,7 @@ from pages import HOSTILE, PAGE, filled
 
 from errata.programs import report
 from errata.programs.report.markup import Html
+from errata.programs.report.trace import Lineage, clearest, excerpt
 
 TAGS = {
     *[
@@ -142,6 +143,39 @@ def test_the_drill_down_leads_from_the_error_to_the_items(tmp_path):
     places = [page_.index(f"<code>{name}</code>") for name in ways]
     assert places == sorted(places)
     assert "<b class='k'>def</b>" in page_
+
+
+def test_the_clearest_way_goes_from_an_error_to_a_fixed_item_that_failed_alike(tmp_path):
+    path = fake_run(tmp_path / "run", {"t": ["fixed", "fell"]}, rounds=1)
+    result = report.write(path)
+    lineage = Lineage(path)
+    way = clearest(result, lineage)
+    assert [one.error.example.skill for one in lineage.lessons] == ["fixed", "fell"]
+    assert way.lesson.error.example.skill == way.fixed[0].example.skill == "fixed"
+    assert [one.verdict.correct for one in way.fixed] == [False, True]
+    drawn = (path / "report.html").read_text().split("id='way'")[1].split("</section>")[0]
+    texts = [way.lesson.error.example.question, "it subtracts", "def", "3 rows drawn from it"]
+    places = [drawn.index(text) for text in [*texts, way.fixed[0].example.question]]
+    assert places == sorted(places)
+    assert drawn.count("<svg class='arrow") == 5
+
+
+def test_where_no_item_was_fixed_the_way_says_so(tmp_path):
+    path = fake_run(tmp_path / "run", {"t": ["a", "b"]}, rounds=1, accepted=False)
+    assert clearest(report.write(path), Lineage(path)).fixed is None
+    page = (path / "report.html").read_text()
+    assert "No held-out question of this kind was fixed" in page
+    assert "The new weights were not kept: they did not do better." in page
+
+
+def test_an_excerpt_of_a_program_shows_what_it_asks():
+    filler = "def help_{0}():\n    return {0}\n"
+    source = "TEXT = '{a} apples?'\nTABLE = {'a': 1}\n" + "".join(filler.format(n) for n in range(20))
+    source += "def make(a):\n    assert TABLE\n    return {'question': TEXT.format(a=a)}\n"
+    shown, left = excerpt(source)
+    assert shown == "TEXT = '{a} apples?'\n\ndef make(a):\n    assert TABLE\n    return {'question': TEXT.format(a=a)}"
+    assert left == len(source.splitlines()) - 4
+    assert excerpt("def make():\n    pass\n") == ("def make():\n    pass", 0)
 
 
 def test_markdown_reads_nothing_that_a_model_wrote(hostile):
