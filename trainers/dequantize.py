@@ -90,8 +90,9 @@ def about(model: str) -> str | None:
     return f"{known['architecture']} in {known['kind']}, dequantized into {out} as {known['dtype']}; {template}{rope}"
 
 
-def outline(file: Path) -> tuple[dict[str, Any], int]:
-    """The config of the model in `file` and how many parameters it has; nothing is dequantized. Raises TargetError."""
+def outline(file: Path) -> tuple[dict[str, Any], int, bool]:
+    """The config of the model in `file`, how many parameters it has, and whether it becomes one of 16 bits; nothing is dequantized. Raises
+    TargetError."""
     from transformers import AutoConfig
 
     reader = _reader(file)
@@ -99,7 +100,7 @@ def outline(file: Path) -> tuple[dict[str, Any], int]:
         config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
     except Exception as error:
         raise _told(file, file, error) from None
-    return config.to_dict(), int(sum(tensor.n_elements for tensor in reader.tensors))
+    return config.to_dict(), int(sum(tensor.n_elements for tensor in reader.tensors)), _width(reader) != "float32"
 
 
 def cached(file: Path) -> Path | None:
@@ -151,15 +152,24 @@ def _field(reader: Any, name: str, usual: Any = None) -> Any:
     return reader.fields[name].contents() if usual is None or name in reader.fields else usual
 
 
+def _kinds(reader: Any) -> Counter[str]:
+    """How many of the file's matrices are of each kind."""
+    return Counter(tensor.tensor_type.name for tensor in reader.tensors if len(tensor.shape) > 1)
+
+
+def _width(reader: Any) -> str:
+    """The number format that its matrices are dequantized into."""
+    widths, kinds = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}, _kinds(reader)
+    held = [dtype for name, dtype in widths.items() if name in kinds]
+    return held[0] if held and kinds.keys() <= widths.keys() else "bfloat16"
+
+
 def _write(file: Path, out: Path) -> None:
     """Writes the folder, its weights first and what it is about last."""
     import torch
 
     reader = _reader(file)
-    kinds = Counter(tensor.tensor_type.name for tensor in reader.tensors if len(tensor.shape) > 1)
-    widths = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-    held = [dtype for name, dtype in widths.items() if name in kinds]
-    dtype = held[0] if held and kinds.keys() <= widths.keys() else torch.bfloat16
+    kinds, dtype = _kinds(reader), getattr(torch, _width(reader))
     alone = out / "alone"  # beside other files of the user's, transformers would read those too
     alone.mkdir(parents=True)
     if sum(int(tensor.n_elements) for tensor in reader.tensors) * dtype.itemsize > shutil.disk_usage(out).free:

@@ -6,7 +6,8 @@ estimates beside what was measured. Does NOT cover: quantized weights, what FSDP
 """
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +17,8 @@ from tokenizers import Tokenizer
 
 from ..signatures.errors import TargetError, UsageError, first_line
 from .dequantize import gguf_file, made, outline
-from .memory import choose_device, first_batch, has_bfloat16
-from .settings import TargetSettings, TrainSettings
+from .memory import choose_device, cpu_bfloat16, first_batch, has_bfloat16
+from .settings import SMALL, TargetSettings, TrainSettings
 from .weights import TINY, folder_of, hub_id, naming
 
 PROCESS = 750_000_000
@@ -59,9 +60,11 @@ class Shape(NamedTuple):
     context: int | None
     download: int = 0
     """Bytes that the hub would send first; 0 where the files are here."""
+    half: bool = False
+    """Whether most weights are stored in 16 bits."""
 
     @classmethod
-    def of(cls, config: dict[str, Any], parameters: int, download: int = 0) -> "Shape":
+    def of(cls, config: dict[str, Any], parameters: int, download: int = 0, half: bool = False) -> "Shape":
         """From config.json. Raises TargetError when it does not tell."""
         config = config.get("text_config") or config
         known = {name: _size(config, name, *others) for name, others in _NAMES.items()}
@@ -73,7 +76,16 @@ class Shape(NamedTuple):
         inner = (_size(config, "moe_intermediate_size") or inner or 4 * hidden) * (_size(config, "num_experts_per_tok") or 1)
         keys = head * (_size(config, "num_key_value_heads") or heads)
         tokens, context = _size(config, "vocab_size"), _size(config, "max_position_embeddings", "n_positions") or None
-        return cls(parameters, layers, hidden, head * heads, keys, inner, tokens, context, download)
+        return cls(parameters, layers, hidden, head * heads, keys, inner, tokens, context, download, half)
+
+
+def may_narrow(target: TargetSettings) -> bool:
+    """Whether a target whose format is left open may answer in bfloat16 on the CPU that it runs on."""
+    try:
+        device = choose_device(target.device)
+        return device.type == "cpu" and narrow(shape_of(target.model), device)
+    except TargetError:  # told when it is opened
+        return False
 
 
 class Need(NamedTuple):
@@ -99,16 +111,17 @@ def shape_of(model: str) -> Shape:
         except Exception:  # not here, or not whole: ask the hub
             return _at_the_hub(model)
     if (file := gguf_file(model)) and not made(file):
-        return Shape.of(*outline(file))
+        config, parameters, half = outline(file)
+        return Shape.of(config, parameters, half=half)
     with naming(model):
         folder = folder_of(model)
-        counts = (parse_local_safetensors_file_metadata(path).parameter_count for path in folder.glob("*.safetensors"))
+        counts = [parse_local_safetensors_file_metadata(path).parameter_count for path in folder.glob("*.safetensors")]
         config = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
         index = folder / "model.safetensors.index.json"
         named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
         if missing := sorted(name for name in named if not (folder / name).is_file()):
             raise TargetError(f"{model} lacks {len(missing)} of its {len(named)} files of weights, e.g. {missing[0]}: fetch it again")
-        return Shape.of(config, sum(sum(count.values()) for count in counts))
+        return Shape.of(config, sum(sum(count.values()) for count in counts), half=_half(sum(map(Counter, counts), Counter())))
 
 
 def _at_the_hub(model: str) -> Shape:
@@ -118,7 +131,17 @@ def _at_the_hub(model: str) -> Shape:
         config = json.loads(Path(hf_hub_download(model, "config.json")).read_text(encoding="utf-8"))
     except Exception as error:  # a hub error has many types: no such id, no right, no network
         raise TargetError(f"{model} is not on this machine, and the hub did not tell its size ({first_line(error)})") from None
-    return Shape.of(config, sum(found.values()), sum(count * widths.get(kind, 4) for kind, count in found.items()))
+    return Shape.of(config, sum(found.values()), sum(count * widths.get(kind, 4) for kind, count in found.items()), _half(found))
+
+
+def _half(kinds: Mapping[str, int]) -> bool:
+    return 2 * sum(kinds.get(kind, 0) for kind in ("BF16", "F16")) > sum(kinds.values())
+
+
+def narrow(shape: Shape, device: torch.device) -> bool:
+    """Whether bfloat16 is worth a try: on a GPU that can, and on a CPU that has instructions for it where the weights are stored in 16
+    bits and are not few."""
+    return has_bfloat16(device) or (device.type == "cpu" and shape.half and shape.parameters >= SMALL and cpu_bfloat16())
 
 
 def need(shape: Shape, target: TargetSettings, train: TrainSettings, room: int, longest: int | None = None) -> Need:
@@ -167,8 +190,8 @@ def rows_at_once(shape: Shape, method: str, train: TrainSettings, longest: int, 
 def training(shape: Shape, method: str, train: TrainSettings, rows: int, longest: int) -> int:
     """Bytes at the peak of a training that computes `rows` rows of `longest` tokens at a time, beside what the process took before."""
     device, sft = choose_device(train.device), train.sft
-    narrow = has_bfloat16(device)
-    mixed = bool(sft.get("bf16", narrow))
+    mixed = bool(sft.get("bf16", has_bfloat16(device)))
+    half = mixed if device.type == "cpu" else has_bfloat16(device)  # what is frozen
     width = 2 if mixed else 4
     tokens = rows * longest
     layer, stream = tokens * width * _kept(shape, method, mixed, train, longest), tokens * shape.hidden * (4 if method == "full" else width)
@@ -177,8 +200,8 @@ def training(shape: Shape, method: str, train: TrainSettings, rows: int, longest
     tile += 4 * shape.vocabulary * shape.hidden if method == "full" else 0  # the gradient of the output layer, before it is added
     computed = shape.layers * stream + max(tile, 2 * layer) if checkpointed else shape.layers * layer + max(tile, layer)
     learns = shape.parameters if method == "full" else _adapter(shape, train)
-    frozen = 0 if method == "full" else shape.parameters * (2 if narrow else 4)
-    copies = 2 * shape.parameters if mixed and not (frozen and narrow) else 0  # autocast keeps the weights in both formats
+    frozen = 0 if method == "full" else shape.parameters * (2 if half else 4)
+    copies = 2 * shape.parameters if mixed and not (frozen and half) else 0  # autocast keeps the weights in both formats
     blended = 4 * learns if train.strength(method)[1] < 1 and device.type == "cpu" else 0  # the old weights, kept for the end
     held = frozen + copies + blended + learns * (4 + _optimizer(str(sft.get("optim", ""))))
     # the gradients; they stand beside the activations when the rows of a step come in parts. DistributedDataParallel holds them once more

@@ -258,13 +258,19 @@ def learner(job: Job, device: torch.device) -> tuple[Any, str]:
     method = settings.method_for(parameters, target.adapter)
     if method == "full" and target.adapter:
         raise TrainerError("method full cannot train on an adapter: use lora, or merge the adapter into the model first")
-    half = has_bfloat16(device)
+    half = computes_narrow(job, device)
     for parameter in model.parameters():  # what learns is float32: a narrower format would round small updates away
         learns = parameter.requires_grad if target.adapter else method == "full"
         parameter.data = parameter.data.to(torch.bfloat16 if half and not learns else torch.float32)
     one_thread_for_small(parameters, device)
     give_back_at_once(parameters, device)
     return model, method
+
+
+def computes_narrow(job: Job, device: torch.device) -> bool:
+    """Whether a training computes in bfloat16, with what is frozen in it: as set on a CPU, else as the device allows."""
+    own = has_bfloat16(device)
+    return bool(getattr(job.settings, job.stage).get("bf16", own)) if device.type == "cpu" else own
 
 
 def shared_arguments(job: Job, method: str, device: torch.device, parameters: int) -> dict[str, Any]:
@@ -281,7 +287,7 @@ def shared_arguments(job: Job, method: str, device: torch.device, parameters: in
         "logging_steps": math.gcd(settings.save_steps, 10),
         "logging_first_step": True,
         "use_cpu": device.type == "cpu",
-        "bf16": has_bfloat16(device),
+        "bf16": computes_narrow(job, device),
         "activation_checkpointing": checkpoints(device, parameters),
         "dataloader_pin_memory": device.type == "cuda",
         "report_to": "none",

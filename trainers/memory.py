@@ -35,6 +35,13 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
+def cpu_bfloat16() -> bool:
+    """Whether this machine's CPU has instructions for bfloat16, as Linux tells. Without them torch computes in it, more slowly than in
+    float32."""
+    known = Path("/proc/cpuinfo")
+    return known.exists() and not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(known.read_text().split())
+
+
 def one_thread_for_small(parameters: int, device: torch.device) -> None:
     """Has this process compute with one thread where a second only waits: while another process was busy, two threads answered
     12 items a CPU-second and one 89 (0.2M parameters, 2 cores). It also keeps the bytes of a training apart from the cores."""

@@ -23,6 +23,7 @@ from ...trainers.chat import tools_apart
 from ...trainers.settings import TargetSettings
 from ..run import layout
 from ..run.directory import read_config, slug
+from ..run.formats import answering
 from . import card
 from .document import build, compare
 from .records import Compared, Report
@@ -79,7 +80,7 @@ def export(
     partial = out.absolute().parent / f".{out.absolute().name}.partial"
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        facts = _write_weights(facts, target, partial)
+        facts = _write_weights(facts, answering(path, target), partial)
         text = card.write(facts, report, scores, licence, push or f"path/to/{facts.name}")
         (partial / "README.md").write_text(text, encoding="utf-8")
         for file in partial.iterdir():

@@ -35,6 +35,7 @@ from ..run.cluster_sandbox import ClusterSandbox
 from ..run.cluster_target import ClusterTarget
 from ..run.directory import RunDir, Stage, flatten, read_json, to_json, write_atomic
 from ..run.evaluate import Rows, attempts
+from ..run.formats import answering, settle
 from ..run.ledger import Ledger
 from ..run.progress import Progress
 from ..stats import OUTCOMES, counts
@@ -52,6 +53,8 @@ class Session:
     until: str | None = None  # the step that this run stops after; None: it goes on to its test
     in_process = False
     """Whether trainings run in this process: no start of another one a round, but their memory stays."""
+    formats: Path | bool = True
+    """Where the target's number format is settled that the config leaves open: in this run, in a folder of several, or nowhere."""
 
     def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | Progress | None = None):
         """`say` takes progress, or one line of it at a time; None prints to stderr. Raises UsageError or TaskError for a task, guard or
@@ -68,8 +71,7 @@ class Session:
         self.task = load(config.task, items=config.errors != "recorded")
         twins = tuple(task.twin for task in parts(self.task) if task.twin)
         self.guards = [load(name, beside=self.task) for name in (twins if config.guards is None else config.guards)]
-        names = [task.name for task in self.tasks]
-        if len(set(names)) < len(names):
+        if len(set(names := [task.name for task in self.tasks])) < len(names):
             raise UsageError(f"task and guards are {', '.join(names)}: two of one name cannot be told apart; leave one out")
         self.strategy = load_strategy(config.generate)
         if config.target.api_base and config.train.method == "full":
@@ -90,10 +92,9 @@ class Session:
             self.run_dir = opened.enter_context(RunDir(self.path, self.config, self._data()))
             self.ledger = opened.enter_context(Ledger(self.path, self.config.budget))
             self._opened = opened.pop_all()
-        for task in self.tasks:
-            for one in parts(task):
-                if isinstance(one, TableTask) and one.form.taken:
-                    self.say(f"{one.name}: {one.form.taken}")
+        for one in (one for task in self.tasks for one in parts(task)):
+            if isinstance(one, TableTask) and one.form.taken:
+                self.say(f"{one.name}: {one.form.taken}")
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -104,7 +105,7 @@ class Session:
             self.tracker.close()
             if self._sandbox is not None:
                 self._sandbox.close()
-                self._sandbox = None
+            self._sandbox = None
         finally:
             self._opened.__exit__(*error)
 
@@ -176,7 +177,7 @@ class Session:
 
     def evaluate(self, stage: Stage, task: Task, examples: Sequence[Example], target: TargetSettings, title: str) -> Sequence[Attempt]:
         """The target's attempts at the examples; it is opened only when an answer is missing."""
-        return self.attempts(stage, examples, lambda missing: attempts(task, missing, self.open_target(target)), title)
+        return self.attempts(stage, examples, lambda missing: attempts(task, missing, self.open_target(target, len(missing))), title)
 
     def attempts(
         self, stage: Stage, examples: Sequence[Example], answers: Callable[[Sequence[Example]], Rows], title: str
@@ -194,10 +195,10 @@ class Session:
         self.say(f"{title}: {count['right']} of {count['items']} right{extra}")
         return rows
 
-    def open_target(self, settings: TargetSettings) -> Any:
-        """The target with these weights, ready to answer; another one that was open is closed."""
+    def open_target(self, settings: TargetSettings, asked: int | None = None) -> Any:
+        """The target with these weights, ready to answer; another one that was open is closed. `asked`: as formats.settle has it."""
         with self.progress.busy(f"open target {settings.title}"):
-            settings = self._servers.serving(settings) if self._servers else settings
+            settings = self._servers.serving(settings) if self._servers else _in_its_format(self, settings, asked)
             if self.loaded is not None and self.loaded.settings == settings:
                 return self.loaded
             self.close_target(servers=False)
@@ -264,6 +265,14 @@ class Session:
         finally:
             self._clock_runs = False
             add_seconds(self.path, name, time.monotonic() - wall, cpu_seconds() - cpu)
+
+
+def _in_its_format(run: Session, settings: TargetSettings, asked: int | None) -> TargetSettings:
+    """The settings with the number format that the run answers in."""
+    if run.formats is False or run.config.cluster:
+        return settings
+    settle(run.path, run.config.target, run.task, asked, run.say, run.formats)
+    return answering(run.path, settings)
 
 
 def _whose(run: Session, target: TargetSettings) -> str:

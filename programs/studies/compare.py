@@ -219,6 +219,7 @@ def run_cell(
     if require:
         require(loop)
     loop.in_process = comparison.in_process
+    loop.formats = out if require is None else False  # nodes of a cluster might settle it one this way, one that way
     wall, cpu = time.monotonic(), cpu_seconds()
     with loop:
         if is_done(out, cell):
