@@ -20,8 +20,8 @@ __all__ = ["Report", "as_text", "build", "percent", "write"]
 def write(path: Path) -> Report:
     """Build the report of a finished run and write report.json, report.md and report.html into its directory."""
     rows = Rows(path)
-    report = build(path, rows)
+    report, lineage = build(path, rows), Lineage(path, rows)
     write_atomic(path / "report.json", to_json(report.model_dump(mode="json")))
-    write_atomic(path / "report.md", markdown(report).encode("utf-8", "replace"))
-    write_atomic(path / "report.html", html(report, Lineage(path, rows)).encode("utf-8", "replace"))
+    write_atomic(path / "report.md", markdown(report, lineage).encode("utf-8", "replace"))
+    write_atomic(path / "report.html", html(report, lineage).encode("utf-8", "replace"))
     return report

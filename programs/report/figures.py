@@ -18,12 +18,14 @@ from .records import (
     Failing,
     Judged,
     Library,
+    Mass,
     Phrased,
     Report,
     Round,
     Share,
     Sides,
     Spent,
+    Standings,
     Style,
     Words,
 )
@@ -293,8 +295,29 @@ def _moved(cell: Answered | None, right: bool) -> Figures:
 
 def masses(row: Round, most: int | None = None) -> Table:
     """What the target fails of the probe of each diagnosed skill."""
-    head = ["diagnosed skill", "programs", "rows", "fails of its probe before, %", "after, %"]
-    return Table(head, [[Name(one.skill), one.programs, one.rows, failed(one.before), failed(one.after)] for one in row.masses[:most]])
+    head = ["diagnosed skill", "errors", "made again before", "after", "programs", "rows", "fails of its probe before, %", "after, %"]
+    lines = [
+        [
+            Name(one.skill),
+            one.errors,
+            f"{one.before.mass:.1f}",
+            f"{one.after.mass:.1f}" if one.after else "-",
+            one.programs,
+            one.rows,
+            failed(one.before),
+            failed(one.after),
+        ]
+        for one in row.masses
+        if one.rows
+    ]
+    bare = without_rows([one for one in row.masses if not one.rows])
+    return Table(head, lines[:most], notes=[bare] if bare else [])
+
+
+def without_rows(rows: Sequence[Mass] | Sequence[Standings]) -> str:
+    """Programs that no row was drawn from, of these skills, in one line; empty where there are none."""
+    programs = sum(row.programs for row in rows)
+    return f"{many(programs, 'program')} of {many(len(rows), 'skill')} gave no rows." if rows else ""
 
 
 def forgetting(rounds: Iterable[Round]) -> Table:
@@ -310,6 +333,19 @@ def forgetting(rounds: Iterable[Round]) -> Table:
                 moved = [f"{one.kl:.4f}", f"{one.cross_entropy_rise:+.4f}"] if one.kl is not None else [one.reason, ""]
                 lines.append([title, Name(one.on), one.prompts, one.tokens, *moved])
     return Table(head, lines)
+
+
+def courses(report: Report) -> Table:
+    """Each benchmark after each round in which it was measured; in brackets what the gate rejected."""
+
+    def told(name: str, number: int) -> Figures:
+        stop = next((stop for stop in report.course[name] if stop.round == number and stop.all.share is not None), None)
+        share = "-" if stop is None else f"{100 * (stop.all.share or 0):.1f}"
+        return Figures(f"({share})" if stop and not stop.kept else share)
+
+    numbers = sorted({stop.round for stops in report.course.values() for stop in stops})
+    head = ["benchmark", *(f"round {number}" if number else "start" for number in numbers)]
+    return Table(head, [[Name(name), *(told(name, number) for number in numbers)] for name in report.course])
 
 
 def stages(report: Report) -> Table:

@@ -12,8 +12,8 @@ from typing import Any
 from ...signatures.terminal import command
 from ..stats import grouped
 from . import figures, plots
-from .figures import compared, failed, many, percent, sure, told, tone
-from .markup import Figures, Html, Name, clip, render
+from .figures import compared, failed, many, percent, sure, told, tone, without_rows
+from .markup import Figures, Html, Name, clip, join, render
 from .plots import Bar, Line, Point, Stop, balance, bars, course, courses, curve, intervals, span
 from .records import Evaluation, Failing, Report, Round, Share, Sides, Standings, Trained
 from .records import Stop as Measured
@@ -23,11 +23,11 @@ from .trace import Lineage, clearest, excerpt
 LESSONS, ROWS, ITEMS, PAGE = 3, 2, 3, 60
 """Most lessons, rows of each and items of a kind that are shown of a skill, and most lessons of a page: a page stays small enough to be
 sent. `errata trace` shows the others."""
-OPEN, COURSES = 20, 8
-"""Most lines of a plot, and most courses, that are shown without being asked for."""
+OPEN, COURSES, STILL = 20, 8, 3
+"""Most lines of a plot, and most courses, that are shown without being asked for; and from how many on what did not move is one line."""
 
 
-def markdown(report: Report) -> str:
+def markdown(report: Report, lineage: Lineage) -> str:
     """report.md, for a terminal, a review or a wiki."""
     skills = [(name, row.skills) for name, row in report.evaluations.items() if len(row.skills) > 1]
     return render(
@@ -39,11 +39,16 @@ def markdown(report: Report) -> str:
         fields=[(name, compared((([field], side) for field, side in row.fields.items()), ["field"])) for name, row in _fielded(report)],
         figures=figures,
         forgetting=figures.forgetting(report.rounds),
+        way=clearest(report, lineage),
+        courses=figures.courses(report),
+        training=_training(report),
     )
 
 
 def html(report: Report, lineage: Lineage) -> str:
     """report.html."""
+
+    last = report.rounds[-1]
 
     def label(name: str) -> Html:
         return Html("{}{}").format(clip(name, 160), Html(" <span class=soft>guard</span>" if report.is_guard(name) else ""))
@@ -52,7 +57,8 @@ def html(report: Report, lineage: Lineage) -> str:
         "report.html.j2",
         report=report,
         trace=command("trace", lineage.path, "ID"),
-        benchmarks=comparison(report.evaluations, "benchmark", label) if report.evaluations else None,
+        benchmarks=comparison(report.evaluations, "benchmark", label, not report.accepted) if report.evaluations else None,
+        untaken=comparison({"all of dev": last.dev} | last.dev.skills, "skill") if not report.accepted and last.dev else None,
         balance=balance([(label(name), row.change.broken, row.change.fixed) for name, row in report.evaluations.items()]),
         way=(found := clearest(report, lineage)),
         excerpt=excerpt(found.lesson.taught.program.source) if found and found.lesson.taught.program else ("", 0),
@@ -75,17 +81,30 @@ def html(report: Report, lineage: Lineage) -> str:
     )
 
 
-def comparison(rows: Mapping[str, Sides], first: str, label: Any = lambda name: name) -> dict[str, Html]:
-    """Comparisons by name: a plot of before and after, and the figures in a table."""
+def comparison(rows: Mapping[str, Sides], first: str, label: Any = lambda name: name, same: bool = False) -> dict[str, Any]:
+    """Comparisons by name: a plot of before and after, which of many did not move by an item, and the figures in a table. `same`: before
+    and after are the same weights, which are drawn once."""
     lines = []
+    unmoved = [name for name, row in rows.items() if row.before.share == row.after.share and not row.change.fixed + row.change.broken]
+    still = unmoved if len(unmoved) >= STILL and not same else []
     for name, row in rows.items():
+        if same:
+            lines.append(Line(label(name), [point(row.before)], _percent(row.before)))
+        if same or name in still:
+            continue
         change = row.change
         moved = Figures(f"{100 * change.difference:+.1f}" if change.pairs else "-", tone(change))
         beside = Html("{} → {} ({})").format(_percent(row.before), _percent(row.after), moved)
+        beside = Html("{}, as before").format(_percent(row.after)) if name in unmoved else beside
         lines.append(Line(label(name), [point(row.before), point(row.after)], beside))
     extra = told(side for row in rows.values() for side in (row.before, row.after))
     figures = compared((([name], row) for name, row in rows.items()), [first], extra=extra)
-    return {"plot": intervals(lines, ["before", "after"]), "table": figures.html()}
+    told_still = f"{len(still)} did not move by an item: {', '.join(f'{clip(name, 60)} {_percent(rows[name].after)}' for name in still)}"
+    return {
+        "plot": intervals(lines, ["these weights"] if same else ["before", "after"]) if lines else None,
+        "still": f"{told_still} %" if still else "",
+        "table": figures.html(),
+    }
 
 
 def point(row: Share) -> Point | None:
@@ -135,6 +154,7 @@ def _stops(measured: Sequence[Measured], skill: str | None = None) -> list[Stop]
 
 
 CURVES: dict[str, tuple[str, Callable[[float], str]]] = {
+    "loss": ("loss", "{:.3g}".format),
     "reward": ("reward", plots.percent),
     "kl": ("KL to the start, nats a token", "{:.3g}".format),
     "reward_std": ("spread of rewards", "{:.2f}".format),
@@ -143,9 +163,19 @@ CURVES: dict[str, tuple[str, Callable[[float], str]]] = {
     "tokens": ("length of answers, tokens", "{:.0f}".format),
     "margin": ("by how much right answers are preferred", "{:.3g}".format),
     "accuracy": ("pairs whose right answer is preferred", plots.percent),
-    "loss": ("loss", "{:.3g}".format),
 }
 """What is drawn of a training's course (errata.trainers.fit.LOGGED); beside a reward the loss says nothing."""
+
+
+def _training(report: Report) -> Table:
+    """What the curves of the trainings begin and end with."""
+    lines: list[list[object]] = []
+    for number, stage in ((row.number, stage) for row in report.rounds for stage in row.stages if stage.course):
+        for name, (title, form) in CURVES.items():
+            values = [one[name] for one in stage.course if name in one]
+            if len(values) > 1 and not (name == "loss" and "reward" in stage.course[0]):
+                lines.append([f"{number}, {stage.name}", Figures(title), Figures(form(values[0])), Figures(form(values[-1]))])
+    return Table(["round, stage", "measure", "at the begin", "at the end"], lines)
 
 
 def _curves(report: Report) -> list[dict[str, Any]]:
@@ -194,15 +224,32 @@ def _skills(name: str, evaluation: Evaluation, report: Report) -> dict[str, Any]
         "title": Html("{}: {} skills, {}, {}").format(name, len(skills), better, worse),
         "open": few and not report.is_guard(name),
         "count": len(skills),
-        "comparison": comparison(skills, "skill"),
+        "comparison": comparison(skills, "skill", same=not report.accepted),
         "balance": balance([(skill, row.change.broken, row.change.fixed) for skill, row in skills.items()]),
         "courses": courses(drawn) if drawn else None,
     }
 
 
-def _labels(report: Report) -> list[tuple[str, Table]]:
-    """The confusion matrix of each benchmark that has labels."""
-    return [(name, figures.labels(row.labels)) for name, row in report.evaluations.items() if row.labels]
+def _labels(report: Report) -> list[tuple[str, Table, Html | None]]:
+    """The confusion of each benchmark that has labels: in a table, and of few labels in a matrix before and one after."""
+    return [
+        (name, figures.labels(row.labels), _matrices(row, not report.accepted)) for name, row in report.evaluations.items() if row.labels
+    ]
+
+
+def _matrices(row: Evaluation, same: bool) -> Html | None:
+    golds = list(dict.fromkeys(cell.gold for cell in row.labels))
+    answered = [*dict.fromkeys([*golds, *(cell.answered for cell in row.labels if cell.answered is not None)])]
+    if len(answered) > figures.MATRIX:
+        return None
+    columns = [*answered, *([None] if any(cell.answered is None for cell in row.labels) else [])]
+    cells = {(cell.gold, cell.answered): cell for cell in row.labels}
+    drawn = []
+    for name in ("before",) if same else ("before", "after"):
+        side: Share = getattr(row, name)
+        title = f"{'these weights' if same else name}: {side.right} of {side.items} right"
+        drawn.append(plots.matrix(title, golds, columns, lambda *key, name=name: getattr(cells.get(key), name, 0)))
+    return Html("<div class=matrices>{}</div>").format(join(drawn))
 
 
 def _fielded(report: Report) -> list[tuple[str, Evaluation]]:
@@ -211,15 +258,29 @@ def _fielded(report: Report) -> list[tuple[str, Evaluation]]:
 
 
 def _masses(row: Round) -> dict[str, Any]:
-    """What the target fails of fresh rows of each diagnosed kind, before and after the training on them."""
-    lines = []
-    for one in row.masses:
+    """The diagnosed kinds of errors by size: how many the target would make again, and what it fails of fresh rows, before the training on
+    them and after it."""
+    taught = [one for one in row.masses if one.rows]
+    sizes, lines = [], []
+    for one in taught:
         after = f" → {one.after.mass:.1f}" if one.after else ""
-        beside = f"{one.before.mass:.1f}{after} of {many(one.errors, 'error')}"
-        lines.append(Line(one.skill, [_failing(one.before), _failing(one.after)], beside))
-    series = ["before training", "after training"]
-    more = intervals(lines[OPEN:], series) if len(lines) > OPEN else None
-    return {"round": row, "plot": intervals(lines[:OPEN], series), "more": more, "count": len(lines) - OPEN}
+        sizes.append((one.skill, one.before.mass, one.after.mass if one.after else None, f"{one.before.mass:.1f}{after} of {one.errors}"))
+        shares = f"{_fails(one.before)} → {_fails(one.after)} %" if one.after else f"{_fails(one.before)} %"
+        lines.append(Line(one.skill, [_failing(one.before), _failing(one.after)], shares))
+    series = ("before training", "after training")
+    bare = [one for one in row.masses if not one.rows]
+    return {
+        "round": row,
+        "sizes": plots.sizes(sizes[:OPEN], series) if sizes else None,
+        "more": plots.sizes(sizes[OPEN:], series) if len(sizes) > OPEN else None,
+        "count": len(sizes) - OPEN,
+        "shares": intervals(lines, series),
+        "bare": without_rows(bare),
+    }
+
+
+def _fails(side: Failing) -> str:
+    return "-" if side.share is None else f"{100 * (1 - side.share):.0f}"
 
 
 def _failing(side: Failing | None) -> Point | None:
@@ -245,13 +306,15 @@ def _library(skills: Mapping[str, Standings]) -> Html:
         return f"{100 * some / whole:.0f}" if whole else "-"
 
     head = ["diagnosed skill", "programs", "retired", "probe rows failed, %", "drawn rows kept, %", "rows"]
+    shown = {name: one for name, one in skills.items() if one.kept}
+    bare = [one for one in skills.values() if not one.kept]
     rows = [
-        [name, one.programs, one.retired, part(one.failed, one.probed), part(one.kept, one.drawn), one.kept] for name, one in skills.items()
+        [name, one.programs, one.retired, part(one.failed, one.probed), part(one.kept, one.drawn), one.kept] for name, one in shown.items()
     ]
-    if any(one.practised for one in skills.values()):
+    if any(one.practised for one in shown.values()):
         head += ["answers in practice", "of these right, %"]
-        rows = [[*row, one.practised, part(one.rewarded, one.practised)] for row, one in zip(rows, skills.values(), strict=True)]
-    return Table(head, rows).html()
+        rows = [[*row, one.practised, part(one.rewarded, one.practised)] for row, one in zip(rows, shown.values(), strict=True)]
+    return Html("{}{}").format(Table(head, rows).html(), Html("<p class=soft>{}</p>").format(without_rows(bare)) if bare else "")
 
 
 def _cost(report: Report) -> dict[str, Any]:

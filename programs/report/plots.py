@@ -6,6 +6,8 @@ colour, so that a black and white print can be read. Every figure stands in the 
 - `intervals`: points with intervals, of one or several series a line (accuracies before and after, differences with a line at 0).
 - `balance`: what was lost to the left and what was won to the right of a line.
 - `bars`: counts of several kinds in one bar.
+- `sizes`: one amount before and after, a bar under the other.
+- `matrix`: how often each label was answered to each.
 - `course`: a measure after each of several steps, with intervals.
 - `curve`: a measure over the many steps of trainings, the rounds one after another.
 
@@ -109,6 +111,18 @@ def span(all_stops: Iterable[Sequence[Stop]]) -> tuple[float, float]:
     known = [stop.point for stops in all_stops for stop in stops]
     low = floor(10 * min((point.low for point in known), default=0.0)) / 10
     return low, max(low + 0.1, ceil(10 * max((point.high for point in known), default=0.0)) / 10)
+
+
+def sizes(lines: Sequence[tuple[object, float, float | None, object]], series: tuple[str, str]) -> Html:
+    """Of each (label, before, after, text): an amount before and after, a bar under the other, on one scale for all; None: not measured."""
+    most = max((max(before, after or 0.0) for _, before, after, _ in lines), default=0.0) or 1.0
+    return _drawn("sizes", lines=lines, most=most, series=series)
+
+
+def matrix(title: object, golds: Sequence[str], answered: Sequence[str | None], count: Callable[[str, str | None], int]) -> Html:
+    """How often items of each gold label got each answer, the darker the larger its share of the line; None: nothing readable."""
+    lines = [(gold, [(name, count(gold, name)) for name in answered]) for gold in golds]
+    return _drawn("matrix", title=title, lines=lines, answered=answered)
 
 
 def course(title: object, stops: Sequence[Stop], scale: tuple[float, float], text: object = "") -> Html:

@@ -19,3 +19,10 @@ def several(tmp_path_factory):
 def hostile(tmp_path_factory):
     path = fake_run(tmp_path_factory.mktemp("runs") / "hostile", {"t": ["one", "two"]}, {"g": ["x"]}, text=HOSTILE)
     return path, report.write(path)
+
+
+@pytest.fixture(scope="module")
+def practised(tmp_path_factory):
+    """A run whose weights stand after a second stage."""
+    path = fake_run(tmp_path_factory.mktemp("runs") / "practised", {"t": ["one", "two"]}, rounds=2, practises=True)
+    return path, report.write(path)

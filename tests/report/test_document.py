@@ -152,13 +152,6 @@ def test_skills_without_rows_share_one_fold(tmp_path):
 # ---- stages
 
 
-@pytest.fixture(scope="module")
-def practised(tmp_path_factory):
-    """A run whose weights stand after a second stage."""
-    path = fake_run(tmp_path_factory.mktemp("runs") / "practised", {"t": ["one", "two"]}, rounds=2, practises=True)
-    return path, report.write(path)
-
-
 def test_a_round_in_stages_is_compared_with_the_weights_that_it_began_with(practised):
     result = practised[1]
     assert [(row.round, row.parent) for row in result.course["t dev"]] == [(0, None), (1, 0), (2, 1)]

@@ -1,6 +1,7 @@
 """The confusion matrix of a report: which labels are answered to items of which gold label, before and after, on a page of any size."""
 
 import json
+import re
 
 import pytest
 from fake_run import fake_run
@@ -69,6 +70,19 @@ def test_few_labels_are_shown_as_a_matrix_on_page_and_in_markdown_and_their_pair
     assert "before → after where the two differ" in markdown and "before → after where the two differ" in page
     said = texts.as_text(build(path))
     assert "t test, labels that are taken for others, items\n  gold label   answered   before   after\n" in said
+
+
+def test_few_labels_are_drawn_as_a_matrix_before_and_one_after(run):
+    path = run(["refund", "billing", "bug"])
+    document = json.loads((path / "report.json").read_text())["evaluations"]["t test"]
+    page = (path / "report.html").read_text()
+    drawn = re.findall("<figcaption>([^<]*)</figcaption><div class=wide tabindex=0><table class=matrix>(.*?)</table>", page, re.DOTALL)
+    assert [title for title, _ in drawn] == [f"{side}: {document[side]['right']} of 400 right" for side in ("before", "after")]
+    for side, (_, table) in zip(("before", "after"), drawn, strict=True):
+        counts = [int(count) for count in re.findall(r"<td class='heat\d [^']*'>(\d+)", table)]
+        assert sum(counts) == sum(cell[side] for cell in document["labels"])
+        right = [int(count) for count in re.findall(r"<td class='heat\d diagonal'>(\d+)", table)]
+        assert sum(right) == document[side]["right"]
 
 
 def test_of_many_labels_the_pairs_that_are_confused_most_are_named_and_the_others_counted():

@@ -15,6 +15,8 @@ from pages import HOSTILE, PAGE, filled
 from errata.programs import report
 from errata.programs.report.markup import Html
 from errata.programs.report.trace import Lineage, clearest, excerpt
+from errata.programs.run import layout
+from errata.signatures.records import Rejection, TrainRow
 
 TAGS = {
     *[
@@ -166,6 +168,48 @@ def test_where_no_item_was_fixed_the_way_says_so(tmp_path):
     page = (path / "report.html").read_text()
     assert "No held-out question of this kind was fixed" in page
     assert "The new weights were not kept: they did not do better." in page
+
+
+def test_what_did_not_move_is_told_in_one_line_and_without_a_change(tmp_path):
+    path = fake_run(tmp_path / "run", {"t": ["a", "b", "c", "d", "e", "f"]}, rounds=1, items=6)
+    report.write(path)
+    skills = (path / "report.html").read_text().split("id='skills'")[1].split("</section>")[0]
+    assert "3 did not move by an item: a 100.0, c 100.0, e 100.0 %" in skills
+    assert skills.count("100.0 → 0.0 (") == 3 and "(+0.0)" not in skills
+
+
+def test_of_weights_that_were_not_kept_a_benchmark_is_drawn_once(tmp_path):
+    path = fake_run(tmp_path / "run", {"t": ["a", "b"]}, rounds=1, accepted=False)
+    report.write(path)
+    page = (path / "report.html").read_text()
+    benchmarks = page.split("id='benchmarks'")[1].split("</section>")[0]
+    first, _, dev = benchmarks.partition("What the last training would have changed, on dev")
+    assert "these weights: 50.0" in first and "before: 50.0" not in first and "Items fixed and broken" not in page
+    assert "before: 50.0" in dev and "all of dev" in dev
+
+
+def test_kinds_of_errors_are_drawn_by_size_before_and_after_and_programs_without_rows_take_one_line(tmp_path):
+    path = fake_run(tmp_path / "run", {"t": ["a", "b", "c"]}, rounds=1)
+    stage, samples = layout.step(path, 1, "assemble"), layout.samples(path, 1)
+    read = {name: stage.read(name, kind) for name, kind in ((layout.REJECTIONS, Rejection), (layout.ROWS, TrainRow))}
+    read |= {layout.SAMPLES: [row for row in samples if row.program_id != samples[0].program_id]}
+    stage.finish(read | {layout.LIBRARY: layout.standings(path, 1)}, **stage.facts())
+    result = report.write(path)
+    errors = (path / "report.html").read_text().split("id='errors'")[1].split("</section>")[0]
+    assert [one.rows for one in result.rounds[0].masses] == [0, 3, 3]
+    assert errors.count("before training: 0.8") == errors.count("after training: 0.2") == 2
+    for text in (errors, (path / "report.md").read_text()):
+        assert "1 program of 1 skill gave no rows." in text
+
+
+def test_the_markdown_report_tells_the_way_the_rounds_and_the_trainings(several, practised):
+    text = (several[0] / "report.md").read_text()
+    assert text.index("6. Held out, now right: ") > text.index("3. Diagnosis: it subtracts Skill: adds") > text.index("1. Asked: ")
+    assert "| benchmark | start | round 1 | round 2 | round 3 |" in text
+    assert re.search(r"\| `bench1 dev` \|( \d+\.\d \|){3} \(\d+\.\d\) \|", text)
+    trained = (practised[0] / "report.md").read_text().split("## Training")[1]
+    assert "| 1, grpo | KL to the start, nats a token | 0.001 | 0.012 |" in trained
+    assert "| 1, sft | loss | 0.96 | 0.52 |" in trained and "| 1, grpo | loss |" not in trained
 
 
 def test_an_excerpt_of_a_program_shows_what_it_asks():
