@@ -374,6 +374,23 @@ def trace(
 
 
 @app.command(rich_help_panel=LOOK)
+@takes(*SHOWN)
+def diff(
+    start: Start,
+    a: Annotated[str, typer.Argument(help="Run, weights in it (RUN@given, RUN@1:grpo, RUN@accepted), or a log of another harness.")],
+    b: Annotated[str, typer.Argument(help="What A is compared with.")],
+    split: Annotated[str | None, typer.Option("--split", help="test, dev or train; default: the first that both answered.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Most fixed and broken items that are told.")] = None,
+) -> None:
+    """Compare the answers of any two on the items they share: which is better, how sure that is, and which items changed."""
+    from errata.programs.view import diff as comparing
+    from errata.programs.view.sources import one
+
+    found = comparing.diff(one(a), one(b), split, limit)
+    emit(start, found.model_dump(mode="json"), comparing.as_text(found, limit))
+
+
+@app.command(rich_help_panel=LOOK)
 @takes(*TASK, *STATE, *CONFIG, *SET, *SHOWN)
 def prompt(
     start: Start,

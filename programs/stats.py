@@ -4,7 +4,8 @@
   `answers` by gold answer.
 - Two evaluations of the same items: `paired`, with the exact two-sided McNemar test and the adjusted Wald interval for paired proportions
   of Bonett and Price (2012), "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data", J. Educ.
-  Behav. Stat. 37(4).
+  Behav. Stat. 37(4). `pairs_needed` and `least_difference` plan one: Connor (1987), "Sample size for testing differences in proportions
+  for the paired-sample design", Biometrics 43, with the continuity correction of Edwards (1948), which the exact test comes near.
 - Several trainings: `t_interval` and `paired_t` over seeds (Student), `permutation` over the items of two arms, `sign_flips` over paired
   scores, and `holm` for several p-values (Holm 1979, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6).
 
@@ -15,7 +16,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
-from math import exp, lgamma, log, sqrt
+from math import ceil, exp, lgamma, log, sqrt
 from typing import Any, Literal
 
 from ..signatures.records import UNCLOSED, Attempt
@@ -25,6 +26,8 @@ CUT = ("length", "loop")
 """How an answer ends that was cut."""
 Z = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
+POWER = 0.8416212335729143
+"""Its 80 % quantile."""
 EXACT = 5000
 """Most changed items whose McNemar test is summed in whole numbers; above, in logarithms."""
 Outcome = Literal["no_answer", "unclosed", "cut", "looped", "unjudged"]
@@ -187,6 +190,29 @@ def items_needed(n: int, fixed: int, broken: int, margin: float, z: float = Z) -
         middle = (few + many) // 2
         few, many = (middle, many) if short(middle) else (few, middle)
     return many
+
+
+def pairs_needed(changed: float, difference: float) -> int | None:
+    """Items in which McNemar's test at 0.05 finds a true `difference` of the shares right with 80 % power, where the share `changed` of the
+    items is fixed or broken. None: no number, as there is no difference."""
+    if not difference:
+        return None
+    gap = abs(difference)
+    few = ((Z * sqrt(changed) + POWER * sqrt(max(0.0, changed - gap**2))) / gap) ** 2
+    return ceil(few / 4 * (1 + sqrt(1 + 4 / (few * gap))) ** 2 - 1e-9)
+
+
+def least_difference(n: int, changed: float) -> float | None:
+    """The least true difference that `n` items show with 80 % power where the share `changed` of them changes, or more, as a difference
+    takes that many. None: they are too few to show any."""
+    shown = lambda gap: (pairs_needed(max(changed, gap), gap) or n + 1) <= n  # noqa: E731
+    if not shown(1.0):
+        return None
+    low, high = 0.0, 1.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if shown(middle) else (middle, high)
+    return high
 
 
 def right_share(outcomes: Iterable[bool | None]) -> float | None:

@@ -255,7 +255,7 @@ def test_every_package_of_the_tree_is_packaged():
 
 COMMANDS = (
     "cycle", "evaluate", "diagnose", "import", "generate", "train", "compare", "report",
-    "runs", "view", "trace", "export", "optimize", "prompt", "init", "doctor",
+    "runs", "view", "trace", "diff", "export", "optimize", "prompt", "init", "doctor",
 )  # fmt: skip
 
 

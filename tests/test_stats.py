@@ -1,9 +1,23 @@
 """The statistics: those of the standard library say what SciPy's exact ones say, the others what was computed by hand."""
 
+import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
-from errata.programs.stats import SWAPS, holm, mcnemar, paired_outcomes, paired_t, permutation, sign_flips, t_interval, wilson
+from errata.programs.stats import (
+    SWAPS,
+    change_interval,
+    holm,
+    least_difference,
+    mcnemar,
+    paired_outcomes,
+    paired_t,
+    pairs_needed,
+    permutation,
+    sign_flips,
+    t_interval,
+    wilson,
+)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 40, 301, 4_999, 5_001, 20_000])
@@ -63,3 +77,54 @@ def test_random_signs_are_all_tried_where_they_are_few():
 def test_pairs_with_an_unjudged_side_are_counted_and_left_out():
     found = paired_outcomes([(False, True), (True, True), (None, True), (True, None)])
     assert (found["pairs"], found["unjudged"], found["fixed"], found["broken"], found["difference"]) == (2, 2, 1, 0, 0.5)
+
+
+def test_the_interval_of_a_change_is_the_published_one():
+    # f12 = 26 and f21 = 4 of 40 give [0.3126, 0.7350] in D. G. Bonett's own R functions (CIpropWS)
+    assert change_interval(40, 26, 4) == pytest.approx((0.3126438, 0.7349752), abs=1e-6)
+
+
+@pytest.mark.parametrize(("fixed", "broken"), [(0.05, 0.05), (0.1, 0.02), (0.3, 0.1), (0.01, 0.0), (0.02, 0.2)])
+@pytest.mark.parametrize("n", [30, 100, 600])
+def test_the_interval_of_a_change_holds_the_truth_as_often_as_it_says(n, fixed, broken):
+    tables = np.random.default_rng(7).multinomial(n, [fixed, broken, 1 - fixed - broken], size=4000)
+    intervals = {key: change_interval(n, *key) for key in {(int(up), int(down)) for up, down, _ in tables}}
+    held = np.mean([low <= fixed - broken <= high for low, high in (intervals[int(up), int(down)] for up, down, _ in tables)])
+    assert held >= 0.94
+
+
+def power(n, changed, difference):
+    """That of the exact McNemar test at 0.05, over all numbers of changed items."""
+    up = (changed + difference) / 2 / changed
+    found = 0.0
+    for some in range(n + 1):
+        if (weight := binom.pmf(some, n, changed)) > 1e-7:
+            refused = [k for k in range(some + 1) if mcnemar(k, some - k) <= 0.05]
+            found += weight * binom.pmf(refused, some, up).sum()
+    return found
+
+
+@pytest.mark.parametrize(("changed", "difference"), [(0.375, 0.125), (0.1, 0.05), (0.15, 0.06), (0.6, -0.3), (0.9, 0.5)])
+def test_as_many_items_as_are_needed_find_the_difference_in_four_of_five_cases(changed, difference):
+    n = pairs_needed(changed, difference)
+    assert 0.8 <= power(n, changed, difference) <= 0.83
+    assert power(int(0.8 * n), changed, difference) < 0.8
+
+
+def test_items_needed_are_those_of_connor_and_a_few_more():
+    # 0.45 against 0.05 of the pairs: 23 at 80 % power without the continuity correction (Connor 1987, page 209)
+    assert 23 < pairs_needed(0.5, 0.4) <= 23 + 2 / 0.4
+    assert pairs_needed(0.3, 0.0) is None
+
+
+@pytest.mark.parametrize(("n", "changed"), [(60, 0.1), (600, 0.1), (600, 0.0), (5000, 0.4)])
+def test_the_least_difference_is_the_one_that_needs_these_items(n, changed):
+    least = least_difference(n, changed)
+    assert pairs_needed(max(changed, least), least) <= n < pairs_needed(max(changed, 0.98 * least), 0.98 * least)
+
+
+def test_five_items_show_nothing_and_six_only_a_change_of_all():
+    assert [mcnemar(5, 0) > 0.05, mcnemar(6, 0) > 0.05] == [True, False]
+    assert least_difference(5, 0.0) is None
+    assert least_difference(6, 0.0) > 0.9
+    assert least_difference(0, 0.0) is None

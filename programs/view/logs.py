@@ -8,12 +8,13 @@ lm-evaluation-harness. Nothing is judged here: `errata import` judges anew, by t
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+import string
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import TaskError, UsageError, did_you_mean
-from ...signatures.records import Attempt, Example, Verdict
+from ...signatures.records import Attempt, Example, Kind, Verdict
 from ...signatures.rows import grouped
 from ...signatures.terminal import command
 from ...tasks.cells import text_of
@@ -82,6 +83,9 @@ def _answered(source: str, model: str, answers: Sequence[Found], chosen: Sequenc
             benchmarks[benchmark] = list(_graded(some, benchmark, grader))
     told = f"graded by {', '.join(by)}" + (f", not by {', '.join(sorted(others))}" if others else "")
     settings = {name: value for _, answer in answers[:1] for name, value in answer.settings.items() if name != "prompt_hash"}
+    if settings.keys() & {"temperature", "do_sample"}:
+        cold = settings.get("do_sample") == "False" or settings.get("temperature") in ("0", "0.0")
+        settings["decoding"] = "greedy" if cold else "sampled"
     targets = {answer.target for _, answer in answers}
     return Answered(
         source,
@@ -103,16 +107,16 @@ def _graded(answers: Sequence[Found], benchmark: Benchmark, grader: str) -> Iter
     for _, answer in answers:
         grade = next((one for one in answer.grades if one.by == grader), None)
         filtered = answer.skipped == forms.FILTERED  # the same response once more, under the filter that may be the wanted one
-        if grade is None or (answer.skipped and not filtered):
+        if (answer.skipped and not filtered) or (grade is None and (filtered or answer.grades)):
             continue
         example = answer.example or _example(answer, benchmark)
         said = answer.response or ""
-        yield Attempt(example=example, response=said, verdict=_verdict(answer, grade), target=answer.target, finish=answer.finish)
+        yield Attempt(example=example, response=said, verdict=_verdict(answer, grade, grader), target=answer.target, finish=answer.finish)
 
 
-def _verdict(answer: RecordedAnswer, grade: Grade) -> Verdict:
-    if answer.response is None:
-        return Verdict(correct=None, extracted=None, reason=answer.fault)
+def _verdict(answer: RecordedAnswer, grade: Grade | None, grader: str) -> Verdict:
+    if answer.response is None or grade is None:
+        return Verdict(correct=None, extracted=None, reason=answer.fault if answer.response is None else f"not graded by {grader}")
     if answer.form == "errata":
         return Verdict(correct=grade.right, extracted=grade.read, reason=grade.said)
     neither = f"{grade.by} is {grade.said}, neither right nor wrong"
@@ -125,24 +129,37 @@ def _example(answer: RecordedAnswer, benchmark: Benchmark) -> Example:
     """The item as the log tells it."""
     row, (task, split) = answer.row, benchmark
     question = text_of(row.get("question")) or _told({name: value for name, value in row.items() if name not in ("answer", "target")})
-    options = _options(row)
-    if options and not all(option in question for option in options):
-        question = "\n".join([question, *(f"- {option}" for option in options)])
     gold = row.get("answer", row.get("target"))
-    gold = text_of(gold) if text_of(gold) is not None else _told(gold)
-    answer_, solution = (gold.rpartition("####")[2].strip(), gold) if "####" in gold else (gold.strip(), "")
-    skill = next((text for name in SKILLS if (text := text_of(row.get(name)))), "")
-    meta = {"recorded": answer.where}
+    gold = _told(gold) if (text := text_of(gold)) is None else text
+    gold, solution = (gold.rpartition("####")[2].strip(), gold) if "####" in gold else (gold.strip(), "")
+    meta: dict[str, Any] = {"recorded": answer.where}
+    if options := _options(row):
+        gold = _label(options, gold)
+        meta |= {"choices": options, "stem": question}
+        if not all(option in question for option in options.values()):
+            question = "\n".join([question, *(f"{label}. {option}" for label, option in options.items())])
     meta |= {"item": item} if (item := next((text for name in forms.IDS if (text := text_of(row.get(name)))), "")) else {}
     meta |= {"prompt_hash": answer.settings["prompt_hash"]} if "prompt_hash" in answer.settings else {}
-    return Example(task=task, split=split, question=question, answer=answer_, solution=solution, skill=skill, kind="text", meta=meta)
+    skill = next((text for name in SKILLS if (text := text_of(row.get(name)))), "")
+    kind: Kind = "choice" if options else "text"
+    return Example(task=task, split=split, question=question, answer=gold, solution=solution, skill=skill, kind=kind, meta=meta)
 
 
-def _options(row: Row) -> list[str]:
-    """The words of a row's options, where it has any."""
+def _options(row: Row) -> dict[str, str]:
+    """{label: words} of a row's options; empty where it has none."""
     found = row.get("choices")
-    found = found.get("text") if isinstance(found, dict) else found
-    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+    words, labels = (found.get("text"), found.get("label")) if isinstance(found, dict) else (found, None)
+    if not isinstance(words, list) or not all(isinstance(one, str) for one in words):
+        return {}
+    named = isinstance(labels, list) and len(labels) == len(words)
+    return dict(zip(map(str, labels) if named and labels else string.ascii_uppercase, words, strict=False))
+
+
+def _label(options: Mapping[str, str], gold: str) -> str:
+    """The label of the right option, which may be written as its place or in its words."""
+    if gold not in options and gold.isdecimal() and int(gold) < len(options):
+        return [*options][int(gold)]
+    return next((label for label, words in options.items() if gold == words and gold not in options), gold)
 
 
 def _told(value: Any) -> str:

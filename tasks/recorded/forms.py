@@ -127,9 +127,9 @@ def _harness(row: Row, where: str, skip: bool) -> Iterator[RecordedAnswer]:
     item = _item(doc) | ({} if row.get("doc_id") is None or any(name in doc for name in IDS) else {"doc_id": row["doc_id"]})
     if item.get("answer") is None and row.get("target") is not None:
         item["answer"] = row["target"]
-    about = {"grades": of_harness(row), "settings": _asked(row)}
+    grades, settings = of_harness(row), _asked(row)
     for answer in _responses(row, where, item):
-        yield answer._replace(**about, skipped=FILTERED if skip else "")
+        yield answer._replace(grades=grades, settings=settings, skipped=FILTERED if skip else "")
         if skip:  # it is counted once, however often it was sampled
             return
 

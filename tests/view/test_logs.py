@@ -51,7 +51,7 @@ def test_samples_of_the_harness_bring_their_task_and_their_verdict(tmp_path):
     assert (first.example.question, first.example.answer, first.response) == ("0 + 0?", "0", "It is 0.")
     assert first.example.meta["item"] == "0"
     assert last.verdict.reason == "exact_match,strict-match is 0.5, neither right nor wrong"
-    assert found.settings == {"temperature": "0.0", "until": "['Q']", "judged by": "exact_match,strict-match"}
+    assert found.settings == {"temperature": "0.0", "until": "['Q']", "decoding": "greedy", "judged by": "exact_match,strict-match"}
 
 
 def test_a_filter_of_the_harness_is_chosen_by_its_name(tmp_path):
@@ -73,13 +73,15 @@ def test_scored_options_keep_what_the_harness_found(tmp_path):
     row |= {"filtered_resps": [[-1.5, "False"], [-0.5, "False"]], "acc": 1.0, "acc_norm": 0.0}
     (found,) = read(str(jsonl(tmp_path / "samples_trees.jsonl", row)))
     (answer,) = found.benchmarks["trees", ""]
-    assert (answer.example.question, answer.response, outcome(answer)) == ("Which?\n- oak\n- pine", "pine", "right")
+    assert answer.example.answer == "B"
+    assert (answer.example.question, answer.response, outcome(answer)) == ("Which?\nA. oak\nB. pine", "pine", "right")
     assert outcomes(one(f"{tmp_path / 'samples_trees.jsonl'}@acc_norm")) == ["wrong"]
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_logs_of_inspect_bring_their_scores(tmp_path, packed):
     samples = [inspected(n, value) for n, value in enumerate(("C", "I", "P", "N", float("nan"), 1, False))]
+    samples += [inspected(8, "C", error={"message": "out of memory"}, scores={}), inspected(10, "C", scores={})]
     samples.append(inspected(9, "I", output={"choices": [{"message": {"content": "so"}, "stop_reason": "max_tokens"}]}))
     file = tmp_path / "log.json"
     if packed:
@@ -92,8 +94,12 @@ def test_logs_of_inspect_bring_their_scores(tmp_path, packed):
         file.write_text(json.dumps(log(*samples)))
     (found,) = read(str(file))
     assert found.title == "openai/m, graded by match"
-    assert outcomes(found) == ["right", "wrong", "unjudged", "wrong", "unjudged", "right", "wrong", "cut"]
-    assert found.settings == {"temperature": "0.7", "judged by": "match"}
+    assert outcomes(found) == ["right", "wrong", "unjudged", "wrong", "unjudged", "right", "wrong", "unjudged", "unjudged", "cut"]
+    assert [row.verdict.reason for row in found.benchmarks["adds", ""]][7:9] == [
+        "the recorded run ended in an error here",
+        "not graded by match",
+    ]
+    assert found.settings == {"temperature": "0.7", "decoding": "sampled", "judged by": "match"}
     assert list(found.benchmarks) == [("adds", "")]
 
 
