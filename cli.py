@@ -36,10 +36,10 @@ from errata.programs.start import (
     TEACHER,
     WEIGHTS,
     Start,
-    namesake,
     option,
     setting,
     takes,
+    tell_version,
 )  # fmt: skip
 from errata.signatures.errors import ErrataError, UsageError, did_you_mean
 from errata.signatures.terminal import command
@@ -55,20 +55,6 @@ app = typer.Typer(
 
 LOOP, DATA, LOOK, SET_UP = "The loop", "Answers and weights", "Looking into a run", "Setting up"
 """Groups of commands in the help."""
-
-
-def tell_version(wanted: bool) -> None:
-    """`errata --version`."""
-    if wanted:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            typer.echo(f"errata-lm {version('errata-lm')}")
-        except PackageNotFoundError:
-            typer.echo("errata-lm, not installed: run from its source")
-        if told := namesake():
-            typer.echo(f"errata: {told}", err=True)
-        raise typer.Exit
 
 
 @app.callback()

@@ -258,6 +258,20 @@ def teller(quiet: bool, as_json: bool) -> Progress:
 # ---- commands
 
 
+def tell_version(wanted: bool) -> None:
+    """`errata --version`."""
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"errata-lm {version('errata-lm')}")
+        except PackageNotFoundError:
+            typer.echo("errata-lm, not installed: run from its source")
+        if told := namesake():
+            typer.echo(f"errata: {told}", err=True)
+        raise typer.Exit
+
+
 def namesake() -> str:
     """What to tell a user who has the index's distribution `errata` beside this one; empty where it is not there. Both bring a package and
     a command of that name, so that what is installed last writes over files of the other, and removing one takes the command of both.
