@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from ..signatures.errors import TargetError, UsageError, first_line
 from .dequantize import gguf_file, made, outline
-from .memory import choose_device, cpu_bfloat16, first_batch, has_bfloat16
+from .memory import choose_device, cpu_bfloat16, first_batch, fitting_batch, has_bfloat16
 from .settings import SMALL, TargetSettings, TrainSettings
 from .weights import TINY, folder_of, hub_id, naming
 
@@ -88,6 +88,11 @@ def may_narrow(target: TargetSettings) -> bool:
         return False
 
 
+def cached(shape: Shape, width: int, tokens: int) -> int:
+    """Bytes of an answer's keys and values, `width` bytes a number, of a prompt and its answer of so many tokens."""
+    return 2 * width * min(tokens, shape.context or tokens) * shape.layers * shape.keys
+
+
 class Need(NamedTuple):
     """Of one target, in bytes."""
 
@@ -124,6 +129,14 @@ def shape_of(model: str) -> Shape:
         return Shape.of(config, sum(sum(count.values()) for count in counts), half=_half(sum(map(Counter, counts), Counter())))
 
 
+def shape_known(config: dict[str, Any], parameters: int) -> Shape | None:
+    """The sizes that a config tells; None: it does not."""
+    try:
+        return Shape.of(config, parameters)
+    except TargetError:
+        return None
+
+
 def _at_the_hub(model: str) -> Shape:
     widths = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "U8": 1}
     try:
@@ -149,8 +162,10 @@ def need(shape: Shape, target: TargetSettings, train: TrainSettings, room: int, 
     as many as `train` allows."""
     device, at = choose_device(target.device), choose_device(train.device)
     half = 2 if target.dtype in ("bfloat16", "float16") or (target.dtype == "auto" and has_bfloat16(device)) else 4
-    prompts = target.batch_size or (first_batch(shape.parameters, "cpu") if device.type == "cpu" else 1)  # a GPU's batch halves by itself
-    cache = 2 * half * min(ANSWER, shape.context or ANSWER) * shape.layers * shape.keys * prompts
+    each, prompts = cached(shape, half, ANSWER), target.batch_size or 1  # a GPU's batch halves by itself
+    if device.type == "cpu" and not target.batch_size:
+        prompts = fitting_batch(first_batch(shape.parameters, "cpu"), each, "cpu")
+    cache = each * prompts
     method = train.method_for(shape.parameters, target.adapter)
     unlimited = "max_length" in train.sft and train.sft["max_length"] is None
     asked = None if unlimited else _whole(train, "sft", "max_length", train.max_length)

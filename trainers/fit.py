@@ -27,11 +27,11 @@ from ..signatures.errors import TargetError, TrainerError, UsageError, memory_ra
 from ..signatures.files import write_whole
 from ..signatures.records import Message, TrainReport, TrainRow
 from .chat import AT_ONCE, Completion, check_ids, encoded, end_tokens, given_rows
-from .devices.ranks import InStep, anywhere, each, of_first, only_first, rank, reseed, take_device, with_blank
+from .devices.ranks import GROUPED, InStep, anywhere, each, of_first, only_first, rank, reseed, take_device, with_blank
 from .estimate import checkpoints, rows_at_once, shape_of
 from .judge import Judge
-from .memory import choose_device, free, give_back_at_once, has_bfloat16, one_thread_for_small
-from .settings import Job, OnProgress
+from .memory import choose_device, free, give_back_at_once, has_bfloat16, one_thread_for_small, peak
+from .settings import SMALL, Job, OnProgress
 from .target import Target, load_model, load_tokenizer, not_numbers
 from .weights import BASE_FILE, companions, folder_of, weights_hash
 
@@ -39,7 +39,7 @@ LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear
 COURSE = "course.json"
 """The file of what a training logged on the way, by step."""
 SECONDS = "seconds.json"
-"""The file of the seconds that its steps took."""
+"""The file of the seconds that its steps took, and of the most memory that its last start held."""
 LOGGED = {name: name for name in ("step", "epoch", "loss", "learning_rate", "grad_norm", "reward", "reward_std", "kl", "entropy")} | {
     "tokens": "completions/mean_length",
     "cut": "completions/clipped_ratio",
@@ -187,7 +187,9 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
     course = [{name: entry[field] for name, field in LOGGED.items() if field in entry} for entry in logged]
     write_whole(job.out / COURSE, (json.dumps(course, indent=1, sort_keys=True) + "\n").encode())
     spent, stopped = followed(trainer).spent, followed(trainer).stopped
-    write_whole(job.out / SECONDS, (json.dumps({"seconds": round(spent.seconds, 2)}) + "\n").encode())
+    write_whole(
+        job.out / SECONDS, (json.dumps({"seconds": round(spent.seconds, 2), "peak_bytes": peak(str(trainer.args.device))}) + "\n").encode()
+    )
     trained = {"adapter": str(job.weights)} if method == "lora" else {"model": str(job.weights)}
     rewards, margins = ([entry[name] for entry in course if name in entry] for name in ("reward", "margin"))
     weights = weights_hash(job.target.model_copy(update=trained))
@@ -309,6 +311,8 @@ def arguments(job: Job, method: str, device: torch.device, parameters: int, limi
             "per_device_train_batch_size": at_once,
             "max_length": limit,
             "warmup_steps": 0.05,
+            # a long row makes all rows of its batch as long as itself; what is small trains as it was measured
+            "train_sampling_strategy": GROUPED if parameters >= SMALL else "random",
         }
         | {name: value for name, value in settings.sft.items() if name not in ("max_length", "model_init_kwargs")}
     )

@@ -76,6 +76,25 @@ def memory_used(device: str) -> float:
     return (others + torch.cuda.max_memory_allocated(device)) / total
 
 
+def peak(device: str) -> int | None:
+    """Most bytes that this process has held: of a GPU, else of the machine; None where the system does not tell."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    if device.startswith("mps"):
+        return torch.mps.driver_allocated_memory()
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def fitting_batch(prompts: int, each: int, device: str) -> int:
+    """How many of so many prompts, whose answers take `each` bytes, are begun together: all on a GPU, which says when its memory runs out.
+    A process on a CPU is killed then, so that half of what is free stays free."""
+    return prompts if device != "cpu" or not each else max(1, min(prompts, free(device) // 2 // each))
+
+
 def release() -> None:
     gc.collect()
     if torch.cuda.is_available():

@@ -19,7 +19,8 @@ from ..signatures.errors import TargetError, first_line, memory_ran_out
 from ..signatures.records import Message, content_hash
 from .chat import Answers, Completion, Prompts, check_ids, encode, end_tokens, loop_end, render
 from .dequantize import LOADING, about
-from .memory import choose_device, first_batch, has_bfloat16, memory_used, one_thread_for_small, release
+from .estimate import cached, shape_known
+from .memory import choose_device, first_batch, fitting_batch, has_bfloat16, memory_used, one_thread_for_small, release
 from .settings import TargetSettings
 from .weights import adapter_folder, check_base, folder_of, naming, not_its_adapter, weights_hash
 
@@ -156,6 +157,7 @@ class Target:
         self._size: int = model.get_input_embeddings().weight.shape[0]
         self.ends = [token for token in end_tokens(tokenizer, model.config, model.generation_config) if token < self._size]
         self._batch_size = settings.batch_size or first_batch(self.parameters, device.type)
+        self._shape = shape_known(model.config.to_dict(), self.parameters)
         self._most = settings.batch_size or WIDEST
         """No batch is wider: as set, or as the memory allowed."""
         # The model's own sampling defaults (temperature, penalties) would change what "greedy" means.
@@ -197,6 +199,9 @@ class Target:
             seen[text] += 1
         # Longest first: if memory runs out, it does so at once.
         rows.sort(key=_longest)
+        if self._shape and rows and not self.settings.batch_size:
+            each = cached(self._shape, self.model.dtype.itemsize, len(rows[0].ids) + max_new_tokens)
+            self._batch_size = fitting_batch(self._batch_size, each, self.device)
         under_way: list[_Row] = []
         work = Work([len(row.ids) for row in rows], ceil(max_new_tokens / ROUND))
         while rows or under_way:

@@ -194,6 +194,11 @@ def training_seconds(path: Path, number: int) -> float | None:
     return sum(read_json(file)["seconds"] for file in files) if all(file.exists() for file in files) else None
 
 
+def training_peak(out: Path) -> int | None:
+    """Most bytes that the training in `out` held, in its last start; None: it was not told."""
+    return read_json(out / SECONDS).get("peak_bytes") if (out / SECONDS).exists() else None
+
+
 def generated_tokens(path: Path, number: int) -> int | None:
     """New tokens of the target's answers in a round: to train items, to probes and drawn rows, for pairs, and those that a training
     sampled. Answers that are only measured, on dev and test and after the training, do not count. None: made before they were kept."""

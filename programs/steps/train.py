@@ -74,7 +74,9 @@ def _stage(run: Session, number: int, place: int, stage: str, count: int) -> boo
     with disk_errors(out), run.progress.busy(title), ahead:
         report = go(target, settings, out, seed=run.config.seed, in_process=run.in_process, on_progress=step)
     first, last = report.rewards or report.margins or (report.loss_first, report.loss_last)
-    run.say(f"{title}: {report.steps} steps, {what} {first:.3f} to {last:.3f}" + (f"; {report.stopped}" if report.stopped else ""))
+    held = f", at most {most / 1e9:.1f} GB" if (most := layout.training_peak(out)) else ""
+    stopped = f"; {report.stopped}" if report.stopped else ""
+    run.say(f"{title}: {report.steps} steps, {what} {first:.3f} to {last:.3f}{held}{stopped}")
     return True
 
 

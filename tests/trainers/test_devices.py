@@ -131,11 +131,12 @@ class _Told(InStep):
         self.blank, self.state = blank, SimpleNamespace(epoch=epoch)
 
 
-def steps_of(trainer: _Told, rows: int) -> list[list[int]]:
+def steps_of(trainer: _Told, rows: int, lengths: list[int] | None = None) -> list[list[int]]:
     """The places of the rows that all devices take in each step of an epoch, as accelerate hands them out."""
     count, parts = trainer.args.world_size, trainer.args.gradient_accumulation_steps
-    batches = BatchSampler(InOrder(trainer, rows + trainer.blank, True), trainer.args.per_device_train_batch_size, drop_last=False)
-    shards = [list(BatchSamplerShard(batches, count, number)) for number in range(count)]
+    held = rows + (trainer.blank and count > 1)
+    batches = BatchSampler(InOrder(trainer, held, True, lengths), trainer.args.per_device_train_batch_size, drop_last=False)
+    shards = [list(BatchSamplerShard(batches, count, number)) for number in range(count)] if count > 1 else [list(batches)]
     assert len({len(shard) for shard in shards}) == 1  # who has one batch more waits for the others for ever
     return [
         [row for at in range(first, min(first + parts, len(shards[0]))) for shard in shards for row in shard[at]]
@@ -155,6 +156,22 @@ def test_devices_take_the_rows_of_each_step_that_one_device_takes_in_its_order(r
             repeated = steps_of(_Told(devices, parts, False, epoch + 0.5), rows)
             assert [set(step) for step in repeated] == [set(step) for step in alone]
             assert [step[: len(own)] for step, own in zip(repeated, alone, strict=True)] == alone
+
+
+@pytest.mark.parametrize("rows", [12, 24, 29, 5, 1000])
+def test_rows_of_about_one_length_share_a_step_in_the_same_order_on_any_devices(rows):
+    lengths = [20 + place * 7 % 13 if place % 40 else 500 for place in range(rows)]
+    alone = steps_of(_Told(1, 1, True, 1.5), rows, lengths)
+    assert sorted(row for step in alone for row in step) == list(range(rows))
+    assert [len(step) for step in alone[:-1]] == [12] * (len(alone) - 1)
+    if rows == 1000:
+        padded = sum(len(step) * max(lengths[row] for row in step) for step in alone)
+        plain = sum(len(step) * max(lengths[row] for row in step) for step in steps_of(_Told(1, 1, True, 1.5), rows))
+        assert padded < 1.2 * sum(lengths) < plain / 2
+        assert alone != steps_of(_Told(1, 1, True, 0.5), rows, lengths)  # another epoch
+    for devices, parts in ((1, 3), (2, 1), (3, 2)):
+        several = steps_of(_Told(devices, parts, True, 1.5), rows, lengths)
+        assert [[row for row in step if row < rows] for step in several] == alone
 
 
 # ---------------------------------------------------------------- two processes

@@ -8,9 +8,10 @@ Does NOT cover: starting them (trainers.sft), several machines.
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow.compute as pc
 import torch
 from datasets import Dataset, concatenate_datasets
 from torch import distributed
@@ -18,6 +19,11 @@ from torch.utils.data import RandomSampler, Sampler
 
 from ...signatures.files import write_whole
 from ..settings import Job
+
+GROUPED = "group_by_length"
+"""The `train_sampling_strategy` by which rows of about one length share a step."""
+GROUP = 50
+"""Steps whose rows are sorted together: the fewer, the more random; transformers takes as many."""
 
 
 def rank(job: Job) -> int:
@@ -84,7 +90,8 @@ def _unlearnt(row: dict[str, Any]) -> dict[str, Any]:
 
 
 class InStep:
-    """Of a Trainer: on several devices, the rows of a step and their order are those of one device."""
+    """Of a Trainer: on several devices, the rows of a step and their order are those of one device, also where rows of about one length
+    share a step."""
 
     blank: bool
     """Whether the last row is a blank one, with which parts of a step are filled up."""
@@ -93,10 +100,31 @@ class InStep:
     train_dataset: Any
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        grouped = self.args.train_sampling_strategy == GROUPED and "input_ids" in self.train_dataset.column_names
+        if grouped:
+            return InOrder(self, len(self.train_dataset), True, _lengths(self.train_dataset))
         if self.args.world_size == 1:
             return super()._get_train_sampler(train_dataset)  # type: ignore[misc]
         shuffled = isinstance(super()._get_train_sampler(train_dataset), RandomSampler)  # type: ignore[misc]
         return InOrder(self, len(self.train_dataset), shuffled)
+
+
+def _lengths(data: Dataset) -> list[int]:
+    """Tokens of each row."""
+    parts = data.with_format("arrow").select_columns(["input_ids"]).iter(10_000)
+    return [length for part in parts for length in pc.list_value_length(part.column("input_ids")).to_pylist()]
+
+
+def grouped_by_length(order: Sequence[int], lengths: Sequence[int], step: int, drawn: torch.Generator) -> list[int]:
+    """The places of `order`, so that the rows of a `step` are of about one length: those of GROUP steps at a time are sorted, then cut into
+    steps, which come in random order. A last step that is not full stays the last. As transformers' LengthGroupedSampler, but by a
+    generator of its own, so that a continued training has the same order."""
+    steps = []
+    for begin in range(0, len(order), GROUP * step):
+        part = sorted(order[begin : begin + GROUP * step], key=lambda place: -lengths[place])
+        steps += [part[at : at + step] for at in range(0, len(part), step)]
+    rest = steps.pop() if steps and len(steps[-1]) < step else []
+    return [place for number in torch.randperm(len(steps), generator=drawn).tolist() for place in steps[number]] + rest
 
 
 class InOrder(Sampler[int]):
@@ -107,11 +135,13 @@ class InOrder(Sampler[int]):
     hides the sampler from DataLoaderShard.set_epoch; accelerate 1.15, data_loader.py). The order is that of its SeedableRandomSampler.
     """
 
-    def __init__(self, trainer: Any, length: int, shuffled: bool):
+    def __init__(self, trainer: Any, length: int, shuffled: bool, lengths: Sequence[int] | None = None):
         self._trainer = trainer
         self._shuffled = shuffled
-        self._rows = length - trainer.blank
-        self._total = -(-self._rows // self._together) * self._together
+        self._lengths = lengths
+        several = trainer.args.world_size > 1
+        self._rows = length - (several and trainer.blank)
+        self._total = -(-self._rows // self._together) * self._together if several else self._rows
 
     @property
     def _together(self) -> int:
@@ -126,6 +156,8 @@ class InOrder(Sampler[int]):
         epoch = int(self._trainer.state.epoch or 0)
         drawn = torch.Generator().manual_seed((args.data_seed or args.seed) + epoch)
         order = torch.randperm(self._rows, generator=drawn).tolist() if self._shuffled else list(range(self._rows))
+        if self._lengths:
+            order = grouped_by_length(order, self._lengths, self._step, drawn)
         last = order[(self._rows - 1) // self._step * self._step :]
         missing = self._total - self._rows
         return iter(order + ([self._rows] * missing if self._trainer.blank else (last * missing)[:missing]))
