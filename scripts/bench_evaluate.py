@@ -1,19 +1,71 @@
-"""Items per second of greedy evaluation, one prompt at a time and in batches, and whether the texts are the same.
+"""How fast a target answers: Errata beside plain transformers, and beside vLLM where there is one, at one number format in one run.
 
-    python scripts/bench_evaluate.py [--target tiny] [--task sums] [--items 500]
+    python scripts/bench_evaluate.py [--target tiny] [--task sums] [--prompts 64] [--tokens 400] [--dtype auto] [--repeats 3]
+                                     [--batch N] [--vllm-python FOLDER/bin/python]
 
-Both passes run in one process on the same device and number format, one after the other; seconds are of the clock, CPU seconds of
-this process. Loading is not counted. On a CPU shared with other work set OMP_NUM_THREADS=1 and read the CPU seconds.
+Each arm gives the same prompts exactly TOKENS new tokens, so that none is done earlier than another; the arms take turns. `transformers` is
+`generate` on all prompts in one left-padded batch, the fastest that it does by itself; vLLM runs in a process of its environment. Loading
+and a first short batch are not counted. Of each arm the fastest repeat counts: tokens a second of the clock, and a CPU second of all its
+threads, which is the one to read on a machine that others use (set OMP_NUM_THREADS=1 there). Printed too: how many texts are the same as
+one prompt at a time gives, for `--same` of them.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
 
 from errata.tasks import load_task
-from errata.trainers.chat import Completion
+from errata.trainers.chat import encode
 from errata.trainers.settings import TargetSettings
 from errata.trainers.target import Target
+
+
+class Vllm:
+    """vLLM in a process of another environment, which answers each line of tokens and limit with its seconds (scripts/vllm_speed.py)."""
+
+    def __init__(self, python: str, target: str, dtype: str, longest: int):
+        script = Path(__file__).with_name("vllm_speed.py")
+        command = [python, str(script), target, "--dtype", dtype, "--longest", str(longest)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __call__(self, prompts: list[list[int]], tokens: int) -> tuple[float, float]:
+        assert self.process.stdin and self.process.stdout
+        print(json.dumps([prompts, tokens]), file=self.process.stdin, flush=True)
+        while not (line := self.process.stdout.readline()).startswith("took "):  # it prints more than what is asked
+            if not line:
+                sys.exit("vLLM ended; its last lines stand above")
+        wall, cpu = line.split()[1:]
+        return float(wall), float(cpu)
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds of the clock, and of the CPU by all threads."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def plain(target: Target, ids: list[list[int]], tokens: int) -> None:
+    """All prompts in one batch of transformers' own."""
+    width = max(map(len, ids))
+    rows = torch.tensor([[0] * (width - len(row)) + row for row in ids], device=target.device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids], device=target.device)
+    config = GenerationConfig(eos_token_id=None, pad_token_id=0, do_sample=False, max_new_tokens=tokens)
+    with torch.inference_mode():
+        target.model.generate(input_ids=rows, attention_mask=mask, generation_config=config)
 
 
 def main() -> None:
@@ -22,38 +74,49 @@ def main() -> None:
     parser.add_argument("--adapter", default=None, help="folder of a PEFT adapter")
     parser.add_argument("--task", default="sums")
     parser.add_argument("--split", default="dev")
-    parser.add_argument("--items", type=int, default=500)
+    parser.add_argument("--prompts", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=400, help="new tokens of each answer")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch", type=int, default=None, help="prompts at once; default: what the target chooses")
+    parser.add_argument("--same", type=int, default=0, help="answers that are given one by one too, to compare the texts")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument("--vllm-python", help="the Python of an environment with vLLM")
     options = parser.parse_args()
 
     task = load_task(options.task)
-    prompts = [task.prompt(example) for example in task.examples(options.split, options.items)]
-    passes = {}
-    for name, size in (("one at a time", 1), ("batches", options.batch)):
-        settings = TargetSettings(model=options.target, adapter=options.adapter, device=options.device, batch_size=size)
-        target = Target.load(settings)
-        list(target.generate(prompts[:2], max_new_tokens=4))  # first calls set up kernels
-        wall, cpu = time.perf_counter(), time.process_time()
-        answers: dict[int, Completion] = dict(target.generate(prompts, max_new_tokens=task.max_new_tokens))
-        passes[name] = (time.perf_counter() - wall, time.process_time() - cpu, answers)
-    slow, fast = passes.values()
-    same = sum(slow[2][i].text == fast[2][i].text for i in range(len(prompts)))
-    result = {
-        "target": options.target,
-        "hash": target.hash,
-        "parameters": target.parameters,
-        "device": target.device,
-        "dtype": target.dtype,
-        "task": options.task,
-        "items": len(prompts),
-        "tokens_each": round(sum(c.tokens for c in fast[2].values()) / len(prompts), 1),
-        "cut_at_limit": sum(c.finish == "length" for c in fast[2].values()),
-        "items_per_second": {name: round(len(prompts) / p[0], 1) for name, p in passes.items()},
-        "items_per_cpu_second": {name: round(len(prompts) / p[1], 1) for name, p in passes.items()},
-        "times_faster": round(slow[0] / fast[0], 1),
-        "identical_texts": same,
+    prompts = [task.prompt(example) for example in task.examples(options.split, options.prompts)]
+    given = {"model": options.target, "adapter": options.adapter, "device": options.device, "dtype": options.dtype}
+    target = Target.load(TargetSettings(**given, batch_size=options.batch))
+    ids = encode(target.tokenizer, [target.render(prompt) for prompt in prompts])
+    result: dict[str, Any] = {"target": options.target, "dtype": target.dtype, "device": target.device, "threads": torch.get_num_threads()}
+    result |= {"prompts": len(prompts), "tokens_each": options.tokens, "prompt_tokens": sum(map(len, ids))}
+    if options.same:
+        alone = Target.load(TargetSettings(**given, batch_size=1))
+        one, all_ = (dict(model.generate(prompts, max_new_tokens=options.tokens)) for model in (alone, target))
+        result["same_texts"] = sum(one[place].text == all_[place].text for place in range(options.same))
+    target.ends, target.model.generation_config.eos_token_id = [], None  # every answer takes all its tokens
+    arms: dict[str, Callable[[int], tuple[float, float]]] = {
+        "errata": lambda tokens: timed(lambda: list(target.generate(prompts, max_new_tokens=tokens))),
+        "transformers": lambda tokens: timed(lambda: plain(target, ids, tokens)),
     }
+    vllm = None
+    if options.vllm_python:
+        vllm = Vllm(options.vllm_python, options.target, target.dtype, max(map(len, ids)) + options.tokens)
+        arms["vllm"] = lambda tokens: vllm(ids, tokens)
+    for arm in arms.values():
+        arm(2)  # first calls set up kernels
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in arms}
+    for turn in range(options.repeats):
+        for name in list(arms)[turn % len(arms) :] + list(arms)[: turn % len(arms)]:
+            taken[name].append(arms[name](options.tokens))
+    if vllm:
+        vllm.close()
+    total = len(prompts) * options.tokens
+    speed = {name: (total / min(wall for wall, _ in some), total / min(cpu for _, cpu in some)) for name, some in taken.items()}
+    result["tokens_a_second"] = {name: round(wall, 1) for name, (wall, _) in speed.items()}
+    result["tokens_a_cpu_second"] = {name: round(cpu, 1) for name, (_, cpu) in speed.items()}
+    result["errata_to"] = {name: round(speed["errata"][1] / cpu, 3) for name, (_, cpu) in speed.items() if name != "errata"}
     print(json.dumps(result, indent=2))
 
 

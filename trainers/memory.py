@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import math
 import os
 import platform
 import sys
@@ -11,6 +12,8 @@ import torch
 
 from ..signatures.errors import TargetError
 from .settings import SMALL
+
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def choose_device(device: str) -> torch.device:
@@ -38,8 +41,7 @@ def has_bfloat16(device: torch.device) -> bool:
 def cpu_bfloat16() -> bool:
     """Whether this machine's CPU has instructions for bfloat16, as Linux tells. Without them torch computes in it, more slowly than in
     float32."""
-    known = Path("/proc/cpuinfo")
-    return known.exists() and not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(known.read_text().split())
+    return CPUINFO.exists() and not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(CPUINFO.read_text().split())
 
 
 def one_thread_for_small(parameters: int, device: torch.device) -> None:
@@ -56,12 +58,22 @@ def give_back_at_once(parameters: int, device: torch.device) -> None:
         ctypes.CDLL(None).mallopt(-3, 2**18)  # M_MMAP_THRESHOLD
 
 
+A_SECOND = 25e9
+"""Products of a weight and a number that a core of a CPU makes in a second, in float32; with instructions for bfloat16 some more."""
+
+
 def first_batch(parameters: int, device: str) -> int:
-    """Prompts at once, to begin with. On a CPU wide batches pay for small models only. MPS does not start wide, because it swaps to the
-    disk long before it says that memory ran out."""
-    if device != "cuda":
-        return 256 if parameters < SMALL else 16 if parameters < 1e9 else 4
-    return 256 if parameters < 2e9 else 64
+    """Prompts at once, to begin with. A CPU reads its weights once for a whole batch, so that wide ones pay: as many, from 4 to 64, as let
+    it make their next tokens in about a second. MPS does not start wide, because it swaps to the disk long before it says that memory ran
+    out."""
+    if device == "cuda":
+        return 256 if parameters < 2e9 else 64
+    if parameters < SMALL:
+        return 256
+    if device == "mps":
+        return 16 if parameters < 1e9 else 4
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 2 ** int(math.log2(min(64, max(4, A_SECOND * cores / parameters))))
 
 
 def memory_used(device: str) -> float:
