@@ -77,7 +77,7 @@ RunArgument = Annotated[Path, typer.Argument(help="Run directory.")]
 def cycle(start: Start, dry_run: DryRun = False) -> None:
     """Run the whole loop: find errors, teach, train, and keep the new weights only when they are better."""
     path, _ = ran(start, None, dry_run)
-    show_report(start, path, f"\nlineage: {command('trace', path, 'ID')}")
+    show_report(start, path, f"\nall answers: {command('view', path)}\nlineage: {command('trace', path, 'ID')}")
     refuse_nothing(path)
 
 

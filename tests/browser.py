@@ -44,10 +44,11 @@ class Browser:
         return self
 
     def __exit__(self, *_):
+        self._session = None
+        self.call("Browser.close")
+        self._process.wait(60)
         os.close(self._out)
         os.close(self._in)
-        self._process.terminate()
-        self._process.wait(20)
 
     def call(self, method, **params):
         """What the browser answers to a message."""

@@ -66,7 +66,7 @@ def text(title: str, run: Path, found: dict[str, Any]) -> str:
         read = "nothing was read" if one["read"] is None else f"read as {plain(one['read'], 80)}"
         lines += [f"  {_ends(one['question'], 200)}", f"    gold {plain(one['gold'], 100)}", f"    {read}: {plain(one['reason'], 120)}"]
         lines.append(f"    {command('trace', run, one['id'])}")
-    return "\n".join([*lines, f"all answers: {found['answers']}"])
+    return "\n".join([*lines, f"as a page: {command('view', run)}", f"all answers: {found['answers']}"])
 
 
 def _ends(text: str, most: int) -> str:

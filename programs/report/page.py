@@ -57,6 +57,7 @@ def html(report: Report, lineage: Lineage) -> str:
         "report.html.j2",
         report=report,
         trace=command("trace", lineage.path, "ID"),
+        view=command("view", lineage.path),
         benchmarks=comparison(report.evaluations, "benchmark", label, not report.accepted) if report.evaluations else None,
         untaken=comparison({"all of dev": last.dev} | last.dev.skills, "skill") if not report.accepted and last.dev else None,
         balance=balance([(label(name), row.change.broken, row.change.fixed) for name, row in report.evaluations.items()]),

@@ -29,6 +29,7 @@ function make(tag, attributes = {}, ...inside) {
   return node;
 }
 
+const short = (text) => text.length > 160 ? `${text.slice(0, 160)}…` : text;
 const prose = (text) => make("pre", { class: "prose", dir: "auto" }, text);
 const fold = (title, ...inside) => make("details", {}, make("summary", {}, title), ...inside);
 const many = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
@@ -120,7 +121,7 @@ function draw() {
 const row = (place) => {
   const item = data.items[place], [task, split] = data.benchmarks[item[BENCH]];
   return make("li", {}, make("a", { href: address({ item: item[ID], lesson: "" }), "data-item": item[ID] }, verdicts(item), make("span", { class: "text", dir: "auto" }, begin(item) || "(no question)"),
-    make("span", { class: "soft" }, [data.benchmarks.length > 1 ? `${task} ${split}` : "", data.skills[item[SKILL]]].filter(Boolean).join(" · "))));
+    make("span", { class: "soft" }, [data.benchmarks.length > 1 ? short(`${task} ${split}`) : "", short(data.skills[item[SKILL]])].filter(Boolean).join(" · "))));
 };
 
 function more() {
@@ -154,15 +155,15 @@ function sign(flags, label) {
   return make("span", { class: tone, title: `${label}: ${said}`, role: "img", "aria-label": said }, text);
 }
 
-// how the compared sides did on the items that both were asked
+// how the compared sides did on the items that were judged on both
 function sums() {
   at("count").replaceChildren();
   put(at("count"), found.length === data.items.length ? many(found.length, "item") : `${found.length.toLocaleString("en")} of ${many(data.items.length, "item")}`);
-  const both = found.map((place) => data.items[place][FLAGS]).filter((flags) => flags[state.before] && flags[state.after]);
+  const both = found.map((place) => data.items[place][FLAGS]).filter((flags) => [state.before, state.after].every((side) => flags[side] && flags[side][0] !== "x"));
   const sides = both.length ? [...new Set([state.before, state.after])] : [];
   at("sums").replaceChildren(...sides.map((side) => {
-    const judged = both.filter((flags) => flags[side][0] !== "x").length, right = both.filter((flags) => flags[side][0] === "r").length;
-    return make("tr", {}, make("td", {}, data.sides[side].label), make("td", {}, judged ? `${(100 * right / judged).toFixed(1)} %` : "-"), make("td", {}, `${right.toLocaleString("en")} of ${judged.toLocaleString("en")} right`));
+    const right = both.filter((flags) => flags[side][0] === "r").length;
+    return make("tr", {}, make("td", {}, short(data.sides[side].label)), make("td", {}, `${(100 * right / both.length).toFixed(1)} %`), make("td", {}, `${right.toLocaleString("en")} of ${both.length.toLocaleString("en")} right`));
   }));
 }
 
@@ -215,7 +216,7 @@ function itemPage(place, [question, gold, solution, answers]) {
   const step = (by, title) => found[here + by] === undefined ? null : make("a", { href: address({ item: data.items[found[here + by]][ID] }) }, title);
   const compared = marks(answers[state.before]?.[0], answers[state.after]?.[0]);
   return [
-    make("div", { class: "place" }, back(), make("span", {}, `${task} ${split}`), skill ? make("span", {}, `skill: ${skill}`) : null, make("code", {}, item[ID]),
+    make("div", { class: "place" }, back(), make("span", {}, short(`${task} ${split}`)), skill ? make("span", {}, `skill: ${short(skill)}`) : null, make("code", {}, item[ID]),
       here < 0 ? null : make("span", { class: "steps" }, step(-1, "‹ k"), ` ${here + 1} of ${found.length} `, step(1, "j ›"))),
     make("h3", {}, "Question"), prose(question),
     make("h3", {}, "Gold answer"), prose(gold), solution ? fold("worked solution", prose(solution)) : null,
@@ -246,11 +247,11 @@ function taught(item, task, skill) {
 }
 
 const lessonLink = (one) => [make("span", { class: "soft" }, one.source ? many(one.drawn, "row") : "no program"),
-  make("a", { href: address({ lesson: one.id, item: "" }) }, one.misconception || one.skill || one.id)];
+  make("a", { href: address({ lesson: one.id, item: "" }) }, short(one.misconception || one.skill || one.id))];
 const links = (rows, left) => [make("ul", { class: "links" }, rows.map((row) => make("li", {}, row))), left > 0 ? make("p", { class: "soft" }, `and ${left.toLocaleString("en")} more`) : null];
 
 function lessonBox(one) {
-  return make("div", { class: "lesson" }, make("h3", {}, make("a", { href: address({ lesson: one.id, item: "" }) }, one.skill || "not diagnosed"), " ", make("code", {}, one.id)), told(one));
+  return make("div", { class: "lesson" }, make("h3", {}, make("a", { href: address({ lesson: one.id, item: "" }) }, short(one.skill) || "not diagnosed"), " ", make("code", {}, one.id)), told(one));
 }
 
 function told(one) {
@@ -269,7 +270,7 @@ function lessonPage(one) {
   const part = (title, places) => places.length ? [make("h3", {}, title), links(places.slice(0, 20).map(itemLink), places.length - 20)] : [];
   return [
     make("div", { class: "place" }, back(), make("span", {}, `round ${one.round}`), one.run ? make("span", {}, one.run) : null, make("code", {}, one.id)),
-    make("h2", {}, one.skill || "not diagnosed"), told(one),
+    make("h2", {}, short(one.skill) || "not diagnosed"), told(one),
     part(own.length === 1 ? "The error it was made of" : "The errors it was made of", own.map((id) => byId.get(id))),
     one.source ? [make("h3", {}, "Program"), python(one.source)] : [],
     one.rows.length ? [make("h3", {}, one.drawn > one.rows.length ? `${one.rows.length} of ${many(one.drawn, "row")} drawn from it` : `${many(one.drawn, "row")} drawn from it`),

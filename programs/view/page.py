@@ -20,7 +20,7 @@ from typing import Any
 from ...signatures.errors import RunError, UsageError
 from ...signatures.files import write_whole
 from ...signatures.records import Attempt
-from ..report.runs import listed
+from ..report.runs import MEASURED, listed
 from ..stats import CUT
 from . import sources
 from .lessons import lessons
@@ -146,8 +146,8 @@ class View:
             if run.get("working"):
                 again = "The page shows what is finished; make it again with the same command to see more."
                 told.append({"text": f"{path} is running now: {run['reached']}. {again}", "now": True})
-            elif not run.get("finished"):
-                told.append({"text": f"{path} has not come to its end: {run.get('reached') or run.get('damaged')}.", "now": False})
+            elif not run.get("finished") and not run["reached"].startswith(MEASURED):
+                told.append({"text": f"{path} has not come to its end: {run['reached']}.", "now": False})
         return told
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import UsageError
+from ..report.figures import many
 from . import page
 from .page import PAGE, View
 
@@ -32,5 +33,5 @@ def show(names: Sequence[str], out: Path | None, serve: bool, tell: Callable[[di
 
 
 def _told(view: View) -> str:
-    lines = [f"{len(view.items):,} items, answers of {len(view.sides)}: {', '.join(side.source for side in view.sides)}"]
+    lines = [f"{many(len(view.items), 'item')}, answers of {len(view.sides)}: {', '.join(side.source for side in view.sides)}"]
     return "\n".join([*lines, *(note["text"] for note in view.notes())])
