@@ -24,6 +24,7 @@ from ..report.runs import MEASURED, listed
 from ..stats import CUT
 from . import sources
 from .lessons import lessons
+from .pairing import renamed
 from .sources import Answered, Benchmark
 
 PAGE = 24_000_000
@@ -35,13 +36,13 @@ HERE = Path(__file__).parent
 
 @dataclass
 class Item:
-    """An item with where its answers lie: of each side the place of its row in the benchmark's, None where it was not asked."""
+    """An item with where its answers lie: of each side the benchmark and the place in it, None where it was not asked."""
 
     id: str
     benchmark: Benchmark
     skill: str
     flags: list[str | None]
-    places: list[int | None]
+    places: list[tuple[Benchmark, int] | None]
 
 
 class View:
@@ -57,38 +58,40 @@ class View:
         self.size = 0
         """Characters of all texts."""
         self.items = [*self._items()]
+        self.items = sorted(self.items, key=lambda item: self._benchmarks[item.benchmark])
 
     def _items(self) -> Iterable[Item]:
         """Items in the order of the first side that was asked. One that was asked several times stands there as often."""
         found: dict[tuple[Benchmark, str], Item] = {}
+        # a log and a run name one item in two ways
+        earlier = renamed(self.sides) if len(self.names) > 1 else [{} for _ in self.sides]
         for number, side in enumerate(self.sides):
             for benchmark, rows in side.benchmarks.items():
                 again: Counter[str] = Counter()
                 for place, row in enumerate(rows):
                     name = row.example.id
+                    known, name = earlier[number].get((benchmark, name), (benchmark, name))
                     again[name] += 1
                     name += f"-{again[name]}" if again[name] > 1 else ""
-                    item = found.get((benchmark, name))
+                    item = found.get((known, name))
                     if item is None:
                         none = [None] * len(self.sides)
-                        item = found[benchmark, name] = Item(name, benchmark, row.example.skill, [*none], [*none])
+                        item = found[known, name] = Item(name, known, row.example.skill, [*none], [*none])
                         self.size += len(row.example.question) + len(row.example.answer) + len(row.example.solution)
-                    item.flags[number], item.places[number] = flags(row), place
+                    item.flags[number], item.places[number] = flags(row), (benchmark, place)
                     self.size += len(row.response)
-        return sorted(found.values(), key=lambda item: self._benchmarks[item.benchmark])
+        return found.values()
 
     @cached_property
     def _benchmarks(self) -> dict[Benchmark, int]:
-        """Test before dev before train, as each side has them."""
-        names = dict.fromkeys(name for side in self.sides for name in side.benchmarks)
+        """Test before dev before train."""
+        names = dict.fromkeys(item.benchmark for item in self.items)
         order = {split: place for place, split in enumerate(("test", "dev", "train"))}
         return {name: place for place, name in enumerate(sorted(names, key=lambda name: (order.get(name[1], -1), name[0])))}
 
     def texts(self, item: Item) -> list[Any]:
         """Question, gold, worked solution, and of each side [answer, what was read of it, reason, judge]."""
-        rows = [
-            None if place is None else side.benchmarks[item.benchmark][place] for side, place in zip(self.sides, item.places, strict=True)
-        ]
+        rows = [None if where is None else side.benchmarks[where[0]][where[1]] for side, where in zip(self.sides, item.places, strict=True)]
         example = next(row.example for row in rows if row)
         answers = [row and [row.response, row.verdict.extracted, row.verdict.reason, row.verdict.judge] for row in rows]
         return [example.question, example.answer, example.solution, answers]

@@ -5,7 +5,7 @@ stem, options and the words of the right one, as two forms write one item in dif
 counts. What is matched is told in places: the answers stay where they lie.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -75,8 +75,8 @@ def paired(a: Answered, b: Answered) -> Pairing:
     none."""
     mine, theirs = _first(a), _first(b)
     both = [(mine[name], theirs[name]) for name in mine if name in theirs]
-    rest_a, rest_b = ({name: seen for name, seen in one.items() if name not in other} for one, other in ((mine, theirs), (theirs, mine)))
-    alike = _alike(a, rest_a, b, rest_b)
+    rest_a, rest_b = ([(a, mine[name]) for name in mine if name not in theirs], [(b, theirs[name]) for name in theirs if name not in mine])
+    alike = _alike(rest_a, rest_b)
     places = {seen.item: place for place, seen in enumerate(mine.values())}
     found: dict[Benchmark, list[Pair]] = {}
     for one, other in sorted([*both, *alike], key=lambda pair: places[pair[0].item]):
@@ -100,22 +100,37 @@ def _first(answered: Answered) -> dict[str, Seen]:
     return found
 
 
-def _alike(a: Answered, rest_a: Mapping[str, Seen], b: Answered, rest_b: Mapping[str, Seen]) -> list[tuple[Seen, Seen]]:
-    """Pairs of what is left that say the same; an item that stands there twice is not matched, as it could be either."""
-    if not rest_a or not rest_b:
+Name = tuple[Benchmark, str]
+"""What a source calls an item: its benchmark and its id."""
+
+
+def renamed(sides: Sequence[Answered]) -> list[dict[Name, Name]]:
+    """For a page of several sources: of each the items that an earlier one calls otherwise, its name -> the earlier one's."""
+    known: dict[str, tuple[Answered, Seen]] = {}
+    found: list[dict[Name, Name]] = []
+    for side in sides:
+        mine = _first(side)
+        new = [(side, seen) for item, seen in mine.items() if item not in known]
+        alike = _alike([there for item, there in known.items() if item not in mine], new)
+        same = [*((known[item][1], seen) for item, seen in mine.items() if item in known), *alike]
+        names = {(other.benchmark, other.item): (one.benchmark, one.item) for one, other in same}
+        found.append({name: earlier for name, earlier in names.items() if name != earlier})
+        known |= {seen.item: (side, seen) for _, seen in new if (seen.benchmark, seen.item) not in names}
+    return found
+
+
+def _alike(some: Sequence[tuple[Answered, Seen]], others: Sequence[tuple[Answered, Seen]]) -> list[tuple[Seen, Seen]]:
+    """Pairs of two sides that say the same; an item that stands on a side twice is not matched, as it could be either."""
+    if not some or not others:
         return []
-    mine, theirs = (_unique(_told(*side)) for side in ((a, rest_a), (b, rest_b)))
+    mine, theirs = _unique(some), _unique(others)
     return [(mine[key], theirs[key]) for key in mine if key in theirs]
 
 
-def _told(answered: Answered, some: Mapping[str, Seen]) -> Iterator[tuple[tuple[str, ...], Seen]]:
-    for seen in some.values():
-        yield content(answered.benchmarks[seen.benchmark][seen.place].example), seen
-
-
-def _unique(told: Iterator[tuple[tuple[str, ...], Seen]]) -> dict[tuple[str, ...], Seen]:
+def _unique(some: Sequence[tuple[Answered, Seen]]) -> dict[tuple[str, ...], Seen]:
     found: dict[tuple[str, ...], Seen | None] = {}
-    for key, seen in told:
+    for answered, seen in some:
+        key = content(answered.benchmarks[seen.benchmark][seen.place].example)
         found[key] = None if key in found else seen
     return {key: seen for key, seen in found.items() if seen}
 

@@ -13,7 +13,8 @@ from errata.programs import report
 from errata.programs.run.directory import Stage
 from errata.programs.stats import mcnemar
 from errata.programs.view.diff import as_text, diff
-from errata.programs.view.pairing import content, paired
+from errata.programs.view.page import View
+from errata.programs.view.pairing import content, paired, renamed
 from errata.programs.view.sources import one
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Attempt, Example, Verdict
@@ -180,3 +181,17 @@ def test_an_answer_that_is_not_read_is_told_as_that(tmp_path):
             one(str(jsonl(tmp_path / f"{name}.jsonl", Attempt(example=item, response=f"{said}", verdict=verdict).model_dump(mode="json"))))
         )
     assert as_text(diff(*sides)).endswith("gold 4: nothing read -> 4\n\nbroken: 0 items")
+
+
+def test_a_page_of_several_sources_shows_an_item_once_whatever_each_calls_it(run, tmp_path):
+    path, _ = run
+    rows = list(one(f"{path}@given").benchmarks["t", "test"])[:5]
+    told = ({"question": row.example.question, "answer": "4", "response": "5", "is_correct": False} for row in rows)
+    file = jsonl(tmp_path / "theirs.jsonl", *told, row(99, True))
+    sides = [one(f"{path}@given"), one(str(file))]
+    first, second = renamed(sides)
+    assert first == {}
+    assert {earlier for _, earlier in second.items()} == {(("t", "test"), row.example.id) for row in rows}
+    shown = View([f"{path}@given", str(file)])
+    assert len(shown.items) == sides[0].items + 1
+    assert [len(shown.texts(item)[3]) - shown.texts(item)[3].count(None) for item in shown.items].count(2) == 5
