@@ -222,7 +222,9 @@ def _skills(name: str, evaluation: Evaluation, report: Report) -> dict[str, Any]
     few = len(skills) <= OPEN and len(report.evaluations) - len(report.guards) <= 1
     better, worse = (Figures(f"{found[word]} surely {word}", word if found[word] else "") for word in ("better", "worse"))
     return {
-        "title": Html("{}: {} skills, {}, {}").format(name, len(skills), better, worse),
+        "title": Html("{}: {} skills, {}, {}").format(name, len(skills), better, worse)
+        if report.accepted
+        else f"{name}: {len(skills)} skills",
         "open": few and not report.is_guard(name),
         "count": len(skills),
         "comparison": comparison(skills, "skill", same=not report.accepted),

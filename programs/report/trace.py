@@ -204,10 +204,11 @@ def clearest(report: Report, lineage: Lineage) -> Way | None:
     """The way of one error that is the easiest to follow; None where no row was drawn of a program.
 
     First of rounds that were accepted; then one whose kind has a fixed held-out item, phrased like the error where there is one; whose
-    answer could be read and which the program's wrong() gives; of these one of the commonest misconception, best one that the item was
-    answered like before, and with the fewest letters.
+    answer could be read and which the program's wrong() gives; of these one that the most items were answered like before they were fixed,
+    of the commonest misconception, with the fewest letters.
     """
     fixed: dict[tuple[str, ...], tuple[Attempt, Attempt]] = {}
+    alike_fixed = Counter[tuple[str, ...]]()
     for evaluation in report.evaluations.values():
         for name in evaluation.fixed:
             attempts = dict(lineage.items[name])
@@ -215,6 +216,7 @@ def clearest(report: Report, lineage: Lineage) -> Way | None:
             kind = pair[0].example.task, pair[0].example.skill
             for key in (kind, (*kind, _asked(pair[0])), (*kind, _asked(pair[0]), _form(pair[0]))):
                 fixed[key] = min(pair, fixed.get(key, pair), key=_letters)
+                alike_fixed[key] += 1
 
     told = Counter(_masked(one) for one in lineage.lessons)
 
@@ -222,14 +224,16 @@ def clearest(report: Report, lineage: Lineage) -> Way | None:
         example, diagnosis, program = lesson.error.example, lesson.taught.diagnosis, lesson.taught.program
         assert diagnosis and program, "a lesson has both"
         kind = example.task, example.skill
-        same = fixed.get((*kind, _asked(lesson.error), _form(lesson.error)))
-        alike = same or fixed.get((*kind, _asked(lesson.error)))
+        same = (*kind, _asked(lesson.error), _form(lesson.error))
+        alike = fixed.get(same) or fixed.get((*kind, _asked(lesson.error)))
         found = alike or fixed.get(kind)
         read = lesson.error.verdict.extracted is not None and lesson.error.finish == "stop"
         proven = "def wrong(" in program.source
         letters = _letters([lesson.error]) + len(diagnosis.misconception) + sum(len(row.example.question) for row in lesson.samples[:2])
         unclear = (lesson.number not in report.accepted, not found, not alike, not read, not proven, len(lesson.samples) < 2)
-        return (*unclear, -told[_masked(lesson)], not same, letters + (_letters(found) if found else 0), program.id), Way(lesson, found)
+        return (*unclear, -alike_fixed[same], -told[_masked(lesson)], letters + (_letters(found) if found else 0), program.id), Way(
+            lesson, found
+        )
 
     return min(map(way, lineage.lessons), key=lambda one: one[0])[1] if lineage.lessons else None
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from fake_run import fake_run
@@ -220,6 +221,13 @@ def test_an_excerpt_of_a_program_shows_what_it_asks():
     assert shown == "TEXT = '{a} apples?'\n\ndef make(a):\n    assert TABLE\n    return {'question': TEXT.format(a=a)}"
     assert left == len(source.splitlines()) - 4
     assert excerpt("def make():\n    pass\n") == ("def make():\n    pass", 0)
+
+
+@pytest.mark.parametrize("name", ["report", "view"])
+def test_pictures_of_the_pages_are_as_wide_as_a_screen_and_small(name):
+    data = (Path(__file__).resolve().parents[2] / f"docs/pictures/{name}.png").read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) < 300_000
+    assert int.from_bytes(data[16:20]) == 1400
 
 
 def test_markdown_reads_nothing_that_a_model_wrote(hostile):
