@@ -23,7 +23,7 @@ from errata.programs.start import (
     CONFIG,
     ERRORS,
     LIBRARY,
-    PAIRS,
+    ROWS,
     RUN,
     SEARCHING,
     SEED,
@@ -254,7 +254,7 @@ def import_(
 
 
 @app.command(rich_help_panel=DATA)
-@takes(*SHOWN, PAIRS)
+@takes(*SHOWN, *ROWS)
 def export(
     start: Start,
     run: RunArgument,
@@ -267,7 +267,19 @@ def export(
         bool, typer.Option("--environment", help="Write the kept programs as a Python package that needs no Errata.")
     ] = False,
 ) -> None:
-    """Write the weights of the last accepted round as a folder that others load, with a model card; or programs, or pairs of answers."""
+    """Write the weights of the last accepted round as a folder that others load, with a model card; or programs, pairs of answers, or all
+    data."""
+    data, licence = start.flags["data"], start.flags.get("license")
+    if data or licence:
+        if not data or start.flags["pairs"] or environment or round_ or not merge or (public and not push):
+            left = "leave --pairs, --environment, --round and --adapter out"
+            raise UsageError(f"--data writes all rows, and --license goes with it: {left}; --public goes with --push")
+        from errata.programs.report.dataset.folder import export_data
+        from errata.programs.report.texts import exported_data
+
+        made = export_data(run, out, licence, push, public, start.teller.say)
+        emit(start, made, exported_data(made))
+        return
     if start.flags["pairs"]:
         if environment or push or round_ or public or not merge:
             raise UsageError("--pairs writes pairs of answers alone: leave --environment, --push, --public, --round and --adapter out")

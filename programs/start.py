@@ -151,7 +151,12 @@ SHOWN = (
     option("as_json", bool, "--json", help="One JSON document on stdout, and progress as JSON lines on stderr.", panel=OUTPUT),
     option("quiet", bool, "--quiet", "-q", help="No progress on stderr.", panel=OUTPUT),
 )
-PAIRS = option("pairs", bool, "--pairs", help="Write the pairs of stages dpo and kto as preference data, JSON lines.", panel="Options")
+ROWS = (
+    option("pairs", bool, "--pairs", help="Write the pairs of stages dpo and kto as preference data, JSON lines.", panel="Options"),
+    option("data", bool, "--data", help="Write rows, pairs and refused rows as a data set that load_dataset reads.", panel="Options"),
+    option("license", str, "--license", metavar="ID", help="With --data: its licence, e.g. cc-by-4.0. Default: unknown.", panel="Options"),
+)
+"""What `errata export` writes of a run beside its weights."""
 VERBOSE = option("verbose", bool, "--verbose", "-v", help="Tell the settings that stand at their defaults too.", panel=OUTPUT)
 CLUSTER = (setting("cluster", RUN, metavar="ADDRESS"),)
 STARTED = (*WHERE, *SET, *CLUSTER, *SHOWN, VERBOSE)

@@ -94,13 +94,18 @@ def licence_of(folder: Path | None) -> Licence:
     found, fields, source = _front_matter(folder / "README.md"), {"license": "unknown"}, ""
     for data, place in ((found, "its model card"), (_front_matter(folder / "config.json"), "its config.json")):
         name = str(data.get("license", "unknown")).lower()
-        if not source and name != "unknown" and re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", name):
+        if not source and name != "unknown" and is_licence(name):
             extra = {key: plain(data[key], 300) for key in ("license_name", "license_link") if isinstance(data.get(key), str)}
             fields, source = {"license": name, **extra}, place
     languages = found.get("language")
     some = languages if isinstance(languages, list) else [languages]
     codes = [code for code in some if isinstance(code, str) and re.fullmatch(r"[a-z]{2,3}|code|multilingual", code)]
     return Licence(fields | ({"language": codes} if codes else {}), source)
+
+
+def is_licence(name: str) -> bool:
+    """Whether it has the form of a licence's id on the hub."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", name) is not None
 
 
 def _front_matter(path: Path) -> dict[str, Any]:
@@ -205,7 +210,7 @@ def write(facts: Facts, report: Report, scores: Mapping[tuple[str, str], Compare
         lowest=compared((([name, skill], one) for _, name, skill, one in changed[:most]), ["set", "skill"], p=False),
         rounds=_rounds(report, facts.number),
         training=_training(facts, config.train, report.rounds[facts.number - 1].stages),
-        sources=[(_dataset(name) or shown_task(name), _dataset(name) is None and ":" not in name) for name in joined(config.task)],
+        sources=[(dataset_of(name) or shown_task(name), dataset_of(name) is None and ":" not in name) for name in joined(config.task)],
         lines=[plain(line, 1000) for name, line in ready(facts, place, base, shown_task(config.task)).items() if name != "errata"],
         many=many,
     )
@@ -224,7 +229,7 @@ def _head(facts: Facts, config: CycleConfig, scores: Mapping[tuple[str, str], Co
     results = [
         EvalResult(
             task_type="text-generation",
-            dataset_type=plain(_dataset(task) or task),
+            dataset_type=plain(dataset_of(task) or task),
             dataset_name=plain(task),
             dataset_split=split,
             metric_type="accuracy",
@@ -240,7 +245,7 @@ def _head(facts: Facts, config: CycleConfig, scores: Mapping[tuple[str, str], Co
         library_name="peft" if facts.form == "adapter" else "transformers",
         pipeline_tag="text-generation",
         tags=["errata", "trl", "sft", *(["lora"] if facts.form != "full" else [])],
-        datasets=[known for name in joined(config.task) if (known := _dataset(name))] or None,
+        datasets=[known for name in joined(config.task) if (known := dataset_of(name))] or None,
         metrics=["accuracy"],
         model_name=facts.name,
         eval_results=results or None,
@@ -255,7 +260,8 @@ def shown_task(task: str) -> str:
     return "+".join(f"{kind}{colon}{rest if kind in ('hf', 'reasoning_gym') else Path(rest).name}" for kind, colon, rest in parts)
 
 
-def _dataset(task: str) -> str | None:
+def dataset_of(task: str) -> str | None:
+    """The set of a task on the hub; None: it has none."""
     kind, _, rest = task.partition(":")
     return re.sub(r"\[.*\]$", "", rest) if kind == "hf" else KNOWN.get(kind, (None,))[0]
 

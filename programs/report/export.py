@@ -62,28 +62,48 @@ def export(
     if not merge and target.adapter is None:
         raise UsageError(f"round {number} of {path} trained all weights: there is no adapter; leave --adapter out")
     out = out or path / "export"
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunError(f"{out} exists and is not an empty folder; give another --out")
-    api = _hub(push, public) if push else None
+    refuse_used(out)
+    api = open_hub(push, public) if push else None
 
     form = "full" if target.adapter is None else "merged" if merge else "adapter"
     say(f"round {number} of {path}: {_DOES[form]}, weights {weights}")
-    name = _hub_name(push.rpartition("/")[2] if push else path.resolve().name)
+    name = hub_name(push.rpartition("/")[2] if push else path.resolve().name)
     on_hub = hub_id(began.model)
-    base = began.model if on_hub else _hub_name(Path(began.model).expanduser().resolve().name.removesuffix(".gguf"))
+    base = began.model if on_hub else hub_name(Path(began.model).expanduser().resolve().name.removesuffix(".gguf"))
     facts = card.Facts(name, form, weights, "", 0, base, on_hub, False, began.trust_remote_code, number, chain)
     facts = facts._replace(gguf=str(file.absolute()) if (file := gguf_file(began.model)) else "")
     base_folder = _base_folder(began)
     licence = card.licence_of(base_folder)
     scores = _scores(path, row.decision, report.target.before, weights)
 
-    partial = out.absolute().parent / f".{out.absolute().name}.partial"
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
+    with whole_folder(out) as partial:
         facts = _write_weights(facts, answering(path, target), partial)
         text = card.write(facts, report, scores, licence, push or f"path/to/{facts.name}")
         (partial / "README.md").write_text(text, encoding="utf-8")
-        for file in partial.iterdir():
+    found = {"run": str(path), "round": number, "out": str(out), "form": form, "weights": weights, "dtype": facts.dtype or None}
+    return found | {
+        "base": base,
+        "licence": licence.fields["license"],
+        "scores": {f"{task} {split}": one.model_dump(exclude={"skills"}) for (task, split), one in scores.items()},
+        "lines": card.ready(facts, str(out.resolve()), base if on_hub else str(base_folder), report.config.task, report.config),
+        "pushed": upload(api, push, out, public, say) if push else None,
+    }
+
+
+def refuse_used(out: Path) -> None:
+    """Raises RunError where a folder that is to be written is in use."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} exists and is not an empty folder; give another --out")
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """Where to write a folder with a README.md that stands at `out` when all of it is written, or not at all. Raises RunError."""
+    partial = out.absolute().parent / f".{out.absolute().name}.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        yield partial
+        for file in (path for path in partial.rglob("*") if path.is_file()):
             shutil.copymode(partial / "README.md", file)  # some writers keep a file for its owner alone
             sync(file)
         if out.exists():
@@ -93,14 +113,6 @@ def export(
         raise RunError(f"{out} cannot be written ({error.strerror or error}); free space, or give another --out") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    found = {"run": str(path), "round": number, "out": str(out), "form": form, "weights": weights, "dtype": facts.dtype or None}
-    return found | {
-        "base": base,
-        "licence": licence.fields["license"],
-        "scores": {f"{task} {split}": one.model_dump(exclude={"skills"}) for (task, split), one in scores.items()},
-        "lines": card.ready(facts, str(out.resolve()), base if on_hub else str(base_folder), report.config.task, report.config),
-        "pushed": _push(api, push, out, public, say) if push else None,
-    }
 
 
 def export_pairs(path: Path, out: Path | None = None) -> dict[str, Any]:
@@ -164,7 +176,7 @@ def _write_weights(facts: card.Facts, target: TargetSettings, out: Path) -> card
     return facts._replace(measured=measured_in(target), chat=bool(load_tokenizer(written).chat_template))
 
 
-def _hub_name(name: str) -> str:
+def hub_name(name: str) -> str:
     """A name that the hub takes."""
     return re.sub(r"([-.])[-.]+", r"\1", slug(name)).strip("-._")[:90] or "model"
 
@@ -193,8 +205,9 @@ def _scores(path: Path, decision: GateDecision, before: str, after: str) -> dict
 # ---- the hub
 
 
-def _hub(repo: str, public: bool) -> Any:
-    """The hub's client, logged in and with the right to this name as far as can be told before anything is written."""
+def open_hub(repo: str, public: bool, kind: str = "model") -> Any:
+    """The hub's client, logged in and with the right to this name as far as can be told before anything is written. `kind`: `model` or
+    `dataset`."""
     import huggingface_hub
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
@@ -208,7 +221,7 @@ def _hub(repo: str, public: bool) -> Any:
     with _hub_errors(repo, "nothing was exported"):
         api.whoami()
         try:
-            there = api.repo_info(repo)
+            there = api.repo_info(repo, repo_type=kind)
         except RepositoryNotFoundError:
             return api
     if not there.private and not public:
@@ -216,13 +229,16 @@ def _hub(repo: str, public: bool) -> Any:
     return api
 
 
-def _push(api: Any, repo: str, out: Path, public: bool, say: Callable[[str], None]) -> str:
+def upload(api: Any, repo: str, out: Path, public: bool, say: Callable[[str], None], kind: str = "model") -> str:
     """Uploads the folder in one commit; the page's address."""
     say(f"push {out} to {repo}, {'public' if public else 'private'}")
-    again = shlex.join(["hf", "upload", repo, str(out), ".", *([] if public else ["--private"])])
+    named = ["--repo-type", kind] if kind != "model" else []
+    again = shlex.join(["hf", "upload", repo, str(out), ".", *named, *([] if public else ["--private"])])
+    what, stale = ("Weights", STALE) if kind == "model" else ("Data", ["*.parquet"])
     with _hub_errors(repo, f"the export stands in {out}; `{again}` pushes it"):
-        url = api.create_repo(repo, private=not public, exist_ok=True)
-        api.upload_folder(repo_id=repo, folder_path=str(out), commit_message="Weights and card from errata export", delete_patterns=STALE)
+        url = api.create_repo(repo, repo_type=kind, private=not public, exist_ok=True)
+        told = f"{what} and card from errata export"
+        api.upload_folder(repo_id=repo, repo_type=kind, folder_path=str(out), commit_message=told, delete_patterns=stale)
     return str(url)
 
 

@@ -172,6 +172,15 @@ def exported_pairs(found: Mapping[str, Any]) -> str:
     return f"{found['pairs']} pairs in {found['out']}, as TRL reads preference data: {sides}\nlineage: errata trace {found['run']} SOURCE"
 
 
+def exported_data(found: Mapping[str, Any]) -> str:
+    """What `errata export --data` prints (errata.programs.report.dataset.folder)."""
+    tables = ", ".join(f"{count:,} {name}" for name, count in found["tables"].items())
+    told = "" if found["licence"] != "unknown" else ": set it with --license, or in the head of the card"
+    lines = [f"{tables}, in {found['out']}", f"card: {found['out']}/README.md, licence {found['licence']}{told}"]
+    lines += [f"pushed: {found['pushed']}"] if found["pushed"] else []
+    return "\n".join([*lines, *(f"\n{name}\n  {line}" for name, line in found["lines"].items())])
+
+
 def foretold(title: str, found: Mapping[str, Any]) -> str:
     """What `--dry-run` prints of an estimate (errata.programs.rehearse)."""
     sides, usd = ("low", "expected", "high"), found["usd"]

@@ -39,6 +39,12 @@ def draws(seed: int, levels: Sequence[int], start: int, count: int) -> list[Draw
     return [(seed, index, levels[index % len(levels)]) for index in range(start, start + count)]
 
 
+def starts(programs: Iterable[str], total: int) -> dict[str, int]:
+    """The index of each program's first row in a training set of `total`. Each begins elsewhere: programs of one kind would draw the same
+    rows, and all but the first's would be dropped."""
+    return {name: place * (1 + POOR) * (total + DRY) for place, name in enumerate(programs)}
+
+
 def draw_rows(sandbox: Sandbox, limits: Limits, program: SampleProgram, wanted: Sequence[Draw]) -> list[Sample]:
     """The samples of the draws that did not fail. A program that breaks a limit here gives none."""
     drawn = run_program(sandbox, program.source, (), wanted, limits, program.kind)
@@ -74,8 +80,7 @@ class Supply:
     done: set[str] = field(default_factory=set)  # programs that have no more to give
 
     def __post_init__(self) -> None:
-        # each from another index: programs of one kind would draw the same rows, and all but the first's would be dropped
-        self._next = {name: place * (1 + POOR) * (self.total + DRY) for place, name in enumerate(self.masses)}
+        self._next = starts(self.masses, self.total)
         self._dropped: Counter[str] = Counter()
         self._asked: Counter[str] = Counter()
 

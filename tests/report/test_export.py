@@ -429,7 +429,8 @@ class Hub:
     def whoami(self):
         return {"name": "me"}
 
-    def repo_info(self, repo):
+    def repo_info(self, repo, repo_type):
+        assert repo_type == "model"
         if self.private is None:
             import httpx
 
@@ -437,11 +438,13 @@ class Hub:
             raise huggingface_hub.errors.RepositoryNotFoundError("404", response=response)
         return type("Info", (), {"private": self.private})()
 
-    def create_repo(self, repo, private, exist_ok):
+    def create_repo(self, repo, private, exist_ok, repo_type):
+        assert repo_type == "model"
         self.calls.append((repo, private, exist_ok))
         return f"https://huggingface.co/{repo}"
 
-    def upload_folder(self, repo_id, folder_path, commit_message, delete_patterns):
+    def upload_folder(self, repo_id, folder_path, commit_message, delete_patterns, repo_type):
+        assert repo_type == "model"
         self.calls.append((repo_id, sorted(path.name for path in Path(folder_path).iterdir()), delete_patterns))
 
 
