@@ -263,43 +263,24 @@ def export(
     round_: Annotated[int | None, typer.Option("--round", min=1, help="An accepted round; default: the last one.")] = None,
     push: Annotated[str | None, typer.Option("--push", metavar="OWNER/NAME", help="Upload to the hub with its own login; private.")] = None,
     public: Annotated[bool, typer.Option("--public", help="With --push: a public repository.")] = False,
-    environment: Annotated[
-        bool, typer.Option("--environment", help="Write the kept programs as a Python package that needs no Errata.")
-    ] = False,
 ) -> None:
     """Write the weights of the last accepted round as a folder that others load, with a model card; or programs, pairs of answers, or all
     data."""
-    data, licence = start.flags["data"], start.flags.get("license")
-    if data or licence:
-        if not data or start.flags["pairs"] or environment or round_ or not merge or (public and not push):
-            left = "leave --pairs, --environment, --round and --adapter out"
-            raise UsageError(f"--data writes all rows, and --license goes with it: {left}; --public goes with --push")
-        from errata.programs.report.dataset.folder import export_data
-        from errata.programs.report.texts import exported_data
-
-        made = export_data(run, out, licence, push, public, start.teller.say)
-        emit(start, made, exported_data(made))
-        return
-    if start.flags["pairs"]:
-        if environment or push or round_ or public or not merge:
-            raise UsageError("--pairs writes pairs of answers alone: leave --environment, --push, --public, --round and --adapter out")
-        from errata.programs.report.export import export_pairs
-        from errata.programs.report.texts import exported_pairs
-
-        told = export_pairs(run, out)
-        emit(start, told, exported_pairs(told))
-        return
-    if environment:
-        if push or round_ or public or not merge:
-            raise UsageError("--environment writes programs, no weights: leave --push, --public, --round and --adapter out")
-        from errata.programs.report.environment.build import export_environment
-        from errata.programs.report.texts import exported_environment
-
-        found = export_environment(run, out, start.teller.say)
-        emit(start, found, exported_environment(found))
-        return
+    others = {"pairs": "pairs of answers", "environment": "programs", "data": "rows"}
+    kinds = [name for name in others if start.flags[name]]
+    licence, data = start.flags.get("license"), kinds == ["data"]
+    if licence and not data:
+        raise UsageError("--license is the licence of a data set: give --data, or leave it out")
+    if len(kinds) > 1 or (kinds and (round_ or not merge or (push and not data))):
+        left = ", ".join([*(["--push"] if not data else []), *(f"--{name}" for name in kinds[1:]), "--round"])
+        raise UsageError(f"--{kinds[0]} writes {others[kinds[0]]}, no weights: leave {left} and --adapter out")
     if public and not push:
         raise UsageError("--public says how --push uploads: give --push OWNER/NAME, or leave it out")
+    if kinds:
+        from errata.programs.report.dataset.kinds import write
+
+        emit(start, *write(kinds[0], run, out, licence, push, public, start.teller.say))
+        return
     from errata.programs.report import texts
     from errata.programs.report.export import export as take_out
 

@@ -154,6 +154,7 @@ SHOWN = (
 ROWS = (
     option("pairs", bool, "--pairs", help="Write the pairs of stages dpo and kto as preference data, JSON lines.", panel="Options"),
     option("data", bool, "--data", help="Write rows, pairs and refused rows as a data set that load_dataset reads.", panel="Options"),
+    option("environment", bool, "--environment", help="Write the kept programs as a Python package that needs no Errata.", panel="Options"),
     option("license", str, "--license", metavar="ID", help="With --data: its licence, e.g. cc-by-4.0. Default: unknown.", panel="Options"),
 )
 """What `errata export` writes of a run beside its weights."""
