@@ -1,15 +1,17 @@
 """What `errata doctor` looks at before a run: the task's gold answers, the sandbox, the device, memory, disk, the instructor, the extras.
 
-Nothing is sent to an instructor and no weights are loaded or fetched; a server that the config names is asked for its list of models, and
-the hub for the size of a target that is not here.
+Nothing is sent to an instructor and no weights are fetched; a server that the config names is asked for its list of models, and the hub for
+the size of a target that is not here. A target of middle size that is here is loaded for a look at its speed.
 
-What is not here: the verdicts on gold answers (errata.tasks.doctor), and how much memory a target takes (errata.trainers.estimate).
+What is not here: the verdicts on gold answers (errata.tasks.doctor), how much memory a target takes (errata.trainers.estimate), and how
+fast it is (errata.trainers.pace).
 """
 
 import json
 import os
 import shlex
 import shutil
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,16 +22,18 @@ import httpx
 from ..sandbox import MEND, Sandbox, open_sandbox
 from ..signatures.calls import known_keys, plain, without_keys
 from ..signatures.errors import ErrataError, TargetError, UsageError, with_extra
-from ..signatures.records import ProgramRun
+from ..signatures.records import ProgramRun, TrainRow
 from ..signatures.replies import exchange, words
 from ..tasks import Runner, Task, doctor, load_task, parts, refuse_unread
 from ..tasks.doctor import doubts
 from ..tasks.table import TableTask
 from ..trainers.served.vllm import find_vllm, places
-from ..trainers.settings import AUTO, TargetSettings, TrainSettings
-from .config import CycleConfig, InstructorSettings
+from ..trainers.settings import AUTO, SMALL, TargetSettings, TrainSettings
+from .config import CycleConfig, InstructorSettings, settled
 from .instructor.judge import open_judge
 from .run.cluster import refuse_absent
+from .run.progress import span
+from .steps.rows import REPEATS, replay_count
 
 if TYPE_CHECKING:
     from ..trainers.estimate import Shape
@@ -209,6 +213,67 @@ def _sizes(config: CycleConfig, device: str) -> Iterator[Examined]:
     ok = disk > wanted and writable
     said = f"{_gb(disk)} free here, a run takes about {_gb(wanted)}" + ("" if writable else ", but this folder cannot be written")
     yield Examined("disk", ok, said, None if ok else "free some space, or choose another place with --run")
+    if _looked_at(config, shape) and max(sizes.evaluate - have, sizes.train - room) <= 0:
+        try:
+            yield _time(config)
+        except ErrataError as error:
+            yield Examined("time of a cycle", False, f"the target was tried: {error}", _mended_target(target))
+
+
+def _looked_at(config: CycleConfig, shape: "Shape") -> bool:
+    """Whether the target is tried: its weights are here, to answer in this process, it is not so small that a cycle is short, nor so large
+    that a look at it takes minutes."""
+    from ..trainers.dequantize import gguf_file, made
+    from ..trainers.memory import choose_device, first_batch
+
+    target = config.target
+    here = not (target.api_base or config.cluster or shape.download or ((file := gguf_file(target.model)) and not made(file)))
+    return here and shape.parameters >= SMALL and first_batch(shape.parameters, choose_device(target.device).type) >= 32
+
+
+def work(config: CycleConfig) -> tuple[int, float]:
+    """How many answers a cycle asks of its target, and how many rows it trains on, both at most: as if each error taught a program, and
+    there were as many solved items as replay wants. Raises what reading a task does."""
+    task = _task(config)
+    named = tuple(one.twin for one in parts(task) if one.twin) if config.guards is None else config.guards
+    tasks = [*parts(task), *(load_task(name, config.table, beside=task) for name in named)]
+    count = lambda split: sum(len(one.examples(split, getattr(config.items, split), config.seed)) for one in tasks)  # noqa: E731
+    items, dev = len(task.examples("train", config.items.train, config.seed + 1)), count("dev")
+    test = count("test") if config.items.test != 0 else 0
+    own, made, train = config.errors == "target", config.generate, config.train
+    programs = min(made.failures or items, items)
+    tried = made.probe * programs if own else 0
+    measured = 1 if config.gate.keep == "last" else len(train.order)
+    answers = config.rounds * ((items if own else 0) + 2 * tried + measured * dev) + dev + 2 * (test or dev)
+    rows = made.rows or (8 * programs if config.errors == "all" else 1000)
+    rows += min(replay_count(rows, made.replay), REPEATS * items)
+    learned = train.steps * train.batch_size if train.steps else rows * train.epochs
+    return answers, config.rounds * learned * ("sft" in train.order)
+
+
+def _time(config: CycleConfig) -> Examined:
+    """What answering and training take of a whole cycle, from a short look at the target."""
+    from ..trainers.estimate import may_narrow
+    from ..trainers.pace import look
+
+    config, task = settled(config), _task(config)
+    items = list(task.examples("train", 64, config.seed + 1))
+    if not items:
+        return Examined("time of a cycle", True, "not looked at, as the task has no train items")
+    said = [({"role": "assistant", "content": task.completion(item.solution, item.answer)},) for item in items]
+    prompts = [task.prompt(item) for item in items]
+    rows = [TrainRow(prompt=tuple(asked), completion=text, source="") for asked, text in zip(prompts, said, strict=True)]
+    narrow = config.target.dtype == "auto" and may_narrow(config.target)  # as a run would find
+    target = config.target.model_copy(update={"dtype": "bfloat16"} if narrow else {})
+    begun = time.monotonic()
+    pace = look(target, config.train, prompts, rows, task.max_new_tokens)
+    took = time.monotonic() - begun
+    answers, learned = work(config)
+    each = pace.answer(task.max_new_tokens)
+    answering, training = answers * each, config.rounds * pace.start + learned * pace.row
+    whole = f"about {span(answering + training)}: {answers:,} answers {span(answering)}, {learned:,.0f} rows of training {span(training)}"
+    rest = "; stages on own answers and on pairs are not counted" if config.train.order != ("sft",) else ""
+    return Examined("time of a cycle", True, f"{whole}, by a look of {took:.0f} s, without the instructor's time{rest}")
 
 
 def _teaching(config: CycleConfig) -> Examined | None:

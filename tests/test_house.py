@@ -26,7 +26,7 @@ ROOMS = {
     "cycle": {"instructor", "rehearse", "run", "samples", "steps"},
     "module": {"cycle", "steps"},
     "start": {"cycle", "run", "strategies", "studies"},
-    "doctor": {"cycle", "instructor", "run"},
+    "doctor": {"cycle", "instructor", "run", "steps"},
     "report": {"run", "samples"},
     "view": {"report", "run"},
     "studies": {"cycle", "instructor", "rehearse", "report", "run", "samples", "steps", "strategies"},

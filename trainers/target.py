@@ -180,6 +180,11 @@ class Target:
         target.summary += "".join(f"; {line}" for line in [about(settings.model)] if line)
         return target
 
+    @property
+    def batch_size(self) -> int:
+        """Prompts that are answered at once, as of now."""
+        return self._batch_size
+
     def render(self, messages: Sequence[Message]) -> str:
         """The text that the model is given for a conversation."""
         return render(self.tokenizer, messages)

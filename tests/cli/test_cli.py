@@ -18,13 +18,14 @@ from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs import doctor as doctoring
-from errata.programs.config import fields, load_config
+from errata.programs.config import CycleConfig, Items, fields, load_config
 from errata.programs.report import measured, texts
 from errata.programs.report.rounds import diagnoses
 from errata.programs.run.directory import RunDir, Stage, to_json
 from errata.signatures.records import Attempt, Diagnosis, Example, GateDecision, TeachingResult, Verdict
 from errata.trainers import memory
 from errata.trainers.estimate import need, shape_of
+from errata.trainers.pace import Pace
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.target import load_model
 
@@ -224,6 +225,26 @@ def test_doctor_says_that_prompts_are_longer_than_the_target_reads(tmp_path):
     assert found["ok"] and "and the target reads 512: such answers are cut" in found["said"] and "a longer context" in found["mend"]
     (tmp_path / "train.jsonl").write_text(json.dumps({"question": "2 pens and 3?", "answer": "5"}))
     assert "context" not in findings(*given)
+
+
+def test_doctor_tells_the_time_of_a_cycle_from_a_look_at_the_target(monkeypatch):
+    """Of `tiny`, taken for a larger one."""
+    monkeypatch.setattr(doctoring, "SMALL", 0)
+    config = CycleConfig(items=Items(train=40, dev=30, test=20), train=TrainSettings(stages=("sft",)))
+    [found] = [one for one in doctoring.examine(config, 20) if one.what == "time of a cycle"]
+    answers, rows = doctoring.work(config)
+    # with each dev: sums and its guard; 8 rows of each of 40 programs, before and after; items, dev before and after, test before and after
+    assert (answers, rows) == (40 + 2 * 8 * 40 + 2 * (2 * 30) + 2 * (2 * 20), 3 * (1000 + 160))
+    said = re.fullmatch(r"about .+: ([\d,]+) answers .+, ([\d,]+) rows of training .+, by a look of \d+ s, without the .+", found.said)
+    assert found.ok and said and said.groups() == (f"{answers:,}", f"{rows:,.0f}")
+
+
+def test_an_answer_takes_its_rounds_as_far_as_it_is_likely_to_go_on():
+    pace = Pace(load=0, prompt=1.0, token=0.01, ends=0.0, start=0, row=0)
+    assert pace.answer(128) == pytest.approx(1 + 1.28)
+    assert pace.answer(400) == pytest.approx(4 * 1 + 4.0)  # it never ends: four rounds, each of which reads its prompt again
+    assert pace._replace(ends=1.0).answer(400) == pytest.approx(1 + 1.28)  # the batch goes on while one of it does
+    assert pace.answer(128) < pace._replace(ends=0.005).answer(400) < pace.answer(400)
 
 
 def test_doctor_mends_a_target_by_what_is_wrong_with_it(monkeypatch, tmp_path):
