@@ -60,10 +60,10 @@ def main() -> None:
             run.symlink_to(given.absolute())  # pictures do not tell where
         rows = Rows(run)
         report, lineage = build(run, rows), Lineage(run, rows)
-        (folder / "report.html").write_text(page.html(report, lineage), encoding="utf-8")
+        way = clearest(report, lineage)
+        (folder / "report.html").write_text(page.html(report, lineage, way), encoding="utf-8")
         shoot((folder / "report.html").as_uri(), PICTURES / "report.png", 1380, folder)
         errata(folder, "view", "runs/sums", "--out", "view.html")
-        way = clearest(report, lineage)
         item = f"&item={way.fixed[0].example.id}" if way and way.fixed else ""
         shoot(f"{(folder / 'view.html').as_uri()}#show=fixed{item}", PICTURES / "view.png", 1000, folder)
 

@@ -12,7 +12,7 @@ from .figures import percent
 from .page import html, markdown
 from .records import Report
 from .texts import as_text
-from .trace import Lineage
+from .trace import Lineage, clearest
 
 __all__ = ["Report", "as_text", "build", "percent", "write"]
 
@@ -21,7 +21,8 @@ def write(path: Path) -> Report:
     """Build the report of a finished run and write report.json, report.md and report.html into its directory."""
     rows = Rows(path)
     report, lineage = build(path, rows), Lineage(path, rows)
+    way = clearest(report, lineage)
     write_atomic(path / "report.json", to_json(report.model_dump(mode="json")))
-    write_atomic(path / "report.md", markdown(report, lineage).encode("utf-8", "replace"))
-    write_atomic(path / "report.html", html(report, lineage).encode("utf-8", "replace"))
+    write_atomic(path / "report.md", markdown(report, way).encode("utf-8", "replace"))
+    write_atomic(path / "report.html", html(report, lineage, way).encode("utf-8", "replace"))
     return report

@@ -18,7 +18,7 @@ from .plots import Bar, Line, Point, Stop, balance, bars, course, courses, curve
 from .records import Evaluation, Failing, Report, Round, Share, Sides, Standings, Trained
 from .records import Stop as Measured
 from .tables import Table
-from .trace import Lineage, clearest, excerpt
+from .trace import Lineage, Way, excerpt
 
 LESSONS, ROWS, ITEMS, PAGE = 3, 2, 3, 60
 """Most lessons, rows of each and items of a kind that are shown of a skill, and most lessons of a page: a page stays small enough to be
@@ -27,7 +27,7 @@ OPEN, COURSES, STILL = 20, 8, 3
 """Most lines of a plot, and most courses, that are shown without being asked for; and from how many on what did not move is one line."""
 
 
-def markdown(report: Report, lineage: Lineage) -> str:
+def markdown(report: Report, way: Way | None) -> str:
     """report.md, for a terminal, a review or a wiki."""
     skills = [(name, row.skills) for name, row in report.evaluations.items() if len(row.skills) > 1]
     return render(
@@ -39,14 +39,14 @@ def markdown(report: Report, lineage: Lineage) -> str:
         fields=[(name, compared((([field], side) for field, side in row.fields.items()), ["field"])) for name, row in _fielded(report)],
         figures=figures,
         forgetting=figures.forgetting(report.rounds),
-        way=clearest(report, lineage),
+        way=way,
         courses=figures.courses(report),
         training=_training(report),
     )
 
 
-def html(report: Report, lineage: Lineage) -> str:
-    """report.html."""
+def html(report: Report, lineage: Lineage, way: Way | None) -> str:
+    """report.html; `way` is the one that it draws (errata.programs.report.trace.clearest)."""
 
     last = report.rounds[-1]
 
@@ -61,8 +61,8 @@ def html(report: Report, lineage: Lineage) -> str:
         benchmarks=comparison(report.evaluations, "benchmark", label, not report.accepted) if report.evaluations else None,
         untaken=comparison({"all of dev": last.dev} | last.dev.skills, "skill") if not report.accepted and last.dev else None,
         balance=balance([(label(name), row.change.broken, row.change.fixed) for name, row in report.evaluations.items()]),
-        way=(found := clearest(report, lineage)),
-        excerpt=excerpt(found.lesson.taught.program.source) if found and found.lesson.taught.program else ("", 0),
+        way=way,
+        excerpt=excerpt(way.lesson.taught.program.source) if way and way.lesson.taught.program else ("", 0),
         courses=_courses(report),
         curves=_curves(report),
         skills=[_skills(name, row, report) for name, row in report.evaluations.items() if len(row.skills) > 1],

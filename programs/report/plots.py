@@ -132,7 +132,7 @@ def course(title: object, stops: Sequence[Stop], scale: tuple[float, float], tex
     ticks = [{"value": value, "text": percent(value)} for value in sorted({low, (low + high) / 2, high})]
 
     def x(place: int) -> str:
-        return f"{14 + 80 * (place + 0.5) / len(stops):.2f}%"
+        return f"{100 * (place + 0.5) / len(stops):.2f}%"
 
     def y(value: float) -> float:
         return round(TOP + (HEIGHT - TOP) * (high - value) / (high - low), 1)
@@ -155,7 +155,7 @@ def curve(title: object, runs: Sequence[Sequence[tuple[float, float]]], form: Ca
     high = high if high > low else low + (abs(low) or 1.0)
 
     def x(step: float) -> str:
-        return f"{16 + 82 * step / last:.2f}%"
+        return f"{98 * step / last:.2f}%"
 
     def y(value: float) -> float:
         return round(TOP + (HEIGHT - TOP) * (high - value) / (high - low), 1)
