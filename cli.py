@@ -87,6 +87,7 @@ def evaluate(
     start: Start,
     split: Annotated[str, typer.Option("--split", help="train, dev or test.")] = "test",
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Items; default: as the config says.")] = None,
+    form: Annotated[bool, typer.Option("--form", help="Say too, on 64 train items, what the form of answers alone costs.")] = False,
 ) -> None:
     """Measure a target on a task; continues where it was interrupted."""
     known = ("train", "dev", "test")
@@ -97,10 +98,11 @@ def evaluate(
     with start.opened("mine") as loop:
         from errata.programs.report import measured
         from errata.programs.run import layout
+        from errata.programs.steps.mine import ask_form
 
         rows = loop.scores(loop.task, split, loop.config.target)
         stage = layout.evaluation(loop.path, rows[0].target, loop.task.name, split)
-        found = measured.measured(stage, rows)
+        found = measured.measured(stage, rows) | ({"form": ask_form(loop)} if form else {})
         emit(start, found | {"run": str(loop.path)}, measured.text(f"{loop.task.name} {split}", loop.path, found))
 
 

@@ -19,6 +19,7 @@ _FACE = {
     "Fuse": "strategies.fuse",
     "Mix": "strategies.mix",
     "Mimic": "strategies.controls",
+    "FormOnly": "strategies.controls",
     "GoldOnly": "strategies.controls",
     "Uniform": "strategies.controls",
     "load_strategy": "strategies.named",

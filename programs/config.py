@@ -131,7 +131,8 @@ class GenerateSettings(Settings):
     `LearnFromError` (each error alone), `LearnFromContrast` (beside similar questions that the target solved), `LearnFromClusters` (similar
     errors together), `Fuse` (as LearnFromError, and programs made of two others), `Mix` (half of the errors by LearnFromError, half by
     LearnFromContrast), and the controls `Mimic` (train items rewritten without a look at errors), `GoldOnly` (the train items that the
-    target was asked, as they are) and `Uniform` (other train items, evenly over skills)."""
+    target was asked, as they are), `FormOnly` (the same items with their answers shuffled) and `Uniform` (other train items,
+    evenly over skills)."""
     state: str | None = None
     """JSON file with the strategy's instructions and demonstrations, written by `errata optimize` or `Strategy.save`; None: as shipped."""
     state_hash: str | None = None
@@ -274,6 +275,9 @@ class CycleConfig(Settings):
     """Rounds of error analysis and training; each starts from the weights accepted last."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of every draw: items, errors, rows, training."""
+    form: Literal["say", "off"] = "say"
+    """Whether a run says at its start what the form of answers alone costs: where a quarter of the first answers to train items cannot be
+    read, are cut or loop, other ways to ask are tried on 64 of these items each. It changes nothing that is measured or trained."""
     cluster: str | None = None
     """A Ray cluster whose nodes ask the target and run programs: `ray://HOST:10001`, `HOST:6379` from one of its nodes, or `auto`, the one
     that RAY_ADDRESS names, else one of this machine's CPUs and GPUs. Needs the extra `ray`, and the same Errata on each node. None: this
@@ -312,7 +316,7 @@ IMPORTED = ("task", "trace_tags", "table", "judge", "errors")
 TRAINED = ("target", "train", "gate")
 """What may still change after recorded answers were taught, until a target is measured or trained."""
 FREE: tuple[str, ...] = ("rounds", "budget", "cluster", "generate.state", "instructor.in_flight", "instructor.batch", "instructor.timeout")
-FREE += ("instructor.max_tokens", "judge.in_flight", "judge.max_tokens", "sandbox.workers", "train.devices")
+FREE += ("form", "instructor.max_tokens", "judge.in_flight", "judge.max_tokens", "sandbox.workers", "train.devices")
 FREE += ("target.vllm_python", "target.vllm_args")
 FREE += ("target.batch_size", "target.api_key_env", "target.server_paths", "target.timeout", "target.refusals")
 """Fields that may differ when a run is continued: they change no row that could be made before."""

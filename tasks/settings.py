@@ -80,7 +80,7 @@ class TableSettings(BaseModel):
     """For a DSPy metric: the least score that is right."""
     ask: str = ""
     """Text behind each question that says in which form to answer; empty: that of the verdict, but none where the prompt is your own, with
-    `system` or in rows that are conversations."""
+    `system` or in rows that are conversations. A blank, `" "`: none, the question stands alone."""
     brief: str = ""
     """One paragraph that tells the instructor what is asked and in which form it is answered; empty: that of the verdict."""
     max_new_tokens: int = Field(default=512, ge=1)

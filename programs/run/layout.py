@@ -1,6 +1,7 @@
 """Where a run keeps what: the one file that knows the names of a run's files, and which failures a run holds.
 
     run.json                              config and data
+    form/                                 what the form of answers alone costs, and answers to other ways to ask
     round-N/mine/attempts.jsonl           answers to train items
     round-N/teach/taught.jsonl            what became of each error
     round-N/teach/lent.jsonl              errors of other runs, behind programs that were taken from a library
@@ -61,6 +62,11 @@ def step(path: Path, number: int, name: str) -> Stage:
 def rounds(path: Path) -> list[int]:
     """The numbers of the rounds that were begun, in order."""
     return sorted(number for folder in path.iterdir() if (number := numbered(folder.name))) if path.is_dir() else []
+
+
+def form(path: Path, way: str = "") -> Stage:
+    """What the form of answers costs the target as it came; with a `way` to ask, the answers to it."""
+    return Stage(path / "form" / slug(way) if way else path / "form")
 
 
 def evaluation(path: Path, weights: str, task: str, split: str) -> Stage:

@@ -27,6 +27,7 @@ from ..run.evaluate import judged
 from ..samples.draw import draw_rows
 from ..samples.filters import Unseen
 from ..stats import grouped
+from ..strategies.controls import SHUFFLED
 from .lessons import solves
 from .session import Session
 
@@ -224,6 +225,7 @@ def practice(run: Session, number: int, place: int) -> Practice:
     tried = [row for row in layout.attempts(run.path, number) if row.example.split == "train" and source != "programs"]
     asked = {row.example.id for row in tried}
     own = [row.example for row in layout.samples(run.path, number) if row.item and row.item not in asked and source != "programs"]
+    own = [item for item in own if SHUFFLED not in item.meta]  # with another item's answer
     of_items = {
         "failed": [row.example for row in tried if row.verdict.correct is False],
         "fresh": own,

@@ -67,7 +67,7 @@ class Session:
         refuse_unread(config.table, (config.task, *(config.guards or ())))
         self.limits = Limits(seconds=config.sandbox.seconds, memory_mb=config.sandbox.memory_mb)
         runner = lambda source, harness, payload: self.sandbox.run(source, harness, payload, self.limits)  # noqa: E731  # for code tasks
-        load = partial(load_task, table=config.table, runner=runner, tags=config.trace_tags, judge=self.judge)
+        self.load = load = partial(load_task, table=config.table, runner=runner, tags=config.trace_tags, judge=self.judge)
         self.task = load(config.task, items=config.errors != "recorded")
         twins = tuple(task.twin for task in parts(self.task) if task.twin)
         self.guards = [load(name, beside=self.task) for name in (twins if config.guards is None else config.guards)]

@@ -1,8 +1,9 @@
 """Controls: what a strategy that studies errors is compared with. None of them sees an error or an answer of the target.
 
 `Mimic` has train items rewritten, whether the target solves them or not (the paper calls it AugGPT). `GoldOnly` trains on the source data:
-the items that the target was asked, with their reference solutions. `Uniform` trains on other train items, drawn evenly over the skills of
-the task (of several tasks, evenly over them first). Not covered: training as many rows and steps for each (`generate.rows` and `train`).
+the items that the target was asked, with their reference solutions; `FormOnly` on the same items with their answers shuffled. `Uniform`
+trains on other train items, drawn evenly over the skills of the task (of several tasks, evenly over them first). Not covered: training as
+many rows and steps for each (`generate.rows` and `train`).
 """
 
 import random
@@ -58,6 +59,30 @@ class GoldOnly(_Uninstructed):
 
     def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
         return random.Random(f"gold:{seed}").sample(list(mined), len(mined))
+
+
+SHUFFLED = "answer_of"
+"""In the `meta` of a row whose answer belongs to another item: the id of that item."""
+
+
+class FormOnly(_Uninstructed):
+    """The items that the target was asked, each with the solution and answer of another one, drawn at random: questions, answers and their
+    frequencies are those of GoldOnly, and only what leads from the one to the other is gone. What it gains is what the form alone gives
+    (after the random labels of Min et al. 2022, arXiv 2202.12837). As it also teaches not to mind the question, it may cost a target skill
+    that it had: GoldOnly less FormOnly is at most what the skill gave."""
+
+    def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
+        rng = random.Random(f"form:{seed}")
+        groups = _groups(rng.sample(list(mined), len(mined)), lambda example: example.task)
+        return _in_turn([[*filter(None, map(_with_answer, rows, rng.sample(rows, len(rows))))] for rows in groups])
+
+
+def _with_answer(item: Example, other: Example) -> Example | None:
+    """The item as if the other's answer were its own; None where that is none of its options."""
+    if other.answer not in item.meta.get("choices", {other.answer}):
+        return None
+    said = {"answer": other.answer, "solution": other.solution, "meta": item.meta | {SHUFFLED: other.id}}
+    return item.model_copy(update=said)
 
 
 class Uniform(_Uninstructed):

@@ -11,7 +11,7 @@ from ...signatures.errors import UsageError, near
 from ...signatures.files import module_of
 from ..config import GenerateSettings
 from .clusters import LearnFromClusters
-from .controls import GoldOnly, Mimic, Uniform
+from .controls import FormOnly, GoldOnly, Mimic, Uniform
 from .fuse import Fuse
 from .mix import Mix
 from .strategy import LearnFromContrast, LearnFromError, Strategy
@@ -34,6 +34,7 @@ BUILT_IN: dict[str, Callable[[GenerateSettings], Strategy]] = {
     "Mix": lambda settings: Mix([_error(settings), _contrast(settings)]),
     "Mimic": lambda settings: Mimic(repairs=settings.repairs),
     "GoldOnly": lambda settings: GoldOnly(),
+    "FormOnly": lambda settings: FormOnly(),
     "Uniform": lambda settings: Uniform(),
 }
 """How each is made of the config."""

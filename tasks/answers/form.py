@@ -86,8 +86,9 @@ class Form:
         return example.question
 
     def asked(self, example: Example) -> str:
-        """The question as the user's message of the prompt."""
-        return f"{example.question}\n{ask}" if (ask := self.settings.ask or self.ask) else example.question
+        """The question as the user's message of the prompt; alone where `table.ask` is a blank."""
+        ask = self.settings.ask or self.ask
+        return f"{example.question}\n{ask}" if ask.strip() else example.question
 
     def before(self, example: Example) -> list[Message]:
         """Messages before all others of the prompt."""

@@ -13,12 +13,14 @@ from errata.programs.run import layout
 from errata.programs.steps import mine
 from errata.programs.steps.assemble import assemble
 from errata.programs.steps.mine import train_items
+from errata.programs.steps.practice import practice
 from errata.programs.steps.probe import probe
 from errata.programs.steps.teach import teach
 from errata.programs.strategies.named import BUILT_IN, load_strategy
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Attempt, Failure, Sample, SampleProgram, TeachingResult, Verdict
 from errata.tasks import load_task
+from errata.trainers.judge import Given
 
 SUMS = load_task("sums")
 SMALL = {"items.train": 45, "items.dev": 20, "items.test": 20, "generate.rows": 30}
@@ -186,3 +188,38 @@ def test_every_built_in_strategy_is_made_of_the_config_and_an_unknown_name_lists
     with pytest.raises(UsageError, match="did you mean GoldOnly") as caught:
         load_strategy(GenerateSettings(strategy="goldonly"))
     assert all(name in str(caught.value) for name in BUILT_IN)
+
+
+def test_form_only_has_the_questions_and_answers_of_gold_only_in_other_pairs(tmp_path):
+    items = SUMS.examples("train", 40, seed=3)
+    settings = GenerateSettings(strategy="FormOnly")
+    rows = load_strategy(settings).items(SUMS, items, 40, seed=1)
+    assert Counter(row.question for row in rows) == Counter(item.question for item in items)
+    assert Counter((row.answer, row.solution) for row in rows) == Counter((item.answer, item.solution) for item in items)
+    own = {item.question: item.answer for item in items}
+    assert sum(own[row.question] == row.answer for row in rows) < 12
+    # each says whose answer it was given, and is written in the form that is asked
+    source = {item.id: item for item in items}
+    assert all(source[row.meta["answer_of"]].answer == row.answer for row in rows)
+    assert all(SUMS.verdict(row, SUMS.completion(row.solution, row.answer)).correct for row in rows)
+    assert rows == load_strategy(settings).items(SUMS, items, 40, seed=1) != load_strategy(settings).items(SUMS, items, 40, seed=2)
+
+
+def test_form_only_stays_within_each_task_and_gives_a_choice_one_of_its_own_options():
+    mixed = load_task("sums+facts")
+    rows = load_strategy(GenerateSettings(strategy="FormOnly")).items(mixed, mixed.examples("train", 40, seed=3), 40, seed=1)
+    assert {row.task for row in rows} == {"sums", "facts"}
+    assert all(row.answer in row.meta["choices"] for row in rows if row.kind == "choice")
+    assert all(row.answer.lstrip("-").replace(".", "").isdigit() for row in rows if row.task == "sums")
+
+
+def test_items_are_practised_with_their_own_answers_alone(tmp_path):
+    loop = mined(tmp_path, "FormOnly", **{"train.practice": "items"})
+    own = {item.question: item.answer for item in SUMS.examples("train", 45, seed=1)}
+    with loop:
+        _, taught, rows = assembled(loop)
+        judge = practice(loop, 1, 0)
+        prompts = judge.prompts(0, 24)
+        told = [Given(one.key, f"#### {own[one.messages[-1]['content'].partition(chr(10))[0]]}", "stop") for one in prompts]
+        assert judge.rewards(0, told) == [1.0] * len(prompts) and len(prompts) == 24
+    assert not taught and len(rows) == 30 and all(row.item for row in rows)
