@@ -41,8 +41,8 @@ def ways(written: str, table: TableSettings, load: Loader) -> Iterator[Way]:
     kind, _, place = written.partition(":")
     given: tuple[str, ...] = ()
     if kind == "gsm8k" and place:
-        table, written = TableSettings(verdict="number", max_new_tokens=400), f"jsonl:{place}"
-        given = (f"task={written}", "table.verdict=number", "table.max_new_tokens=400")
+        table, written = TableSettings(verdict="number", solution="answer", max_new_tokens=400), f"jsonl:{place}"
+        given = (f"task={written}", "table.verdict=number", "table.solution=answer", "table.max_new_tokens=400")
     elif kind not in _TABLES:
         return
     tried = [] if table.shots else [(f"{SHOTS} worked examples", {"shots": SHOTS}, f"table.shots={SHOTS}")]

@@ -123,6 +123,7 @@ def test_gsm8k_is_told_as_the_table_that_asks_the_same(tmp_path, data):
     plain = load_task(f"gsm8k:{data}")
     asked = Example(task="gsm8k", split="train", question=item.question, answer=item.answer)
     assert task.prompt(item)[-1:] == plain.prompt(asked) and len(task.prompt(item)) == 7
+    assert task.prompt(item)[1]["content"].startswith("3+")  # the work is shown too
     assert (task.max_new_tokens, task.kind) == (plain.max_new_tokens, plain.kind)
 
 
