@@ -26,7 +26,6 @@ from ..strategies.contrast import with_contrasts
 from .rows import looping
 from .session import Session
 
-
 SAMPLE, POOR = 64, 0.25
 """Answers that are looked at, and asked of each other way; and the share without form from which other ways are tried."""
 
