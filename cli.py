@@ -96,9 +96,9 @@ def evaluate(
     if limit:
         start.flags[f"items.{split}"] = limit
     with start.opened("mine") as loop:
+        from errata.programs.form.look import ask_form
         from errata.programs.report import measured
         from errata.programs.run import layout
-        from errata.programs.steps.mine import ask_form
 
         rows = loop.scores(loop.task, split, loop.config.target)
         stage = layout.evaluation(loop.path, rows[0].target, loop.task.name, split)

@@ -20,6 +20,7 @@ from ..trainers.served.vllm import find_vllm
 from ..trainers.settings import AUTO, GRPO_ANSWERS, GRPO_STEPS, too_small
 from ..trainers.weights import weights_hash
 from .config import InstructorSettings
+from .form.look import look
 from .instructor.engine import open_instructor
 from .instructor.offline import RECOMBINED, reach
 from .rehearse import Estimate, estimate, judging
@@ -60,6 +61,8 @@ class Cycle(Session):
             for step in STEPS:
                 with nullcontext() if finished else self.clock(layout.named(number, step.__name__)):
                     step(self, number)
+                    if step is mine and number == 1:
+                        look(self)
                 if step.__name__ == until and not finished:
                     return number
         if not until:

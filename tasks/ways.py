@@ -1,7 +1,7 @@
 """Other ways to ask and to read the same items of a task: worked examples before the question, the question alone, a looser verdict.
 
 Each is a task of its own that the user's settings could have made, with the settings that make it. What is not here: what each gives
-(errata.programs.steps.mine).
+(errata.programs.form.look).
 """
 
 from collections.abc import Iterator

@@ -376,7 +376,7 @@ class Report(Document):
     source: Source | None = Field(default=None, exclude_if=lambda value: value is None)
     """None: the run's instructor wrote its programs."""
     form: dict[str, dict[str, Any]] = Field(default={}, exclude_if=lambda found: not found)
-    """By task, what the form of answers alone cost at the start, and what other ways to ask gave (errata.programs.steps.mine)."""
+    """By task, what the form of answers alone cost at the start, and what other ways to ask gave (errata.programs.form.look)."""
     work: dict[str, dict[str, int]]
     """By stage: `answers` that the target gave, `steps` of training and the `rows` trained on."""
     not_checked: list[str]

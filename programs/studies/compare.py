@@ -94,7 +94,7 @@ class Comparison(Settings):
 
     def config(self, arm: str, seed: int) -> CycleConfig:
         """The config of one run. Raises UsageError for an unknown field."""
-        shared: dict[str, Any] = {"seed": seed, "rounds": self.rounds, "gate.keep": "better" if self.gate else "always"}
+        shared: dict[str, Any] = {"form": "off", "seed": seed, "rounds": self.rounds, "gate.keep": "better" if self.gate else "always"}
         base, own = laid_over(self.base, shared), self.arms.get(arm, {})
         stages = settled(laid_over(self.base, shared | own)).train.order
         if len(stages) > 1 and not self.gate:

@@ -8,11 +8,11 @@ import pytest
 
 from errata.programs import Cycle, load_config
 from errata.programs.config import parse_override
+from errata.programs.form.look import SAMPLE, form_of
 from errata.programs.report.figures import form as form_apart
 from errata.programs.report.records import Sides
 from errata.programs.run import layout
 from errata.programs.stats import paired, share
-from errata.programs.steps.mine import SAMPLE, form_of, mine
 from errata.signatures.records import Attempt, Example, Verdict
 from errata.tasks import load_task
 from errata.trainers.chat import Completion
@@ -57,7 +57,7 @@ def looked(tmp_path, task, answer, said, **config):
     target = Scripted(answer)
     loop.open_target = lambda settings: target
     with loop:
-        mine(loop, 1)
+        loop.run("mine")
     return loop, target
 
 
@@ -168,7 +168,7 @@ def test_recorded_answers_are_looked_at_and_no_target_is_asked(tmp_path, data):
     verdict = Verdict(correct=False, extracted=None, reason="no answer")
     with loop:
         loop.stage(1, "mine").finish({layout.ATTEMPTS: [Attempt(example=item, response=LOOP, verdict=verdict) for item in items]})
-        mine(loop, 1)
+        loop.run("mine")
     (line,) = [line for line in said if line.startswith("form")]
     assert "20 of 20" in line and layout.form(loop.path).facts()["gsm8k"]["ways"] == []
 

@@ -1,0 +1,91 @@
+"""What the form of answers alone costs a target: how many of its answers to train items cannot be read, are cut, or loop; and where these
+are many, whether other ways to ask the same items (errata.tasks.ways) are answered better. It is told and kept, and changes nothing.
+
+What is not here: form and skill before and after a training (errata.programs.report), and the control that teaches form alone
+(errata.programs.strategies.controls.FormOnly).
+"""
+
+import shlex
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from ...signatures.records import Attempt
+from ...tasks import Task, joined, parts
+from ...tasks.ways import Way, ways
+from ..run import layout
+from ..stats import CUT
+from ..steps.rows import looping
+from ..steps.session import Session
+
+SAMPLE, POOR = 64, 0.25
+"""Answers that are looked at, and asked of each other way; and the share without form from which other ways are tried."""
+
+
+def look(run: Session) -> None:
+    """`form_of` the answers that were mined first, unless the run is past them or its config leaves it out."""
+    if run.config.form == "say" and run.config.errors != "all" and not run.stage(1, "teach").done:
+        form_of(run, layout.attempts(run.path, 1))
+
+
+def ask_form(run: Session) -> dict[str, Any]:
+    """`form_of` at answers to train items that were mined, or are asked for here. With what was found well it says so."""
+    asked = [example for task in parts(run.task) for example in task.examples("train", SAMPLE, seed=run.config.seed + 1)]
+    rows = layout.attempts(run.path, 1) or run.evaluate(
+        layout.form(run.path, "as asked"), run.task, asked, run.config.target, "form: as asked"
+    )
+    if not (found := form_of(run, rows)):
+        run.say(f"form: {seen(rows)['formed']} of {len(rows)} answers to train items have the form that is asked")
+    return found
+
+
+def form_of(run: Session, rows: Sequence[Attempt]) -> dict[str, Any]:
+    """Tell what the form costs, by the first answers of each task to train items, and keep it in the run: by the task's name what was
+    found. Nothing is told, kept or asked where the form is well. Recorded answers are looked at, and no other way is tried."""
+    stage, found = layout.form(run.path), dict[str, Any]()
+    if stage.done:
+        return stage.facts()
+    for task, written in zip(parts(run.task), joined(run.config.task), strict=True):
+        some = list(islice((row for row in rows if row.example.task == task.name and row.verdict.correct is not None), SAMPLE))
+        fact = seen(some)
+        if len(some) - fact["formed"] >= max(1, POOR * len(some)):
+            other = ways(written, run.config.table, run.load) if some[0].target else ()
+            found[task.name] = fact | {"ways": [_tried(run, some, way, task) for way in other]}
+            for line in as_lines(found[task.name]):
+                run.say(f"form, {task.name}: {line}")
+    if found:
+        stage.finish({}, **found)
+    return found
+
+
+def seen(rows: Sequence[Attempt]) -> dict[str, int]:
+    """Answers by form: `formed` are read, whole and do not loop; `unread`, `cut` and `looping` overlap. A right one has its form."""
+    wrong = [row for row in rows if not row.verdict.correct]
+    signs = [(row.verdict.extracted is None, row.finish in CUT, looping(row)) for row in wrong]
+    kinds = {name: sum(sign[place] for sign in signs) for place, name in enumerate(("unread", "cut", "looping"))}
+    return {"items": len(rows), "formed": len(rows) - sum(map(any, signs)), "right": len(rows) - len(wrong)} | kinds
+
+
+def _tried(run: Session, rows: Sequence[Attempt], way: Way, task: Task) -> dict[str, Any]:
+    """What a way gives on the same items; where it asks the same, the answers that are there are read anew."""
+    same = [row for row in rows if row.example.question not in way.shown]
+    if all(way.task.prompt(row.example) == task.prompt(row.example) for row in same):
+        new = [row.model_copy(update={"verdict": way.task.verdict(row.example, row.response)}) for row in same]
+    else:
+        stage, title = layout.form(run.path, f"{task.name}-{way.name}"), f"form, {task.name}: {way.name}"
+        new = list(run.evaluate(stage, way.task, [row.example for row in same], run.config.target, title))
+    return {"name": way.name, "set": list(way.settings), "given": seen(same), "found": seen(new)}
+
+
+def as_lines(fact: dict[str, Any]) -> list[str]:
+    """What was found, in one or two lines: the measure, and the way that is answered best."""
+    bad, kinds = fact["items"] - fact["formed"], ", ".join(f"{fact[one]} {one}" for one in ("unread", "cut", "looping") if fact[one])
+    lines = [f"{bad} of {fact['items']} answers to train items lack the form that is asked ({kinds}); {fact['right']} are right"]
+    if best := max(fact["ways"], key=lambda way: (way["found"]["right"], way["found"]["formed"]), default=None):
+        old, new = best["given"], best["found"]
+        gives = f"with {best['name']} {new['formed']} of {new['items']} have it, {new['right']} are right"
+        gives += f" (as asked {old['formed']} and {old['right']})"
+        better = new["formed"] > old["formed"] or new["right"] > old["right"]
+        flags = shlex.join(word for one in best["set"] for word in ("--set", one))
+        lines.append(f"form, not skill: {gives}; in another --run: {flags}" if better else f"no other way to ask helps: {gives}")
+    return lines
