@@ -45,7 +45,9 @@ def ways(written: str, table: TableSettings, load: Loader) -> Iterator[Way]:
         given = (f"task={written}", "table.verdict=number", "table.solution=answer", "table.max_new_tokens=400")
     elif kind not in _TABLES:
         return
-    tried = [] if table.shots else [(f"{SHOTS} worked examples", {"shots": SHOTS}, f"table.shots={SHOTS}")]
+    tried: list[tuple[str, dict[str, object], str]] = []
+    if not table.shots:
+        tried.append((f"{SHOTS} worked examples", {"shots": SHOTS}, f"table.shots={SHOTS}"))
     if table.verdict in _STEPS and not (table.ask or table.system):
         tried.append(("the question alone", {"ask": " "}, "table.ask=' '"))
     if table.verdict == "exact":

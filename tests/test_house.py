@@ -23,7 +23,7 @@ ROOMS = {
     "strategies": {"instructor", "run", "samples"},
     "steps": {"instructor", "run", "samples", "strategies"},
     "rehearse": {"instructor", "run", "strategies"},
-    "form": {"run", "steps"},
+    "form": {"run"},
     "cycle": {"form", "instructor", "rehearse", "run", "samples", "steps"},
     "module": {"cycle", "steps"},
     "start": {"cycle", "run", "strategies", "studies"},

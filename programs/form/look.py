@@ -6,29 +6,51 @@ What is not here: form and skill before and after a training (errata.programs.re
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from ...signatures.records import Attempt
+from ...signatures.records import Attempt, Example
 from ...tasks import Task, joined, parts
-from ...tasks.ways import Way, ways
+from ...tasks.ways import Loader, Way, ways
+from ...trainers.chat import loops
+from ...trainers.settings import TargetSettings
+from ..config import CycleConfig
 from ..run import layout
+from ..run.directory import Stage
 from ..stats import CUT
-from ..steps.rows import looping
-from ..steps.session import Session
 
 SAMPLE, POOR = 64, 0.25
 """Answers that are looked at, and asked of each other way; and the share without form from which other ways are tried."""
 
 
-def look(run: Session) -> None:
+class Run(Protocol):
+    """What is used of an open run (errata.programs.steps.session)."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def config(self) -> CycleConfig: ...
+    @property
+    def task(self) -> Task: ...
+    @property
+    def load(self) -> Loader: ...
+    @property
+    def say(self) -> Callable[[str], None]: ...
+    def stage(self, number: int, name: str, /) -> Stage: ...
+    def evaluate(
+        self, stage: Stage, task: Task, examples: Sequence[Example], target: TargetSettings, title: str, /
+    ) -> Sequence[Attempt]: ...
+
+
+def look(run: Run) -> None:
     """`form_of` the answers that were mined first, unless the run is past them or its config leaves it out."""
     if run.config.form == "say" and run.config.errors != "all" and not run.stage(1, "teach").done:
         form_of(run, layout.attempts(run.path, 1))
 
 
-def ask_form(run: Session) -> dict[str, Any]:
+def ask_form(run: Run) -> dict[str, Any]:
     """`form_of` at answers to train items that were mined, or are asked for here. With what was found well it says so."""
     asked = [example for task in parts(run.task) for example in task.examples("train", SAMPLE, seed=run.config.seed + 1)]
     rows = layout.attempts(run.path, 1) or run.evaluate(
@@ -39,7 +61,7 @@ def ask_form(run: Session) -> dict[str, Any]:
     return found
 
 
-def form_of(run: Session, rows: Sequence[Attempt]) -> dict[str, Any]:
+def form_of(run: Run, rows: Sequence[Attempt]) -> dict[str, Any]:
     """Tell what the form costs, by the first answers of each task to train items, and keep it in the run: by the task's name what was
     found. Nothing is told, kept or asked where the form is well. Recorded answers are looked at, and no other way is tried."""
     stage, found = layout.form(run.path), dict[str, Any]()
@@ -61,12 +83,15 @@ def form_of(run: Session, rows: Sequence[Attempt]) -> dict[str, Any]:
 def seen(rows: Sequence[Attempt]) -> dict[str, int]:
     """Answers by form: `formed` are read, whole and do not loop; `unread`, `cut` and `looping` overlap. A right one has its form."""
     wrong = [row for row in rows if not row.verdict.correct]
-    signs = [(row.verdict.extracted is None, row.finish in CUT, looping(row)) for row in wrong]
+    signs = [
+        (row.verdict.extracted is None, row.finish in CUT, row.finish == "loop" or (row.finish == "length" and loops(row.response)))
+        for row in wrong
+    ]
     kinds = {name: sum(sign[place] for sign in signs) for place, name in enumerate(("unread", "cut", "looping"))}
     return {"items": len(rows), "formed": len(rows) - sum(map(any, signs)), "right": len(rows) - len(wrong)} | kinds
 
 
-def _tried(run: Session, rows: Sequence[Attempt], way: Way, task: Task) -> dict[str, Any]:
+def _tried(run: Run, rows: Sequence[Attempt], way: Way, task: Task) -> dict[str, Any]:
     """What a way gives on the same items; where it asks the same, the answers that are there are read anew."""
     same = [row for row in rows if row.example.question not in way.shown]
     if all(way.task.prompt(row.example) == task.prompt(row.example) for row in same):

@@ -55,7 +55,7 @@ def looked(tmp_path, task, answer, said, **config):
     config = load_config(overrides={"task": task, "guards": [], "items.train": 80} | config)
     loop = Cycle(config, tmp_path / "run", said.append)
     target = Scripted(answer)
-    loop.open_target = lambda settings: target
+    loop.open_target = lambda settings, *_: target
     with loop:
         loop.run("mine")
     return loop, target
