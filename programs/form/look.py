@@ -83,10 +83,8 @@ def form_of(run: Run, rows: Sequence[Attempt]) -> dict[str, Any]:
 def seen(rows: Sequence[Attempt]) -> dict[str, int]:
     """Answers by form: `formed` are read, whole and do not loop; `unread`, `cut` and `looping` overlap. A right one has its form."""
     wrong = [row for row in rows if not row.verdict.correct]
-    signs = [
-        (row.verdict.extracted is None, row.finish in CUT, row.finish == "loop" or (row.finish == "length" and loops(row.response)))
-        for row in wrong
-    ]
+    loop = [row.finish == "loop" or (row.finish == "length" and loops(row.response)) for row in wrong]
+    signs = [(row.verdict.extracted is None, row.finish in CUT, looping) for row, looping in zip(wrong, loop, strict=True)]
     kinds = {name: sum(sign[place] for sign in signs) for place, name in enumerate(("unread", "cut", "looping"))}
     return {"items": len(rows), "formed": len(rows) - sum(map(any, signs)), "right": len(rows) - len(wrong)} | kinds
 
