@@ -36,7 +36,7 @@ const many = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 
 
 // ---- what is shown: the state stands in the address
 
-const usual = () => ({ show: "all", bench: "", skill: "", said: "", q: "", before: 0, after: data.sides.length - 1, item: "", lesson: "" });
+const usual = () => ({ show: "all", bench: "", skill: "", said: "", q: "", before: 0, after: data.after, item: "", lesson: "" });
 let state = usual(), found = [], first = 0, drawn = 0, filtered = null, haystack = null, served = null;
 const byId = new Map(data.items.map((item, place) => [item[ID], place]));
 const lessonsOf = group(data.lessons, (one) => one.items), lessonsLike = group(data.lessons, (one) => one.skills);
@@ -84,7 +84,7 @@ const SHOWS = {
 };
 
 function chosen(item) {
-  return (!state.bench || item[BENCH] === Number(state.bench) - 1) && (!state.skill || data.skills[item[SKILL]] === state.skill) &&
+  return (item[FLAGS][state.before] || item[FLAGS][state.after]) && (!state.bench || item[BENCH] === Number(state.bench) - 1) && (!state.skill || data.skills[item[SKILL]] === state.skill) &&
     (!state.said || (lessonsOf.get(item[ID]) || []).some((one) => one.misconception === state.said));
 }
 
@@ -204,7 +204,19 @@ function detail() {
   if (lesson) return void show(lessonPage(lesson));
   if (place !== undefined) return void texts(place, (inside) => show(itemPage(place, inside)));
   if (state.item || state.lesson) return void show([back(), make("p", {}, `There is no item or program ${state.item || state.lesson} on this page.`)]);
-  show([make("p", { class: "soft" }, data.items.length ? "Choose an item, or press j. Press ? for the keys." : data.empty)]);
+  show([make("p", { class: "soft" }, "Choose an item, or press j. Press ? for the keys."), overview()]);
+}
+
+// the compared sides by benchmark, where nothing is chosen yet
+function overview() {
+  const rows = data.compared[`${state.before}-${state.after}`];
+  if (!rows) return state.before < state.after ? [make("p", { class: "soft" }, "No item was judged on both of the sides that are compared.")] : [];
+  const head = ["", "items", "before, %", "after, %", "difference", "fixed", "broken", "exact McNemar"];
+  const cells = ([bench, pairs, before, after, points, fixed, broken, chance, sure]) => [make("a", { href: address({ bench: String(bench + 1) }) }, short(data.benchmarks[bench].join(" "))), pairs.toLocaleString("en"), before, after,
+    make("span", { class: ["better", "worse"].includes(sure) ? sure : "" }, points), make("a", { href: address({ bench: String(bench + 1), show: "fixed" }) }, fixed), make("a", { href: address({ bench: String(bench + 1), show: "broken" }) }, broken), chance];
+  return [make("p", {}, make("b", {}, short(data.sides[state.before].label)), " against ", make("b", {}, short(data.sides[state.after].label)), ", on the items that were judged on both:"),
+    make("div", { class: "wide" }, make("table", {}, make("tr", {}, head.map((name) => make("th", {}, name))), rows.map((row) => make("tr", {}, cells(row).map((cell) => make("td", {}, cell)))))),
+    make("p", { class: "soft" }, "Coloured where the change is sure: its 95 % interval leaves 0 out and the exact test gives p ≤ 0.05. Several benchmarks are not corrected for their number: ", make("code", {}, "errata diff"), " does that.")];
 }
 
 function show(nodes) { at("detail").replaceChildren(...nodes.flat(Infinity).filter(Boolean)); at("detail").scrollTop = 0; if (document.body.classList.contains("one")) scrollTo(0, 0); }

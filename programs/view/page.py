@@ -11,21 +11,25 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import RunError, UsageError
 from ...signatures.files import write_whole
 from ...signatures.records import Attempt
+from ...signatures.rows import grouped
+from ..report.figures import chance, points, sure
+from ..report.records import Change
 from ..report.runs import MEASURED, listed
-from ..stats import CUT
+from ..stats import CUT, paired_outcomes
 from . import sources
+from .answered import Answered, Benchmark
 from .lessons import lessons
 from .pairing import renamed
-from .sources import Answered, Benchmark
 
 PAGE = 24_000_000
 """Most characters of texts that go into a page: a browser opens more slowly, and a mail takes less."""
@@ -34,9 +38,9 @@ MARK = b"<!doctype html>\n<html lang=en data-made-by=errata-view>"
 HERE = Path(__file__).parent
 
 
-@dataclass
+@dataclass(slots=True)
 class Item:
-    """An item with where its answers lie: of each side the benchmark and the place in it, None where it was not asked."""
+    """An item with where its answers lie: of each side the benchmark and the place of its row there, None where it was not asked."""
 
     id: str
     benchmark: Benchmark
@@ -45,15 +49,18 @@ class Item:
     places: list[tuple[Benchmark, int] | None]
 
 
+Hold = Callable[[Item, list[Any]], None]
+"""What takes an item's texts, so that a page needs not hold them."""
+
+
 class View:
     """What a page shows. Texts of answers are read when they are asked for."""
 
     def __init__(self, names: Sequence[str]):
-        """`names`: sources as errata.programs.view.sources reads them. Raises as it does, and UsageError where a source stands twice."""
-        if twice := [name for name, count in Counter(names).items() if count > 1]:
-            raise UsageError(f"{twice[0]} is given twice; give each source once")
+        """`names`: sources as errata.programs.view.sources reads them; what two of them name is shown once. Raises as it does."""
         self.names = names
-        self.sides: list[Answered] = [side for name in names for side in sources.read(name)]
+        sides = {(side.run or side.source, side.weights, side.title): side for name in names for side in sources.read(name)}
+        self.sides: list[Answered] = [*sides.values()]
         self.runs = [*dict.fromkeys(side.run for side in self.sides if side.run)]
         self.size = 0
         """Characters of all texts."""
@@ -82,6 +89,10 @@ class View:
                     self.size += len(row.response)
         return found.values()
 
+    def _rows(self, item: Item) -> list[Attempt | None]:
+        """What each side answered to it."""
+        return [at and side.benchmarks[at[0]][at[1]] for side, at in zip(self.sides, item.places, strict=True)]
+
     @cached_property
     def _benchmarks(self) -> dict[Benchmark, int]:
         """Test before dev before train."""
@@ -91,23 +102,20 @@ class View:
 
     def texts(self, item: Item) -> list[Any]:
         """Question, gold, worked solution, and of each side [answer, what was read of it, reason, judge]."""
-        rows = [None if where is None else side.benchmarks[where[0]][where[1]] for side, where in zip(self.sides, item.places, strict=True)]
+        rows = self._rows(item)
         example = next(row.example for row in rows if row)
         answers = [row and [row.response, row.verdict.extracted, row.verdict.reason, row.verdict.judge] for row in rows]
         return [example.question, example.answer, example.solution, answers]
 
-    def entries(self, served: bool) -> Iterator[list[Any]]:
-        """The items as page.js reads them."""
+    def entries(self, hold: Hold | None = None) -> Iterator[list[Any]]:
+        """The items as page.js reads them. With `hold`, which is handed the texts, they hold a beginning of the question alone."""
         skills = {name: place for place, name in enumerate(self.skills)}
         for item in self.items:
-            texts = self.texts(item)
-            yield [
-                item.id,
-                self._benchmarks[item.benchmark],
-                skills[item.skill],
-                item.flags,
-                " ".join(texts[0][:2000].split())[:160] if served else texts,
-            ]
+            texts = shown = self.texts(item)
+            if hold:
+                hold(item, texts)
+                shown = " ".join(texts[0][:2000].split())[:160]
+            yield [item.id, self._benchmarks[item.benchmark], skills[item.skill], item.flags, shown]
 
     @cached_property
     def skills(self) -> list[str]:
@@ -133,13 +141,35 @@ class View:
                 }
                 for side in self.sides
             ],
+            "after": max((number for number, side in enumerate(self.sides) if "accepted" in side.names), default=len(self.sides) - 1),
             "benchmarks": [*self._benchmarks],
             "skills": self.skills,
+            "compared": self.compared(),
             "lessons": taught,
             "notes": self.notes(),
-            "empty": "no item was answered",
             "served": served,
         }
+
+    def compared(self) -> dict[str, list[list[Any]]]:
+        """Of each pair of sides, "0-2", a row for each benchmark that both were asked: [its place, items judged on both, before and after
+        in percent, the difference with its interval, fixed, broken, the exact McNemar test, what is sure of it]."""
+        by_name = grouped(self.items, lambda item: item.benchmark)
+        found: dict[str, list[list[Any]]] = {}
+        for a, b in combinations(range(len(self.sides)), 2):
+            for name, items in by_name.items():
+                both = [(item.flags[a], item.flags[b]) for item in items]
+                pairs = [(old[0] == "r", new[0] == "r") for old, new in both if old and new and "x" not in (old[0], new[0])]
+                if pairs:
+                    change = Change(**paired_outcomes(pairs))
+                    shares = [f"{100 * side:.1f}" for side in (change.before, change.after)]
+                    told = [points(change), change.fixed, change.broken, chance(change.p_value), sure(change)]
+                    found.setdefault(f"{a}-{b}", []).append([self._benchmarks[name], change.pairs, *shares, *told])
+        return found
+
+    def stamp(self) -> object:
+        """Equal as long as there is nothing new to be shown."""
+        files = [*(file for run in self.runs for file in run.rglob("manifest.json")), *map(Path, self.names)]
+        return sorted((str(file), file.stat().st_mtime_ns) for file in files if file.is_file()), self.notes()
 
     def notes(self) -> list[dict[str, Any]]:
         """Of each run that has not come to its end how far it came, and whether more is to come."""
@@ -173,8 +203,9 @@ def safe(value: Any) -> str:
     return text
 
 
-def written(view: View, served: bool = False) -> bytes:
-    """The page. With `served` its items come without texts, which the server that it is of gives on demand."""
+def written(view: View, hold: Hold | None = None) -> bytes:
+    """The page. With `hold` its items come without their texts, which are handed to it: a server gives them on demand."""
+    served = hold is not None
     style = (HERE.parent / "report/templates/style.css").read_text(encoding="utf-8") + (HERE / "page.css").read_text(encoding="utf-8")
     script = (HERE / "page.js").read_text(encoding="utf-8")
     only = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -184,7 +215,7 @@ def written(view: View, served: bool = False) -> bytes:
     for name, text in (("policy", policy), ("style", style), ("script", script)):
         page = page.replace(f"<!-- {name} -->", text)
     head, tail = page.split("<!-- data -->")
-    items = ",".join(safe(entry) for entry in view.entries(served))
+    items = ",".join(safe(entry) for entry in view.entries(hold))
     data = f'{safe(view.head(served))[:-1]},"items":[{items}]}}'
     return f"{head}{data}{tail}".encode("utf-8", "replace")
 

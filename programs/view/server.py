@@ -2,8 +2,8 @@
 made here.
 
 It listens on 127.0.0.1 alone. Who may ask knows the random token in the address, which is compared in constant time; a request whose
-Host is not the server's own (a name that someone else's page made point here) is refused. The page is made anew each time that it is
-loaded: of a run that goes on it shows what is finished by then. Ctrl-C ends it.
+Host is not the server's own (a name that someone else's page made point here) is refused. When it is loaded again and the run has gone
+on, the page is made anew. Ctrl-C ends it.
 
 Not here: what the page shows (errata.programs.view.page). Who can read this process's terminal is not kept out.
 """
@@ -18,21 +18,22 @@ from threading import Lock
 from typing import IO, Any
 from urllib.parse import parse_qs, urlsplit
 
-from .page import View, safe, written
+from .page import Item, View, safe, written
 
 
 class Held:
     """A view with its page, and with all texts in small letters, one line an item, in a temporary file."""
 
     def __init__(self, view: View):
-        self.view = view
-        self.page = written(view, served=True)
+        self.view, self.stamp = view, view.stamp()
         self._lock = Lock()
         self._lines: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 it lives as long as the view
-        for item in view.items:
-            question, gold, solution, answers = view.texts(item)
-            parts = [item.id, item.skill, question, gold, solution, *(part for answer in answers if answer for part in answer if part)]
-            self._lines.write(" ".join("\n".join(parts).lower().split("\n")).encode("utf-8", "replace") + b"\n")
+        self.page = written(view, self._hold)
+
+    def _hold(self, item: Item, texts: list[Any]) -> None:
+        question, gold, solution, answers = texts
+        parts = [item.id, item.skill, question, gold, solution, *(part for answer in answers if answer for part in answer if part)]
+        self._lines.write(" ".join(parts).lower().replace("\n", " ").encode("utf-8", "replace") + b"\n")
 
     def search(self, text: str) -> list[int]:
         """The places of the items in which every word of the text occurs."""
@@ -85,7 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
         held, found = self.server.held, None
         if what == "":
             with suppress(Exception):  # a run that is worked on may not be readable for a moment: what was read before is shown
-                held = self.server.held = Held(self.server.make())
+                if held.view.stamp() != held.stamp:
+                    held = self.server.held = Held(self.server.make())
             return self._send(200, held.page, "text/html; charset=utf-8")
         if what == "item":
             found = held.item(given.get("n", ""))

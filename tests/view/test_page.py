@@ -11,6 +11,8 @@ from pages import HOSTILE
 from errata.programs.run import layout
 from errata.programs.run.directory import Stage
 from errata.programs.stats import counts
+from errata.programs.view import sources
+from errata.programs.view.diff import diff
 from errata.programs.view.page import View, safe, written
 from errata.programs.view.show import show
 from errata.signatures.errors import ErrataError, UsageError
@@ -72,6 +74,32 @@ def test_runs_side_by_side_are_matched_by_item_and_their_programs_keep_apart(pla
     assert {one["run"] for one in found["lessons"]} == {str(plain), str(other)}
 
 
+def test_what_two_names_mean_is_shown_once(plain):
+    found = data(written(View([str(plain), f"{plain}@given"])).decode())
+    assert len(found["sides"]) == 3
+    assert sum(item[3][0] is not None for item in found["items"]) == 162
+
+
+def test_a_log_whose_ids_differ_is_matched_by_what_its_items_say(plain, tmp_path):
+    rows = [row for stage in layout.evaluations(plain, "w0") for row in stage.rows(layout.ATTEMPTS, Attempt) if row.example.task == "t"]
+    log = tmp_path / "log.jsonl"
+    lines = [{"question": row.example.question, "answer": " 4 ", "response": "4", "correct": True} for row in rows]
+    log.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {**lines[0], "question": "Another?"}]))
+    found = data(written(View([f"{plain}@given", str(log)])).decode())
+    assert sum(item[3][0] is not None and item[3][1] == "r" for item in found["items"]) == len(rows)
+    assert [item[4][0] for item in found["items"] if item[3][0] is None] == ["Another?"]
+
+
+def test_sides_are_compared_as_errata_diff_compares_them(plain):
+    view = View([str(plain)])
+    a, b = (sources.one(f"{plain}@{name}") for name in ("given", "1"))
+    change = diff(a, b, "dev").benchmarks["t"].change
+    found = {tuple(view.head()["benchmarks"][row[0]]): row[1:] for row in view.compared()["0-1"]}
+    assert found["t", "dev"][0] == change.pairs
+    assert found["t", "dev"][4:6] == [change.fixed, change.broken]
+    assert found["t", "dev"][3] == f"{100 * change.difference:+.1f} [{100 * change.low:+.0f}, {100 * change.high:+.0f}]"
+
+
 def test_an_item_that_was_answered_twice_stands_there_twice(tmp_path):
     path = fake_run(tmp_path / "run", {"t": ["adds"]}, rounds=1, items=2)
     rows = [attempt("t", "test", 1, "adds", right, "w9") for right in (True, False)]
@@ -118,8 +146,6 @@ def test_nothing_answered_yet_is_told_in_one_line(tmp_path):
         (path / folder).rename(tmp_path / folder)
     with pytest.raises(ErrataError, match="no finished answers yet"):
         made(path)
-    with pytest.raises(UsageError, match="given twice"):
-        made(path, path)
 
 
 # ---- in a browser
@@ -141,13 +167,15 @@ def shown(browser, plain):
 
 @needs_chromium
 def test_filters_show_what_they_say_and_the_address_restores_item_and_filter(shown, plain):
+    shown.run("go({ after: 2 })")
+    assert shown.text("#count") == "162 of 164 items"  # two were asked of neither side that is compared
+    shown.run("go({ after: data.after })")
     assert shown.text("#count") == "164 items"
     shown.run("document.querySelector('[data-show=fixed]').click()")
     before, after = (
         {row.example.id for stage in layout.evaluations(plain, name) for row in stage.rows(layout.ATTEMPTS, Attempt) if row.verdict.correct}
         for name in ("w0", "w1")
     )
-    shown.run("go({ after: 1 })")
     asked = {row.example.id for stage in layout.evaluations(plain, "w1") for row in stage.rows(layout.ATTEMPTS, Attempt)}
     names = shown.run("[...document.querySelectorAll('#items a')].map((link) => link.dataset.item)")
     assert set(names) == (after - before) & asked
