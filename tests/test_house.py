@@ -1,6 +1,7 @@
 """The house: floors, rooms and their arrows, sizes, packaging, every way to start, and that reading commands load nothing heavy."""
 
 import ast
+import functools
 import os
 import re
 import subprocess
@@ -58,10 +59,23 @@ def place(path):
     return path.relative_to(ROOT).with_suffix("").parts
 
 
+@functools.cache
+def parsed(path):
+    """(text, every node of its syntax tree) of a file, read once for all tests."""
+    text = path.read_text(encoding="utf-8")
+    return text, tuple(ast.walk(ast.parse(text)))
+
+
+def sources():
+    """(place below the root, text, nodes) of each file of the package."""
+    for path in modules():
+        yield path.relative_to(ROOT).as_posix(), *parsed(path)
+
+
 def imports(path):
     """(absolute dotted name, whether of this package) of each import in a file, those inside functions too."""
     parts = ("errata", *place(path))
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in parsed(path)[1]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -132,18 +146,11 @@ def lines(node):
     return node.end_lineno - node.lineno + 1
 
 
-def parsed():
-    """Each file of the package with its syntax tree."""
-    for path in modules():
-        text = path.read_text(encoding="utf-8")
-        yield path.relative_to(ROOT).as_posix(), text, ast.parse(text)
-
-
 def test_files_functions_and_classes_can_be_taken_in_at_a_look():
     large = []
-    for name, text, tree in parsed():
+    for name, text, nodes in sources():
         large += [name] if text.count("\n") > FILE else []
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.ClassDef) and lines(node) > CLASS:
                 large.append(f"{name}: class {node.name}")
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines(node) > FUNCTION:
@@ -165,10 +172,10 @@ def test_the_core_of_the_loop_and_the_whole_package_stay_small():
 
 def test_functions_take_few_parameters():
     many = []
-    for name, _, tree in parsed():
+    for name, _, nodes in sources():
         if name.endswith("word_problems/kit.py"):
             continue  # emitted with programs, whose ids are hashes of their text
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 taken = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 if len([one for one in taken if one.arg not in ("self", "cls")]) > PARAMETERS:
@@ -182,19 +189,19 @@ def test_folders_hold_few_files_and_programs_directly_no_more_than_eight():
     assert folders["programs"] <= 8
 
 
-def docstrings(tree):
+def docstrings(nodes):
     return {
         node.body[0].value
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body and isinstance(node.body[0], ast.Expr)
     }
 
 
 def test_no_string_holds_python_that_no_tool_sees():
     held = []
-    for name, _, tree in parsed():
-        told = docstrings(tree)
-        for node in ast.walk(tree):
+    for name, _, nodes in sources():
+        told = docstrings(nodes)
+        for node in nodes:
             text = node.value if isinstance(node, ast.Constant) and node not in told else None
             if isinstance(text, str) and text.count("\n") > STRING and "def " in text:
                 held.append(f"{name}:{node.lineno}")
@@ -211,11 +218,11 @@ NAMES = (
 def test_names_of_a_runs_files_stand_in_layout_alone():
     named = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, NAMES))})")
     spelled = []
-    for name, _, tree in parsed():
+    for name, _, nodes in sources():
         if not name.startswith("programs/") or name == "programs/run/layout.py":
             continue
-        inner = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-        for node in ast.walk(tree):
+        inner = {part for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in nodes:
             parts = node.values if isinstance(node, ast.JoinedStr) else [] if node in inner else [node]
             text = "".join(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
             if named.search(text) and " " not in text:  # what holds a blank is a message or a docstring
@@ -229,12 +236,11 @@ PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_exit"}
 
 def private_names(path):
     """(line, name) of each use of a private attribute that the file itself does not define."""
-    text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
-    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)}
-    own |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
-    own |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    for node in ast.walk(tree):
+    _, nodes = parsed(path)
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)}
+    own |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    own |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for node in nodes:
         if not isinstance(node, ast.Attribute) or not re.match(r"_(?!_)", node.attr) or node.attr in PUBLIC | own:
             continue
         if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
@@ -324,6 +330,7 @@ def wheel(tmp_path_factory):
     return next(out.glob("*.whl"))
 
 
+@pytest.mark.slow  # builds, installs and starts it, 12 seconds
 def test_the_wheel_installs_in_an_empty_environment_and_runs_from_an_empty_folder(wheel, tmp_path):
     import zipfile
 

@@ -272,7 +272,7 @@ class _Again(Exception):
         self.counts = counts
 
 
-class Lost(Exception):
+class SeatLost(Exception):
     """The node that an object was on, or its process there, is gone, and the object with it."""
 
 
@@ -284,8 +284,8 @@ class Seat(AbstractContextManager["Seat"]):
         self._ray, self._actor, self._require = ray, actor, require
 
     def ask(self, method: str, *args: Any, going: Callable[[], None]) -> Any:
-        """What a method of the object returns. `going` is called every second, and may raise. Raises Lost, and ClusterError where for long
-        no node has the room."""
+        """What a method of the object returns. `going` is called every second, and may raise. Raises SeatLost, and ClusterError where
+        for long no node has the room."""
         began = time.monotonic()
         try:
             reference = getattr(self._actor, method).remote(*args)
@@ -297,7 +297,7 @@ class Seat(AbstractContextManager["Seat"]):
         except self._ray.exceptions.RayTaskError as error:  # a fault of ours keeps its traceback
             raise (error.cause if isinstance(error.cause, ErrataError) else error) from None
         except (self._ray.exceptions.RayError, ConnectionError) as error:
-            raise Lost(f"{type(error).__name__}: {str(error).strip().splitlines()[-1][:200]}") from None
+            raise SeatLost(f"{type(error).__name__}: {str(error).strip().splitlines()[-1][:200]}") from None
 
     def __exit__(self, *_: object) -> None:
         with suppress(Exception):  # the cluster may be gone

@@ -27,7 +27,7 @@ from ...signatures.calls import known_keys, without_keys
 from ...signatures.errors import BusyError, ErrataError, InstructorError, RunError
 from ...trainers.weights import weights_hash
 from ..cycle import Cycle
-from ..run.cluster import Cluster, Lost, here
+from ..run.cluster import Cluster, SeatLost, here
 from ..run.directory import LOCK, RunDir
 from .carry import SIZE, UNFINISHED, Piece, Sender, put
 from .compare import DONE, VANILLA, Cell, Comparison, cells, is_done, lend, run_cell, work
@@ -203,7 +203,7 @@ class Runner:
                         for news in self._news(desk):
                             came += self._taken(news, loop.path, say)
                     return
-                except Lost as lost:
+                except SeatLost as lost:
                     losses = 1 if came else losses + 1
                     if losses >= LOSSES:
                         act = "look for what ends processes on the nodes (memory, mostly); the same command goes on"

@@ -32,7 +32,7 @@ STATUS = {
 """Anthropic's type of error -> the status that it comes with in a single call; any other is 500."""
 
 
-class Refused(Exception):
+class BatchRefused(Exception):
     """The server did not do what it was asked for."""
 
     def __init__(self, status: int | None, said: str, wait: float | None = None):
@@ -60,7 +60,7 @@ class State(NamedTuple):
 
 
 class Form(Protocol):
-    """One provider's batches. All raise Refused."""
+    """One provider's batches. All raise BatchRefused."""
 
     base: str
 
@@ -90,10 +90,10 @@ class Door:
         try:
             reply = exchange(self._client, method, url, self._seconds, LARGEST, headers=self._headers, **sent)
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise Refused(None, str(error) or type(error).__name__) from None
+            raise BatchRefused(None, str(error) or type(error).__name__) from None
         if reply.status >= 300:
             said = words(reply.body) or "no word of why"
-            raise Refused(reply.status, f"HTTP {reply.status}: {said}", asked_wait(reply.headers.get("retry-after")))
+            raise BatchRefused(reply.status, f"HTTP {reply.status}: {said}", asked_wait(reply.headers.get("retry-after")))
         return reply.body
 
     def document(self, method: str, path: str, **sent: Any) -> dict[str, Any]:
@@ -102,14 +102,14 @@ class Door:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise Refused(None, "a reply that is no JSON document")
+            raise BatchRefused(None, "a reply that is no JSON document")
         return found
 
     def made(self, path: str, **sent: Any) -> str:
         """The id of what a POST made."""
         found = self.document("POST", path, **sent).get("id")
         if not isinstance(found, str) or not found:
-            raise Refused(None, "a reply without an id")
+            raise BatchRefused(None, "a reply without an id")
         return found
 
     def listed(self, path: str, turn: str) -> Iterator[dict[str, Any]]:
@@ -118,7 +118,7 @@ class Door:
         for _ in range(50):
             try:
                 page = self.document("GET", f"{path}?limit=100{after}")
-            except Refused as error:
+            except BatchRefused as error:
                 if error.status in (404, 405):  # a server that lists none
                     return
                 raise
@@ -213,7 +213,7 @@ class AnthropicForm:
 
 
 def _rows(data: bytes) -> list[dict[str, Any]]:
-    """JSON lines; one that cannot be read is left out. Raises Refused where none can."""
+    """JSON lines; one that cannot be read is left out. Raises BatchRefused where none can."""
     rows = []
     for line in data.split(b"\n"):
         try:
@@ -223,7 +223,7 @@ def _rows(data: bytes) -> list[dict[str, Any]]:
         if isinstance(row, dict):
             rows.append(row)
     if data.strip() and not rows:
-        raise Refused(None, f"results that are none: {words(data)}")
+        raise BatchRefused(None, f"results that are none: {words(data)}")
     return rows
 
 

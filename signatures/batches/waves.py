@@ -28,7 +28,7 @@ from ..errors import ErrataError, InstructorError
 from ..replies import tidied
 from ..transport import Heard, Transport
 from . import Sent
-from .forms import Form, Refused, State, form_of
+from .forms import BatchRefused, Form, State, form_of
 
 QUIET, LATE = 0.5, 30.0
 """Seconds without a new request after which a wave is sent: when all threads at work wait for answers, and in any case."""
@@ -99,7 +99,7 @@ class _Wave:
     wait: float = field(default_factory=lambda: FIRST)
     due: float = 0.0
 
-    def put_off(self, error: Refused) -> str:
+    def put_off(self, error: BatchRefused) -> str:
         """Make a request that failed again later. Now and then, what is waited for and how long that may go on; else empty."""
         self.troubles += 1
         waits = [max(min(MOST, FIRST * 2**n), error.wait or 0.0) for n in range(self.troubles, TROUBLES + 1)]
@@ -202,7 +202,7 @@ class Waves:
                     self._make(wave)
                 else:
                     self._look(wave, wave.batch)
-            except Refused as error:
+            except BatchRefused as error:
                 self._trouble(wave, error)
             else:  # that a list does not name it says nothing of the next try to make it
                 wave.troubles = 0 if wave.batch else wave.troubles
@@ -306,7 +306,7 @@ class Waves:
             else:
                 waiting.set_exception(InstructorError(f"batch {wave.batch} failed ({said}), tried {TRIES} times; {_GO_ON}"))
 
-    def _trouble(self, wave: _Wave, error: Refused) -> None:
+    def _trouble(self, wave: _Wave, error: BatchRefused) -> None:
         """A request about a batch that failed: it is made again later, or ends the run and leaves the batch as it is."""
         if wave.batch is None and error.status == 413 and len(wave.keys) > 1:
             self._most = len(wave.keys) // 2
@@ -338,7 +338,7 @@ _CANCELLED = f"batch {{}} was cancelled at the provider, and {{}} of its request
 _LOST = Heard(503, [], tidied(503, json.dumps({"error": {"message": "its batch gave no answer to this request"}}).encode(), chat=True))
 
 
-def _told(wave: _Wave, error: Refused, base: str) -> str:
+def _told(wave: _Wave, error: BatchRefused, base: str) -> str:
     """Why a wave cannot go on, and what helps."""
     if wave.batch is None and error.status in (404, 405):
         return f"the server at {base} has no batches ({error.said}): --set instructor.batch=false"

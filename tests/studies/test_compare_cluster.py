@@ -15,7 +15,7 @@ import pytest
 from nodes import nodes
 
 from errata.programs.cycle import Cycle
-from errata.programs.run.cluster import Lost, open_cluster
+from errata.programs.run.cluster import SeatLost, open_cluster
 from errata.programs.run.directory import Stage
 from errata.programs.run.ledger import Answer, Ledger
 from errata.programs.studies import compare, compare_cluster
@@ -46,7 +46,7 @@ class Seat:
         going()
         found = self._through(getattr(self.desk, method)(*self._through(args)))
         if method == "news" and self.cluster.dies(found):
-            raise Lost("NodeDiedError")
+            raise SeatLost("NodeDiedError")
         return found
 
     def _through(self, value):

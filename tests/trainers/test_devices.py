@@ -51,6 +51,8 @@ def gpus(monkeypatch, tmp_path):
         ({"stages": ["sdft"]}, ("sdft",), "and the stage sdft trains on one device alone"),
         ({"batch_size": 15}, ("sft",), "share the 15 rows of a step unevenly: give a train.batch_size that is a multiple of 2"),
         ({"batch_size": 2}, ("kto",), "give a train.batch_size of 4 or more"),
+        ({"devices": 1, "batch_size": 1}, ("sft", "kto"), "give a train.batch_size of 2 or more"),
+        ({"kto": {"per_device_train_batch_size": 1}}, ("kto",), "give a train.kto.per_device_train_batch_size of 2 or more"),
         ({"device": "cuda:1"}, ("sft",), "and train.device names one, cuda:1: take cuda or cpu"),
         ({"sft": {"per_device_train_batch_size": 4}}, ("sft",), "the 1 parts of a step (train.sft.gradient_accumulation_steps) unevenly"),
         ({"dpo": {"train_sampling_strategy": "sequential"}}, ("dpo",), "with which train.dpo.train_sampling_strategy cannot be set"),

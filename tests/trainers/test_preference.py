@@ -15,7 +15,7 @@ from errata.signatures.records import Pair
 from errata.trainers.chat import encoded, fingerprint
 from errata.trainers.settings import Job, TargetSettings, TrainSettings
 from errata.trainers.sft import check, prefer, train
-from errata.trainers.stages.preference import paired, unpaired
+from errata.trainers.stages.preference import neighboured, paired, two_or_more, unpaired
 from errata.trainers.target import Target
 
 ROWS = models.sums(32)
@@ -172,3 +172,20 @@ def test_a_training_in_a_child_process_ends_with_the_same_bytes(target, file, tm
     report = prefer("dpo", file, target, QUICK, tmp_path / "child")
     assert prefer("dpo", file, target, QUICK, tmp_path / "here", in_process=True) == report
     assert files(tmp_path / "child") == files(tmp_path / "here")
+
+
+@pytest.mark.parametrize(("fits", "rows", "at_once"), [(1, 16, 2), (8, 16, 8), (1, 15, 3), (5, 15, 5), (4, 15, 5), (1, 7, 7), (1, 2, 2)])
+def test_kto_computes_two_rows_or_more_at_once_and_an_equal_part_of_a_step(fits, rows, at_once):
+    assert two_or_more(fits, rows) == at_once
+
+
+@pytest.mark.parametrize(("count", "size"), [(8, 4), (9, 4), (7, 3), (3, 2), (2, 8)])
+def test_no_row_of_kto_is_compared_with_its_own_answer(count, size):
+    rows = [{"completion_ids": [number]} for number in range(count)]
+    neighboured(rows, size)
+    assert not [row for row in rows if row["KL_completion_ids"] == row["completion_ids"]]
+    # but for a row that is alone in the last batch, the answers of a batch are what its rows are compared with
+    whole = count - 1 if count % size == 1 else count
+    for start in range(0, whole, size):
+        batch = rows[start : min(start + size, whole)]
+        assert sorted(row["KL_completion_ids"] for row in batch) == [row["completion_ids"] for row in batch]

@@ -52,6 +52,12 @@ def require_devices(settings: TrainSettings, stages: Sequence[str]) -> None:
     """Raises UsageError where these stages cannot be trained on as many devices as the settings say."""
     if settings.devices == 1 and settings.sft.get("fsdp"):
         raise UsageError("train.sft.fsdp shares a model out among devices, and train.devices is 1: set it to more, or leave fsdp out")
+    if "kto" in stages:
+        rows = "kto compares rows with each other, two or more a device: give a train."
+        if settings.batch_size < 2 * settings.devices:
+            raise UsageError(f"{rows}batch_size of {2 * settings.devices} or more")
+        if settings.kto.get("per_device_train_batch_size") == 1:
+            raise UsageError(f"{rows}kto.per_device_train_batch_size of 2 or more")
     if settings.devices > 1 and (why := next(_obstacles(settings, stages), "")):
         raise UsageError(f"train.devices is {settings.devices}, {why}")
 
@@ -71,8 +77,6 @@ def _obstacles(settings: TrainSettings, stages: Sequence[str]) -> Iterator[str]:
         if "per_device_train_batch_size" in given and (not isinstance(parts, int) or parts % count):
             field = f"train.{stage}.gradient_accumulation_steps"
             yield f"which share the {parts} parts of a step ({field}) unevenly: give a multiple of {count}"
-        if stage == "kto" and rows < 2 * count:
-            yield f"and kto compares rows with each other, two a device: give a train.batch_size of {2 * count} or more"
     if rows % count:
         yield f"which share the {rows} rows of a step unevenly: give a train.batch_size that is a multiple of {count}"
     if sys.platform != "linux":

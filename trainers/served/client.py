@@ -27,11 +27,11 @@ LONGEST_LINE = 65_536
 """Bytes of a header; proxies write long ones."""
 
 
-class Lost(Exception):
+class NoReply(Exception):
     """No whole reply, in a few words."""
 
 
-class Heard(NamedTuple):
+class HttpReply(NamedTuple):
     """A whole reply of a server."""
 
     status: int
@@ -100,8 +100,8 @@ class Connections:
             max_line_size=LONGEST_LINE, max_field_size=LONGEST_LINE,
         )  # fmt: skip
 
-    async def exchange(self, url: str, body: bytes | None, seconds: float | None = None) -> Heard:
-        """Send one request, a POST where it has a body. Raises Lost, and ValueError for an address that cannot be asked."""
+    async def exchange(self, url: str, body: bytes | None, seconds: float | None = None) -> HttpReply:
+        """Send one request, a POST where it has a body. Raises NoReply, and ValueError for an address that cannot be asked."""
         self._session = self._session or self._open()
         seconds = seconds or self._seconds
         try:
@@ -112,17 +112,17 @@ class Connections:
                     async for chunk in reply.content.iter_any():
                         whole += chunk
                         if len(whole) > MOST_BYTES:
-                            raise Lost(f"a reply of more than {MOST_BYTES // 10**6} MB")
-                    return Heard(reply.status, reply.headers, bytes(whole))
+                            raise NoReply(f"a reply of more than {MOST_BYTES // 10**6} MB")
+                    return HttpReply(reply.status, reply.headers, bytes(whole))
         except aiohttp.InvalidURL as error:
             raise ValueError(str(error)) from None
         except TimeoutError:
-            raise Lost(f"no whole reply in {seconds:g} s" if seconds >= self._seconds else f"silent for {seconds:g} s") from None
+            raise NoReply(f"no whole reply in {seconds:g} s" if seconds >= self._seconds else f"silent for {seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Lost(_why(error)) from None
+            raise NoReply(_why(error)) from None
 
     async def drop(self) -> None:
-        """Close the connections; the requests under way on them are Lost. New ones are opened when they are needed."""
+        """Close the connections; the requests under way on them end with NoReply. New ones are opened when they are needed."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()

@@ -18,7 +18,7 @@ from ...signatures.errors import TargetError
 from ...signatures.replies import document, words
 from ..settings import TargetSettings, vllm_rank
 from ..weights import adapter_folder
-from .client import Connections, Lost
+from .client import Connections, NoReply
 
 T = TypeVar("T")
 Read = Callable[[bytes], T]
@@ -82,7 +82,7 @@ class Server:
         sent = None if body is None else json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
         try:
             reply = await self._connections.exchange(f"{self.address}{path}", sent, seconds)
-        except Lost as error:
+        except NoReply as error:
             raise Passing(self.clean(str(error))) from None
         except ValueError as error:
             why = self.clean(str(error))

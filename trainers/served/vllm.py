@@ -157,7 +157,7 @@ def rank_of(settings: TargetSettings, train: TrainSettings) -> int:
     return max(rank for rank in ranks if isinstance(rank, int))
 
 
-class Server:
+class VllmProcess:
     """One vLLM: its place, its address, its log and its process."""
 
     def __init__(self, place: str, number: int, folder: Path, name: str):
@@ -274,7 +274,7 @@ class Servers:
         self.folder, self.train, self.say, self.patience = folder.absolute(), train, say, patience
         os.environ.setdefault(KEY, secrets.token_urlsafe(24))
         self._command: list[str] = []
-        self._servers: list[Server] = []
+        self._servers: list[VllmProcess] = []
         self._changing = threading.Lock()  # while a server is started: none may begin once they were stopped
 
     def serving(self, settings: TargetSettings) -> TargetSettings:
@@ -315,7 +315,7 @@ class Servers:
             server.rising = None
             return False
 
-    def _raise(self, server: Server, done: "Future[None]") -> None:
+    def _raise(self, server: VllmProcess, done: "Future[None]") -> None:
         """Start a server again that ended by itself."""
         try:
             why = f"vLLM on {server.title} ended ({server.cause()})"
@@ -358,7 +358,7 @@ class Servers:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._command = command
         name = settings.served_name or settings.model
-        self._servers = [Server(place, number, self.folder, name) for number, place in enumerate(places(settings))]
+        self._servers = [VllmProcess(place, number, self.folder, name) for number, place in enumerate(places(settings))]
         where = " and ".join(server.title for server in self._servers)
         self.say(f"vLLM is loading {settings.model} on {where}; log: {self._servers[0].log}")
         begun = time.monotonic()
@@ -366,17 +366,17 @@ class Servers:
         self._wait(self._servers)
         self.say(f"vLLM answers on {where} after {time.monotonic() - begun:.0f} s")
 
-    def _begin(self, servers: Sequence[Server]) -> None:
+    def _begin(self, servers: Sequence[VllmProcess]) -> None:
         with self._changing:
             for server in servers:
                 self._require(server)
                 server.start(self._command, self._environment())
 
-    def _require(self, server: Server) -> None:
+    def _require(self, server: VllmProcess) -> None:
         if server not in self._servers:
             raise TargetError(f"the vLLM on {server.title} was stopped")
 
-    def _wait(self, servers: Sequence[Server]) -> None:
+    def _wait(self, servers: Sequence[VllmProcess]) -> None:
         """Until all answer."""
         waiting, end = list(servers), time.monotonic() + self.patience
         while waiting := [server for server in waiting if not server.answers]:

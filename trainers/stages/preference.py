@@ -53,9 +53,10 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     refuse_cut(job, counts, limit)
     check_ids(tokenizer, (ids for row in rows for ids in row.values()), config.get_text_config().vocab_size)
     last = last_checkpoint(job)
-    # two answers a pair; and KTO compares each answer with its neighbour's
-    least, before = 2 if job.stage == "kto" else 1, at_once_before(last, job.settings.rows_each)
-    at_once = max(least, before or fitting(job, device, 2 * counts["longest"]))
+    before = at_once_before(last, job.settings.rows_each)
+    at_once = before or fitting(job, device, 2 * counts["longest"])  # two answers a pair
+    if job.stage == "kto":
+        at_once = two_or_more(at_once, job.settings.rows_each)
     model, method = learner(job, device)
     given = shared(job, method, device, model.num_parameters()) | {
         "per_device_train_batch_size": at_once,
@@ -118,9 +119,20 @@ def _kto(rows: list[dict[str, Any]], given: dict[str, Any], **more: Any) -> Any:
     wrong = len(rows) - right
     weights = {"desirable_weight": max(1.0, wrong / right), "undesirable_weight": max(1.0, right / wrong)}
     args = KTOConfig(**weights | given)
-    size = args.per_device_train_batch_size * args.world_size
+    neighboured(rows, args.per_device_train_batch_size * args.world_size)
+    return _Kto(args=args, train_dataset=Dataset.from_list(rows), **more)
+
+
+def two_or_more(at_once: int, rows: int) -> int:
+    """Rows that are computed at once, of the `rows` of a step: an equal part of them, and two or more, as each is compared with another."""
+    return next((size for size in range(max(2, at_once), rows + 1) if rows % size == 0), 2)
+
+
+def neighboured(rows: list[dict[str, Any]], size: int) -> None:
+    """Give each row of a batch of `size` the answer of the row before it; the first one that of the last, and a row that is alone in the
+    last batch that of the batch before."""
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]
-        for row, before in zip(batch, [batch[-1], *batch], strict=False):
+        first = batch[-1] if len(batch) > 1 else rows[start - 1]
+        for row, before in zip(batch, [first, *batch], strict=False):
             row["KL_completion_ids"] = before["completion_ids"]
-    return _Kto(args=args, train_dataset=Dataset.from_list(rows), **more)
