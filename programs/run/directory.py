@@ -399,8 +399,11 @@ class RunDir(AbstractContextManager["RunDir"]):
         # caps belong to one command, not to the run
         settled = config.model_dump(mode="json", exclude={"budget"})
         read = [{"task": name, "read": dict(found)} for name, found in data]
-        format_ = read_json(path).get("format") if path.exists() and begun else None  # the run answers as it began
-        more = {"format": format_} if format_ else {}
+        more: dict[str, Any] = {}
+        with suppress(RunError, AttributeError, KeyError, TypeError):  # none yet, or one that is written anew
+            before = read_json(path)
+            if begun or before["config"]["target"] == settled["target"]:
+                more = {"format": before["format"]}  # the run answers as it began
         document = to_json(sealed({"version": VERSION, "config": settled, "data": read} | more))
         if not path.exists() or path.read_bytes() != document:
             write_atomic(path, document)

@@ -69,6 +69,13 @@ def test_a_run_whose_verdicts_differ_answers_in_float32(able, stored_in_16_bits,
     assert dtype == kept["dtype"] == "float32" and kept["agreed"] <= 60
 
 
+def test_what_was_decided_stays_when_the_run_looks_at_its_data_again(able, stored_in_16_bits, tmp_path):
+    config = CycleConfig(target=TargetSettings(model=stored_in_16_bits))
+    with Cycle(config, tmp_path, lambda line: None) as run:
+        run.open_target(config.target, 50)
+        assert run.held_out and formats.decided(tmp_path) is not None  # nothing was answered yet
+
+
 def test_a_few_questions_are_answered_in_float32_without_a_look(able, stored_in_16_bits, tmp_path):
     dtype, kept = opened(tmp_path, stored_in_16_bits, [], asked=50)
     assert dtype == kept["dtype"] == "float32" and "items" not in kept
