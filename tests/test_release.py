@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,23 @@ def test_the_word_about_both_distributions_is_json_where_progress_is_and_none_wh
     assert version.stdout.startswith("errata-lm ")
     assert version.stderr.startswith("errata: two distributions")
     assert subprocess.run([SCRIPT, "runs", str(tmp_path), "-q"], env=beside, capture_output=True, text=True).stderr == ""
+
+
+@pytest.mark.slow  # it builds sdist and wheel, about ten CPU seconds
+def test_sdist_and_wheel_are_built_described_and_complete_and_a_file_that_is_missing_fails_the_check(tmp_path):
+    command = [sys.executable, ROOT / "scripts/check_release.py", "--quick", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["build: ok", "twine: ok", "contents: ok"]), done.stdout + done.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    assert wheel.name.startswith(f"errata_lm-{PROJECT['version']}-")
+    with zipfile.ZipFile(wheel) as packed:
+        rest = {name: packed.read(name) for name in packed.namelist() if name != "errata/trainers/tiny/model.safetensors"}
+    with zipfile.ZipFile(wheel, "w") as packed:
+        for name, data in rest.items():
+            packed.writestr(name, data)
+    state = json.loads((tmp_path / "state.json").read_text())
+    del state["passed"]["contents"]  # the others passed, and are not done again
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "contents: FAILED: missing in the wheel: ['errata/trainers/tiny/model.safetensors']" in done.stdout
