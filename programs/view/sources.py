@@ -22,7 +22,7 @@ from ...signatures.rows import grouped
 from ...signatures.terminal import command
 from ..config import CycleConfig
 from ..run import layout
-from ..run.directory import read_config
+from ..run.directory import read_config, worked_on
 from . import logs
 from .answered import Answered, Benchmark, outcome
 
@@ -114,7 +114,9 @@ def _of_run(path: Path) -> list[Answered]:
         title = "recorded answers"
         found.insert(0, Answered(f"{path}@recorded", title, "", _ordered(recorded), ("recorded",), path, _settings(config)))
     if not found:
-        raise RunError(f"{path} holds no finished answers yet; `{command('cycle', '--run', path)}` continues it")
+        later = "a process is working on it now: give the same command again later"
+        act = later if worked_on(path) else f"`{command('cycle', '--run', path)}` continues it"
+        raise RunError(f"{path} holds no finished answers yet; {act}")
     return found
 
 

@@ -6,6 +6,7 @@ import re
 import pytest
 from browser import Browser, needs_chromium
 from fake_run import attempt, fake_run
+from filelock import FileLock
 from pages import HOSTILE
 
 from errata.programs.run import layout
@@ -128,8 +129,6 @@ def test_another_file_is_not_written_over_and_a_page_is(plain, tmp_path):
 
 
 def test_a_run_that_is_worked_on_says_so_and_what_is_there_already(tmp_path):
-    from filelock import FileLock
-
     path = fake_run(tmp_path / "run", {"t": ["adds"]}, rounds=1)
     (path / "result.json").unlink()
     with FileLock(path / "lock"):
@@ -144,7 +143,12 @@ def test_nothing_answered_yet_is_told_in_one_line(tmp_path):
     path = fake_run(tmp_path / "run", {"t": ["adds"]}, rounds=1)
     for folder in ("evaluate", "round-1"):
         (path / folder).rename(tmp_path / folder)
-    with pytest.raises(ErrataError, match="no finished answers yet"):
+    with pytest.raises(ErrataError, match="no finished answers yet; `errata cycle"):
+        made(path)
+    with (
+        FileLock(path / "lock"),
+        pytest.raises(ErrataError, match="no finished answers yet; a process is working on it now: give the same"),
+    ):
         made(path)
 
 
