@@ -100,6 +100,7 @@ def test_too_many_answers_for_a_page_are_served(plain, tmp_path, monkeypatch):
         show([str(plain)], tmp_path / "x.html", False, lambda *_: None)
 
 
+@pytest.mark.slow  # a process of its own
 def test_ctrl_c_ends_it_without_a_word(plain):
     command = [str(Path(sys.executable).with_name("errata")), "view", str(plain), "--serve"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -112,6 +113,7 @@ def test_ctrl_c_ends_it_without_a_word(plain):
     assert process.returncode == 0
 
 
+@pytest.mark.slow  # a browser of its own; that of test_page.py draws with the same script
 @needs_chromium
 def test_the_served_page_shows_and_finds_what_the_file_does_and_what_was_added_since(tmp_path):
     path = fake_run(tmp_path / "run", {"t": ["adds", "halves"]}, rounds=1)
