@@ -111,7 +111,7 @@ class View:
         """The items as page.js reads them. With `hold`, which is handed the texts, they hold a beginning of the question alone."""
         skills = {name: place for place, name in enumerate(self.skills)}
         for item in self.items:
-            texts = shown = self.texts(item)
+            shown: Any = (texts := self.texts(item))
             if hold:
                 hold(item, texts)
                 shown = " ".join(texts[0][:2000].split())[:160]
