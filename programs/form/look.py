@@ -23,6 +23,8 @@ from ..stats import CUT
 
 SAMPLE, POOR = 64, 0.25
 """Answers that are looked at, and asked of each other way; and the share without form from which other ways are tried."""
+MORE = 6
+"""Right answers more that are told as skill which the form hid: chance alone gives so many, and none fewer, in 1 of 32 (sign test)."""
 
 
 class Run(Protocol):
@@ -103,12 +105,16 @@ def _tried(run: Run, rows: Sequence[Attempt], way: Way, task: Task) -> dict[str,
 def as_lines(fact: dict[str, Any]) -> list[str]:
     """What was found, in one or two lines: the measure, and the way that is answered best."""
     bad, kinds = fact["items"] - fact["formed"], ", ".join(f"{fact[one]} {one}" for one in ("unread", "cut", "looping") if fact[one])
-    lines = [f"{bad} of {fact['items']} answers to train items lack the form that is asked ({kinds}); {fact['right']} are right"]
+    lines = [f"{bad} of {fact['items']} answers to train items lack the form that is asked ({kinds}); {fact['right']} right"]
     if best := max(fact["ways"], key=lambda way: (way["found"]["right"], way["found"]["formed"]), default=None):
         old, new = best["given"], best["found"]
-        gives = f"with {best['name']} {new['formed']} of {new['items']} have it, {new['right']} are right"
-        gives += f" (as asked {old['formed']} and {old['right']})"
-        better = new["formed"] > old["formed"] or new["right"] > old["right"]
-        flags = shlex.join(word for one in best["set"] for word in ("--set", one))
-        lines.append(f"form, not skill: {gives}; in another --run: {flags}" if better else f"no other way to ask helps: {gives}")
+        gives = f"with {best['name']} {new['formed']} of {new['items']} have it, {new['right']} right"
+        gives += f" (as asked {old['formed']}, {old['right']} right)"
+        use = f"; in another --run: {shlex.join(word for one in best['set'] for word in ('--set', one))}"
+        if new["right"] >= old["right"] + MORE:
+            lines.append(f"form hides skill: {gives}{use}")
+        elif new["formed"] > old["formed"]:
+            lines.append(f"the form needs no training, the skill does: {gives}{use}")
+        else:
+            lines.append(f"no other way to ask helps: {gives}")
     return lines

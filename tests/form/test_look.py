@@ -65,8 +65,8 @@ def test_a_form_that_worked_examples_mend_is_told_in_two_lines_with_the_settings
     said = []
     loop, target = looked(tmp_path, f"jsonl:{data}", shown_how, said, **{"table.verdict": "number"})
     first, second = [line for line in said if " lack " in line or " have it" in line]
-    assert "64 of 64 answers to train items lack the form that is asked (64 unread, 64 cut, 64 looping); 0 are right" in first
-    assert "form, not skill: with 3 worked examples" in second
+    assert "64 of 64 answers to train items lack the form that is asked (64 unread, 64 cut, 64 looping); 0 right" in first
+    assert "form hides skill: with 3 worked examples" in second
     words = shlex.split(second.partition("in another --run: ")[2])
     assert words == ["--set", "table.shots=3"]
     # what is told is what was tried: the same prompts
@@ -158,6 +158,15 @@ def test_a_poor_form_that_nothing_mends_is_said_to_be_so(tmp_path, data):
     said = []
     looked(tmp_path, f"jsonl:{data}", lambda prompt: LOOP, said, **{"table.verdict": "number"})
     assert [line for line in said if "no other way to ask helps" in line] and not [line for line in said if "in another --run" in line]
+
+
+def test_a_form_that_can_be_had_without_more_right_answers_is_told_as_a_lack_of_skill(tmp_path, data):
+    said = []
+    wrong = lambda prompt: LOOP if len(prompt) == 1 else "#### 99"  # noqa: E731
+    looked(tmp_path, f"jsonl:{data}", wrong, said, **{"table.verdict": "number"})
+    (line,) = [line for line in said if "in another --run: " in line]
+    assert "the form needs no training, the skill does: with 3 worked examples" in line
+    assert " have it, 0 right (as asked 0, 0 right)" in line
 
 
 def test_recorded_answers_are_looked_at_and_no_target_is_asked(tmp_path, data):
