@@ -323,7 +323,14 @@ def _cells(one: Compared) -> list[object]:
     shares = (
         f"{100 * side.share:.1f} [{100 * side.low:.0f}, {100 * side.high:.0f}]" if one.change.pairs else "-" for side in (one.a, one.b)
     )
-    return [one.change.pairs, *shares, points(one.change), one.change.fixed, one.change.broken, _chance(one.change).removeprefix("p = ")]
+    return [
+        one.change.pairs,
+        *shares,
+        points(one.change),
+        one.change.fixed,
+        one.change.broken,
+        _chance(one.change).removeprefix("p ").removeprefix("= "),
+    ]
 
 
 def _chance(change: Change) -> str:
@@ -348,5 +355,11 @@ def _skills(skills: Mapping[str, Compared]) -> Table:
 
 
 def _flip(flip: Flip) -> str:
-    read = " -> ".join("nothing read" if said is None else plain(said, 40) for said in (flip.a, flip.b))
-    return f"  {flip.id}  {plain(flip.question, 70)}  gold {plain(flip.gold, 40)}: {read}"
+    a, b = ("nothing read" if said is None else _end(said) for said in (flip.a, flip.b))
+    return f"  {flip.id}  {plain(flip.question, 70)}  gold {_end(flip.gold)}, A {a}, B {b}"
+
+
+def _end(text: str, most: int = 40) -> str:
+    """The text on a line; of a longer one its end, where an answer stands that nobody has cut out."""
+    line = plain(text, len(text))
+    return line if len(line) <= most else f"…{line[-most:]}"

@@ -34,7 +34,14 @@ Found = tuple[Benchmark, RecordedAnswer]
 def read(path: Path, name: str = "") -> list[Answered]:
     """What each model answered, or what `name` means: one model, or all under one grader. Raises TaskError for what is of no known form or
     holds no verdicts, and UsageError for an unknown name."""
-    answers = [(benchmark, answer) for file in files(path) for benchmark, answer in _answers(file)]
+    try:
+        answers = [(benchmark, answer) for file in files(path) for benchmark, answer in _answers(file)]
+    except TaskError as error:
+        fact = str(error).rpartition(";")[0] or str(error)
+        act = (
+            "give a run, samples of lm-evaluation-harness, a log of inspect or rows with verdicts, or take the file in with `errata import`"
+        )
+        raise TaskError(f"{fact}; {act}") from None
     graders = list(dict.fromkeys(grade.by for _, answer in answers for grade in answer.grades))
     if not graders:
         judge = command("import", path, "--task", "TASK")
@@ -53,10 +60,11 @@ def read(path: Path, name: str = "") -> list[Answered]:
 
 
 def files(path: Path) -> list[Path]:
-    """The file, or those of a folder that lm-evaluation-harness and inspect write; none where it holds none."""
+    """The file, or those that lm-evaluation-harness and inspect write into a folder, three levels deep; none where there are none."""
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.rglob("*") if join.LOGS.fullmatch(file.name))
+    some = (file for depth in ("*", "*/*", "*/*/*") for file in path.glob(depth))  # not a whole disk, where a folder is mistaken
+    return sorted(file for file in some if join.LOGS.fullmatch(file.name))
 
 
 def _answers(file: Path) -> Iterator[Found]:

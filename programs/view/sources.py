@@ -33,10 +33,10 @@ def read(source: str) -> list[Answered]:
     """All that a source holds; one where it names one. Raises UsageError for a place or a name that is not there, RunError and TaskError
     for what cannot be read or holds no answers."""
     path, name = _split(source)
-    if (path / "run.json").exists():
+    if _there(path / "run.json"):
         found = _of_run(path)
         return [_named(found, path, name)] if name else found
-    if not path.exists():
+    if not _there(path):
         raise UsageError(f"there is no {path}; give a run directory, or a file of answers")
     if path.is_dir() and (runs := sorted(path.glob("*/run.json"))):
         raise UsageError(f"{path} is a folder of runs; name one of them, e.g. {runs[0].parent}")
@@ -60,10 +60,28 @@ def one(source: str) -> Answered:
 
 def _split(source: str) -> tuple[Path, str]:
     """The path, and the name behind the last `@`, empty where there is none; a path may hold one too."""
-    if Path(source).expanduser().exists() or "@" not in source:
-        return Path(source).expanduser(), ""
+    if not source:
+        raise UsageError("a source is empty; give a run directory, or a file of answers")
+    if _there(_path(source)) or "@" not in source:
+        return _path(source), ""
     path, _, name = source.rpartition("@")
-    return Path(path).expanduser(), name
+    if not path or not name:
+        raise UsageError(f"{source!r} names nothing before or behind its @; write e.g. runs/x@given, or leave the @ out")
+    return _path(path), name
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # nobody has that home folder
+        return Path(text)
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False
 
 
 def _known(found: Sequence[Answered]) -> str:
@@ -80,7 +98,7 @@ def _named(found: Sequence[Answered], path: Path, name: str) -> Answered:
     if len(alike) == 1:
         return replace(alike[0], source=f"{path}@{name}")
     if name == "accepted":
-        raise UsageError(f"{path} has no accepted round; there are {_known(found)}")
+        raise UsageError(f"{path} has no accepted round, only {_known(found)}")
     names = [name for some in found for name in some.names]
     raise UsageError(f"{path} holds no answers of {name!r}, only of {_known(found)}{did_you_mean(name, names)}")
 

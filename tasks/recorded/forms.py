@@ -176,7 +176,7 @@ def _likelihood(value: Any) -> float | None:
     while isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, list) and len(value) == 2 and str(value[1]) in ("True", "False"):
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
             return float(value[0])
     return None
 

@@ -39,15 +39,16 @@ def of_harness(row: Row) -> tuple[Grade, ...]:
     read = cut if isinstance(cut, str) else None
     kind = str(row.get("filter") or "none")
     behind = "" if kind == "none" else f",{kind}"
-    values = {str(name): row.get(name) for name in names}
+    values = {name: row.get(name) for name in names if isinstance(name, str)}
     kept = {name: value for name, value in values.items() if isinstance(value, bool | int | float)}
     return tuple(Grade(f"{name}{behind}", right(value), None if read == INVALID else read, str(value)) for name, value in kept.items())
 
 
 def of_inspect(sample: Row) -> tuple[Grade, ...]:
     """One a scorer, or a value of a scorer that gives several."""
-    scores = sample.get("scores") or ({"score": sample["score"]} if isinstance(sample.get("score"), dict) else {})
-    return tuple(grade for name, score in scores.items() if isinstance(score, dict) for grade in _of_score(str(name), score))
+    scores = sample.get("scores") or {"score": sample.get("score")}
+    known = scores.items() if isinstance(scores, dict) else ()
+    return tuple(grade for name, score in known if isinstance(score, dict) for grade in _of_score(name, score))
 
 
 def _of_score(name: str, score: Row) -> Iterator[Grade]:

@@ -172,6 +172,17 @@ def test_hostile_text_stays_on_its_line(tmp_path):
     assert "fixed: 1 item" in text
 
 
+def test_of_long_answers_the_end_is_told(tmp_path):
+    long = "first 2 and 2 make a sum, " * 9
+    a, b = (
+        log(tmp_path / name, [True, right], said=f"{long}{said}") for name, right, said in (("a.jsonl", False, 5), ("b.jsonl", True, 4))
+    )
+    line = next(line for line in as_text(diff(a, b)).splitlines() if "1: 2 + 2?" in line)
+    assert line.endswith("a sum, 4")
+    assert "a sum, 5, B …" in line
+    assert len(line) < 220
+
+
 def test_an_answer_that_is_not_read_is_told_as_that(tmp_path):
     item = Example(task="t", split="test", question="2 + 2?", answer="4")
     sides = []
@@ -180,7 +191,7 @@ def test_an_answer_that_is_not_read_is_told_as_that(tmp_path):
         sides.append(
             one(str(jsonl(tmp_path / f"{name}.jsonl", Attempt(example=item, response=f"{said}", verdict=verdict).model_dump(mode="json"))))
         )
-    assert as_text(diff(*sides)).endswith("gold 4: nothing read -> 4\n\nbroken: 0 items")
+    assert as_text(diff(*sides)).endswith("gold 4, A nothing read, B 4\n\nbroken: 0 items")
 
 
 def test_a_page_of_several_sources_shows_an_item_once_whatever_each_calls_it(run, tmp_path):

@@ -142,3 +142,25 @@ def test_answers_without_verdicts_are_refused_with_what_judges_them(tmp_path):
     file = jsonl(tmp_path / "rows.jsonl", {"question": "2 + 2?", "answer": "4", "response": "5"})
     with pytest.raises(TaskError, match=r"says of no answer whether it is right; `errata import .*rows.jsonl --task TASK` judges them"):
         read(str(file))
+
+
+ODD = (None, "", 1, [], {}, [[]], {"a": {}}, "\ud800", 10**400, [{"value": {}}])
+"""What stands in others' files in the place of what is expected."""
+
+
+@pytest.mark.parametrize("name", ["metrics", "filtered_resps", "filter", "arguments", "exact_match", "prompt_hash"])
+def test_odd_values_beside_an_answer_of_the_harness_cost_no_other_answer(tmp_path, name):
+    rows = [sample(0, True), *(sample(n, True, **{name: odd}) for n, odd in enumerate(ODD, 1))]
+    (tmp_path / "samples_t.jsonl").write_text("\n".join(map(json.dumps, rows)))  # half a character stands in JSON as its number
+    found = one(str(tmp_path / "samples_t.jsonl"))
+    assert outcomes(found)[0] == "right"
+    assert set(outcomes(found)) <= {"right", "unread", "unjudged"}
+
+
+@pytest.mark.parametrize("name", ["scores", "score", "epoch"])
+def test_odd_values_beside_an_answer_of_inspect_cost_no_other_answer(tmp_path, name):
+    samples = [inspected(0, "C"), *(inspected(n, "C", **{name: odd}) for n, odd in enumerate(ODD, 1))]
+    (tmp_path / "log.json").write_text(json.dumps(log(*samples)))
+    found = one(str(tmp_path / "log.json"))
+    assert found.items == len(samples)
+    assert set(outcomes(found)) <= {"right", "unjudged"}
