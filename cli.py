@@ -23,6 +23,7 @@ from errata.programs.start import (
     CONFIG,
     ERRORS,
     LIBRARY,
+    PATTERNS,
     ROWS,
     RUN,
     SEARCHING,
@@ -73,7 +74,7 @@ RunArgument = Annotated[Path, typer.Argument(help="Run directory.")]
 
 
 @app.command(rich_help_panel=LOOP)
-@takes(*TAUGHT, *LIBRARY, setting("rounds", RUN))
+@takes(*TAUGHT, *LIBRARY, *PATTERNS, setting("rounds", RUN))
 def cycle(start: Start, dry_run: DryRun = False) -> None:
     """Run the whole loop: find errors, teach, train, and keep the new weights only when they are better."""
     path, _ = ran(start, None, dry_run)
@@ -109,16 +110,18 @@ def evaluate(
 @app.command(rich_help_panel=LOOP)
 @takes(*TAUGHT, *ERRORS)
 def diagnose(start: Start, dry_run: DryRun = False) -> None:
-    """Say what a target gets wrong, by skill and misconception. Stops after teaching; `errata generate` goes on from there."""
+    """Say what a target gets wrong, as named patterns in a file to edit. Asks for no program; `errata cycle --patterns` goes on."""
+    from errata.programs.patterns import found
     from errata.programs.report.rounds import diagnoses
     from errata.programs.report.texts import diagnosed
 
-    result = diagnoses(*ran(start, "teach", dry_run))
+    path, number = ran(start, "diagnose", dry_run)
+    result = diagnoses(path, number) | found.told(path, number)
     emit(start, result, diagnosed(result))
 
 
 @app.command(rich_help_panel=LOOP)
-@takes(*TAUGHT, *LIBRARY, *ERRORS, setting("generate.rows", RUN))
+@takes(*TAUGHT, *LIBRARY, *ERRORS, *PATTERNS, setting("generate.rows", RUN))
 def generate(
     start: Start,
     as_errors: Annotated[
@@ -139,7 +142,7 @@ def generate(
 
 
 @app.command(rich_help_panel=LOOP)
-@takes(*TAUGHT)
+@takes(*TAUGHT, *PATTERNS)
 def train(start: Start, dry_run: DryRun = False) -> None:
     """Run a round up to its training, without deciding on the weights."""
     from errata.programs.report import rounds, texts
@@ -469,7 +472,7 @@ def ran(start: Start, until: str | None, dry_run: bool) -> tuple[Path, int]:
             return loop.path, loop.run(until)
         from errata.programs.report.texts import foretold
 
-        result = loop.estimate().document()
+        result = loop.estimate(until).document()
         title = f"{result['failures']} errors at most, {loop.config.generate.strategy} with {loop.config.instructor.model}"
         emit(start, result, foretold(title, result))
         raise typer.Exit

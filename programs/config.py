@@ -142,6 +142,11 @@ class GenerateSettings(Settings):
     None: an instructor writes them."""
     library_hash: str | None = None
     """Hash of these programs; filled in, so that a run is never continued with others."""
+    patterns: str | None = None
+    """Teach only the errors of the patterns that this file keeps, by its weights (`patterns.yaml` of a run, as `errata diagnose` writes it
+    and a person edits it). None: all errors."""
+    patterns_hash: str | None = None
+    """Hash of what that file keeps; filled in, so that a run is never continued with another choice."""
     failures: int | None = Field(default=120, ge=1)
     """Most errors that the instructor analyses in a round, drawn at random from those found; None: all."""
     contrasts: int = Field(default=3, ge=1)
@@ -315,7 +320,8 @@ IMPORTED = ("task", "trace_tags", "table", "judge", "errors")
 """What `errata import` fixes; the rest of the config may change until the teaching begins."""
 TRAINED = ("target", "train", "gate")
 """What may still change after recorded answers were taught, until a target is measured or trained."""
-FREE: tuple[str, ...] = ("rounds", "budget", "cluster", "generate.state", "instructor.in_flight", "instructor.batch", "instructor.timeout")
+FREE: tuple[str, ...] = ("rounds", "budget", "cluster", "generate.state", "generate.patterns")
+FREE += ("instructor.in_flight", "instructor.batch", "instructor.timeout")
 FREE += ("form", "instructor.max_tokens", "judge.in_flight", "judge.max_tokens", "sandbox.workers", "train.devices")
 FREE += ("target.vllm_python", "target.vllm_args")
 FREE += ("target.batch_size", "target.api_key_env", "target.server_paths", "target.timeout", "target.refusals")

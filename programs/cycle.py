@@ -23,6 +23,7 @@ from .config import InstructorSettings
 from .form.look import look
 from .instructor.engine import open_instructor
 from .instructor.offline import RECOMBINED, reach
+from .patterns.chosen import of_errors
 from .rehearse import Estimate, estimate, judging
 from .run import layout
 from .run.cluster import refuse_absent
@@ -35,11 +36,13 @@ from .steps.gate import gate
 from .steps.mine import mine, mined, require_recorded
 from .steps.probe import probe, probes
 from .steps.session import Session
-from .steps.teach import require_fitting, teach
+from .steps.teach import diagnose, require_chosen, require_fitting, teach
 from .steps.train import train
 
 STEPS = (mine, teach, probe, assemble, train, gate)
-NAMES = tuple(step.__name__ for step in STEPS)
+AHEAD = (mine, diagnose)
+"""Up to the diagnoses alone, ahead of any program."""
+NAMES = tuple(step.__name__ for step in (*STEPS, diagnose))
 LOOKED_AT = 20
 """Train items whose completions are judged before anything is asked."""
 
@@ -58,7 +61,7 @@ class Cycle(Session):
             self.open_target(self.config.target).require_loading()
         for number in range(1, self.config.rounds + 1):
             finished = self.decided(number)
-            for step in STEPS:
+            for step in AHEAD if until == "diagnose" else STEPS:
                 with nullcontext() if finished else self.clock(layout.named(number, step.__name__)):
                     step(self, number)
                     if step is mine and number == 1:
@@ -98,6 +101,7 @@ class Cycle(Session):
         self._refuse_unjudged(dry_run)
         if until != "mine":
             require_recorded(self)
+            require_chosen(self)
         if until != "mine" and self.config.generate.library is not None:
             require_fitting(self)
         elif until != "mine" and self.strategy.source != "none":
@@ -174,35 +178,37 @@ class Cycle(Session):
 
     # ---- what it would cost
 
-    def estimate(self) -> Estimate:
-        """Calls, tokens and cost of the first round's teaching, before anything is spent or run: from the errors where they are mined, else
-        from train items as if their solutions were wrong answers, at most as many as the config lets be analysed."""
+    def estimate(self, until: str | None = None) -> Estimate:
+        """Calls, tokens and cost of the first round's teaching, or with `until="diagnose"` of its diagnoses, before anything is spent or
+        run: from the errors where they are mined, else from train items as if their solutions were wrong answers, at most as many as the
+        config lets be analysed."""
         if self.config.generate.library is not None:
-            return self._estimated([], 0)
+            return self._estimated([], 0, until)
         if self.stage(1, "mine").done or self.config.errors == "recorded":
             mine(self, 1)
-            failures = mined(self, 1).failures
-            return self._estimated(failures, len(failures))
+            chosen = of_errors(self.path, self.chosen) if self.chosen else None
+            failures = [failure for failure in mined(self, 1).failures if chosen is None or failure.id in chosen]
+            return self._estimated(failures, len(failures), until)
         examples = self.task.examples("train", self.config.items.train, seed=self.config.seed + 1)
         tried = [Attempt.unanswered(item).model_copy(update={"response": item.solution or item.answer}) for item in examples[:24]]
         failures = [Failure(attempt=row, contrasts=tuple(tried[: self.strategy.contrasts])) for row in tried]
         most = self.config.generate.failures
         count = len(examples) if most is None else min(most, len(examples))
-        return self._estimated(failures if self.strategy.source != "none" else [], count)
+        return self._estimated(failures if self.strategy.source != "none" else [], count, until)
 
-    def _estimated(self, failures: Sequence[Failure], count: int) -> Estimate:
+    def _estimated(self, failures: Sequence[Failure], count: int, until: str | None) -> Estimate:
         """With the independent solves of a training set, where the task's answers are asserted, and what a judge of prose is asked."""
-        generate = self.config.generate
+        generate, ahead = self.config.generate, until == "diagnose"
         shown = [failure.attempt.example for failure in failures[:QUESTIONS]]
         solves = 0
-        if shown and KINDS[shown[0].kind].asserted and "agreed" not in generate.skip:
+        if shown and not ahead and KINDS[shown[0].kind].asserted and "agreed" not in generate.skip:
             prose = shown[0].kind == "prose"
             most = min(asked_rows(self, count), PROSE * count) if prose else ceil(asked_rows(self, count) / QUESTIONS)
             solves = generate.solves * most
         brief = lambda example: member(self.task, example.task).brief  # noqa: E731
         solve = lambda: Agree()([example.question for example in shown], brief(shown[0]), prose=shown[0].kind == "prose")  # noqa: E731
-        found = estimate(self.strategy, failures, brief, self.config.instructor, count, solve, solves)
-        return found._replace(judging=self._judging(count))
+        found = estimate(self.strategy, failures, brief, self.config.instructor, count, solve, solves, not ahead)
+        return found._replace(judging=None if ahead else self._judging(count))
 
     def _judging(self, programs: int) -> dict[str, Any] | None:
         """What a judge of prose is asked in the first round, where each of so many errors gives a program, and in the test."""

@@ -28,6 +28,7 @@ from .instructor.prices import CHARACTERS, count_tokens, usd_of_calls
 from .run import layout
 from .strategies.contrast import with_contrasts
 from .strategies.strategy import Strategy
+from .strategies.write import Prove, no_programs
 
 ADAPTERS: dict[str, Callable[[], dspy.Adapter]] = {"chat": lambda: Chat(0), "json": dspy.JSONAdapter, "xml": dspy.XMLAdapter}
 """Adapters by name: Errata calls its instructors by `chat`; the others are DSPy's, for those who call a strategy in code."""
@@ -187,15 +188,19 @@ def estimate(
     count: int | None = None,
     solve: Callable[[], object] | None = None,
     solves: int = 0,
+    programs: bool = True,
 ) -> Estimate:
     """Calls, tokens and cost of a strategy on `count` failures like `failures` (None: on these). `brief` tells what an item's task is.
-    `solves` calls like the one that `solve` makes are added: the independent solves of asserted rows."""
+    `solves` calls like the one that `solve` makes are added: the independent solves of asserted rows. Without `programs` only diagnoses
+    are asked for."""
     count = len(failures) if count is None else count
     share = count / max(1, len(failures))
 
     def load(scale: float, refusal: Rejection | None) -> list[float]:
         """Calls, tokens in and tokens out when every program passes, or when every program is refused."""
-        taught = _load(scale, lambda: _teach(strategy, failures, brief, refusal))
+        taught = _load(
+            scale, lambda: _teach(strategy, failures, brief, (lambda program: refusal) if programs else no_programs, bool(refusal))
+        )
         solved = _load(scale, solve) if solve and solves else (0, 0, 0)
         return [share * one + solves * other for one, other in zip(taught, solved, strict=True)]
 
@@ -232,13 +237,13 @@ def judging(
     return told | {"tokens_in": tokens_in, "tokens_out": tokens_out, "usd": "unknown" if usd is None else round(usd, 4)}
 
 
-def _teach(strategy: Strategy, failures: Sequence[Failure], brief: Callable[[Example], str], refusal: Rejection | None) -> None:
-    """Teach from the failures; `refusal` is what the checks say of every program."""
+def _teach(strategy: Strategy, failures: Sequence[Failure], brief: Callable[[Example], str], prove: Prove, alone: bool) -> None:
+    """Teach from the failures; `alone`: also each by itself of those that are taught together."""
     groups = strategy.groups(failures)
-    if refusal:  # what a program of several failures does not rebuild is taught alone
+    if alone:  # what a program of several failures does not rebuild is taught alone
         groups = [*groups, *((failure,) for group in groups if len(group) > 1 for failure in group)]
     for group in groups:
-        strategy(failures=group, brief=brief(group[0].attempt.example), prove=lambda program: refusal)
+        strategy(failures=group, brief=brief(group[0].attempt.example), prove=prove)
 
 
 def _load(scale: float, act: Callable[[], object]) -> tuple[int, int, int]:

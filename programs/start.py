@@ -77,8 +77,8 @@ class Start(NamedTuple):
         if self.run:
             return Cycle(config, self.run, self.teller)
         config = pinned(config)
-        # the same command with a higher cap, or on more devices, continues
-        fixed = config.model_dump(mode="json", exclude={"budget": True, "cluster": True, "train": {"devices"}})
+        # the same command with a higher cap, on more devices, or with a choice of patterns continues
+        fixed = config.model_dump(mode="json", exclude={"budget": True, "cluster": True, "train": {"devices"}, "generate": CHOICE})
         name = f"{slug(config.task)}-{slug(config.generate.strategy)}-{content_hash(fixed)[:6]}"
         return Cycle(config, Path("runs") / name, self.teller)
 
@@ -105,6 +105,9 @@ class Start(NamedTuple):
             if dry_run and begun and file.read_bytes() != begun:
                 write_atomic(file, begun)
 
+
+CHOICE = {"patterns", "patterns_hash"}
+"""Fields of `generate` by which a run is not named: what is chosen among the errors of a run is taught in that run."""
 
 # ---- options
 
@@ -175,6 +178,7 @@ BUDGET = (*(setting(f"budget.max_{what}", CAPS) for what in ("calls", "tokens", 
 TAUGHT = (*TASK, *WEIGHTS, *TEACHER, *SEED, *BUDGET, *STARTED)
 """Options of the commands that ask an instructor."""
 ERRORS = (setting("generate.failures", RUN, "--limit"),)
+PATTERNS = (setting("generate.patterns", RUN, metavar="FILE"),)
 LIBRARY = (setting("generate.library", RUN, metavar="RUN_OR_FILE"),)
 SEARCHING = tuple(
     setting(f"optimize.{name}", SEARCH, default=FIELDS[f"optimize.{name}"].default)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError
 
 from ...signatures.errors import UsageError, did_you_mean
+from ...signatures.records import content_hash
 from ..config import Settings, read_mapping
 
 
@@ -143,6 +144,19 @@ class Chosen(Settings):
     skill: tuple[str, ...]
 
 
+class Choice(Settings):
+    """What a file of patterns keeps, as chosen.json holds it."""
+
+    file: str
+    source: Source | None
+    patterns: tuple[Chosen, ...]
+
+    @property
+    def hash(self) -> str:
+        """Of what it means; notes, figures and the order of ids are no part of it."""
+        return content_hash([(one.name, one.weight, sorted(one.errors), sorted(one.skill)) for one in self.patterns])
+
+
 def _explained(error: ValidationError) -> str:
     """What is wrong with a file, first of all."""
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a mistyped name is often a missing field too
@@ -164,9 +178,14 @@ def read(path: Path) -> PatternsFile:
         raise UsageError(f"patterns file {path}: {_explained(error)}") from error
 
 
-def choose(path: Path) -> tuple[Chosen, ...]:
-    """What the file at `path` keeps, merged, in its order. Raises UsageError for a file that says two things, or keeps nothing."""
-    file = read(path)
+def choose(path: Path) -> Choice:
+    """What the file at `path` keeps. Raises UsageError for a file that is none, says two things, or keeps nothing."""
+    file = read(path.expanduser())
+    return Choice(file=str(path), source=file.source, patterns=chosen_of(file, path))
+
+
+def chosen_of(file: PatternsFile, path: Path) -> tuple[Chosen, ...]:
+    """What a file keeps, merged, in its order. Raises UsageError, in which `path` names it, where it says two things or keeps nothing."""
     rows, wrong = file.patterns, lambda what: UsageError(f"patterns file {path}: {what}")
     for what, names in (("name", [row.name for row in rows]), ("number", [row.number for row in rows if row.number is not None])):
         if twice := [name for name, count in Counter(names).items() if count > 1]:

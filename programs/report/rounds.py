@@ -77,7 +77,7 @@ def generated(path: Path, number: int) -> dict[str, Any]:
 def diagnoses(path: Path, number: int) -> dict[str, Any]:
     """What `errata diagnose` prints of a round: its errors by skill and misconception, most frequent first, those that no answer could be
     read for, and those whose item is itself at fault."""
-    taught = layout.taught(path, number)
+    taught = layout.diagnosed(path, number)
     found: dict[str, dict[str, set[str]]] = {}
     at_fault: set[str] = set()
     for row in taught:

@@ -20,9 +20,9 @@ from .markup import plain
 from .records import Counts, Evaluation, Report, Round, Sides
 from .tables import Table
 
-SKILLS, FEW, PAIRS = 12, 4, 6
+SKILLS, FEW, PAIRS, PATTERNS = 12, 4, 6, 12
 """Most skills that are shown of a benchmark where there is one, and where there are several or it is a guard; and
-most pairs of labels. The page has them all."""
+most pairs of labels. The page has them all. Patterns of one error beyond the first PATTERNS are counted, not shown."""
 
 
 def as_text(report: Report) -> str:
@@ -99,13 +99,24 @@ def _decided(row: Round) -> str:
 
 
 def diagnosed(found: Mapping[str, Any]) -> str:
-    """What `errata diagnose` prints (errata.programs.report.rounds.diagnoses)."""
+    """What `errata diagnose` prints (errata.programs.report.rounds.diagnoses, with errata.programs.patterns.found.told)."""
     title = f"round {found['round']}, {found['failures']} errors; {found['at_fault']} of items that are at fault themselves, "
     lines = [f"{title}{found['undiagnosed']} without a diagnosis"]
-    for skill in found["skills"]:
-        lines.append(f"{skill['failures']:5} {skill['skill']}")
-        lines += [f"{one['failures']:9} {one['misconception']}" for one in skill["misconceptions"]]
-    return "\n".join([*lines, f"next: {command('generate', '--run', Path(found['run']))}"])
+    run, known = Path(found["run"]), found["patterns"]
+    if not known:
+        return "\n".join([*lines, f"next: {command('generate', '--run', run)}"])
+    lines.append(f"  {'errors':>6} {'share':>6} {'points at most':>20}  pattern")
+    for row in [row for place, row in enumerate(known["patterns"]) if place < PATTERNS or row["found"]["size"] > 1]:
+        facts, effect = row["found"], row["found"]["effect"]
+        worth = f"{effect['at_most']:+.1f} ({effect['low']:.1f} to {effect['high']:.1f})" if effect else "not known"
+        lines.append(f"  {facts['size']:6} {100 * facts['share']:4.0f} % {worth:>20}  {row['number']} {plain(row['name'], 120)}")
+    if single := sum(row["found"]["size"] == 1 for row in known["patterns"][PATTERNS:]):
+        lines.append(f"  and {many(single, 'pattern')} of one error")
+    lines.append(f"points: of accuracy on train items if all errors of the pattern were fixed, 95 % interval; {known['source']['basis']}")
+    if found["file"] is None:
+        return "\n".join([*lines, f"next: {command('generate', '--run', run)}"])
+    what = "kept as it was edited; remove it to have it written anew" if found["edited"] else "keep, rename, merge or weight them there"
+    return "\n".join([*lines, f"{found['file']}: {what}", f"next: {command('cycle', '--run', run, '--patterns', found['file'])}"])
 
 
 def generated(found: Mapping[str, Any]) -> str:

@@ -38,6 +38,7 @@ UNWRITABLE = (
     errno.ELOOP,
 )  # fmt: skip
 """What the user must mend about a path, or choose another."""
+_BACK = {"generate.patterns_hash": "rows were drawn by another choice of patterns: put the file back as it was"}
 LOCK = "lock"
 """The file by which one process at a time works on a run directory."""
 PROBED = 0.2
@@ -389,11 +390,13 @@ class RunDir(AbstractContextManager["RunDir"]):
                 free += ("task", "guards")  # the same data, perhaps at another place
             if config.target.model and mine["target.api_base"] and theirs.get("target.api_base"):
                 free += ("target.api_base",)  # a server may move; it is known which weights it has
+            if not any(self.path.glob("*/assemble/manifest.json")):
+                free += ("generate.patterns_hash",)  # no row was drawn yet by what was chosen before
             for name in sorted(mine.keys() | theirs.keys()):
                 if not any(name == open_ or name.startswith(open_ + ".") for open_ in free) and mine.get(name) != theirs.get(name):
                     raise RunError(
                         f"{self.path} was made with {name} = {theirs.get(name)!r}, not {mine.get(name)!r}; "
-                        "give the same config to continue it, or choose another --run"
+                        f"{_BACK.get(name, 'give the same config to continue it')}, or choose another --run"
                     )
             self._refuse_other_data(dict(known), data)
         # caps belong to one command, not to the run

@@ -3,6 +3,7 @@
     run.json                              config and data
     form/                                 what the form of answers alone costs, and answers to other ways to ask
     round-N/mine/attempts.jsonl           answers to train items
+    round-N/diagnose/diagnosed.jsonl      what is behind each error, where diagnoses were asked for ahead of programs
     round-N/teach/taught.jsonl            what became of each error
     round-N/teach/lent.jsonl              errors of other runs, behind programs that were taken from a library
     round-N/probe/, probe-after/          answers to each program's rows, before and after the training
@@ -16,6 +17,9 @@
     evaluate/<weights>/<task>-<split>/    answers to held-out items
     answers.jsonl, ledger.json            what a paid instructor answered, and its sums
     batches.jsonl                         which requests were sent to it in provider batches
+    patterns.yaml                         the patterns of round 1's errors, for a person to edit; Errata writes it once
+    chosen.json                           what a person kept of such a file, where one was given
+    round-1/again/attempts.jsonl          answers of the weights accepted last to the train items of round 1, where patterns were chosen
     served/                               logs of vLLM, where it was started for the run
     seconds.json                          how long each step took; with those of trainings all that differs between two runs of one config
     result.json                           weights and benchmarks to report
@@ -37,6 +41,7 @@ from ...signatures.rows import unique, where
 from .directory import R, Stage, read_json, slug
 
 ATTEMPTS, TAUGHT, LENT, DECISION = "attempts.jsonl", "taught.jsonl", "lent.jsonl", "decision.jsonl"
+DIAGNOSED, PATTERNS, CHOSEN = "diagnosed.jsonl", "patterns.yaml", "chosen.json"
 SAMPLES, REJECTIONS, ROWS, LIBRARY = "samples.jsonl", "rejections.jsonl", "rows.jsonl", "library.jsonl"
 TRIES, SEARCHED, PAIRS, CONTEXTS = "tries.jsonl", "searched.jsonl", "pairs.jsonl", "contexts.jsonl"
 ANSWERS, SPENT, BATCHES = "answers.jsonl", "ledger.json", "batches.jsonl"
@@ -88,6 +93,11 @@ def attempts(path: Path, number: int, name: str = "mine") -> Sequence[Attempt]:
 def taught(path: Path, number: int) -> list[TeachingResult]:
     """What became of the errors of a round; empty where its teaching is not finished."""
     return _rows(step(path, number, "teach"), TAUGHT, TeachingResult)
+
+
+def diagnosed(path: Path, number: int) -> list[TeachingResult]:
+    """The diagnoses of a round: of all its errors where they were asked for ahead of programs, else of those that were taught."""
+    return _rows(step(path, number, "diagnose"), DIAGNOSED, TeachingResult) or taught(path, number)
 
 
 def source(path: Path, number: int) -> dict[str, Any] | None:

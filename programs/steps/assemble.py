@@ -13,6 +13,7 @@ from typing import Any
 
 from ...signatures.records import Attempt, Example, Rejection, Sample, SampleProgram, Standing
 from ..instructor.engine import open_instructor
+from ..patterns.chosen import weighted
 from ..run import layout
 from ..run.directory import RowWriter, Stage
 from ..samples.draw import Supply
@@ -70,6 +71,7 @@ def assemble(run: Session, number: int) -> None:
     library = {name: program for name, program in layout.library(run.path, number).items() if name not in gone}
     tried = probed(run, number, library)
     masses = weights(generate.allocation, run.path, number, library, tried.masses, seed)
+    masses = weighted(masses, library, run.path, run.chosen) if run.chosen else masses
     total = asked_rows(run, len(masses))
     items = run.strategy.items(run.task, found.items, total, seed)
     held_out = run.held_out if masses or items else []

@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 from ...sandbox import Limits, Sandbox, open_sandbox
 from ...signatures.errors import BudgetReached, ErrataError, TaskError, UsageError
-from ...signatures.records import Attempt, Example
+from ...signatures.records import Attempt, Example, sealed
 from ...tasks import Task, load_task, parts, refuse_unread
 from ...tasks.table import TableTask
 from ...trainers import open_target
@@ -29,6 +29,7 @@ from ...trainers.tracking import Tracker
 from ...trainers.weights import trained, weights_hash
 from ..config import CycleConfig, settled
 from ..instructor.judge import open_judge
+from ..patterns.file import choose
 from ..run import layout
 from ..run.cluster import Cluster, open_cluster
 from ..run.cluster_sandbox import ClusterSandbox
@@ -74,6 +75,11 @@ class Session:
         if len(set(names := [task.name for task in self.tasks])) < len(names):
             raise UsageError(f"task and guards are {', '.join(names)}: two of one name cannot be told apart; leave one out")
         self.strategy = load_strategy(config.generate)
+        self.chosen = choose(Path(config.generate.patterns)) if config.generate.patterns else None
+        if self.chosen and self.strategy.source != "errors":
+            raise UsageError(
+                f"strategy {config.generate.strategy} studies no errors, so there are no patterns to choose; leave --patterns out"
+            )
         if config.target.api_base and config.train.method == "full":
             raise UsageError("a served target is trained with LoRA, as its server is given adapters, not weights: set train.method to lora")
         if config.train.lora or any(getattr(config.train, stage) for stage in STAGES):
@@ -91,6 +97,10 @@ class Session:
         with ExitStack() as opened:
             self.run_dir = opened.enter_context(RunDir(self.path, self.config, self._data()))
             self.ledger = opened.enter_context(Ledger(self.path, self.config.budget))
+            if self.chosen:
+                write_atomic(self.path / layout.CHOSEN, to_json(sealed(self.chosen.model_dump(mode="json"))))
+            else:
+                (self.path / layout.CHOSEN).unlink(missing_ok=True)
             self._opened = opened.pop_all()
         for one in (one for task in self.tasks for one in parts(task)):
             if isinstance(one, TableTask) and one.form.taken:

@@ -2,80 +2,138 @@
 another run are taken in their place, and proven again.
 """
 
-from collections.abc import Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import dspy
 
 from ...signatures.calls import in_flight
-from ...signatures.errors import ErrataError, UsageError
+from ...signatures.errors import ErrataError, RunError, UsageError
 from ...signatures.records import Example, Failure, LibraryProgram, Rejection, SampleProgram, TeachingResult
 from ...tasks import Task, member, parts
 from ..instructor.chat import Calls, calling, instructed_by
 from ..instructor.engine import open_instructor, settled_on
 from ..instructor.interpreter import interpreting
 from ..instructor.offline import RECOMBINED
+from ..patterns.chosen import of_errors, require_known
 from ..run import layout, library
 from ..run.directory import Stage
 from ..samples.checks import prove
+from ..strategies.write import Prove, no_programs
 from .mine import mined
 from .session import Session
 
+Group = tuple[Failure, ...]
 WIDTH = 4
 """Programs of a library that are proven at the same time."""
 
 
-def teach(run: Session, number: int) -> None:
-    """Write a diagnosis and a program, or why there is none, for each failure of a round."""
-    stage = run.stage(number, "teach")
-    if stage.done:
+def diagnose(run: Session, number: int) -> None:
+    """Write a diagnosis for each failure of a round, and no program: what the patterns of `errata diagnose` rest on. Teaching takes the
+    answers from the ledger. Programs of a library bring their diagnoses: they are proven."""
+    stage = run.stage(number, "diagnose")
+    if stage.done or run.stage(number, "teach").done:
         return
     if run.config.generate.library is not None:
-        take_library(run, stage, number)
-    else:
-        teach_failures(run, stage, mined(run, number).failures, f"round {number}: teach")
+        teach(run, number)
+        return
+    failures, title = mined(run, number).failures, f"round {number}: diagnose"
+    with _asking(run, stage, layout.DIAGNOSED, title, lambda group: no_programs) as all_of:
+        groups = run.strategy.groups(failures)
+        rows = all_of(groups)
+        told = {name for row in rows for name in row.failure_ids}
+        if alone := [(failure,) for group in groups if len(group) > 1 for failure in group if failure.id not in told]:
+            rows = all_of([*groups, *alone])
+    # an own strategy may not leave writing to Write, and come to a program all the same
+    rows = [row.model_copy(update={"program": None, "refused": ()}) for row in rows]
+    stage.finish({layout.DIAGNOSED: rows}, failures=len(failures))
+    run.say(f"{title}: {len(failures)} failures, {sum(row.diagnosis is not None for row in rows)} diagnoses")
 
 
-def teach_failures(run: Session, stage: Stage, failures: Sequence[Failure], title: str) -> list[TeachingResult]:
-    """Run the strategy on its groups of failures, several calls in flight, each row written as it finishes. What a program of several
-    failures does not rebuild is taught alone."""
-    name = str(stage.path.relative_to(run.path))
-    lm = open_instructor(run.config.instructor, run.ledger, name, rows=partial(train_rows, run), progress=run.progress)
+def teach(run: Session, number: int) -> None:
+    """Write a diagnosis and a program, or why there is none, for each failure of a round, or of its chosen patterns."""
+    stage = run.stage(number, "teach")
+    if run.config.generate.library is not None:
+        if not stage.done:
+            take_library(run, stage, number)
+        require_chosen(run)
+        return
+    if stage.done and (run.chosen is None or run.stage(number, "assemble").done):
+        return
+    require_chosen(run)
+    failures = mined(run, number).failures
+    chosen = of_errors(run.path, run.chosen) if run.chosen else None
+    if not stage.done:
+        teach_failures(run, stage, failures, f"round {number}: teach", chosen)
+    elif missing := {row.id for row in failures if chosen and row.id in chosen}.difference(
+        name for row in layout.taught(run.path, number) for name in row.failure_ids
+    ):
+        raise RunError(
+            f"{len(missing)} errors of patterns that are kept now got no program, as {stage.path} was made when they were left out; "
+            "delete that folder to write theirs too: no call that was paid for is sent again"
+        )
 
-    def one(group: tuple[Failure, ...]) -> TeachingResult:
-        calls = Calls()
-        with calling(lm), dspy.context(callbacks=[calls]):
-            taught: TeachingResult = run.strategy(
-                failures=group,
-                brief=member(run.task, group[0].attempt.example.task).brief,
-                prove=lambda program: proof(run, program, group),
-            )
-        return taught.model_copy(update={"calls": calls.count})
 
-    def all_of(groups: list[tuple[Failure, ...]]) -> list[TeachingResult]:
-        width = run.config.instructor.width
-        produce = lambda missing: run.counted(title, in_flight(one, missing, width), len(missing), width)  # noqa: E731
-        return list(stage.collect(layout.TAUGHT, groups, lambda group: "+".join(failure.id for failure in group), produce, TeachingResult))
-
-    groups = run.strategy.groups(failures)
-    with instructed_by(lm), interpreting(lambda: run.sandbox, run.limits):
+def teach_failures(
+    run: Session, stage: Stage, failures: Sequence[Failure], title: str, chosen: Container[str] | None = None
+) -> list[TeachingResult]:
+    """Run the strategy on its groups of failures, or on those with a failure that is `chosen`, several calls in flight, each row written as
+    it finishes. What a program of several failures does not rebuild is taught alone."""
+    wanted = {failure.id for failure in failures if chosen is None or failure.id in chosen}
+    # put together as all failures would be: what was asked of them once is not asked in another way
+    groups = [group for group in run.strategy.groups(failures) if any(failure.id in wanted for failure in group)]
+    with _asking(run, stage, layout.TAUGHT, title, lambda group: lambda program: proof(run, program, group)) as all_of:
         rows = all_of(groups)
         claimed = {name for row in rows if row.program for name in row.program.anchors}
-        if alone := [(failure,) for group in groups if len(group) > 1 for failure in group if failure.id not in claimed]:
+        left = (failure for group in groups if len(group) > 1 for failure in group if failure.id not in claimed and failure.id in wanted)
+        if alone := [(failure,) for failure in left]:
             rows = all_of([*groups, *alone])
         known = {failure.id: failure for failure in failures}
         made = run.strategy.derive(rows, lambda program: proof(run, program, [known[name] for name in program.anchors]))
         if made:
             run.say(f"{title}: {sum(row.program is not None for row in made)} programs made of those that passed, of {len(made)} tried")
         rows += made
+    kept = [row for row in rows if row.program]
+    stage.finish({layout.TAUGHT: rows}, failures=len(wanted), programs=len(kept))
+    without = f"{len(layout.untaught(rows))} failures without one"
+    others = f"; {len(failures) - len(wanted)} others are in no pattern that is kept" if chosen is not None else ""
+    run.say(f"{title}: {len(wanted)} failures, {len(kept)} programs passed, {without}{others}")
+    return rows
+
+
+@contextmanager
+def _asking(
+    run: Session, stage: Stage, name: str, title: str, prove: Callable[[Group], Prove]
+) -> Iterator[Callable[[Sequence[Group]], list[TeachingResult]]]:
+    """Gives what runs the strategy on groups of failures, a row of the file `name` each. `prove` gives the checks of a group's program."""
+    place = str(stage.path.relative_to(run.path))
+    lm = open_instructor(run.config.instructor, run.ledger, place, rows=partial(train_rows, run), progress=run.progress)
+
+    def one(group: Group) -> TeachingResult:
+        calls = Calls()
+        with calling(lm), dspy.context(callbacks=[calls]):
+            brief = member(run.task, group[0].attempt.example.task).brief
+            taught: TeachingResult = run.strategy(failures=group, brief=brief, prove=prove(group))
+        return taught.model_copy(update={"calls": calls.count})
+
+    def all_of(groups: Sequence[Group]) -> list[TeachingResult]:
+        width = run.config.instructor.width
+        produce = lambda missing: run.counted(title, in_flight(one, missing, width), len(missing), width)  # noqa: E731
+        return list(stage.collect(name, groups, lambda group: "+".join(failure.id for failure in group), produce, TeachingResult))
+
+    with instructed_by(lm), interpreting(lambda: run.sandbox, run.limits):
+        yield all_of
     if told := settled_on(lm):
         run.say(f"{title}: {told}")
-    kept = [row for row in rows if row.program]
-    stage.finish({layout.TAUGHT: rows}, failures=len(failures), programs=len(kept))
-    run.say(f"{title}: {len(failures)} failures, {len(kept)} programs passed, {len(layout.untaught(rows))} failures without one")
-    return rows
+
+
+def require_chosen(run: Session) -> None:
+    """Raise UsageError where the file of patterns lists what is no error, or no skill, of this run's first round."""
+    if run.chosen and run.stage(1, "mine").done:
+        drawn = [failure.attempt for failure in mined(run, 1).failures]
+        require_known(run.chosen, [*drawn, *layout.lent(run.path, 1)], run.config)
 
 
 def train_rows(run: Session) -> list[Example]:

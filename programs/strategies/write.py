@@ -15,6 +15,11 @@ from .diagnose import ask, fields_of
 Prove = Callable[[SampleProgram], Rejection | None]  # runs the checks; None when the program passes
 
 
+def no_programs(program: SampleProgram) -> Rejection | None:
+    """Given in the place of checks where diagnoses alone are wanted: `Write` asks for no program then."""
+    return None
+
+
 class Drafts:
     """Programs that are proven one after the other, until one passes, and why the others do not."""
 
@@ -50,7 +55,10 @@ class Write(dspy.Module):
         self.phrasings = PHRASINGS
 
     def forward(self, failures: Sequence[Failure], diagnosis: Diagnosis, brief: str, prove: Prove) -> TeachingResult:
-        """At most 1 + `repairs` calls. A program for several failures claims those whose ids it names; each of them must be rebuilt."""
+        """At most 1 + `repairs` calls, none where diagnoses alone are wanted. A program for several failures claims those whose ids it
+        names; each of them must be rebuilt."""
+        if prove is no_programs:
+            return TeachingResult(failure_ids=diagnosis.failure_ids, diagnosis=diagnosis, program=None)
         first = failures[0]
         kind = first.attempt.example.kind
         fields = fields_of(failures, brief) | {

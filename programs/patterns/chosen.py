@@ -1,0 +1,91 @@
+"""Which errors of a run are of which chosen pattern, and what that makes of the weights of programs.
+
+An error of round 1 belongs where it is listed. In later rounds, whose answers are others, it belongs where its item was listed. An error
+that is listed nowhere belongs to the pattern that names its item's skill, if any does. Reads the run directory only.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from statistics import mean
+
+from ...signatures.errors import UsageError, did_you_mean
+from ...signatures.records import Attempt, Failure, SampleProgram, unsealed
+from ..config import CycleConfig
+from ..run import layout
+from ..run.directory import read_json
+from .file import Choice, Chosen
+
+
+def kept(path: Path) -> Choice | None:
+    """The choice that the run at `path` was given; None: it teaches all errors."""
+    file = path / layout.CHOSEN
+    return Choice.model_validate(unsealed(read_json(file))) if file.exists() else None
+
+
+def of_errors(path: Path, choice: Choice) -> dict[str, Chosen]:
+    """Error id -> its pattern, of the errors of all rounds that are in one."""
+    listed = {name: one for one in choice.patterns for name in one.errors}
+    by_skill = {label: one for one in choice.patterns for label in one.skill}
+    by_item = listed | {error.attempt.example.id: listed[error.id] for error in _errors(path, 1) if error.id in listed}
+    found = {}
+    for number in layout.rounds(path):
+        for error in _errors(path, number):
+            item = error.attempt.example
+            if one := listed.get(error.id) or by_item.get(item.id) or by_skill.get(item.skill):
+                found[error.id] = one
+    return found
+
+
+def _errors(path: Path, number: int) -> Iterator[Failure]:
+    """The errors of a round, and those behind programs of a library."""
+    rows = chain(layout.attempts(path, number), layout.lent(path, number))
+    return (Failure(attempt=row) for row in rows if row.verdict.correct is False)
+
+
+def weighted(masses: Mapping[str, float], library: Mapping[str, SampleProgram], path: Path, choice: Choice) -> dict[str, float]:
+    """The weights of programs, each times the mean weight of its errors' patterns; those of no kept pattern are left out."""
+    of = of_errors(path, choice)
+    found = {name: mass * mean(of[one].weight if one in of else 0.0 for one in library[name].anchors) for name, mass in masses.items()}
+    return {name: weight for name, weight in found.items() if weight}
+
+
+def names(path: Path) -> dict[str, str]:
+    """Program id -> the patterns that it teaches, by name; empty where none were chosen."""
+    if (choice := kept(path)) is None:
+        return {}
+    of, programs = of_errors(path, choice), layout.library(path, max(layout.rounds(path), default=0))
+    called = {name: dict.fromkeys(of[one].name for one in program.anchors if one in of) for name, program in programs.items()}
+    return {name: ", ".join(found) for name, found in called.items() if found}
+
+
+def require_known(choice: Choice, errors: Sequence[Attempt], config: CycleConfig) -> None:
+    """Raise UsageError for what is listed and is no error, no item that is wrong, or no skill, among the `errors` of a run."""
+    known = {Failure(attempt=row).id for row in errors} | {row.example.id for row in errors}
+    skills = {row.example.skill for row in errors if row.example.skill}
+    strange = [(one.name, name) for one in choice.patterns for name in one.errors if name not in known]
+    if strange:
+        more = f", nor are {len(strange) - 1} more" if strange[1:] else ""
+        raise UsageError(
+            f"patterns file {choice.file}: {strange[0][1]} in {strange[0][0]!r} is not one of the {len(errors)} errors that this "
+            f"run analyses{more}; {_why(choice, config)}"
+        )
+    for one in choice.patterns:
+        for label in one.skill:
+            if label not in skills:
+                near = did_you_mean(label, skills) or f"; its errors have {', '.join(sorted(skills)[:8]) or 'no skill labels'}"
+                raise UsageError(f"patterns file {choice.file}: no error of this run has the skill {label!r} of {one.name!r}{near}")
+
+
+def _why(choice: Choice, config: CycleConfig) -> str:
+    """How it comes that a file lists errors that are not here, and what to do."""
+    if choice.source is None:
+        return "ids stand in round-1/mine of the run, and `errata diagnose` lists them by pattern"
+    here = {"task": config.task, "seed": config.seed, "target": config.target.title}
+    other = [
+        f"{name} {getattr(choice.source, name)}, here {value}" for name, value in here.items() if getattr(choice.source, name) != value
+    ]
+    what = f"the file is of {'; '.join(other)}" if other else f"the file is of {choice.source.run}"
+    return (
+        f"{what}: give the file to its own run, or let `errata diagnose` write this run's; --set generate.patterns=null teaches all errors"
+    )
