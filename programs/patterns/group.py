@@ -111,18 +111,16 @@ def _masked(text: str) -> str:
 def name(members: Sequence[Diagnosis]) -> str:
     """What a pattern is called, in the words of its diagnoses, the most central of which comes first: how at least half of the
     misconceptions begin; or the skill that at least half of them name; or the beginning of the most central one."""
-    said = " ".join(members[0].misconception.split())
-    told = [_masked(" ".join(one.misconception.split())) for one in members]
-    cuts = _cuts(said)
-    common = [
-        one
-        for one in cuts
-        if len(one) <= NAME and sum(text.startswith(_masked(one)) for text in told) >= max(min(2, len(members)), SEVERAL * len(members))
-    ]
+    if len(members) == 1:
+        return _short(_beginning(members[0]))
+    told = [" ".join(one.misconception.split()) for one in members]
+    masked = [_masked(text) for text in told]
+    enough = max(2, SEVERAL * len(members))
+    common = [one for one in _cuts(told[0]) if len(one) <= NAME and sum(text.startswith(_masked(one)) for text in masked) >= enough]
     plain = [one for one in common if not re.search(r"\d", one)]
     skill, count = Counter(one.skill for one in members).most_common(1)[0]
-    shared = skill if len(members) > 1 and count >= SEVERAL * len(members) else ""
-    return _short((plain[-1:] or [shared or (common[-1:] or [_beginning(members[0])])[0]])[0])
+    shared = skill if count >= enough else ""
+    return _short(next(filter(None, [*plain[-1:], shared, *common[-1:], _beginning(members[0])])))
 
 
 def _beginning(one: Diagnosis) -> str:
