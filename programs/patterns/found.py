@@ -64,7 +64,8 @@ def patterns(path: Path, number: int) -> PatternsFile | None:
     at_fault = {error for row in rows if row.diagnosis and row.diagnosis.verdict != "error" for error in row.failure_ids} - placed.keys()
     known = {"run": str(path), "round": number, "task": config.task, "seed": config.seed, "target": config.target.title}
     many = {"errors": max(len(everyone), tally["wrong"]), "diagnosed": len(placed), "at_fault": len(at_fault)}
-    left = {"undiagnosed": len(everyone - placed.keys() - at_fault), "basis": _basis(earlier)}
+    basis = "the errors are no answers of a target, so what they are worth is not known" if wrong_share is None else _basis(earlier)
+    left = {"undiagnosed": len(everyone - placed.keys() - at_fault), "basis": basis}
     return PatternsFile(source=Source.model_validate(known | many | left), patterns=tuple(found))
 
 

@@ -15,6 +15,8 @@ from errata.programs.run import layout
 
 SKILLS = {"reads the clock": ("seven", "eight"), "counts the carry": ("four", "five", "six")}
 ASKED = ("--task", "sums", "--set", "errors=all", "--set", "items.train=6", "--set", "generate.failures=5")
+SEVERAL = ("--task", "sums+lists+facts", "--set", "errors=all", "--set", "items.train=9", "--set", "generate.rows=40")
+"""Three patterns of three errors each."""
 
 
 def errata(*args, code=0):
@@ -31,7 +33,7 @@ def last(done):
 def diagnosed(tmp_path_factory):
     """A run of the embedded instructor whose errors are diagnosed."""
     path = tmp_path_factory.mktemp("patterns") / "run"
-    errata("diagnose", "--run", path, *ASKED[:-1], "generate.failures=12", "--set", "items.train=12", "--set", "generate.rows=60")
+    errata("diagnose", "--run", path, *SEVERAL)
     return path
 
 
@@ -79,7 +81,7 @@ def test_diagnosing_writes_patterns_of_all_diagnosed_errors_and_no_program(diagn
 def test_a_file_that_nobody_changed_gives_the_rows_of_a_run_without_one(run, diagnosed, tmp_path):
     errata("generate", "--run", run, "--patterns", run / layout.PATTERNS)
     other = tmp_path / "other"
-    errata("generate", "--run", other, *ASKED[:-1], "generate.failures=12", "--set", "items.train=12", "--set", "generate.rows=60")
+    errata("generate", "--run", other, *SEVERAL)
     for name in (layout.SAMPLES, layout.ROWS):
         mine, theirs = (layout.step(path, 1, "assemble").path / name for path in (run, other))
         assert mine.read_bytes() == theirs.read_bytes()
@@ -98,7 +100,7 @@ def test_only_what_is_kept_is_taught_and_a_weight_is_a_multiple_of_rows(run):
     assert taught == set(of_errors(run, choice)) == {error for one in choice.patterns for error in one.errors}
     programs = Counter(names(run).values())
     drawn = rows_by_pattern(run)
-    assert drawn.total() == 60
+    assert drawn.total() == 40
     second = choice.patterns[1].name
     assert drawn["first of all"] / drawn[second] == pytest.approx(3 * programs["first of all"] / programs[second], rel=0.25)
 
@@ -117,16 +119,14 @@ def test_a_pattern_by_hand_takes_items_or_the_skill_of_items(run):
     rows = layout.attempts(run, 1)
     skill = rows[0].example.skill
     file = run.parent / "hand.yaml"
-    file.write_text(
-        yaml.safe_dump({"patterns": [{"name": "by skill", "skill": skill}, {"name": "by item", "errors": [rows[1].example.id]}]})
-    )
-    errata("diagnose", "--run", run)
+    by_hand = [{"name": "by skill", "skill": skill}, {"name": "by item", "errors": [rows[1].example.id]}]
+    file.write_text(yaml.safe_dump({"patterns": by_hand}))
     errata("generate", "--run", run, "--patterns", file)
-    found = {error.example.skill for error in rows if error.example.id != rows[1].example.id and error.example.skill == skill}
-    of = of_errors(run, kept(run))
-    assert found == {skill}
-    assert Counter(one.name for one in of.values())["by item"] == 1
-    assert {one.name for one in of.values()} == {"by skill", "by item"}
+    found = {name: one.name for name, one in of_errors(run, kept(run)).items()}
+    items = {error.id: error.attempt.example for error in layout.failures(rows).values()}
+    assert [items[name].id for name, called in found.items() if called == "by item"] == [rows[1].example.id]
+    wanted = {name for name, item in items.items() if item.skill == skill and item.id != rows[1].example.id}
+    assert {name for name, called in found.items() if called == "by skill"} == wanted
 
 
 def test_errors_of_another_run_and_unknown_skills_are_refused_before_anything_changes(run, tmp_path):
@@ -136,7 +136,7 @@ def test_errors_of_another_run_and_unknown_skills_are_refused_before_anything_ch
     skill = edited(run, lambda data: data["patterns"][0].update(skill="no such"))
     assert "has the skill 'no such'" in last(errata("generate", "--run", run, "--patterns", skill, code=2))
     assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
-    other = ["--run", tmp_path / "other", *ASKED, "--set", "seed=3"]
+    other = ["--run", tmp_path / "other", *SEVERAL, "--set", "seed=3"]
     said = last(errata("generate", *other, "--patterns", run / layout.PATTERNS, code=2))
     assert "the file is of seed 0, here 3" in said
     assert "errata: patterns file" in said
@@ -170,7 +170,7 @@ def test_a_choice_that_takes_in_errors_that_were_left_out_when_programs_were_wri
 
 def test_an_edited_file_is_never_written_over(run):
     file = run / layout.PATTERNS
-    file.write_text(file.read_text().replace("keep: true", "keep: false", 1))
+    file.write_text(file.read_text().replace("  keep: true", "  keep: false", 1))
     mine = file.read_bytes()
     done = errata("diagnose", "--run", run)
     assert file.read_bytes() == mine
@@ -210,9 +210,12 @@ def test_no_diagnosis_is_paid_twice_and_no_program_is_paid_for_what_is_not_kept(
     errata("diagnose", "--run", run)
     assert len(server.seen) == 5
     one = data["patterns"][0]
-    errata("generate", "--run", run, "--patterns", edited(run, only(0)), "--set", "generate.solves=0", code=1)
+    errata("generate", "--run", run, "--patterns", edited(run, only(0)), code=1)
     bodies = [json.dumps(seen.body, sort_keys=True) for seen in server.seen]
-    assert len(bodies) == len(set(bodies)) == 5 + one["found"]["size"]
+    assert len(bodies) == len(set(bodies))
+    assert sum("## evidence ##" in body and "## program ##" not in body for body in bodies) == 5
+    # a second question each, as the first answer holds no program
+    assert sum("## program ##" in body for body in bodies) == 2 * one["found"]["size"]
     assert {error for row in layout.taught(run, 1) for error in row.failure_ids} == set(one["errors"].split())
 
 

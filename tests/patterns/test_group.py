@@ -29,9 +29,8 @@ def test_the_same_in_another_form_of_the_words_is_one_pattern_and_its_reverse_is
 
 
 def test_figures_names_and_quotes_tell_no_patterns_apart():
-    rows = [
-        ("know the tree of a town", f"It takes the tree of {town} to be {tree}.") for town, tree in (("Tarby", "oak"), ("Molden", "fir"))
-    ]
+    trees = (("Tarby", "oak"), ("Molden", "fir"))
+    rows = [("know the tree of a town", f"It takes the tree of {town} to be {tree}.") for town, tree in trees]
     rows += [("add", f'A slip: it takes {a}+{b} to be {a * b}; the question says "{a} pens".') for a, b in ((3, 4), (11, 29))]
     assert [len(members) for members in put_together(rows)] == [2, 2]
     assert stems("It takes 3*4 to be 11.5 in Rome") == stems("It takes 77*4 to be 2 in Paris")
