@@ -29,7 +29,7 @@ ROOMS = {
     "module": {"cycle", "steps"},
     "start": {"cycle", "run", "strategies", "studies"},
     "doctor": {"cycle", "instructor", "run", "steps"},
-    "report": {"run", "samples"},
+    "report": {"patterns", "run", "samples"},
     "view": {"report", "run"},
     "studies": {"cycle", "instructor", "rehearse", "report", "run", "samples", "steps", "strategies"},
 }

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ...signatures.errors import UsageError
 from ...signatures.records import Attempt, Record, Sample, TeachingResult, TrainReport, TrainRow
+from ..patterns.chosen import names
 from ..run import layout
 from ..run.directory import read_config
 from ..samples.kinds import KINDS
@@ -90,8 +91,8 @@ class Lineage:
         """
         known: tuple[Iterable[str], ...] = (self.samples, self.taught, self.failures, self.items, self.made)
         ways = (self._sample, self._program, self._error, self._item, self._made)
-        for names, document in zip(known, ways, strict=True):
-            found = [name for name in names if name.startswith(wanted)]
+        for ids, document in zip(known, ways, strict=True):
+            found = [name for name in ids if name.startswith(wanted)]
             if len(found) == 1:
                 return document(found[0])
             if found:
@@ -118,6 +119,7 @@ class Lineage:
             return {"kind": "program", "id": name, "program": None, "diagnosis": None, "errors": []}
         errors = [self._error(failure) for failure in taught.program.anchors]
         document = {"kind": "program", "id": name, "program": _json(taught.program), "diagnosis": _json(taught.diagnosis), "errors": errors}
+        document |= {"pattern": self.patterns[name]} if name in self.patterns else {}
         document |= {"library": source} if (source := layout.source(self.path, 1)) else {}
         drawn = [row for made in self.made.values() for row in layout.practised(self.path, *made[:2]) if row.get("program") == name]
         if not drawn:
@@ -154,6 +156,11 @@ class Lineage:
             "change": change,
             "rows_of_skill": self._rows_of_skill(example.skill),
         }
+
+    @cached_property
+    def patterns(self) -> dict[str, str]:
+        """Program id -> the chosen patterns that it teaches."""
+        return names(self.path)
 
     @cached_property
     def items(self) -> dict[str, list[tuple[str, Attempt]]]:

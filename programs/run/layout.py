@@ -19,7 +19,6 @@
     batches.jsonl                         which requests were sent to it in provider batches
     patterns.yaml                         the patterns of round 1's errors, for a person to edit; Errata writes it once
     chosen.json                           what a person kept of such a file, where one was given
-    round-1/again/attempts.jsonl          answers of the weights accepted last to the train items of round 1, where patterns were chosen
     served/                               logs of vLLM, where it was started for the run
     seconds.json                          how long each step took; with those of trainings all that differs between two runs of one config
     result.json                           weights and benchmarks to report
