@@ -5,17 +5,35 @@ that is listed nowhere belongs to the pattern that names its item's skill, if an
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import chain
 from pathlib import Path
 from statistics import mean
 
-from ...signatures.errors import UsageError, did_you_mean
-from ...signatures.records import Attempt, Failure, SampleProgram, unsealed
+from ...signatures.errors import RunError, UsageError, did_you_mean
+from ...signatures.records import Attempt, Failure, SampleProgram, sealed, unsealed
 from ..config import CycleConfig
 from ..run import layout
-from ..run.directory import read_json
+from ..run.directory import read_json, to_json, write_atomic
 from .file import Change, Changes, Choice, Chosen, choose
+
+
+def chosen(config: CycleConfig, source: str) -> Choice | None:
+    """What the config's file of patterns keeps. Raises UsageError for a file that cannot be used, and for a strategy whose `source` is not
+    errors."""
+    if config.generate.patterns is None:
+        return None
+    if source != "errors":
+        raise UsageError(f"strategy {config.generate.strategy} studies no errors, which have the patterns; leave --patterns out")
+    return choose(Path(config.generate.patterns))
+
+
+def keep(path: Path, choice: Choice | None) -> None:
+    """Write the choice into the run, or that there is none."""
+    if choice:
+        write_atomic(path / layout.CHOSEN, to_json(sealed(choice.model_dump(mode="json"))))
+    else:
+        (path / layout.CHOSEN).unlink(missing_ok=True)
 
 
 def kept(path: Path) -> Choice | None:
@@ -55,8 +73,8 @@ def changes(path: Path) -> Changes | None:
     """The patterns of round 1's errors, before and after: after stands where a later round asked the same items again, of the weights that
     it began with. Patterns are those that were chosen, or else those of the run's patterns.yaml. None: there are none."""
     file = path / layout.PATTERNS
-    chosen = kept(path)
-    choice = chosen or (choose(file) if file.exists() else None)
+    mine = kept(path)
+    choice = mine or (choose(file) if file.exists() else None)
     if choice is None:
         return None
     pattern = of_errors(path, choice)
@@ -74,7 +92,7 @@ def changes(path: Path) -> Changes | None:
     for one in choice.patterns:
         items = [item for item, name in of.items() if name == one.name]
         after = sum(now[item] is False for item in items if item in again) if again.issuperset(items) and items else None
-        found.append(Change(name=one.name, weight=one.weight if chosen else None, before=len(items), after=after, rows=drawn[one.name]))
+        found.append(Change(name=one.name, weight=one.weight if mine else None, before=len(items), after=after, rows=drawn[one.name]))
     others = [item for item, right in was.items() if right is False and item not in of]
     left = sum(now[item] is False for item in others) if again.issuperset(others) else None
     new = sum(was[item] is True and now[item] is False for item in again) if again else None
@@ -88,6 +106,16 @@ def names(path: Path) -> dict[str, str]:
     of, programs = of_errors(path, choice), layout.library(path, max(layout.rounds(path), default=0))
     called = {name: dict.fromkeys(of[one].name for one in program.anchors if one in of) for name, program in programs.items()}
     return {name: ", ".join(found) for name, found in called.items() if found}
+
+
+def require_taught(path: Path, number: int, errors: Set[str]) -> None:
+    """Raise RunError where errors that are kept were left out when the programs of a round were written."""
+    if missing := errors - {name for row in layout.taught(path, number) for name in row.failure_ids}:
+        stage = layout.step(path, number, "teach").path
+        raise RunError(
+            f"{len(missing)} errors of patterns that are kept now got no program, as {stage} was made when they were left out; delete that "
+            "folder to write theirs too: no call that was paid for is sent again"
+        )
 
 
 def require_known(choice: Choice, errors: Sequence[Attempt], config: CycleConfig) -> None:

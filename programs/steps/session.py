@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 from ...sandbox import Limits, Sandbox, open_sandbox
 from ...signatures.errors import BudgetReached, ErrataError, TaskError, UsageError
-from ...signatures.records import Attempt, Example, sealed
+from ...signatures.records import Attempt, Example
 from ...tasks import Task, load_task, parts, refuse_unread
 from ...tasks.table import TableTask
 from ...trainers import open_target
@@ -29,7 +29,7 @@ from ...trainers.tracking import Tracker
 from ...trainers.weights import trained, weights_hash
 from ..config import CycleConfig, settled
 from ..instructor.judge import open_judge
-from ..patterns.file import choose
+from ..patterns.chosen import chosen, keep
 from ..run import layout
 from ..run.cluster import Cluster, open_cluster
 from ..run.cluster_sandbox import ClusterSandbox
@@ -60,8 +60,7 @@ class Session:
     def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | Progress | None = None):
         """`say` takes progress, or one line of it at a time; None prints to stderr. Raises UsageError or TaskError for a task, guard or
         strategy that cannot be used, before anything is started."""
-        self.config = config = pinned(settled(config))
-        self.path = path
+        self.path, self.config = path, (config := pinned(settled(config)))
         self.progress = say if isinstance(say, Progress) else Progress(say or (lambda line: print(line, file=sys.stderr, flush=True)))
         self.say = self.progress.say
         self.judge = open_judge(config.judge, config.instructor, lambda: self.ledger)
@@ -75,11 +74,7 @@ class Session:
         if len(set(names := [task.name for task in self.tasks])) < len(names):
             raise UsageError(f"task and guards are {', '.join(names)}: two of one name cannot be told apart; leave one out")
         self.strategy = load_strategy(config.generate)
-        self.chosen = choose(Path(config.generate.patterns)) if config.generate.patterns else None
-        if self.chosen and self.strategy.source != "errors":
-            raise UsageError(
-                f"strategy {config.generate.strategy} studies no errors, so there are no patterns to choose; leave --patterns out"
-            )
+        self.chosen = chosen(config, self.strategy.source)
         if config.target.api_base and config.train.method == "full":
             raise UsageError("a served target is trained with LoRA, as its server is given adapters, not weights: set train.method to lora")
         if config.train.lora or any(getattr(config.train, stage) for stage in STAGES):
@@ -87,20 +82,16 @@ class Session:
         sft, told = config.train.sft, flatten(config.model_dump(mode="json"))
         self.tracker = Tracker(sft.get("report_to"), path / "tracking", sft.get("run_name", str(path.absolute())), self.say, told)
         self._sandbox: Sandbox | None = None
-        self._opening = threading.Lock()
+        self._opening, self._clock_runs = threading.Lock(), False
         self.loaded: Any = None
         self._servers = Servers(path / layout.SERVED, config.train, self.say) if config.target.api_base == AUTO else None
-        self._clock_runs = False
 
     def __enter__(self) -> Self:
         """Raises RunError when the run directory is another's, of another config, or not writable."""
         with ExitStack() as opened:
             self.run_dir = opened.enter_context(RunDir(self.path, self.config, self._data()))
             self.ledger = opened.enter_context(Ledger(self.path, self.config.budget))
-            if self.chosen:
-                write_atomic(self.path / layout.CHOSEN, to_json(sealed(self.chosen.model_dump(mode="json"))))
-            else:
-                (self.path / layout.CHOSEN).unlink(missing_ok=True)
+            keep(self.path, self.chosen)
             self._opened = opened.pop_all()
         for one in (one for task in self.tasks for one in parts(task)):
             if isinstance(one, TableTask) and one.form.taken:

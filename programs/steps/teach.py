@@ -10,14 +10,14 @@ from pathlib import Path
 import dspy
 
 from ...signatures.calls import in_flight
-from ...signatures.errors import ErrataError, RunError, UsageError
+from ...signatures.errors import ErrataError, UsageError
 from ...signatures.records import Example, Failure, LibraryProgram, Rejection, SampleProgram, TeachingResult
 from ...tasks import Task, member, parts
 from ..instructor.chat import Calls, calling, instructed_by
 from ..instructor.engine import open_instructor, settled_on
 from ..instructor.interpreter import interpreting
 from ..instructor.offline import RECOMBINED
-from ..patterns.chosen import of_errors, require_known
+from ..patterns.chosen import of_errors, require_known, require_taught
 from ..run import layout, library
 from ..run.directory import Stage
 from ..samples.checks import prove
@@ -65,15 +65,10 @@ def teach(run: Session, number: int) -> None:
     require_chosen(run)
     failures = mined(run, number).failures
     chosen = of_errors(run.path, run.chosen) if run.chosen else None
-    if not stage.done:
+    if stage.done:
+        require_taught(run.path, number, {row.id for row in failures if chosen and row.id in chosen})
+    else:
         teach_failures(run, stage, failures, f"round {number}: teach", chosen)
-    elif missing := {row.id for row in failures if chosen and row.id in chosen}.difference(
-        name for row in layout.taught(run.path, number) for name in row.failure_ids
-    ):
-        raise RunError(
-            f"{len(missing)} errors of patterns that are kept now got no program, as {stage.path} was made when they were left out; "
-            "delete that folder to write theirs too: no call that was paid for is sent again"
-        )
 
 
 def teach_failures(
