@@ -104,12 +104,16 @@ def test_too_many_answers_for_a_page_are_served(plain, tmp_path, monkeypatch):
 def test_ctrl_c_ends_it_without_a_word(plain):
     command = [str(Path(sys.executable).with_name("errata")), "view", str(plain), "--serve"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    _, address, told = [process.stdout.readline() for _ in range(3)]
-    assert told == "open it in a browser; Ctrl-C ends it\n"
-    with urllib.request.urlopen(address.strip(), timeout=120) as page:
-        assert b"data-made-by=errata-view" in page.read()
-    os.kill(process.pid, signal.SIGINT)
-    assert process.communicate(timeout=120) == ("", "")
+    try:
+        _, address, told = [process.stdout.readline() for _ in range(3)]
+        assert told == "open it in a browser; Ctrl-C ends it\n"
+        with urllib.request.urlopen(address.strip(), timeout=120) as page:
+            assert b"data-made-by=errata-view" in page.read()
+        os.kill(process.pid, signal.SIGINT)
+        assert process.communicate(timeout=120) == ("", "")
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode == 0
 
 
