@@ -15,6 +15,8 @@ from ...signatures.errors import RunError
 from ...signatures.records import Attempt, GateDecision, Rejection, Standing
 from ...signatures.terminal import command
 from ..config import CycleConfig
+from ..patterns.chosen import kept, of_errors
+from ..patterns.found import patterns
 from ..run import layout
 from ..run.directory import read_config, read_json
 from ..run.ledger import read_ledger
@@ -123,7 +125,6 @@ def build(path: Path, rows: Rows | None = None) -> records.Report:
         rounds=rounds,
         instructor=bill,
         source=records.Source(**source) if source else None,
-        form=form.facts() if (form := layout.form(path)).done else {},
         work=work,
         not_checked=_not_checked(rounds, config.generate.skip),
         answer=answer(evaluations, guards, rounds, config.instructor.model, bill.total, work),
@@ -254,6 +255,7 @@ def _round(path: Path, number: int, rows: Rows, config: CycleConfig) -> records.
         programs_refused_by_solves=refused["agreed"],
         rows_refused=_counted(row.check for row in rejections if row.kind == "sample"),
         masses=_masses(rows, number),
+        patterns=_masses(rows, number, _named(path, number)),
         train=train,
         stages=stages,
         dev=compare(before, after) if before else None,
@@ -287,9 +289,17 @@ def _sums(rows: Sequence[Standing], tried: Mapping[str, int], right: Mapping[str
     return {"programs": len(rows), "retired": sum(bool(row.retired) for row in rows), "refused": dict(refused)} | figures
 
 
-def _masses(run: Rows, number: int) -> list[records.Mass]:
-    """What the target fails of the probe rows of a round's new programs, by diagnosed skill, greatest first: before the round's training
-    and after it."""
+def _named(path: Path, number: int) -> dict[str, str]:
+    """Error id -> the name of its pattern: as a person chose it, or as it was found in the round."""
+    if choice := kept(path):
+        return {error: pattern.name for error, pattern in of_errors(path, choice).items()}
+    found = patterns(path, number)
+    return {error: pattern.name for pattern in (found.patterns if found else ()) for error in pattern.errors}
+
+
+def _masses(run: Rows, number: int, named: Mapping[str, str] | None = None) -> list[records.Mass]:
+    """What the target fails of the probe rows of a round's new programs, by diagnosed skill or by pattern, greatest first: before the
+    round's training and after it."""
     before, after = (grouped(run.attempts(number, name), lambda row: row.example.meta["program"]) for name in ("probe", "probe-after"))
     drawn = Counter(sample.program_id for sample in run.samples(number))
     programs = [(row.program, row.diagnosis) for row in run.taught(number) if row.program and row.diagnosis and row.program.id in before]
@@ -303,7 +313,8 @@ def _masses(run: Rows, number: int) -> list[records.Mass]:
         return records.Failing(mass=round(mass, 4), **share(list(chain.from_iterable(known.values()))))
 
     found = []
-    for skill, rows in grouped(programs, lambda row: row[1].skill).items():
+    kinds = grouped(programs, lambda row: row[1].skill if named is None else named.get(row[0].anchors[0], records.IN_NONE))
+    for skill, rows in kinds.items():
         names = [program.id for program, _ in rows]
         old = side(names, before)
         assert old, "only programs that were probed are grouped"

@@ -35,8 +35,6 @@ CORRECTED = "p corrected for the number of skills, Holm"
 MATRIX, PAIRS = 12, 20
 """Most labels whose confusion matrix is shown whole, and most pairs of labels that are named of more."""
 UNREAD = "Unread: no label, or several."
-FORMLESS = 0.1
-"""Share of unread answers from which form is told apart from skill."""
 SURE = 0.05
 """Largest p-value of the exact McNemar test at which a change is called sure."""
 _FIRST = {"better": "Better", "worse": "Worse", "mixed": "Better here, worse there", "same": "No sure difference"}
@@ -219,7 +217,6 @@ def answer(
     rejected = [row for row in rounds if not row.decision.accepted]
     told = f"{accepted} of {many(len(rounds), 'round')} accepted"
     told += "".join(f"; round {row.number} was rejected: {plain(row.decision.reason, 300)}" for row in rejected[-1:])
-    lines += [line for name, row in evaluations.items() if accepted or name in own for line in form(name, row)]
     lines += [f"{plain(name, 80)} was {judged(row.judged)}." for name, row in evaluations.items() if row.judged]
     lines += [f"{told}.", f"Cost: {cost(model, spent, work.values())}."]
     if not accepted:
@@ -235,17 +232,6 @@ def answer(
     count = f"of {len(own)} benchmarks {better} surely better, {worse} surely worse"
     changes = "; ".join(f"{plain(name, 80)} {points(row.change)}" for name, row in own.items())
     return Answer(verdict=verdict, headline=f"{_FIRST[verdict]}: {count}.", lines=[f"Points: {changes}.", *lines])
-
-
-def form(name: str, row: Sides) -> list[str]:
-    """Form apart from skill, where answers could not be read: how many were read and not cut, and how many of those read were right."""
-    sides = (row.before, row.after)
-    if not any(side.items - side.read > FORMLESS * side.items for side in sides):
-        return []
-    read = " -> ".join(f"{side.read}" for side in sides)
-    right = " -> ".join(f"{100 * side.right / side.read:.1f} %" if side.read else "none" for side in sides)
-    cut = " -> ".join(f"{side.cut}" for side in sides)
-    return [f"Form and skill, {plain(name, 80)}: answers read {read} of {row.before.items} (cut {cut}); right among those read {right}."]
 
 
 def sentence(name: str, row: Sides) -> str:
@@ -307,9 +293,9 @@ def _moved(cell: Answered | None, right: bool) -> Figures:
     return Figures(told, "diagonal" if right else "")
 
 
-def masses(row: Round, most: int | None = None) -> Table:
-    """What the target fails of the probe of each diagnosed skill."""
-    head = ["diagnosed skill", "errors", "made again before", "after", "programs", "rows", "fails of its probe before, %", "after, %"]
+def masses(rows: Sequence[Mass], most: int | None = None, what: str = "diagnosed skill") -> Table:
+    """The errors of each diagnosed skill, or pattern: how many would be made again, and what the target fails of the programs' probe."""
+    head = [what, "errors", "made again before", "after", "programs", "rows", "fails of its probe before, %", "after, %"]
     lines = [
         [
             Name(one.skill),
@@ -321,17 +307,17 @@ def masses(row: Round, most: int | None = None) -> Table:
             failed(one.before),
             failed(one.after),
         ]
-        for one in row.masses
+        for one in rows
         if one.rows
     ]
-    bare = without_rows([one for one in row.masses if not one.rows])
+    bare = without_rows([one for one in rows if not one.rows], what.split()[-1])
     return Table(head, lines[:most], notes=[bare] if bare else [])
 
 
-def without_rows(rows: Sequence[Mass] | Sequence[Standings]) -> str:
-    """Programs that no row was drawn from, of these skills, in one line; empty where there are none."""
+def without_rows(rows: Sequence[Mass] | Sequence[Standings], what: str = "skill") -> str:
+    """Programs that no row was drawn from, of these skills or patterns, in one line; empty where there are none."""
     programs = sum(row.programs for row in rows)
-    return f"{many(programs, 'program')} of {many(len(rows), 'skill')} gave no rows." if rows else ""
+    return f"{many(programs, 'program')} of {many(len(rows), what)} gave no rows." if rows else ""
 
 
 def forgetting(rounds: Iterable[Round]) -> Table:

@@ -15,7 +15,7 @@ from . import figures, plots
 from .figures import compared, failed, many, percent, sure, told, tone, without_rows
 from .markup import Figures, Html, Name, clip, join, render
 from .plots import Bar, Line, Point, Stop, balance, bars, course, courses, curve, intervals, span
-from .records import Evaluation, Failing, Report, Round, Share, Sides, Standings, Trained
+from .records import IN_NONE, Evaluation, Failing, Report, Round, Share, Sides, Standings, Trained
 from .records import Stop as Measured
 from .tables import Table
 from .trace import Lineage, Way, excerpt
@@ -261,24 +261,27 @@ def _fielded(report: Report) -> list[tuple[str, Evaluation]]:
 
 
 def _masses(row: Round) -> dict[str, Any]:
-    """The diagnosed kinds of errors by size: how many the target would make again, and what it fails of fresh rows, before the training on
-    them and after it."""
-    taught = [one for one in row.masses if one.rows]
-    sizes, lines = [], []
-    for one in taught:
+    """The kinds of errors by size, by named pattern where there are any, else by diagnosed skill: how many the target would make again,
+    before the training on them and after it; and of each diagnosed skill what it fails of fresh rows."""
+    named = any(one.skill != IN_NONE for one in row.patterns)
+    kinds = row.patterns if named else row.masses
+    sizes: list[tuple[object, float, float | None, object]] = []
+    for one in (one for one in kinds if one.rows):
         after = f" → {one.after.mass:.1f}" if one.after else ""
         sizes.append((one.skill, one.before.mass, one.after.mass if one.after else None, f"{one.before.mass:.1f}{after} of {one.errors}"))
+    lines = []
+    for one in (one for one in row.masses if one.rows):
         shares = f"{_fails(one.before)} → {_fails(one.after)} %" if one.after else f"{_fails(one.before)} %"
         lines.append(Line(one.skill, [_failing(one.before), _failing(one.after)], shares))
     series = ("before training", "after training")
-    bare = [one for one in row.masses if not one.rows]
     return {
         "round": row,
+        "by": "pattern" if named else "diagnosed skill",
         "sizes": plots.sizes(sizes[:OPEN], series) if sizes else None,
         "more": plots.sizes(sizes[OPEN:], series) if len(sizes) > OPEN else None,
         "count": len(sizes) - OPEN,
         "shares": intervals(lines, series),
-        "bare": without_rows(bare),
+        "bare": without_rows([one for one in kinds if not one.rows], "pattern" if named else "skill"),
     }
 
 

@@ -32,11 +32,6 @@ class Counts(Document):
     """Of those that were cut, the ones that repeated themselves (`target.stop_loops`)."""
     unjudged: int
 
-    @property
-    def read(self) -> int:
-        """Items whose answer could be read: what is right among them is skill, what is not read is form."""
-        return self.right + self.wrong - self.no_answer - self.unclosed
-
 
 class Share(Counts):
     """The share that is right."""
@@ -130,8 +125,12 @@ class Failing(Share):
     """How many of the studied errors the target would make again: its share of failed rows, times the errors that a program rebuilds."""
 
 
+IN_NONE = "in no pattern"
+"""Where errors stand that no pattern holds."""
+
+
 class Mass(Document):
-    """The new programs of a round for one diagnosed skill."""
+    """The new programs of a round for one diagnosed skill, or one pattern of errors."""
 
     skill: str
     misconceptions: dict[str, int]
@@ -276,6 +275,9 @@ class Round(Document):
     programs_refused_by_solves: int
     rows_refused: dict[str, int]
     masses: list[Mass]
+    """The kinds of errors by diagnosed skill."""
+    patterns: list[Mass] = Field(default=[], exclude_if=lambda rows: not rows)
+    """The same by named pattern (errata.programs.patterns), whose name stands as the skill."""
     train: TrainReport | None
     """That of the stage whose weights the gate chose."""
     stages: list[Trained] = []
@@ -375,8 +377,6 @@ class Report(Document):
     instructor: Bill
     source: Source | None = Field(default=None, exclude_if=lambda value: value is None)
     """None: the run's instructor wrote its programs."""
-    form: dict[str, dict[str, Any]] = Field(default={}, exclude_if=lambda found: not found)
-    """By task, what the form of answers alone cost at the start, and what other ways to ask gave (errata.programs.form.look)."""
     work: dict[str, dict[str, int]]
     """By stage: `answers` that the target gave, `steps` of training and the `rows` trained on."""
     not_checked: list[str]

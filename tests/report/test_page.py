@@ -198,9 +198,19 @@ def test_kinds_of_errors_are_drawn_by_size_before_and_after_and_programs_without
     result = report.write(path)
     errors = (path / "report.html").read_text().split("id='errors'")[1].split("</section>")[0]
     assert [one.rows for one in result.rounds[0].masses] == [0, 3, 3]
-    assert errors.count("before training: 0.8") == errors.count("after training: 0.2") == 2
-    for text in (errors, (path / "report.md").read_text()):
-        assert "1 program of 1 skill gave no rows." in text
+    assert errors.count("<td>0.8<td>0.2<td>1<td>3<td>") == 2
+    assert "1 program of 1 skill gave no rows." in (path / "report.md").read_text()
+
+
+def test_errors_are_drawn_by_the_names_of_their_patterns_and_beside_it_by_diagnosed_skill(tmp_path):
+    path = fake_run(tmp_path / "run", {"t": ["a", "b", "c"]}, rounds=1)
+    result = report.write(path)
+    (found,) = result.rounds[0].patterns
+    assert (found.skill, found.errors, found.rows, found.before.mass, found.after.mass) == ("it subtracts", 3, 9, 2.25, 0.75)
+    errors = (path / "report.html").read_text().split("id='errors'")[1].split("</section>")[0]
+    assert "<h3>Round 1, by pattern</h3>" in errors and "2.2 → 0.8 of 3" in errors
+    assert "<td>adds 0" in errors
+    assert "| `it subtracts` | 3 | 2.2 | 0.8 | 3 | 9 |" in (path / "report.md").read_text()
 
 
 def test_the_markdown_report_tells_the_way_the_rounds_and_the_trainings(several, practised):
