@@ -9,6 +9,7 @@ What is not here: which diagnoses there are (errata.programs.patterns.found). No
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -90,12 +91,12 @@ def groups(diagnoses: Sequence[Diagnosis]) -> list[list[int]]:
         found.setdefault(of[text], []).append(place)
     known = {text: place for place, text in enumerate(first)}
 
-    def far(place: int, members: Sequence[int]) -> tuple[float, int]:
+    def far(members: Sequence[int], place: int) -> tuple[float, int]:
         mine = known.get(texts[place])
         rows = [known[texts[one]] for one in members if texts[one] in known]
         return (float(apart[mine, rows].mean()) if mine is not None else 2.0), place
 
-    return [sorted(members, key=lambda place, members=members: far(place, members)) for members in found.values()]
+    return [sorted(members, key=partial(far, members)) for members in found.values()]
 
 
 def _cuts(said: str) -> list[str]:
