@@ -78,6 +78,7 @@ def test_diagnosing_writes_patterns_of_all_diagnosed_errors_and_no_program(diagn
     assert not layout.step(diagnosed, 1, "teach").done
 
 
+@pytest.mark.slow  # writes and proves the programs of a run, some CPU seconds
 def test_a_file_that_nobody_changed_gives_the_rows_of_a_run_without_one(run, diagnosed, tmp_path):
     errata("generate", "--run", run, "--patterns", run / layout.PATTERNS)
     other = tmp_path / "other"
@@ -105,6 +106,7 @@ def test_only_what_is_kept_is_taught_and_a_weight_is_a_multiple_of_rows(run):
     assert drawn["first of all"] / drawn[second] == pytest.approx(3 * programs["first of all"] / programs[second], rel=0.25)
 
 
+@pytest.mark.slow  # writes and proves the programs of a run, some CPU seconds
 def test_a_merged_pattern_is_drawn_under_the_name_of_the_other(run):
     def change(data):
         for row in data["patterns"][1:]:
@@ -142,6 +144,7 @@ def test_errors_of_another_run_and_unknown_skills_are_refused_before_anything_ch
     assert "errata: patterns file" in said
 
 
+@pytest.mark.slow  # writes and proves the programs of a run, some CPU seconds
 def test_a_file_may_change_until_rows_are_drawn_and_not_after(run):
     errata("train", "--run", run, "--patterns", edited(run, only(0)), "--set", "budget.max_time=0", code=4)
     errata("generate", "--run", run, "--patterns", edited(run, only(1)))
@@ -153,6 +156,7 @@ def test_a_file_may_change_until_rows_are_drawn_and_not_after(run):
     assert kept(run).patterns[0].name == name
 
 
+@pytest.mark.slow  # writes and proves the programs of a run, some CPU seconds
 def test_a_choice_that_takes_in_errors_that_were_left_out_when_programs_were_written_is_not_mixed(run):
     errata("generate", "--run", run, "--patterns", edited(run, only(0)))
     stage = layout.step(run, 1, "assemble").path
@@ -231,6 +235,7 @@ def test_a_dry_run_tells_diagnoses_alone_and_then_the_programs_of_what_is_kept(p
     assert len(server.seen) == 5
 
 
+@pytest.mark.slow  # writes and proves the programs of a run, some CPU seconds
 def test_one_command_without_a_run_directory_goes_on_where_the_other_diagnosed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     errata("diagnose", *ASKED)
