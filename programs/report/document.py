@@ -125,6 +125,7 @@ def build(path: Path, rows: Rows | None = None) -> records.Report:
         rounds=rounds,
         instructor=bill,
         source=records.Source(**source) if source else None,
+        form=form.facts() if (form := layout.form(path)).done else {},
         work=work,
         not_checked=_not_checked(rounds, config.generate.skip),
         answer=answer(evaluations, guards, rounds, config.instructor.model, bill.total, work),

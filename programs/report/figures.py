@@ -35,6 +35,8 @@ CORRECTED = "p corrected for the number of skills, Holm"
 MATRIX, PAIRS = 12, 20
 """Most labels whose confusion matrix is shown whole, and most pairs of labels that are named of more."""
 UNREAD = "Unread: no label, or several."
+FORMLESS = 0.1
+"""Share of unread answers from which form is told apart from skill."""
 SURE = 0.05
 """Largest p-value of the exact McNemar test at which a change is called sure."""
 _FIRST = {"better": "Better", "worse": "Worse", "mixed": "Better here, worse there", "same": "No sure difference"}
@@ -217,6 +219,7 @@ def answer(
     rejected = [row for row in rounds if not row.decision.accepted]
     told = f"{accepted} of {many(len(rounds), 'round')} accepted"
     told += "".join(f"; round {row.number} was rejected: {plain(row.decision.reason, 300)}" for row in rejected[-1:])
+    lines += [line for name, row in evaluations.items() if accepted or name in own for line in form(name, row)]
     lines += [f"{plain(name, 80)} was {judged(row.judged)}." for name, row in evaluations.items() if row.judged]
     lines += [f"{told}.", f"Cost: {cost(model, spent, work.values())}."]
     if not accepted:
@@ -232,6 +235,17 @@ def answer(
     count = f"of {len(own)} benchmarks {better} surely better, {worse} surely worse"
     changes = "; ".join(f"{plain(name, 80)} {points(row.change)}" for name, row in own.items())
     return Answer(verdict=verdict, headline=f"{_FIRST[verdict]}: {count}.", lines=[f"Points: {changes}.", *lines])
+
+
+def form(name: str, row: Sides) -> list[str]:
+    """Form apart from skill, where answers could not be read: how many were read and not cut, and how many of those read were right."""
+    sides = (row.before, row.after)
+    if not any(side.items - side.read > FORMLESS * side.items for side in sides):
+        return []
+    read = " -> ".join(f"{side.read}" for side in sides)
+    right = " -> ".join(f"{100 * side.right / side.read:.1f} %" if side.read else "none" for side in sides)
+    cut = " -> ".join(f"{side.cut}" for side in sides)
+    return [f"Form and skill, {plain(name, 80)}: answers read {read} of {row.before.items} (cut {cut}); right among those read {right}."]
 
 
 def sentence(name: str, row: Sides) -> str:

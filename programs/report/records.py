@@ -32,6 +32,11 @@ class Counts(Document):
     """Of those that were cut, the ones that repeated themselves (`target.stop_loops`)."""
     unjudged: int
 
+    @property
+    def read(self) -> int:
+        """Items whose answer could be read: what is right among them is skill, what is not read is form."""
+        return self.right + self.wrong - self.no_answer - self.unclosed
+
 
 class Share(Counts):
     """The share that is right."""
@@ -377,6 +382,8 @@ class Report(Document):
     instructor: Bill
     source: Source | None = Field(default=None, exclude_if=lambda value: value is None)
     """None: the run's instructor wrote its programs."""
+    form: dict[str, dict[str, Any]] = Field(default={}, exclude_if=lambda found: not found)
+    """By task, what the form of answers alone cost at the start, and what other ways to ask gave (errata.programs.form.look)."""
     work: dict[str, dict[str, int]]
     """By stage: `answers` that the target gave, `steps` of training and the `rows` trained on."""
     not_checked: list[str]
