@@ -19,6 +19,7 @@ import yaml
 from ...tasks import joined
 from ...trainers.settings import TrainSettings, vllm_rank
 from ..config import CycleConfig
+from ..run.directory import slug
 from .figures import compared, judged, many
 from .markup import plain, render
 from .records import Compared, Report, Sides, Trained
@@ -258,6 +259,12 @@ def shown_task(task: str) -> str:
     """A task as the config writes it, its paths reduced to names."""
     parts = [name.partition(":") for name in joined(task)]
     return "+".join(f"{kind}{colon}{rest if kind in ('hf', 'reasoning_gym') else Path(rest).name}" for kind, colon, rest in parts)
+
+
+def shown_run(path: Path, config: CycleConfig) -> str:
+    """The name of a run, which its command makes of task and strategy as they are written: without the places in these."""
+    name, strategy = path.resolve().name, config.generate.strategy
+    return name.replace(slug(config.task), slug(shown_task(config.task))).replace(slug(strategy), slug(without_place(strategy)))
 
 
 def dataset_of(task: str) -> str | None:

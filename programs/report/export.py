@@ -67,7 +67,7 @@ def export(
 
     form = "full" if target.adapter is None else "merged" if merge else "adapter"
     say(f"round {number} of {path}: {_DOES[form]}, weights {weights}")
-    name = hub_name(push.rpartition("/")[2] if push else path.resolve().name)
+    name = hub_name(push.rpartition("/")[2] if push else card.shown_run(path, report.config))
     on_hub = hub_id(began.model)
     base = began.model if on_hub else hub_name(Path(began.model).expanduser().resolve().name.removesuffix(".gguf"))
     facts = card.Facts(name, form, weights, "", 0, base, on_hub, False, began.trust_remote_code, number, chain)

@@ -17,7 +17,7 @@ from errata.programs.config import load_config
 from errata.programs.report.dataset import folder
 from errata.programs.report.dataset.folder import export_data, loading
 from errata.programs.run import layout
-from errata.programs.run.directory import RunDir
+from errata.programs.run.directory import RunDir, slug
 from errata.programs.samples.draw import Supply
 from errata.programs.samples.filters import each
 from errata.sandbox import Limits
@@ -149,6 +149,21 @@ def test_no_path_of_this_machine_stands_in_what_is_written(made):
     assert len(files) == 4
     for place in (str(path.parent), str(out.parent), "/srv", str(Path.home()) + "/"):
         assert place not in text
+
+
+def test_a_run_that_is_named_by_the_place_of_its_data_is_told_without_it(tmp_path):
+    config = {"task": "jsonl:/srv/clients/tickets.jsonl", "generate.strategy": "/srv/clients/own.py:Mine"}
+    path = tmp_path / "-".join([*map(slug, config.values()), "1a2b3c"])  # as errata.programs.start names it
+    assert "clients" in path.name
+    run, program, *_ = begun(path, **config)
+    one = sample(program)
+    assembled(run, program, [one], [], [as_row(one)], 1)
+    run.__exit__(None, None, None)
+    out = tmp_path / "out"
+    export_data(path, out)
+    (row,) = parquet.read_table(out / "rows/train.parquet").to_pylist()
+    assert row["run"] == "jsonl_tickets.jsonl-own.py_Mine-1a2b3c"
+    assert not [file for file in out.rglob("*") if file.is_file() and b"clients" in file.read_bytes()]
 
 
 def test_refused_rows_are_drawn_again_with_the_reason_but_for_those_that_overlap_held_out_items(tmp_path, sandbox):

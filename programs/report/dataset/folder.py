@@ -67,7 +67,7 @@ def export_data(
                 say(f"draw {facts['refused rows']:,} refused rows again")
             counts[name] = _write(partial / name / "train.parquet", name, made(origin), path)
         counts = {name: count for name, count in counts.items() if count}
-        name = hub_name(push.rpartition("/")[2] if push else f"{path.resolve().name}-data")
+        name = hub_name(push.rpartition("/")[2] if push else f"{origin.name}-data")
         (partial / FACTORY).write_text(json.dumps(_factory(partial), indent=2) + "\n", encoding="utf-8")
         (partial / "README.md").write_text(_card(origin, name, licence, counts, facts, push), encoding="utf-8")
     pushed = upload(api, push, out, public, say, "dataset") if push else None

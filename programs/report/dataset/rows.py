@@ -13,7 +13,7 @@ import pyarrow as pa
 from ....signatures.records import Example, Message, Pair, Rejection, Sample, TrainRow
 from ...config import CycleConfig
 from ...run import layout
-from ..card import shown_task, without_place
+from ..card import shown_run, shown_task, without_place
 from .again import redrawn
 
 TEXT, WHOLE = pa.string(), pa.int64()
@@ -81,7 +81,7 @@ class Origin:
     """Where the rows of one run came from."""
 
     def __init__(self, path: Path, config: CycleConfig):
-        self.path, self.config = path, config
+        self.path, self.config, self.name = path, config, shown_run(path, config)
         self.rounds = layout.rounds(path)
         taught = [row for number in self.rounds for row in layout.taught(path, number)]
         self.programs = {row.program.id: row.program for row in taught if row.program}
@@ -104,7 +104,7 @@ class Origin:
             "instructor": (self.instructor or None) if program else None,
             "target": self.target,
             "weights": self.weights[number] or None,
-            "run": self.path.resolve().name,
+            "run": self.name,
             "round": number,
         }
 

@@ -30,7 +30,7 @@ from ...run import layout
 from ...run.directory import read_config, slug, to_json
 from ...run.library import PROGRAMS, PROVENANCE, of_run
 from ...samples.draw import draw_rows, draws
-from ..card import shown_task, without_place
+from ..card import shown_run, shown_task, without_place
 from ..markup import render
 
 HOME = Path(__file__).parents[3]
@@ -228,7 +228,7 @@ def _provenance(path: Path, config: CycleConfig, kept: Sequence[LibraryProgram],
     return {
         "task": shown_task(config.task),
         **{field: str(value) for field, value in written.items()},
-        "run": path.resolve().name,
+        "run": shown_run(path, config),
         "run_hash": content_hash((path / "run.json").read_text(encoding="utf-8")),
         "made": max(ended, default=""),
         "exported": datetime.now(UTC).date().isoformat(),
