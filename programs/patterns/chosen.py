@@ -4,7 +4,6 @@ An error of round 1 belongs where it is listed. In later rounds, whose answers a
 that is listed nowhere belongs to the pattern that names its item's skill, if any does. Reads the run directory only.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import chain
 from pathlib import Path
@@ -15,7 +14,7 @@ from ...signatures.records import Attempt, Failure, SampleProgram, sealed, unsea
 from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import read_json, to_json, write_atomic
-from .file import Change, Changes, Choice, Chosen, choose
+from .file import Choice, Chosen, choose
 
 
 def chosen(config: CycleConfig, source: str) -> Choice | None:
@@ -67,36 +66,6 @@ def weighted(masses: Mapping[str, float], library: Mapping[str, SampleProgram], 
     of = of_errors(path, choice)
     found = {name: mass * mean(of[one].weight if one in of else 0.0 for one in library[name].anchors) for name, mass in masses.items()}
     return {name: weight for name, weight in found.items() if weight}
-
-
-def changes(path: Path) -> Changes | None:
-    """The patterns of round 1's errors, before and after: after stands where a later round asked the same items again, of the weights that
-    it began with. Patterns are those that were chosen, or else those of the run's patterns.yaml. None: there are none."""
-    file = path / layout.PATTERNS
-    mine = kept(path)
-    choice = mine or (choose(file) if file.exists() else None)
-    if choice is None:
-        return None
-    pattern = of_errors(path, choice)
-    of = {error.attempt.example.id: pattern[error.id].name for error in _errors(path, 1) if error.id in pattern}
-    last = max((number for number in layout.rounds(path) if layout.step(path, number, "mine").done), default=1)
-    was, now = ({row.example.id: row.verdict.correct for row in layout.attempts(path, number)} for number in (1, last))
-    now = now if last > 1 else {}
-    again = was.keys() & now.keys()
-    rows = Counter(row.program_id for number in layout.rounds(path) for row in layout.samples(path, number))
-    called = names(path)
-    drawn: Counter[str] = Counter()
-    for program, count in rows.items():
-        drawn[called.get(program, "")] += count
-    found = []
-    for one in choice.patterns:
-        items = [item for item, name in of.items() if name == one.name]
-        after = sum(now[item] is False for item in items if item in again) if again.issuperset(items) and items else None
-        found.append(Change(name=one.name, weight=one.weight if mine else None, before=len(items), after=after, rows=drawn[one.name]))
-    others = [item for item, right in was.items() if right is False and item not in of]
-    left = sum(now[item] is False for item in others) if again.issuperset(others) else None
-    new = sum(was[item] is True and now[item] is False for item in again) if again else None
-    return Changes(patterns=tuple(sorted(found, key=lambda row: -row.before)), left_out=(len(others), left), new=new)
 
 
 def names(path: Path) -> dict[str, str]:

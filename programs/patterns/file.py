@@ -40,7 +40,8 @@ class Effect(Settings):
     """What fixing a pattern would be worth, in points of accuracy on train items."""
 
     at_most: float
-    """If all of its errors were fixed and nothing broke: its share of the diagnosed errors times the share of items that are wrong."""
+    """If all of its errors were fixed and nothing broke: its share of the errors that were diagnosed, those of items at fault among them,
+    times the share of items that are wrong."""
     low: float
     high: float
     """95 % interval of that, as it rests on a sample of items (Wilson)."""
@@ -109,30 +110,6 @@ class PatternsFile(Settings):
     smallest: int = Field(default=1, ge=1)
     """Patterns of fewer errors are left out."""
     patterns: tuple[Pattern, ...] = Field(min_length=1)
-
-
-class Change(Settings):
-    """How many errors a pattern has, before a run and after it."""
-
-    name: str
-    weight: float | None
-    """None: it was not taught."""
-    before: int
-    """Errors of the weights that the run began with, of those that were diagnosed."""
-    after: int | None
-    """Of the same items, those that the weights accepted last still get wrong. None: they were not asked again."""
-    rows: int = 0
-    """Generated rows that were trained on for it, in all rounds."""
-
-
-class Changes(Settings):
-    """The patterns of a run, before and after; most errors first."""
-
-    patterns: tuple[Change, ...]
-    left_out: tuple[int, int | None] = (0, None)
-    """Errors before and after on items that are in no pattern, yet were wrong before."""
-    new: int | None = None
-    """Items that were right before and are wrong after. None: nobody asked."""
 
 
 class Chosen(Settings):

@@ -41,7 +41,8 @@ def patterns(path: Path, number: int) -> PatternsFile | None:
     called = names(members)
     errors = layout.failures(layout.attempts(path, number)) | layout.failures(layout.lent(path, number))
     tally = counts(row for row in layout.attempts(path, number))
-    wrong_share = tally["wrong"] / judged if (judged := tally["right"] + tally["wrong"]) and config.errors != "all" else None
+    own = config.errors != "all" and not layout.source(path, number)  # those behind programs of a library are another run's
+    wrong_share = tally["wrong"] / judged if (judged := tally["right"] + tally["wrong"]) and own else None
     earlier = _earlier(path, config)
     placed: dict[str, str] = {}
     for name, some in zip(called, members, strict=True):
@@ -51,30 +52,31 @@ def patterns(path: Path, number: int) -> PatternsFile | None:
     if not placed:
         return None
     sizes = Counter(placed.values())
+    everyone = {error for row in rows for error in row.failure_ids}
+    at_fault = {error for row in rows if row.diagnosis and row.diagnosis.verdict != "error" for error in row.failure_ids} - placed.keys()
     ordered = sorted((row for row in zip(called, members, strict=True) if sizes[row[0]]), key=lambda row: (-sizes[row[0]], row[0]))
     found = []
     for place, (name, some) in enumerate(ordered, 1):
         size = sizes[name]
-        effect = _effect(size, len(placed), wrong_share, earlier)
+        effect = _effect(size, len(placed) + len(at_fault), wrong_share, earlier)
         skills = tuple(skill for skill, _ in Counter(one.skill for one in some if one.skill).most_common(3))
         facts = Found(size=size, share=round(size / len(placed), 4), skills=skills, effect=effect, example=_example(some[0], errors))
         ids = tuple(error for error, mine in placed.items() if mine == name)
         found.append(Pattern(number=place, name=name, errors=ids, found=facts))
-    everyone = {error for row in rows for error in row.failure_ids}
-    at_fault = {error for row in rows if row.diagnosis and row.diagnosis.verdict != "error" for error in row.failure_ids} - placed.keys()
     known = {"run": str(path), "round": number, "task": config.task, "seed": config.seed, "target": config.target.title}
     many = {"errors": max(len(everyone), tally["wrong"]), "diagnosed": len(placed), "at_fault": len(at_fault)}
-    basis = "the errors are no answers of a target, so what they are worth is not known" if wrong_share is None else _basis(earlier)
+    basis = "the errors are not answers of this target, so what they are worth is not known" if wrong_share is None else _basis(earlier)
     left = {"undiagnosed": len(everyone - placed.keys() - at_fault), "basis": basis}
     return PatternsFile(source=Source.model_validate(known | many | left), patterns=tuple(found))
 
 
-def _effect(size: int, diagnosed: int, wrong_share: float | None, earlier: Earlier | None) -> Effect | None:
-    """Of the share of items that are wrong, the part that this pattern is, in points."""
+def _effect(size: int, judged: int, wrong_share: float | None, earlier: Earlier | None) -> Effect | None:
+    """Of the share of items that are wrong, the part that this pattern is, in points. `judged`: the errors of which a diagnosis says whose
+    fault they are; those of items that are themselves at fault can not be mended by any pattern."""
     if wrong_share is None:
         return None
-    low, high = (100 * wrong_share * bound for bound in wilson(size, diagnosed))
-    most = 100 * wrong_share * size / diagnosed
+    low, high = (100 * wrong_share * bound for bound in wilson(size, judged))
+    most = 100 * wrong_share * size / judged
     expected = None if earlier is None else round(most * earlier.rate, 2)
     return Effect(at_most=round(most, 2), low=round(low, 2), high=round(high, 2), expected=expected)
 
