@@ -19,12 +19,12 @@ from ...trainers.settings import TargetSettings
 from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import Stage
-from ..stats import CUT
+from ..stats import CUT, paired
 
 SAMPLE, POOR = 64, 0.25
 """Answers that are looked at, and asked of each other way; and the share without form from which other ways are tried."""
-MORE = 6
-"""Right answers more that are told as skill which the form hid: chance alone gives so many, and none fewer, in 1 of 32 (sign test)."""
+SURE = 0.05
+"""Greatest p of the exact McNemar test at which more right answers are told as skill that the form hid: six more and none fewer give 0.03."""
 
 
 class Run(Protocol):
@@ -99,7 +99,8 @@ def _tried(run: Run, rows: Sequence[Attempt], way: Way, task: Task) -> dict[str,
     else:
         stage, title = layout.form(run.path, f"{task.name}-{way.name}"), f"form, {task.name}: {way.name}"
         new = list(run.evaluate(stage, way.task, [row.example for row in same], run.config.target, title))
-    return {"name": way.name, "set": list(way.settings), "given": seen(same), "found": seen(new)}
+    change = {name: value for name, value in paired(same, new).items() if name in ("fixed", "broken", "p_value")}
+    return {"name": way.name, "set": list(way.settings), "given": seen(same), "found": seen(new)} | change
 
 
 def as_lines(fact: dict[str, Any]) -> list[str]:
@@ -110,8 +111,9 @@ def as_lines(fact: dict[str, Any]) -> list[str]:
         old, new = best["given"], best["found"]
         gives = f"with {best['name']} {new['formed']} of {new['items']} have it, {new['right']} right"
         gives += f" (as asked {old['formed']}, {old['right']} right)"
+        sure = best["p_value"] <= SURE
         use = f"; in another --run: {shlex.join(word for one in best['set'] for word in ('--set', one))}"
-        if new["right"] >= old["right"] + MORE:
+        if new["right"] > old["right"] and sure:
             lines.append(f"form hides skill: {gives}{use}")
         elif new["formed"] > old["formed"]:
             lines.append(f"the form needs no training, the skill does: {gives}{use}")

@@ -169,6 +169,22 @@ def test_a_form_that_can_be_had_without_more_right_answers_is_told_as_a_lack_of_
     assert " have it, 0 right (as asked 0, 0 right)" in line
 
 
+def test_right_answers_that_others_were_lost_for_are_told_as_skill_only_beyond_chance(tmp_path, data):
+
+    def unsure(prompt):
+        number = int(prompt[-1]["content"].split()[1].rstrip(":"))
+        if len(prompt) == 1:
+            return f"#### {number % 8 + 3}" if number % 9 < 2 else LOOP
+        return f"#### {number % 8 + 3}" if 2 <= number % 9 < 5 else "#### 99"
+
+    said = []
+    loop, _ = looked(tmp_path, f"jsonl:{data}", unsure, said, **{"table.verdict": "number"})
+    (examples,) = [way for way in layout.form(loop.path).facts()["jsonl:data"]["ways"] if way["name"] == "3 worked examples"]
+    assert examples["fixed"] - examples["broken"] >= 6 and examples["p_value"] > 0.05, examples
+    (line,) = [line for line in said if "in another --run: " in line]
+    assert "the form needs no training, the skill does: with 3 worked examples" in line
+
+
 def test_recorded_answers_are_looked_at_and_no_target_is_asked(tmp_path, data):
     said = []
     config = load_config(overrides={"task": f"gsm8k:{data}", "guards": [], "errors": "recorded"})
