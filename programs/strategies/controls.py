@@ -72,9 +72,9 @@ class FormOnly(_Uninstructed):
     that it had: GoldOnly less FormOnly is at most what the skill gave."""
 
     def items(self, task: Task, mined: Sequence[Example], count: int, seed: int) -> list[Example]:
-        rng = random.Random(f"form:{seed}")
-        groups = _groups(rng.sample(list(mined), len(mined)), lambda example: example.task)
-        return _in_turn([[*filter(None, map(_with_answer, rows, rng.sample(rows, len(rows))))] for rows in groups])
+        groups = _groups(random.Random(f"form:{seed}").sample(list(mined), len(mined)), lambda example: example.task)
+        # in random order each is given what the next one has: none keeps its own
+        return _in_turn([[*filter(None, map(_with_answer, rows, rows[1:] + rows[:1]))] for rows in groups if rows[1:]])
 
 
 def _with_answer(item: Example, other: Example) -> Example | None:

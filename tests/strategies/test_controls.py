@@ -198,6 +198,8 @@ def test_form_only_has_the_questions_and_answers_of_gold_only_in_other_pairs(tmp
     assert Counter((row.answer, row.solution) for row in rows) == Counter((item.answer, item.solution) for item in items)
     own = {item.question: item.answer for item in items}
     assert sum(own[row.question] == row.answer for row in rows) < 12
+    assert not [row for row in rows if row.meta["answer_of"] in {item.id for item in items if item.question == row.question}]
+    assert load_strategy(settings).items(SUMS, items[:1], 40, seed=1) == []  # alone, it would be taught its own
     # each says whose answer it was given, and is written in the form that is asked
     source = {item.id: item for item in items}
     assert all(source[row.meta["answer_of"]].answer == row.answer for row in rows)
