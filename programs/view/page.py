@@ -47,6 +47,8 @@ class Item:
     skill: str
     flags: list[str | None]
     places: list[tuple[Benchmark, int] | None]
+    again: bool = False
+    """Whether it stands there once more, as it was asked several times."""
 
 
 Hold = Callable[[Item, list[Any]], None]
@@ -78,12 +80,12 @@ class View:
                 for place, row in enumerate(rows):
                     name = row.example.id
                     known, name = earlier[number].get((benchmark, name), (benchmark, name))
-                    again[name] += 1
-                    name += f"-{again[name]}" if again[name] > 1 else ""
+                    again[first := name] += 1
+                    name += f"-{again[first]}" if again[first] > 1 else ""
                     item = found.get((known, name))
                     if item is None:
                         none = [None] * len(self.sides)
-                        item = found[known, name] = Item(name, known, row.example.skill, [*none], [*none])
+                        item = found[known, name] = Item(name, known, row.example.skill, [*none], [*none], again[first] > 1)
                         self.size += len(row.example.question) + len(row.example.answer) + len(row.example.solution)
                     item.flags[number], item.places[number] = flags(row), (benchmark, place)
                     self.size += len(row.response)
@@ -152,8 +154,9 @@ class View:
 
     def compared(self) -> dict[str, list[list[Any]]]:
         """Of each pair of sides, "0-2", a row for each benchmark that both were asked: [its place, items judged on both, before and after
-        in percent, the difference with its interval, fixed, broken, the exact McNemar test, what is sure of it]."""
-        by_name = grouped(self.items, lambda item: item.benchmark)
+        in percent, the difference with its interval, fixed, broken, the exact McNemar test, what is sure of it]. Of several answers to an
+        item the first counts, as in `errata diff`: the others are no further items."""
+        by_name = grouped((item for item in self.items if not item.again), lambda item: item.benchmark)
         found: dict[str, list[list[Any]]] = {}
         for a, b in combinations(range(len(self.sides)), 2):
             for name, items in by_name.items():

@@ -149,8 +149,8 @@ def _plain(text: str) -> str:
 
 
 def _pair(a: Seen, b: Seen) -> Pair:
-    """Named as the side that knows its split names it; of two splits the held-out one counts."""
-    split = min(filter(None, (a.benchmark[1], b.benchmark[1])), key=SPLITS.index, default="")
+    """Named as the side that knows its split names it; of two splits the one that is held out less counts: a side learned from it."""
+    split = max(filter(None, (a.benchmark[1], b.benchmark[1])), key=SPLITS.index, default="")
     named = a if a.benchmark[1] or not b.benchmark[1] else b
     return Pair(named.benchmark[0], split, a.skill or b.skill, a, b)
 

@@ -92,6 +92,18 @@ def test_a_choice_is_the_same_item_however_it_is_laid_out():
     assert content(shown) == content(turned) != content(other)
 
 
+@pytest.mark.parametrize("splits", [("test", "train"), ("train", "test")])
+def test_an_item_that_one_side_learned_from_is_a_train_item(tmp_path, splits):
+    sides = []
+    for name, split in zip("ab", splits, strict=True):
+        item = Example(task="t", split=split, question="2 + 2?", answer="4")
+        verdict = Verdict(correct=name == "b", extracted="4", reason="")
+        rows = [Attempt(example=item, response="4", verdict=verdict).model_dump(mode="json")]
+        sides.append(one(str(jsonl(tmp_path / f"{name}.jsonl", *rows))))
+    found = diff(*sides)
+    assert found.split == "train" and any("these are train items" in note for note in found.notes)
+
+
 def test_items_that_say_the_same_twice_are_not_guessed_at(tmp_path):
     a = one(str(jsonl(tmp_path / "a.jsonl", row(1, True), row(1, False))))
     b = log(tmp_path / "b.jsonl", [True, True])

@@ -109,6 +109,17 @@ def test_an_item_that_was_answered_twice_stands_there_twice(tmp_path):
     assert [(item[0].partition("-")[2], item[3]) for item in found["items"]] == [("", ["r"]), ("2", ["w"])]
 
 
+def test_another_answer_to_an_item_is_no_further_item_of_the_comparison(tmp_path):
+    path = fake_run(tmp_path / "run", {"t": ["adds"]}, rounds=1, items=2)
+    for weights, right in (("w8", False), ("w9", True)):
+        rows = [attempt("t", "test", 1, "adds", right, weights) for _ in range(9)]
+        Stage(path / f"evaluate/{weights}/t-test").finish({"attempts.jsonl": rows}, **counts(rows))
+    view = View([f"{path}@w8", f"{path}@w9"])
+    ((_, pairs, *_, fixed, broken, chance, sure),) = view.compared()["0-1"]
+    assert len(view.items) == 9 and (pairs, fixed, broken, sure) == (1, 1, 0, "same")
+    assert chance == "p = 1"
+
+
 def test_json_in_a_page_ends_no_element_and_no_line():
     value = ["</script><!--", "<script>", "\u2028\u2029&", HOSTILE]
     text = safe(value)
