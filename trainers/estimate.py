@@ -147,7 +147,8 @@ def _at_the_hub(model: str) -> Shape:
     return Shape.of(config, sum(found.values()), sum(count * widths.get(kind, 4) for kind, count in found.items()), _half(found))
 
 
-def _half(kinds: Mapping[str, int]) -> bool:
+def _half(kinds: Mapping[Any, int]) -> bool:
+    """Whether most weights are stored in 16 bits; `kinds` counts them by format."""
     return 2 * sum(kinds.get(kind, 0) for kind in ("BF16", "F16")) > sum(kinds.values())
 
 
