@@ -24,7 +24,7 @@ from ..stats import CUT, paired
 SAMPLE, POOR = 64, 0.25
 """Answers that are looked at, and asked of each other way; and the share without form from which other ways are tried."""
 SURE = 0.05
-"""Greatest p of the exact McNemar test at which more right answers are told as skill that the form hid: six more and none fewer give 0.03."""
+"""Greatest p (exact McNemar) at which more right answers are told as skill that the form hid: six more and none fewer give 0.03."""
 
 
 class Run(Protocol):
