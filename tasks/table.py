@@ -115,8 +115,6 @@ class TableTask(RowTask):
         text = _filled(form, row, where) if "{" in form else field(row, form, where, mend=naming(settings, row, "question"))
         said = self.form.read(row, where, text)
         solution, skill = (words(row.get(column)) if column else "" for column in (settings.solution, settings.skill))
-        if chat and self.kind == "number" and at(row, settings.answer) is chat.answer:  # the turn holds the work too
-            solution = solution or str(chat.answer).rpartition("####")[0].strip()
         asked = [*chat.messages[:-1], chat.messages[-1] | {"content": said.question}] if chat else []
         example = Example(
             task=self.name,

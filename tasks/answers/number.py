@@ -19,8 +19,8 @@ class NumberForm(TextForm):
 
     def read(self, row: Row, where: str, question: str) -> Gold:
         found = super().read(row, where, question)
-        _, mark, answer = map(str.strip, found.answer.rpartition("####"))
+        work, mark, answer = map(str.strip, found.answer.rpartition("####"))
         if number.read(answer) is None:
             raise TaskError(f"{where}: no single number can be read from the answer {answer[-40:]!r}; mend or delete the row")
         self.worked = self.worked or bool(mark)
-        return found._replace(answer=answer)
+        return found._replace(answer=answer, solution=found.solution or work)

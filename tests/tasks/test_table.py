@@ -75,6 +75,20 @@ def test_each_verdict_reads_right_wrong_and_no_answer(tmp_path, verdict):
     assert doctor(task) == (1, [])
 
 
+@pytest.mark.parametrize(
+    ("row", "settings"),
+    [
+        ({"question": "q", "answer": "3+7=10\n#### 10"}, {}),
+        ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "3+7=10\n#### 10"}]}, {}),
+        ({"question": "q", "answer": "by heart\n#### 10", "worked": "3+7=10"}, {"solution": "worked"}),
+    ],
+)
+def test_work_that_a_gold_shows_before_its_number_is_the_solution(tmp_path, row, settings):
+    task, example = one(tmp_path, row, verdict="number", **settings)
+    assert (example.solution, example.answer) == ("3+7=10", "10")
+    assert task.completion(example.solution, example.answer) == "3+7=10\n#### 10"
+
+
 @pytest.mark.parametrize(("verdict", "gold", "response", "reason"), [(v, *row) for v in ("exact", "contains") for row in judged(v)])
 def test_texts_are_equal_where_they_differ_by_typography_alone(text_tasks, verdict, gold, response, reason):
     example = Example(task="t", split="train", question="?", answer=gold)
