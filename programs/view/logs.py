@@ -7,8 +7,10 @@ lm-evaluation-harness. Nothing is judged here: `errata import` judges anew, by t
 """
 
 import json
+import math
 import re
 import string
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,14 +84,20 @@ def _answered(source: str, model: str, answers: Sequence[Found], chosen: Sequenc
     """What a model answered, under one grader for each benchmark."""
     benchmarks, others = {}, set()
     by: dict[str, None] = {}
+    left: list[str] = []
     for benchmark, some in grouped(answers, lambda one: one[0]).items():
         there = list(dict.fromkeys(grade.by for _, answer in some for grade in answer.grades))
-        grader = next(iter(sorted(filter(chosen.__contains__, there) if chosen else there, key=_rank)), None)
+        shares = Counter(grade.by for _, answer in some for grade in answer.grades if _is_share(grade))
+        of = sorted(filter(chosen.__contains__, there) if chosen else there, key=lambda name: (name in shares, _rank(name)))
+        grader = next(iter(of), None)
         if grader is not None:
             by[grader] = None
+            if shares[grader]:  # what is left is not a fair sample
+                left.append(f"{shares[grader]} of {len(some)} answers that {grader} gives a share are left out")
             others |= {*there} - {grader}
             benchmarks[benchmark] = list(_graded(some, benchmark, grader))
     told = f"graded by {', '.join(by)}" + (f", not by {', '.join(sorted(others))}" if others else "")
+    told += "".join(f"; {one}" for one in left)
     settings = {name: value for _, answer in answers[:1] for name, value in answer.settings.items() if name != "prompt_hash"}
     if settings.keys() & {"temperature", "do_sample"}:
         cold = settings.get("do_sample") == "False" or settings.get("temperature") in ("0", "0.0")
@@ -103,6 +111,14 @@ def _answered(source: str, model: str, answers: Sequence[Found], chosen: Sequenc
         (model,) if model else (),
         settings=settings | {"judged by": ", ".join(by)},
     )
+
+
+def _is_share(grade: Grade) -> bool:
+    """Whether it is a number between or beyond right and wrong, as those of f1 or bleu are: its 0 and 1 alone are no verdicts of all."""
+    try:
+        return grade.right is None and math.isfinite(float(grade.said))
+    except ValueError:
+        return False
 
 
 def _rank(grader: str) -> int:

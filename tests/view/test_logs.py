@@ -54,6 +54,17 @@ def test_samples_of_the_harness_bring_their_task_and_their_verdict(tmp_path):
     assert found.settings == {"temperature": "0.0", "until": "['Q']", "decoding": "greedy", "judged by": "exact_match,strict-match"}
 
 
+def test_a_metric_that_gives_shares_is_taken_last_and_says_what_it_leaves_out(tmp_path):
+    rows = [sample(n, n > 1, metrics=["f1", "em"], f1=(0.0, 0.5, 0.7, 1.0)[n], em=float(n > 1)) for n in range(4)]
+    file = jsonl(tmp_path / "samples_t.jsonl", *rows)
+    (found,) = read(str(file))
+    assert outcomes(found) == ["wrong", "wrong", "right", "right"]
+    assert found.title == "graded by em,strict-match, not by f1,strict-match"
+    (found,) = read(f"{file}@f1")
+    assert outcomes(found) == ["wrong", "unjudged", "unjudged", "right"]
+    assert found.title.endswith("; 2 of 4 answers that f1,strict-match gives a share are left out")
+
+
 def test_a_filter_of_the_harness_is_chosen_by_its_name(tmp_path):
     file = jsonl(tmp_path / "samples_t.jsonl", *(sample(n, n > 1, kind) for kind in ("strict-match", "flex") for n in range(4)))
     rows = [json.loads(line) for line in file.read_text().splitlines()]
