@@ -8,7 +8,7 @@ What is not here: targets of servers and of clusters, which answer as they are s
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,8 @@ from ...signatures.records import Attempt, sealed
 from ...tasks import Task, parts
 from ...trainers import open_target
 from ...trainers.settings import TargetSettings
-from .directory import read_json, to_json, write_atomic
+from . import layout
+from .directory import read_config, read_json, to_json, write_atomic
 from .evaluate import attempts
 
 LOOKED_AT, AGREED = 64, 0.95
@@ -55,17 +56,25 @@ def settle(
     if not may_narrow(target):
         return
     if shared is True:
-        found = _few(asked) or _looked(target, task, say)
+        found = _late([run]) or _few(asked) or _looked(target, task, say)
     else:
         from filelock import FileLock
 
         with FileLock(shared / f"{FILE}.lock"):  # of several processes the others wait, and take what it found
             file = shared / FILE
-            found = read_json(file) if file.exists() else _few(asked) or _looked(target, task, say)
+            runs = [other.parent for other in shared.glob("*/run.json")]
+            found = read_json(file) if file.exists() else _late(runs) or _few(asked) or _looked(target, task, say)
             write_atomic(file, to_json(sealed(found)))
     say(f"target answers in {found['dtype']}: {found['why']}")
     document = read_json(run / "run.json") | {"format": found}
     write_atomic(run / "run.json", to_json(sealed(document)))
+
+
+def _late(runs: Sequence[Path]) -> Format | None:
+    """As these runs began, on a machine where nothing was open, or by an Errata that did not look: answers of two formats are not mixed."""
+    if any(layout.answered(run, read_config(run).errors == "target") for run in runs):
+        return {"dtype": "float32", "why": "it has answered in it already"}
+    return None
 
 
 def _few(asked: int | None) -> Format | None:
@@ -100,5 +109,6 @@ def _looked(target: TargetSettings, task: Task, say: Callable[[str], None]) -> F
     faster = seconds["float32"] / max(seconds["bfloat16"], 0.01)
     say(f"bfloat16 took {seconds['bfloat16']:.0f} CPU seconds for {len(pairs)} answers, float32 {faster:.1f} times as long")
     same = sum(one.response == other.response for one, other in pairs)
-    why = f"of {len(pairs)} train items {agreed} have the same verdict in float32 and bfloat16, and {same} the same text"
+    rights = f"right: {right['float32']} and {right['bfloat16']}"
+    why = f"of {len(pairs)} train items {agreed} have the same verdict in float32 and bfloat16 ({rights}), and {same} the same text"
     return {"dtype": dtype, "why": why, "items": len(pairs), "agreed": agreed, "same_texts": same, "right": right}

@@ -58,6 +58,12 @@ def numbered(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def answered(path: Path, mined: bool) -> bool:
+    """Whether the target has begun to answer: held-out items, or the train items where those are `mined`."""
+    folders = ("evaluate/*/*", *(["round-*/mine"] if mined else []))
+    return any(file.stat().st_size for folder in folders for file in path.glob(f"{folder}/{ATTEMPTS}*"))
+
+
 def step(path: Path, number: int, name: str) -> Stage:
     """The stage `name` of round `number` of the run at `path`."""
     return Stage(path / named(number, name))

@@ -37,8 +37,8 @@ def opened(path, model, said, *, asked=None, shared=True, **target):
     loop = Cycle(CycleConfig(target=TargetSettings(model=model, **target)), path, said.append)
     loop.formats = shared
     with loop as run:
-        (path / "round-1" / "mine").mkdir(parents=True, exist_ok=True)
-        (path / "round-1" / "mine" / "attempts.jsonl.part").write_text("x")  # begun, so that its config is held to
+        (path / "round-1" / "teach").mkdir(parents=True, exist_ok=True)
+        (path / "round-1" / "teach" / "taught.jsonl.part").write_text("x")  # begun, so that its config is held to
         found = run.open_target(run.config.target, asked)
         return found.dtype, json.loads((path / "run.json").read_bytes()).get("format")
 
@@ -79,6 +79,20 @@ def test_what_was_decided_stays_when_the_run_looks_at_its_data_again(able, store
 def test_a_few_questions_are_answered_in_float32_without_a_look(able, stored_in_16_bits, tmp_path):
     dtype, kept = opened(tmp_path, stored_in_16_bits, [], asked=50)
     assert dtype == kept["dtype"] == "float32" and "items" not in kept
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("place", ["round-1/mine", "evaluate/0000/t-dev"])
+def test_a_run_that_began_where_nothing_was_open_goes_on_in_float32(able, stored_in_16_bits, tmp_path, monkeypatch, place, shared):
+    with monkeypatch.context() as before:
+        before.setattr("errata.trainers.estimate.cpu_bfloat16", lambda: False)
+        assert opened(tmp_path / "run", stored_in_16_bits, []) == ("float32", None)
+    answers = tmp_path / "run" / place / "attempts.jsonl.part"
+    answers.parent.mkdir(parents=True)
+    answers.write_text("x")
+    run = tmp_path / ("run" if shared else "another")  # one of the same comparison
+    dtype, kept = opened(run, stored_in_16_bits, [], shared=True if shared else tmp_path)
+    assert dtype == kept["dtype"] == "float32" and "already" in kept["why"]
 
 
 @pytest.mark.parametrize("case", ["tiny", "set", "wide", "old"])
