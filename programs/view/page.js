@@ -349,8 +349,9 @@ function joined(parts) {
 const loaded = new Map();
 
 function ask(what, then) {
-  fetch(what).then((answer) => { if (!answer.ok) throw new Error(answer.status); return answer.json(); }).then(then)
-    .catch(() => show([back(), make("p", {}, "`errata view` does not answer any more: start it again, and open the address that it prints.")]));
+  fetch(`${what}&of=${data.served}`).then((answer) => { if (!answer.ok) throw new Error(answer.status); return answer.json(); }).then(then)
+    .catch((error) => show([back(), make("p", {}, error.message === "409" ? "The run has gone on since this page was loaded: load it again." :
+      "`errata view` does not answer any more: start it again, and open the address that it prints.")]));
 }
 
 function texts(place, then) {

@@ -123,8 +123,8 @@ class View:
     def skills(self) -> list[str]:
         return sorted({item.skill for item in self.items})
 
-    def head(self, served: bool = False) -> dict[str, Any]:
-        """All of a page's data but its items."""
+    def head(self, served: int = 0) -> dict[str, Any]:
+        """All of a page's data but its items. `served`: which page of a server it is, from 1; 0: it is a file."""
         many = len(self.names) > 1
         known: Counter[str] = Counter()
         taught = []
@@ -206,9 +206,9 @@ def safe(value: Any) -> str:
     return text
 
 
-def written(view: View, hold: Hold | None = None) -> bytes:
-    """The page. With `hold` its items come without their texts, which are handed to it: a server gives them on demand."""
-    served = hold is not None
+def written(view: View, hold: Hold | None = None, served: int = 0) -> bytes:
+    """The page. With `hold` its items come without their texts, which are handed to it: a server gives them on demand, to the page that is
+    `served` now."""
     style = (HERE.parent / "report/templates/style.css").read_text(encoding="utf-8") + (HERE / "page.css").read_text(encoding="utf-8")
     script = (HERE / "page.js").read_text(encoding="utf-8")
     only = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

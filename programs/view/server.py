@@ -14,21 +14,24 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from threading import Lock
 from typing import IO, Any
 from urllib.parse import parse_qs, urlsplit
 
 from .page import Item, View, safe, written
 
+_NUMBERS = count(1)
+
 
 class Held:
     """A view with its page, and with all texts in small letters, one line an item, in a temporary file."""
 
     def __init__(self, view: View):
-        self.view, self.stamp = view, view.stamp()
+        self.view, self.stamp, self.number = view, view.stamp(), next(_NUMBERS)
         self._lock = Lock()
         self._lines: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 it lives as long as the view
-        self.page = written(view, self._hold)
+        self.page = written(view, self._hold, self.number)
 
     def _hold(self, item: Item, texts: list[Any]) -> None:
         question, gold, solution, answers = texts
@@ -89,6 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if held.view.stamp() != held.stamp:
                     held = self.server.held = Held(self.server.make())
             return self._send(200, held.page, "text/html; charset=utf-8")
+        if given.get("of", str(held.number)) != str(held.number):  # places are others now
+            return self._send(409, b"the run has gone on since this page was loaded: load it again", "text/plain")
         if what == "item":
             found = held.item(given.get("n", ""))
         elif what == "search":

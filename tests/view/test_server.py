@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,18 @@ def test_items_and_searches_are_answered_and_nothing_is_kept_or_framed(server, p
 )
 def test_what_is_not_there_is_said_to_be_so(server, path):
     assert ask(server, f"/{server.token}/{path}")[0] == 404
+
+
+def test_a_page_that_was_loaded_before_the_run_went_on_is_given_no_texts_of_other_items(tmp_path):
+    path = fake_run(tmp_path / "run", {"t": ["adds"]}, rounds=1)
+    server = Server(lambda: View([str(path)]))
+    threading.Thread(target=server.run, daemon=True).start()
+    pages = [re.search(rb'"served":(\d+)', ask(server, f"/{server.token}/")[1])[1].decode()]
+    assert ask(server, f"/{server.token}/item?n=1&of={pages[0]}")[0] == 200
+    (path / "result.json").unlink()
+    pages.append(re.search(rb'"served":(\d+)', ask(server, f"/{server.token}/")[1])[1].decode())
+    assert [ask(server, f"/{server.token}/{what}&of={page}")[0] for what in ("item?n=1", "search?q=2") for page in pages] == [409, 200] * 2
+    server.shutdown()
 
 
 def test_no_page_is_written_where_a_server_is_asked_for(plain, tmp_path):
