@@ -29,8 +29,13 @@ def listed(folder: Path) -> list[dict[str, Any]]:
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}; runs lie in runs/ where they were begun, or give their folder")
     found = {path.parent for depth in ("run.json", "*/run.json", "*/*/run.json") for path in folder.glob(depth)}
-    newest = sorted(found, key=lambda path: (-(path / "run.json").stat().st_mtime, str(path)))
-    return [_safely(path) for path in newest]
+    return [_safely(path) for path in sorted(found, key=lambda path: (-_changed(path / "run.json"), str(path)))]
+
+
+def _changed(file: Path) -> float:
+    with suppress(OSError):  # removed meanwhile
+        return file.stat().st_mtime
+    return 0.0
 
 
 def _safely(path: Path) -> dict[str, Any]:
@@ -38,6 +43,8 @@ def _safely(path: Path) -> dict[str, Any]:
         return _run(path)
     except ErrataError as error:
         return {"run": str(path), "damaged": str(error)}
+    except OSError as error:  # also what a process that works on it took away meanwhile
+        return {"run": str(path), "damaged": f"{error.filename or path} ({error.strerror}); look again"}
 
 
 def _run(path: Path) -> dict[str, Any]:

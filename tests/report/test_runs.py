@@ -13,6 +13,7 @@ from pages import HOSTILE
 
 from errata.programs import report
 from errata.programs.report.runs import as_text, listed, watch
+from errata.programs.run import layout
 from errata.programs.run.directory import RunDir, read_config, worked_on
 
 
@@ -23,6 +24,23 @@ def test_a_damaged_run_is_listed_beside_the_others_and_texts_of_data_stay_text(t
     assert "hostile\n  t, tiny taught by openai/some with LearnFromError\n  finished after 1 round, accepted 1\n" in text
     assert "broken\n  cannot be read: " in text
     assert all(c == "\n" or c.isprintable() for c in text)
+
+
+def test_what_a_run_at_work_takes_away_while_it_is_looked_at_ends_no_watch(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        fake_run(tmp_path / name, {"t": ["a"]}, rounds=1)
+    read = layout.decision
+
+    def gone(path, number):
+        return (path / "gone").open() if path.name == "one" else read(path, number)
+
+    monkeypatch.setattr(layout, "decision", gone)
+    told = []
+    watch(tmp_path, io.StringIO(), told.append, looks=1)
+    assert sorted(line.partition(" ")[2] for line in told) == [
+        f"{tmp_path}/one: cannot be read: {tmp_path}/one/gone (No such file or directory); look again",
+        f"{tmp_path}/two: finished after 1 round, accepted 1",
+    ]
 
 
 def test_watching_tells_each_run_once_and_again_when_it_changes(tmp_path, monkeypatch):
