@@ -9,8 +9,11 @@ from itertools import chain
 from pathlib import Path
 from statistics import mean
 
+from pydantic import ValidationError
+
 from ...signatures.errors import RunError, UsageError, did_you_mean
-from ...signatures.records import Attempt, Failure, SampleProgram, sealed, unsealed
+from ...signatures.records import Attempt, Failure, SampleProgram, sealed
+from ...signatures.terminal import command
 from ..config import CycleConfig
 from ..run import layout
 from ..run.directory import read_json, to_json, write_atomic
@@ -36,9 +39,12 @@ def keep(path: Path, choice: Choice | None) -> None:
 
 
 def kept(path: Path) -> Choice | None:
-    """The choice that the run at `path` was given; None: it teaches all errors."""
+    """The choice that the run at `path` was given; None: it teaches all errors. Raises RunError where its file is damaged."""
     file = path / layout.CHOSEN
-    return Choice.model_validate(unsealed(read_json(file))) if file.exists() else None
+    try:
+        return Choice.model_validate(read_json(file)) if file.exists() else None
+    except ValidationError as error:
+        raise RunError(f"{file} is damaged; `{command('cycle', '--run', path)}` writes it again, from the file of patterns") from error
 
 
 def of_errors(path: Path, choice: Choice) -> dict[str, Chosen]:

@@ -17,6 +17,7 @@ from errata.programs import report
 from errata.programs.report.markup import Html
 from errata.programs.report.trace import Lineage, clearest, excerpt
 from errata.programs.run import layout
+from errata.signatures.errors import RunError
 from errata.signatures.records import Rejection, TrainRow
 
 TAGS = {
@@ -200,6 +201,15 @@ def test_kinds_of_errors_are_drawn_by_size_before_and_after_and_programs_without
     assert [one.rows for one in result.rounds[0].masses] == [0, 3, 3]
     assert errors.count("<td>0.8<td>0.2<td>1<td>3<td>") == 2
     assert "1 program of 1 skill gave no rows." in (path / "report.md").read_text()
+
+
+def test_a_file_of_patterns_that_is_badly_edited_stops_no_report(tmp_path):
+    path = fake_run(tmp_path / "run", {"t": ["a"]}, rounds=1)
+    (path / layout.PATTERNS).write_text("patterns: [{name: a, name: b")
+    assert report.write(path).rounds[0].patterns[0].skill == "it subtracts"
+    (path / layout.CHOSEN).write_text('{"patterns": 1}')
+    with pytest.raises(RunError, match=r"chosen.json is damaged; `errata cycle --run .*` writes it again"):
+        report.write(path)
 
 
 def test_errors_are_drawn_by_the_names_of_their_patterns_and_beside_it_by_diagnosed_skill(tmp_path):
