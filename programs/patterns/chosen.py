@@ -100,9 +100,10 @@ def require_known(choice: Choice, errors: Sequence[Attempt], config: CycleConfig
     strange = [(one.name, name) for one in choice.patterns for name in one.errors if name not in known]
     if strange:
         more = f", nor are {len(strange) - 1} more" if strange[1:] else ""
+        by_hand = len(strange) < sum(len(one.errors) for one in choice.patterns)
         raise UsageError(
             f"patterns file {choice.file}: {strange[0][1]} in {strange[0][0]!r} is not one of the {len(errors)} errors that this "
-            f"run analyses{more}; {_why(choice, config)}"
+            f"run analyses{more}; {_why(choice, config, by_hand)}"
         )
     for one in choice.patterns:
         for label in one.skill:
@@ -111,10 +112,10 @@ def require_known(choice: Choice, errors: Sequence[Attempt], config: CycleConfig
                 raise UsageError(f"patterns file {choice.file}: no error of this run has the skill {label!r} of {one.name!r}{near}")
 
 
-def _why(choice: Choice, config: CycleConfig) -> str:
-    """How it comes that a file lists errors that are not here, and what to do."""
-    if choice.source is None:
-        return "ids stand in round-1/mine of the run, and `errata diagnose` lists them by pattern"
+def _why(choice: Choice, config: CycleConfig, by_hand: bool) -> str:
+    """How it comes that a file lists errors that are not here, and what to do; `by_hand`: others that it lists are here."""
+    if choice.source is None or by_hand:
+        return "take it out: ids stand in round-1/mine of the run, and `errata diagnose` lists them by pattern"
     here = {"task": config.task, "seed": config.seed, "target": config.target.title}
     other = [
         f"{name} {getattr(choice.source, name)}, here {value}" for name, value in here.items() if getattr(choice.source, name) != value

@@ -24,6 +24,7 @@ from ..report.tables import Table
 from ..stats import holm, least_difference, paired_outcomes, pairs_needed, wilson
 from .answered import Answered
 from .pairing import Pair, Pairing, paired
+from .sources import read
 
 FEW, SKILLS = 10, 12
 """Most flips of each kind, and most skills, that are shown in words."""
@@ -122,7 +123,7 @@ def diff(a: Answered, b: Answered, split: str | None = None, limit: int | None =
     are told. Raises UsageError where A and B are the same answers or share no item (of the split)."""
     if _identity(a) == _identity(b):
         what = f"both mean the weights {a.weights} of {a.run}" if a.run and a.weights else "both are the same answers"
-        raise UsageError(f"{a.source} and {b.source} cannot be compared: {what}; name two, e.g. {a.run or 'RUN'}@given and @accepted")
+        raise UsageError(f"{a.source} and {b.source} cannot be compared: {what}; {_two(a)}")
     pairing = paired(a, b)
     shared = list(dict.fromkeys(split_ for _, split_ in pairing.benchmarks))
     if split is not None and split not in shared:
@@ -155,6 +156,14 @@ def _identity(answered: Answered) -> tuple[object, ...]:
     """Equal where two names mean the same answers."""
     place = Path(answered.run or answered.source).resolve()
     return place, answered.weights, answered.title, *answered.settings.items()
+
+
+def _two(a: Answered) -> str:
+    """What could be compared with `a` instead."""
+    if not a.run:
+        return "name two, e.g. RUN@given and RUN@1"
+    known = [some.source for some in read(str(a.run))]
+    return f"name two of {', '.join(known)}" if known[1:] else "the run holds no answers of others: give another run or file"
 
 
 def _name(benchmark: tuple[str, str]) -> str:

@@ -98,7 +98,7 @@ def _named(found: Sequence[Answered], path: Path, name: str) -> Answered:
     if len(alike) == 1:
         return replace(alike[0], source=f"{path}@{name}")
     if name == "accepted":
-        raise UsageError(f"{path} has no accepted round, only {_known(found)}")
+        raise UsageError(f"{path} has no accepted round; name what it has: {', '.join(some.source for some in found)}")
     names = [name for some in found for name in some.names]
     raise UsageError(f"{path} holds no answers of {name!r}, only of {_known(found)}{did_you_mean(name, names)}")
 
