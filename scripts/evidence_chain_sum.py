@@ -65,8 +65,14 @@ def kept(work: Path, path: Path) -> str:
 
 def page(work: Path) -> str:
     """The Markdown page."""
+    decisions = [run(work, name)[0].rounds[0].decision for name in CYCLES]
+    kept_rounds = sum(decision.accepted for decision in decisions)
     lines = [
         "# `tiny` on reasoning-gym's chain_sum",
+        "",
+        f"The gate accepts {kept_rounds} of {len(decisions)} rounds; dev items right after them: "
+        + " and ".join(f"{100 * decision.after:.1f} %" for decision in decisions)
+        + ".",
         "",
         "Made by `python scripts/evidence_chain_sum.py WORK_FOLDER`: one round each, seed 0, on `reasoning_gym:chain_sum` as the "
         "library makes it (2 to 6 terms of 1 to 4 digits, added and subtracted), with the offline instructor. "

@@ -85,9 +85,9 @@ def page(task: Task, items: int, command: str) -> str:
     more, _, best = last.values()
     only, other = len(best - more), len(more - best)
     p = binomtest(only, only + other).pvalue if only + other else 1.0
+    found = f"At {BUDGETS[-1]} tokens search alone answers {only} items and more samples alone {other} (exact McNemar test, p = {p:.2g})."
+    lines[2:2] = [found, ""]
     lines += [
-        "",
-        f"At {BUDGETS[-1]} tokens search alone answers {only} items and more samples alone {other} (exact McNemar test, p = {p:.2g}).",
         "",
         "The critic of `search, answers alone` is the verdict on whole answers; that of `search` also counts the results of the worked",
         "solution that an answer comes to by true calculations (`programs/search.py`).",

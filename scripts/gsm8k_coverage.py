@@ -50,10 +50,10 @@ def page(found: list, counts: Counter, distinct: float, rows: int, read: str) ->
     lines = [
         "# GSM8K coverage of the offline instructor",
         "",
-        f"Made by `python scripts/gsm8k_coverage.py` on {rows} training rows of GSM8K, each taken as an error with an empty response.",
-        "",
         f"- programs that pass every model-free check: {accepted} of {rows} ({100 * accepted / rows:.1f} %)",
         f"- of 200 draws of a program, the check `distinct` keeps {100 * distinct:.0f} % on the average",
+        "",
+        f"Made by `python scripts/gsm8k_coverage.py` on {rows} training rows of GSM8K, each taken as an error with an empty response.",
         "",
         "| refused because | rows |",
         "|---|---|",
