@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ...signatures.errors import UsageError
 from ...signatures.terminal import command
-from ..report.figures import many, points, sure
+from ..report.figures import chance, many, points, sure
 from ..report.markup import plain
 from ..report.records import Change, Document
 from ..report.tables import Table
@@ -343,8 +343,7 @@ def _cells(one: Compared) -> list[object]:
 
 
 def _chance(change: Change) -> str:
-    p = change.p_value if change.p_holm is None else change.p_holm
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
+    return chance(change.p_value if change.p_holm is None else change.p_holm)
 
 
 def _needs(one: Compared) -> str:
