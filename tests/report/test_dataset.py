@@ -136,6 +136,7 @@ def test_the_card_says_licence_files_counts_and_columns(made):
     assert all((out / one["data_files"][0]["path"]).is_file() for one in front["configs"])
     for line in loading("path/to/my_run-data", told["tables"]).values():
         assert f"\n{line}\n" in body
+    assert "Replayed rows are train items as the task has them, and were not compared" in body
     for column in parquet.read_schema(out / "rows/train.parquet").names:
         assert f"- `{column}`: " in body
     assert "| 1 | 1 | 1 | 1 | 1 | 1 | 2 | 1 |" in body  # errors, programs, drawn, kept, replayed, trained on, pairs
