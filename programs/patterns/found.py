@@ -60,8 +60,9 @@ def patterns(path: Path, number: int) -> PatternsFile | None:
         size = sizes[name]
         effect = _effect(size, len(placed) + len(at_fault), wrong_share, earlier)
         skills = tuple(skill for skill, _ in Counter(one.skill for one in some if one.skill).most_common(3))
-        facts = Found(size=size, share=round(size / len(placed), 4), skills=skills, effect=effect, example=_example(some[0], errors))
         ids = tuple(error for error, mine in placed.items() if mine == name)
+        example = _example(some, {error: errors[error] for error in ids if error in errors})
+        facts = Found(size=size, share=round(size / len(placed), 4), skills=skills, effect=effect, example=example)
         found.append(Pattern(number=place, name=name, errors=ids, found=facts))
     known = {"run": str(path), "round": number, "task": config.task, "seed": config.seed, "target": config.target.title}
     many = {"errors": max(len(everyone), tally["wrong"]), "diagnosed": len(placed), "at_fault": len(at_fault)}
@@ -81,11 +82,13 @@ def _effect(size: int, judged: int, wrong_share: float | None, earlier: Earlier 
     return Effect(at_most=round(most, 2), low=round(low, 2), high=round(high, 2), expected=expected)
 
 
-def _example(one: Diagnosis, errors: dict[str, Failure]) -> Shown | None:
-    """The first error of the most central diagnosis."""
-    if (error := next((errors[name] for name in one.failure_ids if name in errors), None)) is None:
+def _example(members: Sequence[Diagnosis], errors: dict[str, Failure]) -> Shown | None:
+    """Of a pattern's errors the first of its most central diagnosis that has any."""
+    found = next(((errors[name], one.misconception) for one in members for name in one.failure_ids if name in errors), None)
+    if found is None:
         return None
-    item, said = error.attempt.example, one.misconception
+    error, said = found
+    item = error.attempt.example
     texts = {"question": item.question, "answer": item.answer, "response": error.attempt.answered, "misconception": said}
     return Shown(error=error.id, **{name: text if len(text) <= LONG else f"{text[:LONG]} […]" for name, text in texts.items()})
 

@@ -39,6 +39,21 @@ def test_errors_of_items_at_fault_are_no_gain_of_any_pattern(tmp_path, faults):
     assert pattern.found.effect.low < pattern.found.effect.at_most <= pattern.found.effect.high
 
 
+def test_the_example_of_a_pattern_is_one_of_its_errors_though_a_diagnosis_tells_of_others_too(tmp_path):
+    rows = [answered(number, False) for number in range(2)]
+    first, second = (Failure(attempt=row).id for row in rows)
+    told = []
+    for ids, said in (((first,), "it subtracts"), ((first, second), "forgets the unit of length")):
+        words = {"skill": said, "misconception": said, "evidence": "", "teach": ""}
+        diagnosis = Diagnosis(failure_ids=ids, strategy="S", verdict="error", **words)
+        told.append(TeachingResult(failure_ids=ids, diagnosis=diagnosis, program=None))
+    with RunDir(tmp_path / "run", load_config()) as run:
+        run.stage("round-1/mine").finish({layout.ATTEMPTS: rows}, items=2)
+        run.stage("round-1/teach").finish({layout.TAUGHT: told}, failures=2)
+    found = patterns(tmp_path / "run", 1).patterns
+    assert sorted((one.errors, one.found.example.error) for one in found) == sorted([((first,), first), ((second,), second)])
+
+
 def test_errors_behind_a_library_say_nothing_of_this_targets_accuracy(tmp_path):
     found = written(tmp_path / "run", 0, {"path": "x", "hash": "y", "says": {}})
     assert found.patterns[0].found.effect is None
