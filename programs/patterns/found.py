@@ -124,17 +124,18 @@ def _basis(earlier: Earlier | None) -> str:
 
 def told(path: Path, number: int) -> dict[str, Any]:
     """What `errata diagnose` prints of a round's patterns. Of round 1 they are written into the run as patterns.yaml, unless it is there:
-    a person may have edited it, which `edited` tells."""
+    a person may have edited it, which `edited` tells; `drawn`: rows were drawn without a choice, so that none can be made in this run."""
     found, file = patterns(path, number), path / layout.PATTERNS
     if found is None or number > 1:
-        return {"patterns": found and found.model_dump(mode="json"), "file": None, "edited": False}
+        return {"patterns": found and found.model_dump(mode="json"), "file": None, "edited": False, "drawn": False}
     if not file.exists():
         write_atomic(file, as_yaml(path, found).encode())
     try:
         edited = choose(file).patterns != chosen_of(found, file)
     except UsageError:
         edited = True
-    return {"patterns": found.model_dump(mode="json"), "file": str(file), "edited": edited}
+    drawn = layout.step(path, 1, "assemble").done and not (path / layout.CHOSEN).exists()
+    return {"patterns": found.model_dump(mode="json"), "file": str(file), "edited": edited, "drawn": drawn}
 
 
 def as_yaml(path: Path, found: PatternsFile) -> str:

@@ -116,7 +116,10 @@ def diagnosed(found: Mapping[str, Any]) -> str:
     if found["file"] is None:
         return "\n".join([*lines, f"next: {command('generate', '--run', run)}"])
     what = "kept as it was edited; remove it to have it written anew" if found["edited"] else "keep, rename, merge or weight them there"
-    return "\n".join([*lines, f"{found['file']}: {what}", f"next: {command('cycle', '--run', run, '--patterns', found['file'])}"])
+    act = f"next: {command('cycle', '--run', run, '--patterns', found['file'])}"
+    if found["drawn"]:
+        act = "this run drew its rows from all errors: to teach a choice, take another --run with the same settings, and --patterns FILE"
+    return "\n".join([*lines, f"{found['file']}: {what}", act])
 
 
 def generated(found: Mapping[str, Any]) -> str:
@@ -174,7 +177,8 @@ def exported_environment(found: Mapping[str, Any]) -> str:
     lines = [f"{found['programs']} programs as the package {found['package']}, in {found['out']}; read its README.md before you run it"]
     lines += [f"  left out, {count}: {reason}" for reason, count in found["left_out"].items()]
     use = f"python -c 'from {found['package']} import Environment; print(Environment(1)[0])'"
-    return "\n".join([*lines, f"next: {shlex.join(['pip', 'install', found['out']])} && {use}"])
+    folder = found["out"] if Path(found["out"]).is_absolute() else f"./{found['out']}"  # pip would fetch `env` from its index
+    return "\n".join([*lines, f"next: {shlex.join(['pip', 'install', folder])} && {use}"])
 
 
 def exported_pairs(found: Mapping[str, Any]) -> str:

@@ -29,6 +29,10 @@ def last(done):
     return done.stderr.strip().splitlines()[-1]
 
 
+def last_word(done):
+    return done.stdout.strip().splitlines()[-1]
+
+
 @pytest.fixture(scope="module")
 def diagnosed(tmp_path_factory):
     """A run of the embedded instructor whose errors are diagnosed."""
@@ -87,6 +91,8 @@ def test_a_file_that_nobody_changed_gives_the_rows_of_a_run_without_one(run, dia
         mine, theirs = (layout.step(path, 1, "assemble").path / name for path in (run, other))
         assert mine.read_bytes() == theirs.read_bytes()
     assert not (other / layout.CHOSEN).exists()
+    assert last_word(errata("diagnose", "--run", other)).startswith("this run drew its rows from all errors")
+    assert last_word(errata("diagnose", "--run", run)).startswith("next: errata cycle")
 
 
 def test_only_what_is_kept_is_taught_and_a_weight_is_a_multiple_of_rows(run):
@@ -141,6 +147,8 @@ def test_errors_of_another_run_and_unknown_skills_are_refused_before_anything_ch
     other = ["--run", tmp_path / "other", *SEVERAL, "--set", "seed=3"]
     said = last(errata("generate", *other, "--patterns", run / layout.PATTERNS, code=2))
     assert "the file is of seed 0, here 3" in said
+    by_hand = edited(run, lambda data: data["patterns"][0].update(errors=data["patterns"][0]["errors"] + " 0123456789abcdef"))
+    assert "; take it out: ids stand in round-1/mine" in last(errata("generate", "--run", run, "--patterns", by_hand, code=2))
     assert "errata: patterns file" in said
 
 

@@ -1,8 +1,10 @@
 """The report on a terminal: short, and free of what a terminal would obey."""
 
+import pytest
 from fake_run import fake_run
 
 from errata.programs import report
+from errata.programs.report import texts
 
 
 def test_a_run_without_an_accepted_round_says_that_nothing_changed(tmp_path):
@@ -26,3 +28,9 @@ def test_the_terminal_gives_each_benchmark_a_line_and_no_wall_of_skills(several)
 
 def test_the_terminal_prints_no_control_character(hostile):
     assert all(c == "\n" or c.isprintable() for c in report.as_text(hostile[1]))
+
+
+@pytest.mark.parametrize(("out", "told"), [("env", "./env"), ("/tmp/my env", "'/tmp/my env'"), ("../env", "./../env")])
+def test_an_environment_is_installed_from_its_folder_and_never_by_name_from_an_index(out, told):
+    said = texts.exported_environment({"programs": 1, "package": "env", "out": out, "left_out": {}})
+    assert f"next: pip install {told} && " in said
