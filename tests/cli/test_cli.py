@@ -344,7 +344,7 @@ def test_every_printed_command_means_the_run_that_it_names(tmp_path):
     shown += errata("report", begun).stderr + errata("trace", tmp_path / "runs x" / "none", "a").stderr
     blank = dict.fromkeys(("round", "failures", "at_fault", "undiagnosed", "items", "right", "wrong", "no_answer", "cut", "unjudged"), 0)
     blank |= {"run": str(path), "skills": [], "report": None, "decided": False, "files": [], "held_out": 0}
-    blank |= {"unjudged_reasons": {}, "attempts": "a"}
+    blank |= {"unjudged_reasons": {}, "attempts": "a", "patterns": None}
     shown += "\n".join(["", texts.diagnosed(blank), texts.trained(blank), texts.imported(blank)])
     html = (path / "report.html").read_text()
     shown += "\n" + re.search("<code>(errata trace .*?)</code>", html)[1].replace("&#39;", "'").replace("&#34;", '"')
