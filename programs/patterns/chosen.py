@@ -121,6 +121,4 @@ def _why(choice: Choice, config: CycleConfig, by_hand: bool) -> str:
         f"{name} {getattr(choice.source, name)}, here {value}" for name, value in here.items() if getattr(choice.source, name) != value
     ]
     what = f"the file is of {'; '.join(other)}" if other else f"the file is of {choice.source.run}"
-    return (
-        f"{what}: give the file to its own run, or let `errata diagnose` write this run's; --set generate.patterns=null teaches all errors"
-    )
+    return f"{what}: give it to its own run, or let `errata diagnose` write this run's; --set generate.patterns=null teaches all errors"

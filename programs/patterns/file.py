@@ -143,10 +143,8 @@ def _explained(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         known = Pattern.model_fields if len(rest) > 1 else PatternsFile.model_fields
         return f"{where}: there is no field `{name[:100]}`{did_you_mean(name, known, '`')}"
-    if first["loc"] == ("patterns",) and first["type"] in ("missing", "too_short"):
-        return "it lists no patterns; `errata diagnose` writes a file that does, and `--set generate.patterns=null` teaches all errors"
-    if first["type"] == "missing":
-        return f"{where}: it has no `{name}`; give it one"
+    if first["type"] in ("missing", "too_short"):
+        return f"{where}: `{name}` is missing or empty; fill it in, or let `errata diagnose` write the file anew where there is none"
     return f"{where}: {name} = {str(first['input'])[:100]!r} is not usable: {first['msg'][:200]}"
 
 

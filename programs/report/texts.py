@@ -116,9 +116,8 @@ def diagnosed(found: Mapping[str, Any]) -> str:
     if found["file"] is None:
         return "\n".join([*lines, f"next: {command('generate', '--run', run)}"])
     what = "kept as it was edited; remove it to have it written anew" if found["edited"] else "keep, rename, merge or weight them there"
-    act = f"next: {command('cycle', '--run', run, '--patterns', found['file'])}"
-    if found["drawn"]:
-        act = "this run drew its rows from all errors: to teach a choice, take another --run with the same settings, and --patterns FILE"
+    act = "this run drew its rows from all errors: to teach a choice, take another --run with the same settings, and --patterns FILE"
+    act = act if found["drawn"] else f"next: {command('cycle', '--run', run, '--patterns', found['file'])}"
     return "\n".join([*lines, f"{found['file']}: {what}", act])
 
 
@@ -173,12 +172,11 @@ def exported(found: Mapping[str, Any]) -> str:
 
 
 def exported_environment(found: Mapping[str, Any]) -> str:
-    """What `errata export --environment` prints (errata.programs.report.environment.build)."""
+    """What `errata export --environment` prints (errata.programs.report.environment.build). Its path is whole: pip fetches a bare name."""
     lines = [f"{found['programs']} programs as the package {found['package']}, in {found['out']}; read its README.md before you run it"]
     lines += [f"  left out, {count}: {reason}" for reason, count in found["left_out"].items()]
     use = f"python -c 'from {found['package']} import Environment; print(Environment(1)[0])'"
-    folder = found["out"] if Path(found["out"]).is_absolute() else f"./{found['out']}"  # pip would fetch `env` from its index
-    return "\n".join([*lines, f"next: {shlex.join(['pip', 'install', folder])} && {use}"])
+    return "\n".join([*lines, f"next: {shlex.join(['pip', 'install', str(Path(found['out']).resolve())])} && {use}"])
 
 
 def exported_pairs(found: Mapping[str, Any]) -> str:

@@ -123,7 +123,8 @@ def diff(a: Answered, b: Answered, split: str | None = None, limit: int | None =
     are told. Raises UsageError where A and B are the same answers or share no item (of the split)."""
     if _identity(a) == _identity(b):
         what = f"both mean the weights {a.weights} of {a.run}" if a.run and a.weights else "both are the same answers"
-        raise UsageError(f"{a.source} and {b.source} cannot be compared: {what}; {_two(a)}")
+        known = ", ".join(some.source for some in read(str(a.run))) if a.run else "RUN@given and RUN@1"
+        raise UsageError(f"{a.source} and {b.source} cannot be compared: {what}; name two that differ, e.g. of {known}")
     pairing = paired(a, b)
     shared = list(dict.fromkeys(split_ for _, split_ in pairing.benchmarks))
     if split is not None and split not in shared:
@@ -156,14 +157,6 @@ def _identity(answered: Answered) -> tuple[object, ...]:
     """Equal where two names mean the same answers."""
     place = Path(answered.run or answered.source).resolve()
     return place, answered.weights, answered.title, *answered.settings.items()
-
-
-def _two(a: Answered) -> str:
-    """What could be compared with `a` instead."""
-    if not a.run:
-        return "name two, e.g. RUN@given and RUN@1"
-    known = [some.source for some in read(str(a.run))]
-    return f"name two of {', '.join(known)}" if known[1:] else "the run holds no answers of others: give another run or file"
 
 
 def _name(benchmark: tuple[str, str]) -> str:

@@ -53,9 +53,9 @@ def test_notes_names_of_ids_and_their_order_are_no_part_of_what_a_file_means_but
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("patterns: []", "it lists no patterns; `errata diagnose` writes a file that does"),
-        ("", "it lists no patterns"),
-        ("patterns: [{errors: [a]}]", "pattern 1: it has no `name`; give it one"),
+        ("patterns: []", "patterns: `patterns` is missing or empty"),
+        ("", "patterns: `patterns` is missing or empty; fill it in"),
+        ("patterns: [{errors: [a]}]", "pattern 1: `name` is missing or empty"),
         ("paterns: []", "there is no field `paterns`; did you mean `patterns`?"),
         (TWO % "kep: true", "pattern 2: there is no field `kep`; did you mean `keep`?"),
         (TWO % "weight: -1", "pattern 2: weight = '-1' is not usable"),

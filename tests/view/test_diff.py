@@ -137,7 +137,9 @@ def test_what_was_asked_otherwise_is_said(tmp_path):
 
 def test_the_same_answers_twice_are_refused_and_the_same_weights_elsewhere_are_told(run, tmp_path):
     path, _ = run
-    with pytest.raises(UsageError, match=r"cannot be compared: both mean the weights \w+ of .*; name two of .*@given, .*@1"):
+    with pytest.raises(
+        UsageError, match=r"cannot be compared: both mean the weights \w+ of .*; name two that differ, e.g. of .*@given, .*@1"
+    ):
         diff(one(f"{path}@1"), one(f"{path}@accepted"))
     again = fake_run(tmp_path / "again", {"t": ["one", "two"]}, {"g": ["x"]}, items=60)
     found = diff(one(f"{path}@given"), one(f"{again}@given"))
