@@ -94,7 +94,7 @@ class Cycle(Session):
         if until not in (None, *NAMES):
             raise UsageError(f"there is no step {until!r}; choose one of {', '.join(NAMES)}{did_you_mean(until or '', NAMES)}")
         recorded = self.config.errors == "recorded"
-        if self.config.target.api_base == AUTO and not dry_run and not self.decided(self.config.rounds):
+        if self.config.target.api_base == AUTO and not self.config.cluster and not dry_run and not self.decided(self.config.rounds):
             find_vllm(self.config.target.vllm_python)
         if self.config.cluster and not dry_run:
             refuse_absent(self.config.cluster)

@@ -76,7 +76,7 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
     yield _teaching(config) or _instructor(config.instructor)
     if config.table.verdict == "judge":
         yield _instructor(config.judge.of(config.instructor), "judge")
-    if config.target.api_base == AUTO:
+    if config.target.api_base == AUTO and not config.cluster:  # else it is the nodes' own
         yield _vllm(config.target)
     for address in config.target.servers:
         key = os.environ.get(config.target.api_key_env)

@@ -78,7 +78,7 @@ class TargetSettings(BaseModel):
     """Folders of this machine and where the server sees them, e.g. `[[/home/me/runs, /runs]]` for a server in a container."""
     vllm_python: str | None = None
     """The Python of an environment that has vLLM, or its folder, for `api_base: auto`; None: the environment of Errata where it has vLLM,
-    else the program `vllm` on PATH."""
+    else the program `vllm` on PATH. With `cluster`, those of each node."""
     vllm_args: str = ""
     """More flags for the vLLM of `api_base: auto`, as on its command line, e.g. `--gpu-memory-utilization 0.7`; they win over Errata's.
     With `--tensor-parallel-size 2` each server takes two GPUs."""

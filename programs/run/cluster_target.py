@@ -8,11 +8,13 @@ differ in a few, here as on one machine with other batches.
 A node takes the weights from the same path or hub id where it has them with the same hash; else adapters, and models of a folder that are
 not large, come to it as files by Ray's object store, once a node, into the user's cache. Code of a model's own travels with it and runs
 only where `target.trust_remote_code` says so.
-Does NOT cover: servers, which are asked from here (errata.trainers.served).
+With `target.api_base: auto` each worker starts a vLLM of its own on its node, asks that, and ends it with the target.
+Does NOT cover: servers that run already, which are asked from here (errata.trainers.served).
 """
 
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -23,7 +25,8 @@ from ...signatures.errors import TargetError
 from ...signatures.files import cache_folder
 from ...trainers import open_target
 from ...trainers.chat import Answers, AnyTarget, Completion, Prompts
-from ...trainers.settings import SMALL, TargetSettings
+from ...trainers.served.vllm import Servers
+from ...trainers.settings import AUTO, SMALL, TargetSettings, TrainSettings
 from ...trainers.weights import adapter_folder, companions, folder_of, hub_id, weights_hash
 from .cluster import Cluster, Unfit
 
@@ -48,8 +51,8 @@ class ClusterTarget:
         folder, nodes = folder_of(settings.model), [node["Resources"] for node in cluster.nodes().values()]
         size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
         self._gpus = 1.0 if settings.device != "cpu" and any(has.get("GPU") for has in nodes) else 0.0
-        # a large model takes as many threads as the smallest node has; of a small one each CPU holds one
-        alone = self._gpus or size < 4 * SMALL
+        # a large model, and a vLLM, takes as many threads as the smallest node has; of a small one each CPU holds one
+        alone = self._gpus or (size < 4 * SMALL and settings.api_base != AUTO)
         self._cpus = 1.0 if alone else min((has["CPU"] for has in nodes if has.get("CPU", 0) >= 1), default=1.0)
         own = (settings.model == "tiny" or hub_id(settings.model) or size > SHIPPED, not settings.adapter)
         there = settings.model_copy(update={"device": "cuda"} if self._gpus and settings.device.startswith("cuda") else {})
@@ -63,7 +66,8 @@ class ClusterTarget:
         self._setup = {"settings": there.model_dump_json(), "hash": self.hash, "files": cluster.put(files) if files else None}
         self._places = cluster.places(answers, self._setup, self._cpus, self._gpus)
         each = "a GPU" if self._gpus else f"{self._cpus:g} CPU{'s' * (self._cpus > 1)}"
-        self.summary = f"on the cluster, in up to {self._places} processes with {each} each"
+        what = "behind vLLM of its nodes" if settings.api_base == AUTO else "in processes"
+        self.summary = f"on the cluster, {what}, up to {self._places} with {each} each"
 
     def generate(
         self, prompts: Prompts, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0, begun: Sequence[str] | None = None
@@ -117,6 +121,8 @@ def _files(folder: Path) -> dict[str, bytes]:
 _LOCK = threading.Lock()
 _HELD: dict[str, AnyTarget] = {}
 """The one target of this worker, by its settings and hash."""
+_SERVERS: list[Servers] = []
+"""The vLLM that it asks, where it asks one."""
 _TIMERS: list[threading.Timer] = []
 
 
@@ -125,29 +131,39 @@ def answers(setup: dict[str, Any], chunk: dict[str, Any]) -> list[dict[str, Any]
     with _LOCK:
         while _TIMERS:
             _TIMERS.pop().cancel()
-        target = _held(setup)
-        found = dict(target.generate(chunk["prompts"], begun=chunk["begun"], **chunk["options"]))
-        _TIMERS.append(threading.Timer(IDLE, _let_go))
-        _TIMERS[0].daemon = True
-        _TIMERS[0].start()
+        try:
+            found = dict(_held(setup).generate(chunk["prompts"], begun=chunk["begun"], **chunk["options"]))
+        finally:
+            _TIMERS.append(threading.Timer(IDLE, _let_go))
+            _TIMERS[0].daemon = True
+            _TIMERS[0].start()
     return [found[index]._replace(ids=())._asdict() for index in range(len(chunk["prompts"]))]
 
 
 def _let_go() -> None:
     with _LOCK:
-        while _HELD:
-            _HELD.popitem()[1].close()
+        _release()
+
+
+def _release(servers: bool = True) -> None:
+    while _HELD:
+        _HELD.popitem()[1].close()
+    while servers and _SERVERS:
+        _SERVERS.pop().stop()
 
 
 def _held(setup: dict[str, Any]) -> AnyTarget:
-    """The target, loaded where another one or none is held. Raises Unfit."""
+    """The target, opened where another one or none is held. Raises Unfit."""
     key = setup["hash"] + setup["settings"]
     if key not in _HELD:
-        while _HELD:
-            _HELD.popitem()[1].close()
         try:
-            _HELD[key] = open_target(_weights_here(setup))
+            settings = _weights_here(setup)
+            _release(servers=settings.api_base != AUTO)  # a vLLM serves other adapters of its model too
+            if settings.api_base == AUTO and not _SERVERS:
+                _SERVERS.append(Servers(Path(tempfile.mkdtemp(prefix="errata-vllm-")), TrainSettings()))
+            _HELD[key] = open_target(_SERVERS[0].serving(settings), away=_SERVERS[0].away) if _SERVERS else open_target(settings)
         except (TargetError, OSError) as error:
+            _release()
             raise Unfit(str(error)) from None
     return _HELD[key]
 

@@ -84,7 +84,7 @@ class Session:
         self._sandbox: Sandbox | None = None
         self._opening, self._clock_runs = threading.Lock(), False
         self.loaded: Any = None
-        self._servers = Servers(path / layout.SERVED, config.train, self.say) if config.target.api_base == AUTO else None
+        self._servers = None if config.cluster or config.target.api_base != AUTO else Servers(path / layout.SERVED, config.train, self.say)
 
     def __enter__(self) -> Self:
         """Raises RunError when the run directory is another's, of another config, or not writable."""
@@ -203,7 +203,7 @@ class Session:
             if self.loaded is not None and self.loaded.settings == settings:
                 return self.loaded
             self.close_target(servers=False)
-            far = ClusterTarget(self.cluster, settings) if self.config.cluster and not settings.api_base else None
+            far = ClusterTarget(self.cluster, settings) if self.config.cluster and not settings.servers else None
             self.loaded = far or open_target(settings, self.say, *([self._servers.away] if self._servers else []))
         if told := _about(self.loaded):
             self.say(told)

@@ -1,9 +1,11 @@
 """What is protected: targets and programs on a cluster give what one machine gives, row by row, whatever dies; no key goes with them."""
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from fake_vllm import fake, gone, starts
 from golden import hashes
 from harnesses import CALL, REPEAT
 from nodes import nodes
@@ -97,6 +99,28 @@ def test_answers_are_those_of_one_machine_row_by_row(cluster, alone):
     assert dict(target.generate(TWICE, max_new_tokens=24, temperature=1.0, seed=3, begun=BEGUN)) == alone["sampled"]
     assert len({row.text for row in alone["sampled"].values()}) > 6
     assert list(target.generate([], max_new_tokens=24)) == []
+
+
+@slow
+def test_nodes_ask_vllm_of_their_own_and_leave_none(three, cluster, tmp_path):
+    env = tmp_path / "env"
+    target = ClusterTarget(cluster, TargetSettings(api_base="auto", vllm_python=fake(env, delay=0.2)))
+    with closing(target.generate(QUESTIONS * 5, max_new_tokens=8)) as found:
+        rows = [next(found)]
+        three.kill(three.add())
+        rows += found
+    assert sorted(index for index, _ in rows) == list(range(200))
+    assert {row.text for _, row in rows} == {"7\n#### 7"}
+    assert len(starts(env)) >= 2
+    target.close()
+    assert gone(env, 30)
+
+
+@slow
+def test_nodes_without_the_vllm_that_is_named_are_left_out_with_the_cause(cluster, tmp_path, lines):
+    target = ClusterTarget(cluster, TargetSettings(api_base="auto", vllm_python=fake(tmp_path / "env", has=False)))
+    with pytest.raises(ClusterError, match="has no vLLM; make an environment for it"):
+        list(target.generate(QUESTIONS[:2], max_new_tokens=8))
 
 
 @slow
