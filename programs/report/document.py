@@ -13,7 +13,6 @@ from typing import Any
 
 from ...signatures.errors import RunError
 from ...signatures.records import Attempt, GateDecision, Rejection, Standing
-from ...signatures.terminal import command
 from ..config import CycleConfig
 from ..patterns.chosen import kept, of_errors
 from ..patterns.found import patterns
@@ -24,6 +23,7 @@ from ..stats import answers, by_field, by_skill, counts, grouped, holm, judged, 
 from . import records
 from .figures import answer
 from .rounds import asserted, phrased, proven
+from .runs import goes_on
 
 COMPUTED = "agreed: rows whose answer a program computes were not solved a second time by a model; each program's anchor stands for them"
 SKIPPED = "{}: the config left this check out (generate.skip)"
@@ -103,7 +103,7 @@ def build(path: Path, rows: Rows | None = None) -> records.Report:
     """The report of a finished run; `rows`: those of the run, where they are read for more. Raises RunError for an unfinished run."""
     config = read_config(path)
     if not (path / layout.RESULT).exists():
-        raise RunError(f"{path} has not come to its end; `{command('cycle', '--run', path)}` continues it")
+        raise RunError(f"{path} has not come to its end; {goes_on(path)}")
     result = read_json(path / layout.RESULT)
     rows = rows or Rows(path)
     evaluations = {}

@@ -18,7 +18,6 @@ from typing import Any
 from ...signatures.errors import RunError, TargetError, UsageError
 from ...signatures.files import sync, write_whole
 from ...signatures.records import Attempt, GateDecision, Pair
-from ...signatures.terminal import command
 from ...trainers.chat import tools_apart
 from ...trainers.settings import TargetSettings
 from ..run import layout
@@ -27,6 +26,7 @@ from ..run.formats import answering
 from . import card
 from .document import build, compare
 from .records import Compared, Report
+from .runs import goes_on
 
 _DOES = {"full": "copy the model", "merged": "merge the adapter into its base", "adapter": "copy the adapter"}
 STALE = ["*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json", "adapter_config.json", "base.json"]
@@ -110,7 +110,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
             out.rmdir()
         partial.replace(out)
     except OSError as error:
-        raise RunError(f"{out} cannot be written ({error.strerror or error}); free space, or give another --out") from error
+        raise RunError(f"{out} cannot be written ({error.strerror or error}); mend that, or give another --out") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -140,7 +140,7 @@ def export_pairs(path: Path, out: Path | None = None) -> dict[str, Any]:
     try:
         write_whole(out, text.encode())
     except OSError as error:
-        raise RunError(f"{out} cannot be written ({error.strerror or error}); free space, or give another --out") from error
+        raise RunError(f"{out} cannot be written ({error.strerror or error}); mend that, or give another --out") from error
     counted = {side: dict(Counter(row[f"{side}_from"] for row in rows)) for side in ("chosen", "rejected")}
     return {"run": str(path), "out": str(out), "pairs": len(rows)} | counted
 
@@ -149,7 +149,7 @@ def _accepted(path: Path, number: int | None) -> tuple[Report, int]:
     """The report of a finished run, and the round to export."""
     report = build(path)
     if len(report.rounds) < report.config.rounds:
-        raise RunError(f"{path} has not come to its end; `{command('cycle', '--run', path)}` continues it")
+        raise RunError(f"{path} has not come to its end; {goes_on(path)}")
     if not report.accepted:
         why = report.rounds[-1].decision.reason
         raise RunError(f"{path} has no accepted round, so there are no better weights than the ones it began with ({why})")

@@ -19,7 +19,7 @@ from . import figures
 from .figures import many, outcomes, percent, told
 from .markup import plain
 from .records import Counts, Judged, Share
-from .runs import listed
+from .runs import goes_on, listed
 from .tables import Table
 
 FEW = 3
@@ -91,9 +91,8 @@ def so_far(path: Path) -> tuple[dict[str, Any], str]:
     stages = layout.evaluations(path)
     (run,) = [one for one in listed(path) if one["run"] == str(path)]
     if not stages:
-        raise RunError(f"{path} has not come to its end, {run['reached']}; `{command('cycle', '--run', path)}` continues it")
+        raise RunError(f"{path} has not come to its end, {run['reached']}; {goes_on(path)}")
     found = {f"{stage.path.parent.name}/{stage.path.name}": measured(stage, stage.rows(layout.ATTEMPTS, Attempt)) for stage in stages}
     texts = [text(f"{name.rpartition('/')[2]}, weights {name.partition('/')[0]}", path, one) for name, one in found.items()]
     head = f"{plain(run['task'])}, target {plain(run['target'])}: {run['reached']}"
-    goes_on = f"`{command('cycle', '--run', path)}` runs the whole loop from here, and ends with a report"
-    return run | {"evaluations": found}, "\n\n".join([head, *texts, goes_on])
+    return run | {"evaluations": found}, "\n\n".join([head, *texts, f"{goes_on(path)}; the whole loop ends with a report"])

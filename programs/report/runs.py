@@ -103,6 +103,13 @@ def _so_far(folder: Path) -> str:
     return f", {rows:,} rows so far" if rows else ""
 
 
+def goes_on(path: Path) -> str:
+    """How a run goes on that has not come to its end."""
+    if worked_on(path):
+        return "a process is working on it now: wait until it ends"
+    return f"`{command('cycle', '--run', path)}` continues it"
+
+
 def _gain(path: Path, decisions: dict[int, GateDecision]) -> dict[str, Any] | None:
     """What the report says of the task's held-out items, or else the last gate of dev."""
     names = ("before", "after", "difference", "low", "high", "p_value")

@@ -66,8 +66,7 @@ class ClusterTarget:
         self._setup = {"settings": there.model_dump_json(), "hash": self.hash, "files": cluster.put(files) if files else None}
         self._places = cluster.places(answers, self._setup, self._cpus, self._gpus)
         each = "a GPU" if self._gpus else f"{self._cpus:g} CPU{'s' * (self._cpus > 1)}"
-        what = "behind vLLM of its nodes" if settings.api_base == AUTO else "in processes"
-        self.summary = f"on the cluster, {what}, up to {self._places} with {each} each"
+        self.summary = f"on the cluster, in up to {self._places} {'vLLM' if settings.api_base == AUTO else 'processes'} with {each} each"
 
     def generate(
         self, prompts: Prompts, *, max_new_tokens: int, temperature: float = 0.0, seed: int = 0, begun: Sequence[str] | None = None
@@ -118,7 +117,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 # ---- on a node
 
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 _HELD: dict[str, AnyTarget] = {}
 """The one target of this worker, by its settings and hash."""
 _SERVERS: list[Servers] = []
@@ -134,22 +133,18 @@ def answers(setup: dict[str, Any], chunk: dict[str, Any]) -> list[dict[str, Any]
         try:
             found = dict(_held(setup).generate(chunk["prompts"], begun=chunk["begun"], **chunk["options"]))
         finally:
-            _TIMERS.append(threading.Timer(IDLE, _let_go))
+            _TIMERS.append(threading.Timer(IDLE, _release))
             _TIMERS[0].daemon = True
             _TIMERS[0].start()
     return [found[index]._replace(ids=())._asdict() for index in range(len(chunk["prompts"]))]
 
 
-def _let_go() -> None:
-    with _LOCK:
-        _release()
-
-
 def _release(servers: bool = True) -> None:
-    while _HELD:
-        _HELD.popitem()[1].close()
-    while servers and _SERVERS:
-        _SERVERS.pop().stop()
+    with _LOCK:
+        while _HELD:
+            _HELD.popitem()[1].close()
+        while servers and _SERVERS:
+            _SERVERS.pop().stop()
 
 
 def _held(setup: dict[str, Any]) -> AnyTarget:

@@ -60,7 +60,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RunError(f"the disk that holds {path} is full; free some space and give the same command again: it continues") from error
         if error.errno in UNWRITABLE:
-            raise RunError(f"{path} cannot be written ({error.strerror}); choose another --run") from error
+            raise RunError(f"{path} cannot be written ({error.strerror}); get the right to, or choose another place") from error
         raise
 
 

@@ -92,7 +92,7 @@ def teach_failures(
         rows += made
     kept = [row for row in rows if row.program]
     stage.finish({layout.TAUGHT: rows}, failures=len(wanted), programs=len(kept))
-    without = f"{len(layout.untaught(rows))} failures without one"
+    without = f"{len(layout.untaught(rows))} without one"
     others = f"; {len(failures) - len(wanted)} others are in no pattern that is kept" if chosen is not None else ""
     run.say(f"{title}: {len(wanted)} failures, {len(kept)} programs passed, {without}{others}")
     return rows

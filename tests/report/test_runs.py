@@ -12,7 +12,7 @@ from fake_run import fake_run
 from pages import HOSTILE
 
 from errata.programs import report
-from errata.programs.report.runs import as_text, listed, watch
+from errata.programs.report.runs import as_text, goes_on, listed, watch
 from errata.programs.run import layout
 from errata.programs.run.directory import RunDir, read_config, worked_on
 
@@ -81,6 +81,8 @@ def test_a_run_is_listed_as_worked_on_while_a_process_holds_it_and_no_longer(tmp
         holder.wait()
     text = as_text(listed(path))
     assert ("round 1 of 1: gate done; measuring t-dev, 7 rows so far, accepted 1; a process is working on it now" in text) is held
+    said = goes_on(path)
+    assert said == ("a process is working on it now: wait until it ends" if held else f"`errata cycle --run {path}` continues it")
     assert ("round 1 of 1: gate done, accepted 1\n" in text) is not held
     holder.communicate("")
 

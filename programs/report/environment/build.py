@@ -103,7 +103,7 @@ def export_environment(path: Path, out: Path | None, say: Callable[[str], None] 
         _write_about(partial, name, provenance, kept)
         _put(partial, out)
     except OSError as error:
-        raise RunError(f"{out} cannot be written ({error.strerror or error}); free space, or give another --out") from error
+        raise RunError(f"{out} cannot be written ({error.strerror or error}); mend that, or give another --out") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return {"run": str(path), "out": str(out), "package": name, "programs": len(kept), "left_out": reasons, "provenance": provenance}
