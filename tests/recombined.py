@@ -3,6 +3,8 @@
 import json
 import random
 
+from errata.programs.instructor.offline.recombine import extract, label
+from errata.programs.instructor.offline.recombine.rows import Rows
 from errata.signatures.records import Example
 
 ASKS = ("can you", "please", "i want to", "could you please", "i need you to", "")
@@ -102,3 +104,14 @@ def orders(count: int, seed: int = 0) -> list[Example]:
 
 def json_row(text: str, document: object) -> Example:
     return Example(task="rows", split="train", question=text, answer=json.dumps(document), kind="json")
+
+
+def said():
+    """What the embedded instructor says and writes of errors with a label and with a document."""
+    told = []
+    for teacher, rows in ((label, tickets(150)), (extract, orders(150))):
+        known = Rows(lambda rows=rows: rows)
+        for item, other in zip(rows[:8], rows[8:16], strict=True):
+            asked = (known, item.question, f"#### {item.answer}", other.answer)
+            told += [teacher.diagnose(*asked), teacher.write(*asked, "e1", "a skill", False, False)]
+    return told

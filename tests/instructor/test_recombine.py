@@ -1,8 +1,11 @@
 """Labels and JSON documents taught from train rows alone: what is recombined is right, is of train, and says what it is."""
 
 import json
+import os
 import random
 import re
+import subprocess
+import sys
 
 import dspy
 import pytest
@@ -236,3 +239,16 @@ def test_a_task_of_which_nothing_can_be_taught_is_refused_with_another_instructo
     task = table(tmp_path, rows, "exact")
     found = reach(task, task.examples("train"))
     assert found.taught == 0 and "none of 8 train items" in found.refusal and "--instructor openai/" in found.refusal
+
+
+def test_what_is_said_of_an_error_is_the_same_in_every_process():
+    """The words of a set come in an order that each process draws anew."""
+    code = "import recombined; print(recombined.said())"
+    paths = os.pathsep.join(sys.path)
+    found = [
+        subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths, "PYTHONHASHSEED": seed}, capture_output=True)
+        for seed in ("1", "2", "3")
+    ]
+    assert [one.returncode for one in found] == [0, 0, 0], found[0].stderr
+    assert found[0].stdout == found[1].stdout == found[2].stdout
+    assert len(found[0].stdout) > 1000

@@ -67,8 +67,9 @@ class Book:
     def likeness(self, one: Collection[str], other: Collection[str]) -> float:
         """0 to 1: the share of rare words in common."""
         shared, either = set(one) & set(other), set(one) | set(other)
-        weight = sum(self.rarity.get(word, 0) for word in either)
-        return sum(self.rarity.get(word, 0) for word in shared) / weight if weight else 0.0
+        # exact sums: the order of a set's words is another in each process
+        weight = math.fsum(self.rarity.get(word, 0) for word in either)
+        return math.fsum(self.rarity.get(word, 0) for word in shared) / weight if weight else 0.0
 
     # ---- beginnings: "can you | book", "i want to | book"
 

@@ -89,7 +89,7 @@ def diagnose(rows: Rows, question: str, reference: str, response: str) -> Findin
     gold, labels = gold_of(found, question, reference), list(found.book.count)
     taken = read(response, [label for label in labels if label != gold])
     said = set(words(question)) & found.book.telling
-    shown = ", ".join(sorted(said, key=lambda word: -found.book.rarity[word])[:5]) or "no single word"
+    shown = ", ".join(sorted(said, key=lambda word: (-found.book.rarity[word], word))[:5]) or "no single word"
     if taken is None:
         skill, text = (
             f"{gold} among {len(labels)} labels",
