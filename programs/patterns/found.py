@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ...signatures.errors import ErrataError, UsageError
-from ...signatures.records import Diagnosis, Failure, GateDecision
+from ...signatures.records import Diagnosis, Failure, GateDecision, TeachingResult
 from ...signatures.terminal import command
 from ..config import CycleConfig, inline
 from ..run import layout
@@ -36,25 +36,18 @@ class Earlier(NamedTuple):
 def patterns(path: Path, number: int) -> PatternsFile | None:
     """The patterns of a round's diagnosed errors, largest first; None where no diagnosis tells of an error."""
     config, rows = read_config(path), layout.diagnosed(path, number)
-    told = [row.diagnosis for row in rows if row.diagnosis and row.diagnosis.verdict == "error" and row.diagnosis.strategy != "Fuse"]
-    members = [[told[place] for place in places] for places in groups(told)]
-    called = names(members)
+    members, placed = _placed(rows)
+    if not placed:
+        return None
     errors = layout.failures(layout.attempts(path, number)) | layout.failures(layout.lent(path, number))
     tally = counts(row for row in layout.attempts(path, number))
     own = config.errors != "all" and not layout.source(path, number)  # those behind programs of a library are another run's
     wrong_share = tally["wrong"] / judged if (judged := tally["right"] + tally["wrong"]) and own else None
     earlier = _earlier(path, config)
-    placed: dict[str, str] = {}
-    for name, some in zip(called, members, strict=True):
-        for one in some:
-            for error in one.failure_ids:
-                placed.setdefault(error, name)
-    if not placed:
-        return None
     sizes = Counter(placed.values())
     everyone = {error for row in rows for error in row.failure_ids}
     at_fault = {error for row in rows if row.diagnosis and row.diagnosis.verdict != "error" for error in row.failure_ids} - placed.keys()
-    ordered = sorted((row for row in zip(called, members, strict=True) if sizes[row[0]]), key=lambda row: (-sizes[row[0]], row[0]))
+    ordered = sorted((row for row in members.items() if sizes[row[0]]), key=lambda row: (-sizes[row[0]], row[0]))
     found = []
     for place, (name, some) in enumerate(ordered, 1):
         size = sizes[name]
@@ -69,6 +62,23 @@ def patterns(path: Path, number: int) -> PatternsFile | None:
     basis = "the errors are not answers of this target, so what they are worth is not known" if wrong_share is None else _basis(earlier)
     left = {"undiagnosed": len(everyone - placed.keys() - at_fault), "basis": basis}
     return PatternsFile(source=Source.model_validate(known | many | left), patterns=tuple(found))
+
+
+def named(path: Path, number: int) -> dict[str, str]:
+    """Error id -> the name of its pattern, of a round's diagnosed errors."""
+    return _placed(layout.diagnosed(path, number))[1]
+
+
+def _placed(rows: Sequence[TeachingResult]) -> tuple[dict[str, list[Diagnosis]], dict[str, str]]:
+    """Name of a pattern -> its diagnoses; and error id -> the name of its pattern: of several the first."""
+    told = [row.diagnosis for row in rows if row.diagnosis and row.diagnosis.verdict == "error" and row.diagnosis.strategy != "Fuse"]
+    members = [[told[place] for place in places] for places in groups(told)]
+    called = dict(zip(names(members), members, strict=True))
+    placed: dict[str, str] = {}
+    for name, some in called.items():
+        for error in (error for one in some for error in one.failure_ids):
+            placed.setdefault(error, name)
+    return called, placed
 
 
 def _effect(size: int, judged: int, wrong_share: float | None, earlier: Earlier | None) -> Effect | None:

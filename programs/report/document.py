@@ -15,7 +15,7 @@ from ...signatures.errors import RunError
 from ...signatures.records import Attempt, GateDecision, Rejection, Standing
 from ..config import CycleConfig
 from ..patterns.chosen import kept, of_errors
-from ..patterns.found import patterns
+from ..patterns.found import named
 from ..run import layout
 from ..run.directory import read_config, read_json
 from ..run.ledger import read_ledger
@@ -294,8 +294,7 @@ def _named(path: Path, number: int) -> dict[str, str]:
     """Error id -> the name of its pattern: as a person chose it, or as it was found in the round."""
     if choice := kept(path):
         return {error: pattern.name for error, pattern in of_errors(path, choice).items()}
-    found = patterns(path, number)
-    return {error: pattern.name for pattern in (found.patterns if found else ()) for error in pattern.errors}
+    return named(path, number)
 
 
 def _masses(run: Rows, number: int, named: Mapping[str, str] | None = None) -> list[records.Mass]:

@@ -106,7 +106,7 @@ def _so_far(folder: Path) -> str:
 def goes_on(path: Path) -> str:
     """How a run goes on that has not come to its end."""
     if worked_on(path):
-        return "a process is working on it now: wait until it ends"
+        return "a process is working on it now: give the same command again later"
     return f"`{command('cycle', '--run', path)}` continues it"
 
 

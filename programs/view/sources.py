@@ -19,10 +19,10 @@ from pathlib import Path
 from ...signatures.errors import RunError, UsageError, did_you_mean
 from ...signatures.records import Attempt
 from ...signatures.rows import grouped
-from ...signatures.terminal import command
 from ..config import CycleConfig
+from ..report.runs import goes_on
 from ..run import layout
-from ..run.directory import read_config, worked_on
+from ..run.directory import read_config
 from . import logs
 from .answered import Answered, Benchmark, outcome
 
@@ -132,9 +132,7 @@ def _of_run(path: Path) -> list[Answered]:
         title = "recorded answers"
         found.insert(0, Answered(f"{path}@recorded", title, "", _ordered(recorded), ("recorded",), path, _settings(config)))
     if not found:
-        later = "a process is working on it now: give the same command again later"
-        act = later if worked_on(path) else f"`{command('cycle', '--run', path)}` continues it"
-        raise RunError(f"{path} holds no finished answers yet; {act}")
+        raise RunError(f"{path} holds no finished answers yet; {goes_on(path)}")
     return found
 
 

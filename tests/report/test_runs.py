@@ -81,8 +81,8 @@ def test_a_run_is_listed_as_worked_on_while_a_process_holds_it_and_no_longer(tmp
         holder.wait()
     text = as_text(listed(path))
     assert ("round 1 of 1: gate done; measuring t-dev, 7 rows so far, accepted 1; a process is working on it now" in text) is held
-    said = goes_on(path)
-    assert said == ("a process is working on it now: wait until it ends" if held else f"`errata cycle --run {path}` continues it")
+    now = "a process is working on it now: give the same command again later"
+    assert goes_on(path) == (now if held else f"`errata cycle --run {path}` continues it")
     assert ("round 1 of 1: gate done, accepted 1\n" in text) is not held
     holder.communicate("")
 
