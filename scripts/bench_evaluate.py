@@ -110,6 +110,7 @@ def main() -> None:
     for turn in range(options.repeats):
         for name in list(arms)[turn % len(arms) :] + list(arms)[: turn % len(arms)]:
             taken[name].append(arms[name](options.tokens))
+            print(f"{name}: {taken[name][-1][0]:.0f} s, {taken[name][-1][1]:.0f} CPU s", file=sys.stderr)
     if vllm:
         vllm.close()
     total = len(prompts) * options.tokens

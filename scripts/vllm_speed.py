@@ -21,7 +21,9 @@ def main() -> None:
     options = parser.parse_args()
     from vllm import LLM, SamplingParams
 
-    model = LLM(options.model, dtype=options.dtype, max_model_len=options.longest + 16, enable_prefix_caching=False)
+    model = LLM(
+        options.model, dtype=options.dtype, max_model_len=options.longest + 16, enable_prefix_caching=False, gpu_memory_utilization=0.4
+    )
     for line in sys.stdin:
         prompts, tokens = json.loads(line)
         how = SamplingParams(temperature=0, max_tokens=tokens, ignore_eos=True, detokenize=False)

@@ -7,6 +7,7 @@ Does NOT cover: servers, nodes of a cluster, trainings on own answers and on pai
 
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from math import ceil
 from pathlib import Path
@@ -73,7 +74,8 @@ def look(
     sft = {name: value for name, value in train.sft.items() if name not in ("num_train_epochs", "max_steps", "report_to")}
     short = {"steps": 2, "epochs": 1.0, "batch_size": ROWS, "devices": 1, "seconds": None, "max_lost_share": 1.0, "sft": sft}
     begun = clock()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of peft's and TRL's use of transformers, nothing to act on here
         few = [rows[place % len(rows)] for place in range(2 * ROWS)]
         fine_tune(few, target, train.model_copy(update=short), Path(folder) / "out", in_process=True, on_progress=step)
     whole, one = clock() - begun, told[-1] - told[0]
