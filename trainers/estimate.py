@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from ..signatures.errors import TargetError, UsageError, first_line
 from .dequantize import gguf_file, made, outline
-from .memory import choose_device, cpu_bfloat16, first_batch, fitting_batch, has_bfloat16
+from .memory import choose_device, cpu_bfloat16, first_batch, fitting_batch, has_bfloat16, keeps_freed
 from .settings import SMALL, TargetSettings, TrainSettings
 from .weights import TINY, folder_of, hub_id, naming
 
@@ -25,6 +25,8 @@ PROCESS = 750_000_000
 """Bytes that a process with torch, TRL and PEFT takes before it loads a model."""
 MARGIN = 0.9
 """Share of the free memory that a training is planned to take: an estimate may be off, and others may ask for some."""
+KEPT = 1.38
+"""What a training takes of memory where freed blocks are kept, to what it has in use: 1.1 to 1.6 measured (scripts/bench_memory.py)."""
 MARKS = 24
 """Tokens that a chat template adds to a question and its answer, about."""
 ANSWER = 384
@@ -178,7 +180,7 @@ def need(shape: Shape, target: TargetSettings, train: TrainSettings, room: int, 
         at_once=at_once,
         tokens=tokens,
         evaluate=half * shape.parameters + cache + _process(device),
-        train=training(shape, method, train, at_once, tokens) + _process(at),
+        train=int(kept(shape, method, train, tokens, room - _process(at)) * training(shape, method, train, at_once, tokens)) + _process(at),
         disk=(2 * 12 + 4) * learns,
     )
 
@@ -199,8 +201,16 @@ def rows_at_once(shape: Shape, method: str, train: TrainSettings, longest: int, 
     that fits into `room` bytes; 1 where none does. `train.sft.per_device_train_batch_size` wins."""
     if "per_device_train_batch_size" in train.sft:
         return _whole(train, "sft", "per_device_train_batch_size", 8)
+    share = MARGIN / kept(shape, method, train, longest, room)
     parts = [size for size in range(train.rows_each, 0, -1) if train.rows_each % size == 0]
-    return next((size for size in parts if training(shape, method, train, size, longest) <= MARGIN * room), 1)
+    return next((size for size in parts if training(shape, method, train, size, longest) <= share * room), 1)
+
+
+def kept(shape: Shape, method: str, train: TrainSettings, longest: int, room: int) -> float:
+    """KEPT where freed blocks are kept: where that makes a difference, and one row at a time, or as many as are set, fits so. Else 1."""
+    rows = _whole(train, "sft", "per_device_train_batch_size", 1)
+    fits = KEPT * training(shape, method, train, rows, longest) <= MARGIN * room
+    return KEPT if fits and keeps_freed(shape.parameters, choose_device(train.device)) else 1.0
 
 
 def training(shape: Shape, method: str, train: TrainSettings, rows: int, longest: int) -> int:

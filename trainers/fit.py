@@ -9,12 +9,12 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import datasets
 import pyarrow as pa
@@ -28,10 +28,10 @@ from ..signatures.files import write_whole
 from ..signatures.records import Message, TrainReport, TrainRow
 from .chat import AT_ONCE, Completion, check_ids, encoded, end_tokens, given_rows
 from .devices.ranks import GROUPED, InStep, anywhere, each, of_first, only_first, rank, reseed, take_device, with_blank
-from .estimate import checkpoints, rows_at_once, shape_of
+from .estimate import Shape, checkpoints, kept, rows_at_once, shape_of
 from .judge import Judge
-from .memory import choose_device, free, give_back_at_once, has_bfloat16, one_thread_for_small, peak
-from .settings import SMALL, Job, OnProgress
+from .memory import choose_device, free, has_bfloat16, keep_freed, keeps_freed, one_thread_for_small, peak
+from .settings import SMALL, Job, OnProgress, TrainSettings
 from .target import Target, load_model, load_tokenizer, not_numbers
 from .weights import BASE_FILE, companions, folder_of, weights_hash
 
@@ -50,6 +50,7 @@ LOGGED = {name: name for name in ("step", "epoch", "loss", "learning_rate", "gra
     "rejected": "rewards/rejected",
 }
 """Its fields, and what TRL calls them; those from `reward` on are of a training on own answers, those from `margin` on of one on pairs."""
+T = TypeVar("T")
 _COMPLETE = "complete.json"
 _TOKENS = pa.schema({"input_ids": pa.list_(pa.int64()), "labels": pa.list_(pa.int64())})
 
@@ -236,13 +237,19 @@ def _write_tokens(file: Path, rows: Iterator[dict[str, list[int]]], tokenizer: A
 def fitting(job: Job, device: torch.device, longest: int | None) -> int:
     """How many rows of a step a device computes together: as many as the memory that is free now, of the fullest one, allows."""
     settings = job.settings.model_copy(update={"device": device.type})
+    planned = _planned(rows_at_once, job, settings, longest or settings.max_length)
+    return min(each(job, "at_once", planned)) if planned else settings.rows_each
+
+
+def _planned(plan: Callable[[Shape, str, TrainSettings, int, int], T], job: Job, settings: TrainSettings, longest: int) -> T | None:
+    """What a plan of trainers.estimate says for rows of so many tokens and the memory that is free now. None: the need of a target of this
+    kind is not known."""
     try:
         shape = shape_of(job.target.model)
-    except TargetError:  # of a kind whose need is not known
-        return settings.rows_each
-    method = settings.method_for(shape.parameters, job.target.adapter)
-    room = free(settings.device) // (settings.devices if device.type == "cpu" else 1)
-    return min(each(job, "at_once", rows_at_once(shape, method, settings, longest or settings.max_length, room)))
+    except TargetError:
+        return None
+    room = free(settings.device) // (settings.devices if settings.device == "cpu" else 1)
+    return plan(shape, settings.method_for(shape.parameters, job.target.adapter), settings, longest, room)
 
 
 def at_once_before(checkpoint: Path | None, most: int) -> int | None:
@@ -255,6 +262,7 @@ def at_once_before(checkpoint: Path | None, most: int) -> int | None:
 def learner(job: Job, device: torch.device) -> tuple[Any, str]:
     """The target's model, still on the CPU, and how it is trained: `full` or `lora`. Raises TrainerError, TargetError."""
     settings, target = job.settings, job.target
+    room = _planned(kept, job, settings.model_copy(update={"device": device.type}), settings.max_length)  # looked at before it is taken
     model = load_model(target, torch.device("cpu"), "auto", trainable=True, **getattr(settings, job.stage).get("model_init_kwargs") or {})
     parameters = model.num_parameters()
     method = settings.method_for(parameters, target.adapter)
@@ -265,7 +273,8 @@ def learner(job: Job, device: torch.device) -> tuple[Any, str]:
         learns = parameter.requires_grad if target.adapter else method == "full"
         parameter.data = parameter.data.to(torch.bfloat16 if half and not learns else torch.float32)
     one_thread_for_small(parameters, device)
-    give_back_at_once(parameters, device)
+    if keeps_freed(parameters, device):
+        keep_freed((room or 1.0) > 1.0)
     return model, method
 
 
