@@ -1,14 +1,17 @@
-"""Tokens a second of a supervised training: Errata beside TRL's SFTTrainer as one would tune it by hand, in one process and one run.
+"""Tokens a second of a supervised training: Errata beside TRL's SFTTrainer as one would tune it by hand, in one run.
 
     python scripts/bench_train.py [--target tiny] [--task sums] [--method lora] [--steps 20] [--rows 16] [--repeats 3] [--bf16]
 
-Both train on the same train items with the same settings, in turns. TRL by hand: rows of about one length in a batch, no activation
-checkpointing, no packing, no checkpoints, nothing reported. Seconds are CPU seconds of one thread between the first step and the last, so
-that imports, loading and saving are not counted; of each arm the fastest repeat counts. Tokens are those of prompts and answers.
+Both train on the same train items with the same settings, in turns, each time in a new process. TRL by hand: rows of about one length in
+a batch, no activation checkpointing, no packing, no checkpoints, nothing reported. Seconds are CPU seconds of one thread between the first
+step and the last, so that imports, loading and saving are not counted; of each arm the fastest repeat counts. Tokens are those of prompts
+and answers.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -71,6 +74,19 @@ def by_hand(options: argparse.Namespace, rows: list[TrainRow]) -> float:
     return marks.times[-1] - marks.times[0]
 
 
+def compare(options: argparse.Namespace) -> None:
+    best, tokens = dict[str, float](), 0.0
+    for turn in range(options.repeats):
+        for name in sorted(("errata", "trl"), reverse=bool(turn % 2)):
+            done = subprocess.run([sys.executable, *sys.argv, "--arm", name], check=True, capture_output=True, text=True)
+            seconds, tokens = map(float, done.stdout.split()[-2:])
+            print(f"{name}: {seconds:.1f} CPU seconds", file=sys.stderr)
+            best[name] = min(best.get(name, float("inf")), seconds)
+    speed = {name: round(tokens / seconds) for name, seconds in best.items()}
+    print(json.dumps({"target": options.target, "method": options.method, "bf16": options.bf16, "tokens_a_cpu_second": speed,
+                      "errata_to_trl": round(best["trl"] / best["errata"], 3)}))  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", default="tiny", help="tiny or a folder")
@@ -80,7 +96,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=16, help="rows of a step")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
+    parser.add_argument("--arm", choices=["errata", "trl"], help="train this one once, and print its seconds and its tokens")
     options = parser.parse_args()
+    if options.arm is None:
+        compare(options)
+        return
     torch.set_num_threads(1)
     task = load_task(options.task)
     items = list(task.examples("train", options.steps * options.rows))
@@ -89,14 +109,8 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(str(folder_of(options.target)))
     texts = [" ".join(message["content"] for message in (*row.prompt, *row.completion)) for row in rows]
     tokens = sum(len(ids) for ids in tokenizer(texts).input_ids) * (options.steps - 1) / options.steps
-    arms = {"errata": errata, "trl": by_hand}
-    best: dict[str, float] = {}
-    for turn in range(options.repeats):
-        for name in sorted(arms, reverse=bool(turn % 2)):
-            best[name] = min(best.get(name, float("inf")), arms[name](options, rows))
-    speed = {name: round(tokens / seconds) for name, seconds in best.items()}
-    print(json.dumps({"target": options.target, "method": options.method, "bf16": options.bf16, "tokens_a_cpu_second": speed,
-                      "errata_to_trl": round(best["trl"] / best["errata"], 3)}))  # fmt: skip
+    seconds = {"errata": errata, "trl": by_hand}[options.arm](options, rows)
+    print(seconds, tokens)
 
 
 if __name__ == "__main__":
