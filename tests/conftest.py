@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 
 import pytest
 
@@ -11,11 +12,16 @@ from errata.sandbox import open_sandbox
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job ignores interrupts, and hands that down to what a test starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What is compiled is kept, also where the environment says otherwise: the rewritten asserts of 150 files cost each process of several
+# 5 seconds, and Errata's own modules each process that a test starts a quarter of one.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 gc.disable()  # while tests are collected: what is loaded then stays
 
 FIRST = (
-    "test_cycle", "test_sft", "test_optimize", "test_house", "test_golden", "test_served", "test_target", "test_compare", "test_grpo",
-    "test_engine", "test_ledger", "test_odd_models", "test_provider", "test_estimate", "test_tiny",
+    "test_kinds", "test_cycle", "test_sft", "test_optimize", "test_house", "test_golden", "test_served", "test_vllm", "test_target",
+    "test_compare", "test_grpo", "test_engine", "test_ledger", "test_odd_models", "test_provider", "test_estimate", "test_tiny",
 )  # fmt: skip
 """Files that take longest: begun first, so that no process of several works on one alone at the end."""
 

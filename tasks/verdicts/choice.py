@@ -359,12 +359,12 @@ class _Reader(_Patterns):
         if not words or not re.match(r"\s*[.):,;\"'(\]-]|\s*\n", after):
             return False
         plain = _plain(after[: 2 * len(self.choices[label]) + 60])
-        return re.match(rf"{re.escape(words)}(?!\S)(?! (?:could|may|might)\b)", plain) is not None
+        return plain.startswith(words) and re.match(r"(?!\S)(?! (?:could|may|might)\b)", plain[len(words) :]) is not None
 
     def _begun(self, tail: str) -> str:
         """The option whose words a text begins with, the longest; "": it begins with no option."""
         plain = _plain(tail[:600])
-        fits = [(len(words), label) for label, words in self._words.items() if words and re.match(rf"{re.escape(words)}(?!\S)", plain)]
+        fits = [(len(words), label) for label, words in self._words.items() if words and f"{plain} ".startswith(f"{words} ")]
         return max(fits)[1] if fits else ""
 
     def worded(self) -> str:
@@ -392,7 +392,7 @@ class _Reader(_Patterns):
         spans = [
             (match.start(), match.end(), label)
             for label, words in self._words.items()
-            if words
+            if words and words in plain  # else nothing is compiled
             for match in re.finditer(rf"(?<!\S){re.escape(words)}(?!\S)", plain)
             if not _in_sum(plain, match.start(), match.end())
         ]

@@ -8,6 +8,7 @@ golds are bare numbers), and 0.2 is not 20. Nothing is rounded: 33.33 is not 100
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 from ...signatures.records import Example, Message, Verdict
@@ -102,6 +103,7 @@ def extract(response: str) -> Fraction | None:
     return find(response).value
 
 
+@lru_cache(1024)  # the gold of a row is asked for again and again while its program is checked
 def read(gold: str) -> Fraction | None:
     """A gold answer's value: the text must hold exactly one number."""
     text = plain(gold)

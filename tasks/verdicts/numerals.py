@@ -121,7 +121,9 @@ def _worth(found: re.Match[str]) -> Fraction:
     cut = "." in body and found.string.startswith("..", found.end())  # 0.333...
     if cut or len(found[0]) > LONGEST or (power and ("/" in body or found["e"] or found["times"])):
         raise ValueError
-    if mixed := _MIXED.fullmatch(body):
+    if body.isdecimal():  # as nearly all are
+        value = Fraction(int(body))
+    elif mixed := _MIXED.fullmatch(body):
         part = Fraction(int(mixed[2]), int(mixed[3]))
         if part >= 1:
             raise ValueError
@@ -135,7 +137,8 @@ def _worth(found: re.Match[str]) -> Fraction:
     exponents = [int(text.strip("{}() ")[:9]) for text in (power, found["e"], found["times"]) if text]
     if abs(sum(exponents)) * (len(body) if power else 1) > 3 * LONGEST:
         raise ValueError
-    value = value ** exponents[0] if power else value * Fraction(10) ** sum(exponents)
+    if exponents:
+        value = value ** exponents[0] if power else value * Fraction(10) ** sum(exponents)
     if max(value.numerator, value.denominator) >= 10**LONGEST:
         raise ValueError
     return value

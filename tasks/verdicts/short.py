@@ -82,4 +82,4 @@ def holds(text: str, gold: str) -> bool:
         return any(Fraction(match[0].replace(",", "")) == value for match in _DECIMAL.finditer(text))
     before = rf"(?<!{_LETTER})" if re.match(_LETTER, gold) else ""
     after = rf"(?!{_LETTER}|\+\+|#|[\u0300-\u036f\u0900-\u0903\u093a-\u094f])" if re.match(_LETTER, gold[-1:]) else ""
-    return bool(gold) and re.search(before + re.escape(gold) + after, text) is not None
+    return bool(gold) and gold in text and re.search(before + re.escape(gold) + after, text) is not None

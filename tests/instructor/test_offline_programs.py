@@ -342,6 +342,7 @@ def test_nearly_all_of_sums_becomes_programs_that_pass_the_checks() -> None:
     assert accepted(load_task("sums").examples("train", 36), "sums") >= 0.9
 
 
+@pytest.mark.slow  # proves about 50 programs, 20 seconds; the items of sums above hold the promise by default
 def test_most_of_gsm8k_becomes_programs_that_pass_the_checks() -> None:
     data = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[2] / "../shared/data"))
     file = data / "gsm8k" / "train.jsonl"

@@ -123,10 +123,10 @@ def test_a_silent_command_is_told_of_by_itself(monkeypatch):
     said = []
     plain = Progress(said.append)
     with plain.within("errata doctor"):
-        time.sleep(2.5)
+        time.sleep(1.4)
     count = len(said)
     assert count and set(said) <= {f"errata doctor: under way for {seconds} s" for seconds in (1, 2)}
-    time.sleep(1.5)
+    time.sleep(1.2)
     assert len(said) == count
 
 
