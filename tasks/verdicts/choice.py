@@ -20,6 +20,7 @@ earlier claim back, unless an option says so itself. It does not cover options i
 import html
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 from ...signatures.records import SEVERAL, Example, Message, Verdict
 from ..base import ended, scored
@@ -105,7 +106,7 @@ def _read(response: str, choices: Choices) -> str:
     own = {_bare(label): label for label in choices}
     if len(own) < len(choices) or "" in own:
         own = {label: label for label in choices}
-    known = {label: _prepared(choices[given], own) for label, given in own.items()}
+    known = {label: _option(choices[given], tuple(own)) for label, given in own.items()}
     said = structured.answers(response) or [response]
     found = {_Reader(_prepared(one, own), known).chosen() for one in said[:50]}
     label = found.pop() if len(found) == 1 else SEVERAL
@@ -138,6 +139,11 @@ def _prepared(response: str, labels: Collection[str]) -> str:
     text = _MARKUP.sub("", _WRAPPED.sub(r"\1", _WRAPPED.sub(r"\1", _BOXED.sub(r"(\1)", text))))
     # a model in a loop writes runs of blanks, on which the patterns would take quadratic time
     return re.sub(r"\n\s*\n", "\n\n", re.sub(r"[^\S\n]+", " ", text))
+
+
+@lru_cache(1024)  # the rows of a program share options, and each row is read twice
+def _option(words: str, labels: tuple[str, ...]) -> str:
+    return _prepared(words, labels)
 
 
 class _Patterns:
