@@ -15,7 +15,6 @@ from .kinds import KINDS
 HARNESS = guest("harness.py")
 """Trusted text that runs beside the program in the sandbox, before the file of its kind that defines `complete`."""
 
-
 WRONG = ("wrong", "wrong_solution")
 """What the misconception answers, and how it comes to it."""
 
