@@ -6,6 +6,7 @@ What is not here: the commands and what is theirs alone (cli.py), and what a Cyc
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import json
@@ -15,14 +16,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
 
 import typer
 
-from ..signatures.errors import ErrataError
+from ..signatures.errors import ErrataError, UsageError
 from ..signatures.records import content_hash
 from ..signatures.terminal import visible
 from .config import CycleConfig, fields, groups, inline, load_config, parse_override, settings
@@ -63,7 +64,10 @@ class Start(NamedTuple):
 
     def load(self, base: CycleConfig | None = None) -> CycleConfig:
         """The config file, or `base` where no file was given, with flags and --set over it."""
-        return load_config(self.config, self.overrides(), base)
+        given = self.overrides()
+        if "generate.patterns" in given:
+            given = {"generate.patterns_hash": None} | given  # what `base` had of another file
+        return load_config(self.config, given, base)
 
     def cycle(self) -> Cycle:
         """The Cycle that is meant, not yet open: nothing is written. Without a run directory it gets the default one."""
@@ -76,11 +80,12 @@ class Start(NamedTuple):
         config = self.load(read_config(known) if known else None)
         if self.run:
             return Cycle(config, self.run, self.teller)
-        config = pinned(config)
+        config, patterns = _with(config, None), config.generate.patterns
+        config = pinned(config)  # without the choice, which is no part of the name, and whose file may be gone
         # the same command with a higher cap, on more devices, or with a choice of patterns continues
         fixed = config.model_dump(mode="json", exclude={"budget": True, "cluster": True, "train": {"devices"}, "generate": CHOICE})
         name = f"{slug(config.task)}-{slug(config.generate.strategy)}-{content_hash(fixed)[:6]}"
-        return Cycle(config, Path("runs") / name, self.teller)
+        return Cycle(_with(config, patterns), Path("runs") / name, self.teller)
 
     @contextmanager
     def opened(self, until: str | None = None, dry_run: bool = False) -> Iterator[Cycle]:
@@ -104,6 +109,11 @@ class Start(NamedTuple):
         finally:
             if dry_run and begun and file.read_bytes() != begun:
                 write_atomic(file, begun)
+
+
+def _with(config: CycleConfig, patterns: str | None) -> CycleConfig:
+    """The config with this file of patterns."""
+    return config.model_copy(update={"generate": config.generate.model_copy(update={"patterns": patterns, "patterns_hash": None})})
 
 
 CHOICE = {"patterns", "patterns_hash"}
@@ -158,7 +168,7 @@ ROWS = (
     option("pairs", bool, "--pairs", help="Write the pairs of stages dpo and kto as preference data, JSON lines.", panel="Options"),
     option("data", bool, "--data", help="Write rows, pairs and refused rows as a data set that load_dataset reads.", panel="Options"),
     option("environment", bool, "--environment", help="Write the kept programs as a Python package that needs no Errata.", panel="Options"),
-    option("license", str, "--license", metavar="ID", help="With --data: its licence, e.g. cc-by-4.0. Default: unknown.", panel="Options"),
+    option("license", str, "--license", metavar="ID", help="With --data: licence, e.g. cc-by-4.0, or other:NAME.", panel="Options"),
 )
 """What `errata export` writes of a run beside its weights."""
 VERBOSE = option("verbose", bool, "--verbose", "-v", help="Tell the settings that stand at their defaults too.", panel=OUTPUT)
@@ -314,7 +324,7 @@ def takes(*options: Option) -> Callable[[Callable[..., None]], Callable[..., Non
             own["assignments"] = tuple(own.get("assignments") or ())
             flags = {field: value for field, value in values.items() if value is not None}
             flags |= {field: value[0] for field, value in flags.items() if isinstance(value, list) and len(value) == 1}  # as in YAML
-            with results_alone() as out, one_line_errors():
+            with results_alone() as out, one_line_errors(_named([*given.values(), *values.values()])):
                 progress = teller(own.get("quiet", False), own.get("as_json", False))
                 if told := namesake():
                     progress.say(told)
@@ -328,6 +338,12 @@ def takes(*options: Option) -> Callable[[Callable[..., None]], Callable[..., Non
         return run
 
     return decorate
+
+
+def _named(values: Iterable[Any]) -> tuple[str, ...]:
+    """The places among what a command was given."""
+    some = (one for value in values for one in (value if isinstance(value, list | tuple) else [value]))
+    return tuple(str(one) for one in some if isinstance(one, str | Path) and one)
 
 
 def _at_home(value: Any) -> Any:
@@ -358,9 +374,16 @@ GRACE = 15.0
 loses nothing, as a run can be killed at any moment."""
 
 
+NO_PLACE = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+"""What a system says of a name that can be no file's or folder's."""
+SHUT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""What it says of a place that may not be read or written, or is full."""
+
+
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Print what the user can mend in one line and exit with its code; everything else keeps its traceback."""
+def one_line_errors(places: tuple[str, ...] = ()) -> Iterator[None]:
+    """Print what the user can mend in one line and exit with its code; everything else keeps its traceback. `places`: files and folders
+    that the user named."""
 
     def stop(number: int, _: object) -> None:
         late = threading.Timer(GRACE, _leave, [128 + number])
@@ -375,6 +398,11 @@ def one_line_errors() -> Iterator[None]:
     except ErrataError as error:
         typer.echo(f"errata: {visible(' '.join(str(error).split()))}", err=True)
         raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        if error.errno not in (*NO_PLACE, *SHUT) or not str(error.filename or "").startswith(places or ("\0",)):
+            raise
+        typer.echo(f"errata: {visible(f'{error.filename} cannot be used ({error.strerror}); name another place')}", err=True)
+        raise typer.Exit(UsageError.exit_code if error.errno in NO_PLACE else 1) from None
     except (KeyboardInterrupt, SystemExit) as ended:
         if isinstance(ended, SystemExit) and ended.code != 143:
             raise

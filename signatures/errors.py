@@ -48,6 +48,10 @@ class RunError(ErrataError):
     """The run directory cannot be used: another config, another process, a damaged or unwritable file."""
 
 
+class NoRunError(UsageError, RunError):
+    """What is named as a run is none."""
+
+
 class BusyError(RunError):
     """Another process is working on the run directory."""
 

@@ -4,7 +4,8 @@ An error of round 1 belongs where it is listed. In later rounds, whose answers a
 that is listed nowhere belongs to the pattern that names its item's skill, if any does. Reads the run directory only.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import nullcontext, suppress
 from itertools import chain
 from pathlib import Path
 from statistics import mean
@@ -20,19 +21,40 @@ from ..run.directory import read_json, to_json, write_atomic
 from .file import Choice, Chosen, choose
 
 
-def chosen(config: CycleConfig, source: str) -> Choice | None:
-    """What the config's file of patterns keeps. Raises UsageError for a file that cannot be used, and for a strategy whose `source` is not
-    errors."""
+def chosen(config: CycleConfig, source: str, run: Path | None = None) -> Choice | None:
+    """What the config's file of patterns keeps, or kept for `run`. Raises UsageError for a file that cannot be used, and for a strategy
+    whose `source` is not errors."""
     if config.generate.patterns is None:
         return None
     if source != "errors":
         raise UsageError(f"strategy {config.generate.strategy} studies no errors, which have the patterns; leave --patterns out")
-    return choose(Path(config.generate.patterns))
+    return meant(config.generate.patterns, config.generate.patterns_hash, run)[0]
 
 
-def keep(path: Path, choice: Choice | None) -> None:
-    """Write the choice into the run, or that there is none."""
+def meant(name: str, known: str | None, run: Path | None) -> tuple[Choice, str]:
+    """What counts, the file as it is or the copy that the run keeps, and why where it is the copy: the file is gone; or it has changed
+    since rows were drawn, and nobody gives it anew, as the hash `known` of the config is the copy's. Raises UsageError as `choose` does."""
+    own, file = None, Path(name).expanduser()
+    with suppress(RunError):  # a damaged copy is written again
+        own = kept(run) if run else None
+    if run is None or own is None or own.file != name:
+        return choose(Path(name)), ""
+    counts = f"what the run keeps of it counts, in {run / layout.CHOSEN}"
+    if not file.exists():
+        return own, f"patterns file {name} is not there: {counts}"
+    drawn = known == own.hash and any(run.glob(f"*/assemble/{layout.ROWS}"))
+    with suppress(UsageError) if drawn else nullcontext():
+        now = choose(Path(name))
+        if not drawn or now.hash == own.hash:
+            return now, ""
+    return own, f"patterns file {name} has changed since rows were drawn: {counts}; another --run with --patterns teaches it as it is now"
+
+
+def keep(path: Path, choice: Choice | None, known: str | None, say: Callable[[str], None]) -> None:
+    """Write the choice into the run, or that there is none, and say where it is not the file's as it is now; `known` as in `meant`."""
     if choice:
+        if told := meant(choice.file, known, path)[1]:
+            say(told)
         write_atomic(path / layout.CHOSEN, to_json(sealed(choice.model_dump(mode="json"))))
     else:
         (path / layout.CHOSEN).unlink(missing_ok=True)

@@ -37,6 +37,20 @@ KNOWN = {
 """Of each task that others have too: its set on the hub, its name in lm-evaluation-harness, and in inspect_evals."""
 
 
+_IDS = """
+    apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m afl-3.0 artistic-2.0
+    bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0
+    cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0
+    cc-by-nc-sa-4.0 cdla-sharing-1.0 cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2
+    agpl-3.0 gfdl gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc h-research intel-research lppl-1.3c ms-pl apple-ascl apple-amlr mpl-2.0
+    odc-by odbl open-mdw openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license
+    fair-noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 grok2-community gemma unknown
+"""
+LICENCES = frozenset(_IDS.split())
+"""Ids of licences that the hub takes (huggingface/hub-docs, docs/hub/repositories-licenses.md), and those it was given since. Another
+one is `other` with a license_name there."""
+
+
 class Licence(NamedTuple):
     """What the base says of its licence and language, in the words of the hub's model cards."""
 
@@ -95,18 +109,22 @@ def licence_of(folder: Path | None) -> Licence:
     found, fields, source = _front_matter(folder / "README.md"), {"license": "unknown"}, ""
     for data, place in ((found, "its model card"), (_front_matter(folder / "config.json"), "its config.json")):
         name = str(data.get("license", "unknown")).lower()
-        if not source and name != "unknown" and is_licence(name):
+        known = {"license": name} if name in {*LICENCES, "other"} else licence_fields(f"other:{name}")
+        if not source and name != "unknown" and known:
             extra = {key: plain(data[key], 300) for key in ("license_name", "license_link") if isinstance(data.get(key), str)}
-            fields, source = {"license": name, **extra}, place
+            fields, source = known | extra, place
     languages = found.get("language")
     some = languages if isinstance(languages, list) else [languages]
     codes = [code for code in some if isinstance(code, str) and re.fullmatch(r"[a-z]{2,3}|code|multilingual", code)]
     return Licence(fields | ({"language": codes} if codes else {}), source)
 
 
-def is_licence(name: str) -> bool:
-    """Whether it has the form of a licence's id on the hub."""
-    return re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", name) is not None
+def licence_fields(name: str) -> dict[str, str] | None:
+    """How a card tells a licence: its id on the hub in any case, or `other:NAME` of one that the hub has no id for. None: it is neither."""
+    if name.lower() in LICENCES:
+        return {"license": name.lower()}
+    own = re.fullmatch(r"other:([A-Za-z0-9][\w.+-]{0,99})", name)
+    return {"license": "other", "license_name": own[1]} if own else None
 
 
 def _front_matter(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from ...signatures.errors import RunError
@@ -303,13 +304,17 @@ def _masses(run: Rows, number: int, named: Mapping[str, str] | None = None) -> l
     before, after = (grouped(run.attempts(number, name), lambda row: row.example.meta["program"]) for name in ("probe", "probe-after"))
     drawn = Counter(sample.program_id for sample in run.samples(number))
     programs = [(row.program, row.diagnosis) for row in run.taught(number) if row.program and row.diagnosis and row.program.id in before]
-    errors = {program.id: len(program.anchors) for program, _ in programs}
+    errors = {program.id: program.anchors for program, _ in programs}
 
     def side(names: Sequence[str], probed: Mapping[str, Sequence[Attempt]]) -> records.Failing | None:
         known = {name: probed[name] for name in names if name in probed}
         if not known:
             return None
-        mass = sum(errors[name] * sum(row.verdict.correct is False for row in rows) / len(rows) for name, rows in known.items())
+        failed: dict[str, list[float]] = {}
+        for name, rows in known.items():
+            for error in errors[name]:
+                failed.setdefault(error, []).append(sum(row.verdict.correct is False for row in rows) / len(rows))
+        mass = sum(map(mean, failed.values()))  # one that several programs rebuild counts once, as they fare on average
         return records.Failing(mass=round(mass, 4), **share(list(chain.from_iterable(known.values()))))
 
     found = []
@@ -319,6 +324,7 @@ def _masses(run: Rows, number: int, named: Mapping[str, str] | None = None) -> l
         old = side(names, before)
         assert old, "only programs that were probed are grouped"
         told = Counter(diagnosis.misconception for _, diagnosis in rows if diagnosis.misconception).most_common(5)
-        sums = {"programs": len(names), "errors": sum(errors[name] for name in names), "rows": sum(drawn[name] for name in names)}
+        once = {error for name in names for error in errors[name]}
+        sums = {"programs": len(names), "errors": len(once), "rows": sum(drawn[name] for name in names)}
         found.append(records.Mass(skill=skill, misconceptions=dict(told), before=old, after=side(names, after), **sums))
     return sorted(found, key=lambda row: (-row.before.mass, row.skill))

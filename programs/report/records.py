@@ -127,7 +127,8 @@ class Failing(Share):
     """Attempts at the probe rows of some programs."""
 
     mass: float
-    """How many of the studied errors the target would make again: its share of failed rows, times the errors that a program rebuilds."""
+    """How many of the studied errors the target would make again: the share of failed rows, summed over the errors that programs rebuild;
+    where several rebuild one, their mean share."""
 
 
 IN_NONE = "in no pattern"

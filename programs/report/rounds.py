@@ -113,7 +113,8 @@ def nothing_made(path: Path) -> str:
         reason = "there was no error to teach from"
     elif not programs:
         lent = layout.source(path, 1)
-        what = f"{len(taught)} programs of {lent['path']} passed the checks again" if lent else f"{len(taught)} errors got a program"
+        errors = f"{len(layout.untaught(taught))} errors got a program"
+        what = f"{len(taught)} programs of {lent['path']} passed the checks again" if lent else errors
         refused = ", ".join(f"{check} {count}" for check, count in layout.refusals(taught).items())
         reason = f"none of {what}; refused by {refused or 'no check'}"
     else:

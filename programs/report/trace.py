@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ...signatures.errors import UsageError
 from ...signatures.records import Attempt, Record, Sample, TeachingResult, TrainReport, TrainRow
-from ..patterns.chosen import names
+from ..patterns.chosen import kept, names, of_errors
 from ..run import layout
 from ..run.directory import read_config
 from ..samples.kinds import KINDS
@@ -24,6 +24,7 @@ from .document import Rows
 from .figures import trained_on
 from .markup import render
 from .records import Report
+from .runs import goes_on
 
 
 class Made(NamedTuple):
@@ -89,8 +90,8 @@ class Lineage:
 
         Raises UsageError when there is none, or several.
         """
-        known: tuple[Iterable[str], ...] = (self.samples, self.taught, self.failures, self.items, self.made)
-        ways = (self._sample, self._program, self._error, self._item, self._made)
+        known: tuple[Iterable[str], ...] = (self.samples, self.taught, self.failures, self.items, self.made, self.mined)
+        ways = (self._sample, self._program, self._wrong, self._item, self._made, self._mined)
         for ids, document in zip(known, ways, strict=True):
             found = [name for name in ids if name.startswith(wanted)]
             if len(found) == 1:
@@ -140,8 +141,43 @@ class Lineage:
     def _error(self, name: str) -> dict[str, Any]:
         return {"kind": "error", "id": name, "attempt": _json(self.failures.get(name))}
 
+    def _wrong(self, name: str) -> dict[str, Any]:
+        """An error with what became of it, in each round that found it."""
+        found = [number for number in layout.rounds(self.path) if name in layout.failures(self.rows.attempts(number))]
+        return self._error(name) | {"became": [{"round": number, "told": self._became(name, number)} for number in found]}
+
+    def _became(self, name: str, number: int) -> str:
+        """What a round made of an error that it found: a program, a refusal, or why it did not study it."""
+        if not layout.step(self.path, number, "teach").done:
+            return f"not studied yet; {goes_on(self.path)}"
+        taught, config = self.rows.taught(number), read_config(self.path)
+        rows = [row for row in taught if name in row.failure_ids or (row.program and name in row.program.anchors)]
+        if programs := [row.program.id for row in rows if row.program and name in row.program.anchors]:
+            return f"studied; rebuilt by program {' and '.join(programs)}"
+        if rows:
+            fault = next((row.diagnosis for row in rows if row.diagnosis and row.diagnosis.verdict != "error"), None)
+            last = layout.untaught(rows).get(name)
+            why = f"{last.check}: {last.reason}" if last else "no check refused one"
+            told = f"its item is itself at fault ({fault.verdict}): {fault.evidence}" if fault else f"no program came of it ({why})"
+            return f"studied; {told}"
+        if library := layout.source(self.path, number):
+            return f"not studied: the programs were taken from the library {library['path']}, and none is of this error"
+        errors, drawn = layout.failures(self.rows.attempts(number)), {one for row in taught for one in row.failure_ids}
+        if not drawn & errors.keys():
+            return f"not studied: strategy {config.generate.strategy} is taught from other things than errors"
+        if (choice := kept(self.path)) and name not in of_errors(self.path, choice):
+            return f"not studied: it is in no pattern that was kept of {choice.file}"
+        return f"not studied: {len(drawn & errors.keys())} of its {len(errors)} errors were drawn at random (generate.failures)"
+
+    def _mined(self, name: str) -> dict[str, Any]:
+        """A train item that was mined: its error, or the right answer."""
+        wrong = [error for error, attempt in self.failures.items() if attempt.example.id == name]
+        return self._wrong(wrong[-1]) if wrong else self._told(name, [(self.mined[name].target, self.mined[name])])
+
     def _item(self, name: str) -> dict[str, Any]:
-        attempts = self.items[name]
+        return self._told(name, self.items[name])
+
+    def _told(self, name: str, attempts: Sequence[tuple[str, Attempt]]) -> dict[str, Any]:
         example = attempts[0][1].example
         change = None
         if len(attempts) > 1:

@@ -22,7 +22,7 @@ from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...signatures.errors import BusyError, RunError
+from ...signatures.errors import BusyError, NoRunError, RunError
 from ...signatures.files import write_whole
 from ...signatures.records import Record, content_hash, sealed, unsealed
 from ...signatures.rows import Rows, at, reader
@@ -38,7 +38,7 @@ UNWRITABLE = (
     errno.ELOOP,
 )  # fmt: skip
 """What the user must mend about a path, or choose another."""
-_BACK = {"generate.patterns_hash": "rows were drawn by another choice of patterns: put the file back as it was"}
+_BACK = {"generate.patterns_hash": "rows were drawn by another choice of patterns: leave --patterns out to go on with it"}
 LOCK = "lock"
 """The file by which one process at a time works on a run directory."""
 PROBED = 0.2
@@ -473,7 +473,7 @@ def slug(name: str) -> str:
 
 
 def read_config(path: Path) -> CycleConfig:
-    """The config that a run directory was made with. Raises RunError when there is none, or when another version made its rows."""
+    """The config of a run directory. Raises NoRunError where there is none, RunError when it is damaged, shut, or of another version."""
     try:
         document = unsealed(json.loads((path / "run.json").read_bytes()))
         version = document.get("version", 1)
@@ -484,7 +484,9 @@ def read_config(path: Path) -> CycleConfig:
             )
         return CycleConfig.model_validate(document["config"])
     except OSError as error:
-        raise RunError(f"{path} is not a run directory: it has no run.json; `{command('cycle', '--run', path)}` makes one") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
+            raise RunError(f"{path}/run.json cannot be read ({error.strerror}); make it readable") from error
+        raise NoRunError(f"{path} is not a run directory: it has no run.json; `{command('cycle', '--run', path)}` makes one") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"{path}/run.json is damaged; put a copy of it back, or choose another --run") from error
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from ...signatures.errors import UsageError
 from ...signatures.records import content_hash, whole
 from ..config import CycleConfig
-from ..patterns.file import choose
+from ..patterns.chosen import meant
 from ..run import library
 from ..run.directory import to_json, write_atomic
 
@@ -80,13 +80,13 @@ def load(strategy: dspy.Module, path: Path) -> None:
         raise UsageError(f"strategy state {path}: its code cannot be read ({error}); optimize it again") from error
 
 
-def pinned(config: CycleConfig) -> CycleConfig:
-    """The config with the hashes of its strategy's state, of its library and of its choice of patterns, as they are now. Raises UsageError
-    when the file is not a state, where there is no library, or when a file of patterns cannot be used."""
+def pinned(config: CycleConfig, run: Path | None = None) -> CycleConfig:
+    """The config with the hashes of its strategy's state, of its library and of its choice of patterns, as they are now, or as `run` keeps
+    the choice. Raises UsageError when the file is not a state, where there is no library, or when a file of patterns cannot be used."""
     state, lent, chosen = config.generate.state, config.generate.library, config.generate.patterns
     found = {"state_hash": None if state is None else content_hash(_read(Path(state)))}
     found["library_hash"] = None if lent is None else library.read(Path(lent)).hash
-    found["patterns_hash"] = None if chosen is None else choose(Path(chosen)).hash
+    found["patterns_hash"] = None if chosen is None else meant(chosen, config.generate.patterns_hash, run)[0].hash
     return config.model_copy(update={"generate": config.generate.model_copy(update=found)})
 
 

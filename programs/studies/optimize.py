@@ -19,6 +19,7 @@ came of it (errata.programs.studies.improvement). An optimizer's own settings ar
 
 import contextlib
 import logging
+import os
 import random
 import sys
 import threading
@@ -386,8 +387,8 @@ def _prompts(parameter: Any) -> Any:
 
 def check_place(out: Path) -> None:
     """Raise UsageError, before anything is spent, where `save` could not write."""
-    if out.is_dir() or not out.parent.is_dir():
-        why = "is a folder" if out.is_dir() else "lies in a folder that is not there"
+    if out.is_dir() or not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
+        why = "is a folder" if out.is_dir() else f"lies in a folder that is not {'to be written' if out.parent.is_dir() else 'there'}"
         raise UsageError(f"--out {out} {why}; name a JSON file in a folder that is")
 
 

@@ -33,6 +33,8 @@ class Answered:
     """The run directory that diagnoses, programs and rows of an item stand in; None: there is none."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """How it was asked and judged, as far as that is known: what must agree where two are compared."""
+    note: str = ""
+    """What else its name could have meant, where that is not plain."""
 
     @property
     def items(self) -> int:

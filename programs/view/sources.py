@@ -52,9 +52,11 @@ def one(source: str) -> Answered:
     if len(found) == 1:
         return found[0]
     by_name = {name: some for some in found for name in some.names}
-    for name in ("accepted", "given"):
-        if name in by_name:
-            return by_name[name]
+    if "accepted" in by_name:
+        return by_name["accepted"]
+    if given := by_name.get("given"):
+        others = ", ".join(some.source for some in found if some is not given and some.weights)
+        return replace(given, note=f"no round of {source} was accepted, so it means {given.source}; what its rounds trained: {others}")
     raise UsageError(f"{source} holds answers of several, {_known(found)}; name one, e.g. {found[0].source}")
 
 

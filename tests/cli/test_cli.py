@@ -479,3 +479,54 @@ def test_diagnoses_are_counted_by_skill_and_misconception(tmp_path):
     packs = [{"misconception": "adds", "failures": 3}, {"misconception": "slips", "failures": 1}]
     assert found["skills"][0] == {"skill": "packs", "failures": 3, "misconceptions": packs}
     assert found["skills"][1]["failures"] == 1
+
+
+READING = {
+    "report": ["{}"],
+    "view": ["{}"],
+    "trace": ["{}", "abc"],
+    "diff": ["{}", "{}"],
+    "runs": ["{}"],
+    "export": ["{}"],
+    "export rows": ["{}", "--data"],
+    "export pairs": ["{}", "--pairs"],
+    "export programs": ["{}", "--environment"],
+    "prompt": ["--run", "{}"],
+    "optimize": ["--from", "{}", "--optimizer", "bootstrap", "--out", "state.json"],
+}
+"""Command -> how it is given a run that it reads."""
+
+
+@pytest.mark.parametrize("place", ["nowhere", "empty", "file.txt/run", "x" * 300])
+@pytest.mark.parametrize("command", READING)
+def test_what_is_no_run_is_wrong_usage_to_every_command_that_reads_one(command, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("file.txt").write_text("text")
+    done = errata(command.split()[0], *(word.format(place) for word in READING[command]), "-q")
+    empty = command == "runs" and place == "empty"  # a folder of no runs
+    assert (done.exit_code, len(done.stderr.splitlines())) == ((0, 0) if empty else (2, 1)), done.output + str(done.exception)
+    assert empty or place in done.stderr
+
+
+@pytest.mark.parametrize("words", [["view", "run", "--out"], ["init"], ["optimize", "--from", "run", "--optimizer", "bootstrap", "--out"]])
+@pytest.mark.parametrize("place", [".", "file.txt/x.html", "x" * 300])
+def test_a_place_that_cannot_be_written_is_told_in_one_line(words, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fake_run(tmp_path / "run", {"sums": ["total"]})
+    Path("file.txt").write_text("text")
+    before = sorted(tmp_path.rglob("*"))
+    done = errata(*words, place, "-q")
+    assert (done.exit_code in (1, 2), len(done.stderr.splitlines())) == (True, 1), done.output + str(done.exception)
+    assert place in done.stderr and sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_may_not_be_written_is_told_in_one_line(tmp_path, monkeypatch):
+    path = fake_run(tmp_path / "run", {"sums": ["total"]})
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "shut"))
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    done = errata("view", path, "--out", tmp_path / "shut", "-q")
+    assert (done.exit_code, done.stderr) == (1, f"errata: {tmp_path}/shut cannot be used (Permission denied); name another place\n")

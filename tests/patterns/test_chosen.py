@@ -162,6 +162,23 @@ def test_a_file_may_change_until_rows_are_drawn_and_not_after(run):
     said = last(errata("generate", "--run", run, "--patterns", edited(run, only(0, 1)), code=1))
     assert "rows were drawn by another choice of patterns" in said
     assert kept(run).patterns[0].name == name
+    done = CliRunner().invoke(app, ["generate", "--run", str(run)])
+    assert done.exit_code == 0 and "edited.yaml has changed since rows were drawn: what the run keeps of it counts" in done.stderr
+    assert kept(run).patterns[0].name == name and set(rows_by_pattern(run)) == {name}
+
+
+def test_a_run_goes_on_without_its_file_of_patterns(run):
+    file = edited(run, only(1))
+    given = ["diagnose", "--run", str(run), *SEVERAL]
+    errata(*given, "--set", f"generate.patterns={file}")
+    before = kept(run)
+    file.rename(file.with_name("elsewhere.yaml"))
+    for words in (given, [*given, "--set", f"generate.patterns={file}"]):  # as the run knows it, and named again
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0 and f"patterns file {file} is not there: what the run keeps of it counts" in done.stderr, done.output
+        assert kept(run) == before
+    done = CliRunner().invoke(app, [*given, "--set", "generate.patterns=other.yaml"])  # no file of this run
+    assert done.exit_code == 2 and "other.yaml" in done.stderr
 
 
 @pytest.mark.slow  # writes and proves the programs of a run, some CPU seconds

@@ -245,10 +245,23 @@ def test_a_place_in_use_a_wrong_licence_and_options_that_do_not_go_together_are_
         export_data(path, out)
     with pytest.raises(UsageError, match="takes an id of the hub's"):
         export_data(path, tmp_path / "new", "MIT or whatever\nlicense: x")
+    for name in ("foo", "other", "other:", "other:a b", "cc-by", "apache"):
+        done = CliRunner().invoke(app, ["export", str(path), "--data", "--license", name, "--out", str(tmp_path / "new")])
+        assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1) and repr(name) in done.stderr, name
     for words in (["--data", "--pairs"], ["--data", "--round", "1"], ["--data", "--adapter"], ["--data", "--public"], ["--license", "mit"]):
         done = CliRunner().invoke(app, ["export", str(path), *words])
         assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), words
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "license", "name"),
+    [("Apache-2.0", "apache-2.0", None), ("other:Our-Terms_1.0", "other", "Our-Terms_1.0"), (None, "unknown", None)],
+)
+def test_a_licence_is_an_id_of_the_hubs_or_another_with_its_name(made, tmp_path, given, license, name):
+    told = export_data(made[0], tmp_path / "new", given)
+    front = yaml.safe_load((tmp_path / "new/README.md").read_text(encoding="utf-8").split("---\n")[1])
+    assert (front["license"], front.get("license_name"), told["licence"]) == (license, name, name or license)
 
 
 def test_a_disk_that_is_full_leaves_no_half_data_set(made, tmp_path, monkeypatch):

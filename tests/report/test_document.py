@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from fake_run import attempt, fake_run
@@ -11,7 +12,7 @@ from errata.programs.report import document, figures, rounds
 from errata.programs.report.trace import Lineage, as_text
 from errata.programs.run import layout
 from errata.programs.run.directory import Stage
-from errata.signatures.records import Rejection, TrainRow
+from errata.signatures.records import Failure, Rejection, TrainRow
 
 
 class Line:
@@ -41,6 +42,24 @@ def test_error_mass_is_what_the_target_fails_of_its_probe_before_and_after_the_t
     assert (first.programs, first.before.share, first.after.share) == (first.before.items // 4, 0.25, 0.75)
     assert first.before.mass == pytest.approx(0.75 * first.programs)
     assert first.after.mass == pytest.approx(0.25 * first.programs)
+
+
+def test_an_error_that_two_programs_rebuild_is_one_error(tmp_path):
+    run = fake_run(tmp_path / "run", {"t": ["adds"]}, rounds=1, items=6)
+    (was,) = document.build(run).rounds[0].masses
+    taught, probe = layout.taught(run, 1), list(layout.attempts(run, 1, "probe"))
+    first = taught[0].program
+    twin = first.model_copy(update={"source": f"{first.source}# once more"})
+    taught.append(taught[0].model_copy(update={"program": twin}))
+    again = [row for row in probe if row.example.meta["program"] == first.id]
+    meta = {"meta": {"program": twin.id}}
+    again = [row.model_copy(update={"example": row.example.model_copy(update=meta)}) for row in again[1:2] * 4]  # it fails them all
+    layout.step(run, 1, "teach").finish({layout.TAUGHT: taught})
+    stage = layout.step(run, 1, "probe")
+    stage.finish({layout.ATTEMPTS: [*probe, *again]}, **stage.facts())
+    (now,) = document.build(run).rounds[0].masses
+    assert (now.programs, now.errors) == (was.programs + 1, was.errors)
+    assert now.before.mass == pytest.approx(was.before.mass - 0.75 + (0.75 + 1) / 2)
 
 
 def test_what_was_not_measured_after_the_training_is_none_and_the_page_says_so(tmp_path):
@@ -181,6 +200,45 @@ def test_a_training_row_is_traced_as_its_sample(practised):
     rows = layout.step(practised[0], 1, "assemble").read(layout.ROWS, TrainRow)
     row = next(row for row in rows if row.source in lineage.samples)
     assert row.id != row.source and lineage.trace(row.id) == lineage.trace(row.source)
+
+
+@pytest.fixture
+def found(several, tmp_path):
+    """A run with an error that was studied in round 1, one whose program was refused, and one that was not drawn: their ids."""
+    run = shutil.copytree(several[0], tmp_path / "run")
+    stage, taught = layout.step(run, 1, "mine"), layout.taught(run, 1)
+    old = list(layout.attempts(run, 1))
+    wrong = next(row for row in old if row.verdict.correct is False)
+    other = wrong.model_copy(update={"response": "It is 17."})
+    stage.finish({layout.ATTEMPTS: [*old, other, attempt("bench0", "train", 500, "s", True, "w0")]})
+    refusal = Rejection(of="p", kind="program", check="runs", reason="it does not load")
+    taught[1] = taught[1].model_copy(update={"program": None, "rejections": (refusal,)})
+    layout.step(run, 1, "teach").finish({layout.TAUGHT: taught})
+    return run, [taught[0].failure_ids[0], taught[1].failure_ids[0], Failure(attempt=other).id]
+
+
+def test_an_error_says_what_became_of_it_or_why_it_was_not_studied(found):
+    run, names = found
+    texts = [as_text(Lineage(run).trace(name)) for name in names]
+    assert f"in round 1: studied; rebuilt by program {layout.taught(run, 1)[0].program.id}" in texts[0]
+    assert "in round 1: studied; no program came of it (runs: it does not load)" in texts[1]
+    errors = len(layout.failures(layout.attempts(run, 1)))
+    assert f"in round 1: not studied: {errors - 1} of its {errors} errors were drawn at random (generate.failures)" in texts[2]
+
+
+def test_an_error_of_a_round_that_is_not_taught_yet_says_how_it_goes_on(found):
+    run, names = found
+    (run / "round-1/teach/manifest.json").unlink()
+    assert "in round 1: not studied yet; `errata cycle --run" in as_text(Lineage(run).trace(names[2]))
+
+
+def test_a_train_item_is_traced_to_its_error_or_its_right_answer(found):
+    run, names = found
+    lineage = Lineage(run)
+    attempt = lineage.failures[names[0]]
+    assert lineage.trace(attempt.example.id)["kind"] == "error"
+    right = next(row for row in layout.attempts(run, 1) if row.verdict.correct)
+    assert [one["attempt"]["response"] for one in lineage.trace(right.example.id)["attempts"]] == [right.response]
 
 
 def test_weights_are_traced_to_the_stages_that_made_them(practised):

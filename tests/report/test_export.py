@@ -274,6 +274,8 @@ def test_the_licence_is_what_the_bases_own_card_says(tmp_path):
     (tmp_path / "README.md").write_text(f"---\n{head}\n---\n# Qwen")
     fields = {"license": "other", "license_name": "qwen", "license_link": "https://example.org/l", "language": ["en", "de"]}
     assert card.licence_of(tmp_path) == (fields, "its model card")
+    (tmp_path / "README.md").write_text("---\nlicense: our-terms\n---\n")
+    assert card.licence_of(tmp_path) == ({"license": "other", "license_name": "our-terms"}, "its model card")
     for broken in ("---\nlicense: [a\n---\n", "---\nlicense: '<script>'\n---\n", "---\n- a\n---\n", "no head"):
         (tmp_path / "README.md").write_text(broken)
         assert card.licence_of(tmp_path).source == "its config.json"
@@ -365,7 +367,7 @@ def test_what_cannot_be_exported_is_told_in_one_line_and_leaves_nothing(full, tm
     used.mkdir()
     (used / "mine.txt").write_text("mine")
     cases = [
-        ([tmp_path / "nowhere"], 1, "is not a run directory"),
+        ([tmp_path / "nowhere"], 2, "is not a run directory"),
         ([changed("begun", lambda run: (run / "result.json").unlink())], 1, "has not come to its end"),
         ([changed("more", extend)], 1, "has not come to its end"),
         ([changed("none", reject)], 1, "has no accepted round"),

@@ -149,6 +149,16 @@ def test_the_same_answers_twice_are_refused_and_the_same_weights_elsewhere_are_t
     assert "no difference: every item came out alike" in as_text(found)
 
 
+def test_a_run_whose_rounds_were_rejected_names_what_they_trained(tmp_path):
+    path = fake_run(tmp_path / "run", {"t": ["adds"]}, rounds=1, items=6, accepted=False)
+    other = fake_run(tmp_path / "other", {"t": ["adds"]}, rounds=1, items=6)
+    told = f"no round of {path} was accepted, so it means {path}@given; what its rounds trained: {path}@1"
+    assert f"! {told}" in as_text(diff(one(str(path)), one(str(other)), "dev"))
+    with pytest.raises(UsageError, match=f"no round of {path} was accepted.*name two that differ, e.g. of {path}@given, {path}@1"):
+        diff(one(str(path)), one(f"{path}@given"))
+    assert told not in as_text(diff(one(f"{path}@given"), one(f"{path}@1")))
+
+
 def test_train_items_are_compared_only_where_they_are_asked_for_or_nothing_else_is_shared(run, tmp_path):
     path, _ = run
     train = Stage(path / "round-1/mine").read("attempts.jsonl", Attempt)

@@ -14,13 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from ....signatures.errors import RunError, UsageError
+from ....signatures.errors import RunError, UsageError, did_you_mean
 from ....signatures.records import Rejection, TrainRow
 from ....tasks import joined
 from ...config import CycleConfig
 from ...run import layout
 from ...run.directory import read_config
-from ..card import dataset_of, is_licence, shown_task, without_place
+from ..card import LICENCES, dataset_of, licence_fields, shown_task, without_place
 from ..export import hub_name, open_hub, refuse_used, upload, whole_folder
 from ..markup import render
 from ..rounds import nothing_made
@@ -46,8 +46,10 @@ def export_data(
     Returns what `errata export --data --json` prints. Raises RunError (no row, `out` in use, no hub), UsageError, and SandboxError where
     refused rows cannot be drawn again."""
     config = read_config(path)
-    if licence is not None and not is_licence(licence):
-        raise UsageError(f"--license takes an id of the hub's, e.g. cc-by-4.0 or apache-2.0, and {licence!r} is none")
+    legal = licence_fields(licence or "unknown")
+    if legal is None:
+        near = did_you_mean(licence or "", LICENCES)
+        raise UsageError(f"--license takes an id of the hub's, e.g. cc-by-4.0, or other:NAME of another, and {licence!r} is neither{near}")
     out = out or path / "data"
     refuse_used(out)
     origin = Origin(path, config)
@@ -69,9 +71,9 @@ def export_data(
         counts = {name: count for name, count in counts.items() if count}
         name = hub_name(push.rpartition("/")[2] if push else f"{origin.name}-data")
         (partial / FACTORY).write_text(json.dumps(_factory(partial), indent=2) + "\n", encoding="utf-8")
-        (partial / "README.md").write_text(_card(origin, name, licence, counts, facts, push), encoding="utf-8")
+        (partial / "README.md").write_text(_card(origin, name, legal, counts, facts, push), encoding="utf-8")
     pushed = upload(api, push, out, public, say, "dataset") if push else None
-    told = {"run": str(path), "out": str(out), "licence": licence or "unknown", "tables": counts, "facts": facts}
+    told = {"run": str(path), "out": str(out), "licence": legal.get("license_name", legal["license"]), "tables": counts, "facts": facts}
     return told | {"lines": loading(str(out.resolve()), counts), "pushed": pushed}
 
 
@@ -155,16 +157,16 @@ def _factory(folder: Path) -> dict[str, Any]:
 # ---- the card
 
 
-def _card(origin: Origin, name: str, licence: str | None, counts: dict[str, int], facts: dict[str, Any], push: str | None) -> str:
+def _card(origin: Origin, name: str, legal: dict[str, str], counts: dict[str, int], facts: dict[str, Any], push: str | None) -> str:
     config: CycleConfig = origin.config
     known = [(dataset_of(task) or shown_task(task), dataset_of(task) is None and ":" not in task) for task in joined(config.task)]
     made = Table(list(facts["rounds"][0]), [list(row.values()) for row in facts["rounds"]])
     refused = Table(["of", "check", "refused"], [list(row.values()) for row in facts["refused"]])
     return render(
         "dataset.md.j2",
-        head=_head(name, licence, counts, config),
+        head=_head(name, legal, counts, config),
         name=name,
-        licence=licence,
+        licence=None if legal["license"] == "unknown" else legal.get("license_name", legal["license"]),
         counts=counts,
         columns={table: {column: what for column, (_, what) in TABLES[table].items()} for table in counts},
         made=made,
@@ -178,7 +180,7 @@ def _card(origin: Origin, name: str, licence: str | None, counts: dict[str, int]
     )
 
 
-def _head(name: str, licence: str | None, counts: dict[str, int], config: CycleConfig) -> str:
+def _head(name: str, legal: dict[str, str], counts: dict[str, int], config: CycleConfig) -> str:
     """What the hub and `load_dataset` read, as YAML."""
     from huggingface_hub import DatasetCardData
 
@@ -188,7 +190,7 @@ def _head(name: str, licence: str | None, counts: dict[str, int], config: CycleC
     ]
     return str(
         DatasetCardData(
-            license=licence or "unknown",
+            **legal,
             pretty_name=name,
             task_categories=["text-generation"],
             tags=["errata", "synthetic"],
