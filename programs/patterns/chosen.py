@@ -34,7 +34,8 @@ def chosen(config: CycleConfig, source: str, run: Path | None = None) -> Choice 
 def meant(name: str, known: str | None, run: Path | None) -> tuple[Choice, str]:
     """What counts, the file as it is or the copy that the run keeps, and why where it is the copy: the file is gone; or it has changed
     since rows were drawn, and nobody gives it anew, as the hash `known` of the config is the copy's. Raises UsageError as `choose` does."""
-    own, file = None, Path(name).expanduser()
+    own: Choice | None = None
+    file = Path(name).expanduser()
     with suppress(RunError):  # a damaged copy is written again
         own = kept(run) if run else None
     if run is None or own is None or own.file != name:

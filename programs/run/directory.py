@@ -473,7 +473,7 @@ def slug(name: str) -> str:
 
 
 def read_config(path: Path) -> CycleConfig:
-    """The config of a run directory. Raises NoRunError where there is none, RunError when it is damaged, shut, or of another version."""
+    """The config of a run directory. Raises NoRunError where there is none, RunError when it is damaged or of another version."""
     try:
         document = unsealed(json.loads((path / "run.json").read_bytes()))
         version = document.get("version", 1)
@@ -484,8 +484,6 @@ def read_config(path: Path) -> CycleConfig:
             )
         return CycleConfig.model_validate(document["config"])
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
-            raise RunError(f"{path}/run.json cannot be read ({error.strerror}); make it readable") from error
         raise NoRunError(f"{path} is not a run directory: it has no run.json; `{command('cycle', '--run', path)}` makes one") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"{path}/run.json is damaged; put a copy of it back, or choose another --run") from error

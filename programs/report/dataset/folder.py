@@ -180,7 +180,7 @@ def _card(origin: Origin, name: str, legal: dict[str, str], counts: dict[str, in
     )
 
 
-def _head(name: str, legal: dict[str, str], counts: dict[str, int], config: CycleConfig) -> str:
+def _head(name: str, legal: dict[str, Any], counts: dict[str, int], config: CycleConfig) -> str:
     """What the hub and `load_dataset` read, as YAML."""
     from huggingface_hub import DatasetCardData
 
