@@ -27,8 +27,8 @@ def _show(value, hashed=False):
     raise ValueError("it gave an object of type %s, which has no literal form here" % kind.__name__)
 
 
-def _results(source, entry, calls):
-    """What the function gives on each call: ["value", literal, whether it is a float] or ["raised", error]."""
+def _results(source, entry, calls, compiled):
+    """What the function gives on each call: ["value", literal, whether it is a float] or ["raised", error]. `compiled` remembers calls."""
     space = {"__name__": "solution"}
     try:
         exec(compile(source, "solution.py", "exec", dont_inherit=True), space)
@@ -38,7 +38,9 @@ def _results(source, entry, calls):
     rows = []
     for call in calls:
         try:
-            value = eval("%s(%s)" % (entry, call), space)
+            if call not in compiled:
+                compiled[call] = compile("%s(%s)" % (entry, call), "<call>", "eval", dont_inherit=True)
+            value = eval(compiled[call], space)
             rows.append(["value", _show(value), type(value) is float])
         except (Exception, SystemExit) as error:
             rows.append(["raised", "%s: %s" % (type(error).__name__, error)])
@@ -63,7 +65,8 @@ def complete(row):
     if not isinstance(row.get("calls"), list):
         raise TypeError("make() must return a list of str under 'calls', not %r" % (row.get("calls"),))
     row["calls"] = [_arguments(call, entry) for call in row["calls"]]
-    row["results"], space = _results(row["answer"], entry, row["calls"])
+    compiled = {}
+    row["results"], space = _results(row["answer"], entry, row["calls"], compiled)
     for call, result in zip(row["calls"], row["results"]):
         if result[0] == "raised":
             raise ValueError("the solution fails on %s(%s): %s" % (entry, call, result[1]))
@@ -72,5 +75,5 @@ def complete(row):
         if told.strip() != repr(value) and not _equals(told, value, space):
             raise ValueError("the question's example %s gives %r, not %s; leave examples to the host" % (line, value, told.strip()))
     if row.get("wrong") is not None:
-        row["wrong_results"], _ = _results(row["wrong"], entry, row["calls"])
+        row["wrong_results"], _ = _results(row["wrong"], entry, row["calls"], compiled)
     return row
