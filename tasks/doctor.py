@@ -34,18 +34,24 @@ def doctor(task: Task, limit: int | None = None) -> tuple[int, list[Finding]]:
 
 
 def doubts(task: Task, limit: int | None = None) -> list[str]:
-    """What of a table's items is perhaps a mistake in the data: one question with several gold answers, and what `Form.doubt` says."""
+    """What of a table's items is perhaps a mistake in the data: one question with several gold answers, held-out items that stand in train
+    too, and what `Form.doubt` says."""
     if not isinstance(task, TableTask):
         return []
     items = [example for split in SPLITS for example in task.examples(split, limit)]
     said = []
-    golds: dict[str, list[Example]] = {}
-    for example in items if task.kind not in ("prose", "code") else ():
-        golds.setdefault(repr(task.prompt(example)), []).append(example)
-    if several := [some for some in golds.values() if len({one.answer for one in some}) > 1]:
+    asked: dict[str, list[Example]] = {}
+    for example in items:
+        asked.setdefault(repr(task.prompt(example)), []).append(example)
+    golds = asked.values() if task.kind not in ("prose", "code") else ()
+    if several := [some for some in golds if len({one.answer for one in some}) > 1]:
         two = list(dict.fromkeys(f"{one.answer[:60]!r} ({one.split})" for one in several[0]))[:2]
         count = f"{len(several)} questions have" if several[1:] else "one question has"
         said.append(f"{count} several gold answers, e.g. {several[0][0].question[-80:]!r}: {' and '.join(two)}")
+    known = [some for some in asked.values() if some[0].split == "train"]  # the first of SPLITS
+    if held := [one for some in known for one in some if one.split != "train" and one.answer == some[0].answer]:
+        what = "held-out items are" if held[1:] else "held-out item is"
+        said.append(f"{len(held)} {what} asked in train too, e.g. {held[0].question[-80:]!r} ({held[0].split}): it measures memory")
     own = {"role": "system", "content": task.settings.system}
     if task.settings.system and items and not any(own in task.prompt(example) for example in items):
         said.append("table.system is shown with none of them, as each row has a system turn of its own")
