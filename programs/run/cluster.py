@@ -372,13 +372,14 @@ def perform(task: str, setup: Any, chunk: Any) -> tuple[str, Any]:
 # ---- opening
 
 
-def refuse_absent(address: str) -> None:
-    """Raises UsageError where Ray is not installed, and ClusterError where nothing that may be Ray listens at the address; loads no Ray."""
+def refuse_absent(address: str) -> bool:
+    """Whether the cluster at the address may want a token. One that wants none takes a process that asks for one for dead, when it calls it
+    back (Ray 2.60). Raises UsageError where Ray is not installed, and ClusterError where nothing there may be Ray; loads no Ray."""
     if importlib.util.find_spec("ray") is None:
         raise UsageError(f"cluster {address} needs Ray: {with_extra('ray')}")
     given, address = address, _meant(address)
     if address in ("local", "auto"):
-        return
+        return False
     place = urlsplit(address if "://" in address else f"//{address}")
     act = f"start one there (`ray start --head`), or correct {'RAY_ADDRESS' if given == 'auto' else '--cluster'}"
     try:
@@ -390,9 +391,12 @@ def refuse_absent(address: str) -> None:
 
         with grpc.insecure_channel(place.netloc) as channel:
             try:
-                grpc.channel_ready_future(channel).result(timeout=PATIENCE)
-            except grpc.FutureTimeoutError:
-                raise ClusterError(f"what listens at {address} is not Ray: {act}") from None
+                channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")(b"", timeout=PATIENCE)
+                return False
+            except grpc.RpcError as error:  # a proxy (ray://) has no such call
+                if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                    raise ClusterError(f"what listens at {address} is not Ray: {act}") from None
+    return True
 
 
 def _meant(address: str) -> str:
@@ -403,9 +407,9 @@ def _meant(address: str) -> str:
 def open_cluster(address: str, say: Callable[[str], None]) -> Cluster:
     """The cluster at an address, or `auto`: the one that RAY_ADDRESS names, else one of this machine alone, started here and ended with the
     process. A process that is in a cluster already stays in it. Raises UsageError, ClusterError."""
-    refuse_absent(address)
+    wants = refuse_absent(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if _meant(address) != "local" and (os.environ.get("RAY_AUTH_TOKEN") or (Path.home() / ".ray/auth_token").is_file()):
+    if wants and (os.environ.get("RAY_AUTH_TOKEN") or (Path.home() / ".ray/auth_token").is_file()):
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # `ray start` does so by itself (2.60), and who joins would wait for minutes
     import ray
 

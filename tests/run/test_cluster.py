@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 
@@ -63,6 +64,24 @@ def test_a_server_that_is_not_ray_is_refused_in_one_line(monkeypatch):
         server.listen()
         with pytest.raises(ClusterError, match=r"what listens at 127.0.0.1:\d+ is not Ray: start one there"):
             refuse_absent(f"127.0.0.1:{server.getsockname()[1]}")
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_token_of_the_user_is_shown_only_to_a_cluster_that_asks_for_one(asks):
+    grpc = pytest.importorskip("grpc")
+
+    class Head(grpc.GenericRpcHandler):
+        def service(self, call):
+            if call.method != "/ray.rpc.NodeInfoGcsService/CheckAlive":
+                return None
+            refuse = lambda _, context: context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token")  # noqa: E731
+            return grpc.unary_unary_rpc_method_handler(refuse if asks else lambda *_: b"")
+
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Head()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    assert refuse_absent(f"127.0.0.1:{port}") is asks
+    server.stop(None)
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):

@@ -4,7 +4,13 @@ Not here: the tests and examples that the host writes from the results.
 """
 
 import cmath
+import functools
 import re
+
+
+@functools.lru_cache(1000)
+def _compiled(call):
+    return compile(call, "<call>", "eval", dont_inherit=True)  # asked again of the wrong solution
 
 
 def _show(value, hashed=False):
@@ -27,8 +33,8 @@ def _show(value, hashed=False):
     raise ValueError("it gave an object of type %s, which has no literal form here" % kind.__name__)
 
 
-def _results(source, entry, calls, compiled):
-    """What the function gives on each call: ["value", literal, whether it is a float] or ["raised", error]. `compiled` remembers calls."""
+def _results(source, entry, calls):
+    """What the function gives on each call: ["value", literal, whether it is a float] or ["raised", error]."""
     space = {"__name__": "solution"}
     try:
         exec(compile(source, "solution.py", "exec", dont_inherit=True), space)
@@ -38,9 +44,7 @@ def _results(source, entry, calls, compiled):
     rows = []
     for call in calls:
         try:
-            if call not in compiled:
-                compiled[call] = compile("%s(%s)" % (entry, call), "<call>", "eval", dont_inherit=True)
-            value = eval(compiled[call], space)
+            value = eval(_compiled("%s(%s)" % (entry, call)), space)
             rows.append(["value", _show(value), type(value) is float])
         except (Exception, SystemExit) as error:
             rows.append(["raised", "%s: %s" % (type(error).__name__, error)])
@@ -65,8 +69,7 @@ def complete(row):
     if not isinstance(row.get("calls"), list):
         raise TypeError("make() must return a list of str under 'calls', not %r" % (row.get("calls"),))
     row["calls"] = [_arguments(call, entry) for call in row["calls"]]
-    compiled = {}
-    row["results"], space = _results(row["answer"], entry, row["calls"], compiled)
+    row["results"], space = _results(row["answer"], entry, row["calls"])
     for call, result in zip(row["calls"], row["results"]):
         if result[0] == "raised":
             raise ValueError("the solution fails on %s(%s): %s" % (entry, call, result[1]))
@@ -75,5 +78,5 @@ def complete(row):
         if told.strip() != repr(value) and not _equals(told, value, space):
             raise ValueError("the question's example %s gives %r, not %s; leave examples to the host" % (line, value, told.strip()))
     if row.get("wrong") is not None:
-        row["wrong_results"], _ = _results(row["wrong"], entry, row["calls"], compiled)
+        row["wrong_results"], _ = _results(row["wrong"], entry, row["calls"])
     return row
