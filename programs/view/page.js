@@ -173,7 +173,7 @@ function controls(some) {
   at("shows").replaceChildren(...Object.keys(SHOWS).map((name) => [name, some.filter((place) => SHOWS[name](data.items[place])).length])
     .filter(([name, count]) => count || name === state.show || name === "all")
     .map(([name, count]) => {
-      const button = make("button", { type: "button", "aria-pressed": String(name === state.show), "data-show": name }, name, " ", make("small", {}, count.toLocaleString("en")));
+      const button = make("button", { type: "button", "aria-pressed": String(name === state.show), "data-show": name, title: ["all", "fixed", "broken"].includes(name) ? "" : `by ${short(data.sides[state.after].label)}` }, name, " ", make("small", {}, count.toLocaleString("en")));
       button.onclick = () => go({ show: name });
       return button;
     }));
