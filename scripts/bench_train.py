@@ -78,7 +78,7 @@ def compare(options: argparse.Namespace) -> None:
     best, tokens = dict[str, float](), 0.0
     for turn in range(options.repeats):
         for name in sorted(("errata", "trl"), reverse=bool(turn % 2)):
-            done = subprocess.run([sys.executable, *sys.argv, "--arm", name], check=True, capture_output=True, text=True)
+            done = subprocess.run([sys.executable, *sys.argv, "--arm", name], check=True, stdout=subprocess.PIPE, text=True)
             seconds, tokens = map(float, done.stdout.split()[-2:])
             print(f"{name}: {seconds:.1f} CPU seconds", file=sys.stderr)
             best[name] = min(best.get(name, float("inf")), seconds)

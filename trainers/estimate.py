@@ -26,7 +26,7 @@ PROCESS = 750_000_000
 MARGIN = 0.9
 """Share of the free memory that a training is planned to take: an estimate may be off, and others may ask for some."""
 KEPT = 1.38
-"""What a training takes of memory where freed blocks are kept, to what it has in use: 1.1 to 1.6 measured (scripts/bench_memory.py)."""
+"""What a training takes of memory where freed blocks are kept, to what it has in use: 1.1 to 1.7 measured (scripts/bench_memory.py)."""
 MARKS = 24
 """Tokens that a chat template adds to a question and its answer, about."""
 ANSWER = 384

@@ -262,7 +262,8 @@ def at_once_before(checkpoint: Path | None, most: int) -> int | None:
 def learner(job: Job, device: torch.device) -> tuple[Any, str]:
     """The target's model, still on the CPU, and how it is trained: `full` or `lora`. Raises TrainerError, TargetError."""
     settings, target = job.settings, job.target
-    room = _planned(kept, job, settings.model_copy(update={"device": device.type}), settings.max_length)  # looked at before it is taken
+    longest = getattr(settings, job.stage).get("max_length") or settings.max_length
+    room = _planned(kept, job, settings.model_copy(update={"device": device.type}), longest)  # looked at before it is taken
     model = load_model(target, torch.device("cpu"), "auto", trainable=True, **getattr(settings, job.stage).get("model_init_kwargs") or {})
     parameters = model.num_parameters()
     method = settings.method_for(parameters, target.adapter)

@@ -38,7 +38,7 @@ def meant(name: str, known: str | None, run: Path | None) -> tuple[Choice, str]:
     file = Path(name).expanduser()
     with suppress(RunError):  # a damaged copy is written again
         own = kept(run) if run else None
-    if run is None or own is None or own.file != name:
+    if run is None or own is None or Path(own.file) != Path(name):
         return choose(Path(name)), ""
     counts = f"what the run keeps of it counts, in {run / layout.CHOSEN}"
     if not file.exists():

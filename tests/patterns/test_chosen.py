@@ -173,7 +173,8 @@ def test_a_run_goes_on_without_its_file_of_patterns(run):
     errata(*given, "--set", f"generate.patterns={file}")
     before = kept(run)
     file.rename(file.with_name("elsewhere.yaml"))
-    for words in (given, [*given, "--set", f"generate.patterns={file}"]):  # as the run knows it, and named again
+    again = (f"generate.patterns={file.parent}/./{file.name}", f"generate.patterns={file}")
+    for words in (given, *([*given, "--set", name] for name in again)):  # as the run knows it, and named again
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0 and f"patterns file {file} is not there: what the run keeps of it counts" in done.stderr, done.output
         assert kept(run) == before
