@@ -206,9 +206,10 @@ def rows_at_once(shape: Shape, method: str, train: TrainSettings, longest: int, 
     return next((size for size in parts if training(shape, method, train, size, longest) <= share * room), 1)
 
 
-def kept(shape: Shape, method: str, train: TrainSettings, longest: int, room: int) -> float:
-    """KEPT where freed blocks are kept: where that makes a difference, and one row at a time, or as many as are set, fits so. Else 1."""
-    rows = _whole(train, "sft", "per_device_train_batch_size", 1)
+def kept(shape: Shape, method: str, train: TrainSettings, longest: int, room: int, rows: int | None = None) -> float:
+    """KEPT where freed blocks are kept: where that makes a difference, and so many `rows` at a time fit so. Else 1. A plan asks without
+    `rows`: whether as many as are set, or one, fit."""
+    rows = rows or _whole(train, "sft", "per_device_train_batch_size", 1)
     fits = KEPT * training(shape, method, train, rows, longest) <= MARGIN * room
     return KEPT if fits and keeps_freed(shape.parameters, choose_device(train.device)) else 1.0
 

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -97,8 +98,9 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     data, counts = _tokens(job, tokenizer, ends, limit, config.get_text_config().vocab_size)
     refuse_cut(job, counts, limit)
     last = last_checkpoint(job)
-    at_once = at_once_before(last, settings.rows_each) or fitting(job, device, limit if settings.sft.get("packing") else counts["longest"])
-    model, method = learner(job, device)
+    longest = limit if settings.sft.get("packing") else counts["longest"]
+    at_once = at_once_before(last, settings.rows_each) or fitting(job, device, longest)
+    model, method = learner(job, device, at_once, longest)
     trainer = _Sft(
         model=model,
         args=SFTConfig(**arguments(job, method, device, model.num_parameters(), limit, at_once)),
@@ -174,7 +176,7 @@ def whole(trainer: Any, job: Job) -> Any:
     only_first(job)
     if shared_out is None:
         return trainer.model
-    model, method = learner(job, trainer.args.device)
+    model, method = learner(job, trainer.args.device, 1, None)
     if adapter := new_adapter(job, method):
         model = get_peft_model(model, adapter)
     model.load_state_dict(shared_out)
@@ -259,11 +261,11 @@ def at_once_before(checkpoint: Path | None, most: int) -> int | None:
     return before and math.gcd(before, most)
 
 
-def learner(job: Job, device: torch.device) -> tuple[Any, str]:
-    """The target's model, still on the CPU, and how it is trained: `full` or `lora`. Raises TrainerError, TargetError."""
+def learner(job: Job, device: torch.device, rows: int, longest: int | None) -> tuple[Any, str]:
+    """The target's model, still on the CPU, and how it is trained: `full` or `lora`. So many rows, the longest of so many tokens, will be
+    computed together. Raises TrainerError, TargetError."""
     settings, target = job.settings, job.target
-    longest = getattr(settings, job.stage).get("max_length") or settings.max_length
-    room = _planned(kept, job, settings.model_copy(update={"device": device.type}), longest)  # looked at before it is taken
+    room = _planned(partial(kept, rows=rows), job, settings.model_copy(update={"device": device.type}), longest or settings.max_length)
     model = load_model(target, torch.device("cpu"), "auto", trainable=True, **getattr(settings, job.stage).get("model_init_kwargs") or {})
     parameters = model.num_parameters()
     method = settings.method_for(parameters, target.adapter)

@@ -123,7 +123,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
     """Trains as the job says, on what the judge gives, and leaves `weights` in its folder. Raises TrainerError, TargetError."""
     assert judge is not None, "who practises has a judge"
     device, tokenizer, config, ends = opened(job)
-    model, method = learner(job, device)
+    model, method = learner(job, device, 8, job.answer_tokens + 256)  # answers behind prompts
     at_once = GRPO_ANSWERS if model.num_parameters() < SMALL else 8
     given = shared_arguments(job, method, device, model.num_parameters()) | GRPO
     given |= {

@@ -57,7 +57,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     at_once = before or fitting(job, device, 2 * counts["longest"])  # two answers a pair
     if job.stage == "kto":
         at_once = two_or_more(at_once, job.settings.rows_each)
-    model, method = learner(job, device)
+    model, method = learner(job, device, at_once, 2 * counts["longest"])
     given = shared(job, method, device, model.num_parameters()) | {
         "per_device_train_batch_size": at_once,
         "gradient_accumulation_steps": max(1, job.settings.rows_each // at_once),

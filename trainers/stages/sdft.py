@@ -102,7 +102,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     rows = _rows(job, tokenizer, limit, counts)
     refuse_cut(job, counts, limit)
     check_ids(tokenizer, (ids for row in rows for ids in (row.student, row.teacher)), config.get_text_config().vocab_size)
-    model, method = learner(job, device)
+    model, method = learner(job, device, AT_ONCE, None)
     if reason := too_small(model.num_parameters(), settings):
         raise UsageError(reason)
     given = shared(job, method, device, model.num_parameters()) | SDFT
