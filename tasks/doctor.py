@@ -51,7 +51,7 @@ def doubts(task: Task, limit: int | None = None) -> list[str]:
     known = [some for some in asked.values() if some[0].split == "train"]  # the first of SPLITS
     if held := [one for some in known for one in some if one.split != "train" and one.answer == some[0].answer]:
         what = "held-out items are" if held[1:] else "held-out item is"
-        said.append(f"{len(held)} {what} asked in train too, e.g. {held[0].question[-80:]!r} ({held[0].split}): it measures memory")
+        said.append(f"{len(held)} {what} asked in train too, e.g. {held[0].question[-80:]!r} ({held[0].split}): there memory is measured")
     own = {"role": "system", "content": task.settings.system}
     if task.settings.system and items and not any(own in task.prompt(example) for example in items):
         said.append("table.system is shown with none of them, as each row has a system turn of its own")

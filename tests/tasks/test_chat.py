@@ -119,7 +119,7 @@ def test_a_system_text_of_all_rows_is_the_tasks_and_another_stays_in_the_questio
     assert [example.question for example in task.examples("train")] == [f"{n} + 1?" for n in range(4)]
     assert asks(task)[0] == say("0 + 1?", system="Add.")
     twice, unseen = doubts(task)  # its dev item is a train row
-    assert twice == "1 held-out item is asked in train too, e.g. '0 + 1?' (dev): it measures memory"
+    assert twice == "1 held-out item is asked in train too, e.g. '0 + 1?' (dev): there memory is measured"
     assert unseen == "table.system is shown with none of them, as each row has a system turn of its own"
     assert "Add." in task.brief
     other = table(

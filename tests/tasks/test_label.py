@@ -49,7 +49,7 @@ def test_what_may_be_a_mistake_in_the_rows_is_told(tmp_path):
     rows = [{"question": f"Text {place} of train", "answer": "a"} for place in (0, 2)]
     (tmp_path / "dev.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (said,) = doubts(load_task(f"jsonl:{tmp_path}", TableSettings(verdict="label")))
-    assert said == "2 held-out items are asked in train too, e.g. 'Text 0 of train' (dev): it measures memory"
+    assert said == "2 held-out items are asked in train too, e.g. 'Text 0 of train' (dev): there memory is measured"
 
 
 LOOPS = (
