@@ -298,7 +298,10 @@ def test_lineage_as_a_document_holds_the_records_themselves(finished):
     assert document["program"]["diagnosis"] == parent["diagnosis"]
     (error,) = document["program"]["errors"]
     assert error["id"] == parent["failure_ids"][0]
-    assert said("trace", run, error["id"]) == error
+    alone = said("trace", run, error["id"])
+    became = alone.pop("became")
+    assert alone == error
+    assert f"studied; rebuilt by program {sample['program_id']}" in [one["told"] for one in became]
     base = json.loads((run / "result.json").read_bytes())["before"]
     item = json.loads((run / "evaluate" / base / "sums-test/attempts.jsonl").open().readline())
     shown = said("trace", run, item["example"]["id"])
