@@ -391,11 +391,14 @@ def refuse_absent(address: str) -> bool:
 
         with grpc.insecure_channel(place.netloc) as channel:
             try:
-                channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")(b"", timeout=PATIENCE)
-                return False
-            except grpc.RpcError as error:  # a proxy (ray://) has no such call
-                if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                    raise ClusterError(f"what listens at {address} is not Ray: {act}") from None
+                grpc.channel_ready_future(channel).result(timeout=PATIENCE)
+                if "://" not in address:  # else a proxy
+                    channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")(b"", timeout=PATIENCE)
+                    return False
+            except grpc.FutureTimeoutError:
+                raise ClusterError(f"what listens at {address} is not Ray: {act}") from None
+            except grpc.RpcError:  # it asks for a token
+                pass
     return True
 
 
