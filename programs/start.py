@@ -341,9 +341,9 @@ def takes(*options: Option) -> Callable[[Callable[..., None]], Callable[..., Non
 
 
 def _named(values: Iterable[Any]) -> tuple[str, ...]:
-    """The places among what a command was given."""
+    """The places among what a command was given, from the root on."""
     some = (one for value in values for one in (value if isinstance(value, list | tuple) else [value]))
-    return tuple(str(one) for one in some if isinstance(one, str | Path) and one)
+    return tuple(str(Path(one).absolute()) for one in some if isinstance(one, str | Path) and str(one))
 
 
 def _at_home(value: Any) -> Any:
@@ -383,7 +383,7 @@ SHUT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 @contextmanager
 def one_line_errors(places: tuple[str, ...] = ()) -> Iterator[None]:
     """Print what the user can mend in one line and exit with its code; everything else keeps its traceback. `places`: files and folders
-    that the user named."""
+    that the user named, from the root on."""
 
     def stop(number: int, _: object) -> None:
         late = threading.Timer(GRACE, _leave, [128 + number])
@@ -399,7 +399,8 @@ def one_line_errors(places: tuple[str, ...] = ()) -> Iterator[None]:
         typer.echo(f"errata: {visible(' '.join(str(error).split()))}", err=True)
         raise typer.Exit(error.exit_code) from None
     except OSError as error:
-        if error.errno not in (*NO_PLACE, *SHUT) or not str(error.filename or "").startswith(places or ("\0",)):
+        at = str(Path(error.filename).absolute()) if isinstance(error.filename, str | Path) else ""
+        if error.errno not in (*NO_PLACE, *SHUT) or not at.startswith(places):  # what is written first stands beside a file, under its name
             raise
         typer.echo(f"errata: {visible(f'{error.filename} cannot be used ({error.strerror}); name another place')}", err=True)
         raise typer.Exit(UsageError.exit_code if error.errno in NO_PLACE else 1) from None

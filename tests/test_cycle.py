@@ -64,11 +64,10 @@ def files(run):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """An uninterrupted run of two rounds that train in this process, which is quicker; one that trains in child processes, as a user's
-    does, ends with the same bytes (the kills below)."""
+    """An uninterrupted run of two rounds: one trains in a child process, as a user's does, the other in this one, which is quicker."""
     run = tmp_path_factory.mktemp("runs") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Cycle, "in_process", True)
+        patch.setattr(Cycle, "in_process", property(lambda loop: loop.decided(1)))
         done = ran("cycle", "--run", run, *FLAGS)
     assert done.returncode == 0, done.stderr
     return run, done

@@ -1,6 +1,6 @@
 """Bad input of any kind ends as one line (an ErrataError) or as a right result, never as another exception.
 
-    ERRATA_FUZZ=20000 pytest -n 0 tests/test_fuzz.py      so many inputs for each property, drawn anew; about 25 of each otherwise
+    ERRATA_FUZZ=20000 pytest -n 0 tests/test_fuzz.py      so many inputs for each property, drawn anew; about 40 of each otherwise
 
 A tenth of them where each needs a server, the sandbox or DSPy. The slow suite runs 110,000. Files are made of JSON of any shape under the
 names that readers look for, of whole files that were cut, flipped or filled with noise, and of bare bytes; programs by a grammar of what
@@ -42,13 +42,13 @@ EXAMPLES = int(os.environ.get("ERRATA_FUZZ", "0"))
 CHEAP, COSTLY = 5, 4
 """How many properties there are."""
 fuzz = settings(
-    max_examples=EXAMPLES or 25,
+    max_examples=EXAMPLES or 40,
     derandomize=not EXAMPLES,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-a_tenth = settings(fuzz, max_examples=EXAMPLES // 10 or 25)
+a_tenth = settings(fuzz, max_examples=EXAMPLES // 10 or 40)
 
 TEXTS = st.one_of(
     st.text(st.characters(exclude_categories=()), max_size=12),

@@ -238,20 +238,20 @@ def _write_tokens(file: Path, rows: Iterator[dict[str, list[int]]], tokenizer: A
 
 def fitting(job: Job, device: torch.device, longest: int | None) -> int:
     """How many rows of a step a device computes together: as many as the memory that is free now, of the fullest one, allows."""
+    planned = _planned(rows_at_once, job, device, longest)
+    return min(each(job, "at_once", planned)) if planned else job.settings.rows_each
+
+
+def _planned(plan: Callable[[Shape, str, TrainSettings, int, int], T], job: Job, device: torch.device, longest: int | None) -> T | None:
+    """What a plan of trainers.estimate says for rows of so many tokens, None: as long as may be, and the memory that is free now. None: the
+    need of a target of this kind is not known."""
     settings = job.settings.model_copy(update={"device": device.type})
-    planned = _planned(rows_at_once, job, settings, longest or settings.max_length)
-    return min(each(job, "at_once", planned)) if planned else settings.rows_each
-
-
-def _planned(plan: Callable[[Shape, str, TrainSettings, int, int], T], job: Job, settings: TrainSettings, longest: int) -> T | None:
-    """What a plan of trainers.estimate says for rows of so many tokens and the memory that is free now. None: the need of a target of this
-    kind is not known."""
     try:
         shape = shape_of(job.target.model)
     except TargetError:
         return None
     room = free(settings.device) // (settings.devices if settings.device == "cpu" else 1)
-    return plan(shape, settings.method_for(shape.parameters, job.target.adapter), settings, longest, room)
+    return plan(shape, settings.method_for(shape.parameters, job.target.adapter), settings, longest or settings.max_length, room)
 
 
 def at_once_before(checkpoint: Path | None, most: int) -> int | None:
@@ -265,7 +265,7 @@ def learner(job: Job, device: torch.device, rows: int, longest: int | None) -> t
     """The target's model, still on the CPU, and how it is trained: `full` or `lora`. So many rows, the longest of so many tokens, will be
     computed together. Raises TrainerError, TargetError."""
     settings, target = job.settings, job.target
-    room = _planned(partial(kept, rows=rows), job, settings.model_copy(update={"device": device.type}), longest or settings.max_length)
+    factor = _planned(partial(kept, rows=rows), job, device, longest) or 1.0  # of the memory that is free before the model takes some
     model = load_model(target, torch.device("cpu"), "auto", trainable=True, **getattr(settings, job.stage).get("model_init_kwargs") or {})
     parameters = model.num_parameters()
     method = settings.method_for(parameters, target.adapter)
@@ -277,7 +277,7 @@ def learner(job: Job, device: torch.device, rows: int, longest: int | None) -> t
         parameter.data = parameter.data.to(torch.bfloat16 if half and not learns else torch.float32)
     one_thread_for_small(parameters, device)
     if keeps_freed(parameters, device):
-        keep_freed((room or 1.0) > 1.0)
+        keep_freed(factor > 1)
     return model, method
 
 

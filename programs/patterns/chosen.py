@@ -21,14 +21,14 @@ from ..run.directory import read_json, to_json, write_atomic
 from .file import Choice, Chosen, choose
 
 
-def chosen(config: CycleConfig, source: str, run: Path | None = None) -> Choice | None:
-    """What the config's file of patterns keeps, or kept for `run`. Raises UsageError for a file that cannot be used, and for a strategy
-    whose `source` is not errors."""
+def chosen(config: CycleConfig, source: str, run: Path) -> tuple[Choice | None, str]:
+    """What the config's file of patterns keeps, or kept for `run`, and what is to be told of it, as `meant`. Raises UsageError for a file
+    that cannot be used, and for a strategy whose `source` is not errors."""
     if config.generate.patterns is None:
-        return None
+        return None, ""
     if source != "errors":
         raise UsageError(f"strategy {config.generate.strategy} studies no errors, which have the patterns; leave --patterns out")
-    return meant(config.generate.patterns, config.generate.patterns_hash, run)[0]
+    return meant(config.generate.patterns, config.generate.patterns_hash, run)
 
 
 def meant(name: str, known: str | None, run: Path | None) -> tuple[Choice, str]:
@@ -42,20 +42,23 @@ def meant(name: str, known: str | None, run: Path | None) -> tuple[Choice, str]:
         return choose(Path(name)), ""
     counts = f"what the run keeps of it counts, in {run / layout.CHOSEN}"
     if not file.exists():
-        return own, f"patterns file {name} is not there: {counts}"
+        return own, f"patterns file {own.file} is not there: {counts}"
     drawn = known == own.hash and any(run.glob(f"*/assemble/{layout.ROWS}"))
     with suppress(UsageError) if drawn else nullcontext():
         now = choose(Path(name))
         if not drawn or now.hash == own.hash:
             return now, ""
-    return own, f"patterns file {name} has changed since rows were drawn: {counts}; another --run with --patterns teaches it as it is now"
+    return (
+        own,
+        f"patterns file {own.file} has changed since rows were drawn: {counts}; another --run with --patterns teaches it as it is now",
+    )
 
 
-def keep(path: Path, choice: Choice | None, known: str | None, say: Callable[[str], None]) -> None:
-    """Write the choice into the run, or that there is none, and say where it is not the file's as it is now; `known` as in `meant`."""
+def keep(path: Path, choice: Choice | None, told: str, say: Callable[[str], None]) -> None:
+    """Write the choice into the run, or that there is none, and say what is to be told of it."""
+    if told:
+        say(told)
     if choice:
-        if told := meant(choice.file, known, path)[1]:
-            say(told)
         write_atomic(path / layout.CHOSEN, to_json(sealed(choice.model_dump(mode="json"))))
     else:
         (path / layout.CHOSEN).unlink(missing_ok=True)

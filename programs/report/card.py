@@ -109,7 +109,7 @@ def licence_of(folder: Path | None) -> Licence:
     found, fields, source = _front_matter(folder / "README.md"), {"license": "unknown"}, ""
     for data, place in ((found, "its model card"), (_front_matter(folder / "config.json"), "its config.json")):
         name = str(data.get("license", "unknown")).lower()
-        known = {"license": name} if name in {*LICENCES, "other"} else licence_fields(f"other:{name}")
+        known = {"license": name} if name == "other" else licence_fields(name) or licence_fields(f"other:{name}")
         if not source and name != "unknown" and known:
             extra = {key: plain(data[key], 300) for key in ("license_name", "license_link") if isinstance(data.get(key), str)}
             fields, source = known | extra, place

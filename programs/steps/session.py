@@ -74,7 +74,7 @@ class Session:
         if len(set(names := [task.name for task in self.tasks])) < len(names):
             raise UsageError(f"task and guards are {', '.join(names)}: two of one name cannot be told apart; leave one out")
         self.strategy = load_strategy(config.generate)
-        self.chosen = chosen(config, self.strategy.source, path)
+        self.chosen, self._choice = chosen(config, self.strategy.source, path)
         if config.target.api_base and config.train.method == "full":
             raise UsageError("a served target is trained with LoRA, as its server is given adapters, not weights: set train.method to lora")
         if config.train.lora or any(getattr(config.train, stage) for stage in STAGES):
@@ -91,7 +91,7 @@ class Session:
         with ExitStack() as opened:
             self.run_dir = opened.enter_context(RunDir(self.path, self.config, self._data()))
             self.ledger = opened.enter_context(Ledger(self.path, self.config.budget))
-            keep(self.path, self.chosen, self.config.generate.patterns_hash, self.say)
+            keep(self.path, self.chosen, self._choice, self.say)
             self._opened = opened.pop_all()
         for one in (one for task in self.tasks for one in parts(task)):
             if isinstance(one, TableTask) and one.form.taken:

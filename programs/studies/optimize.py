@@ -388,7 +388,7 @@ def _prompts(parameter: Any) -> Any:
 def check_place(out: Path) -> None:
     """Raise UsageError, before anything is spent, where `save` could not write."""
     if out.is_dir() or not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-        why = "is a folder" if out.is_dir() else f"lies in a folder that is not {'to be written' if out.parent.is_dir() else 'there'}"
+        why = "is a folder" if out.is_dir() else f"lies in a folder that {'cannot be written' if out.parent.is_dir() else 'is not there'}"
         raise UsageError(f"--out {out} {why}; name a JSON file in a folder that is")
 
 

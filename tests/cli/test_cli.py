@@ -534,5 +534,8 @@ def test_a_folder_that_may_not_be_written_is_told_in_one_line(tmp_path, monkeypa
         raise PermissionError(13, "Permission denied", str(tmp_path / "shut"))
 
     monkeypatch.setattr(Path, "is_dir", refused)
-    done = errata("view", path, "--out", tmp_path / "shut", "-q")
-    assert (done.exit_code, done.stderr) == (1, f"errata: {tmp_path}/shut cannot be used (Permission denied); name another place\n")
+    told = f"errata: {tmp_path}/shut cannot be used (Permission denied); name another place\n"
+    for named in (tmp_path / "shut", "shut"):
+        monkeypatch.chdir(tmp_path)
+        done = errata("view", path, "--out", named, "-q")
+        assert (done.exit_code, done.stderr) == (1, told)

@@ -31,6 +31,8 @@ GRPO: dict[str, Any] = {
 }
 BETA = {"full": 0.5, "lora": 0.1}
 """Weight of the KL term, by method."""
+AT_ONCE, PROMPT = 8, 256
+"""Answers that a target which is not small learns from together, and tokens that are counted for the prompt before each."""
 REDRAWS = 1
 """How often the prompts of a step that teach nothing are exchanged."""
 _PLACEHOLDER = [{"role": "user", "content": ""}]
@@ -123,8 +125,8 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
     """Trains as the job says, on what the judge gives, and leaves `weights` in its folder. Raises TrainerError, TargetError."""
     assert judge is not None, "who practises has a judge"
     device, tokenizer, config, ends = opened(job)
-    model, method = learner(job, device, 8, job.answer_tokens + 256)  # answers behind prompts
-    at_once = GRPO_ANSWERS if model.num_parameters() < SMALL else 8
+    model, method = learner(job, device, AT_ONCE, PROMPT + job.answer_tokens)
+    at_once = GRPO_ANSWERS if model.num_parameters() < SMALL else AT_ONCE
     given = shared_arguments(job, method, device, model.num_parameters()) | GRPO
     given |= {
         "learning_rate": job.settings.strength(method, "grpo")[0],

@@ -36,11 +36,15 @@ class NumberKind(Kind):
         return _same(task, wrong, made.answer)
 
 
+_BEGINS, _ENDS = re.compile(r"(?<![\d.,])"), re.compile(r"(?!\.?\d)")
+"""Of a place in a text: a number may begin there, and may end."""
+
+
 def _mentions(solution: str, answer: str) -> bool:
     """Whether the number `answer` stands in the solution, in any form (1,200 or $1200.00)."""
     at = -1
     while (at := solution.find(answer, at + 1)) >= 0:  # one pattern with the answer in it would be compiled anew for each row
-        if re.compile(r"(?<![\d.,])").match(solution, at) and re.compile(r"(?!\.?\d)").match(solution, at + len(answer)):
+        if _BEGINS.match(solution, at) and _ENDS.match(solution, at + len(answer)):
             return True
     wanted = number.read(answer)
     return any(number.same(number.extract(word), wanted) for word in {*re.split(r"[\s=]+", solution)})
