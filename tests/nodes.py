@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # else a server for clients, which Ray's proxy forks, dies one time in three (grpc's epoll)
 os.environ["RAY_AUTH_MODE"] = "disabled"  # a token that another cluster left in the home folder is none of these
 TESTS = str(Path(__file__).parent)
 SMALL = {"num_cpus": 1, "object_store_memory": 100 << 20}

@@ -450,7 +450,8 @@ def _in_one_line(address: str) -> Iterator[None]:
             raise ClusterError(f"the cluster {address} has other versions ({said[:300]}): install the same Ray and Python here") from None
         act = "from a machine that is none of its nodes, use ray://HOST:10001"
         if "client server failed" in said:  # seen with Ray 2.60: its proxy for clients is told the port 0 of another part of Ray's
-            act = "start its head with --runtime-env-agent-port 20000 (a free port, none of its workers' 10002 to 19999)"
+            act = "start its head with --runtime-env-agent-port 20000 (a free port, none of its workers' 10002 to 19999) and with "
+            act += "GRPC_ENABLE_FORK_SUPPORT=0 in its environment, else what its proxy starts for a client dies now and then"
         raise ClusterError(f"the cluster {address} cannot be joined ({said[:300]}): {act}") from None
 
 
