@@ -27,6 +27,7 @@ from errata.programs.instructor.chat import UnusableAnswer, instructed_by
 from errata.programs.instructor.engine import open_instructor, request_key, settled_on
 from errata.programs.run.layout import ANSWERS
 from errata.programs.run.ledger import Ledger, read_ledger
+from errata.signatures.calls import START
 from errata.signatures.errors import InstructorError, UsageError
 
 pytestmark = pytest.mark.usefixtures("no_keys")
@@ -309,20 +310,21 @@ def test_no_more_calls_are_in_flight_than_asked_for():
 
 
 def test_a_growing_number_of_calls_finds_what_the_server_bears_and_loses_no_answer():
-    """It has room for 20 at a time and refuses others, as hosted ones do."""
-    with OpenAIServer(lambda body, number: fault(429) if server.in_flight > 20 else Reply("fine", delay=0.05)) as server:
+    """It has room for 5 at a time, fewer than the first calls, and refuses others, as hosted ones do."""
+    with OpenAIServer(lambda body, number: fault(429) if server.in_flight > 5 else Reply("fine", delay=0.1)) as server:
         lm = opened(server, in_flight="auto")
-        assert in_threads(lambda text: lm(text), [str(number) for number in range(400)], 256) == [["fine"]] * 400
-    assert 20 < server.most_in_flight < 64
+        assert in_threads(lambda text: lm(text), [str(number) for number in range(60)], 64) == [["fine"]] * 60
+    assert 5 < server.most_in_flight <= START
     assert settled_on(lm).startswith("instructor: in_flight auto came to ")
     assert "halved" in settled_on(lm)
 
 
-def test_a_growing_number_of_calls_serves_a_large_server_many_times_faster_than_eight_would():
+def test_a_growing_number_of_calls_grows_on_a_large_server():
+    """How far, tests/signatures/test_calls.py asks: here a busy machine, too, makes answers slow."""
     with OpenAIServer(first(Reply("fine", delay=0.1))) as server:
         lm = opened(server, in_flight="auto")
-        assert in_threads(lambda text: lm(text), [str(number) for number in range(250)], 256) == [["fine"]] * 250
-    assert server.most_in_flight > 32
+        assert in_threads(lambda text: lm(text), [str(number) for number in range(120)], 120) == [["fine"]] * 120
+    assert server.most_in_flight > START
 
 
 def test_a_continued_run_repeats_no_call_and_gives_the_same_answers(tmp_path):
