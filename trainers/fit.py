@@ -28,11 +28,11 @@ from ..signatures.errors import TargetError, TrainerError, UsageError, memory_ra
 from ..signatures.files import write_whole
 from ..signatures.records import Message, TrainReport, TrainRow
 from .chat import AT_ONCE, Completion, check_ids, encoded, end_tokens, given_rows
-from .devices.ranks import GROUPED, InStep, anywhere, each, of_first, only_first, rank, reseed, take_device, with_blank
+from .devices.ranks import InStep, anywhere, each, of_first, only_first, rank, reseed, take_device, with_blank
 from .estimate import Shape, checkpoints, kept, rows_at_once, shape_of
 from .judge import Judge
 from .memory import choose_device, free, has_bfloat16, keep_freed, keeps_freed, one_thread_for_small, peak
-from .settings import SMALL, Job, OnProgress, TrainSettings
+from .settings import Job, OnProgress, TrainSettings
 from .target import Target, load_model, load_tokenizer, not_numbers
 from .weights import BASE_FILE, companions, folder_of, weights_hash
 
@@ -323,8 +323,7 @@ def arguments(job: Job, method: str, device: torch.device, parameters: int, limi
             "per_device_train_batch_size": at_once,
             "max_length": limit,
             "warmup_steps": 0.05,
-            # a long row makes all rows of its batch as long as itself; what is small trains as it was measured
-            "train_sampling_strategy": GROUPED if parameters >= SMALL else "random",
+            "train_sampling_strategy": settings.sampling(parameters),
         }
         | {name: value for name, value in settings.sft.items() if name not in ("max_length", "model_init_kwargs")}
     )

@@ -15,6 +15,8 @@ from ..signatures.calls import TIMEOUT
 
 SMALL = 20_000_000
 """Parameters of a small model: changed whole by default, computed with one thread, asked in wide batches."""
+GROUPED = "group_by_length"
+"""The `train_sampling_strategy` by which rows of about one length share a step."""
 GRPO_STEPS, GRPO_ANSWERS = 40, 64
 """Steps of the stage `grpo` where its settings name none, and answers of a step."""
 
@@ -164,6 +166,9 @@ class TrainSettings(BaseModel):
     settings, e.g. `train.grpo.learning_rate`; by default 1e-4 for full and 2e-5 for LoRA."""
     batch_size: int = Field(default=16, ge=1)
     """Rows a step."""
+    curriculum: bool = False
+    """Whether each pass of `sft` begins with the easiest rows: they come by the level at which their programs drew them, replayed ones
+    among them, and not at random. Where `steps` are fewer than a pass has, the hardest rows are never seen."""
     max_length: int = Field(default=1024, ge=8)
     """Tokens of prompt and completion together; longer rows are cut at the end and counted."""
     max_lost_share: float = Field(default=0.05, ge=0, le=1)
@@ -224,6 +229,11 @@ class TrainSettings(BaseModel):
     def order(self) -> tuple[str, ...]:
         """The stages of a round, one after another, where a run has settled them."""
         return self.stages or ("sft",)
+
+    def sampling(self, parameters: int) -> str:
+        """The order of rows in `sft`, as transformers names it. A long row makes all rows of its batch as long as itself, so rows of about
+        one length share a step; what is small trains as it was measured."""
+        return "sequential" if self.curriculum else GROUPED if parameters >= SMALL else "random"
 
     def method_for(self, parameters: int, adapter: str | None) -> str:
         """How a target of this many parameters is trained: `full` or `lora`."""

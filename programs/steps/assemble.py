@@ -50,7 +50,7 @@ class Assembly:
     def add(self, kept: Iterable[Sample], refused: Iterable[Rejection]) -> None:
         for sample in kept:
             self.samples.add(sample)
-            self.rows.add(train_row(self.task, sample))
+            self.rows.add(train_row(self.task, sample), sample.level)
             self.style.add(worked(self.task, sample), sample.example.kind)
             self.kept[sample.program_id] += 1
             self.unconfirmed += sample.asserted and not sample.agreed
@@ -96,7 +96,7 @@ def assemble(run: Session, number: int) -> None:
     files = {
         layout.SAMPLES: made.samples,
         layout.REJECTIONS: made.rejections,
-        layout.ROWS: made.rows.shuffled(replayed, seed, generate.trace),
+        layout.ROWS: made.rows.shuffled(replayed, seed, generate.trace, run.config.train.curriculum),
     }
     stage.finish(
         files | {layout.LIBRARY: standing},

@@ -56,17 +56,23 @@ class TrainingSet:
         self._held = stage.writer("unshuffled")
         self._ends = array("Q", [0])
         """Where each line ends, bytes."""
+        self._levels = array("B")
 
-    def add(self, row: TrainRow) -> None:
+    def add(self, row: TrainRow, level: int) -> None:
         self._held.add(row)
         self._ends.append(self._held.bytes)
+        self._levels.append(level)
 
-    def shuffled(self, replayed: Iterable[Attempt], seed: int, trace: str = "drop") -> RowWriter:
-        """All rows and those of the replayed attempts in random order, as a file of the stage. `trace`: as `generate.trace`."""
+    def shuffled(self, replayed: Iterable[Attempt], seed: int, trace: str = "drop", curriculum: bool = False) -> RowWriter:
+        """All rows and those of the replayed attempts in random order, as a file of the stage; with `curriculum` by level, those replayed
+        at a level of the others. `trace`: as `generate.trace`."""
+        levels, drawn = self._levels[:], random.Random(f"level:{seed}")
         for attempt in replayed:
-            self.add(replay_row(self.task, attempt, trace))
+            self.add(replay_row(self.task, attempt, trace), drawn.choice(levels))
         order = array("Q", range(len(self._ends) - 1))
         random.Random(f"shuffle:{seed}").shuffle(order)
+        if curriculum:
+            order = array("Q", sorted(order, key=self._levels.__getitem__))
         out = self.stage.writer(layout.ROWS)
         with self._held.read() as held:
             for place in order:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from errata.signatures.errors import TrainerError, UsageError
 from errata.signatures.records import TrainRow
 from errata.trainers.chat import fingerprint
-from errata.trainers.fit import arguments
+from errata.trainers.fit import _Sft, arguments
 from errata.trainers.settings import Job, TargetSettings, TrainSettings
 from errata.trainers.sft import check, failure, train
 from errata.trainers.target import Target
@@ -431,3 +431,25 @@ def test_a_tracker_sees_the_trainings_of_a_run_under_the_name_of_the_run(tmp_pat
     place = {"rows": tmp_path / "rows.jsonl", "out": tmp_path / folder}
     job = Job(key="k", base="b", data="d", target=TargetSettings(), settings=TrainSettings(), seed=0, **place)
     assert arguments(job, "full", torch.device("cpu"), 10, 100, 4)["run_name"] == str(tmp_path / name)
+
+
+def test_rows_come_at_random_by_length_or_as_they_are_written(tmp_path):
+    job = Job(key="k", base="b", data="d", target=TargetSettings(), settings=TrainSettings(), seed=0, rows=tmp_path, out=tmp_path)
+    easy = job.model_copy(update={"settings": TrainSettings(curriculum=True)})
+    orders = [
+        arguments(one, "full", torch.device("cpu"), size, 100, 4)["train_sampling_strategy"]
+        for one in (job, easy)
+        for size in (10, 135_000_000)
+    ]
+    assert orders == ["random", "group_by_length", "sequential", "sequential"]
+
+
+def test_a_curriculum_takes_the_rows_of_each_pass_in_their_order(target, tmp_path, monkeypatch):
+    taken, compute = [], _Sft.training_step
+    record = lambda self, model, inputs, *rest: taken.append(inputs["input_ids"].sum(1).tolist()) or compute(self, model, inputs, *rest)  # noqa: E731
+    monkeypatch.setattr(_Sft, "training_step", record)
+    for order in (ROWS, ROWS[::-1]):
+        train(order, target, QUICK.model_copy(update={"curriculum": True}), tmp_path / str(len(taken)), in_process=True)
+    first, second, first_back = ([row for step in taken[begin : begin + 3] for row in step] for begin in (0, 3, 6))
+    assert len(first) == 48
+    assert first == second == first_back[::-1]

@@ -18,10 +18,8 @@ from torch import distributed
 from torch.utils.data import RandomSampler, Sampler
 
 from ...signatures.files import write_whole
-from ..settings import Job
+from ..settings import GROUPED, Job
 
-GROUPED = "group_by_length"
-"""The `train_sampling_strategy` by which rows of about one length share a step."""
 GROUP = 50
 """Steps whose rows are sorted together: the fewer, the more random; transformers takes as many."""
 
