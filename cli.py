@@ -386,8 +386,6 @@ def prompt(
     adapter: Annotated[str, typer.Option("--adapter", help="chat (what Errata sends), json or xml.")] = "chat",
 ) -> None:
     """Print what an instructor would be sent for one error, with its tokens; nothing is sent."""
-    if run is not None and not (run / "run.json").exists():
-        raise UsageError(f"{run} is not a run directory: it has no run.json; leave --run out to see the prompt for a train item")
     start.flags["generate.strategy"] = strategy
     loop = start._replace(run=run, teller=Progress(lambda line: None)).cycle()
     from errata.programs import rehearse as prompts

@@ -98,8 +98,8 @@ def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> It
     except UsageError:
         raise
     except ErrataError as error:
-        fact, _, mend = str(error).rpartition("; ")  # as messages are made
-        yield Examined(what, False, fact or mend, mend if fact else "give the data's place with --task NAME:PATH")
+        fact, mend = error.parts
+        yield Examined(what, False, fact, mend or "give the data's place with --task NAME:PATH")
         return
     if bad:
         said = f"{len(bad)} of {items} gold answers fail; first {bad[0].example.question[:80]!r}: {bad[0].reason}"
@@ -365,7 +365,7 @@ def _cluster(address: str) -> Examined:
     try:
         refuse_absent(address)
     except ErrataError as error:
-        return Examined(f"cluster {address}", False, *str(error).rsplit(": ", 1))
+        return Examined(f"cluster {address}", False, *error.parts)
     return Examined(f"cluster {address}", True, "one of this machine's own, or RAY_ADDRESS" if address == "auto" else "answers")
 
 
@@ -374,8 +374,7 @@ def _vllm(target: TargetSettings) -> Examined:
     try:
         found, where = find_vllm(target.vllm_python), [f"GPU {place}" if place else "the CPU" for place in places(target)]
     except TargetError as error:
-        fact, _, mend = str(error).rpartition("; ")
-        return Examined("vLLM", False, fact or mend, mend if fact else None)
+        return Examined("vLLM", False, *error.parts)
     return Examined("vLLM", True, f"{found.where} would be started for {target.model} on {' and '.join(where)}")
 
 

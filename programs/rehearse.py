@@ -26,6 +26,7 @@ from .instructor.chat import REASKS, Chat
 from .instructor.interpreter import interpreting
 from .instructor.prices import CHARACTERS, count_tokens, usd_of_calls
 from .run import layout
+from .run.directory import read_config
 from .strategies.contrast import with_contrasts
 from .strategies.strategy import Strategy
 from .strategies.write import Prove, no_programs
@@ -120,7 +121,8 @@ def text(prompt: Prompt) -> str:
 
 
 def recorded_failures(run: Path, contrasts: int) -> list[Shown]:
-    """The train errors of all rounds of a run, each once, with what was taught of it. Empty when no round has mined."""
+    """The train errors of all rounds of a run, each once, with what was taught of it. Empty when no round has mined. Raises NoRunError."""
+    read_config(run)
     found: dict[str, Shown] = {}
     for number in layout.rounds(run):
         rows = [row for row in layout.attempts(run, number) if row.example.split == "train"]

@@ -13,6 +13,12 @@ class ErrataError(Exception):
 
     exit_code = 1
 
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The fact with its cause, and the next act, which stands behind the last semicolon; empty where the message names none."""
+        fact, _, act = str(self).rpartition("; ")
+        return (fact, act) if fact else (act, "")
+
 
 class UsageError(ErrataError):
     """A wrong flag, name or config value: nothing was started."""

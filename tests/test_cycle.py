@@ -19,8 +19,10 @@ from errata.cli import app
 from errata.programs import report
 from errata.programs.config import load_config, settled
 from errata.programs.cycle import Cycle
+from errata.programs.report.trace import Lineage, as_text
 from errata.programs.run.directory import RunDir
 from errata.programs.steps.practice import Practice
+from errata.signatures.errors import UsageError
 from errata.signatures.records import GateDecision, Sample, TeachingResult
 from errata.tasks import load_task
 
@@ -311,7 +313,72 @@ def test_lineage_as_a_document_holds_the_records_themselves(finished):
 def test_an_unknown_id_is_a_usage_error(finished):
     done = ran("trace", finished[0], "nosuchid")
     assert done.returncode == 2
-    assert "has no sample, program, error, evaluated item or weights 'nosuchid'" in done.stderr
+    assert f"{finished[0]} holds nothing with the id 'nosuchid'; it has samples (e.g. " in done.stderr
+
+
+def ids(value):
+    """Every id in a document, and of records inside it, but those of verdicts and measurements."""
+    if isinstance(value, list):
+        return [name for one in value for name in ids(one)]
+    if not isinstance(value, dict):
+        return []
+    inside = [name for key, one in value.items() if key not in ("verdict", "forgetting") for name in ids(one)]
+    return [*([value["id"]] if "id" in value else []), *inside]
+
+
+def test_the_id_of_any_row_in_the_files_of_a_run_can_be_traced(finished):
+    run, _ = finished
+    lineage, kinds = Lineage(run), {}
+    for file in run.rglob("*.jsonl"):
+        rows = [json.loads(line) for line in file.open()]
+        names = {name for row in rows[:3] + rows[-3:] for name in ids(row)}
+        documents = [lineage.trace(name) for name in names]
+        assert documents and all(as_text(one) for one in documents)
+        kinds.setdefault(file.stem, set()).update(one["kind"] for one in documents)
+    assert kinds == {
+        "attempts": {"item", "error", "program"},
+        "taught": {"program", "error"},
+        "samples": {"sample"},
+        "rejections": {"refused", "program"},
+        "rows": {"sample", "item"},
+        "library": {"program"},
+        "decision": {"weights"},
+    }
+    base = json.loads((run / "result.json").read_bytes())["before"]
+    assert as_text(lineage.trace(base)) == f"weights {base}: as given: no round of this run made them"
+
+
+def test_a_replayed_row_is_traced_to_the_answer_that_was_trained_on_again(finished):
+    run, _ = finished
+    rows = [json.loads(line) for line in (run / "round-2/assemble/rows.jsonl").open()]
+    answers = {row["id"]: row for row in map(json.loads, (run / "round-2/mine/attempts.jsonl").open())}
+    row = next(row for row in rows if row["source"] in answers)
+    document = Lineage(run).trace(row["id"])
+    assert document["id"] == answers[row["source"]]["example"]["id"]
+    assert document["attempts"][-1]["attempt"]["response"] == row["completion"][0]["content"]
+    assert 2 in document["replayed"] and "this answer was trained on again" in as_text(document)
+
+
+def test_a_refused_row_is_traced_to_the_refusal_and_its_program(finished):
+    run, _ = finished
+    refusals = [json.loads(line) for line in (run / "round-1/assemble/rejections.jsonl").open()]
+    refusal = next(row for row in refusals if row["kind"] == "sample")
+    text = as_text(Lineage(run).trace(refusal["of"])).splitlines()
+    assert text[:2] == [
+        f"row {refusal['of']}: refused in round 1 by check {refusal['check']}, so it was not trained on",
+        f"  reason: {refusal['reason']}",
+    ]
+    assert text[2].startswith(f"program {refusal['program']}: ")
+
+
+def test_the_beginning_of_several_ids_is_told_two_of_them_whatever_they_are_of(finished):
+    lineage = Lineage(finished[0])
+    names = sorted({*lineage.samples, *lineage.taught, *lineage.failures, *lineage.items, *lineage.made, *lineage.mined})
+    begun = [name for name in names if name.startswith("a")]
+    with pytest.raises(UsageError, match=f"'a' begins {len(begun)} ids, e.g. {begun[0]} and {begun[1]}; give more of it"):
+        lineage.trace("a")
+    with pytest.raises(UsageError, match="holds nothing with the id ''; it has samples"):
+        lineage.trace(" ")
 
 
 def test_the_report_is_one_page_that_loads_nothing_and_escapes_what_models_wrote(finished):

@@ -7,16 +7,17 @@ Reads the run directory only. What is not here: why a row changed an answer; row
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...signatures.errors import UsageError
-from ...signatures.records import Attempt, Record, Sample, TeachingResult, TrainReport, TrainRow
+from ...signatures.records import Attempt, Failure, Pair, Record, Rejection, Sample, TeachingResult, TrainReport, TrainRow
+from ...signatures.terminal import command
 from ..patterns.chosen import kept, names, of_errors
 from ..run import layout
-from ..run.directory import read_config
+from ..run.directory import R, read_config
 from ..samples.kinds import KINDS
 from ..samples.phrasing import phrasing
 from ..stats import grouped
@@ -86,29 +87,51 @@ class Lineage:
 
     def trace(self, wanted: str) -> dict[str, Any]:
         """The way of a sample, program, error, item or weights whose id begins with `wanted`, as one JSON-able document, which
-        `as_text` puts in words. The id of a training row stands for that of its sample.
+        `as_text` puts in words. The id of another row of the run stands for what that row is of: an answer's for its error or item, a
+        training row's for its sample, a diagnosis's for its program. A refused row has the document of its refusal.
 
         Raises UsageError when there is none, or several.
         """
-        known: tuple[Iterable[str], ...] = (self.samples, self.taught, self.failures, self.items, self.made, self.mined)
-        ways = (self._sample, self._program, self._wrong, self._item, self._made, self._mined)
-        for ids, document in zip(known, ways, strict=True):
-            found = [name for name in ids if name.startswith(wanted)]
-            if len(found) == 1:
-                return document(found[0])
-            if found:
-                raise UsageError(f"{wanted!r} begins {len(found)} ids, e.g. {found[0]} and {found[1]}; give more of it")
+        wanted = wanted.strip()
+        kinds = self._kinds()
+        known = {name: way for ids, way in reversed([*kinds.values()]) for name in ids}
+        refused = {name: way for name, way in self._refusals() if name.startswith(wanted)}
+        found = {name for name in known if name.startswith(wanted)}
+        found = found or {other for name, other in _parts(self).items() if name.startswith(wanted) and other in known} or {*refused}
+        if not found or not wanted:
+            held = ", ".join(f"{kind} (e.g. {next(iter(ids))})" for kind, (ids, _) in kinds.items() if ids)
+            where = f"ids stand on the page of `{command('view', self.path)}` and in the .jsonl files of the run"
+            told = f"it has {held}: {where}" if held else f"it holds no finished answers yet; {goes_on(self.path)}"
+            raise UsageError(f"{self.path} holds nothing with the id {wanted!r}; {told}")
+        if len(found) > 1:
+            first, second, *_ = sorted(found)
+            raise UsageError(f"{wanted!r} begins {len(found)} ids, e.g. {first} and {second}; give more of it")
+        (name,) = found
+        return (known | refused)[name](name)
+
+    def _kinds(self) -> dict[str, tuple[Iterable[str], Callable[[str], dict[str, Any]]]]:
+        """What can be traced, each with its ids and what makes its document; of an id that is of two kinds the first counts."""
+        answered = filter(None, (row.target for row in self.mined.values()))
+        return {
+            "samples": (self.samples, self._sample),
+            "programs": (self.taught, self._program),
+            "errors": (self.failures, self._wrong),
+            "held-out items": (self.items, lambda name: self._told(name, self.items[name])),
+            "train items": (self.mined, self._mined),
+            "weights": (dict.fromkeys((*self.made, *self._order(), *self.rows.evaluated, *answered)), self._weights),
+        }
+
+    def _refusals(self) -> Iterator[tuple[str, Callable[[str], dict[str, Any]]]]:
+        """Drawn rows that were refused, each by its id and by that of the refusal, with what makes its document."""
         for number in layout.rounds(self.path):
-            rows = layout.step(self.path, number, "assemble").read(layout.ROWS, TrainRow)
-            if len(sources := {row.source for row in rows if row.id.startswith(wanted)}) == 1:
-                return self.trace(sources.pop())
-        missing = f"{self.path} has no sample, program, error, evaluated item or weights {wanted!r}"
-        raise UsageError(f"{missing}; ids stand in its .jsonl files and its report")
+            for row in _rows(self.path, number, layout.REJECTIONS, Rejection):
+                document = {"kind": "refused", "round": number, "refusal": row.model_dump(mode="json")}
+                way = lambda name, document=document, row=row: {**document, "id": name, "program": self._program(row.program)}  # noqa: E731
+                yield from ((row.of, way), (row.id, way))
 
     def _sample(self, name: str) -> dict[str, Any]:
         number, sample = self.samples[name]
-        rows = layout.step(self.path, number, "assemble").read(layout.ROWS, TrainRow)
-        used = any(row.source == name for row in rows)
+        used = any(row.source == name for row in _rows(self.path, number, layout.ROWS, TrainRow))
         document = {"kind": "sample", "id": name, "round": number, "sample": sample.model_dump(mode="json"), "trained_on": used}
         if sample.item is None:
             return document | {"program": self._program(sample.program_id)}
@@ -127,8 +150,10 @@ class Lineage:
             return document
         return document | {"practised": {"draws": len(drawn), **{key: sum(row[key] for row in drawn) for key in ("tried", "right")}}}
 
-    def _made(self, name: str) -> dict[str, Any]:
+    def _weights(self, name: str) -> dict[str, Any]:
         """By which stages weights were made, from which weights, and what the gate made of them."""
+        if name not in self.made:
+            return {"kind": "weights", "id": name, "round": 0, "stages": [], "gate": ""}
         number, place, _ = self.made[name]
         names = read_config(self.path).train.order
         before = [(one.place, one.report) for one in self.made.values() if one.round == number and one.place <= place]
@@ -172,10 +197,12 @@ class Lineage:
     def _mined(self, name: str) -> dict[str, Any]:
         """A train item that was mined: its error, or the right answer."""
         wrong = [error for error, attempt in self.failures.items() if attempt.example.id == name]
-        return self._wrong(wrong[-1]) if wrong else self._told(name, [(self.mined[name].target, self.mined[name])])
-
-    def _item(self, name: str) -> dict[str, Any]:
-        return self._told(name, self.items[name])
+        if wrong:
+            return self._wrong(wrong[-1])
+        told = self._told(name, [(self.mined[name].target, self.mined[name])])
+        answers = {(number, row.id) for number in layout.rounds(self.path) for row in self.rows.attempts(number) if row.example.id == name}
+        rounds = {number for number, own in answers if own in (row.source for row in _rows(self.path, number, layout.ROWS, TrainRow))}
+        return told | ({"replayed": sorted(rounds)} if rounds else {})
 
     def _told(self, name: str, attempts: Sequence[tuple[str, Attempt]]) -> dict[str, Any]:
         example = attempts[0][1].example
@@ -201,7 +228,7 @@ class Lineage:
     @cached_property
     def items(self) -> dict[str, list[tuple[str, Attempt]]]:
         """Evaluated dev and test items, each with (weights, attempt) in the order before, after."""
-        order = self._weights()
+        order = self._order()
         found = self.rows.evaluated.items()
         rows = [(weights, row) for weights, benchmarks in found for attempts in benchmarks.values() for row in attempts]
         items = grouped(rows, lambda row: row[1].example.id)
@@ -217,7 +244,7 @@ class Lineage:
             if program in rows and taught.diagnosis and taught.program and (error := self.failures.get(taught.program.anchors[0]))
         ]
 
-    def _weights(self) -> dict[str, int]:
+    def _order(self) -> dict[str, int]:
         """Weights in the order in which they came about: what each training began from, then what it gave."""
         names = dict.fromkeys(weights for one in self.made.values() for weights in (one.report.base, one.report.weights))
         return {name: place for place, name in enumerate(names)}
@@ -237,6 +264,37 @@ class Lineage:
             "samples": [{"round": number, "sample": sample.model_dump(mode="json")} for number, sample, _ in rows[:most]],
             "misconceptions": [{"misconception": text, "rows": count} for text, count in told],
         }
+
+
+def _parts(run: Lineage) -> dict[str, str]:
+    """Ids of a run's other rows -> the id of what each is of: answers, training rows, pairs, drawn questions, diagnoses, refused programs,
+    standings, trainings and decisions."""
+    found: dict[str, str] = {}
+    for number in layout.rounds(run.path):
+        for row in run.rows.attempts(number):
+            found[row.id] = Failure(attempt=row).id if row.verdict.correct is False else row.example.id
+        for taught in (*layout.diagnosed(run.path, number), *run.rows.taught(number)):
+            error = next(iter(taught.failure_ids), "")
+            found |= dict.fromkeys([one.id for one in (*taught.refused, *taught.rejections)] + [one.of for one in taught.rejections], error)
+            kept = taught.program.id if taught.program else error
+            found |= dict.fromkeys([taught.id, *([taught.diagnosis.id] if taught.diagnosis else [])], kept)
+        for row in (row for name in ("probe", "probe-after") for row in layout.attempts(run.path, number, name)):
+            found |= dict.fromkeys((row.id, row.example.id), str(row.example.meta.get("program")))
+        found |= {sample.example.id: sample.id for sample in run.rows.samples(number)}
+        found |= {row.id: row.program_id for row in layout.standings(run.path, number)}
+        sources = {row.id: row.source for row in _rows(run.path, number, layout.ROWS, TrainRow)}
+        sources |= {pair.id: pair.source for stage in layout.paired(run.path, number) for pair in stage.rows(layout.PAIRS, Pair)}
+        found |= {name: found.get(source, source) for name, source in sources.items()}
+        reports, decision = layout.training_reports(run.path, number), layout.decision(run.path, number)
+        found |= {report.id: report.weights for report in reports}
+        found |= {decision.id: reports[decision.stage].weights} if decision and reports else {}
+    return found | {row.id: name for name, attempts in run.items.items() for _, row in attempts}
+
+
+def _rows(path: Path, number: int, name: str, record: type[R]) -> Sequence[R]:
+    """Rows that a round assembled; none where it has not."""
+    stage = layout.step(path, number, "assemble")
+    return stage.rows(name, record) if stage.done else []
 
 
 def _json(record: Record | None) -> dict[str, Any] | None:

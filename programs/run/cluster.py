@@ -385,7 +385,7 @@ def refuse_absent(address: str) -> bool:
     try:
         socket.create_connection((place.hostname or "", place.port or 0), timeout=PATIENCE).close()
     except (OSError, ValueError) as error:  # a port that is no number, in RAY_ADDRESS
-        raise ClusterError(f"no cluster answers at {address} ({getattr(error, 'strerror', None) or error}): {act}") from None
+        raise ClusterError(f"no cluster answers at {address} ({getattr(error, 'strerror', None) or error}); {act}") from None
     if os.environ.get("RAY_USE_TLS", "0") == "0":  # Ray itself would wait for minutes for a server that is another's
         import grpc
 
@@ -396,7 +396,7 @@ def refuse_absent(address: str) -> bool:
                     channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")(b"", timeout=PATIENCE)
                     return False
             except grpc.FutureTimeoutError:
-                raise ClusterError(f"what listens at {address} is not Ray: {act}") from None
+                raise ClusterError(f"what listens at {address} is not Ray; {act}") from None
             except grpc.RpcError:  # it asks for a token
                 pass
     return True

@@ -163,8 +163,6 @@ class Optimization:
         found: dict[str, Failure] = {}
         known = {task.name for task in parts(self.loop.task)}
         for source in sources:
-            if not (source / "run.json").exists():
-                raise UsageError(f"{source} is not a run directory: it has no run.json; give the --run of a cycle, generate or import")
             mined = {shown.failure.id: shown.failure for shown in recorded_failures(source, self.loop.strategy.contrasts)}
             others = {failure.attempt.example.task for failure in mined.values()} - known
             if others:

@@ -33,8 +33,10 @@ class Answered:
     """The run directory that diagnoses, programs and rows of an item stand in; None: there is none."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """How it was asked and judged, as far as that is known: what must agree where two are compared."""
-    note: str = ""
-    """What else its name could have meant, where that is not plain."""
+    fallen: bool = False
+    """Whether it means the weights that a run began with only because no round was accepted."""
+    tried: Sequence[str] = ()
+    """Then the sources of what its rounds trained."""
 
     @property
     def items(self) -> int:

@@ -124,7 +124,7 @@ def diff(a: Answered, b: Answered, split: str | None = None, limit: int | None =
     if _identity(a) == _identity(b):
         what = f"both mean the weights {a.weights} of {a.run}" if a.run and a.weights else "both are the same answers"
         known = ", ".join(some.source for some in read(str(a.run))) if a.run else "RUN@given and RUN@1"
-        what += f" ({note.rpartition(', so it means')[0]})" if (note := a.note or b.note) else ""
+        what += f" (no round of {a.run} was accepted)" if a.fallen or b.fallen else ""
         raise UsageError(f"{a.source} and {b.source} cannot be compared: {what}; name two that differ, e.g. of {known}")
     pairing = paired(a, b)
     shared = list(dict.fromkeys(split_ for _, split_ in pairing.benchmarks))
@@ -226,7 +226,8 @@ def _flips(pairing: Pairing, pairs: Iterable[Pair], change: str, limit: int | No
 def _notes(pairing: Pairing, pairs: Sequence[Pair], shared: Sequence[str], split: str) -> list[str]:
     """What to know before the figures are believed, a line each."""
     a, b = pairing.a, pairing.b
-    notes = [note for note in dict.fromkeys((a.note, b.note)) if note]
+    told = "no round of {} was accepted, so it means {}; what its rounds trained: {}"
+    notes = list(dict.fromkeys(told.format(one.run, one.source, ", ".join(one.tried)) for one in (a, b) if one.fallen))
     if a.weights and a.weights == b.weights:
         notes.append(f"A and B are the same weights, {a.weights}: what differs comes from how they were asked, computed or judged")
     unlike = [name for name in a.settings if name in b.settings and a.settings[name] != b.settings[name]]

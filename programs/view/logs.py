@@ -39,11 +39,10 @@ def read(path: Path, name: str = "") -> list[Answered]:
     try:
         answers = [(benchmark, answer) for file in files(path) for benchmark, answer in _answers(file)]
     except TaskError as error:
-        fact = str(error).rpartition(";")[0] or str(error)
         act = (
             "give a run, samples of lm-evaluation-harness, a log of inspect or rows with verdicts, or take the file in with `errata import`"
         )
-        raise TaskError(f"{fact}; {act}") from None
+        raise TaskError(f"{error.parts[0]}; {act}") from None
     graders = list(dict.fromkeys(grade.by for _, answer in answers for grade in answer.grades))
     if not graders:
         judge = command("import", path, "--task", "TASK")

@@ -23,6 +23,7 @@ from ..config import CycleConfig
 from ..report.runs import goes_on
 from ..run import layout
 from ..run.directory import read_config
+from ..run.places import near
 from . import logs
 from .answered import Answered, Benchmark, outcome
 
@@ -37,11 +38,9 @@ def read(source: str) -> list[Answered]:
         found = _of_run(path)
         return [_named(found, path, name)] if name else found
     if not _there(path):
-        raise UsageError(f"there is no {path}; give a run directory, or a file of answers")
-    if path.is_dir() and (runs := sorted(path.glob("*/run.json"))):
-        raise UsageError(f"{path} is a folder of runs; name one of them, e.g. {runs[0].parent}")
-    if path.is_dir() and not logs.files(path):
-        raise UsageError(f"{path} is neither a run directory, which holds run.json, nor a folder of logs; give a run or the files")
+        raise UsageError(f"there is no {path}; give a run directory, or a file of answers{near(path)}")
+    if path.is_dir() and (any(path.glob("*/run.json")) or not logs.files(path)):
+        raise UsageError(f"{path} is neither a run directory, which holds run.json, nor a folder of logs{near(path)}")
     return logs.read(path, name)
 
 
@@ -55,8 +54,7 @@ def one(source: str) -> Answered:
     if "accepted" in by_name:
         return by_name["accepted"]
     if given := by_name.get("given"):
-        others = ", ".join(some.source for some in found if some is not given and some.weights)
-        return replace(given, note=f"no round of {source} was accepted, so it means {given.source}; what its rounds trained: {others}")
+        return replace(given, fallen=True, tried=[some.source for some in found if some is not given and some.weights])
     raise UsageError(f"{source} holds answers of several, {_known(found)}; name one, e.g. {found[0].source}")
 
 
@@ -95,12 +93,14 @@ def _named(found: Sequence[Answered], path: Path, name: str) -> Answered:
     for some in found:
         if name in some.names:
             return replace(some, source=f"{path}@{name}")
-    long = len(name) > 3  # a lone digit means a round
-    alike = [some for some in found if name == some.weights or (long and some.weights.startswith(name))]
-    if len(alike) == 1:
+    alike = [some for some in found if some.weights and some.weights.startswith(name)]
+    if len(alike) == 1 and (len(name) > 3 or name == alike[0].weights):  # a lone digit means a round
         return replace(alike[0], source=f"{path}@{name}")
     if name == "accepted":
         raise UsageError(f"{path} has no accepted round; name what it has: {', '.join(some.source for some in found)}")
+    if alike:
+        of = " and ".join(f"{some.source} ({some.weights})" for some in alike)
+        raise UsageError(f"{path}@{name} begins the hash of {of}; give more of it, four digits at least")
     names = [name for some in found for name in some.names]
     raise UsageError(f"{path} holds no answers of {name!r}, only of {_known(found)}{did_you_mean(name, names)}")
 

@@ -79,8 +79,8 @@ def load(
         files.append(facts | ({"left_out_because": dict(why)} if why else {}))
     if unknown:
         more = f" ({len(unknown) - 1} more of {len(unknown) + len(rows)} answers like it)" if unknown[1:] else ""
-        fact, semicolon, act = str(unknown[0]).rpartition(";")
-        raise TaskError(f"{fact}{more}{semicolon}{act}")
+        fact, act = unknown[0].parts
+        raise TaskError("; ".join(filter(None, (fact + more, act))))
     if not rows and model is None:
         raise UsageError("all answers are left out, as they are to items that stand solved before each question; set fewer table.shots")
     if not rows:
@@ -137,7 +137,7 @@ class _Items:
             same = self._questions.get(_key(example.question)) or self._at_the_end(answer.row)
             example = next((one for one in same if one.answer == example.answer), example)
         if isinstance(example, TaskError):
-            fact = str(example).rpartition(";")[0] or str(example)
+            fact, _ = example.parts
             found, name = self._joined(answer), self._task.name
             if found is None and self._known:
                 row, shown = answer.row, text_of(answer.row.get("question"))

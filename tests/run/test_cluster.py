@@ -62,7 +62,7 @@ def test_a_server_that_is_not_ray_is_refused_in_one_line(monkeypatch):
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
-        with pytest.raises(ClusterError, match=r"what listens at 127.0.0.1:\d+ is not Ray: start one there"):
+        with pytest.raises(ClusterError, match=r"what listens at 127.0.0.1:\d+ is not Ray; start one there"):
             refuse_absent(f"127.0.0.1:{server.getsockname()[1]}")
 
 

@@ -1,5 +1,8 @@
 """What was answered is found from a run directory, under the names that people give to its weights."""
 
+import re
+import shutil
+
 import pytest
 from fake_run import fake_run
 
@@ -43,6 +46,7 @@ def test_a_run_without_a_name_means_the_weights_it_came_to(run, tmp_path):
     [
         ("{run}@acepted", "did you mean accepted?"),
         ("{run}@3", "holds no answers of '3', only of given, 1, 2"),
+        ("{run}@w", r"begins the hash of .*@given \(w0\) and .*@1 \(w1\) and .*; give more of it, four digits at least"),
         ("{run}/nowhere", "there is no"),
         ("~there-is-no-such-user/x", "there is no ~there-is-no-such-user/x"),
         (f"{'x' * 5000}@given", "there is no x"),
@@ -50,13 +54,28 @@ def test_a_run_without_a_name_means_the_weights_it_came_to(run, tmp_path):
         ("", "a source is empty"),
         ("@given", "names nothing before or behind its @"),
         ("{run}@", "names nothing before or behind its @"),
-        ("{parent}", "is a folder of runs; name one of them"),
-        ("{run}/round-1", "is neither a run directory"),
+        ("{parent}", "is neither a run directory, .*; runs near it: {run}$"),
+        ("{run}/round-1", "is neither a run directory, .*; runs near it: {run}$"),
     ],
 )
 def test_a_source_that_is_not_there_is_refused_with_what_is(run, source, said):
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=said.replace("{run}", re.escape(str(run)))):
         read(source.format(run=run, parent=run.parent))
+
+
+def test_the_beginning_of_a_hash_names_its_weights_when_it_is_of_one_alone(run, tmp_path):
+    path = shutil.copytree(run, tmp_path / "run")
+    (path / "evaluate/w0").rename(path / "evaluate/abcd0")
+    shutil.copytree(path / "evaluate/abcd0", path / "evaluate/abcd1")
+    with pytest.raises(UsageError, match=r"begins the hash of .*abcd0.* and .*abcd1.*; give more of it"):
+        read(f"{path}@abcd")
+    assert [some.weights for some in read(f"{path}@abcd0")] == ["abcd0"]
+
+
+def test_a_folder_without_runs_or_logs_is_neither(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(UsageError, match=r"is neither a run directory, which holds run\.json, nor a folder of logs"):
+        read(str(tmp_path))
 
 
 def test_a_run_without_answers_says_how_it_goes_on(run, tmp_path):
