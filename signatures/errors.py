@@ -6,6 +6,8 @@ traceback: it is a bug of Errata's.
 
 import difflib
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 
 class ErrataError(Exception):
@@ -84,6 +86,19 @@ def near(word: str, known: Iterable[str]) -> str | None:
     low = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word.lower(), low, n=1, cutoff=0.5)
     return low[found[0]] if found else None
+
+
+def places_near(path: Path, name: str, what: str) -> str:
+    """`; WHAT near it: A, B, ...`, with folders that hold a file of this name in a place, or else around it, or beside it: the end of a
+    message about a place that is none."""
+    found: list[Path] = []
+    with suppress(OSError):  # a name that is too long, a folder that may not be looked into
+        around = [folder for folder in (*path.parents, *path.absolute().parents) if (folder / name).is_file()]
+        inside, beside = (sorted(file.parent for file in folder.glob(f"*/{name}")) for folder in (path, path.parent))
+        found = inside or around[:1] or beside
+    more = ", ..." if found[3:] else ""
+    told = f"; {what} near it: {', '.join(map(str, found[:3]))}{more}" if found else ""
+    return told + did_you_mean(path.name, [place.name for place in found])
 
 
 def with_extra(name: str) -> str:

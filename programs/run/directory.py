@@ -22,13 +22,12 @@ from io import BufferedReader, FileIO, RawIOBase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...signatures.errors import BusyError, NoRunError, RunError
+from ...signatures.errors import BusyError, NoRunError, RunError, places_near
 from ...signatures.files import write_whole
 from ...signatures.records import Record, content_hash, sealed, unsealed
 from ...signatures.rows import Rows, at, reader
 from ...signatures.terminal import command
 from ..config import FREE, IMPORTED, TRAINED, CycleConfig
-from .places import near
 
 Data = Sequence[tuple[str, Mapping[str, str]]]
 """Tasks by name, and what each was read from: a file or split -> a hash of it."""
@@ -485,7 +484,7 @@ def read_config(path: Path) -> CycleConfig:
             )
         return CycleConfig.model_validate(document["config"])
     except OSError as error:
-        mend = near(path) or f"; `{command('cycle', '--run', path)}` makes one"
+        mend = places_near(path, "run.json", "runs") or f"; `{command('cycle', '--run', path)}` makes one"
         raise NoRunError(f"{path} is not a run directory: it has no run.json{mend}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"{path}/run.json is damaged; put a copy of it back, or choose another --run") from error

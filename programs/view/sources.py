@@ -16,14 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ...signatures.errors import RunError, UsageError, did_you_mean
+from ...signatures.errors import RunError, UsageError, did_you_mean, places_near
 from ...signatures.records import Attempt
 from ...signatures.rows import grouped
 from ..config import CycleConfig
 from ..report.runs import goes_on
 from ..run import layout
 from ..run.directory import read_config
-from ..run.places import near
 from . import logs
 from .answered import Answered, Benchmark, outcome
 
@@ -38,9 +37,10 @@ def read(source: str) -> list[Answered]:
         found = _of_run(path)
         return [_named(found, path, name)] if name else found
     if not _there(path):
-        raise UsageError(f"there is no {path}; give a run directory, or a file of answers{near(path)}")
+        raise UsageError(f"there is no {path}; give a run directory, or a file of answers{places_near(path, 'run.json', 'runs')}")
     if path.is_dir() and (any(path.glob("*/run.json")) or not logs.files(path)):
-        raise UsageError(f"{path} is neither a run directory, which holds run.json, nor a folder of logs{near(path)}")
+        neither = f"{path} is neither a run directory, which holds run.json, nor a folder of logs"
+        raise UsageError(neither + places_near(path, "run.json", "runs"))
     return logs.read(path, name)
 
 
