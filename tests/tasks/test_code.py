@@ -420,11 +420,13 @@ def test_threads_that_parse_at_the_same_time_do_not_disturb_each_other():
         return [all(Slow() for _ in range(20)) and code.is_literal("[1, [2, 3]]") and code.parse(source) is not None for _ in range(40)]
 
     source = "\n".join(f"def f{i}(x):\n    return [x * {i} + (x - {i}) for x in range({i}) if x % 2]" for i in range(40))
+    gc.freeze()  # so often, only what comes from now on is looked through
     try:
         sys.setswitchinterval(1e-5)
         gc.set_threshold(50)
         with ThreadPoolExecutor(6) as pool:
             assert all(map(all, pool.map(deeper, range(0, 42, 7))))
     finally:
+        gc.unfreeze()
         sys.setswitchinterval(before[0])
         gc.set_threshold(*before[1])
