@@ -320,12 +320,17 @@ IMPORTED = ("task", "trace_tags", "table", "judge", "errors")
 """What `errata import` fixes; the rest of the config may change until the teaching begins."""
 TRAINED = ("target", "train", "gate")
 """What may still change after recorded answers were taught, until a target is measured or trained."""
-FREE: tuple[str, ...] = ("rounds", "budget", "cluster", "generate.state", "generate.patterns")
-FREE += ("instructor.in_flight", "instructor.batch", "instructor.timeout")
+FREE: tuple[str, ...] = ("rounds", "budget", "cluster", "generate.state", "generate.library", "generate.patterns")
+FREE += ("instructor.in_flight", "instructor.batch", "instructor.timeout", "target.vllm_python", "target.vllm_args")
 FREE += ("form", "instructor.max_tokens", "judge.in_flight", "judge.max_tokens", "sandbox.workers", "train.devices")
-FREE += ("target.vllm_python", "target.vllm_args")
 FREE += ("target.batch_size", "target.api_key_env", "target.server_paths", "target.timeout", "target.refusals")
 """Fields that may differ when a run is continued: they change no row that could be made before."""
+BACK = {
+    "generate.patterns_hash": "rows were drawn by another choice of patterns: leave --patterns out to go on with it",
+    "generate.state_hash": "the strategy's state has changed: to go on with what it was, give --strategy-state the state.json of the run",
+    "generate.library_hash": "the programs of the library are others now, and none was taken yet: put them back",
+}
+"""What to do about others that differ, where it is not to give the same config."""
 
 
 OPEN = ("generate.phrasings", "train.stages")

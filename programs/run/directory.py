@@ -27,7 +27,7 @@ from ...signatures.files import write_whole
 from ...signatures.records import Record, content_hash, sealed, unsealed
 from ...signatures.rows import Rows, at, reader
 from ...signatures.terminal import command
-from ..config import FREE, IMPORTED, TRAINED, CycleConfig
+from ..config import BACK, FREE, IMPORTED, TRAINED, CycleConfig
 
 Data = Sequence[tuple[str, Mapping[str, str]]]
 """Tasks by name, and what each was read from: a file or split -> a hash of it."""
@@ -38,7 +38,6 @@ UNWRITABLE = (
     errno.ELOOP,
 )  # fmt: skip
 """What the user must mend about a path, or choose another."""
-_BACK = {"generate.patterns_hash": "rows were drawn by another choice of patterns: leave --patterns out to go on with it"}
 LOCK = "lock"
 """The file by which one process at a time works on a run directory."""
 PROBED = 0.2
@@ -396,7 +395,7 @@ class RunDir(AbstractContextManager["RunDir"]):
                 if not any(name == open_ or name.startswith(open_ + ".") for open_ in free) and mine.get(name) != theirs.get(name):
                     raise RunError(
                         f"{self.path} was made with {name} = {theirs.get(name)!r}, not {mine.get(name)!r}; "
-                        f"{_BACK.get(name, 'give the same config to continue it')}, or choose another --run"
+                        f"{BACK.get(name, 'give the same config to continue it')}, or choose another --run"
                     )
             self._refuse_other_data(dict(known), data)
         # caps belong to one command, not to the run

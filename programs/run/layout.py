@@ -19,6 +19,7 @@
     batches.jsonl                         which requests were sent to it in provider batches
     patterns.yaml                         the patterns of round 1's errors, for a person to edit; Errata writes it once
     chosen.json                           what a person kept of such a file, where one was given
+    state.json                            the strategy's state that the run was begun with, where one was given
     served/                               logs of vLLM, where it was started for the run
     seconds.json                          how long each step took; with those of trainings all that differs between two runs of one config
     result.json                           weights and benchmarks to report
@@ -40,7 +41,7 @@ from ...signatures.rows import unique, where
 from .directory import R, Stage, read_json, slug
 
 ATTEMPTS, TAUGHT, LENT, DECISION = "attempts.jsonl", "taught.jsonl", "lent.jsonl", "decision.jsonl"
-DIAGNOSED, PATTERNS, CHOSEN = "diagnosed.jsonl", "patterns.yaml", "chosen.json"
+DIAGNOSED, PATTERNS, CHOSEN, STATE = "diagnosed.jsonl", "patterns.yaml", "chosen.json", "state.json"
 SAMPLES, REJECTIONS, ROWS, LIBRARY = "samples.jsonl", "rejections.jsonl", "rows.jsonl", "library.jsonl"
 TRIES, SEARCHED, PAIRS, CONTEXTS = "tries.jsonl", "searched.jsonl", "pairs.jsonl", "contexts.jsonl"
 ANSWERS, SPENT, BATCHES = "answers.jsonl", "ledger.json", "batches.jsonl"

@@ -105,7 +105,8 @@ def _lines(file: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
         rows = [(number, json.loads(line)) for number, line in enumerate(file.read_bytes().split(b"\n"), 1) if line.strip()]
     except FileNotFoundError:
-        raise UsageError(f"library {file} is not there: give a run, an exported environment, or a file of programs") from None
+        fact = f"library {file} is not there: give a run, an exported environment, or a file of programs"
+        raise UsageError(f"{fact}; a run that has taken its programs goes on without it, by --run RUN") from None
     except OSError as error:
         raise UsageError(f"library {file} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):

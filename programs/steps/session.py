@@ -40,8 +40,8 @@ from ..run.formats import answering, settle
 from ..run.ledger import Ledger
 from ..run.progress import Progress
 from ..stats import OUTCOMES, counts
+from ..strategies import state
 from ..strategies.named import load_strategy
-from ..strategies.state import pinned
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Session:
     def __init__(self, config: CycleConfig, path: Path, say: Callable[[str], None] | Progress | None = None):
         """`say` takes progress, or one line of it at a time; None prints to stderr. Raises UsageError or TaskError for a task, guard or
         strategy that cannot be used, before anything is started."""
-        self.path, self.config = path, (config := pinned(settled(config), path))
+        self.path, self.config = path, (config := state.pinned(settled(config), path))
         self.progress = say if isinstance(say, Progress) else Progress(say or (lambda line: print(line, file=sys.stderr, flush=True)))
         self.say = self.progress.say
         self.judge = open_judge(config.judge, config.instructor, lambda: self.ledger)
@@ -73,7 +73,7 @@ class Session:
         self.guards = [load(name, beside=self.task) for name in (twins if config.guards is None else config.guards)]
         if len(set(names := [task.name for task in self.tasks])) < len(names):
             raise UsageError(f"task and guards are {', '.join(names)}: two of one name cannot be told apart; leave one out")
-        self.strategy = load_strategy(config.generate)
+        self.strategy = load_strategy(config.generate, path)
         self.chosen, self._choice = chosen(config, self.strategy.source, path)
         if config.target.api_base and config.train.method == "full":
             raise UsageError("a served target is trained with LoRA, as its server is given adapters, not weights: set train.method to lora")
@@ -92,6 +92,7 @@ class Session:
             self.run_dir = opened.enter_context(RunDir(self.path, self.config, self._data()))
             self.ledger = opened.enter_context(Ledger(self.path, self.config.budget))
             keep(self.path, self.chosen, self._choice, self.say)
+            state.keep(self.config.generate.state, self.path, self.say)
             self._opened = opened.pop_all()
         for one in (one for task in self.tasks for one in parts(task)):
             if isinstance(one, TableTask) and one.form.taken:

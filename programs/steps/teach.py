@@ -149,10 +149,10 @@ def proof(run: Session, program: SampleProgram, failures: Sequence[Failure]) -> 
 
 
 def require_fitting(run: Session) -> None:
-    """Raise UsageError where no program of the library has the form of answer that the task asks for."""
+    """Raise UsageError where no program of the library has the form of answer that the task asks for, and none was taken yet."""
     path = Path(run.config.generate.library or "")
-    programs = [row.program for row in library.read(path).programs]
-    if not any(_home(run, program) for program in programs):
+    programs = [] if layout.source(run.path, 1) else [row.program for row in library.read(path).programs]
+    if programs and not any(_home(run, program) for program in programs):
         kinds = sorted({program.kind for program in programs})
         raise UsageError(
             f"library {path} holds programs for {' and '.join(kinds)}, and {run.task.name} asks for {run.task.kind}: give another --task"
@@ -169,7 +169,8 @@ def take_library(run: Session, stage: Stage, number: int) -> None:
     """Prove the programs of a library again, each by the errors that it was written for; no instructor is asked. Round 1 takes all of them,
     and later rounds draw from those that passed."""
     path = Path(run.config.generate.library or "")
-    found = library.read(path)
+    first = layout.source(run.path, 1)  # later rounds take none, and the library may have changed since
+    found = library.Library([], first["hash"], first["says"]) if first else library.read(path)
     here = layout.failures(layout.attempts(run.path, number))
     title = f"round {number}: prove the programs of {path}"
 
@@ -191,9 +192,8 @@ def take_library(run: Session, stage: Stage, number: int) -> None:
     def produce(missing: Sequence[LibraryProgram]) -> Generator[tuple[LibraryProgram, TeachingResult]]:
         return run.counted(title, in_flight(one, missing, WIDTH), len(missing), WIDTH)
 
-    programs = found.programs if number == 1 else []
-    rows = list(stage.collect(layout.TAUGHT, programs, lambda held: held.program.id, produce, TeachingResult))
-    lent = {row.id: row for held in programs for row in held.errors if Failure(attempt=row).id not in here}
+    rows = list(stage.collect(layout.TAUGHT, found.programs, lambda held: held.program.id, produce, TeachingResult))
+    lent = {row.id: row for held in found.programs for row in held.errors if Failure(attempt=row).id not in here}
     kept = sum(row.program is not None for row in rows)
     source = {"path": str(path), "hash": found.hash, "says": found.says}
     errors = len({name for row in rows for name in row.failure_ids})

@@ -14,6 +14,7 @@ from .clusters import LearnFromClusters
 from .controls import FormOnly, GoldOnly, Mimic, Uniform
 from .fuse import Fuse
 from .mix import Mix
+from .state import held
 from .strategy import LearnFromContrast, LearnFromError, Strategy
 from .write import Write
 
@@ -40,14 +41,14 @@ BUILT_IN: dict[str, Callable[[GenerateSettings], Strategy]] = {
 """How each is made of the config."""
 
 
-def load_strategy(settings: GenerateSettings) -> Strategy:
-    """The strategy that the config names, with its saved state: a built-in one, or `FILE.py:NAME`, a subclass of Strategy that takes no
+def load_strategy(settings: GenerateSettings, run: Path | None = None) -> Strategy:
+    """The strategy that the config names, with its saved state (`held`): a built-in one, or `FILE.py:NAME`, a subclass of Strategy without
     arguments, or one made of it. The file is yours, and is run like other Python of yours. Raises UsageError for what cannot be used."""
     strategy = _named(settings)
     for _, module in strategy.named_sub_modules(Write):
         module.phrasings = settings.ways
     if settings.state is not None:
-        strategy.load(settings.state)
+        strategy.load(held(settings.state, run))
     return strategy
 
 

@@ -4,6 +4,8 @@ A state never holds a model, its address or its key. What is not here: how it is
 """
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from ...signatures.errors import UsageError
 from ...signatures.records import content_hash, whole
 from ..config import CycleConfig
 from ..patterns.chosen import meant
-from ..run import library
-from ..run.directory import to_json, write_atomic
+from ..run import layout, library
+from ..run.directory import read_config, to_json, write_atomic
 
 
 class _Field(BaseModel):
@@ -80,12 +82,28 @@ def load(strategy: dspy.Module, path: Path) -> None:
         raise UsageError(f"strategy state {path}: its code cannot be read ({error}); optimize it again") from error
 
 
+def held(name: str, run: Path | None) -> Path:
+    """The file of a state; where it is gone, the copy of a run that was begun with it."""
+    file, copy = Path(os.path.expanduser(name)), (run or Path()) / layout.STATE  # noqa: PTH111  # never raises
+    return copy if run and not file.exists() and copy.exists() and read_config(run).generate.state == name else file
+
+
+def keep(name: str | None, run: Path, say: Callable[[str], None]) -> None:
+    """Copy the state, where there is one, into the run, or say that the copy counts."""
+    if name is not None:
+        if (file := held(name, run)) == (copy := run / layout.STATE):
+            say(f"strategy state: the copy that the run keeps counts, {copy}")
+        write_atomic(copy, file.read_bytes())
+
+
 def pinned(config: CycleConfig, run: Path | None = None) -> CycleConfig:
-    """The config with the hashes of its strategy's state, of its library and of its choice of patterns, as they are now, or as `run` keeps
-    the choice. Raises UsageError when the file is not a state, where there is no library, or when a file of patterns cannot be used."""
+    """The config with the hashes of its strategy's state, its library and its choice of patterns, as they are now or as `run` has taken
+    them. Raises UsageError when the file is not a state, where there is no library, or when a file of patterns cannot be used."""
     state, lent, chosen = config.generate.state, config.generate.library, config.generate.patterns
-    found = {"state_hash": None if state is None else content_hash(_read(Path(state)))}
-    found["library_hash"] = None if lent is None else library.read(Path(lent)).hash
+    found = {"library_hash": None, "state_hash": None if state is None else content_hash(_read(held(state, run)))}
+    if lent is not None:
+        taken = layout.source(run, 1) if run else None
+        found["library_hash"] = taken["hash"] if taken and taken["path"] == str(Path(lent)) else library.read(Path(lent)).hash
     found["patterns_hash"] = None if chosen is None else meant(chosen, config.generate.patterns_hash, run)[0].hash
     return config.model_copy(update={"generate": config.generate.model_copy(update=found)})
 
@@ -95,7 +113,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
         state = whole(json.loads(path.expanduser().read_bytes()))
     except OSError as error:
-        raise UsageError(f"strategy state {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"strategy state {path} cannot be read: {error.strerror}; a run begun with it goes on by --run RUN") from error
     except (ValueError, RuntimeError) as error:
         raise UsageError(f"strategy state {path} is not JSON; give a file that errata optimize or Strategy.save wrote") from error
     if not isinstance(state, dict):

@@ -130,7 +130,7 @@ class Optimization:
         """
         sizes = ", ".join(f"{len(part)} {name}" for name, part in self.parts.items())
         self.loop.say(f"optimize {self.loop.config.generate.strategy} with {self.settings.optimizer}: {sizes}")
-        baseline = load_strategy(self.loop.config.generate)
+        baseline = load_strategy(self.loop.config.generate, self.loop.path)
         candidate = self._optimized(baseline)
         search = self.search.end()
         with disk_errors(self.path):

@@ -8,8 +8,12 @@ import pytest
 from fake_run import fake_run
 from lent import SMALL, errata, small_run
 
+from errata.programs.config import load_config
+from errata.programs.cycle import Cycle
 from errata.programs.run import layout, library
 from errata.programs.run.directory import read_json
+from errata.programs.steps.mine import mine
+from errata.programs.steps.teach import take_library
 from errata.signatures.records import LibraryProgram, Rejection, Sample, Standing
 
 OFF_BY_ONE = """
@@ -131,10 +135,52 @@ def test_another_library_is_not_taken_for_the_one_that_a_run_began_with(lender, 
     before = (run / "round-1/assemble/rows.jsonl").read_bytes()
     assert errata("generate", "--run", run).exit_code == 0
     assert (run / "round-1/assemble/rows.jsonl").read_bytes() == before
-    written(file, rows[1:])
-    done = errata("generate", "--run", run)
+    other = written(tmp_path / "other.jsonl", rows[1:])
+    done = errata("generate", *SMALL, "--library", other, "--run", run)
     assert done.exit_code == 1
     assert "was made with generate.library_hash" in done.stderr
+
+
+@pytest.mark.parametrize("change", [lambda file: file.unlink(), lambda file: file.write_text("{"), lambda file: file.rename(f"{file}.old")])
+def test_a_run_that_has_taken_the_programs_of_a_library_goes_on_without_it(lender, tmp_path, change):
+    file = written(tmp_path / "programs.jsonl", library.of_run(lender))
+    words = ("generate", *SMALL, "--library", file, "--run")
+    assert errata(*words, tmp_path / "whole").exit_code == 0
+    shutil.copytree(tmp_path / "whole", tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/round-1/assemble")
+    change(file)
+    assert errata(*words, tmp_path / "run").exit_code == 0
+    again, rows = (tmp_path / run / "round-1/assemble/rows.jsonl" for run in ("run", "whole"))
+    assert again.read_bytes() == rows.read_bytes()
+    shutil.rmtree(tmp_path / "run/round-1/teach")  # as before they were taken
+    assert errata(*words, tmp_path / "run").exit_code == 2
+
+
+def test_a_library_that_was_moved_or_changed_before_its_programs_were_taken(lender, tmp_path):
+    file = written(tmp_path / "programs.jsonl", library.of_run(lender))
+    assert errata("generate", *SMALL, "--library", file, "--run", tmp_path / "run").exit_code == 0
+    for name in ("assemble", "teach"):
+        shutil.rmtree(tmp_path / "run/round-1" / name)
+    moved = file.rename(tmp_path / "moved.jsonl")
+    done = errata("generate", "--run", tmp_path / "run")
+    assert done.exit_code == 2 and f"library {file} is not there: " in done.stderr
+    assert errata("generate", *SMALL, "--library", moved, "--run", tmp_path / "run").exit_code == 0
+    shutil.rmtree(tmp_path / "run/round-1/teach")
+    written(moved, library.of_run(lender)[1:])
+    done = errata("generate", "--run", tmp_path / "run")
+    assert done.exit_code == 1 and "the programs of the library are others now, and none was taken yet: put them back" in done.stderr
+
+
+def test_a_second_round_needs_no_library(lender, tmp_path):
+    file = written(tmp_path / "programs.jsonl", library.of_run(lender))
+    config = load_config(overrides={"task": "sums+facts", "errors": "all", "items.train": 4, "generate.library": str(file)})
+    with Cycle(config, tmp_path / "run", lambda line: None) as loop:
+        for number in (1, 2):
+            mine(loop, number)
+            take_library(loop, loop.stage(number, "teach"), number)
+            file.unlink(missing_ok=True)
+    first, second = (layout.source(tmp_path / "run", number) for number in (1, 2))
+    assert first == second and layout.taught(tmp_path / "run", 1) and not layout.taught(tmp_path / "run", 2)
 
 
 def test_a_proof_that_was_interrupted_goes_on_and_ends_with_the_same_bytes(lender, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from scripted import FAILURE
 from errata.programs import Cycle, LearnFromContrast, LearnFromError, load_config
 from errata.programs.config import CycleConfig, GenerateSettings
 from errata.programs.rehearse import Shown, prompts
+from errata.programs.run import layout
 from errata.programs.strategies.named import load_strategy
 from errata.programs.strategies.state import pinned
 from errata.signatures.errors import RunError, UsageError
@@ -98,6 +99,35 @@ def test_a_run_is_not_continued_with_another_state_wherever_the_file_lies(tmp_pa
     strategy.save(tmp_path / "moved.json")
     with pytest.raises(RunError, match=r"was made with generate\.state_hash"), opened(tmp_path / "moved.json"):
         pass
+
+
+def test_a_run_goes_on_with_its_copy_of_a_state_that_is_gone(tmp_path):
+    said = []
+
+    def opened(path):
+        config = load_config(overrides={"errors": "all", "items.train": 2, "generate.state": str(path)})
+        return Cycle(config, tmp_path / "run", said.append)
+
+    strategy, file, copy = LearnFromError(), tmp_path / "state.json", tmp_path / "run" / layout.STATE
+    strategy.diagnose.predict.signature = strategy.diagnose.predict.signature.with_instructions("Own words.")
+    strategy.save(file)
+    with opened(file) as loop:
+        loop.run(until="mine")
+    assert copy.read_bytes() == file.read_bytes()
+    file.unlink()
+    with opened(file) as loop:
+        assert loop.strategy.diagnose.predict.signature.instructions == "Own words."
+    assert f"strategy state: the copy that the run keeps counts, {copy}" in said
+    with pytest.raises(UsageError, match=r"other.json cannot be read: No such file or directory; a run begun with it goes on by --run RUN"):
+        opened(tmp_path / "other.json")
+    LearnFromError().save(file)
+    with (
+        pytest.raises(RunError, match=r"the strategy's state has changed: .* give --strategy-state the state\.json of the run"),
+        opened(file),
+    ):
+        pass
+    with opened(copy) as loop:  # what that message says
+        assert loop.strategy.diagnose.predict.signature.instructions == "Own words."
 
 
 def test_a_state_in_the_home_folder_is_found(tmp_path, monkeypatch):
