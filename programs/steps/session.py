@@ -191,8 +191,7 @@ class Session:
         self.ledger.check_time()
         produce = lambda missing: self.counted(title, answers(missing), len(missing))  # noqa: E731
         rows = stage.collect(layout.ATTEMPTS, examples, lambda example: example.id, produce, Attempt)
-        count = counts(rows)
-        stage.finish({layout.ATTEMPTS: rows}, **count)
+        stage.finish({layout.ATTEMPTS: rows}, **(count := counts(rows)))
         extra = "".join(f", {count[name]} {name.replace('_', ' ')}" for name in OUTCOMES if count.get(name))
         self.say(f"{title}: {count['right']} of {count['items']} right{extra}")
         return rows
