@@ -165,7 +165,7 @@ CURVES: dict[str, tuple[str, Callable[[float], str]]] = {
     "margin": ("by how much right answers are preferred", "{:.3g}".format),
     "accuracy": ("pairs whose right answer is preferred", plots.percent),
 }
-"""What is drawn of a training's course (errata.trainers.fit.LOGGED); beside a reward the loss says nothing."""
+"""What is drawn of a training's course (errata.trainers.stages.follow.LOGGED); beside a reward the loss says nothing."""
 
 
 def _training(report: Report) -> Table:

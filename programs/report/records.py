@@ -245,7 +245,7 @@ class Trained(Document):
     found: str
     """What the gate found of the weights after it; empty where it is the only stage."""
     course: list[dict[str, float]]
-    """What was logged on the way, by step (errata.trainers.fit.LOGGED)."""
+    """What was logged on the way, by step (errata.trainers.stages.follow.LOGGED)."""
     practised: list[Practised] = Field(default=[], exclude_if=lambda rows: not rows)
 
 

@@ -14,10 +14,10 @@ from transformers import AutoTokenizer
 
 from errata.signatures.errors import TaskError, TrainerError, UsageError
 from errata.trainers.chat import encode, render
-from errata.trainers.fit import Follow
 from errata.trainers.judge import Given, Prompt
 from errata.trainers.settings import Job, TargetSettings, TrainSettings
 from errata.trainers.sft import check, practise
+from errata.trainers.stages.follow import Follow
 from errata.trainers.stages.grpo import Rollout
 
 ROWS = models.sums(40)

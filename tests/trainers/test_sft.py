@@ -368,6 +368,23 @@ def test_a_kill_between_the_last_step_and_the_manifest_costs_no_step(target, tmp
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("sft", [{}, {"save_strategy": "no"}])
+def test_where_steps_take_long_a_checkpoint_is_made_at_a_logged_step_too(target, tmp_path, monkeypatch, sft):
+    monkeypatch.setattr("errata.trainers.stages.follow._LONG", 0.0)
+    settings = QUICK.model_copy(
+        update={"batch_size": 4, "save_steps": 200, "sft": sft}
+    )  # 24 steps, of which the tenth and twentieth are told
+    train(ROWS, target, settings, tmp_path / "whole", in_process=True)
+    with pytest.raises(_Stop):
+        train(ROWS, target, settings, tmp_path / "stopped", in_process=True, on_progress=_stop_at(20))
+    found = [path.name for path in (tmp_path / "stopped/checkpoints").glob("c*")]
+    assert found == ([] if sft else ["checkpoint-10"])
+    steps: list[int] = []
+    train(ROWS, target, settings, tmp_path / "stopped", in_process=True, on_progress=lambda m: steps.append(m["step"]))
+    assert steps == ([1, 10, 20, 24] if sft else [20, 24])
+    assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+
+
 def test_seconds_of_a_stopped_training_are_counted_up_to_its_checkpoint(target, tmp_path):
     with pytest.raises(_Stop):
         train(ROWS, target, QUICK, tmp_path, in_process=True, on_progress=_stop_at(4))

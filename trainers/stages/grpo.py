@@ -17,9 +17,10 @@ from trl import GRPOConfig, GRPOTrainer
 from ...signatures.errors import TrainerError
 from ...signatures.records import Message, TrainReport
 from ..chat import Completion, encode, render
-from ..fit import Follow, finish, followed, last_checkpoint, learner, new_adapter, opened, report, sampled, shared_arguments
+from ..fit import finish, learner, new_adapter, opened, report, sampled, shared_arguments
 from ..judge import Given, Judge, Prompt
 from ..settings import GRPO_ANSWERS, GRPO_STEPS, SMALL, Job, OnProgress
+from .follow import Follow, followed, last_checkpoint
 
 GRPO: dict[str, Any] = {
     "max_steps": GRPO_STEPS,

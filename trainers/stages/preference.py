@@ -19,10 +19,11 @@ from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 from ...signatures.records import Pair, TrainReport, TrainRow
 from ..chat import AT_ONCE, check_ids, given_rows, with_ends
 from ..devices.ranks import InStep
-from ..fit import Follow, at_once_before, finish, fitting, last_checkpoint, learner, longest_row, new_adapter, opened, refuse_cut, report
+from ..fit import finish, fitting, learner, longest_row, new_adapter, opened, refuse_cut, report
 from ..fit import shared_arguments as shared
 from ..judge import Judge
 from ..settings import Job, OnProgress
+from .follow import Follow, at_once_before, last_checkpoint
 
 PREFERENCE: dict[str, dict[str, Any]] = {
     "dpo": {"num_train_epochs": 1.0, "beta": 0.1, "loss_type": ["sigmoid", "sft"]},

@@ -22,10 +22,11 @@ from trl.trainer.utils import pad
 from ...signatures.errors import UsageError
 from ...signatures.records import ContextRow, Message, TrainReport
 from ..chat import check_ids, encode, given_rows, render
-from ..fit import Follow, finish, followed, last_checkpoint, learner, longest_row, new_adapter, opened, refuse_cut, report, sampled
+from ..fit import finish, learner, longest_row, new_adapter, opened, refuse_cut, report, sampled
 from ..fit import shared_arguments as shared
 from ..judge import Judge
 from ..settings import SMALL, Job, OnProgress, too_small
+from .follow import Follow, followed, last_checkpoint
 
 SDFT: dict[str, Any] = {"num_generations": 1, "warmup_steps": 0.05}
 """The settings that are ours."""
