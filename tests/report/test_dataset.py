@@ -314,6 +314,20 @@ def test_llama_factory_is_told_of_the_file_and_its_fields(made):
     assert row["messages"][0].keys() == {described["tags"]["role_tag"], described["tags"]["content_tag"]}
 
 
+def test_the_line_for_unsloth_gives_each_chat_with_its_functions_to_the_template(made):
+    class Tokenizer:
+        def apply_chat_template(self, messages, tools, tokenize):
+            assert tokenize is False
+            return json.dumps([messages, tools])
+
+    functions = [{"type": "function", "function": {"name": "weather"}}]
+    chat = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
+    rows = datasets.Dataset.from_list([{"messages": chat, "tools": None}, {"messages": chat, "tools": json.dumps(functions)}])
+    names = {"load_dataset": lambda *where, split: rows, "tokenizer": Tokenizer(), "json": json}
+    found = eval(loading("path", made[1]["tables"])["Unsloth"], names)
+    assert [json.loads(text) for text in found["text"]] == [[chat, None], [chat, functions]]
+
+
 @pytest.mark.slow  # it loads TRL and trains tiny for a step
 def test_trl_trains_on_the_line_that_is_printed_on_the_answer_alone(made, tmp_path):
     from trl import SFTConfig, SFTTrainer

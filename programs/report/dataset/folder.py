@@ -134,10 +134,11 @@ def loading(place: str, counts: Iterable[str]) -> dict[str, str]:
     if "rows" in counts:
         loaded = f'load_dataset({json.dumps(place, ensure_ascii=False)}, "rows", split="train")'
         split = 'lambda row: {"prompt": row["messages"][:-1], "completion": row["messages"][-1:]}'
+        told = 'tokenizer.apply_chat_template(row["messages"], tools=json.loads(row["tools"] or "null"), tokenize=False)'
         path = json.dumps(place, ensure_ascii=False)
         found = {
             "TRL": f'{loaded}.map({split}, remove_columns=["messages"])',
-            "Unsloth": f'{loaded}.map(lambda row: {{"text": tokenizer.apply_chat_template(row["messages"], tokenize=False)}})',
+            "Unsloth": f'{loaded}.map(lambda row: {{"text": {told}}})',
             "axolotl": f"datasets: [{{path: {path}, name: rows, split: train, type: chat_template, roles_to_train: [assistant]}}]",
             "LLaMA-Factory": f"dataset_dir: {path}, dataset: rows",
         }
