@@ -280,7 +280,7 @@ class CycleConfig(Settings):
     """Rounds of error analysis and training; each starts from the weights accepted last."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of every draw: items, errors, rows, training."""
-    form: Literal["say", "off"] = "say"
+    form: Annotated[Literal["say", "off"], BeforeValidator(lambda value: "off" if value is False else value)] = "say"  # as YAML has it
     """Whether a run says at its start what the form of answers alone costs: where a quarter of the first answers to train items cannot be
     read, are cut or loop, other ways to ask are tried on 64 of these items each. It changes nothing that is measured or trained."""
     cluster: str | None = None

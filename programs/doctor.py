@@ -113,7 +113,8 @@ def _gold(config: CycleConfig, sandbox: Sandbox | None, limit: int | None) -> It
             yield Examined(f"items of {one.name}", True, said, "mend or delete these items in the data")
         yield from _asked(one)
         if isinstance(one, TableTask) and one.form.taken:
-            yield Examined(f"answers of {one.name}", True, one.form.taken, f"to set it yourself, begin with {one.form.setting}")
+            mend = f"to set it yourself, begin with {one.form.setting}" if one.form.setting else "name a column that is there"
+            yield Examined(f"answers of {one.name}", True, one.form.taken, mend)
 
 
 def _asked(task: Task) -> Iterator[Examined]:

@@ -72,6 +72,7 @@ class TableTask(RowTask):
         self.kind = self.form.kind
         self.max_new_tokens = settings.max_new_tokens
         self._given = prefix
+        self._absent = {f"table.{name}": column for name in ("solution", "skill") if (column := getattr(settings, name))}
         if source != "hf":
             self.load_path(Path(rest).expanduser())
         elif match := re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]+)\])?", rest):
@@ -114,6 +115,7 @@ class TableTask(RowTask):
             row, form = self._said(row, chat, where), form if "{" in form else "question"
         text = _filled(form, row, where) if "{" in form else field(row, form, where, mend=naming(settings, row, "question"))
         said = self.form.read(row, where, text)
+        self._absent = {name: column for name, column in self._absent.items() if column not in row}
         solution, skill = (words(row.get(column)) if column else "" for column in (settings.solution, settings.skill))
         asked = [*chat.messages[:-1], chat.messages[-1] | {"content": said.question}] if chat else []
         example = Example(
@@ -173,6 +175,9 @@ class TableTask(RowTask):
             alone = self.completion("", train[0].answer)
             self.form.taken = f"no train row has a solution, so the answer alone is trained on, e.g. {alone[:80]!r}"
             self.form.setting = f"table.completion: {json.dumps(self.form.completion('{solution}', '{answer}'))}"
+
+        absent = (f"no row has a column {column!r}, which {name} names" for name, column in self._absent.items())
+        self.form.taken = "; ".join(filter(None, (*absent, self.form.taken)))
 
         if self.settings.shots and self._given is None:
             self.prefix = self._solved(self._picked(self.settings.shots))

@@ -7,7 +7,7 @@ import time
 import pytest
 import yaml
 
-from errata.programs.config import CycleConfig, fields, load_config
+from errata.programs.config import CycleConfig, fields, load_config, parse_override
 from errata.programs.report.config_file import commented
 from errata.programs.run.directory import read_config, to_json
 from errata.signatures.errors import UsageError
@@ -92,6 +92,15 @@ def test_aliases_that_stand_for_too_much_are_refused_at_once_and_in_one_line(tmp
         load_config(tmp_path / "c.yaml")
     assert time.process_time() - start < 1
     assert "\n" not in str(refused.value)
+
+
+def test_off_may_stand_in_a_file_and_a_flag_without_quotes(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("form: off\n")
+    assert load_config(file).form == load_config(overrides=dict([parse_override("form=off")])).form == "off"
+    for value in ("form=on", "form=", "form=0"):
+        with pytest.raises(UsageError, match="is not usable: Input should be 'say' or 'off'"):
+            load_config(overrides=dict([parse_override(value)]))
 
 
 def test_a_few_aliases_are_followed(tmp_path):

@@ -91,6 +91,20 @@ def test_that_the_answer_alone_is_trained_on_is_told_with_the_setting_that_says_
     assert [task.form.taken for task in told] == ["", "", ""]
 
 
+def test_a_column_that_is_named_and_in_no_row_is_told(tmp_path):
+    def taken(**settings):
+        rows = [
+            {"question": f"What is {place}?", "answer": gold, **({"topic": "a"} if place == 1 else {})} for place, gold in enumerate(TEXTS)
+        ]
+        (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        return load_task(f"jsonl:{tmp_path}/train.jsonl", TableSettings(**settings)).form.taken
+
+    usual = taken()
+    why, skill = "no row has a column 'why', which table.solution names", "no row has a column 'skill', which table.skill names"
+    assert taken(solution="why", skill="skill") == f"{why}; {skill}; {usual}"
+    assert taken(skill="topic") == usual
+
+
 UNITS = ["5 km", "1,200 m", "-2.5 km", "300 m"]
 NAMES = [f"{chr(65 + place // 26)}{'bcdefghijklmnopqrstuvwxyza'[place % 26]}an" for place in range(100)]
 
