@@ -173,7 +173,7 @@ class Session:
         """The target's attempts at a held-out split, kept by the hash of its weights."""
         examples = task.examples(split, getattr(self.config.items, split), seed=self.config.seed)
         if not examples:
-            raise TaskError(f"task {task.name} has no {split} items; give it a folder that holds {split}.jsonl")
+            raise TaskError(f"task {task.name} has no {split} items; give it a folder that holds {split}.jsonl, or another --split")
         stage = layout.evaluation(self.path, weights_hash(target), task.name, split)
         return self.evaluate(stage, task, examples, target, f"evaluate {stage.path.name}, {_whose(self, target)}")
 

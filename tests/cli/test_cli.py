@@ -539,3 +539,13 @@ def test_a_folder_that_may_not_be_written_is_told_in_one_line(tmp_path, monkeypa
         monkeypatch.chdir(tmp_path)
         done = errata("view", path, "--out", named, "-q")
         assert (done.exit_code, done.stderr) == (1, told)
+
+
+def test_a_split_without_items_is_told_with_the_way_to_another(tmp_path):
+    rows = "".join(json.dumps({"question": f"{n} + 1?", "answer": str(n + 1)}) + "\n" for n in range(40))
+    (tmp_path / "train.jsonl").write_text(rows)
+    flags = ["--task", f"jsonl:{tmp_path}", "--set", "items.dev=2", "--set", "table.max_new_tokens=4"]
+    done = CliRunner().invoke(app, ["evaluate", *flags, "--run", str(tmp_path / "run")])
+    assert done.exit_code == 1
+    assert "has no test items; give it a folder that holds test.jsonl, or another --split" in done.output
+    assert CliRunner().invoke(app, ["evaluate", *flags, "--run", str(tmp_path / "run"), "--split", "dev"]).exit_code == 0
