@@ -107,6 +107,20 @@ def render(tokenizer: Any, messages: Sequence[Message], generate: bool = True) -
     return render(tokenizer, [*head, first, *rest], generate)
 
 
+def own_system(tokenizer: Any) -> str:
+    """What the chat template says as system text where a conversation has none; empty where it says nothing."""
+    if not template_of(tokenizer, False):
+        return ""
+    text, user = "Errata", {"role": "user", "content": "?"}
+    try:
+        without, given = render(tokenizer, [user]), render(tokenizer, [{"role": "system", "content": text}, user])
+    except TargetError:  # told when the target is asked
+        return ""
+    before, _, after = given.partition(text)
+    fits = without.startswith(before) and without.endswith(after) and len(without) > len(before) + len(after)
+    return without[len(before) : len(without) - len(after)] if fits else ""
+
+
 def tools_apart(messages: Sequence[Message]) -> tuple[list[dict[str, Any]], list[Message]]:
     """The tools of a prompt, in OpenAI's form, and its messages without them."""
     first = messages[:1]

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ...tasks import joined
+from ...trainers.dequantize import ABOUT
 from ...trainers.settings import TrainSettings, vllm_rank
 from ..config import CycleConfig
 from ..run.directory import slug
@@ -88,6 +89,8 @@ class Facts(NamedTuple):
     """Number format in which they were measured; empty: that of the files, or unknown."""
     gguf: str = ""
     """The GGUF file that the run began with; empty: it began with none."""
+    system: str = ""
+    """What the chat template says as system text where a conversation has none."""
 
 
 # ---- words that are safe on a page
@@ -103,11 +106,12 @@ def without_place(name: str) -> str:
 
 
 def licence_of(folder: Path | None) -> Licence:
-    """Licence and language of a model's own card (README.md) or config; `unknown` where neither tells."""
+    """Licence and language of a model's own card (README.md), config, or GGUF file; `unknown` where none tells."""
     if folder is None:
         return Licence({"license": "unknown"}, "")
     found, fields, source = _front_matter(folder / "README.md"), {"license": "unknown"}, ""
-    for data, place in ((found, "its model card"), (_front_matter(folder / "config.json"), "its config.json")):
+    others = [(_front_matter(folder / name), f"its {said}") for name, said in (("config.json", "config.json"), (ABOUT, "GGUF file"))]
+    for data, place in ((found, "its model card"), *others):
         name = str(data.get("license", "unknown")).lower()
         known = {"license": name} if name == "other" else licence_fields(name) or licence_fields(f"other:{name}")
         if not source and name != "unknown" and known:
@@ -181,14 +185,21 @@ def ready(facts: Facts, place: str, base: str, task: str, config: CycleConfig | 
 
 
 def _back(facts: Facts, place: str, base: str) -> dict[str, str]:
-    """Lines that make a GGUF file of the export by llama.cpp's scripts, in the width that it has, and a model of Ollama's of that."""
+    """Lines that make a GGUF file of the export by llama.cpp's scripts, in the width that it has, and a model of Ollama's of that.
+
+    Ollama writes a prompt by a template of its own where it knows one like the file's (template/template.go), and that one leaves out what
+    the file's says by itself as system text: the Modelfile says it. It answers greedily and does not hold repetition against a token, as
+    the run did.
+    """
     out = f"{facts.name}.gguf"
     if facts.form == "adapter":
         script, told, model = "convert_lora_to_gguf.py", f" --base {shlex.quote(base)}", f"FROM {facts.gguf}\nADAPTER ./{out}"
     else:
         width = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}.get(facts.dtype, "auto")
         script, told, model = "convert_hf_to_gguf.py", f" --outtype {width}", f"FROM ./{out}"
-    written = shlex.quote(f"{model}\nPARAMETER temperature 0\n")
+    system = f'\nSYSTEM """{facts.system}"""' if facts.system else ""
+    text = f"{model}{system}\nPARAMETER temperature 0\nPARAMETER repeat_penalty 1\n"
+    written = shlex.quote(text.replace("\\", r"\\").replace("\n", r"\n"))  # one line, which `printf '%b'` writes as several
     return {
         "gguf": f"python llama.cpp/{script} {shlex.quote(place)}{told} --outfile {out}",
         "ollama": f"printf '%b' {written} > Modelfile && ollama create {facts.name} -f Modelfile",
@@ -230,7 +241,7 @@ def write(facts: Facts, report: Report, scores: Mapping[tuple[str, str], Compare
         rounds=_rounds(report, facts.number),
         training=_training(facts, config.train, report.rounds[facts.number - 1].stages),
         sources=[(dataset_of(name) or shown_task(name), dataset_of(name) is None and ":" not in name) for name in joined(config.task)],
-        lines=[plain(line, 1000) for name, line in ready(facts, place, base, shown_task(config.task)).items() if name != "errata"],
+        lines=[plain(line, 4000) for name, line in ready(facts, place, base, shown_task(config.task)).items() if name != "errata"],
         many=many,
     )
 

@@ -162,6 +162,7 @@ def _accepted(path: Path, number: int | None) -> tuple[Report, int]:
 
 def _write_weights(facts: card.Facts, target: TargetSettings, out: Path) -> card.Facts:
     """Writes weights and what belongs to them into `out` and checks them; the facts with what came to light."""
+    from ...trainers.chat import own_system
     from ...trainers.export import measured_in, same_weights, write_adapter, write_model
     from ...trainers.target import load_tokenizer
 
@@ -173,7 +174,8 @@ def _write_weights(facts: card.Facts, target: TargetSettings, out: Path) -> card
         written = target.model_copy(update={"model": str(out), "adapter": None})
     if facts.form != "merged":  # a merge has other files than base and adapter; only its answers stay the same
         same_weights(written, facts.weights)
-    return facts._replace(measured=measured_in(target), chat=bool(load_tokenizer(written).chat_template))
+    tokenizer = load_tokenizer(written)
+    return facts._replace(measured=measured_in(target), chat=bool(tokenizer.chat_template), system=own_system(tokenizer))
 
 
 def hub_name(name: str) -> str:

@@ -320,23 +320,33 @@ def test_the_lines_measure_as_the_run_did_and_other_harnesses_are_named_only_for
 
 def test_a_run_that_began_with_a_gguf_file_is_told_the_way_back(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    began = gguf_files.write(models.make("llama", tmp_path / "llama"), tmp_path / "my small.gguf", "BF16")
+    llama, says = models.make("llama", tmp_path / "llama"), "Say \\n, 'yes'\nor  \"no\", 100 %."
+    turn = f"{{% if messages[0]['role'] != 'system' %}}<|start_header_id|>system<|end_header_id|>\n\n{says}<|eot_id|>{{% endif %}}"
+    (llama / "chat_template.jinja").write_text(models.LLAMA.replace("{% for", turn + "{% for", 1))
+    began = gguf_files.write(llama, tmp_path / "my small.gguf", "BF16", general__license="apache-2.0")
+    more = f'\nSYSTEM """{says}"""\nPARAMETER temperature 0\nPARAMETER repeat_penalty 1\n'
     run = make_run(tmp_path / "run", method="lora", **{"target.model": str(began)})
     merged = export(run, tmp_path / "out")
     assert merged["base"] == "my_small" and merged["dtype"] == "bfloat16"
     assert Target.load(TargetSettings(model=merged["out"])).dtype == "float32"
     assert merged["lines"]["gguf"] == f"python llama.cpp/convert_hf_to_gguf.py {merged['out']} --outtype bf16 --outfile run.gguf"
-    made, _, create = merged["lines"]["ollama"].partition(" && ")
-    subprocess.run(made, shell=True, check=True, cwd=tmp_path)
-    assert (tmp_path / "Modelfile").read_text() == "FROM ./run.gguf\nPARAMETER temperature 0\n"
-    assert create == "ollama create run -f Modelfile"
+    assert modelfile(merged["lines"]["ollama"], tmp_path) == f"FROM ./run.gguf{more}"
+    assert merged["lines"]["ollama"].endswith(" > Modelfile && ollama create run -f Modelfile")
+    assert "under `apache-2.0`, says its GGUF file" in (tmp_path / "out" / "README.md").read_text()
     adapter = export(run, tmp_path / "adapter", merge=False)
     script, base = f"python llama.cpp/convert_lora_to_gguf.py {adapter['out']}", folder_of(str(began))
     assert adapter["lines"]["gguf"] == f"{script} --base {base} --outfile run.gguf"
-    subprocess.run(adapter["lines"]["ollama"].partition(" && ")[0], shell=True, check=True, cwd=tmp_path)
-    assert (tmp_path / "Modelfile").read_text() == f"FROM {began}\nADAPTER ./run.gguf\nPARAMETER temperature 0\n"
+    assert modelfile(adapter["lines"]["ollama"], tmp_path) == f"FROM {began}\nADAPTER ./run.gguf{more}"
     card_text = (tmp_path / "adapter" / "README.md").read_text()
-    assert "FROM path/to/my small.gguf" in card_text and str(tmp_path) not in card_text
+    (line,) = (line for line in card_text.splitlines() if "Modelfile" in line)
+    assert modelfile(line, tmp_path).split() == f"FROM path/to/my small.gguf\nADAPTER ./run.gguf{more}".split()
+    assert modelfile(line, tmp_path).count("\n") == 6 and str(tmp_path) not in card_text
+
+
+def modelfile(line: str, place: Path) -> str:
+    """What the line writes, without Ollama."""
+    subprocess.run(line.partition(" && ")[0], shell=True, check=True, cwd=place)
+    return (place / "Modelfile").read_text()
 
 
 # ---- refusals

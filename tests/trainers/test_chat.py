@@ -9,7 +9,7 @@ import pytest
 
 from errata.signatures.errors import TargetError
 from errata.signatures.records import TrainRow, content_hash
-from errata.trainers.chat import IGNORED, encode, encoded, fingerprint, read_rows, render
+from errata.trainers.chat import IGNORED, encode, encoded, fingerprint, own_system, read_rows, render
 from errata.trainers.settings import TargetSettings
 from errata.trainers.target import Target, load_tokenizer
 
@@ -46,6 +46,14 @@ def test_a_template_that_drops_the_system_role_gets_its_text_too(folders):
     target = load(folders["qwen2"])
     target.tokenizer.chat_template = "{% for m in messages %}{% if m['role'] == 'user' %}<{{ m['content'] }}>{% endif %}{% endfor %}"
     assert target.render([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]) == "<Be brief.\n\n2 + 2?>"
+
+
+def test_what_a_template_says_by_itself_as_system_text_is_known(folders):
+    tokenizers = {kind: load_tokenizer(TargetSettings(model=str(folders[kind]))) for kind in KINDS}
+    said = {kind: own_system(tokenizer) for kind, tokenizer in tokenizers.items()}
+    assert said == {"llama": "", "qwen2": "You are a helpful assistant.", "mistral": "", "plain": ""}
+    tokenizers["llama"].chat_template = "{{ raise_exception('no') }}"
+    assert own_system(tokenizers["llama"]) == ""
 
 
 def test_a_conversation_that_the_template_refuses_is_a_target_error(folders):
