@@ -109,16 +109,13 @@ def render(tokenizer: Any, messages: Sequence[Message], generate: bool = True) -
 
 def own_system(tokenizer: Any) -> str:
     """What the chat template says as system text where a conversation has none; empty where it says nothing."""
-    if not template_of(tokenizer, False):
-        return ""
     text, user = "Errata", {"role": "user", "content": "?"}
     try:
         without, given = render(tokenizer, [user]), render(tokenizer, [{"role": "system", "content": text}, user])
     except TargetError:  # told when the target is asked
         return ""
-    before, _, after = given.partition(text)
-    fits = without.startswith(before) and without.endswith(after) and len(without) > len(before) + len(after)
-    return without[len(before) : len(without) - len(after)] if fits else ""
+    found = re.fullmatch("(.+)".join(map(re.escape, given.split(text, 1))), without, re.DOTALL)
+    return found[1] if found else ""
 
 
 def tools_apart(messages: Sequence[Message]) -> tuple[list[dict[str, Any]], list[Message]]:

@@ -184,9 +184,7 @@ def _write(file: Path, out: Path) -> None:
     known = {"architecture": _field(reader, "general.architecture"), "kind": kinds.most_common(1)[0][0] if kinds else "no matrices"}
     known |= {"dtype": str(dtype).removeprefix("torch."), "template": template, "file": file.name}
     known |= {"rope": any(tensor.name.startswith("rope_f") for tensor in reader.tensors)}
-    told = {"license": "general.license", "license_name": "general.license.name", "license_link": "general.license.link"}
-    known |= {name: _field(reader, field) for name, field in told.items() if field in reader.fields}
-    known |= {"sizes": {path.name: path.stat().st_size for path in out.iterdir()}}
+    known |= {"license": _field(reader, "general.license", "unknown"), "sizes": {path.name: path.stat().st_size for path in out.iterdir()}}
     (out / ABOUT).write_text(json.dumps(known, indent=1), encoding="utf-8")
     for path in out.iterdir():
         sync(path)
@@ -218,16 +216,9 @@ def _convert(place: Path, out: Path, dtype: Any, ends: list[int]) -> bool:
     model.generation_config = GenerationConfig(eos_token_id=ends or None, bos_token_id=bos, pad_token_id=pad)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    _name_tokenizer(out / "tokenizer_config.json")
+    path = out / "tokenizer_config.json"  # transformers 4, which llama.cpp's converters ask for, does not know the class that 5 writes
+    path.write_bytes(json.dumps(json.loads(path.read_bytes()) | {"tokenizer_class": "PreTrainedTokenizerFast"}, indent=2).encode())
     return bool(tokenizer.chat_template)
-
-
-def _name_tokenizer(path: Path) -> None:
-    """Gives the tokenizer the class that transformers 4 and 5 both know: what llama.cpp's converters ask for is 4, to which the name that
-    5 writes is unknown."""
-    known = json.loads(path.read_text(encoding="utf-8"))
-    kept = {name: value for name, value in known.items() if name not in ("backend", "is_local", "local_files_only")}
-    path.write_text(json.dumps(kept | {"tokenizer_class": "PreTrainedTokenizerFast"}, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def _closing(tokenizer: Any) -> list[int]:

@@ -185,21 +185,16 @@ def ready(facts: Facts, place: str, base: str, task: str, config: CycleConfig | 
 
 
 def _back(facts: Facts, place: str, base: str) -> dict[str, str]:
-    """Lines that make a GGUF file of the export by llama.cpp's scripts, in the width that it has, and a model of Ollama's of that.
-
-    Ollama writes a prompt by a template of its own where it knows one like the file's (template/template.go), and that one leaves out what
-    the file's says by itself as system text: the Modelfile says it. It answers greedily and does not hold repetition against a token, as
-    the run did.
-    """
+    """Lines that make a GGUF file of the export by llama.cpp's scripts, in the width that it has, and a model of Ollama's of that."""
     out = f"{facts.name}.gguf"
     if facts.form == "adapter":
         script, told, model = "convert_lora_to_gguf.py", f" --base {shlex.quote(base)}", f"FROM {facts.gguf}\nADAPTER ./{out}"
     else:
         width = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}.get(facts.dtype, "auto")
         script, told, model = "convert_hf_to_gguf.py", f" --outtype {width}", f"FROM ./{out}"
-    system = f'\nSYSTEM """{facts.system}"""' if facts.system else ""
-    text = f"{model}{system}\nPARAMETER temperature 0\nPARAMETER repeat_penalty 1\n"
-    written = shlex.quote(text.replace("\\", r"\\").replace("\n", r"\n"))  # one line, which `printf '%b'` writes as several
+    model += f'\nSYSTEM """{facts.system}"""' if facts.system else ""  # Ollama's own template for such models may lack it
+    model += "\nPARAMETER temperature 0\nPARAMETER repeat_penalty 1\n"
+    written = shlex.quote(model.replace("\\", r"\\").replace("\n", r"\n"))  # one line, which `printf '%b'` writes as several
     return {
         "gguf": f"python llama.cpp/{script} {shlex.quote(place)}{told} --outfile {out}",
         "ollama": f"printf '%b' {written} > Modelfile && ollama create {facts.name} -f Modelfile",
