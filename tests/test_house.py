@@ -167,7 +167,7 @@ def test_the_core_of_the_loop_and_the_whole_package_stay_small():
     # answers are features since; so are clusters (tokens too), several servers and batches, and patterns that a person chooses among
     assert sum(core.values()) <= 9_850
     # 24,343 when the house was rebuilt at equal features; raised for features only, never to make room for a patch
-    assert sum(sizes.values()) <= 46_100
+    assert sum(sizes.values()) <= 46_200
 
 
 def test_functions_take_few_parameters():
