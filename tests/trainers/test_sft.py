@@ -385,6 +385,17 @@ def test_where_steps_take_long_a_checkpoint_is_made_at_a_logged_step_too(target,
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")
 
 
+def test_a_step_that_is_not_logged_is_told_where_it_takes_long(target, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr("errata.trainers.stages.follow._SILENT", 0.0)
+    settings = QUICK.model_copy(update={"batch_size": 8, "save_steps": 10})
+    train(ROWS, target, settings, tmp_path, in_process=True, on_progress=lambda message: told.append((message["step"], message["loss"])))
+    assert [step for step, _ in told] == list(range(1, 13))
+    first, tenth = (loss for step, loss in told if step in (1, 10))
+    assert [loss for _, loss in told[:11]] == [first] * 9 + [tenth] * 2
+    assert [row["step"] for row in json.loads((tmp_path / "course.json").read_text())] == [1, 10, 12]
+
+
 def test_seconds_of_a_stopped_training_are_counted_up_to_its_checkpoint(target, tmp_path):
     with pytest.raises(_Stop):
         train(ROWS, target, QUICK, tmp_path, in_process=True, on_progress=_stop_at(4))

@@ -32,6 +32,8 @@ LOGGED = {name: name for name in ("step", "epoch", "loss", "learning_rate", "gra
 _COMPLETE = "complete.json"
 _LONG = 300.0
 """Seconds after which a checkpoint is due, however few steps that are; it waits for a step that is logged."""
+_SILENT = 30.0
+"""Seconds after which a step is told that is not logged, with the figures of the last one that was."""
 
 
 @dataclass
@@ -55,7 +57,9 @@ class Follow(TrainerCallback):
         self.spent = Spent()
         self.stopped = ""
         """Which budget ended the training, and at which step; empty: it took all its steps."""
-        self._since = self._saved = 0.0
+        self._since = self._saved = self._told = 0.0
+        self._figures: dict[str, float] = {}
+        """What was logged last."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         most, answers = self.job.settings.rollouts, getattr(args, "generation_batch_size", 0)
@@ -89,6 +93,8 @@ class Follow(TrainerCallback):
             control.should_training_stop = True
             control.should_save = False  # who continues from this step would take one more
         control.should_log = control.should_log or control.should_training_stop or done
+        if self._figures and not control.should_log and time.monotonic() - self._told > _SILENT:
+            self._tell(state, self._figures)
 
     def _reached(self, answers: int) -> str:
         """The budget that leaves no room for another step, which samples so many `answers`."""
@@ -102,7 +108,11 @@ class Follow(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if logs and "loss" in logs:
             reward = {name: logs[LOGGED[name]] for name in ("reward", "margin") if LOGGED[name] in logs}
-            self.tell({"step": state.global_step, "steps": state.max_steps, "loss": logs["loss"], "epoch": state.epoch} | reward)
+            self._tell(state, {"loss": logs["loss"]} | reward)
+
+    def _tell(self, state: Any, figures: dict[str, float]) -> None:
+        self._figures, self._told = figures, time.monotonic()
+        self.tell({"step": state.global_step, "steps": state.max_steps, "epoch": state.epoch} | figures)
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         self._saved = time.monotonic()
