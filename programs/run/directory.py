@@ -391,12 +391,14 @@ class RunDir(AbstractContextManager["RunDir"]):
                 free += ("target.api_base",)  # a server may move; it is known which weights it has
             if not any(self.path.glob("*/assemble/manifest.json")):
                 free += ("generate.patterns_hash",)  # no row was drawn yet by what was chosen before
+            fixed = ("train.curriculum",) if any(self.path.glob("*/assemble/manifest.json")) else ()  # the order of rows that are written
             for name in sorted(mine.keys() | theirs.keys()):
-                if not any(name == open_ or name.startswith(open_ + ".") for open_ in free) and mine.get(name) != theirs.get(name):
-                    raise RunError(
-                        f"{self.path} was made with {name} = {theirs.get(name)!r}, not {mine.get(name)!r}; "
-                        f"{BACK.get(name, 'give the same config to continue it')}, or choose another --run"
-                    )
+                may_differ = name not in fixed and any(name == open_ or name.startswith(open_ + ".") for open_ in free)
+                old, new = theirs.get(name), mine.get(name)
+                if old != new and not may_differ:
+                    same = "give the same config to continue it"
+                    act = same if old is None or new is None else BACK.get(name, same)
+                    raise RunError(f"{self.path} was made with {name} = {old!r}, not {new!r}; {act}, or choose another --run")
             self._refuse_other_data(dict(known), data)
         # caps belong to one command, not to the run
         settled = config.model_dump(mode="json", exclude={"budget"})

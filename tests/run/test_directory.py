@@ -373,6 +373,21 @@ def test_how_to_train_is_open_until_something_is_trained(tmp_path):
         RunDir(path, load_config())
 
 
+def test_the_order_of_rows_is_open_until_they_are_written(tmp_path):
+    path, easy = tmp_path / "run", load_config(overrides={"train.curriculum": True, "train.batch_size": 4})
+    with RunDir(path, load_config()):
+        (path / "round-1/teach").mkdir(parents=True)
+        (path / "round-1/teach/taught.jsonl").write_text("{}\n")
+    with RunDir(path, easy):
+        (path / "round-1/assemble").mkdir()
+        (path / "round-1/assemble/manifest.json").write_text("{}")
+    told = r"was made with train\.curriculum = True, not False; its rows were written in the order that this asks for: leave train\.curriculum"
+    with pytest.raises(RunError, match=told):
+        RunDir(path, load_config())
+    with RunDir(path, load_config(overrides={"train.curriculum": True})):
+        pass
+
+
 def test_a_part_that_a_kill_left_beside_its_finished_file_is_dropped(tmp_path):
     with RunDir(tmp_path / "run", load_config()) as run:
         for name in ("round-1/teach", "round-1/mine"):

@@ -139,6 +139,11 @@ def test_another_library_is_not_taken_for_the_one_that_a_run_began_with(lender, 
     done = errata("generate", *SMALL, "--library", other, "--run", run)
     assert done.exit_code == 1
     assert "was made with generate.library_hash" in done.stderr
+    assert "put them back, or leave --library out where round 1 has taken them" in done.stderr
+    assert errata("generate", "--run", run).exit_code == 0
+    for words in (("--run", lender, "--library", file), ("--run", run, "--set", "generate.library=null")):
+        done = errata("generate", *words)
+        assert done.exit_code == 1 and "None" in done.stderr and "give the same config to continue it" in done.stderr
 
 
 @pytest.mark.parametrize("change", [lambda file: file.unlink(), lambda file: file.write_text("{"), lambda file: file.rename(f"{file}.old")])
@@ -168,7 +173,7 @@ def test_a_library_that_was_moved_or_changed_before_its_programs_were_taken(lend
     shutil.rmtree(tmp_path / "run/round-1/teach")
     written(moved, library.of_run(lender)[1:])
     done = errata("generate", "--run", tmp_path / "run")
-    assert done.exit_code == 1 and "the programs of the library are others now, and none was taken yet: put them back" in done.stderr
+    assert done.exit_code == 1 and "the library holds other programs than it did: put them back, or leave --library out" in done.stderr
 
 
 def test_a_second_round_needs_no_library(lender, tmp_path):
