@@ -379,6 +379,9 @@ NO_PLACE = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 SHUT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """What it says of a place that may not be read or written, or is full."""
 
+NO_HOME = "Could not determine home directory."
+"""What Path.expanduser says of `~no.such.user/x`."""
+
 
 @contextmanager
 def one_line_errors(places: tuple[str, ...] = ()) -> Iterator[None]:
@@ -398,6 +401,11 @@ def one_line_errors(places: tuple[str, ...] = ()) -> Iterator[None]:
     except ErrataError as error:
         typer.echo(f"errata: {visible(' '.join(str(error).split()))}", err=True)
         raise typer.Exit(error.exit_code) from None
+    except RuntimeError as error:
+        if str(error) != NO_HOME:
+            raise
+        typer.echo("errata: a path begins with ~ and a name that has no home folder; give the path in full", err=True)
+        raise typer.Exit(UsageError.exit_code) from None
     except OSError as error:
         at = str(Path(error.filename).absolute()) if isinstance(error.filename, str | Path) else ""
         if error.errno not in (*NO_PLACE, *SHUT) or not at.startswith(places):  # what is written first stands beside a file, under its name

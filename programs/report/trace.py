@@ -107,7 +107,7 @@ class Lineage:
             first, second, *_ = sorted(found)
             raise UsageError(f"{wanted!r} begins {len(found)} ids, e.g. {first} and {second}; give more of it")
         (name,) = found
-        return (known | refused)[name](name)
+        return (refused | known)[name](name)
 
     def _kinds(self) -> dict[str, tuple[Iterable[str], Callable[[str], dict[str, Any]]]]:
         """What can be traced, each with its ids and what makes its document; of an id that is of two kinds the first counts."""
@@ -122,11 +122,12 @@ class Lineage:
         }
 
     def _refusals(self) -> Iterator[tuple[str, Callable[[str], dict[str, Any]]]]:
-        """Drawn rows that were refused, each by its id and by that of the refusal, with what makes its document."""
+        """Drawn rows and programs that were refused, each by its id and by that of the refusal, with what makes its document."""
         for number in layout.rounds(self.path):
             for row in _rows(self.path, number, layout.REJECTIONS, Rejection):
                 document = {"kind": "refused", "round": number, "refusal": row.model_dump(mode="json")}
-                way = lambda name, document=document, row=row: {**document, "id": name, "program": self._program(row.program)}  # noqa: E731
+                program = row.of if row.kind == "program" else row.program
+                way = lambda name, document=document, program=program: {**document, "id": name, "program": self._program(program)}  # noqa: E731
                 yield from ((row.of, way), (row.id, way))
 
     def _sample(self, name: str) -> dict[str, Any]:

@@ -484,6 +484,8 @@ def read_config(path: Path) -> CycleConfig:
                 "use that version to read or continue it, or begin again in another --run"
             )
         return CycleConfig.model_validate(document["config"])
+    except (PermissionError, IsADirectoryError) as error:
+        raise RunError(f"{path}/run.json cannot be read ({error.strerror}); mend that, or choose another --run") from error
     except OSError as error:
         mend = places_near(path, "run.json", "runs") or f"; `{command('cycle', '--run', path)}` makes one"
         raise NoRunError(f"{path} is not a run directory: it has no run.json{mend}") from error

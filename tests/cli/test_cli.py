@@ -541,6 +541,13 @@ def test_a_folder_that_may_not_be_written_is_told_in_one_line(tmp_path, monkeypa
         assert (done.exit_code, done.stderr) == (1, told)
 
 
+@pytest.mark.parametrize("flag", ["--library=~no.such.user/x", "--patterns=~no.such.user/x", "--strategy=~no.such.user/x.py:A", "--task=jsonl:~no.such.user/x"])
+def test_a_name_without_a_home_folder_is_told_in_one_line(flag, tmp_path):
+    done = errata("generate", flag, "--run", tmp_path / "run", "-q")
+    assert done.exit_code == 2
+    assert done.stderr == "errata: a path begins with ~ and a name that has no home folder; give the path in full\n"
+
+
 def test_a_split_without_items_is_told_with_the_way_to_another(tmp_path):
     rows = "".join(json.dumps({"question": f"{n} + 1?", "answer": str(n + 1)}) + "\n" for n in range(40))
     (tmp_path / "train.jsonl").write_text(rows)

@@ -202,6 +202,23 @@ def test_a_training_row_is_traced_as_its_sample(practised):
     assert row.id != row.source and lineage.trace(row.id) == lineage.trace(row.source)
 
 
+def test_a_program_that_was_refused_when_rows_were_drawn_is_traced_to_the_reason(several, tmp_path):
+    run = shutil.copytree(several[0], tmp_path / "run")
+    stage, (sample, *_) = layout.step(run, 1, "assemble"), layout.samples(run, 1)
+    refusals = [
+        Rejection(of=sample.program_id, kind="program", check="targeted", reason="mastered"),
+        Rejection(of="drawn", kind="sample", check="unseen", reason="seen", program=sample.program_id),
+    ]
+    rows = {layout.ROWS: stage.read(layout.ROWS, TrainRow), layout.SAMPLES: list(layout.samples(run, 1))}
+    stage.finish(rows | {layout.LIBRARY: layout.standings(run, 1), layout.REJECTIONS: refusals})
+    lineage = Lineage(run)
+    told = [as_text(lineage.trace(one.id)).splitlines()[:3] for one in refusals]
+    assert told[0][:2] == [f"program {sample.program_id}: refused in round 1 by check targeted", "  reason: mastered"]
+    assert told[1][:2] == ["row drawn: refused in round 1 by check unseen, so it was not trained on", "  reason: seen"]
+    assert all(lines[2].startswith(f"program {sample.program_id}: first writing") for lines in told)
+    assert lineage.trace(sample.program_id)["kind"] == "program"
+
+
 @pytest.fixture
 def found(several, tmp_path):
     """A run with an error that was studied in round 1, one whose program was refused, and one that was not drawn: their ids."""
