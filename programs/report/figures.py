@@ -83,11 +83,11 @@ def chance(p_value: float) -> str:
 
 def outcomes(row: Counts) -> str:
     """Items by outcome, in words."""
-    unclosed = f"{row.unclosed} with unclosed reasoning, " if row.unclosed else ""
-    looped = f" or, {row.looped} of them, in a loop" if row.looped else ""
+    unclosed = f"{row.unclosed:,} with unclosed reasoning, " if row.unclosed else ""
+    looped = f" or, {row.looped:,} of them, in a loop" if row.looped else ""
     return (
-        f"{row.right} right, {row.wrong} wrong (of these {row.no_answer} without a readable answer, {unclosed}"
-        f"{row.cut} cut at the token limit{looped}), {row.unjudged} unjudged"
+        f"{row.right:,} right, {row.wrong:,} wrong (of these {row.no_answer:,} without a readable answer, {unclosed}"
+        f"{row.cut:,} cut at the token limit{looped}), {row.unjudged:,} unjudged"
     )
 
 
@@ -132,8 +132,8 @@ def own_words(found: Words) -> str:
     """Whose words the rows are in, and which lessons they teach, in words."""
     asked = ""
     if found.tokens is not None:
-        asked = f" ({found.right} of {found.questions} questions solved at least once in {found.tokens:,} tokens)"
-    lessons = f"{found.worked} worked, {found.correction} corrections, {found.hint} hints"
+        asked = f" ({found.right:,} of {found.questions:,} questions solved at least once in {found.tokens:,} tokens)"
+    lessons = f"{found.worked:,} worked, {found.correction:,} corrections, {found.hint:,} hints"
     return f"{many(found.own_words, 'row')} in the target's own words{asked}; {lessons}"
 
 
@@ -161,8 +161,8 @@ def trained_on(report: TrainReport) -> str:
 
 def library(found: Library) -> str:
     """How the programs of all rounds stand, in words."""
-    hits = f"the target fails {found.failed} of {found.probed} probe rows; " if found.probed else ""
-    return f"{many(found.programs, 'program')}; {hits}{found.kept} of {found.drawn} drawn rows kept; {found.retired} retire"
+    hits = f"the target fails {found.failed:,} of {found.probed:,} probe rows; " if found.probed else ""
+    return f"{many(found.programs, 'program')}; {hits}{found.kept:,} of {found.drawn:,} drawn rows kept; {found.retired:,} retire"
 
 
 def cost(model: str, spent: Spent, work: Iterable[Mapping[str, int]]) -> str:
@@ -372,7 +372,7 @@ def stages(report: Report) -> Table:
         return (layout.numbered(name) or 10**6, order.get("train" if step.startswith("train-") else step, len(order)), name)
 
     def line(title: str, spent: Spent | None, done: Mapping[str, int]) -> list[Any]:
-        bill = [spent.calls, spent.tokens_in, spent.tokens_out, spent.usd] if spent else [0, 0, 0, 0]
+        bill = [spent.calls, spent.tokens_in, spent.tokens_out, spent.usd or 0] if spent else [0, 0, 0, 0]
         return [title, *bill, done.get("answers", 0), done.get("steps", 0)]
 
     lines = [line(name, paid.get(name), work.get(name, {})) for name in sorted(paid.keys() | work.keys(), key=place)]

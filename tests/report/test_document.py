@@ -8,7 +8,7 @@ import pytest
 from fake_run import attempt, fake_run
 
 from errata.programs import report
-from errata.programs.report import document, figures, rounds
+from errata.programs.report import document, figures, records, rounds
 from errata.programs.report.trace import Lineage, as_text
 from errata.programs.run import layout
 from errata.programs.run.directory import Stage
@@ -83,6 +83,17 @@ def test_cost_is_told_by_stage(several):
     assert result.work["round-2/probe"] == {"answers": 4 * 68}
     page_ = (several[0] / "report.html").read_text()
     assert re.search(r"<td>round-1/teach<td>1<td>1,200<td>340<td>0.01<td>0<td>0", page_)
+
+
+def test_nothing_paid_stands_as_in_the_lines_above_it(several):
+    bill = several[1].instructor
+    free = bill.model_copy(update={"stages": {}, "total": bill.total.model_copy(update={"usd": 0.0})})
+    assert {str(line[4]) for line in figures.stages(several[1].model_copy(update={"instructor": free})).rows} == {"0"}
+
+
+def test_counts_of_thousands_have_their_comma():
+    told = figures.outcomes(records.Counts(items=3400, right=1164, wrong=2236, no_answer=1001, cut=1002, unjudged=0))
+    assert told == "1,164 right, 2,236 wrong (of these 1,001 without a readable answer, 1,002 cut at the token limit), 0 unjudged"
 
 
 def test_a_round_with_fewer_rows_than_wanted_says_which_filter_took_how_many_in_every_form(tmp_path):
