@@ -328,12 +328,10 @@ FREE += ("target.batch_size", "target.api_key_env", "target.server_paths", "targ
 BACK = {
     "generate.patterns_hash": "rows were drawn by another choice of patterns: leave --patterns out to go on with it",
     "generate.state_hash": "the strategy's state has changed: to go on with what it was, give --strategy-state the state.json of the run",
-    "generate.library_hash": "the library holds other programs than it did: put them back, or leave --library out where round 1 has taken them",
+    "generate.library_hash": "the library holds other programs than it did: put them back, or leave --library out if round 1 took them",
     "train.curriculum": "its rows were written in the order that this asks for: leave train.curriculum as it was",
 }
 """What to do about others that differ, where it is not to give the same config: both sides have a value."""
-
-
 OPEN = ("generate.phrasings", "train.stages")
 """Fields whose default hangs on the target."""
 

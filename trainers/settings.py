@@ -174,8 +174,8 @@ class TrainSettings(BaseModel):
     max_lost_share: float = Field(default=0.05, ge=0, le=1)
     """Training is refused when more than this share of the rows is cut or has no token left to learn."""
     save_steps: int = Field(default=200, ge=1)
-    """Steps between two checkpoints, from which a killed training continues. Where these take long, one is made five minutes after the last,
-    too, at the next tenth step."""
+    """Steps between two checkpoints, from which a killed training continues. Where these take long, one is made five minutes after the
+    last, too, at the next tenth step."""
     blend: float | dict[str, float] | None = None
     """How far the weights that a stage leaves go from the old ones towards the trained ones (of an adapter: its B matrices); less forgets
     less (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). One number for every stage, or one for each that is named, e.g. `{sft: 0.5}`.

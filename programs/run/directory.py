@@ -389,15 +389,15 @@ class RunDir(AbstractContextManager["RunDir"]):
                 free += ("task", "guards")  # the same data, perhaps at another place
             if config.target.model and mine["target.api_base"] and theirs.get("target.api_base"):
                 free += ("target.api_base",)  # a server may move; it is known which weights it has
-            if not any(self.path.glob("*/assemble/manifest.json")):
-                free += ("generate.patterns_hash",)  # no row was drawn yet by what was chosen before
-            fixed = ("train.curriculum",) if any(self.path.glob("*/assemble/manifest.json")) else ()  # the order of rows that are written
+            drawn = any(self.path.glob("*/assemble/manifest.json"))
+            free += () if drawn else ("generate.patterns_hash",)  # no row was drawn yet by what was chosen before
+            fixed = ("train.curriculum",) if drawn else ()  # the order in which rows were written
             for name in sorted(mine.keys() | theirs.keys()):
-                may_differ = name not in fixed and any(name == open_ or name.startswith(open_ + ".") for open_ in free)
+                open_ = name not in fixed and any(name == one or name.startswith(one + ".") for one in free)
                 old, new = theirs.get(name), mine.get(name)
-                if old != new and not may_differ:
-                    same = "give the same config to continue it"
-                    act = same if old is None or new is None else BACK.get(name, same)
+                if old != new and not open_:
+                    act = None if old is None or new is None else BACK.get(name)
+                    act = act or "give the same config to continue it"
                     raise RunError(f"{self.path} was made with {name} = {old!r}, not {new!r}; {act}, or choose another --run")
             self._refuse_other_data(dict(known), data)
         # caps belong to one command, not to the run
@@ -484,8 +484,6 @@ def read_config(path: Path) -> CycleConfig:
                 "use that version to read or continue it, or begin again in another --run"
             )
         return CycleConfig.model_validate(document["config"])
-    except (PermissionError, IsADirectoryError) as error:
-        raise RunError(f"{path}/run.json cannot be read ({error.strerror}); mend that, or choose another --run") from error
     except OSError as error:
         mend = places_near(path, "run.json", "runs") or f"; `{command('cycle', '--run', path)}` makes one"
         raise NoRunError(f"{path} is not a run directory: it has no run.json{mend}") from error

@@ -541,7 +541,7 @@ def test_a_folder_that_may_not_be_written_is_told_in_one_line(tmp_path, monkeypa
         assert (done.exit_code, done.stderr) == (1, told)
 
 
-@pytest.mark.parametrize("flag", ["--library=~no.such.user/x", "--patterns=~no.such.user/x", "--strategy=~no.such.user/x.py:A", "--task=jsonl:~no.such.user/x"])
+@pytest.mark.parametrize("flag", ["--library=~a.b/x", "--patterns=~a.b/x", "--strategy=~a.b/x.py:A", "--task=jsonl:~a.b/x"])
 def test_a_name_without_a_home_folder_is_told_in_one_line(flag, tmp_path):
     done = errata("generate", flag, "--run", tmp_path / "run", "-q")
     assert done.exit_code == 2

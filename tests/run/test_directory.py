@@ -381,7 +381,7 @@ def test_the_order_of_rows_is_open_until_they_are_written(tmp_path):
     with RunDir(path, easy):
         (path / "round-1/assemble").mkdir()
         (path / "round-1/assemble/manifest.json").write_text("{}")
-    told = r"was made with train\.curriculum = True, not False; its rows were written in the order that this asks for: leave train\.curriculum"
+    told = r"was made with train\.curriculum = True, not False; its rows were written in the order that this asks for: leave train"
     with pytest.raises(RunError, match=told):
         RunDir(path, load_config())
     with RunDir(path, load_config(overrides={"train.curriculum": True})):

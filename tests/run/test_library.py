@@ -139,7 +139,7 @@ def test_another_library_is_not_taken_for_the_one_that_a_run_began_with(lender, 
     done = errata("generate", *SMALL, "--library", other, "--run", run)
     assert done.exit_code == 1
     assert "was made with generate.library_hash" in done.stderr
-    assert "put them back, or leave --library out where round 1 has taken them" in done.stderr
+    assert "put them back, or leave --library out if round 1 took them" in done.stderr
     assert errata("generate", "--run", run).exit_code == 0
     for words in (("--run", lender, "--library", file), ("--run", run, "--set", "generate.library=null")):
         done = errata("generate", *words)

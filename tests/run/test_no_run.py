@@ -6,7 +6,7 @@ import pytest
 
 from errata.programs.run.directory import read_config
 from errata.programs.view.sources import read
-from errata.signatures.errors import NoRunError, RunError, UsageError
+from errata.signatures.errors import NoRunError, UsageError
 
 
 @pytest.fixture
@@ -33,14 +33,6 @@ def test_a_place_that_is_no_run_is_told_the_runs_near_it(runs, place, told):
     with pytest.raises(NoRunError) as caught:
         read_config(Path(place))
     assert str(caught.value) == f"{place} is not a run directory: it has no run.json; {told}"
-
-
-def test_a_run_that_cannot_be_read_is_not_told_to_be_none(runs):
-    (runs / "first/run.json").unlink()
-    (runs / "first/run.json").mkdir()
-    with pytest.raises(RunError, match=r"first/run\.json cannot be read \(Is a directory\); mend that") as caught:
-        read_config(runs / "first")
-    assert not isinstance(caught.value, NoRunError)
 
 
 def test_of_many_runs_three_are_told(runs):
