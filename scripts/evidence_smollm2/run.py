@@ -14,7 +14,8 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import yaml
 from errata.programs.report.tables import Table
 from errata.programs.run import layout
 from errata.programs.run.directory import read_json
+from errata.programs.samples.calculations import Unreadable, steps_of
 from errata.programs.stats import counts, wilson
 from errata.signatures.files import module_of
 from errata.signatures.records import Attempt
@@ -92,6 +94,20 @@ def run(task: str) -> None:
     subprocess.run([*errata, "evaluate", *shots, "--quiet"], check=True, stdout=subprocess.DEVNULL)
 
 
+def reckoned(rows: Sequence[Attempt]) -> tuple[str, str]:
+    """Of the marked calculations `<<9-3=6>>`, how many are true, and the share of answers that would be right if the last one were, in %."""
+    written = true = meant = 0
+    for row in rows:
+        try:
+            steps, slips = steps_of(row.response)
+        except Unreadable:
+            continue
+        steps = [step for step in steps if step.marked]
+        written, true = written + len(steps), true + len(steps) - len(slips)
+        meant += bool(steps) and steps[-1].value == Fraction(row.example.answer.replace(",", ""))
+    return (f"{true} of {written}", f"{100 * meant / len(rows):.1f}") if written else ("", "")
+
+
 def measured(task: str) -> Iterator[list[object]]:
     """A line for each run and benchmark of a task: read and right answers, and what the run cost."""
     for path in sorted([*(OUT / task).glob("*-[0-9]*"), OUT / f"{task}-shots"]):
@@ -110,7 +126,8 @@ def measured(task: str) -> Iterator[list[object]]:
                 right = f"{100 * found['right'] / len(rows):.1f} [{100 * low:.0f}, {100 * high:.0f}]"
                 of_read = f"{100 * found['right'] / read:.1f}" if read else "-"
                 name = path.name if path.parent == OUT else f"{task} {path.name}"
-                yield [name, stage.path.name, len(rows), read, found["cut"], right, of_read, f"{hours:.2f}"]
+                sums = reckoned(rows) if task.startswith("svamp") else ("", "")
+                yield [name, stage.path.name, len(rows), read, found["cut"], right, of_read, *sums, f"{hours:.2f}"]
 
 
 def main() -> None:
@@ -124,7 +141,8 @@ def main() -> None:
         for task in TASKS:
             if task in given.only and (not task.startswith("svamp") or (OUT / "data" / "programs").exists()):
                 run(task)
-    head = ["run", "benchmark", "items", "read", "cut", "right, % [95 %]", "right of those read, %", "CPU hours"]
+    head = ["run", "benchmark", "items", "read", "cut", "right, % [95 %]", "right of those read, %"]
+    head += ["calculations that are true", "right if the last were, %", "CPU hours"]
     print(Table(head, [line for task in TASKS for line in measured(task)]).markdown())
 
 
