@@ -95,7 +95,7 @@ def run(task: str) -> None:
 
 
 def reckoned(rows: Sequence[Attempt]) -> tuple[str, str]:
-    """Of the marked calculations `<<9-3=6>>`, how many are true, and the share of answers that would be right if the last one were, in %."""
+    """Of the marked calculations `<<9-3=6>>`, how many are true, and how many answers in 100 would be right if the last one were."""
     written = true = meant = 0
     for row in rows:
         try:
