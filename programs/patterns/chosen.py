@@ -48,10 +48,8 @@ def meant(name: str, known: str | None, run: Path | None) -> tuple[Choice, str]:
         now = choose(Path(name))
         if not drawn or now.hash == own.hash:
             return now, ""
-    return (
-        own,
-        f"patterns file {own.file} has changed since rows were drawn: {counts}; another --run with --patterns teaches it as it is now",
-    )
+    act = "another --run with --patterns teaches it as it is now"
+    return own, f"patterns file {own.file} has changed since rows were drawn: {counts}; {act}"
 
 
 def keep(path: Path, choice: Choice | None, told: str, say: Callable[[str], None]) -> None:

@@ -95,9 +95,11 @@ class Lineage:
         wanted = wanted.strip()
         kinds = self._kinds()
         known = {name: way for ids, way in reversed([*kinds.values()]) for name in ids}
-        refused = {name: way for name, way in self._refusals() if name.startswith(wanted)}
         found = {name for name in known if name.startswith(wanted)}
-        found = found or {other for name, other in _parts(self).items() if name.startswith(wanted) and other in known} or {*refused}
+        found = found or {other for name, other in _parts(self).items() if name.startswith(wanted) and other in known}
+        if not found:
+            known = {name: way for name, way in self._refusals() if name.startswith(wanted)}
+            found = {*known}
         if not found or not wanted:
             held = ", ".join(f"{kind} (e.g. {next(iter(ids))})" for kind, (ids, _) in kinds.items() if ids)
             where = f"ids stand on the page of `{command('view', self.path)}` and in the .jsonl files of the run"
@@ -107,7 +109,7 @@ class Lineage:
             first, second, *_ = sorted(found)
             raise UsageError(f"{wanted!r} begins {len(found)} ids, e.g. {first} and {second}; give more of it")
         (name,) = found
-        return (refused | known)[name](name)
+        return known[name](name)
 
     def _kinds(self) -> dict[str, tuple[Iterable[str], Callable[[str], dict[str, Any]]]]:
         """What can be traced, each with its ids and what makes its document; of an id that is of two kinds the first counts."""

@@ -44,6 +44,7 @@ from ..strategies import state
 from ..strategies.named import load_strategy
 
 T = TypeVar("T")
+Answers = Callable[[Sequence[Example]], Rows]
 
 
 class Session:
@@ -181,9 +182,7 @@ class Session:
         """The target's attempts at the examples; it is opened only when an answer is missing."""
         return self.attempts(stage, examples, lambda missing: attempts(task, missing, self.open_target(target, len(missing))), title)
 
-    def attempts(
-        self, stage: Stage, examples: Sequence[Example], answers: Callable[[Sequence[Example]], Rows], title: str
-    ) -> Sequence[Attempt]:
+    def attempts(self, stage: Stage, examples: Sequence[Example], answers: Answers, title: str) -> Sequence[Attempt]:
         """One attempt an item, written into the stage as `answers` gives them, or read from it where it is done; each is read again
         whenever it is asked for."""
         if stage.done:
@@ -191,7 +190,8 @@ class Session:
         self.ledger.check_time()
         produce = lambda missing: self.counted(title, answers(missing), len(missing))  # noqa: E731
         rows = stage.collect(layout.ATTEMPTS, examples, lambda example: example.id, produce, Attempt)
-        stage.finish({layout.ATTEMPTS: rows}, **(count := counts(rows)))
+        count = counts(rows)
+        stage.finish({layout.ATTEMPTS: rows}, **count)
         extra = "".join(f", {count[name]} {name.replace('_', ' ')}" for name in OUTCOMES if count.get(name))
         self.say(f"{title}: {count['right']} of {count['items']} right{extra}")
         return rows

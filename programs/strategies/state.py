@@ -90,10 +90,10 @@ def held(name: str, run: Path | None) -> Path:
 
 def keep(name: str | None, run: Path, say: Callable[[str], None]) -> None:
     """Copy the state, where there is one, into the run, or say that the copy counts."""
-    if name is not None:
-        if (file := held(name, run)) == (copy := run / layout.STATE):
-            say(f"strategy state: the copy that the run keeps counts, {copy}")
-        write_atomic(copy, file.read_bytes())
+    if name is not None and (file := held(name, run)) != run / layout.STATE:
+        write_atomic(run / layout.STATE, file.read_bytes())
+    elif name is not None:
+        say(f"strategy state: the copy that the run keeps counts, {run / layout.STATE}")
 
 
 def pinned(config: CycleConfig, run: Path | None = None) -> CycleConfig:

@@ -28,7 +28,8 @@ LOGGED = {name: name for name in ("step", "epoch", "loss", "learning_rate", "gra
     "chosen": "rewards/chosen",
     "rejected": "rewards/rejected",
 }
-"""Its fields, and what TRL calls them; those from `reward` on are of a training on own answers, those from `margin` on of one on pairs."""
+"""Fields of what is kept of the course of a training, and what TRL calls them; those from `reward` on are of one on own answers, those from
+`margin` on of one on pairs."""
 _COMPLETE = "complete.json"
 _LONG = 300.0
 """Seconds after which a checkpoint is due, however few steps that are; it waits for a step that is logged."""
