@@ -8,12 +8,13 @@ import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+from threading import get_ident
 from types import ModuleType
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """To a temporary name beside it, synced, then renamed. Raises OSError, and leaves nothing behind."""
-    temporary = path.with_name(path.name + ".tmp")
+    """To a temporary name beside it, which no other thread or process takes, synced, then renamed. Raises OSError, and leaves nothing."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{get_ident()}.tmp")
     try:
         temporary.write_bytes(data)
         sync(temporary)
@@ -21,6 +22,12 @@ def write_whole(path: Path, data: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def foreign(folder: Path, first: str, *ours: str) -> bool:
+    """Whether a folder holds files of others: not the one that is written `first`. It is looked for last, for a process may be writing."""
+    held = folder.is_dir() and any(path.name not in ours and path.suffix != ".tmp" for path in folder.iterdir())
+    return held and not (folder / first).exists()
 
 
 def sync(path: Path) -> None:

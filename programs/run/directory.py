@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...signatures.errors import BusyError, NoRunError, RunError, places_near
-from ...signatures.files import write_whole
+from ...signatures.files import foreign, write_whole
 from ...signatures.records import Record, content_hash, sealed, unsealed
 from ...signatures.rows import Rows, at, reader
 from ...signatures.terminal import command
@@ -353,7 +353,7 @@ class RunDir(AbstractContextManager["RunDir"]):
         self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
         """Folders that are made here, the innermost first."""
         with disk_errors(path):
-            if path.is_dir() and not (path / "run.json").exists() and any(p.name not in (LOCK, "run.json.tmp") for p in path.iterdir()):
+            if foreign(path, "run.json", LOCK):
                 raise RunError(f"{path} holds files but no run.json: it is not a run directory; choose another --run")
             path.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(path / LOCK, timeout=PROBED)

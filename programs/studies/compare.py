@@ -27,6 +27,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from ...signatures.errors import BudgetReached, BusyError, ErrataError, RunError, UsageError, did_you_mean
+from ...signatures.files import foreign
 from ...tasks.union import parts
 from ...trainers.devices.gpus import VISIBLE, visible_gpus
 from ...trainers.weights import weights_hash
@@ -281,7 +282,7 @@ def begin(comparison: Comparison, out: Path, elsewhere: bool = False) -> None:
             Cycle(config, out / arm).refuse_early(dry_run=elsewhere)
         except ErrataError as error:
             raise type(error)(f"arm {arm}: {error}") from None
-    if out.is_dir() and any(out.iterdir()) and not (out / FILE).exists():
+    if foreign(out, FILE):
         raise RunError(f"{out} holds files but no {FILE}: it is not the folder of a comparison; choose another --out")
     document = to_json(comparison.model_dump(mode="json", exclude={"cluster"}))
     if not (out / FILE).exists() or (out / FILE).read_bytes() != document:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from errata.programs.run import directory as rundir
 from errata.programs.run.directory import VERSION, RunDir, Stage, read_config, to_json
 from errata.programs.run.ledger import Answer, Ledger, read_ledger
 from errata.signatures.errors import RunError, UsageError
+from errata.signatures.files import foreign
 from errata.signatures.records import Rejection, content_hash
 
 ITEMS = ["a", "b", "c", "d"]
@@ -319,6 +321,32 @@ def test_a_folder_with_other_files_is_not_taken_for_a_run(tmp_path):
     with pytest.raises(RunError, match="holds files but no run"):
         RunDir(tmp_path, load_config())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["thesis.tex"]
+
+
+def test_a_run_that_another_process_begins_between_two_looks_is_no_folder_of_others(tmp_path, monkeypatch):
+    listed = Path.iterdir
+
+    def meanwhile(path):
+        for name in ("lock", "run.json", "round-1.log"):
+            (path / name).write_text("{}")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", meanwhile)
+    assert not foreign(tmp_path, "run.json", "lock")
+    assert foreign(tmp_path, "other.json", "lock")
+
+
+def test_many_writers_of_one_file_do_not_meet(tmp_path):
+    file, texts = tmp_path / "compare.json", [bytes([65 + number]) * 10_000 for number in range(8)]
+
+    def write(text):
+        for _ in range(20):
+            rundir.write_atomic(file, text)
+
+    with ThreadPoolExecutor(len(texts)) as pool:
+        list(pool.map(write, texts))
+    assert file.read_bytes() in texts
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
