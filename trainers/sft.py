@@ -225,6 +225,8 @@ def check(settings: TrainSettings) -> None:
                 raise UsageError(f"{part}.{name} cannot be set: {why}; leave it out")
     if settings.grpo.get("use_vllm"):
         _require_vllm(settings)
+    if settings.curriculum and settings.sft.get("packing"):
+        raise UsageError("sft.packing puts rows together by length, not by level as curriculum does; leave out one of them")
     if settings.sdft.get("teacher_model_kind") == "ema":
         why = "its average is in no checkpoint, so a killed training could not go on with it"
         raise UsageError(f"sdft.teacher_model_kind cannot be ema: {why}")

@@ -175,9 +175,10 @@ def test_fields_of_sft_config_and_lora_config_reach_the_trainer(target, tmp_path
         ({"sft": {"learning_rat": 1}}, "sft.learning_rat is not a field of SFTConfig; did you mean learning_rate?"),
         ({"sft": {"output_dir": "x"}}, "sft.output_dir cannot be set"),
         ({"lora": {"rr": 1}}, "lora.rr is not a field of LoraConfig"),
+        ({"sft": {"packing": True}, "curriculum": True}, "sft.packing puts rows together by length, not by level as curriculum does"),
     ],
 )
-def test_an_unknown_field_or_one_that_errata_sets_is_a_usage_error(settings, reason):
+def test_an_unknown_field_or_one_that_cannot_be_set_is_a_usage_error(settings, reason):
     with pytest.raises(UsageError) as error:
         check(TrainSettings(**settings))
     assert str(error.value).startswith(reason)
