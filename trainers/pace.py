@@ -42,9 +42,9 @@ class Pace(NamedTuple):
     """Of a training, for one row."""
 
     def answer(self, limit: int) -> float:
-        """Seconds for an answer of at most so many tokens: prompts are read again each round."""
+        """Seconds for an answer of at most so many tokens."""
         going = [(1 - self.ends) ** (ROUND * number) for number in range(ceil(limit / ROUND))]
-        return sum(share * (self.prompt + self.token * min(ROUND, limit - ROUND * number)) for number, share in enumerate(going))
+        return self.prompt + self.token * sum(share * min(ROUND, limit - ROUND * number) for number, share in enumerate(going))
 
 
 def look(

@@ -248,7 +248,7 @@ def test_doctor_tells_the_time_of_a_cycle_from_a_look_at_the_target(monkeypatch)
 def test_an_answer_takes_its_rounds_as_far_as_it_is_likely_to_go_on():
     pace = Pace(load=0, prompt=1.0, token=0.01, ends=0.0, start=0, row=0)
     assert pace.answer(128) == pytest.approx(1 + 1.28)
-    assert pace.answer(400) == pytest.approx(4 * 1 + 4.0)  # it never ends: four rounds, each of which reads its prompt again
+    assert pace.answer(400) == pytest.approx(1 + 4.0)  # it never ends: four rounds, and the prompt is read once
     assert pace._replace(ends=1.0).answer(400) == pytest.approx(1 + 1.28)  # the batch goes on while one of it does
     assert pace.answer(128) < pace._replace(ends=0.005).answer(400) < pace.answer(400)
 

@@ -5,17 +5,19 @@ import os
 import shutil
 import threading
 import weakref
+from itertools import pairwise
 from pathlib import Path
 
 import models
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, MambaConfig, MambaForCausalLM, PreTrainedModel
 
 from errata.signatures.errors import TargetError
 from errata.trainers.chat import encode, loop_end
 from errata.trainers.settings import TargetSettings
-from errata.trainers.target import Target
+from errata.trainers.target import Target, new_cache
 from errata.trainers.weights import weights_hash
 
 KINDS = ("llama", "qwen2", "mistral", "plain")
@@ -122,6 +124,40 @@ def test_greedy_answers_are_those_of_plain_transformers(folders):
     ((_, completion),) = target.generate([PROMPTS[3]], max_new_tokens=100)
     assert completion.text == target.tokenizer.decode(out, skip_special_tokens=True)
     assert completion.tokens == len(out)
+
+
+@pytest.mark.parametrize("size", [{}, {"sliding_window": 48}])
+def test_long_answers_are_those_of_plain_transformers_whoever_ends_before_them(tmp_path, monkeypatch, size):
+    target = load(models.make("mistral", tmp_path / "m", **size), batch_size=8)
+    target.ends = list(range(3, 231, 30))  # so that answers are of all lengths
+    target.model.generation_config.eos_token_id = target.ends
+    calls = asked_of(target, monkeypatch)
+    answers = dict(target.generate(PROMPTS, max_new_tokens=150))
+    assert len({answer.tokens for answer in answers.values()}) > 15 and max(answer.tokens for answer in answers.values()) == 150
+    assert any(0 < after < before for before, after in pairwise(calls)), "no batch went on without some of its rows"
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
+    for place, prompt in enumerate(PROMPTS):
+        ids = torch.tensor(encode(target.tokenizer, [target.render(prompt)]))
+        out = plain.generate(ids, max_new_tokens=150, do_sample=False, eos_token_id=target.ends)[0, ids.shape[1] :]
+        assert answers[place].ids == tuple(out.tolist())
+    monkeypatch.setattr("errata.trainers.target.new_cache", lambda model: None)
+    assert dict(target.generate(PROMPTS, max_new_tokens=150)) == answers
+
+
+def test_a_batch_that_goes_on_is_not_read_again(tmp_path, monkeypatch):
+    target = endless(tmp_path / "endless", batch_size=8)
+    read: list[int] = []
+    target.model.register_forward_pre_hook(lambda _, args, given: read.append(given["input_ids"].numel()), with_kwargs=True)
+    assert len(dict(target.generate(PROMPTS[:8], max_new_tokens=100))) == 8
+    width = max(map(len, encode(target.tokenizer, [target.render(prompt) for prompt in PROMPTS[:8]])))
+    assert sum(read) == 8 * (width + 99)
+
+
+def test_a_cache_is_kept_where_the_model_takes_one(folders):
+    llama = load(folders["llama"]).model
+    assert {type(layer).__name__ for layer in new_cache(llama).layers} == {"_Layer"}
+    assert new_cache(get_peft_model(llama, LoraConfig(r=2, target_modules=["q_proj"]))) is not None
+    assert new_cache(MambaForCausalLM(MambaConfig(hidden_size=8, num_hidden_layers=1, vocab_size=20, state_size=2))) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)

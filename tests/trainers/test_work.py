@@ -13,23 +13,24 @@ ROUND = 128
 
 
 def batches(prompts, answers, width, limit, prompt_cost=1.0, new_cost=4.5):
-    """(seconds, share, answers finished) of each batch: longest prompts first, and rows that are not finished in ROUND tokens come again as
-    soon as those of one length fill a batch."""
+    """(seconds, share, answers finished) of each batch: longest prompts first. A batch goes on, and is not read again, while half of it is
+    left or nothing else is; else its rows come again as soon as those of one length fill a batch."""
     rows = sorted(((length, 0, answer) for length, answer in zip(prompts, answers, strict=True)), key=lambda row: -row[0])
-    work, begun = Work(prompts, -(-limit // ROUND)), []
-    while rows or begun:
+    work, begun, held = Work(prompts, -(-limit // ROUND)), [], []
+    while rows or begun or held:
         full = [new for new, count in Counter(new for _, new, _ in begun).items() if count >= width]
-        fresh = bool(rows) and not full
-        batch = (rows if fresh else [row for row in begun if row[1] == max(full)] if full else begun)[:width]
-        for row in batch:
+        read, fresh = not held, bool(rows) and not full and not held
+        batch = held or (rows if fresh else [row for row in begun if row[1] == max(full)] if full else begun)[:width]
+        for row in batch if read else ():
             (rows if fresh else begun).remove(row)
         most = min(ROUND, max(limit - new for _, new, _ in batch))
         made = [min(most, answer - new) for _, new, answer in batch]
         left = [(length + more, new + more, answer) for (length, new, answer), more in zip(batch, made, strict=True)]
         left = [row for row in left if row[1] < min(row[2], limit)]
-        begun = sorted(begun + left, key=lambda row: (row[1], -row[0]))
-        seconds = len(batch) * (prompt_cost * max(row[0] for row in batch) + new_cost * max(made)) / 1000
-        share = work.batch([length for length, _, _ in batch], max(made), [length for length, _, _ in left], fresh)
+        held = left if 2 * len(left) >= width or not (rows or begun) else []
+        begun = begun if held else sorted(begun + left, key=lambda row: (row[1], -row[0]))
+        seconds = len(batch) * (read * prompt_cost * max(row[0] for row in batch) + new_cost * max(made)) / 1000
+        share = work.batch([length for length, _, _ in batch], max(made), len(left), fresh, read)
         yield seconds, share, len(batch) - len(left)
 
 
@@ -77,7 +78,7 @@ def test_the_share_of_the_work_takes_time_linear_in_the_rows():
     def seconds(count):
         began, work = time.process_time(), Work([100] * count, 4)
         for _ in range(count // 4):
-            work.batch([100] * 4, 60, [160], True)
+            work.batch([100] * 4, 60, 1, True, True)
         return time.process_time() - began
 
     few = max(seconds(40_000), 0.001)
