@@ -166,8 +166,9 @@ def test_the_core_of_the_loop_and_the_whole_package_stay_small():
     # 6,215 when the house was rebuilt at equal features; practice, preference pairs, forgetting, foreign libraries and six kinds of
     # answers are features since; so are clusters (tokens too), several servers and batches, and patterns that a person chooses among
     assert sum(core.values()) <= 9_850
-    # 24,343 when the house was rebuilt at equal features; raised for features only, never to make room for a patch
-    assert sum(sizes.values()) <= 46_200
+    # 24,343 when the house was rebuilt at equal features; raised for features only, never to make room for a patch (last for batches that
+    # go on with what they have read)
+    assert sum(sizes.values()) <= 46_300
 
 
 def test_functions_take_few_parameters():

@@ -29,9 +29,9 @@ from .weights import adapter_folder, check_base, folder_of, naming, not_its_adap
 WIDEST = 1024
 """Prompts that are answered at once at most, however much memory there is."""
 ROUND = 128
-"""New tokens before finished answers are handed out. A batch of which less than half goes on is parted then, so that a few long answers do
-not hold up many short ones: its rows are gathered with those of others into new batches, which read their prompts again. At 64 and below
-that cost more than it saved on 83-token answers."""
+"""New tokens before finished answers are handed out. A batch that is half full or less is parted then where others wait, so that a few long
+answers do not hold up many short ones: its rows join others of as many new tokens in new batches, which read their prompts again. At 64 and
+below that cost more than it saved on 83-token answers."""
 GROW = 32
 """Tokens that a cache's memory is lengthened by at a time."""
 NEW = 4.0
@@ -54,7 +54,7 @@ class _Layer(DynamicLayer):
     of the time at 64 answers and 300 tokens of a model of 135M parameters on a CPU."""
 
     _room: list[torch.Tensor] | None = None
-    """What `keys` and `values` are the first S places of."""
+    """Memory of keys and of values with free places behind them; `keys` and `values` are the first S."""
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.is_initialized:
@@ -71,13 +71,13 @@ class _Layer(DynamicLayer):
         return self.keys, self.values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        super().batch_select_indices(indices)
         self._room = None
+        super().batch_select_indices(indices)
 
 
 def new_cache(model: Any) -> Any:
-    """What a model keeps of a batch's tokens, so that the batch goes on without reading them again. None where it keeps that in a way of
-    its own."""
+    """What a model keeps of a batch's tokens, so that the batch goes on without reading them again. None where that is not all keys and
+    values of each token."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # of one with an adapter
     if "past_key_values" not in signature(inner.forward).parameters:
         return None
@@ -248,7 +248,7 @@ class Target:
         # Longest first: if memory runs out, it does so at once.
         rows.sort(key=_longest)
         if self._shape and rows and not self.settings.batch_size:
-            each = cached(self._shape, self.model.dtype.itemsize, len(rows[0].ids) + max_new_tokens)
+            each = cached(self._shape, self.model.dtype.itemsize, len(rows[0].ids) + max_new_tokens + GROW)
             self._batch_size = fitting_batch(self._batch_size, each, self.device)
         under_way: list[_Row] = []
         going: list[_Row] = []
@@ -260,11 +260,11 @@ class Target:
             full = [new for new, count in Counter(row.new for row in under_way).items() if count >= self._batch_size]
             fresh = bool(rows) and not full and not going
             waiting = going or (rows if fresh else [row for row in under_way if row.new == max(full)] if full else under_way)
-            batch, steps = self._next_batch(waiting, max_new_tokens)
+            batch, steps = self._next_batch(waiting, max_new_tokens, len(going) or self._batch_size)
             read, cache = not going, cache if going else new_cache(self.model)
             answers: list[list[int]] | None = None
             try:
-                answers = self._step(batch, steps, temperature, cache) if steps > 0 else [[] for _ in batch]
+                answers, cache = self._step(batch, steps, temperature, cache) if steps > 0 else ([[] for _ in batch], None)
             except (RuntimeError, MemoryError) as error:
                 self._shrink(batch, error)
             if answers is None:  # only here: until it is let go, the error holds the frames with the tensors of the failed attempt
@@ -288,12 +288,19 @@ class Target:
             yield from ((row.place, self._completion(row, finish)) for row, finish in further if finish)
 
     def _kept(self, cache: Any, places: list[int], size: int, others: bool) -> Any:
-        """What is kept of a batch of `size` rows when those at `places` go on; None: nothing, as the batch is done, or is parted for there
-        are `others` to fill it up with."""
-        if cache is None or not places or (others and 2 * len(places) < self._batch_size):
+        """What is kept of a batch of `size` rows when those at `places` go on; None: nothing, as the batch is done, is parted for there are
+        `others` to fill it up with, or would be wider with what has left it than the model's context."""
+        if cache is None or not places or (others and 2 * len(places) <= self._batch_size):
             return None
-        if len(places) < size:
-            cache.batch_select_indices(torch.tensor(places, device=self.device))
+        if self.context and cache.get_seq_length() + ROUND > self.context:
+            return None
+        try:
+            if len(places) < size:
+                cache.batch_select_indices(torch.tensor(places, device=self.device))
+        except (RuntimeError, MemoryError) as error:
+            if not memory_ran_out(error):
+                raise
+            return None
         return cache
 
     def _further(self, row: _Row, answer: list[int], limit: int) -> tuple[_Row, str]:
@@ -306,18 +313,18 @@ class Target:
             finish = "length"
         return row._replace(ids=ids, new=new), finish
 
-    def _next_batch(self, rows: list[_Row], limit: int) -> tuple[list[_Row], int]:
+    def _next_batch(self, rows: list[_Row], limit: int, size: int) -> tuple[list[_Row], int]:
         """The next rows and the new tokens to make, 0 when the first row can take no more. Of a row that may take fewer, what is too much
         is dropped."""
-        first, batch = rows[0], rows[: self._batch_size]
+        first, batch = rows[0], rows[:size]
         room = limit if self.context is None else self.context - max(len(row.ids) for row in batch)
         if room <= 0 or limit <= first.new:
             return [first], 0
         return batch, min(ROUND, room, max(limit - row.new for row in batch))
 
-    def _step(self, batch: list[_Row], steps: int, temperature: float, cache: Any) -> list[list[int]]:
-        """Up to `steps` new tokens for each row, cut after the first end token. `cache` holds all but the last token of each, or nothing;
-        None: the model is asked without one."""
+    def _step(self, batch: list[_Row], steps: int, temperature: float, cache: Any) -> tuple[list[list[int]], Any]:
+        """Up to `steps` new tokens for each row, cut after the first end token, and the cache, where the model filled the one that it was
+        given (Phi-3 takes another for long texts). `cache` holds all but the last token of each, or nothing; None: it is asked without."""
         known = cache.get_seq_length() if cache is not None else 0
         width = known + 1 if known else max(len(row.ids) for row in batch)
         pad = self.model.generation_config.pad_token_id
@@ -327,7 +334,8 @@ class Target:
         asked: dict[str, Any] = {"max_new_tokens": steps, "do_sample": False, "logits_processor": noise}
         with torch.inference_mode():
             out = self.model.generate(input_ids=ids, attention_mask=mask, **asked | ({} if cache is None else {"past_key_values": cache}))
-        return [row[: next((i + 1 for i, token in enumerate(row) if token in self.ends), None)] for row in out[:, width:].tolist()]
+        cache = cache if cache is not None and cache.get_seq_length() == out.shape[1] - 1 else None
+        return [row[: next((i + 1 for i, token in enumerate(row) if token in self.ends), None)] for row in out[:, width:].tolist()], cache
 
     def _completion(self, row: _Row, finish: str) -> Completion:
         begun, ids, new = row.begun, row.ids, row.new

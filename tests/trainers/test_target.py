@@ -5,14 +5,23 @@ import os
 import shutil
 import threading
 import weakref
-from itertools import pairwise
 from pathlib import Path
 
 import models
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, MambaConfig, MambaForCausalLM, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    DynamicCache,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    PreTrainedModel,
+)
 
 from errata.signatures.errors import TargetError
 from errata.trainers.chat import encode, loop_end
@@ -132,10 +141,12 @@ def test_long_answers_are_those_of_plain_transformers_whoever_ends_before_them(t
     target.ends = list(range(3, 231, 30))  # so that answers are of all lengths
     target.model.generation_config.eos_token_id = target.ends
     asked = PROMPTS[:18]
-    calls = asked_of(target, monkeypatch)
+    left: list[int] = []
+    select = DynamicCache.batch_select_indices
+    monkeypatch.setattr(DynamicCache, "batch_select_indices", lambda cache, rows: left.append(len(rows)) or select(cache, rows))
     answers = dict(target.generate(asked, max_new_tokens=100))
     assert len({answer.tokens for answer in answers.values()}) > 8 and max(answer.tokens for answer in answers.values()) == 100
-    assert any(0 < after < before for before, after in pairwise(calls)), "no batch went on without some of its rows"
+    assert left and {*left} <= {1, 2, 3, 4, 5}, "no batch went on without some of its rows"
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
     for place, prompt in enumerate(asked):
         ids = torch.tensor(encode(target.tokenizer, [target.render(prompt)]))
@@ -152,6 +163,50 @@ def test_a_batch_that_goes_on_is_not_read_again(tmp_path, monkeypatch):
     assert len(dict(target.generate(PROMPTS[:8], max_new_tokens=100))) == 8
     width = max(map(len, encode(target.tokenizer, [target.render(prompt) for prompt in PROMPTS[:8]])))
     assert sum(read) == 8 * (width + 99)
+
+
+def family(folder: Path, model: PreTrainedModel) -> Target:
+    """A target of a random model that `models` does not make."""
+    models.make("plain", folder)
+    model.save_pretrained(folder)
+    target = load(folder, batch_size=6)
+    target.ends, target.model.generation_config.eos_token_id = [], None
+    return target
+
+
+SMALL = {"vocab_size": 400, "hidden_size": 32, "num_attention_heads": 4, "initializer_range": 0.2, "pad_token_id": 0}
+SCALED = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [2.0, 3.0, 4.0, 5.0]}
+
+
+def test_a_model_that_takes_another_cache_for_long_texts_is_read_again(tmp_path):
+    config = Phi3Config(
+        **SMALL, intermediate_size=48, num_hidden_layers=2, original_max_position_embeddings=90, rope_parameters=SCALED, eos_token_id=2
+    )
+    target, asked = family(tmp_path / "phi", Phi3ForCausalLM(config)), PROMPTS[:1]
+    ids = torch.tensor(encode(target.tokenizer, [target.render(asked[0])]))
+    assert ids.shape[1] < 80
+    out = target.model.generate(ids, max_new_tokens=100, do_sample=False)[0, ids.shape[1] :]
+    assert dict(target.generate(asked, max_new_tokens=100))[0].ids == tuple(out.tolist())
+    assert {said.tokens for _, said in target.generate(PROMPTS, max_new_tokens=100)} == {100}
+
+
+def test_a_batch_never_grows_wider_than_the_context_by_what_has_left_it(tmp_path):
+    config = GPTNeoConfig(**SMALL, num_layers=2, num_heads=4, attention_types=[[["global"], 2]], max_position_embeddings=100)
+    target = family(tmp_path / "neo", GPTNeoForCausalLM(config))
+    alone = [next(target.generate([prompt], max_new_tokens=160))[1] for prompt in PROMPTS[:5]]
+    assert len({said.tokens for said in alone}) > 2, "all answers end at once"
+    together = dict(target.generate(PROMPTS[:5], max_new_tokens=160))
+    assert [together[place].ids for place in range(5)] == [said.ids for said in alone]
+
+
+def test_rows_that_cannot_be_chosen_for_want_of_memory_are_read_again(tmp_path, monkeypatch):
+    target = load(models.make("mistral", tmp_path / "m"), batch_size=6)
+    target.ends = list(range(3, 231, 30))
+    target.model.generation_config.eos_token_id = target.ends
+    expected, failed = dict(target.generate(PROMPTS[:12], max_new_tokens=100)), []
+    monkeypatch.setattr(DynamicCache, "batch_select_indices", lambda *_: failed.append(1) or real_cpu_error())
+    assert dict(target.generate(PROMPTS[:12], max_new_tokens=100)) == expected
+    assert failed
 
 
 def test_a_cache_is_kept_where_the_model_takes_one(folders):

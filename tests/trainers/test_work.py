@@ -13,8 +13,8 @@ ROUND = 128
 
 
 def batches(prompts, answers, width, limit, prompt_cost=1.0, new_cost=4.5):
-    """(seconds, share, answers finished) of each batch: longest prompts first. A batch goes on, and is not read again, while half of it is
-    left or nothing else is; else its rows come again as soon as those of one length fill a batch."""
+    """(seconds, share, answers finished) of each batch: longest prompts first. A batch goes on, and is not read again, while more than half
+    of it is left or nothing else is; else its rows come again as soon as those of one length fill a batch."""
     rows = sorted(((length, 0, answer) for length, answer in zip(prompts, answers, strict=True)), key=lambda row: -row[0])
     work, begun, held = Work(prompts, -(-limit // ROUND)), [], []
     while rows or begun or held:
@@ -27,7 +27,7 @@ def batches(prompts, answers, width, limit, prompt_cost=1.0, new_cost=4.5):
         made = [min(most, answer - new) for _, new, answer in batch]
         left = [(length + more, new + more, answer) for (length, new, answer), more in zip(batch, made, strict=True)]
         left = [row for row in left if row[1] < min(row[2], limit)]
-        held = left if 2 * len(left) >= width or not (rows or begun) else []
+        held = left if 2 * len(left) > width or not (rows or begun) else []
         begun = begun if held else sorted(begun + left, key=lambda row: (row[1], -row[0]))
         seconds = len(batch) * (read * prompt_cost * max(row[0] for row in batch) + new_cost * max(made)) / 1000
         share = work.batch([length for length, _, _ in batch], max(made), len(left), fresh, read)
