@@ -214,6 +214,12 @@ def kept(shape: Shape, method: str, train: TrainSettings, longest: int, room: in
     return KEPT if fits and keeps_freed(shape.parameters, choose_device(train.device)) else 1.0
 
 
+def most_kept(shape: Shape, method: str, train: TrainSettings, longest: int, room: int, rows: int) -> int | None:
+    """Bytes that a process takes with a training of so many `rows` at a time that keeps freed blocks; None where they are not kept."""
+    factor = kept(shape, method, train, longest, room, rows)
+    return int(factor * training(shape, method, train, rows, longest)) + _process(choose_device(train.device)) if factor > 1 else None
+
+
 def training(shape: Shape, method: str, train: TrainSettings, rows: int, longest: int) -> int:
     """Bytes at the peak of a training that computes `rows` rows of `longest` tokens at a time, beside what the process took before."""
     device, sft = choose_device(train.device), train.sft

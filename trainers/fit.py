@@ -27,7 +27,7 @@ from ..signatures.files import write_whole
 from ..signatures.records import Message, TrainReport, TrainRow
 from .chat import AT_ONCE, Completion, check_ids, encoded, end_tokens, given_rows
 from .devices.ranks import InStep, each, only_first, rank, take_device, with_blank
-from .estimate import Shape, checkpoints, kept, rows_at_once, shape_of
+from .estimate import Shape, checkpoints, most_kept, rows_at_once, shape_of
 from .judge import Judge
 from .memory import choose_device, free, has_bfloat16, keep_freed, keeps_freed, one_thread_for_small, peak
 from .settings import Job, OnProgress, TrainSettings
@@ -246,7 +246,7 @@ def learner(job: Job, device: torch.device, rows: int, longest: int | None) -> t
     """The target's model, still on the CPU, and how it is trained: `full` or `lora`. So many rows, the longest of so many tokens, will be
     computed together. Raises TrainerError, TargetError."""
     settings, target = job.settings, job.target
-    factor = _planned(partial(kept, rows=rows), job, device, longest) or 1.0  # of the memory that is free before the model takes some
+    most = _planned(partial(most_kept, rows=rows), job, device, longest)  # of the memory that is free before the model takes some
     model = load_model(target, torch.device("cpu"), "auto", trainable=True, **getattr(settings, job.stage).get("model_init_kwargs") or {})
     parameters = model.num_parameters()
     method = settings.method_for(parameters, target.adapter)
@@ -258,7 +258,7 @@ def learner(job: Job, device: torch.device, rows: int, longest: int | None) -> t
         parameter.data = parameter.data.to(torch.bfloat16 if half and not learns else torch.float32)
     one_thread_for_small(parameters, device)
     if keeps_freed(parameters, device):
-        keep_freed(factor > 1)
+        keep_freed(most)
     return model, method
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from errata.signatures.errors import TargetError, UsageError
 from errata.trainers import estimate
-from errata.trainers.estimate import Shape, kept, need, rows_at_once, shape_of, tokens_of, training
+from errata.trainers.estimate import Shape, kept, most_kept, need, rows_at_once, shape_of, tokens_of, training
 from errata.trainers.fit import arguments
 from errata.trainers.settings import Job, TargetSettings, TrainSettings
 from errata.trainers.sft import train
@@ -91,7 +91,7 @@ def test_kept_blocks_are_used_again_and_given_back_ones_come_as_new_pages():
         "import resource, sys\n"
         "from errata.trainers.memory import keep_freed\n"
         "for how in sys.argv[1:]:\n"  # trainings of one process, one after another
-        "    keep_freed(how == 'keep')\n"
+        "    keep_freed(10**12 if how == 'keep' else None)\n"
         "    b'1' * 80_000_000\n"
         "    begun = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    for _ in range(4): b'1' * 80_000_000\n"
@@ -102,6 +102,38 @@ def test_kept_blocks_are_used_again_and_given_back_ones_come_as_new_pages():
     pages = [int(line.split()[1]) for line in told if line]
     for how, count in zip(given, pages, strict=True):  # 20,000 pages of 4 KiB each time, or 40 of 2 MiB
         assert (count < 20) if how == "keep" else (count > 100), list(zip(given, pages, strict=True))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator keeps blocks as it likes")
+def test_a_process_that_holds_more_than_planned_gives_all_freed_blocks_back():
+    script = (
+        "from pathlib import Path\n"
+        "from errata.trainers.memory import give_back, keep_freed\n"
+        "held = lambda: int(Path('/proc/self/statm').read_text().split()[1]) * 4096\n"
+        "keep_freed(10**12)\n"
+        "begun = held()\n"
+        "rows = [(b'1' * 4_000_000, b'1' * 10_000) for _ in range(100)]\n"
+        "pins = [pin for _, pin in rows]\n"  # so that what is free lies in pieces
+        "del rows\n"
+        "print(held() - begun)\n"
+        "give_back()\n"
+        "print(held() - begun)\n"
+        "keep_freed(begun + 300_000_000)\n"
+        "give_back()\n"
+        "print(held() - begun)\n"
+    )
+    kept, within, after = map(int, subprocess.check_output([sys.executable, "-c", script], text=True).split())
+    assert min(kept, within) > 300_000_000 and after < 50_000_000
+
+
+def test_a_training_that_keeps_blocks_is_told_how_much_it_may_hold(monkeypatch):
+    monkeypatch.setattr(estimate, "keeps_freed", lambda *_: True)
+    settings = TrainSettings(device="cpu", method="full", batch_size=4)
+    most = most_kept(SMOLLM2, "full", settings, 512, LARGE, 4)
+    assert most == pytest.approx(
+        need(SMOLLM2, TargetSettings(device="cpu"), settings.model_copy(update={"batch_size": 4}), LARGE, 512).train
+    )
+    assert most_kept(SMOLLM2, "full", settings, 512, 4 * GB, 4) is None
 
 
 PROMISED = {

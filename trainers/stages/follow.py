@@ -16,6 +16,7 @@ from transformers import TrainerCallback
 
 from ...signatures.errors import UsageError
 from ..devices.ranks import anywhere, of_first, rank, reseed
+from ..memory import give_back
 from ..settings import Job, OnProgress
 from ..target import not_numbers
 
@@ -85,6 +86,7 @@ class Follow(TrainerCallback):
         return self.job.checkpoints / f"checkpoint-{state.global_step}"
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        give_back()
         self._count()
         if args.save_strategy != "no" and state.global_step % state.logging_steps == 0:
             control.should_save |= of_first(self.job, time.monotonic() - self._saved > _LONG)
