@@ -236,6 +236,10 @@ class GateSettings(Settings):
     `not_worse`, the same gain, and besides no 95 % interval of the change, of dev or of a guard, that reaches below -`margin`
     (non-inferiority): a loss is ruled out then, not only unseen. That takes items: 137 where no answer changes, some 1,000 where one in
     ten does. With `alpha` 1 any gain on dev counts, and the intervals alone stand against chance."""
+    back: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.9, 0.8)
+    """A way back, where the weights that gain most on dev are turned down for a guard alone: weights that lie so far from those that the
+    round began with to these, tried one after another until one passes, or no longer gains (WiSE-FT, Wortsman et al. 2022, arXiv
+    2109.01903). What was forgotten comes back sooner than what was learned goes. It costs answers to dev and guards; `[]`: none."""
     forgetting: int = Field(default=64, ge=0)
     """Most answers, of replayed items and of each guard, on which the distance of new weights from those that the run began with is
     measured (KL and cross-entropy); it decides nothing. 0: not measured."""

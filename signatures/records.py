@@ -1,8 +1,7 @@
 """The frozen rows that flow between the stages, from an error to the weights.
 
-Every record is immutable, refuses unknown fields, and has an `id` that is a hash of its content (of the fields named in `_identity`),
-so that equal content has the same id in any run on any machine. Each record names its parents by id, so that a training row can be
-walked back to the error behind it. Behaviour lives elsewhere.
+Every record is immutable, refuses unknown fields, and has an `id`, a hash of its content (of the fields in `_identity`), the same in any
+run on any machine. Each names its parents by id, so that a training row can be walked back to its error. Behaviour lives elsewhere.
 """
 
 import hashlib
@@ -444,11 +443,12 @@ class TrainReport(Record):
     margins: tuple[float, float] | None = Field(default=None, exclude_if=lambda value: value is None)
     """Of a training on pairs, by how much more it prefers right answers to wrong ones than it did before, in beta-fold nats."""
     generated_tokens: int = Field(default=0, exclude_if=lambda tokens: not tokens)
-    """Of a training on own answers, the new tokens that the target sampled, those of prompts that were exchanged too."""
     rollouts: int = Field(default=0, exclude_if=lambda answers: not answers)
-    """Of a training on own answers, how many the target sampled, those of prompts that were exchanged too."""
+    """Of a training on own answers, how many the target sampled, and their new tokens, those of prompts that were exchanged too."""
     stopped: str = Field(default="", exclude_if=lambda value: not value)
     """Which budget ended it, and at which step; empty: it took all its steps."""
+    back: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of weights that no training made: how far they lie on the way from those that the round began with to `base`."""
     at_once: int = Field(default=0, exclude_if=lambda rows: not rows)
     """Rows (or answers) that were computed together; the gradients of a step's parts were summed. 0: made before this was told."""
     versions: dict[str, str]
@@ -493,8 +493,8 @@ class GateDecision(Record):
     unproven: bool = Field(default=False, exclude_if=lambda value: not value)
     """Kept because `gate.keep` is `always` or `last`, though the gate would have rejected it."""
     stage: int = Field(default=0, exclude_if=lambda value: not value)
-    """The place in `train.stages` of the stage after which the weights stand."""
+    """The place in `train.stages` of the stage after which the weights stand; behind these stand those on a way back."""
     judged: dict[str, Any] | None = Field(default=None, exclude_if=lambda value: value is None)
     """Of dev items that a language model judged: by which, how many, how many of these twice, and how often both verdicts agreed."""
     considered: tuple[dict[str, Any], ...] = Field(default=(), exclude_if=lambda value: not value)
-    """Of a training in several stages: what the gate found after each. Their p-values are corrected for the choice."""
+    """Of a training in several stages, or with a way back: what the gate found of each. Their p-values are corrected for the choice."""

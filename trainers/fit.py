@@ -202,8 +202,13 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
         rollouts=spent.rollouts,
         stopped=stopped,
         at_once=trainer.args.per_device_train_batch_size,
-        versions={name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")},
+        versions=versions(),
     )
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that decide what weights come out."""
+    return {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers")}
 
 
 def _tokens(job: Job, tokenizer: Any, ends: Sequence[int], limit: int | None, size: int) -> tuple[datasets.Dataset, Counter[str]]:

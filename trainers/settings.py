@@ -278,9 +278,13 @@ class Job(BaseModel):
     out: Path
     """Absolute path of the training's folder."""
     stage: str = "sft"
-    """Which kind of training: one of `TrainSettings.stages`."""
+    """Which kind of training: one of `TrainSettings.stages`, or `back` where there is a `start`."""
     answer_tokens: int = 0
     """Most new tokens of an answer that is sampled."""
+    start: TargetSettings | None = None
+    """Where a way back leads to, from the target's weights."""
+    share: float = 1.0
+    """How far from there to the target's weights it ends."""
 
     @property
     def weights(self) -> Path:

@@ -148,6 +148,14 @@ def distil(
     return _settled(job, None, (), in_process, on_progress, None)
 
 
+def go_back(target: TargetSettings, start: TargetSettings, share: float, out: Path, in_process: bool = False) -> TrainReport:
+    """Leaves in `out` weights that lie at `share` of the way from `start` to `target`, as a training leaves its own. Nothing is trained.
+    Raises TrainerError (also where the two are not of one shape), TargetError."""
+    start = start.model_copy(update={"api_base": None})
+    job = _job("back", content_hash([weights_hash(start), share]), target, TrainSettings(), out, 0)
+    return _settled(job.model_copy(update={"start": start, "share": share}), None, (), in_process, None, None)
+
+
 def _of_file(stage: str, kind: type[R], file: Path, target: TargetSettings, settings: TrainSettings, out: Path, seed: int) -> Job:
     """A job on the rows of a file, which stay there. Raises TrainerError where there are none."""
     if next(read_rows(file, kind), None) is None:
@@ -370,7 +378,7 @@ def main(arguments: Sequence[str]) -> int:
 def _loaded(job: Job) -> Callable[[Job, OnProgress, Judge | None], TrainReport]:
     """What trains the job in this process. Loads torch and TRL, which the parent of a child process does without. Raises UsageError."""
     check(job.settings)
-    return import_module(f".{STAGES[job.stage].module}", __package__).fit
+    return import_module(f".{STAGES[job.stage].module if job.start is None else 'stages.back'}", __package__).fit
 
 
 if __name__ == "__main__":

@@ -303,17 +303,27 @@ def _rounds(report: Report, last: int) -> Table:
     rows = []
     for row in report.rounds[:last]:
         dev = f"{100 * row.decision.before:.1f} to {100 * row.decision.after:.1f}"
-        counts = [row.failures, row.programs, row.samples, row.replay, row.train.rows_kept if row.train else 0]
+        on = row.train
+        if on and on.back is not None:
+            on = next(stage.report for stage in row.stages if stage.report.weights == on.base)
+        counts = [row.failures, row.programs, row.samples, row.replay, on.rows_kept if on else 0]
         rows.append([row.number, "yes" if row.decision.accepted else "no", *counts, dev])
     return Table(head, rows)
 
 
 def _training(facts: Facts, train: TrainSettings, stages: Sequence[Trained]) -> list[dict[str, Any]]:
-    """The stages that made the weights, with their settings, those that the user gave to TRL among them."""
-    made = []
-    for stage in stages[: 1 + next((place for place, stage in enumerate(stages) if stage.stands), 0)]:
+    """The stages that made the weights, with their settings, those that the user gave to TRL among them; last a way back."""
+    made: list[dict[str, Any]] = []
+    stands = next((stage.report for stage in stages if stage.stands), stages[0].report)
+    last = stands.weights if stands.back is None else stands.base
+    for stage in stages[: 1 + next(place for place, stage in enumerate(stages) if stage.report.weights == last)]:
         rate, blend, _ = train.strength("full" if facts.form == "full" else "lora", stage.name)
         given: dict[str, Any] = getattr(train, stage.name)
-        told = {"trainer": f"{stage.name.upper()}Trainer", "rate": given.get("learning_rate", rate), "blend": f"{100 * blend:g}"}
+        told = {
+            "trainer": f"{stage.name.upper()}Trainer",
+            "rate": given.get("learning_rate", rate),
+            "blend": f"{100 * blend:g}",
+            "back": "",
+        }
         made.append(told | {"report": stage.report, "own": sorted(given.keys() - {"learning_rate"})})
-    return made
+    return made if stands.back is None else [*made, {"back": f"{100 * stands.back:g}"}]

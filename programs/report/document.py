@@ -165,6 +165,8 @@ def _work(path: Path, config: CycleConfig, rounds: int) -> dict[str, dict[str, i
             if stage.done and not mined:
                 work[layout.named(number, name)] = {"answers": stage.facts()["items"]}
         for place, report in enumerate(layout.training_reports(path, number)):
+            if report.back is not None:
+                continue
             done = {"answers": report.rollouts} if report.rollouts else {"rows": report.rows_kept}
             work[layout.named(number, layout.training(path, number, place).name)] = {"steps": report.steps} | done
     return work | {"evaluate": {"answers": sum(stage.facts()["items"] for stage in layout.evaluations(path))}}
@@ -180,9 +182,10 @@ def _not_checked(rounds: Sequence[records.Round], skipped: Sequence[str]) -> lis
 def trained(path: Path, number: int, config: CycleConfig, decision: GateDecision) -> list[records.Trained]:
     """The stages of a round's training, in their order."""
     found = {one["stage"]: one["reason"] for one in decision.considered}
+    names = layout.stage_names(path, number, config.train.order)
     return [
         records.Trained(
-            name=config.train.order[place],
+            name=names[place],
             report=report,
             stands=place == decision.stage,
             found=found.get(place, ""),

@@ -150,6 +150,8 @@ def phrased(found: Phrased) -> str:
 
 def trained_on(report: TrainReport) -> str:
     """What a training learned from, how long it took, and what it came to, in words."""
+    if report.back is not None:
+        return "no training, but a way back to the weights that the round began with"
     given = f"{report.rows_kept:,} of {many(report.rows_in, 'row')}"
     if report.rollouts:
         given = f"{many(report.rollouts, 'sampled answer')} of {report.generated_tokens:,} tokens"

@@ -157,9 +157,11 @@ class Lineage:
         """By which stages weights were made, from which weights, and what the gate made of them."""
         if name not in self.made:
             return {"kind": "weights", "id": name, "round": 0, "stages": [], "gate": ""}
-        number, place, _ = self.made[name]
-        names = read_config(self.path).train.order
-        before = [(one.place, one.report) for one in self.made.values() if one.round == number and one.place <= place]
+        number, place, made = self.made[name]
+        names = layout.stage_names(self.path, number, read_config(self.path).train.order)
+        last = place if made.back is None else self.made[made.base].place
+        own = [one for one in self.made.values() if one.round == number]
+        before = [(one.place, one.report) for one in own if one.place <= last or one.place == place]
         stages = [{"name": names[at], "report": report.model_dump(mode="json"), "trained_on": trained_on(report)} for at, report in before]
         decision = layout.decision(self.path, number)
         gate = "not decided yet" if decision is None else "not chosen" if decision.stage != place else ""

@@ -9,7 +9,8 @@
     round-N/probe/, probe-after/          answers to each program's rows, before and after the training
     round-N/words/                        answers of the target to drawn rows, where it was asked
     round-N/assemble/                     samples, rejections, rows (what is trained on) and the library
-    round-N/train/                        weights, the manifest of the training, and its seconds; further stages in train-2/, train-3/, ...
+    round-N/train/                        weights, the manifest of the training, and its seconds; further stages in train-2/, train-3/, ...,
+                                          and behind them weights on a way back
     round-N/practice/                     what a stage was told of the target's own answers
     round-N/pairs/                        right and wrong answers to one question, and what was sampled for them; likewise pairs-2/, ...
     round-N/contexts/                     what the teacher of a stage is shown of each row
@@ -146,7 +147,7 @@ def _placed(name: str, place: int) -> str:
 
 
 def trainings(path: Path, number: int) -> list[int]:
-    """The places of the stages of a round's training that are finished, in order."""
+    """The places of the stages of a round's training that are finished, in order, and of what lies on a way back behind them."""
     return list(takewhile(lambda place: _manifest(path, number, place).exists(), count()))
 
 
@@ -208,6 +209,19 @@ def training_report(path: Path, number: int) -> dict[str, Any] | None:
 def training_reports(path: Path, number: int) -> list[TrainReport]:
     """What the finished stages of a round's training say of themselves, by their places."""
     return [TrainReport.model_validate(read_json(_manifest(path, number, place))["report"]) for place in trainings(path, number)]
+
+
+def stage_names(path: Path, number: int, order: Sequence[str]) -> list[str]:
+    """What trained each of a round's weights, by their places: a stage of `train.stages`, its `order`; of those on a way back, where they
+    are."""
+    names: list[str] = []
+    reports = training_reports(path, number)
+    for place, report in enumerate(reports):
+        if report.back is None:
+            names.append(order[place])
+        else:
+            names.append(f"{report.back:g} of the way to {next(names[at] for at in range(place) if reports[at].weights == report.base)}")
+    return names
 
 
 def training_seconds(path: Path, number: int) -> float | None:

@@ -1,7 +1,8 @@
 """Gate: decides whether new weights are kept, by the same dev items before and after, paired (errata.programs.stats).
 
 After a training in stages it chooses among what stands after each: of those that pass, the one that gains most on dev. Every p-value is
-multiplied by their number, and intervals are as much wider, for the choice (Bonferroni).
+multiplied by their number, and intervals are as much wider, for the choice (Bonferroni). Where a guard alone turns down what gains most,
+weights on the way back to those that the round began with stand beside them.
 Beside that it measures how far the weights went from those that the run began with, on what these answered; that decides nothing.
 """
 
@@ -17,9 +18,11 @@ from ...signatures.records import Attempt, Forgetting, GateDecision
 from ...signatures.rows import where
 from ...tasks import Task, parts
 from ...trainers.settings import TargetSettings
+from ...trainers.sft import go_back
 from ...trainers.weights import weights_hash
 from ..config import GateSettings
 from ..run import layout
+from ..run.directory import disk_errors
 from ..stats import change_interval, items_needed, judged, paired
 from .probe import probe_after
 from .session import Session
@@ -30,7 +33,7 @@ def gate(run: Session, number: int) -> None:
     stage = run.stage(number, "gate")
     if stage.done:
         return
-    places = layout.trainings(run.path, number)
+    places = [place for place, report in enumerate(layout.training_reports(run.path, number)) if report.back is None]
     if run.config.gate.keep == "last":
         places = places[-1:]
     if not places:
@@ -38,7 +41,7 @@ def gate(run: Session, number: int) -> None:
         reason = f"nothing to train on: {'; '.join(filter(None, why))}"
         decision = decide(run.task.name, [], [], {}, GateSettings()).model_copy(update={"reason": reason})
     else:
-        decision = chosen([_decided(run, number, place, len(places)) for place in places], run.config.train.order)
+        decision = among(run, number, places)
         probe_after(run, number, decision.stage)
     stage.finish({layout.DECISION: [decision]}, accepted=decision.accepted)
     run.say(f"round {number}: {'accepted' if decision.accepted else 'rejected'}: {decision.reason}")
@@ -47,6 +50,30 @@ def gate(run: Session, number: int) -> None:
     figures = _figures(run, number, decision)
     run.progress.fact("round", number=number, **figures)
     run.tracker.log(number, {name: float(value) for name, value in figures.items() if isinstance(value, int | float)})
+
+
+def among(run: Session, number: int, places: Sequence[int]) -> GateDecision:
+    """The decision on what stands after the stages at `places`, and on a way back from there. On that, each is tested only where the one
+    before it gained beyond chance, which needs no further correction of the gain (tests in a fixed order: Westfall and Krishen 2001,
+    "Optimally weighted, fixed sequence and gatekeeper multiple testing procedures"); intervals of guards are as much wider."""
+    settings = run.config.gate
+    back = settings.back if settings.keep == "better" else ()
+    choices = len(places) + (len(back) if settings.rule == "not_worse" and run.guards else 0)
+    decisions = [_decided(run, number, place, choices) for place in places]
+    last = most = max(decisions, key=lambda one: one.difference)
+    for place, share in enumerate(back, len(places)):
+        if last.accepted or _refusal(last.model_dump(), (), settings, choices):
+            break
+        out = layout.training(run.path, number, place)
+        run.say(f"round {number}: {last.reason}: {share:g} of the way is looked at")
+        run.ledger.check_time()
+        run.close_target()  # its memory is the child's
+        with disk_errors(out), run.progress.busy(f"round {number}: go back"):
+            go_back(run.candidate(number, most.stage), run.base(number), share, out, run.in_process)
+        decisions.append(last := _decided(run, number, place, choices))
+    names = layout.stage_names(run.path, number, run.config.train.order)
+    after = [f"after {' and '.join(names[: at + 1])}" for at in range(len(places))]
+    return chosen(decisions, [*after, *(f"at {name}" for name in names[len(places) :])])
 
 
 def _decided(run: Session, number: int, place: int, choices: int) -> GateDecision:
@@ -74,15 +101,15 @@ def marked(decision: GateDecision, rows: Iterable[Attempt]) -> GateDecision:
     return decision.model_copy(update={"judged": lm, "reason": f"{decision.reason}; judged by {', '.join(lm['by'])}{alike}"})
 
 
-def chosen(decisions: Sequence[GateDecision], stages: Sequence[str]) -> GateDecision:
-    """Of those that the gate passes, else of all, the one that gains most, the earlier of equals. `stages` are their names."""
+def chosen(decisions: Sequence[GateDecision], stand: Sequence[str]) -> GateDecision:
+    """Of those that the gate passes, else of all, the one that gains most, the earlier of equals. `stand` says where each stands."""
     if len(decisions) == 1:
         return decisions[0]
     rank = lambda one: (one.accepted and not one.unproven, one.difference, -one.stage)  # noqa: E731
     names = {"stage", "accepted", "reason", "difference", "p_value", "forgetting"}
     others = tuple({"stage": one.stage} | one.model_dump(mode="json", include=names) for one in decisions)
     best = max(decisions, key=rank)
-    return best.model_copy(update={"considered": others, "reason": f"after {' and '.join(stages[: best.stage + 1])}: {best.reason}"})
+    return best.model_copy(update={"considered": others, "reason": f"{stand[best.stage]}: {best.reason}"})
 
 
 def decide(

@@ -280,9 +280,10 @@ def _whose(run: Session, target: TargetSettings) -> str:
     """Which weights these are, as a line of progress says it."""
     stages = run.config.train.order
     for number in range(1, run.config.rounds + 1):
-        for place, stage in enumerate(stages):
+        for place, stage in enumerate(layout.stage_names(run.path, number, stages)):
             if str(layout.weights(run.path, number, place)) in (target.adapter, target.model):
-                return f"weights of round {number}" + (f" after {stage}" if len(stages) > 1 else "")
+                after = f" after {stage}" if len(stages) > 1 else ""
+                return f"weights of round {number}{after if stage in stages else f', {stage}'}"
     return "weights as given"
 
 

@@ -270,7 +270,7 @@ def _round(run: Path, number: int, seed: int) -> Made:
         round=number,
         rows=facts["samples"],
         replay=facts["replay"],
-        stages=len(trained),
+        stages=sum(report.back is None for report in trained),
         steps=sum(report.steps for report in trained),
         gate="accepted" if decision.accepted and not decision.unproven else "rejected",
         reason=decision.reason,

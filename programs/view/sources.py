@@ -150,15 +150,17 @@ def _weights(path: Path, config: CycleConfig, measured: Sequence[str]) -> dict[s
     last = ""
     for number in layout.rounds(path):
         reports, decision = layout.training_reports(path, number), layout.decision(path, number)
+        stages = layout.stage_names(path, number, config.train.order)
         for place, report in enumerate(reports):
             if not names:
                 names[report.base], titles[report.base] = ["given"], "weights as given"
-            stage, stands = config.train.order[place], place == layout.stands(path, number)
-            mine = [f"{number}"] if stands and len(reports) == 1 else [f"{number}:{stage}"]
-            mine += [f"{number}", f"{number}:{stage}"] if stands else []
+            stage, stands = stages[place], place == layout.stands(path, number)
+            own = [f"{number}:{stage}"] if report.back is None else []
+            mine = [f"{number}"] if stands and len(reports) == 1 else own
+            mine += [f"{number}", *own] if stands else []
             accepted = stands and decision is not None and decision.accepted
             last = report.weights if accepted else last
-            told = f"round {number}" + (f" after {stage}" if len(reports) > 1 else "")
+            told = f"round {number}" + (f", {stage}" if report.back is not None else f" after {stage}" if len(reports) > 1 else "")
             told += "" if not stands or decision is None else ", accepted" if accepted else ", not accepted"
             names.setdefault(report.weights, []).extend([*mine, f"{number}:{place + 1}"])
             titles.setdefault(report.weights, told)

@@ -11,7 +11,7 @@ from errata.programs import report
 from errata.programs.report import document, figures, records, rounds
 from errata.programs.report.trace import Lineage, as_text
 from errata.programs.run import layout
-from errata.programs.run.directory import Stage
+from errata.programs.run.directory import Stage, to_json
 from errata.signatures.records import Failure, Rejection, TrainRow
 
 
@@ -276,6 +276,42 @@ def test_weights_are_traced_to_the_stages_that_made_them(practised):
         "  sft from weights w0: 9 of 9 rows; 12 steps, loss 1.000 to 0.500",
         "  grpo from weights sft-w1: 96 sampled answers of 3,000 tokens; 12 steps, reward 0.250 to 0.750",
     ]
+
+
+@pytest.fixture
+def backwards(practised, tmp_path):
+    """The same run, whose weights of round 1 are not those after grpo but lie on the way back from there."""
+    run = shutil.copytree(practised[0], tmp_path / "run")
+    manifest = run / "round-1/train-2/manifest.json"
+    own = json.loads(manifest.read_bytes())
+    nothing = {"rows_in": 0, "rows_kept": 0, "rows_truncated": 0, "steps": 0, "loss_first": 0, "loss_last": 0, "versions": {}, "data": "d"}
+    (run / "round-1/train-3").mkdir()
+    (run / "round-1/train-3/manifest.json").write_bytes(to_json({"report": nothing | {"base": "far", "weights": "w1", "back": 0.9}}))
+    manifest.write_bytes(to_json(own | {"report": own["report"] | {"weights": "far"}}))
+    decision = layout.decision(run, 1)
+    said = (*decision.considered, {"stage": 2, "reason": "gain on dev", "forgetting": []})
+    decision = decision.model_copy(update={"stage": 2, "considered": said})
+    layout.step(run, 1, "gate").finish({layout.DECISION: [decision]}, accepted=True)
+    return run, report.write(run)
+
+
+def test_weights_on_a_way_back_are_told_as_what_they_are(backwards):
+    run, result = backwards
+    first = result.rounds[0]
+    assert [(stage.name, stage.stands) for stage in first.stages] == [
+        ("sft", False),
+        ("grpo", False),
+        ("0.9 of the way to grpo", True),
+    ]
+    assert first.train == first.stages[2].report
+    assert "round-1/train-3" not in result.work
+    assert as_text(Lineage(run).trace("w1")).splitlines() == [
+        "weights w1: made in round 1 by sft and grpo and 0.9 of the way to grpo; the gate: accepted",
+        "  sft from weights w0: 9 of 9 rows; 12 steps, loss 1.000 to 0.500",
+        "  grpo from weights sft-w1: 96 sampled answers of 3,000 tokens; 12 steps, reward 0.250 to 0.750",
+        "  0.9 of the way to grpo from weights far: no training, but a way back to the weights that the round began with",
+    ]
+    assert "0.9 of the way to grpo" in (run / "report.html").read_text()
 
 
 def test_the_page_draws_the_course_of_each_stage(practised):

@@ -1,5 +1,9 @@
 """The gate: what it keeps, what it refuses, and that an unjudged item is no evidence."""
 
+import json
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 
 from errata.programs.config import GateSettings, load_config
@@ -7,6 +11,7 @@ from errata.programs.report.figures import outcomes
 from errata.programs.report.records import Counts
 from errata.programs.run import layout
 from errata.programs.stats import change_interval, counts, items_needed, paired, share
+from errata.programs.steps import gate
 from errata.programs.steps.gate import chosen, decide, forgotten
 from errata.programs.steps.session import Session
 from errata.signatures.records import Attempt, Example, Verdict
@@ -167,14 +172,14 @@ def after(place, pattern, **settings):
 
 
 def test_of_several_stages_the_one_that_gains_most_is_kept():
-    decision = chosen([after(0, "w" * 10 + "r" * 30), after(1, "r" * 40)], ("sft", "grpo"))
+    decision = chosen([after(0, "w" * 10 + "r" * 30), after(1, "r" * 40)], ("after sft", "after sft and grpo"))
     assert decision.reason.startswith("after sft and grpo: gain on dev")
     assert (decision.accepted, decision.stage, decision.after) == (True, 1, 1.0)
     assert [one["stage"] for one in decision.considered] == [0, 1]
 
 
 def test_a_later_stage_that_a_guard_refuses_leaves_the_earlier_one_standing():
-    decision = chosen([after(0, "w" * 10 + "r" * 30), after(1, "r" * 40, guard="w" * 5 + "r" * 95)], ("sft", "grpo"))
+    decision = chosen([after(0, "w" * 10 + "r" * 30), after(1, "r" * 40, guard="w" * 5 + "r" * 95)], ("after sft", "after sft and grpo"))
     assert (decision.accepted, decision.stage) == (True, 0)
     assert "guard g fell" in decision.considered[1]["reason"]
 
@@ -189,9 +194,111 @@ def test_the_choice_among_stages_is_paid_for_in_the_p_value():
 
 def test_where_all_is_kept_what_the_gate_would_pass_comes_first():
     decision = chosen(
-        [after(0, "w" * 10 + "r" * 30, keep="always"), after(1, "r" * 40, keep="always", guard="w" * 5 + "r" * 95)], ("sft", "grpo")
+        [after(0, "w" * 10 + "r" * 30, keep="always"), after(1, "r" * 40, keep="always", guard="w" * 5 + "r" * 95)],
+        ("after sft", "after sft and grpo"),
     )
     assert (decision.stage, decision.unproven) == (0, False)
+
+
+# ---- a way back
+
+
+@pytest.fixture
+def backwards(tmp_path, monkeypatch):
+    """A function that has the gate choose in a round of these stages; `answers` gives, for each place, dev items fixed and guard items lost
+    of a hundred each. Returns the decision, the shares that were gone to, and what was said."""
+
+    def choose(stages, answers, **settings):
+        config = load_config(overrides={"train.stages": stages, **{f"gate.{name}": value for name, value in settings.items()}})
+        gone, said = [], []
+        for place in range(len(stages)):
+            made(tmp_path / "run", place, TRAINED | {"base": f"w{place}", "weights": f"w{place + 1}"})
+
+        def go_back(target, start, share, out, in_process):
+            gone.append((target, start, share))
+            made(tmp_path / "run", len(stages) + len(gone) - 1, TRAINED | {"base": target, "weights": f"b{len(gone)}", "back": share})
+
+        def decided(run, number, place, choices):
+            fixed, lost = answers[place]
+            sides = {"g": (rows("r" * 100), rows("w" * lost + "r" * (100 - lost)))} if config.guards != () else {}
+            decision = decide("t", rows("w" * 100), rows("r" * fixed + "w" * (100 - fixed)), sides, config.gate, choices)
+            return decision.model_copy(update={"stage": place})
+
+        class Run(SimpleNamespace):
+            def candidate(self, number, place):
+                return f"w{place + 1}"
+
+            def base(self, number):
+                return "w0"
+
+        nothing = SimpleNamespace(check_time=lambda: None, busy=lambda title: nullcontext())
+        run = Run(config=config, path=tmp_path / "run", guards=("g",), ledger=nothing, progress=nothing, in_process=True)
+        run.say, run.close_target = said.append, lambda: None
+        monkeypatch.setattr(gate, "go_back", go_back)
+        monkeypatch.setattr(gate, "_decided", decided)
+        return gate.among(run, 1, list(range(len(stages)))), gone, said
+
+    return choose
+
+
+TRAINED = {"data": "d", "rows_in": 1, "rows_kept": 1, "rows_truncated": 0, "steps": 1, "loss_first": 1, "loss_last": 1, "versions": {}}
+
+
+def made(path, place, report):
+    folder = layout.training(path, 1, place)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps({"report": report}))
+
+
+def test_where_a_guard_alone_turns_down_what_gains_most_the_gate_goes_back_until_it_passes(backwards):
+    decision, gone, said = backwards(["sft", "grpo"], [(30, 1), (60, 5), (50, 3), (40, 2)])
+    assert gone == [("w2", "w0", 0.9), ("w2", "w0", 0.8)]  # from what gains most, though sft passes
+    assert (decision.accepted, decision.stage, decision.after) == (True, 3, 0.4)
+    assert decision.reason.startswith("at 0.8 of the way to grpo: gain on dev, p = ")
+    assert [one["stage"] for one in decision.considered] == [0, 1, 2, 3]
+    assert said == [
+        "round 1: guard g fell by 5.0 points, more than 2: 0.9 of the way is looked at",
+        "round 1: guard g fell by 3.0 points, more than 2: 0.8 of the way is looked at",
+    ]
+
+
+def test_a_lone_stage_has_a_way_back_too_and_the_nearest_that_passes_ends_it(backwards):
+    decision, gone, _ = backwards(["sft"], [(60, 5), (50, 2)])
+    assert gone == [("w1", "w0", 0.9)]
+    assert decision.accepted and decision.reason.startswith("at 0.9 of the way to sft: gain on dev")
+
+
+def test_where_nothing_on_the_way_passes_what_gains_most_is_told(backwards):
+    decision, gone, _ = backwards(["sft"], [(60, 9), (50, 8), (40, 7)])
+    assert len(gone) == 2
+    assert not decision.accepted and decision.reason == "after sft: guard g fell by 9.0 points, more than 2"
+
+
+@pytest.mark.parametrize(
+    ("answers", "settings"),
+    [
+        ([(60, 0)], {}),  # it passes
+        ([(3, 9)], {}),  # its gain may be chance, whatever the guard says
+        ([(60, 9)], {"back": []}),
+        ([(60, 9)], {"keep": "always"}),
+    ],
+)
+def test_there_is_no_way_back_where_none_is_asked_for_or_none_helps(backwards, answers, settings):
+    decision, gone, said = backwards(["sft"], answers, **settings)
+    assert not gone and not said and not decision.considered
+
+
+def test_the_way_ends_where_the_gain_may_be_chance(backwards):
+    decision, gone, _ = backwards(["sft"], [(60, 9), (4, 0)])
+    assert len(gone) == 1  # 4 of 100 are not beyond chance, and what lies behind gains less
+    assert not decision.accepted
+
+
+def test_a_gain_on_the_way_is_not_paid_for_again_but_a_loss_that_must_be_ruled_out_is(backwards):
+    better, _, _ = backwards(["sft"], [(60, 5), (50, 0)])
+    assert better.p_value == pytest.approx(decide("t", rows("w" * 50 + "r" * 50), rows("r" * 100), {}, GateSettings()).p_value)
+    decision, _, _ = backwards(["sft"], [(60, 0), (50, 0), (40, 0)], rule="not_worse")
+    assert "an interval (98.3 %) of" in decision.reason
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""A way back: weights between those that a training began with and those that it ended with, of a model and of an adapter."""
+
+from pathlib import Path
+
+import models
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from errata.signatures.errors import TrainerError
+from errata.trainers.settings import TargetSettings, TrainSettings
+from errata.trainers.sft import go_back, train
+from errata.trainers.target import load_model
+from errata.trainers.weights import companions, trained, weights_hash
+
+QUICK = TrainSettings(batch_size=8, steps=4, method="full", blend=1.0, noise=0, learning_rate=3e-3)
+LORA = QUICK.model_copy(update={"method": "lora", "learning_rate": 3e-2})
+ROWS = models.sums(24)
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory):
+    return TargetSettings(model=str(models.make("llama", tmp_path_factory.mktemp("models") / "llama")))
+
+
+@pytest.fixture(scope="module")
+def whole(target, tmp_path_factory):
+    """The target, trained whole."""
+    train(ROWS, target, QUICK, out := tmp_path_factory.mktemp("whole") / "out", in_process=True)
+    return trained(target, out)
+
+
+@pytest.fixture(scope="module")
+def adapted(target, tmp_path_factory):
+    """The target with an adapter, and with the same after it was trained on."""
+    path = tmp_path_factory.mktemp("adapted")
+    train(ROWS, target, LORA, path / "first", in_process=True)
+    first = trained(target, path / "first")
+    train(ROWS, first, LORA, path / "second", seed=1, in_process=True)
+    return first, trained(first, path / "second")
+
+
+def tensors(settings):
+    return dict(load_model(settings, torch.device("cpu"), torch.float32).named_parameters())
+
+
+def between(old, new, share, found):
+    """Whether each tensor lies where it should, and some move at all."""
+    assert old.keys() == new.keys() == found.keys()
+    assert any(not torch.equal(old[name], new[name]) for name in old)
+    for name in old:
+        torch.testing.assert_close(found[name], old[name] + share * (new[name] - old[name]), atol=1e-6, rtol=1e-5)
+
+
+def test_a_models_weights_lie_between_old_and_trained_ones(target, whole, tmp_path):
+    report = go_back(whole, target, 0.75, tmp_path / "out", in_process=True)
+    made = trained(whole, tmp_path / "out")
+    between(tensors(target), tensors(whole), 0.75, tensors(made))
+    assert (report.back, report.base, report.weights, report.steps) == (0.75, weights_hash(whole), weights_hash(made), 0)
+    assert {path.name for path in companions(tmp_path / "out/weights")} == {path.name for path in companions(Path(whole.model))}
+
+
+def test_a_new_adapter_goes_back_to_the_model_without_one(target, adapted, tmp_path):
+    go_back(adapted[0], target, 0.9, tmp_path / "out", in_process=True)
+    made = trained(adapted[0], tmp_path / "out")
+    assert made.adapter == str(tmp_path / "out/weights") and made.model == target.model
+    between(tensors(target), tensors(adapted[0]), 0.9, tensors(made))  # a frozen adapter is merged
+
+
+def test_an_adapter_that_was_trained_on_goes_back_to_what_it_was(adapted, tmp_path):
+    first, second = adapted
+    go_back(second, first, 0.8, tmp_path / "out", in_process=True)
+    files = [load_file(f"{place}/adapter_model.safetensors") for place in (first.adapter, second.adapter, tmp_path / "out/weights")]
+    between(files[0], files[1], 0.8, files[2])
+
+
+def test_it_is_made_once_and_another_way_does_not_write_over_it(target, whole, tmp_path):
+    report = go_back(whole, target, 0.9, tmp_path / "out", in_process=True)
+    made = (tmp_path / "out/weights/model.safetensors").stat()
+    assert go_back(whole, target, 0.9, tmp_path / "out", in_process=True) == report
+    assert (tmp_path / "out/weights/model.safetensors").stat().st_mtime_ns == made.st_mtime_ns
+    with pytest.raises(TrainerError, match="holds a finished training of other rows, weights, settings or seed"):
+        go_back(whole, target, 0.8, tmp_path / "out", in_process=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.json", "seconds.json", "weights"]
+
+
+def test_weights_of_another_shape_are_refused(whole, tmp_path):
+    other = TargetSettings(model=str(models.make("qwen2", tmp_path / "other")))
+    with pytest.raises(TrainerError, match=r"has other weights than .*: no way leads back"):
+        go_back(whole, other, 0.9, tmp_path / "out", in_process=True)
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+@pytest.mark.slow  # the start of a child
+def test_a_child_process_makes_the_same_bytes(target, whole, tmp_path):
+    reports = [go_back(whole, target, 0.9, tmp_path / name, in_process=name == "own") for name in ("own", "child")]
+    assert reports[0] == reports[1]
+    assert len({(tmp_path / name / "weights/model.safetensors").read_bytes() for name in ("own", "child")}) == 1

@@ -1,0 +1,73 @@
+"""Goes a part of the way back: from weights that were trained to those that the training began with (WiSE-FT, Wortsman et al. 2022, arXiv
+2109.01903, "Robust fine-tuning of zero-shot models"). Nothing is learned; what was forgotten on the way comes back first.
+
+Of a model each weight lies at a share of the way from its old value to its trained one; of an adapter each of its own, or, where the
+training began it, its B matrices, whose product with A they scale. Does NOT cover: how far (errata.programs.steps.gate).
+"""
+
+import json
+import time
+from typing import Any
+
+import torch
+from peft import load_peft_weights, set_peft_model_state_dict
+
+from ...signatures.errors import TrainerError
+from ...signatures.files import write_whole
+from ...signatures.records import TrainReport
+from ..fit import SECONDS, blend, save, versions
+from ..judge import Judge
+from ..memory import peak
+from ..settings import Job, OnProgress, TargetSettings
+from ..target import load_model
+from ..weights import weights_hash
+
+
+def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
+    """Leaves `weights` in the job's folder: `job.share` of the way from `job.start` to `job.target`. Raises TrainerError, TargetError."""
+    begun, start, target = time.monotonic(), job.start, job.target
+    assert start is not None, "a way back leads somewhere"
+    model = _loaded(target)
+    learned = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    if not target.adapter:
+        old = dict(_loaded(start).named_parameters())
+    elif start.adapter:
+        old = _of_adapter(model, learned, start.adapter)
+    else:
+        old = {name: torch.zeros_like(weight) for name, weight in learned.items() if "lora_B" in name}
+    if not old or any(name not in learned or learned[name].shape != weight.shape for name, weight in old.items()):
+        raise TrainerError(f"{target.adapter or target.model} has other weights than {start.adapter or start.model}: no way leads back")
+    blend(model, old, job.share)
+    save(model, "lora" if target.adapter else "full", job, None)
+    write_whole(job.out / SECONDS, (json.dumps({"seconds": round(time.monotonic() - begun, 2), "peak_bytes": peak("cpu")}) + "\n").encode())
+    made = {"adapter": str(job.weights)} if target.adapter else {"model": str(job.weights)}
+    weights = weights_hash(target.model_copy(update=made))
+    return TrainReport(
+        base=job.base,
+        weights=weights,
+        data=job.data,
+        rows_in=0,
+        rows_kept=0,
+        rows_truncated=0,
+        steps=0,
+        loss_first=0.0,
+        loss_last=0.0,
+        back=job.share,
+        versions=versions(),
+    )
+
+
+def _loaded(settings: TargetSettings) -> Any:
+    """The model, in the format in which it is stored, with its adapter apart."""
+    return load_model(settings, torch.device("cpu"), "auto", trainable=True)
+
+
+def _of_adapter(model: Any, learned: dict[str, Any], adapter: str) -> dict[str, torch.Tensor]:
+    """The weights of another adapter by the names of those that are `learned`, which stay as they are."""
+    own = {name: weight.detach().clone() for name, weight in learned.items()}
+    set_peft_model_state_dict(model, load_peft_weights(adapter, device="cpu"))
+    old = {name: weight.detach().clone() for name, weight in learned.items()}
+    with torch.no_grad():
+        for name, weight in learned.items():
+            weight.copy_(own[name])
+    return old
