@@ -237,15 +237,20 @@ class GateSettings(Settings):
     (non-inferiority): a loss is ruled out then, not only unseen. That takes items: 137 where no answer changes, some 1,000 where one in
     ten does. With `alpha` 1 any gain on dev counts, and the intervals alone stand against chance."""
     back: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.9, 0.8)
-    """A way back, where the weights that gain most on dev are turned down for a guard alone: weights that lie so far from those that the
-    round began with to these, tried one after another until one passes, or no longer gains (WiSE-FT, Wortsman et al. 2022, arXiv
-    2109.01903). What was forgotten comes back sooner than what was learned goes. It costs answers to dev and guards; `[]`: none."""
+    """A way back, where the weights that gain most on dev are turned down because a guard fell, and for nothing else: weights that lie so
+    far from those that the round began with to these, tried one after another until one passes, or no longer gains (WiSE-FT, Wortsman et
+    al. 2022, arXiv 2109.01903). Each costs answers to dev and guards. `[]`, `keep` other than `better`, and the rule `not_worse`: none."""
     forgetting: int = Field(default=64, ge=0)
     """Most answers, of replayed items and of each guard, on which the distance of new weights from those that the run began with is
     measured (KL and cross-entropy); it decides nothing. 0: not measured."""
     keep: Literal["better", "always", "last"] = "better"
     """Which weights are kept: only those that are `better`, or `always` the trained ones, whatever the gate finds; of a training in stages
     those that it likes best, or with `last` (as in `errata compare`) those after the last stage, and no others are measured."""
+
+    @property
+    def way_back(self) -> tuple[float, ...]:
+        """The shares at which weights on a way back are looked at, where it comes to that."""
+        return self.back if self.keep == "better" and self.rule == "better" else ()
 
 
 class SandboxSettings(Settings):

@@ -59,7 +59,7 @@ def kept(found: dict[str, Answers], names: Sequence[str], domain: str, guard: st
     for place, name in enumerate(names):
         new = found[name]
         sides = {guard: (old[guard, "dev"], new[guard, "dev"])}
-        decided = decide(domain, old[domain, "dev"], new[domain, "dev"], sides, GateSettings(), len(names))
+        decided = decide(domain, old[domain, "dev"], new[domain, "dev"], sides, GateSettings(), len(STAGES) - 1)
         decisions.append(decided.model_copy(update={"stage": place}))
     best = chosen(decisions, names)
     return names[best.stage] if best.accepted else "shipped"

@@ -20,8 +20,11 @@ from errata.programs import report
 from errata.programs.config import load_config, settled
 from errata.programs.cycle import Cycle
 from errata.programs.report.trace import Lineage, as_text
+from errata.programs.run import layout
 from errata.programs.run.directory import RunDir
+from errata.programs.steps import gate
 from errata.programs.steps.practice import Practice
+from errata.programs.view import sources
 from errata.signatures.errors import UsageError
 from errata.signatures.records import GateDecision, Sample, TeachingResult
 from errata.tasks import load_task
@@ -132,6 +135,46 @@ def test_a_gate_that_is_made_again_ends_with_the_same_bytes(finished, tmp_path):
     replay, guard = json.loads((whole / "round-2/gate/decision.jsonl").read_bytes())["forgetting"]
     assert (event["number"], event["replay_kl"], event["sums_plus_kl"]) == (2, replay["kl"], guard["kl"])
     assert event["sums_plus_cross_entropy_rise"] == guard["cross_entropy_rise"]
+
+
+def test_a_gate_that_goes_back_is_killed_on_the_way_and_goes_on(finished, tmp_path, monkeypatch):
+    """The guard is made to turn down what was trained and what lies at 0.9 of the way; all else is real."""
+    run = tmp_path / "run"
+    shutil.copytree(finished[0], run, ignore=lambda folder, names: {"round-2", "gate", "result.json", "lock"} & {*names})
+    decide, said, stop = gate.decide, [], [2]
+
+    def fell(task, before, after, guards, settings, choices=1):
+        if stop and len(layout.trainings(run, 1)) == stop[0]:
+            stop.clear()
+            raise KeyboardInterrupt
+        real = decide(task, before, after, guards, settings, choices)
+        lost = {"accepted": False, "reason": "guard sums_plus fell", "difference": 0.5, "p_value": 0.001, "fixed": 12, "broken": 0}
+        return real.model_copy(update=lost if len(layout.trainings(run, 1)) < 3 else lost | {"accepted": True, "difference": 0.4})
+
+    monkeypatch.setattr(gate, "decide", fell)
+
+    def go():
+        with Cycle(load_config(overrides=SMALL), run, said.append) as loop:
+            loop.in_process = True
+            gate.gate(loop, 1)
+            return layout.decision(run, 1), loop.base(2)
+
+    with pytest.raises(KeyboardInterrupt):
+        go()
+    made = files(run / "round-1/train-2")
+    decision, base = go()
+    assert files(run / "round-1/train-2") == made
+    assert (decision.accepted, decision.stage) == (True, 2)
+    assert decision.reason.startswith("at 0.8 of the way to sft: ")
+    assert base.model == str(run / "round-1/train-3/weights")
+    told = "\n".join(said)
+    assert "round 1: guard sums_plus fell: 0.9 of the way is looked at" in told
+    assert re.search(r"evaluate sums-dev, weights of round 1, 0.8 of the way to sft: \d+ of 24 right", told)
+    assert {one.names: one.title for one in sources.read(str(run)) if "round 1" in one.title} == {
+        ("1:sft", "1:1"): "round 1 after sft",
+        ("1:2",): "round 1, 0.9 of the way to sft",
+        ("1", "1:3", "accepted"): "round 1, 0.8 of the way to sft, accepted",
+    }
 
 
 def test_a_finished_run_is_not_run_again(finished):

@@ -227,7 +227,8 @@ def _round(path: Path, number: int, rows: Rows, config: CycleConfig) -> records.
     assert decision, "a run that is finished has decided on each round"
     stages = trained(path, number, config, decision)
     train = next((stage.report for stage in stages if stage.stands), None)
-    refused = Counter(row.check for row in rejections if row.kind == "program")
+    own = {row.program.id for row in taught if row.program}  # not those of rounds before, which may retire
+    refused = Counter(row.check for row in rejections if row.kind == "program" and row.of in own)
     lessons = {name: sum(sample.lesson == name for sample in samples) for name in ("worked", "correction", "hint")}
     own_words = sum(sample.own is not None for sample in samples)
     old, new = (rows.benchmarks(weights) for weights in (stages[0].report.base, train.weights)) if train else ({}, {})

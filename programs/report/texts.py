@@ -143,7 +143,9 @@ def trained(found: Mapping[str, Any]) -> str:
     """What `errata train` prints (errata.programs.report.rounds.trained)."""
     text = f"round {found['round']}: no program was left to train on"
     if report := found["report"]:
-        text = f"round {found['round']}: trained on {trained_on(TrainReport.model_validate(report))}\nweights: {found['weights']}"
+        made = TrainReport.model_validate(report)
+        what = trained_on(made) if made.back is not None else f"trained on {trained_on(made)}"
+        text = f"round {found['round']}: {what}\nweights: {found['weights']}"
     return text if found["decided"] else f"{text}\n`{command('cycle', '--run', Path(found['run']))}` decides on them"
 
 

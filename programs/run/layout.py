@@ -154,7 +154,7 @@ def trainings(path: Path, number: int) -> list[int]:
 def stands(path: Path, number: int) -> int:
     """The place of the stage whose weights the gate chose in a round, or would be asked about last."""
     decided = decision(path, number)
-    return decided.stage if decided else max(0, len(trainings(path, number)) - 1)
+    return decided.stage if decided else max(0, len(stages(path, number)) - 1)
 
 
 def weights(path: Path, number: int, place: int) -> Path:
@@ -211,6 +211,11 @@ def training_reports(path: Path, number: int) -> list[TrainReport]:
     return [TrainReport.model_validate(read_json(_manifest(path, number, place))["report"]) for place in trainings(path, number)]
 
 
+def stages(path: Path, number: int) -> list[int]:
+    """The places of the finished stages of a round's training, in order, without what lies on a way back."""
+    return [place for place, report in enumerate(training_reports(path, number)) if report.back is None]
+
+
 def stage_names(path: Path, number: int, order: Sequence[str]) -> list[str]:
     """What trained each of a round's weights, by their places: a stage of `train.stages`, its `order`; of those on a way back, where they
     are."""
@@ -220,13 +225,14 @@ def stage_names(path: Path, number: int, order: Sequence[str]) -> list[str]:
         if report.back is None:
             names.append(order[place])
         else:
-            names.append(f"{report.back:g} of the way to {next(names[at] for at in range(place) if reports[at].weights == report.base)}")
+            end = next((name for name, one in zip(names, reports, strict=False) if one.weights == report.base), report.base)
+            names.append(f"{report.back:g} of the way to {end}")
     return names
 
 
 def training_seconds(path: Path, number: int) -> float | None:
     """Seconds of the steps of a round's training, of all its stages, as the trainer counts them; None: made before they were kept."""
-    files = [training(path, number, place) / SECONDS for place in trainings(path, number)]
+    files = [training(path, number, place) / SECONDS for place in stages(path, number)]
     return sum(read_json(file)["seconds"] for file in files) if all(file.exists() for file in files) else None
 
 

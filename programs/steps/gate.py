@@ -13,7 +13,7 @@ from math import isfinite
 from statistics import NormalDist
 from typing import Any
 
-from ...signatures.errors import TargetError
+from ...signatures.errors import TargetError, TrainerError
 from ...signatures.records import Attempt, Forgetting, GateDecision
 from ...signatures.rows import where
 from ...tasks import Task, parts
@@ -22,7 +22,6 @@ from ...trainers.sft import go_back
 from ...trainers.weights import weights_hash
 from ..config import GateSettings
 from ..run import layout
-from ..run.directory import disk_errors
 from ..stats import change_interval, items_needed, judged, paired
 from .probe import probe_after
 from .session import Session
@@ -33,7 +32,7 @@ def gate(run: Session, number: int) -> None:
     stage = run.stage(number, "gate")
     if stage.done:
         return
-    places = [place for place, report in enumerate(layout.training_reports(run.path, number)) if report.back is None]
+    places = layout.stages(run.path, number)
     if run.config.gate.keep == "last":
         places = places[-1:]
     if not places:
@@ -53,24 +52,25 @@ def gate(run: Session, number: int) -> None:
 
 
 def among(run: Session, number: int, places: Sequence[int]) -> GateDecision:
-    """The decision on what stands after the stages at `places`, and on a way back from there. On that, each is tested only where the one
-    before it gained beyond chance, which needs no further correction of the gain (tests in a fixed order: Westfall and Krishen 2001,
-    "Optimally weighted, fixed sequence and gatekeeper multiple testing procedures"); intervals of guards are as much wider."""
-    settings = run.config.gate
-    back = settings.back if settings.keep == "better" else ()
-    choices = len(places) + (len(back) if settings.rule == "not_worse" and run.guards else 0)
-    decisions = [_decided(run, number, place, choices) for place in places]
+    """The decision on what stands after the stages at `places`, and on a way back from there, which ends where it cannot be gone. On it,
+    each is tested only where the one before it gained beyond chance, which needs no further correction of the gain (tests in a fixed
+    order: Westfall and Krishen 2001, "Optimally weighted, fixed sequence and gatekeeper multiple testing procedures")."""
+    decisions = [_decided(run, number, place, len(places)) for place in places]
     last = most = max(decisions, key=lambda one: one.difference)
-    for place, share in enumerate(back, len(places)):
-        if last.accepted or _refusal(last.model_dump(), (), settings, choices):
+    for place, share in enumerate(run.config.gate.way_back, len(places)):
+        if last.accepted or _refusal(last.model_dump(), (), run.config.gate, 1) or not all(side["pairs"] for side in last.guards):
             break
-        out = layout.training(run.path, number, place)
         run.say(f"round {number}: {last.reason}: {share:g} of the way is looked at")
         run.ledger.check_time()
         run.close_target()  # its memory is the child's
-        with disk_errors(out), run.progress.busy(f"round {number}: go back"):
-            go_back(run.candidate(number, most.stage), run.base(number), share, out, run.in_process)
-        decisions.append(last := _decided(run, number, place, choices))
+        try:
+            with run.progress.busy(f"round {number}: go back"):
+                out = layout.training(run.path, number, place)
+                go_back(run.candidate(number, most.stage), run.base(number), share, out, run.in_process)
+        except (TargetError, TrainerError) as error:  # what was trained is not lost for that
+            run.say(f"round {number}: no way back: {error}")
+            break
+        decisions.append(last := _decided(run, number, place, len(places)))
     names = layout.stage_names(run.path, number, run.config.train.order)
     after = [f"after {' and '.join(names[: at + 1])}" for at in range(len(places))]
     return chosen(decisions, [*after, *(f"at {name}" for name in names[len(places) :])])

@@ -230,6 +230,21 @@ def test_a_program_that_was_refused_when_rows_were_drawn_is_traced_to_the_reason
     assert lineage.trace(sample.program_id)["kind"] == "program"
 
 
+def test_programs_of_a_round_before_that_retire_are_no_refusals_of_this_round(several, tmp_path):
+    run = shutil.copytree(several[0], tmp_path / "run")
+    stage = layout.step(run, 2, "assemble")
+    ids = [[row.program.id for row in layout.taught(run, number) if row.program] for number in (1, 2)]
+    kept = several[1].rounds[1].kept
+    assert not {*ids[0]} & {*ids[1]}
+    for names, lost in ((ids[0], 0), (ids[1][:1], 1)):
+        refusals = [Rejection(of=name, kind="program", check="targeted", reason="mastered") for name in names]
+        rows = {layout.ROWS: stage.read(layout.ROWS, TrainRow), layout.SAMPLES: list(layout.samples(run, 2))}
+        stage.finish(
+            rows | {layout.LIBRARY: layout.standings(run, 2), layout.REJECTIONS: refusals}, **layout.step(several[0], 2, "assemble").facts()
+        )
+        assert report.write(run).rounds[1].kept == kept - lost
+
+
 @pytest.fixture
 def found(several, tmp_path):
     """A run with an error that was studied in round 1, one whose program was refused, and one that was not drawn: their ids."""

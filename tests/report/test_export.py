@@ -32,7 +32,7 @@ from errata.tasks import load_task
 from errata.tasks.settings import TableSettings
 from errata.trainers.export import write_model
 from errata.trainers.settings import TargetSettings
-from errata.trainers.sft import train
+from errata.trainers.sft import go_back, train
 from errata.trainers.target import Target
 from errata.trainers.weights import folder_of, trained, weights_hash
 
@@ -125,6 +125,23 @@ def test_a_whole_model_is_copied_under_the_hash_that_was_measured(full, tmp_path
     measured = json.loads((full / "round-1/train/manifest.json").read_text())["report"]["weights"]
     assert weights_hash(TargetSettings(model=str(tmp_path / "out"))) == measured == told["weights"]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_weights_on_a_way_back_are_exported_and_the_card_tells_of_the_training_and_of_the_way(tmp_path):
+    run = make_run(tmp_path / "run", (True,))
+    made = go_back(candidate(run, 1), TargetSettings(model="tiny"), 0.9, run / "round-1/train-2", in_process=True)
+    for split in ("dev", "test"):
+        shutil.copytree(run / f"evaluate/{made.base}/sums-{split}", run / f"evaluate/{made.weights}/sums-{split}")
+    decision = layout.decision(run, 1).model_copy(update={"stage": 1})
+    layout.step(run, 1, "gate").finish({layout.DECISION: [decision]}, accepted=True)
+    result = json.loads((run / "result.json").read_bytes())
+    (run / "result.json").write_bytes(to_json(result | {"after": made.weights}))
+    assert export(run, tmp_path / "out")["weights"] == made.weights == weights_hash(TargetSettings(model=str(tmp_path / "out")))
+    text = (tmp_path / "out/README.md").read_text()
+    first, back = (line for line in text.splitlines() if line.startswith(("- Training: ", "- Then: ")))
+    assert first.startswith("- Training: TRL's SFTTrainer, all weights, ")
+    assert back == "- Then: 90 % of the way from the weights that the round began with to these (WiSE-FT), as a guard had fallen"
+    assert "rows trained on" in text and re.search(r"\n\| 1 \| yes \|(.*\|) 24 \|", text)
 
 
 def test_a_merged_adapter_gives_the_texts_of_base_and_adapter(lora, tmp_path):

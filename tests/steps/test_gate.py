@@ -14,6 +14,7 @@ from errata.programs.stats import change_interval, counts, items_needed, paired,
 from errata.programs.steps import gate
 from errata.programs.steps.gate import chosen, decide, forgotten
 from errata.programs.steps.session import Session
+from errata.signatures.errors import TargetError
 from errata.signatures.records import Attempt, Example, Verdict
 from errata.trainers.settings import TargetSettings
 from errata.trainers.weights import weights_hash
@@ -215,12 +216,14 @@ def backwards(tmp_path, monkeypatch):
             made(tmp_path / "run", place, TRAINED | {"base": f"w{place}", "weights": f"w{place + 1}"})
 
         def go_back(target, start, share, out, in_process):
+            if share < 0.5:
+                raise TargetError("big does not fit in memory")
             gone.append((target, start, share))
             made(tmp_path / "run", len(stages) + len(gone) - 1, TRAINED | {"base": target, "weights": f"b{len(gone)}", "back": share})
 
         def decided(run, number, place, choices):
             fixed, lost = answers[place]
-            sides = {"g": (rows("r" * 100), rows("w" * lost + "r" * (100 - lost)))} if config.guards != () else {}
+            sides = {"g": (rows("r" * 100), rows("w" * lost + "r" * (100 - lost)) if lost is not None else rows("u" * 100))}
             decision = decide("t", rows("w" * 100), rows("r" * fixed + "w" * (100 - fixed)), sides, config.gate, choices)
             return decision.model_copy(update={"stage": place})
 
@@ -281,6 +284,8 @@ def test_where_nothing_on_the_way_passes_what_gains_most_is_told(backwards):
         ([(3, 9)], {}),  # its gain may be chance, whatever the guard says
         ([(60, 9)], {"back": []}),
         ([(60, 9)], {"keep": "always"}),
+        ([(60, 9)], {"rule": "not_worse"}),
+        ([(60, None)], {}),  # the guard was not judged: other weights do not change that
     ],
 )
 def test_there_is_no_way_back_where_none_is_asked_for_or_none_helps(backwards, answers, settings):
@@ -294,11 +299,24 @@ def test_the_way_ends_where_the_gain_may_be_chance(backwards):
     assert not decision.accepted
 
 
-def test_a_gain_on_the_way_is_not_paid_for_again_but_a_loss_that_must_be_ruled_out_is(backwards):
+def test_a_gain_on_the_way_is_not_paid_for_again(backwards):
     better, _, _ = backwards(["sft"], [(60, 5), (50, 0)])
     assert better.p_value == pytest.approx(decide("t", rows("w" * 50 + "r" * 50), rows("r" * 100), {}, GateSettings()).p_value)
-    decision, _, _ = backwards(["sft"], [(60, 0), (50, 0), (40, 0)], rule="not_worse")
-    assert "an interval (98.3 %) of" in decision.reason
+
+
+def test_a_way_that_cannot_be_gone_is_told_and_the_round_is_decided(backwards):
+    decision, gone, said = backwards(["sft"], [(60, 9), (50, 8)], back=[0.9, 0.4])
+    assert len(gone) == 1 and said[-1] == "round 1: no way back: big does not fit in memory"
+    assert not decision.accepted and "guard g fell by 9.0 points" in decision.reason
+
+
+def test_where_the_gate_is_asked_again_what_lies_on_the_way_is_no_stage(backwards, tmp_path):
+    backwards(["sft"], [(60, 9), (50, 8), (40, 7)])
+    assert (layout.trainings(tmp_path / "run", 1), layout.stages(tmp_path / "run", 1), layout.stands(tmp_path / "run", 1)) == (
+        [0, 1, 2],
+        [0],
+        0,
+    )
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from errata.signatures.errors import TrainerError
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.sft import go_back, train
+from errata.trainers.stages.back import between as between_two
 from errata.trainers.target import load_model
 from errata.trainers.weights import companions, trained, weights_hash
 
@@ -72,6 +73,29 @@ def test_an_adapter_that_was_trained_on_goes_back_to_what_it_was(adapted, tmp_pa
     go_back(second, first, 0.8, tmp_path / "out", in_process=True)
     files = [load_file(f"{place}/adapter_model.safetensors") for place in (first.adapter, second.adapter, tmp_path / "out/weights")]
     between(files[0], files[1], 0.8, files[2])
+
+
+def test_in_16_bits_the_share_is_right_in_the_mean():
+    """Most weights of a training in bfloat16 differ by their last digit alone, and nothing lies between."""
+    old = torch.rand(40_000, generator=torch.Generator().manual_seed(1)).add(1).to(torch.bfloat16)
+    new = torch.nextafter(old, torch.tensor(9.0, dtype=torch.bfloat16))
+    for share in (0.9, 0.5):
+        found = between_two(old, new, share, torch.Generator().manual_seed(0))
+        assert found.dtype == torch.bfloat16 and ((found == old) | (found == new)).all()
+        assert (found == new).float().mean().item() == pytest.approx(share, abs=0.02)
+    assert torch.equal(between_two(old.float(), new.float(), 0.5, torch.Generator()), (old.float() + new.float()) / 2)
+
+
+def test_of_a_new_adapter_embeddings_and_whole_modules_go_back_too(target, tmp_path):
+    settings = LORA.model_copy(update={"lora": {"target_modules": ["embed_tokens", "q_proj"], "modules_to_save": ["norm"]}})
+    train(ROWS, target, settings, tmp_path / "first", in_process=True)
+    first = trained(target, tmp_path / "first")
+    go_back(first, target, 0.5, tmp_path / "out", in_process=True)
+    made = trained(first, tmp_path / "out")
+    old, new, found = tensors(target), tensors(first), tensors(made)
+    moved = [name for name in old if not torch.equal(old[name], new[name])]
+    assert any("norm" in name for name in moved) and any("embed" in name for name in moved) and any("q_proj" in name for name in moved)
+    between(old, new, 0.5, found)
 
 
 def test_it_is_made_once_and_another_way_does_not_write_over_it(target, whole, tmp_path):

@@ -2,11 +2,14 @@
 2109.01903, "Robust fine-tuning of zero-shot models"). Nothing is learned; what was forgotten on the way comes back first.
 
 Of a model each weight lies at a share of the way from its old value to its trained one; of an adapter each of its own, or, where the
-training began it, its B matrices, whose product with A they scale. Does NOT cover: how far (errata.programs.steps.gate).
+training began it, its B matrices, whose product with A they scale, and modules that it replaces. In formats of 16 bits most weights of a
+training move by the last digit alone; there each is rounded up or down by chance, so that the share is right in the mean. Does NOT cover:
+how far (errata.programs.steps.gate).
 """
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,7 +18,7 @@ from peft import load_peft_weights, set_peft_model_state_dict
 from ...signatures.errors import TrainerError
 from ...signatures.files import write_whole
 from ...signatures.records import TrainReport
-from ..fit import SECONDS, blend, save, versions
+from ..fit import SECONDS, save, versions
 from ..judge import Judge
 from ..memory import peak
 from ..settings import Job, OnProgress, TargetSettings
@@ -34,10 +37,13 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     elif start.adapter:
         old = _of_adapter(model, learned, start.adapter)
     else:
-        old = {name: torch.zeros_like(weight) for name, weight in learned.items() if "lora_B" in name}
+        old = dict(_before_adapter(model, learned))
     if not old or any(name not in learned or learned[name].shape != weight.shape for name, weight in old.items()):
         raise TrainerError(f"{target.adapter or target.model} has other weights than {start.adapter or start.model}: no way leads back")
-    blend(model, old, job.share)
+    chance = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in old.items():
+            learned[name].copy_(between(weight, learned[name], job.share, chance))
     save(model, "lora" if target.adapter else "full", job, None)
     write_whole(job.out / SECONDS, (json.dumps({"seconds": round(time.monotonic() - begun, 2), "peak_bytes": peak("cpu")}) + "\n").encode())
     made = {"adapter": str(job.weights)} if target.adapter else {"model": str(job.weights)}
@@ -60,6 +66,29 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
 def _loaded(settings: TargetSettings) -> Any:
     """The model, in the format in which it is stored, with its adapter apart."""
     return load_model(settings, torch.device("cpu"), "auto", trainable=True)
+
+
+def between(old: torch.Tensor, new: torch.Tensor, share: float, chance: torch.Generator) -> torch.Tensor:
+    """`share` of the way from `old` to `new`, computed in float32, in the format of `new`; where that is a narrower one, rounded to one of
+    its two neighbours with the chance that makes the mean right (stochastic rounding; Gupta et al. 2015, arXiv 1502.02551)."""
+    exact = torch.lerp(old.float(), new.float(), share)
+    near = exact.to(new.dtype)
+    if new.dtype not in (torch.bfloat16, torch.float16):
+        return near
+    off = exact - near.float()
+    other = torch.nextafter(near, torch.copysign(torch.tensor(torch.inf, dtype=near.dtype), off.to(near.dtype)))
+    step = (other.float() - near.float()).abs()
+    return torch.where(torch.rand(exact.shape, generator=chance) * step < off.abs(), other, near)
+
+
+def _before_adapter(model: Any, learned: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Of a new adapter, what changes nothing: B matrices of zeros, and the model's own modules where it has some in their place."""
+    own = dict(model.named_parameters())
+    for name, weight in learned.items():
+        if "lora_B" in name or "lora_embedding_B" in name:
+            yield name, torch.zeros_like(weight)
+        elif "modules_to_save.default" in name:
+            yield name, own[name.replace("modules_to_save.default", "original_module")]
 
 
 def _of_adapter(model: Any, learned: dict[str, Any], adapter: str) -> dict[str, torch.Tensor]:
