@@ -213,7 +213,7 @@ def training_reports(path: Path, number: int) -> list[TrainReport]:
 
 def stages(path: Path, number: int) -> list[int]:
     """The places of the finished stages of a round's training, in order, without what lies on a way back."""
-    return [place for place, report in enumerate(training_reports(path, number)) if report.back is None]
+    return [place for place in trainings(path, number) if read_json(_manifest(path, number, place)).get("report", {}).get("back") is None]
 
 
 def stage_names(path: Path, number: int, order: Sequence[str]) -> list[str]:

@@ -239,8 +239,9 @@ def test_doctor_tells_the_time_of_a_cycle_from_a_look_at_the_target(monkeypatch)
     config = CycleConfig(items=Items(train=40, dev=30, test=20), train=TrainSettings(stages=("sft",)))
     [found] = [one for one in doctoring.examine(config, 20) if one.what == "time of a cycle"]
     answers, rows = doctoring.work(config)
-    # with each dev: sums and its guard; 8 rows of each of 40 programs, before and after; items, dev before and after, test before and after
-    assert (answers, rows) == (40 + 2 * 8 * 40 + 2 * (2 * 30) + 2 * (2 * 20), 3 * (1000 + 160))
+    # with each dev: sums and its guard; 8 rows of each of 40 programs, before and after; items, dev before, after and
+    # twice on a way back, test before and after
+    assert (answers, rows) == (40 + 2 * 8 * 40 + 4 * (2 * 30) + 2 * (2 * 20), 3 * (1000 + 160))
     said = re.fullmatch(r"about .+: ([\d,]+) answers .+, ([\d,]+) rows of training .+, by a look of \d+ s, without the .+", found.said)
     assert found.ok and said and said.groups() == (f"{answers:,}", f"{rows:,.0f}")
 

@@ -300,6 +300,10 @@ def test_stages_on_own_answers_alone_need_no_rows(tmp_path, monkeypatch, stages,
     assert ran == trained
 
 
+TRAINED = {"base": "a", "weights": "b", "data": "d", "rows_in": 1, "rows_kept": 1, "rows_truncated": 0, "steps": 1, "versions": {}}
+TRAINED |= {"loss_first": 1.0, "loss_last": 0.5}
+
+
 @pytest.mark.parametrize(("keep", "measured"), [("always", ["stage 0", "stage 1"]), ("last", ["stage 1"])])
 def test_where_the_last_stage_is_kept_no_other_is_measured(tmp_path, monkeypatch, keep, measured):
     arm = {"generate.strategy": "GoldOnly", "train.stages": ["sft", "grpo"]}
@@ -317,7 +321,7 @@ def test_where_the_last_stage_is_kept_no_other_is_measured(tmp_path, monkeypatch
         loop.stage(1, "teach").finish({}, failures=0, programs=0)
         loop.stage(1, "assemble").finish({}, samples=1, replay=0, shortfall="")
         for folder in ("train", "train-2"):
-            write_atomic(loop.path / f"round-1/{folder}/manifest.json", b"{}")
+            write_atomic(loop.path / f"round-1/{folder}/manifest.json", json.dumps({"report": TRAINED}).encode())
         steps.gate.gate(loop, 1)
         kept = layout.decision(loop.path, 1)
     assert [name for name in asked if name.startswith("stage")] == measured
