@@ -8,8 +8,8 @@ import re
 import threading
 import time
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from email.utils import parsedate_to_datetime
@@ -163,6 +163,23 @@ class Slots(AbstractContextManager["Slots"]):
         return f"{int(self.limit)} calls at a time (at most {self.most}{halved})" if self.grows else ""
 
 
+_LOOK = 5.0
+"""Seconds after which a wait begins anew."""
+
+
+def _finished(futures: Iterable[Future[R]]) -> Iterator[Future[R]]:
+    """As `as_completed`, but no wait is endless: a signal that comes just before one begins would be seen when it ends (CPython waits for a
+    lock without looking first)."""
+    left = dict.fromkeys(futures)
+    while left:
+        try:
+            for future in as_completed(left, timeout=_LOOK):
+                del left[future]
+                yield future
+        except TimeoutError:
+            continue
+
+
 def in_flight(work: Callable[[T], R], items: Sequence[T], width: int) -> Generator[tuple[T, R]]:
     """(item, work(item)) as they finish, `width` at a time, each in a copy of the caller's context.
 
@@ -179,7 +196,7 @@ def in_flight(work: Callable[[T], R], items: Sequence[T], width: int) -> Generat
     pool, wait = ThreadPoolExecutor(max_workers=width), True
     waiting = {pool.submit(copy_context().run, worked, item): item for item in items}
     try:
-        for future in as_completed(waiting):
+        for future in _finished(waiting):
             yield waiting[future], future.result()
     except BaseException as error:
         wait = isinstance(error, Exception)  # when interrupted, a server that is silent must not hold the user up

@@ -23,7 +23,7 @@ from ..run.ledger import read_ledger
 from ..stats import answers, by_field, by_skill, counts, grouped, holm, judged, paired, share
 from . import records
 from .figures import answer
-from .rounds import asserted, phrased, proven
+from .rounds import asserted, phrased, proven, refused_late
 from .runs import goes_on
 
 COMPUTED = "agreed: rows whose answer a program computes were not solved a second time by a model; each program's anchor stands for them"
@@ -227,8 +227,7 @@ def _round(path: Path, number: int, rows: Rows, config: CycleConfig) -> records.
     assert decision, "a run that is finished has decided on each round"
     stages = trained(path, number, config, decision)
     train = next((stage.report for stage in stages if stage.stands), None)
-    own = {row.program.id for row in taught if row.program}  # not those of rounds before, which may retire
-    refused = Counter(row.check for row in rejections if row.kind == "program" and row.of in own)
+    refused = refused_late(taught, rejections)
     lessons = {name: sum(sample.lesson == name for sample in samples) for name in ("worked", "correction", "hint")}
     own_words = sum(sample.own is not None for sample in samples)
     old, new = (rows.benchmarks(weights) for weights in (stages[0].report.base, train.weights)) if train else ({}, {})

@@ -18,6 +18,12 @@ from ..samples.phrasing import phrasing
 from ..stats import grouped
 
 
+def refused_late(taught: Iterable[TeachingResult], rejections: Iterable[Rejection]) -> Counter[str]:
+    """The programs of a round that a check of its rows refused, by check; not those of rounds before, which may retire."""
+    own = {row.program.id for row in taught if row.program}
+    return Counter(row.check for row in rejections if row.kind == "program" and row.of in own)
+
+
 def proven(taught: Iterable[TeachingResult], attempts: Iterable[Attempt]) -> int:
     """How many failures' diagnoses are proven: the kept program's wrong() gives, for the error's parameters, the target's very answer.
 
@@ -60,7 +66,7 @@ def generated(path: Path, number: int) -> dict[str, Any]:
     passed, sure = sum(row.program is not None for row in taught), proven(taught, layout.attempts(path, number))
     assembled = layout.step(path, number, "assemble")
     # what a check of rows refused after it had been written is not kept
-    late = Counter(row.check for row in assembled.read(layout.REJECTIONS, Rejection) if row.kind == "program")
+    late = refused_late(taught, assembled.read(layout.REJECTIONS, Rejection))
     reasons = dict(Counter(own).most_common())
     refused = layout.refusals(taught) | late
     return {

@@ -154,7 +154,8 @@ def assembled(path, change):
 
 def test_the_number_of_programs_is_that_of_the_kept_ones_in_every_form(tmp_path):
     path = fake_run(tmp_path / "run", {"sums": [f"skill {number}" for number in range(9)]}, rounds=1)
-    late = [Rejection(of=f"p{place}", kind="program", check=check, reason="") for place, check in enumerate(("targeted", "agreed"))]
+    programs = [row.program.id for row in layout.taught(path, 1) if row.program]
+    late = [Rejection(of=of, kind="program", check=check, reason="") for of, check in zip(programs, ("targeted", "agreed"), strict=False)]
     more = [one.model_dump_json().encode() for one in late]
     assembled(path, lambda name, lines: [*lines, *(more if name == "rejections.jsonl" else [])])
     result = report.write(path)

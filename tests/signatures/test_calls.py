@@ -1,10 +1,13 @@
-"""How many calls to one server are under way: a fixed number, or one that grows until the server says stop."""
+"""How many calls to one server are under way: a fixed number, or one that grows until the server says stop; how answers are waited for."""
 
+import _thread
+import threading
 import time
 from contextlib import ExitStack
 
 import pytest
 
+from errata.signatures import calls
 from errata.signatures.calls import CEILING, START, Slots
 
 
@@ -71,3 +74,23 @@ def test_a_fixed_number_stays(width):
         slots.answered(1.0, 1)
         slots.refused(time.monotonic())
     assert (slots.limit, slots.told) == (width, "")
+
+
+def test_an_interrupt_that_no_wait_notices_ends_the_work_all_the_same(monkeypatch):
+    """`interrupt_main` is a signal that wakes no lock, as one that comes just before the wait for it begins."""
+    monkeypatch.setattr(calls, "_LOOK", 0.1)
+    answered = threading.Event()
+    late = threading.Timer(0.3, _thread.interrupt_main)
+    late.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(calls.in_flight(lambda item: answered.wait(60), range(2), 2))
+        assert not answered.is_set()
+    finally:
+        late.cancel()
+        answered.set()
+
+
+def test_all_that_is_in_flight_is_given_once_however_often_the_wait_begins_anew(monkeypatch):
+    monkeypatch.setattr(calls, "_LOOK", 0.01)
+    assert sorted(calls.in_flight(lambda item: time.sleep(0.02 * (item % 3)) or item, range(20), 4)) == [(n, n) for n in range(20)]
