@@ -327,7 +327,8 @@ def test_weights_on_a_way_back_are_told_as_what_they_are(backwards):
         "  grpo from weights sft-w1: 96 sampled answers of 3,000 tokens; 12 steps, reward 0.250 to 0.750",
         "  0.9 of the way to grpo from weights far: no training, but a way back to the weights that the round began with",
     ]
-    assert "0.9 of the way to grpo" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "<dt>the gate after grpo<dd>" in page and "<dt>the gate at 0.9 of the way to grpo<dd>gain on dev" in page
 
 
 def test_the_page_draws_the_course_of_each_stage(practised):
