@@ -252,6 +252,10 @@ class GateSettings(Settings):
         """The shares at which weights on a way back are looked at, where it comes to that."""
         return self.back if self.keep == "better" and self.rule == "better" else ()
 
+    def candidates(self, stages: int, guarded: bool) -> int:
+        """Most weights of a round that are measured, of a training in so many stages."""
+        return 1 if self.keep == "last" else stages + len(self.way_back) * guarded
+
 
 class SandboxSettings(Settings):
     """Limits of one run of a generated program."""

@@ -218,8 +218,7 @@ class Cycle(Session):
         items = {split: [one for task in tasks for one in task.examples(split, getattr(config.items, split))] for split in ("dev", "test")}
         train = [one for task in parts(self.task) if task in tasks for one in task.examples("train", config.items.train)]
         calls = {"train": len(train)} if config.errors == "target" else {}
-        back = len(config.gate.way_back) if self.guards else 0
-        candidates = 1 if config.gate.keep == "last" else len(config.train.order) + back
+        candidates = config.gate.candidates(len(config.train.order), bool(self.guards))
         calls |= {"dev, before and after": (1 + candidates) * len(items["dev"]), "test, before and after": 2 * len(items["test"])}
         if train:
             calls |= judged_rows(self, programs)

@@ -244,7 +244,7 @@ def work(config: CycleConfig) -> tuple[int, float]:
     own, made, train = config.errors == "target", config.generate, config.train
     programs = min(made.failures or items, items)
     tried = made.probe * programs if own else 0
-    measured = 1 if config.gate.keep == "last" else len(train.order) + (len(config.gate.way_back) if named else 0)
+    measured = config.gate.candidates(len(train.order), bool(named))
     answers = config.rounds * ((items if own else 0) + 2 * tried + measured * dev) + dev + 2 * (test or dev)
     rows = made.rows or (8 * programs if config.errors == "all" else 1000)
     rows += min(replay_count(rows, made.replay), REPEATS * items)

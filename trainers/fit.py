@@ -178,9 +178,7 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
     course = [{name: entry[field] for name, field in LOGGED.items() if field in entry} for entry in logged]
     write_whole(job.out / COURSE, (json.dumps(course, indent=1, sort_keys=True) + "\n").encode())
     spent, stopped = followed(trainer).spent, followed(trainer).stopped
-    write_whole(
-        job.out / SECONDS, (json.dumps({"seconds": round(spent.seconds, 2), "peak_bytes": peak(str(trainer.args.device))}) + "\n").encode()
-    )
+    keep_seconds(job, spent.seconds, str(trainer.args.device))
     trained = {"adapter": str(job.weights)} if method == "lora" else {"model": str(job.weights)}
     rewards, margins = ([entry[name] for entry in course if name in entry] for name in ("reward", "margin"))
     weights = weights_hash(job.target.model_copy(update=trained))
@@ -204,6 +202,11 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
         at_once=trainer.args.per_device_train_batch_size,
         versions=versions(),
     )
+
+
+def keep_seconds(job: Job, seconds: float, device: str) -> None:
+    """Writes down what the steps took, and the most memory that was held on the device."""
+    write_whole(job.out / SECONDS, (json.dumps({"seconds": round(seconds, 2), "peak_bytes": peak(device)}) + "\n").encode())
 
 
 def versions() -> dict[str, str]:
@@ -352,10 +355,24 @@ def run(trainer: Any, last: Path | None, where: str) -> None:
 
 def blend(model: Any, old: dict[str, torch.Tensor], share: float) -> None:
     """Moves each parameter of `old` to `share` of the way from its old value to its trained one."""
+    chance = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if name in old:
-                p.copy_(torch.lerp(old[name].to(p.device), p, share))
+                p.copy_(between(old[name].to(p.device), p, share, chance))
+
+
+def between(old: torch.Tensor, new: torch.Tensor, share: float, chance: torch.Generator) -> torch.Tensor:
+    """`share` of the way from `old` to `new`, computed in float32, in the format of `new`; where that is a narrower one, rounded to one of
+    its two neighbours with the chance that makes the mean right (stochastic rounding; Gupta et al. 2015, arXiv 1502.02551)."""
+    exact = torch.lerp(old.float(), new.float(), share)
+    near = exact.to(new.dtype)
+    if new.dtype not in (torch.bfloat16, torch.float16):
+        return near
+    off = exact - near.float()
+    other = torch.nextafter(near, torch.copysign(torch.tensor(torch.inf, dtype=near.dtype), off.to(near.dtype)))
+    step = (other.float() - near.float()).abs()
+    return torch.where(torch.rand(exact.shape, generator=chance).to(step.device) * step < off.abs(), other, near)
 
 
 def save(model: Any, method: str, job: Job, dtype: Any) -> None:

@@ -303,10 +303,8 @@ def _rounds(report: Report, last: int) -> Table:
     rows = []
     for row in report.rounds[:last]:
         dev = f"{100 * row.decision.before:.1f} to {100 * row.decision.after:.1f}"
-        on = row.train
-        if on and on.back is not None:
-            on = next(stage.report for stage in row.stages if stage.report.weights == on.base)
-        counts = [row.failures, row.programs, row.samples, row.replay, on.rows_kept if on else 0]
+        learned = _learned(row.stages)
+        counts = [row.failures, row.programs, row.samples, row.replay, learned[-1].report.rows_kept if learned else 0]
         rows.append([row.number, "yes" if row.decision.accepted else "no", *counts, dev])
     return Table(head, rows)
 
@@ -314,16 +312,17 @@ def _rounds(report: Report, last: int) -> Table:
 def _training(facts: Facts, train: TrainSettings, stages: Sequence[Trained]) -> list[dict[str, Any]]:
     """The stages that made the weights, with their settings, those that the user gave to TRL among them; last a way back."""
     made: list[dict[str, Any]] = []
-    stands = next((stage.report for stage in stages if stage.stands), stages[0].report)
-    last = stands.weights if stands.back is None else stands.base
-    for stage in stages[: 1 + next(place for place, stage in enumerate(stages) if stage.report.weights == last)]:
+    for stage in _learned(stages):
         rate, blend, _ = train.strength("full" if facts.form == "full" else "lora", stage.name)
         given: dict[str, Any] = getattr(train, stage.name)
-        told = {
-            "trainer": f"{stage.name.upper()}Trainer",
-            "rate": given.get("learning_rate", rate),
-            "blend": f"{100 * blend:g}",
-            "back": "",
-        }
+        told = {"trainer": f"{stage.name.upper()}Trainer", "rate": given.get("learning_rate", rate), "blend": f"{100 * blend:g}"}
         made.append(told | {"report": stage.report, "own": sorted(given.keys() - {"learning_rate"})})
-    return made if stands.back is None else [*made, {"back": f"{100 * stands.back:g}"}]
+    back = next((stage.report.back for stage in stages if stage.stands), None)
+    return made if back is None else [*made, {"back": f"{100 * back:g}"}]
+
+
+def _learned(stages: Sequence[Trained]) -> Sequence[Trained]:
+    """The stages up to the one whose weights stand, or that a way back to those began at."""
+    stands = next((stage.report for stage in stages if stage.stands), None)
+    last = stands and (stands.weights if stands.back is None else stands.base)
+    return stages[: 1 + next((place for place, stage in enumerate(stages) if stage.report.weights == last), 0)]

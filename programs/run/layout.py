@@ -217,8 +217,7 @@ def stages(path: Path, number: int) -> list[int]:
 
 
 def stage_names(path: Path, number: int, order: Sequence[str]) -> list[str]:
-    """What trained each of a round's weights, by their places: a stage of `train.stages`, its `order`; of those on a way back, where they
-    are."""
+    """What each of a round's weights come from, by their places: a stage of `train.stages`, the `order`, or a place on a way back."""
     names: list[str] = []
     reports = training_reports(path, number)
     for place, report in enumerate(reports):

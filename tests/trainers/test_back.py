@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from errata.signatures.errors import TrainerError
+from errata.trainers.fit import between as between_two
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.sft import go_back, train
-from errata.trainers.stages.back import between as between_two
 from errata.trainers.target import load_model
 from errata.trainers.weights import companions, trained, weights_hash
 

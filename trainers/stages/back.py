@@ -7,7 +7,6 @@ training move by the last digit alone; there each is rounded up or down by chanc
 how far (errata.programs.steps.gate).
 """
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,11 +15,9 @@ import torch
 from peft import load_peft_weights, set_peft_model_state_dict
 
 from ...signatures.errors import TrainerError
-from ...signatures.files import write_whole
 from ...signatures.records import TrainReport
-from ..fit import SECONDS, save, versions
+from ..fit import blend, keep_seconds, save, versions
 from ..judge import Judge
-from ..memory import peak
 from ..settings import Job, OnProgress, TargetSettings
 from ..target import load_model
 from ..weights import weights_hash
@@ -40,12 +37,9 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
         old = dict(_before_adapter(model, learned))
     if not old or any(name not in learned or learned[name].shape != weight.shape for name, weight in old.items()):
         raise TrainerError(f"{target.adapter or target.model} has other weights than {start.adapter or start.model}: no way leads back")
-    chance = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, weight in old.items():
-            learned[name].copy_(between(weight, learned[name], job.share, chance))
+    blend(model, old, job.share)
     save(model, "lora" if target.adapter else "full", job, None)
-    write_whole(job.out / SECONDS, (json.dumps({"seconds": round(time.monotonic() - begun, 2), "peak_bytes": peak("cpu")}) + "\n").encode())
+    keep_seconds(job, time.monotonic() - begun, "cpu")
     made = {"adapter": str(job.weights)} if target.adapter else {"model": str(job.weights)}
     weights = weights_hash(target.model_copy(update=made))
     return TrainReport(
@@ -66,19 +60,6 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
 def _loaded(settings: TargetSettings) -> Any:
     """The model, in the format in which it is stored, with its adapter apart."""
     return load_model(settings, torch.device("cpu"), "auto", trainable=True)
-
-
-def between(old: torch.Tensor, new: torch.Tensor, share: float, chance: torch.Generator) -> torch.Tensor:
-    """`share` of the way from `old` to `new`, computed in float32, in the format of `new`; where that is a narrower one, rounded to one of
-    its two neighbours with the chance that makes the mean right (stochastic rounding; Gupta et al. 2015, arXiv 1502.02551)."""
-    exact = torch.lerp(old.float(), new.float(), share)
-    near = exact.to(new.dtype)
-    if new.dtype not in (torch.bfloat16, torch.float16):
-        return near
-    off = exact - near.float()
-    other = torch.nextafter(near, torch.copysign(torch.tensor(torch.inf, dtype=near.dtype), off.to(near.dtype)))
-    step = (other.float() - near.float()).abs()
-    return torch.where(torch.rand(exact.shape, generator=chance) * step < off.abs(), other, near)
 
 
 def _before_adapter(model: Any, learned: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
