@@ -13,15 +13,19 @@ from types import ModuleType
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """To a temporary name beside it, which no other thread or process takes, synced, then renamed. Raises OSError, and leaves nothing."""
+    """To a temporary name beside it, which no other thread or process takes, synced, then renamed; once more where that was taken for a
+    leftover of a kill and removed. Raises OSError, and leaves nothing."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{get_ident()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        sync(temporary)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    for last in (False, True):
+        try:
+            temporary.write_bytes(data)
+            sync(temporary)
+            temporary.replace(path)
+            return
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            if last or not isinstance(error, FileNotFoundError):
+                raise
 
 
 def foreign(folder: Path, first: str, *ours: str) -> bool:

@@ -170,8 +170,7 @@ def need(shape: Shape, target: TargetSettings, train: TrainSettings, room: int, 
         prompts = fitting_batch(first_batch(shape.parameters, "cpu"), each, "cpu")
     cache = each * prompts
     method = train.method_for(shape.parameters, target.adapter)
-    unlimited = "max_length" in train.sft and train.sft["max_length"] is None
-    asked = None if unlimited else _whole(train, "sft", "max_length", train.max_length)
+    asked = None if train.sft.get("max_length", 0) is None else _whole(train, "sft", "max_length", train.max_length)
     tokens = min((size for size in (asked, shape.context, longest) if size), default=train.max_length)
     at_once = rows_at_once(shape, method, train, tokens, room - _process(at))
     learns = shape.parameters if method == "full" else _adapter(shape, train)

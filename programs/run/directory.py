@@ -363,7 +363,9 @@ class RunDir(AbstractContextManager["RunDir"]):
                 raise BusyError(f"another process is working on {path}; wait for it, or choose another --run") from None
         try:
             self.check(config, data)
-            with disk_errors(path):  # a kill may have come between a manifest and the removal of the parts
+            with disk_errors(path):  # a kill may have come within a writing, or between a manifest and the removal of the parts
+                for left in path.rglob("*.[0-9]*-[0-9]*.tmp"):
+                    left.unlink(missing_ok=True)  # write_whole's, also of one that lives: it writes again
                 for manifest in path.glob("*/**/manifest.json"):
                     Stage(manifest.parent).drop_parts()
         except BaseException:
@@ -396,8 +398,7 @@ class RunDir(AbstractContextManager["RunDir"]):
                 open_ = name not in fixed and any(name == one or name.startswith(one + ".") for one in free)
                 old, new = theirs.get(name), mine.get(name)
                 if old != new and not open_:
-                    act = None if old is None or new is None else BACK.get(name)
-                    act = act or "give the same config to continue it"
+                    act = (None not in (old, new) and BACK.get(name)) or "give the same config to continue it"
                     raise RunError(f"{self.path} was made with {name} = {old!r}, not {new!r}; {act}, or choose another --run")
             self._refuse_other_data(dict(known), data)
         # caps belong to one command, not to the run
@@ -449,10 +450,8 @@ def worked_on(path: Path) -> bool | None:
     try:
         import fcntl
 
-        with (path / LOCK).open("rb") as file:
+        with suppress(FileNotFoundError), (path / LOCK).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # as filelock does (filelock/_unix.py), but beside others that look
-        return False
-    except FileNotFoundError:
         return False
     except BlockingIOError:
         return True

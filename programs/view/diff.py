@@ -131,7 +131,7 @@ def diff(a: Answered, b: Answered, split: str | None = None, limit: int | None =
     if split is not None and split not in shared:
         raise UsageError(f"no item of split {split!r} was answered in both, only of {', '.join(filter(None, shared)) or 'an unnamed one'}")
     chosen = shared[0] if split is None else split
-    some = {_name(name): pairs for name, pairs in pairing.benchmarks.items() if name[1] == chosen}
+    some = {name[0]: pairs for name, pairs in pairing.benchmarks.items() if name[1] == chosen}
     every = list(chain.from_iterable(some.values()))
     skills: dict[str, list[Pair]] = {}
     for name, pairs in some.items():
@@ -158,10 +158,6 @@ def _identity(answered: Answered) -> tuple[object, ...]:
     """Equal where two names mean the same answers."""
     place = Path(answered.run or answered.source).resolve()
     return place, answered.weights, answered.title, *answered.settings.items()
-
-
-def _name(benchmark: tuple[str, str]) -> str:
-    return benchmark[0]
 
 
 def _compared(pairs: Sequence[Pair]) -> Compared:
@@ -212,7 +208,7 @@ def _flips(pairing: Pairing, pairs: Iterable[Pair], change: str, limit: int | No
         found.append(
             Flip(
                 id=pair.a.item,
-                benchmark=_name((pair.task, pair.split)),
+                benchmark=pair.task,
                 skill=pair.skill,
                 question=item.question,
                 gold=item.answer,

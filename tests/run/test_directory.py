@@ -15,6 +15,7 @@ from errata.programs.config import load_config
 from errata.programs.run import directory as rundir
 from errata.programs.run.directory import VERSION, RunDir, Stage, read_config, to_json
 from errata.programs.run.ledger import Answer, Ledger, read_ledger
+from errata.signatures import files
 from errata.signatures.errors import RunError, UsageError
 from errata.signatures.files import foreign
 from errata.signatures.records import Rejection, content_hash
@@ -424,3 +425,47 @@ def test_a_part_that_a_kill_left_beside_its_finished_file_is_dropped(tmp_path):
         (run.path / "round-1/teach/manifest.json").write_text("{}")
     with RunDir(tmp_path / "run", load_config()) as run:
         assert [part.parent.name for part in run.path.glob("**/*.part")] == ["mine"]
+
+
+WRITE_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from errata.signatures import files
+
+files.sync = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+files.write_whole(Path(sys.argv[1]), b"half")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is sent")
+def test_what_a_process_that_was_killed_within_a_writing_left_is_dropped_and_no_file_of_another_kind(tmp_path):
+    with RunDir(tmp_path / "run", load_config()) as run:
+        (train := run.path / "round-1/train").mkdir(parents=True)
+    for path in (run.path / "seconds.json", train / "course.json"):
+        subprocess.run([sys.executable, "-c", WRITE_AND_DIE, path], check=False)
+    assert len(list(run.path.rglob("*.tmp"))) == 2
+    others = [train / "rows-4-5.jsonl.tmp", train / "weights.tmp"]
+    for path in others:
+        path.write_text("half")
+    with RunDir(run.path, load_config()):
+        assert sorted(run.path.rglob("*.tmp")) == others
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_writer_whose_temporary_file_was_dropped_writes_again(tmp_path, monkeypatch, times):
+    """A page beside the run may be written while another process opens the run."""
+    sync, dropped = files.sync, []
+
+    def dropping(path):
+        sync(path)
+        if len(dropped) < times:
+            dropped.append(path.unlink())
+
+    monkeypatch.setattr(files, "sync", dropping)
+    if times == 1:
+        rundir.write_atomic(tmp_path / "report.json", b"whole")
+        assert (tmp_path / "report.json").read_bytes() == b"whole"
+    else:
+        with pytest.raises(RunError, match="cannot be written"):
+            rundir.write_atomic(tmp_path / "report.json", b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"][: 2 - times]
