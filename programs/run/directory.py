@@ -473,9 +473,12 @@ def slug(name: str) -> str:
 
 
 def read_config(path: Path) -> CycleConfig:
-    """The config of a run directory. Raises NoRunError where there is none, RunError when it is damaged or of another version."""
+    """The config of a run directory. Raises NoRunError where there is none, RunError where it cannot be read or used."""
+    if (data := _read(path / "run.json", BufferedReader.read)) is None:
+        mend = places_near(path, "run.json", "runs") or f"; `{command('cycle', '--run', path)}` makes one"
+        raise NoRunError(f"{path} is not a run directory: it has no run.json{mend}")
     try:
-        document = unsealed(json.loads((path / "run.json").read_bytes()))
+        document = unsealed(json.loads(data))
         version = document.get("version", 1)
         if version != VERSION and any(folder.name in STEPS for folder in path.glob("*/*")):
             raise RunError(
@@ -483,9 +486,6 @@ def read_config(path: Path) -> CycleConfig:
                 "use that version to read or continue it, or begin again in another --run"
             )
         return CycleConfig.model_validate(document["config"])
-    except OSError as error:
-        mend = places_near(path, "run.json", "runs") or f"; `{command('cycle', '--run', path)}` makes one"
-        raise NoRunError(f"{path} is not a run directory: it has no run.json{mend}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"{path}/run.json is damaged; put a copy of it back, or choose another --run") from error
 

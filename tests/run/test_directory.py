@@ -16,7 +16,7 @@ from errata.programs.run import directory as rundir
 from errata.programs.run.directory import VERSION, RunDir, Stage, read_config, to_json
 from errata.programs.run.ledger import Answer, Ledger, read_ledger
 from errata.signatures import files
-from errata.signatures.errors import RunError, UsageError
+from errata.signatures.errors import NoRunError, RunError, UsageError
 from errata.signatures.files import foreign
 from errata.signatures.records import Rejection, content_hash
 
@@ -469,3 +469,12 @@ def test_a_writer_whose_temporary_file_was_dropped_writes_again(tmp_path, monkey
         with pytest.raises(RunError, match="cannot be written"):
             rundir.write_atomic(tmp_path / "report.json", b"whole")
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"][: 2 - times]
+
+
+def test_a_config_that_cannot_be_read_is_not_told_as_a_missing_one(tmp_path):
+    with pytest.raises(NoRunError, match=r"it has no run\.json"):
+        read_config(tmp_path)
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(RunError, match=r"run\.json cannot be read \(Is a directory\)") as told:
+        read_config(tmp_path)
+    assert not isinstance(told.value, NoRunError)
