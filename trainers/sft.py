@@ -151,7 +151,6 @@ def distil(
 def go_back(target: TargetSettings, start: TargetSettings, share: float, out: Path, in_process: bool = False) -> TrainReport:
     """Leaves in `out` weights that lie at `share` of the way from `start` to `target`, as a training leaves its own. Nothing is trained.
     Raises TrainerError (also where the two are not of one shape), TargetError."""
-    start = start.model_copy(update={"api_base": None})
     job = _job("back", content_hash([weights_hash(start), share]), target, TrainSettings(), out, 0)
     return _settled(job.model_copy(update={"start": start, "share": share}), None, (), in_process, None, None)
 

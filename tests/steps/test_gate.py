@@ -14,7 +14,7 @@ from errata.programs.stats import change_interval, counts, items_needed, paired,
 from errata.programs.steps import gate
 from errata.programs.steps.gate import chosen, decide, forgotten
 from errata.programs.steps.session import Session
-from errata.signatures.errors import TargetError
+from errata.signatures.errors import BudgetReached, TargetError
 from errata.signatures.records import Attempt, Example, Verdict
 from errata.trainers.settings import TargetSettings
 from errata.trainers.weights import weights_hash
@@ -207,9 +207,10 @@ def test_where_all_is_kept_what_the_gate_would_pass_comes_first():
 @pytest.fixture
 def backwards(tmp_path, monkeypatch):
     """A function that has the gate choose in a round of these stages; `answers` gives, for each place, dev items fixed and guard items lost
-    of a hundred each. Returns the decision, the shares that were gone to, and what was said."""
+    of a hundred each; a cap on time is reached after so many `steps` back. Returns the decision, the shares that were gone to, and what was
+    said."""
 
-    def choose(stages, answers, **settings):
+    def choose(stages, answers, steps=9, **settings):
         config = load_config(overrides={"train.stages": stages, **{f"gate.{name}": value for name, value in settings.items()}})
         gone, said = [], []
         for place in range(len(stages)):
@@ -234,7 +235,11 @@ def backwards(tmp_path, monkeypatch):
             def base(self, number):
                 return "w0"
 
-        nothing = SimpleNamespace(check_time=lambda: None, busy=lambda title: nullcontext())
+        def check_time():
+            if len(gone) == steps:
+                raise BudgetReached(f"{steps} steps back")
+
+        nothing = SimpleNamespace(check_time=check_time, busy=lambda title: nullcontext())
         run = Run(config=config, path=tmp_path / "run", guards=("g",), ledger=nothing, progress=nothing, in_process=True)
         run.say, run.close_target = said.append, lambda: None
         monkeypatch.setattr(gate, "go_back", go_back)
@@ -308,6 +313,13 @@ def test_a_way_that_cannot_be_gone_is_told_and_the_round_is_decided(backwards):
     decision, gone, said = backwards(["sft"], [(60, 9), (50, 8)], back=[0.9, 0.4])
     assert len(gone) == 1 and said[-1] == "round 1: no way back: big does not fit in memory"
     assert not decision.accepted and "guard g fell by 9.0 points" in decision.reason
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_no_step_back_begins_once_the_cap_on_time_is_reached(backwards, tmp_path, steps):
+    with pytest.raises(BudgetReached, match=f"{steps} steps back"):
+        backwards(["sft"], [(60, 9), (50, 8), (40, 7)], steps)
+    assert len(layout.trainings(tmp_path / "run", 1)) == 1 + steps
 
 
 def test_where_the_gate_is_asked_again_what_lies_on_the_way_is_no_stage(backwards, tmp_path):

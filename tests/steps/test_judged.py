@@ -134,6 +134,9 @@ def test_a_dry_run_says_how_many_calls_the_judging_takes_and_a_missing_key_is_to
         counted = judging["for"]
         assert (counted["train"], counted["test, before and after"], counted["anchors"]) == (100, 40, 20)
         assert counted["independent solves"] == 60 and counted["probe, before and after"] == 160
+        assert counted["dev, before and after"] == 30 * 3  # two stages, and no guard that could turn them down
+        guarded = CliRunner().invoke(app, ["cycle", *run, *more, "--set", "guards=[sums]", "--dry-run", "--json"])
+        assert json.loads(guarded.stdout)["judging"]["for"]["dev, before and after"] == 30 * 5
         assert judging["calls"] == round(1.1 * sum(counted.values()))
         assert 300 < judging["tokens_in"] / judging["calls"] < 1500
         text = CliRunner().invoke(app, ["cycle", *run, *more, "--dry-run"]).stdout

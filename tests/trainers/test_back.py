@@ -61,6 +61,12 @@ def test_a_models_weights_lie_between_old_and_trained_ones(target, whole, tmp_pa
     assert {path.name for path in companions(tmp_path / "out/weights")} == {path.name for path in companions(Path(whole.model))}
 
 
+def test_where_the_first_weights_are_served_the_way_leads_to_those_that_the_server_answers_with(target, adapted, tmp_path):
+    served = target.model_copy(update={"api_base": "http://127.0.0.1:9/v1"})  # nobody listens there
+    reports = [go_back(adapted[0], start, 0.9, tmp_path / name, in_process=True) for start, name in ((target, "own"), (served, "served"))]
+    assert reports[0] == reports[1]
+
+
 def test_a_new_adapter_goes_back_to_the_model_without_one(target, adapted, tmp_path):
     go_back(adapted[0], target, 0.9, tmp_path / "out", in_process=True)
     made = trained(adapted[0], tmp_path / "out")
