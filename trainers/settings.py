@@ -163,7 +163,8 @@ class TrainSettings(BaseModel):
     """Most answers that each stage on own answers samples, those of exchanged prompts too. None: no limit."""
     learning_rate: float | None = Field(default=None, gt=0)
     """Highest learning rate of a linear schedule on rows; None is 1e-3 for full and 2e-4 for LoRA. Another stage takes that of its own
-    settings, e.g. `train.grpo.learning_rate`; by default 1e-4 for full and 2e-5 for LoRA."""
+    settings, e.g. `train.grpo.learning_rate`; by default, full and LoRA: `grpo` 1e-4 and 2e-5, `dpo` and `kto` 3e-5 and 2e-5,
+    `sdft` 1e-5 and 1e-4."""
     batch_size: int = Field(default=16, ge=1)
     """Rows a step."""
     curriculum: bool = False
