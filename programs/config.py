@@ -336,7 +336,7 @@ TRAINED = ("target", "train", "gate")
 FREE: tuple[str, ...] = ("rounds", "budget", "cluster", "generate.state", "generate.library", "generate.patterns")
 FREE += ("instructor.in_flight", "instructor.batch", "instructor.timeout", "target.vllm_python", "target.vllm_args")
 FREE += ("form", "instructor.max_tokens", "judge.in_flight", "judge.max_tokens", "sandbox.workers", "train.devices")
-FREE += ("target.batch_size", "target.api_key_env", "target.server_paths", "target.timeout", "target.refusals")
+FREE += ("target.batch_size", "target.api_key_env", "target.server_paths", "target.timeout", "target.refusals", "gate.back")
 """Fields that may differ when a run is continued: they change no row that could be made before."""
 BACK = {
     "generate.patterns_hash": "rows were drawn by another choice of patterns: leave --patterns out to go on with it",

@@ -142,10 +142,14 @@ def mcnemar(fixed: int, broken: int) -> float:
     return min(1.0, 2 * sum(chances))
 
 
-def paired(before: Sequence[Attempt], after: Sequence[Attempt]) -> dict[str, Any]:
-    """`paired_outcomes` of two evaluations of the same items."""
+def paired(before: Sequence[Attempt], after: Sequence[Attempt], alone: bool = False) -> dict[str, Any]:
+    """`paired_outcomes` of two evaluations of the same items. Where some can be compared, what is unjudged on one side `alone` counts as
+    not right there, if asked: weights must not gain by answers that nobody can judge."""
     theirs = {row.example.id: row.verdict.correct for row in after}
-    return paired_outcomes([(row.verdict.correct, theirs[row.example.id]) for row in before if row.example.id in theirs])
+    pairs = [(row.verdict.correct, theirs[row.example.id]) for row in before if row.example.id in theirs]
+    if alone and any(None not in pair for pair in pairs):
+        pairs = [pair if pair == (None, None) else (bool(pair[0]), bool(pair[1])) for pair in pairs]
+    return paired_outcomes(pairs)
 
 
 def paired_outcomes(pairs: Sequence[tuple[bool | None, bool | None]]) -> dict[str, Any]:

@@ -477,7 +477,7 @@ class GateDecision(Record):
     benchmarks: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
     """The members of the task, where it is several."""
     pairs: int
-    """Dev items judged both before and after."""
+    """Dev items judged before, after, or both; an answer that cannot be judged then counts as not right."""
     unjudged: int
     before: float
     after: float

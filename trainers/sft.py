@@ -150,7 +150,7 @@ def distil(
 
 def go_back(target: TargetSettings, start: TargetSettings, share: float, out: Path, in_process: bool = False) -> TrainReport:
     """Leaves in `out` weights that lie at `share` of the way from `start` to `target`, as a training leaves its own. Nothing is trained.
-    Raises TrainerError (also where the two are not of one shape), TargetError."""
+    Raises TrainerError, and TargetError where the two are not of one shape or cannot be loaded."""
     job = _job("back", content_hash([weights_hash(start), share]), target, TrainSettings(), out, 0)
     return _settled(job.model_copy(update={"start": start, "share": share}), None, (), in_process, None, None)
 

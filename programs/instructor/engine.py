@@ -186,7 +186,7 @@ class Engine:
             tokens_in, tokens_out = usage["prompt_tokens"], usage["completion_tokens"]
         else:
             tokens_in, tokens_out = count_tokens(_text(request)), count_tokens(text)
-        cost = usd(self.settings, response, request, batched) if reported else None
+        cost = usd(self.settings, response, request, batched) if reported else usd_of_calls(self.settings, 1, tokens_in, tokens_out)
         return Answer(text, response.finish_reason, tokens_in, tokens_out, reported, cost, self._clean(refusal))
 
     def _end(self, error: Exception, advice: str = "") -> ErrataError:

@@ -109,11 +109,16 @@ def diagnoses(path: Path, number: int) -> dict[str, Any]:
 
 
 def nothing_made(path: Path) -> str:
-    """Why no round of a run came to a row to train on, by the checks that refused; empty where one did, or where none came that far."""
-    stages = [stage for number in layout.rounds(path) if (stage := layout.step(path, number, "assemble")).done]
-    if not stages or any(stage.facts()["samples"] for stage in stages):
+    """Why no round of a run came to a row or pair to train on, by the checks that refused; empty where one did or trained on other things,
+    or where none came that far."""
+    numbers = layout.rounds(path)
+    stages = [stage for number in numbers if (stage := layout.step(path, number, "assemble")).done]
+    if not stages or any(layout.trainings(path, number) for number in numbers):
         return ""
-    taught = [row for number in layout.rounds(path) for row in layout.taught(path, number)]
+    if any(stage.facts()["samples"] for stage in stages):
+        reasons = (stage.facts()["reason"] for number in numbers for stage in layout.paired(path, number))
+        return "; ".join(f"nothing was made to train on: {reason}" for reason in dict.fromkeys(reasons) if reason)
+    taught = [row for number in numbers for row in layout.taught(path, number)]
     programs = sum(row.program is not None for row in taught)
     if not taught:
         reason = "there was no error to teach from"
@@ -124,7 +129,7 @@ def nothing_made(path: Path) -> str:
         refused = ", ".join(f"{check} {count}" for check, count in layout.refusals(taught).items())
         reason = f"none of {what}; refused by {refused or 'no check'}"
     else:
-        gone = sum(bool(row.retired) for number in layout.rounds(path) for row in layout.standings(path, number))
+        gone = sum(bool(row.retired) for number in numbers for row in layout.standings(path, number))
         solved = f", {gone} of them with rows that the target solves already" if gone else ""
         reason = f"{programs} programs passed{solved}; {stages[-1].facts().get('shortfall', '')}"
     where = f"{path}/round-*/teach/{layout.TAUGHT} and assemble/{layout.REJECTIONS}"

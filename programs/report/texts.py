@@ -141,7 +141,7 @@ def generated(found: Mapping[str, Any]) -> str:
 
 def trained(found: Mapping[str, Any]) -> str:
     """What `errata train` prints (errata.programs.report.rounds.trained)."""
-    text = f"round {found['round']}: no program was left to train on"
+    text = f"round {found['round']}: nothing was trained"
     if report := found["report"]:
         made = TrainReport.model_validate(report)
         what = trained_on(made) if made.back is not None else f"trained on {trained_on(made)}"

@@ -152,7 +152,8 @@ def read_json(path: Path) -> Any:
     try:
         return unsealed(json.loads(data))
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged; delete it, or its folder, and give the same `errata cycle --run` again") from error
+        what = "it" if (path.parent / "run.json").exists() else "it, or its folder,"
+        raise RunError(f"{path} is damaged; delete {what} and give the same `errata cycle --run` again") from error
 
 
 class RowWriter:
@@ -383,7 +384,7 @@ class RunDir(AbstractContextManager["RunDir"]):
             data = [(task, read or dict(known).get(task, {})) for task, read in data]
             mine, theirs = (flatten(one.model_dump(mode="json")) for one in (config, read_config(self.path)))
             free: tuple[str, ...] = FREE
-            if config.errors == "recorded" and not any((*self.path.glob("*/train"), *self.path.glob("evaluate"))):
+            if config.errors == "recorded" and not any(map(any, map(self.path.glob, ("*/train", "*/words", "*/pairs", "evaluate")))):
                 free += TRAINED if any(self.path.glob("*/teach")) else tuple(set(CycleConfig.model_fields) - set(IMPORTED))
             if not any(self.path.glob("*/train/manifest.json")):
                 free += ("train",)  # nothing is trained yet: one that cannot be done here may be set otherwise

@@ -90,6 +90,8 @@ class Ledger(AbstractContextManager["Ledger"]):
         self.started = time.monotonic()
         self._stages: dict[str, Sums] = defaultdict(Sums)
         self._answers: dict[str, Answer] = {}
+        self._paid = 0.0
+        """USD for the answers whose price is known."""
         self._lines = (
             Lines(self.path, lambda line, _: self._add(json.loads(line)), "delete that line (its answer is asked for again)")
             if self.path
@@ -142,8 +144,8 @@ class Ledger(AbstractContextManager["Ledger"]):
         of the request `key`, `tokens` in and out and `usd` are expected. An attempt that raises is counted as failed (after an ErrataError
         nothing was sent, or what was sent goes on); the answer of any other must be given to `keep`."""
         with self._lock:
-            under_way = Sums(calls=self._under_way, tokens_in=self._expects[0], usd=self._expects[1])
-            self._check(sum(self._stages.values(), under_way))
+            under_way = Sums(calls=self._under_way, tokens_in=self._expects[0])
+            self._check(sum(self._stages.values(), under_way), self._paid + self._expects[1])
             self._under_way += 1
             self._expected[key] = tokens, usd
             self._expects = (self._expects[0] + tokens, self._expects[1] + usd)
@@ -184,16 +186,16 @@ class Ledger(AbstractContextManager["Ledger"]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _check(self, spent: Sums) -> None:
-        """Raises BudgetReached when a cap is reached. Calls, tokens and cost count over all starts of the run."""
+    def _check(self, spent: Sums, usd: float = 0.0) -> None:
+        """Raises BudgetReached when a cap is reached. Calls, tokens and `usd`, where a price is known, count over all starts of the run."""
         caps, sent, tokens, reached = self.budget, spent.calls + spent.failed, spent.tokens_in + spent.tokens_out, ""
         more = " or expected of what is under way" if self._expects[0] else ""
         if caps.max_calls is not None and sent >= caps.max_calls:
             reached = f"the cap of {caps.max_calls} calls is reached ({sent} sent); give a higher --max-calls"
         elif caps.max_tokens is not None and tokens >= caps.max_tokens:
             reached = f"the cap of {caps.max_tokens} tokens is reached ({tokens} used{more}); give a higher --max-tokens"
-        elif caps.max_cost is not None and spent.usd is not None and spent.usd >= caps.max_cost:
-            reached = f"the cap of {caps.max_cost:g} USD is reached ({spent.usd:.4f} spent{more}); give a higher --max-cost"
+        elif caps.max_cost is not None and usd >= caps.max_cost:
+            reached = f"the cap of {caps.max_cost:g} USD is reached ({usd:.4f} spent{more}); give a higher --max-cost"
         elif caps.max_time is not None and time.monotonic() - self.started >= caps.max_time:
             reached = f"the cap of {caps.max_time:g} seconds is reached; give the same command again"
         if reached:
@@ -207,6 +209,7 @@ class Ledger(AbstractContextManager["Ledger"]):
             more = Sums(cached=1)
         else:
             answer = self._answers[line["key"]] = Answer(**line["answer"])
+            self._paid += answer.usd or 0.0
             more = Sums(1, 0, 0, answer.tokens_in, answer.tokens_out, int(not answer.reported), answer.usd)
         self._stages[line["stage"]] += more
 

@@ -88,7 +88,7 @@ class Agreed:
         wrong = {name for name, marks in judged.items() if marks} - right
         if asked:
             self.say(f"the solves agree with {len(right)} of them; {len(wrong)} others are dropped")
-        rejections = self._doubt(asked, right, wrong)
+        rejections = self._doubt([row for row in asked if all(said[row.id])], right, wrong)  # what cannot be read speaks against no program
         kept = []
         for sample in samples:
             reason = f"its program {sample.program_id} was refused" if sample.program_id in self.doubtful else None

@@ -51,7 +51,9 @@ def weights(
         return dict.fromkeys(masses, 1.0)
     masses = {name: mass * stands_for(library[name]) for name, mass in masses.items()}
     if policy == "bandit":
-        skills = {name: program.skill for name, program in library.items()}
+        past = (layout.standings(run, earlier) for earlier in range(1, number))
+        skills = {row.program_id: row.skill for rows in past for row in rows}  # also of those that have retired
+        skills |= {name: program.skill for name, program in library.items()}
         return thompson(masses, skills, arms(_trained(run, number), skills), seed)
     return masses
 

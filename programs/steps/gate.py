@@ -67,9 +67,11 @@ def among(run: Session, number: int, places: Sequence[int]) -> GateDecision:
             with run.progress.busy(f"round {number}: go back"):
                 out = layout.training(run.path, number, place)
                 go_back(run.candidate(number, most.stage), run.base(number), share, out, run.in_process)
-        except (TargetError, TrainerError) as error:  # what was trained is not lost for that
+        except TargetError as error:  # what was trained is not lost for that
             run.say(f"round {number}: no way back: {error}")
             break
+        except TrainerError as error:
+            raise TrainerError(f"{error}; with --set gate.back=[] the round is decided without a way back") from None
         decisions.append(last := _decided(run, number, place, len(places)))
     names = layout.stage_names(run.path, number, run.config.train.order)
     after = [f"after {' and '.join(names[: at + 1])}" for at in range(len(places))]
@@ -122,9 +124,9 @@ def decide(
 ) -> GateDecision:
     """Keep the candidate, one of `choices`, when it gains on dev beyond chance and no guard falls by more than the margin (of the rule
     `not_worse`: no interval reaches below it); or always, where the settings say so, with what the gate found."""
-    main = paired(before, after)
+    main = paired(before, after, alone=True)
     main["p_value"] = min(1.0, choices * main["p_value"])
-    sides = [{"task": name, **paired(old, new)} for name, (old, new) in guards.items()]
+    sides = [{"task": name, **paired(old, new, alone=True)} for name, (old, new) in guards.items()]
     refusal = _refusal(main, sides, settings, choices)
     kept = "no guard fell beyond the margin" if sides else ""
     if settings.rule == "not_worse":

@@ -64,7 +64,8 @@ def mined(run: Session, number: int) -> Mined:
     """What the mining of a round found, once it is done. A strategy that is not taught from errors gets as many items at random."""
     rows = layout.attempts(run.path, number)
     if run.config.errors == "recorded" and number == 1:
-        rows = where(rows, lambda row: row.example.split == "train")
+        held_out = {example.question for example in run.held_out}
+        rows = where(rows, lambda row: row.example.split == "train" and row.example.question not in held_out)
     wrong, solved = layout.wrong(rows), where(rows, lambda row: bool(row.verdict.correct))
     items = mapped(unique(rows, lambda row: row.example.id), lambda row: row.example)
     most = run.config.generate.failures

@@ -45,8 +45,11 @@ class Question(NamedTuple):
 def pairs(run: Session, number: int, place: int) -> Stage:
     """The pairs of the stage at `place` of a round's training, made where they are not."""
     stage = layout.pairs(run.path, number, place)
+    count = run.config.train.samples
     if stage.done:
-        return stage
+        if stage.facts().get("samples", count) == count:
+            return stage
+        (stage.path / "manifest.json").unlink()  # nothing was trained on them yet, or it could not differ
     asked = questions(run, number)
     tries = _sampled(run, number, place, stage, asked)
     made: list[Pair] = []
@@ -58,7 +61,7 @@ def pairs(run: Session, number: int, place: int) -> Stage:
     facts: dict[str, Any] = {side: dict(Counter(getattr(row, f"{side}_from") for row in made)) for side in ("chosen", "rejected")}
     told = "; ".join(f"{side} " + ", ".join(f"{name} {count}" for name, count in facts[side].items()) for side in facts)
     why = ", ".join(f"{reason} {count}" for reason, count in left.most_common())
-    facts |= {"left_out": dict(left.most_common()), "tokens": sum(row.tokens for row in tries.values())}
+    facts |= {"samples": count, "left_out": dict(left.most_common()), "tokens": sum(row.tokens for row in tries.values())}
     facts["told"] = f"{len(made)} pairs of {len(asked)} questions{f': {told}' if made else ''}"
     facts["reason"] = "" if made else f"none of {len(asked)} questions has a right and a wrong answer{f'; left out: {why}' if why else ''}"
     stage.finish({PAIRS: made} | ({TRIES: list(tries.values())} if tries else {}), questions=len(asked), pairs=len(made), **facts)

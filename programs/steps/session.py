@@ -34,7 +34,7 @@ from ..run import layout
 from ..run.cluster import Cluster, open_cluster
 from ..run.cluster_sandbox import ClusterSandbox
 from ..run.cluster_target import ClusterTarget
-from ..run.directory import RunDir, Stage, flatten, read_json, to_json, write_atomic
+from ..run.directory import RunDir, Stage, flatten, read_json, slug, to_json, write_atomic
 from ..run.evaluate import Rows, attempts
 from ..run.formats import answering, settle
 from ..run.ledger import Ledger
@@ -72,8 +72,8 @@ class Session:
         self.task = load(config.task, items=config.errors != "recorded")
         twins = tuple(task.twin for task in parts(self.task) if task.twin)
         self.guards = [load(name, beside=self.task) for name in (twins if config.guards is None else config.guards)]
-        if len(set(names := [task.name for task in self.tasks])) < len(names):
-            raise UsageError(f"task and guards are {', '.join(names)}: two of one name cannot be told apart; leave one out")
+        if len(set(map(slug, names := [task.name for task in self.tasks]))) < len(names):
+            raise UsageError(f"task and guards are {', '.join(names)}: two of one name, or one folder, cannot be told apart; leave one out")
         self.strategy = load_strategy(config.generate, path)
         self.chosen, self._choice = chosen(config, self.strategy.source, path)
         if config.target.api_base and config.train.method == "full":

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,14 +32,15 @@ from ...signatures.files import foreign
 from ...tasks.union import parts
 from ...trainers.devices.gpus import VISIBLE, visible_gpus
 from ...trainers.weights import weights_hash
-from ..config import CycleConfig, Settings, explain, laid_over, read_mapping, settled
+from ..config import FREE, CycleConfig, Settings, explain, laid_over, read_mapping, settled
 from ..cycle import Cycle
 from ..run import layout
-from ..run.directory import slug, to_json, write_atomic
+from ..run.directory import flatten, read_config, slug, to_json, write_atomic
 from ..steps.mine import mine
 from ..steps.rows import replay_count
 from ..steps.session import add_seconds, cpu_seconds
 from ..strategies.named import BUILT_IN
+from ..strategies.state import pinned
 
 VANILLA = "vanilla"
 """The arm that is always there: the target as it came."""
@@ -209,6 +211,19 @@ def is_done(out: Path, cell: Cell) -> bool:
     return (out / cell.name / DONE).exists()
 
 
+def refuse_others(comparison: Comparison, out: Path) -> None:
+    """Raises RunError where a run that is done was made with another config than its arm has now: it would be told as what it is not. Those
+    that are not done are held to theirs when they go on."""
+    for cell in filter(partial(is_done, out), cells(comparison)):
+        run, free = out / cell.name, {*FREE, *OPEN, "gate"} if cell.arm == VANILLA else {*FREE} - {"rounds"}
+        config = pinned(settled(comparison.config(cell.arm, cell.seed)), run)
+        mine, theirs = (flatten(one.model_dump(mode="json")) for one in (config, read_config(run)))
+        for name in sorted(mine.keys() | theirs.keys()):
+            old, new = theirs.get(name), mine.get(name)
+            if old != new and not any(name == one or name.startswith(f"{one}.") for one in free):
+                raise RunError(f"{run} was made with {name} = {old!r}, not {new!r}; give the same config again, or choose another --out")
+
+
 # ---- one run
 
 
@@ -284,6 +299,7 @@ def begin(comparison: Comparison, out: Path, elsewhere: bool = False) -> None:
             raise type(error)(f"arm {arm}: {error}") from None
     if foreign(out, FILE):
         raise RunError(f"{out} holds files but no {FILE}: it is not the folder of a comparison; choose another --out")
+    refuse_others(comparison, out)
     document = to_json(comparison.model_dump(mode="json", exclude={"cluster"}))
     if not (out / FILE).exists() or (out / FILE).read_bytes() != document:
         write_atomic(out / FILE, document)

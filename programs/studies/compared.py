@@ -28,7 +28,7 @@ from ..run import layout
 from ..run.directory import read_json
 from ..run.ledger import read_ledger
 from ..stats import holm, paired_t, permutation, right_share, t_interval
-from .compare import COSTS, DONE, VANILLA, Cell, Comparison, asked_rows, cells, is_done
+from .compare import COSTS, DONE, VANILLA, Cell, Comparison, asked_rows, cells, is_done, refuse_others
 from .records import Arm, Compared, Cost, Dropped, Interval, Made, PairedTest, Price, Seconds, Spent, TrainedArm, Weak, Worst
 
 WEAK = 0.6
@@ -93,6 +93,7 @@ def read_run(out: Path, cell: Cell) -> Run:
 
 def build(comparison: Comparison, out: Path, command: str = "") -> Compared:
     """The document; `command` is what made it. Raises RunError when no seed is finished in all arms."""
+    refuse_others(comparison, out)
     every = cells(comparison)
     seeds = [seed for seed in comparison.seeds if all(is_done(out, cell) for cell in every if cell.seed == seed)]
     if not seeds:

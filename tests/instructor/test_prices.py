@@ -30,6 +30,18 @@ def test_known_prices_are_summed_and_capped(monkeypatch):
                 lm(words(2002))
 
 
+def test_a_reply_without_counted_tokens_is_priced_by_its_length_and_capped(monkeypatch):
+    with OpenAIServer(lambda body, number: Reply("x" * 3500, usage=number > 0)) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-anything-at-all")
+        with Ledger(None, Budget(max_cost=0.0005)) as ledger:
+            lm = opened(server, ledger, model="openai/gpt-4o-mini", api_base=None)
+            assert lm("y" * 700)
+            assert total(ledger)["usd"] == pytest.approx(200 * 0.15e-6 + 1000 * 0.6e-6)
+            with pytest.raises(BudgetReached, match="--max-cost"):
+                lm("another")
+
+
 def test_a_cost_that_is_not_known_is_unknown_and_cannot_be_capped():
     with OpenAIServer(first(Reply("fine"))) as server:
         with Ledger(None) as ledger:

@@ -1,10 +1,12 @@
-"""What is told of a round's rows: how many phrasings its programs use, and whether one of them holds most rows."""
+"""What is told of a round's rows: how many phrasings its programs use, whether one of them holds most rows, and
+that nothing was made."""
 
 from problems import drawn
 
 from errata.programs.report.figures import phrased as told
 from errata.programs.report.records import Phrased
-from errata.programs.report.rounds import phrased
+from errata.programs.report.rounds import nothing_made, phrased
+from errata.programs.run import layout
 
 OWN = [
     "Ann has {} pens and loses 1. How many are left?",
@@ -36,3 +38,13 @@ def test_options_and_examples_of_a_question_are_no_phrasing() -> None:
 
 def test_where_no_row_came_of_a_program_nothing_is_said() -> None:
     assert phrased([]) is None
+
+
+def test_a_round_that_trained_without_a_program_made_something(tmp_path) -> None:
+    teach, assemble = (layout.step(tmp_path, 1, name) for name in ("teach", "assemble"))
+    teach.finish({layout.TAUGHT: []}, failures=0, programs=0)
+    assemble.finish({}, samples=0, replay=0)
+    assert nothing_made(tmp_path).startswith("nothing was made to train on: there was no error to teach from; the reasons are in ")
+    (trained := layout.training(tmp_path, 1, 0) / "manifest.json").parent.mkdir(parents=True)
+    trained.write_text("{}")  # grpo on train items, say
+    assert nothing_made(tmp_path) == ""

@@ -478,3 +478,12 @@ def test_a_config_that_cannot_be_read_is_not_told_as_a_missing_one(tmp_path):
     with pytest.raises(RunError, match=r"run\.json cannot be read \(Is a directory\)") as told:
         read_config(tmp_path)
     assert not isinstance(told.value, NoRunError)
+
+
+def test_advice_for_a_damaged_file_never_names_the_folder_of_a_whole_run(tmp_path):
+    with RunDir(tmp_path / "run", load_config()) as run:
+        for name, said in (("seconds.json", "delete it and give"), ("round-1/gate/manifest.json", "delete it, or its folder, and give")):
+            (file := run.path / name).parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("{")
+            with pytest.raises(RunError, match=said):
+                rundir.read_json(file)

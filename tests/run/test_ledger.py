@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,21 @@ def test_calls_in_flight_when_the_cap_on_tokens_is_reached_are_kept(tmp_path):
         assert len(kept) == len(server.seen) == total(ledger)["calls"]
         assert 3 <= len(kept) <= 6
         assert total(ledger)["tokens_out"] == 50 * len(kept)
+
+
+def test_an_answer_without_a_known_price_does_not_lift_the_cap_on_cost(tmp_path):
+    answer = Answer(text="a", finish="stop", tokens_in=9, tokens_out=9, reported=True, usd=None)
+    reached = r"the cap of 0\.05 USD is reached \(0\.0500 spent"
+    with Ledger(tmp_path, Budget(max_cost=0.05)) as ledger:
+        for number, usd in enumerate((None, 0.02, 0.02, 0.01)):
+            with ledger.attempt("teach", str(number)):
+                ledger.keep("teach", str(number), replace(answer, usd=usd))
+        with pytest.raises(BudgetReached, match=reached), ledger.attempt("teach", "late"):
+            pass
+        ledger.check_time()  # steps that ask nobody go on
+        assert total(ledger)["usd"] == "unknown"
+    with Ledger(tmp_path, Budget(max_cost=0.05)) as ledger, pytest.raises(BudgetReached, match=reached), ledger.attempt("teach", "late"):
+        pass
 
 
 def test_the_cap_on_time_sends_nothing_more():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from errata.programs.config import load_config
 from errata.programs.cycle import Cycle
 from errata.programs.run.directory import Stage
 from errata.programs.run.recorded import take
+from errata.programs.steps.mine import mined
+from errata.programs.steps.session import Session
 from errata.signatures.errors import RunError
 from errata.tasks import load_task
 from errata.tasks.recorded import join
@@ -42,6 +45,19 @@ def test_the_loop_teaches_from_recorded_errors_and_shows_the_instructor_no_held_
     seen = (run / "round-1/teach/taught.jsonl").read_text() + (run / "round-1/assemble/rows.jsonl").read_text()
     assert "nuts" not in seen
     assert not (run / "evaluate").exists()
+
+
+def test_recorded_errors_on_what_is_a_guards_item_too_are_not_taught(tmp_path):
+    items = load_task("sums").examples("train", 4)
+    jsonl(tmp_path / "guard/test.jsonl", {"question": items[0].question, "answer": items[0].answer})
+    file = jsonl(tmp_path / "a.jsonl", *({"question": item.question, "response": "#### -1"} for item in items))
+    run = tmp_path / "run"
+    assert CliRunner().invoke(app, ["import", str(file), "--task", "sums", "--run", str(run)]).exit_code == 0
+    config = load_config(None, {"task": "sums", "guards": [f"jsonl:{tmp_path / 'guard'}"], "errors": "recorded"})
+    with Session(config, run, say=lambda line: None) as opened:
+        found = mined(opened, 1)
+    assert [row.attempt.example.question for row in found.failures] == [item.question for item in items[1:]]
+    assert len(found.items) == 3
 
 
 def test_the_same_answers_continue_and_others_are_refused(tmp_path, monkeypatch):
@@ -106,6 +122,15 @@ def test_the_target_is_open_until_it_trains_the_task_never(tmp_path):
         pass
     with Cycle(load_config(None, base | {"generate.rows": 9, "target.model": "third"}), tmp_path / "run"):
         pass
+    run = tmp_path / "run"
+    for stage in ("words", "pairs"):  # what the target said
+        begin(asked := run / "round-1" / stage)
+        with (
+            pytest.raises(RunError, match=r"target\.model = 'third'"),
+            Cycle(load_config(None, base | {"generate.rows": 9}), tmp_path / "run"),
+        ):
+            pass
+        shutil.rmtree(asked)
     begin(tmp_path / "run/round-1/train")
     with pytest.raises(RunError, match=r"target\.model = 'third'"), Cycle(load_config(None, base | {"generate.rows": 9}), tmp_path / "run"):
         pass

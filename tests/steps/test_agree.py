@@ -52,6 +52,14 @@ def test_a_program_that_the_solves_mostly_contradict_gives_no_row():
     assert len([row for row in refused if row.kind == "sample"]) == 4
 
 
+def test_a_reply_that_cannot_be_read_costs_its_rows_and_speaks_against_no_program():
+    samples = [fact(index) for index in range(8)]
+    kept, refused, _ = solved(samples, [["A"] * 7])
+    assert (kept, {row.kind for row in refused}, len(refused)) == ([], {"sample"}, 8)
+    kept, refused, _ = solved([*samples[:3], *(fact(index, "B") for index in range(3, 8))], [["A"] * 7, ["A"] * 8], solves=2)
+    assert not kept and {row.kind for row in refused} == {"sample"}
+
+
 def test_a_program_that_the_solves_contradict_later_gives_no_further_row():
     lm = DummyLM([{"reasoning": "r", "answers": json.dumps(row)} for row in (["A"] * 2, ["A"] * 4, ["A"] * 2)])
     check = Agreed(load_task("mmlu", items=False), GenerateSettings(agreed=0.5), 0, 1, lambda: lm, lambda line: None)

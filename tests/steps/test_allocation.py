@@ -85,6 +85,21 @@ def test_the_bandit_learns_from_accepted_rounds_alone(tmp_path, accepted):
     assert (given["a"] < 0.3 and given["c"] == 1.0) if accepted else given == masses
 
 
+def test_what_a_program_showed_before_it_retired_counts_for_its_skill(tmp_path):
+    decision = decide("sums", [], [], {}, load_config().gate).model_copy(update={"accepted": True})
+    gone = Rejection(of="c", kind="program", check="targeted", reason="the target solves all")
+    left = {name: program for name, program in LIBRARY.items() if name != "c"}
+    with RunDir(tmp_path / "run", load_config()) as run_dir:
+        run_dir.stage("round-1/probe").finish({"attempts.jsonl": [*probe("a", *[False] * 40), *probe("c", *[False] * 40)]})
+        run_dir.stage("round-2/probe").finish({"attempts.jsonl": [*probe("a", *[False] * 40), *probe("c", *[True] * 40)]})
+        run_dir.stage("round-1/gate").finish({"decision.jsonl": [decision]})
+        rows = standings(1, LIBRARY, Probed({}, [gone]), {"a": 0.5}, {"a": 9}, {})
+        run_dir.stage("round-1/assemble").finish({"library.jsonl": rows})
+        new = left | {"d": LIBRARY["c"].model_copy(update={"diagnosis_id": "another"})}
+        given = weights("bandit", run_dir.path, 2, new, {"a": 0.5, "d": 0.5}, 0)
+    assert given["a"] < 0.3 and given["d"] == 1.0
+
+
 def test_a_program_of_several_errors_has_the_mass_of_each(tmp_path):
     several = LIBRARY | {"a": LIBRARY["a"].model_copy(update={"anchors": ("e1", "e2", "e3")})}
     with RunDir(tmp_path / "run", load_config()) as run_dir:

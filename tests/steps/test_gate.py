@@ -14,7 +14,7 @@ from errata.programs.stats import change_interval, counts, items_needed, paired,
 from errata.programs.steps import gate
 from errata.programs.steps.gate import chosen, decide, forgotten
 from errata.programs.steps.session import Session
-from errata.signatures.errors import BudgetReached, TargetError
+from errata.signatures.errors import BudgetReached, TargetError, TrainerError
 from errata.signatures.records import Attempt, Example, Verdict
 from errata.trainers.settings import TargetSettings
 from errata.trainers.weights import weights_hash
@@ -201,16 +201,33 @@ def test_where_all_is_kept_what_the_gate_would_pass_comes_first():
     assert (decision.stage, decision.unproven) == (0, False)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "guard", "accepted", "found"),
+    [
+        ("r" * 300 + "w" * 300, "u" * 290 + "r" * 10 + "r" * 10 + "w" * 290, "r" * 300, False, (600, 10, 290)),
+        ("w" * 300 + "r" * 300, "r" * 100 + "w" * 200 + "r" * 300, "u" * 299 + "r", False, (600, 100, 0)),
+        ("u" * 300 + "r" * 300, "r" * 300 + "u" * 299 + "r", "r" * 300, False, (600, 300, 299)),  # both ways alike
+        ("u" * 30 + "r" * 30, "u" * 30 + "r" * 30, "r" * 300, False, (30, 0, 0)),
+        ("u" * 30 + "w" * 30, "r" * 30 + "r" * 30, "r" * 300, True, (60, 60, 0)),
+    ],
+)
+def test_answers_that_nobody_can_judge_any_more_are_no_gain(before, after, guard, accepted, found):
+    decision = decide("t", rows(before), rows(after), {"g": (rows("r" * 300), rows(guard))}, GateSettings())
+    assert decision.accepted is accepted
+    assert (decision.pairs, decision.fixed, decision.broken) == found
+    assert ("guard g fell by 99.7 points" in decision.reason) is (guard[0] == "u")
+
+
 # ---- a way back
 
 
 @pytest.fixture
 def backwards(tmp_path, monkeypatch):
     """A function that has the gate choose in a round of these stages; `answers` gives, for each place, dev items fixed and guard items lost
-    of a hundred each; a cap on time is reached after so many `steps` back. Returns the decision, the shares that were gone to, and what was
-    said."""
+    of a hundred each; a cap on time is reached after so many `steps` back, and a step below 0.5 has a `failure`. Returns the decision, the
+    shares that were gone to, and what was said."""
 
-    def choose(stages, answers, steps=9, **settings):
+    def choose(stages, answers, steps=9, failure=None, **settings):
         config = load_config(overrides={"train.stages": stages, **{f"gate.{name}": value for name, value in settings.items()}})
         gone, said = [], []
         for place in range(len(stages)):
@@ -218,7 +235,7 @@ def backwards(tmp_path, monkeypatch):
 
         def go_back(target, start, share, out, in_process):
             if share < 0.5:
-                raise TargetError("big does not fit in memory")
+                raise failure or TargetError("big does not fit in memory")
             gone.append((target, start, share))
             made(tmp_path / "run", len(stages) + len(gone) - 1, TRAINED | {"base": target, "weights": f"b{len(gone)}", "back": share})
 
@@ -320,6 +337,13 @@ def test_no_step_back_begins_once_the_cap_on_time_is_reached(backwards, tmp_path
     with pytest.raises(BudgetReached, match=f"{steps} steps back"):
         backwards(["sft"], [(60, 9), (50, 8), (40, 7)], steps)
     assert len(layout.trainings(tmp_path / "run", 1)) == 1 + steps
+
+
+def test_a_way_that_was_cut_off_decides_nothing_and_is_gone_again(backwards, tmp_path):
+    killed = TrainerError("the training process was killed by signal 9 (9 is often the system, out of memory)")
+    with pytest.raises(TrainerError, match=r"killed by signal 9 .*; with --set gate\.back=\[\] the round is decided without a way back"):
+        backwards(["sft"], [(60, 9), (50, 8)], failure=killed, back=[0.9, 0.4])
+    assert layout.decision(tmp_path / "run", 1) is None
 
 
 def test_where_the_gate_is_asked_again_what_lies_on_the_way_is_no_stage(backwards, tmp_path):

@@ -7,8 +7,9 @@ from problems import drawn
 
 from errata.programs import Cycle
 from errata.programs.config import load_config
+from errata.programs.report.rounds import nothing_made
 from errata.programs.run import layout
-from errata.programs.steps.pairs import MOST, Question, imagined, paired
+from errata.programs.steps.pairs import MOST, Question, imagined, paired, pairs
 from errata.signatures.records import GateDecision, Pair, Rollout, Rollouts, TrainRow
 from errata.tasks import load_task
 from errata.trainers.target import Target
@@ -162,3 +163,19 @@ def test_without_a_pair_the_round_says_why_and_is_not_accepted(tmp_path, monkeyp
     decision = GateDecision.model_validate_json((found / "gate/decision.jsonl").read_text())
     assert (decision.accepted, decision.reason) == (False, "nothing to train on: none of 0 questions has a right and a wrong answer")
     assert layout.trainings(tmp_path / "run", 1) == []
+    assert nothing_made(tmp_path / "run") == "nothing was made to train on: none of 0 questions has a right and a wrong answer"
+
+
+def test_pairs_that_came_to_nothing_are_made_again_where_more_answers_are_asked_for(tmp_path):
+    none, asked = {"train.stages": ["dpo"], "items.train": 20, "items.dev": 10, "train.samples": 0}, []
+
+    def until(samples):
+        with Cycle(load_config(overrides=SMALL | none | {"train.samples": samples}), tmp_path / "run", say=asked.append) as loop:
+            loop.in_process = True
+            loop.run("assemble")
+            return pairs(loop, 1, 0).facts()
+
+    first = until(0)
+    assert until(0) == first and sum("pairs of" in line for line in asked) == 1
+    assert until(2)["tokens"] > first["tokens"] == 0
+    assert until(2)["samples"] == 2 and sum("pairs of" in line for line in asked) == 2

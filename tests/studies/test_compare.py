@@ -16,14 +16,15 @@ from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs import steps
+from errata.programs.config import settled
 from errata.programs.cycle import Cycle
 from errata.programs.run import layout
-from errata.programs.run.directory import Stage, to_json, write_atomic
+from errata.programs.run.directory import VERSION, Stage, to_json, write_atomic
 from errata.programs.studies import compare, compare_page, compared
 from errata.programs.studies.compare import VANILLA, Cell, Comparison
 from errata.programs.studies.records import Compared, Interval, Price, Spent
 from errata.signatures.errors import BudgetReached, BusyError, RunError, TrainerError, UsageError
-from errata.signatures.records import Attempt, Example, GateDecision, Rejection, TeachingResult, TrainReport, TrainRow, Verdict
+from errata.signatures.records import Attempt, Example, GateDecision, Rejection, TeachingResult, TrainReport, TrainRow, Verdict, sealed
 from errata.trainers.settings import TargetSettings
 
 ARMS = {"Error": {"generate.strategy": "LearnFromError"}, "Contrast": {"generate.strategy": "LearnFromContrast"}}
@@ -408,7 +409,44 @@ def whole(tmp_path):
         finished(tmp_path, Cell("Error", seed), ["v", "e1", "e2"], [base, ([T, T, T, F], [T, F, F, F], [T, T, F, F]), base])
         best = ([T, T, T, F] if seed else [T, T, T, T], [F, F, F, F], [T, T, T, T])
         finished(tmp_path, Cell("Contrast", seed), ["v", "c1", "c2"], [base, ([T, F, F, T], [T, T, F, F], [T, T, F, F]), best], samples=7)
+    configured(comparison, tmp_path)
     return comparison, tmp_path
+
+
+def configured(comparison, out):
+    """Writes the config of each run."""
+    for cell in compare.cells(comparison):
+        config = settled(comparison.config(cell.arm, cell.seed)).model_dump(mode="json")
+        write_atomic(out / cell.name / "run.json", to_json(sealed({"version": VERSION, "config": config, "data": []})))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"arms": ARMS | {"Error": {"generate.strategy": "GoldOnly"}}},
+            "Error-0 was made with generate.strategy = 'LearnFromError', not 'GoldOnly'",
+        ),
+        ({"rounds": 1}, "Error-0 was made with rounds = 2, not 1"),
+        ({"base": {"items": {"test": 300}}}, "vanilla-0 was made with items.test = "),
+        ({"base": {"target": {"model": "another"}}}, "vanilla-0 was made with target.model = 'tiny', not 'another'"),
+        (
+            {"base": {"train": {"learning_rate": 0.5}}},
+            "Error-0 was made with train.learning_rate = None, not 0.5",
+        ),  # vanilla trains nothing
+    ],
+)
+def test_runs_that_are_done_are_not_told_under_another_config(whole, changed, said):
+    comparison, out = whole
+    base = comparison.base | {name: comparison.base[name] | new for name, new in changed.get("base", {}).items()}
+    (out / "compare.json").write_text("{}")
+    other = comparison.model_copy(update=changed | {"base": base})
+    for told in (compare.begin, compared.build):
+        with pytest.raises(RunError, match=re.escape(said) + ".*; give the same config again, or choose another --out"):
+            told(other, out)
+    assert (out / "compare.json").read_text() == "{}"
+    more = comparison.model_copy(update={"arms": ARMS | {"Third": {}}, "seeds": (0, 1, 2)})  # which changes none that is done
+    compare.begin(more, out)
 
 
 def test_the_document_says_how_good_each_arm_is_and_what_it_cost(whole):
@@ -449,8 +487,9 @@ def test_each_arm_is_told_with_what_one_run_of_it_took_over_all_stages_of_traini
 
 def test_stages_that_had_nothing_to_train_on_are_told(whole):
     comparison, out = whole
-    arms = ARMS | {"Error": {"train.stages": ["sft", "grpo"]}}
-    (said, *_) = compared.build(comparison.model_copy(update={"arms": arms}), out).notes
+    comparison = comparison.model_copy(update={"arms": ARMS | {"Error": {"train.stages": ["sft", "grpo"]}}})
+    configured(comparison, out)
+    (said, *_) = compared.build(comparison, out).notes
     assert said == "Error did not train all of sft, grpo in 4 of 4 rounds: a stage had nothing to train on"
 
 

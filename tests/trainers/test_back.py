@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from errata.signatures.errors import TrainerError
+from errata.signatures.errors import TargetError, TrainerError
 from errata.trainers.fit import between as between_two
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.sft import go_back, train
@@ -116,7 +116,7 @@ def test_it_is_made_once_and_another_way_does_not_write_over_it(target, whole, t
 
 def test_weights_of_another_shape_are_refused(whole, tmp_path):
     other = TargetSettings(model=str(models.make("qwen2", tmp_path / "other")))
-    with pytest.raises(TrainerError, match=r"has other weights than .*: no way leads back"):
+    with pytest.raises(TargetError, match=r"has other weights than .*: no way leads back"):
         go_back(whole, other, 0.9, tmp_path / "out", in_process=True)
     assert not (tmp_path / "out/manifest.json").exists()
 

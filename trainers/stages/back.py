@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from peft import load_peft_weights, set_peft_model_state_dict
 
-from ...signatures.errors import TrainerError
+from ...signatures.errors import TargetError
 from ...signatures.records import TrainReport
 from ..fit import blend, keep_seconds, save, versions
 from ..judge import Judge
@@ -24,7 +24,7 @@ from ..weights import weights_hash
 
 
 def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
-    """Leaves `weights` in the job's folder: `job.share` of the way from `job.start` to `job.target`. Raises TrainerError, TargetError."""
+    """Leaves `weights` in the job's folder: `job.share` of the way from `job.start` to `job.target`. Raises TargetError."""
     begun, start, target = time.monotonic(), job.start, job.target
     assert start is not None, "a way back leads somewhere"
     model = _loaded(target)
@@ -36,7 +36,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     else:
         old = dict(_before_adapter(model, learned))
     if not old or any(name not in learned or learned[name].shape != weight.shape for name, weight in old.items()):
-        raise TrainerError(f"{target.adapter or target.model} has other weights than {start.adapter or start.model}: no way leads back")
+        raise TargetError(f"{target.adapter or target.model} has other weights than {start.adapter or start.model}: no way leads back")
     blend(model, old, job.share)
     save(model, "lora" if target.adapter else "full", job, None)
     keep_seconds(job, time.monotonic() - begun, "cpu")
