@@ -9,6 +9,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
@@ -31,7 +32,7 @@ from .estimate import Shape, checkpoints, most_kept, rows_at_once, shape_of
 from .judge import Judge
 from .memory import choose_device, free, has_bfloat16, keep_freed, keeps_freed, one_thread_for_small, peak
 from .settings import Job, OnProgress, TrainSettings
-from .stages.follow import LOGGED, Follow, at_once_before, followed, last_checkpoint
+from .stages.follow import LOGGED, Finished, Follow, at_once_before, followed, last_checkpoint
 from .target import Target, load_model, load_tokenizer, not_numbers
 from .weights import BASE_FILE, companions, folder_of, weights_hash
 
@@ -345,7 +346,8 @@ def stop_without_number(trainer: Any, rate: str) -> None:
 def run(trainer: Any, last: Path | None, where: str) -> None:
     """Trains to the end, from the checkpoint `last` on. Raises TrainerError when memory runs out."""
     try:
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        with suppress(Finished):
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
     except (RuntimeError, MemoryError) as error:  # torch's own is a RuntimeError
         if not memory_ran_out(error):
             raise

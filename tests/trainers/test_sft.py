@@ -352,9 +352,9 @@ def test_half_written_and_damaged_checkpoints_are_not_used(target, tmp_path, met
     assert files(out) == files(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_a_kill_between_the_last_step_and_the_manifest_costs_no_step(target, tmp_path, method, monkeypatch):
-    settings = QUICK.model_copy(update={"method": method})
+@pytest.mark.parametrize("set_so", [{"method": "full"}, {"method": "lora"}, {"steps": 4}])  # the last: within an epoch
+def test_a_kill_between_the_last_step_and_the_manifest_costs_no_step_and_adds_none(target, tmp_path, set_so, monkeypatch):
+    settings = QUICK.model_copy(update=set_so)
     whole = train(ROWS, target, settings, tmp_path / "whole", in_process=True)
 
     def stop(*_):

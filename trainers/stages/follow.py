@@ -50,6 +50,10 @@ class Spent:
     """Sampled answers."""
 
 
+class Finished(Exception):
+    """The checkpoint stands at the last step: where that is within an epoch, transformers would go on from there with one more."""
+
+
 class Follow(TrainerCallback):
     """Tells the parent, counts what is spent, and seals each checkpoint once it is whole."""
 
@@ -73,6 +77,8 @@ class Follow(TrainerCallback):
                 setattr(self.spent, field.name, seal.get(field.name, field.default))
         reseed(self.job)
         self._since = self._saved = time.monotonic()
+        if state.global_step >= state.max_steps:
+            raise Finished
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._count()
@@ -94,7 +100,7 @@ class Follow(TrainerCallback):
         if not done and (reached := of_first(self.job, self._reached(getattr(args, "generation_batch_size", 0)))):
             self.stopped = f"stopped after {reached}, at step {state.global_step} of {state.max_steps}"
             control.should_training_stop = True
-            control.should_save = False  # who continues from this step would take one more
+            control.should_save = False
         control.should_log = control.should_log or control.should_training_stop or done
         if self._figures and not control.should_log and time.monotonic() - self._told > _SILENT:
             self._tell(state, self._figures)
@@ -119,8 +125,8 @@ class Follow(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         self._saved = time.monotonic()
-        if anywhere(self.job, bool(not_numbers(model))) or rank(self.job):  # each rank has put its own file there by now
-            return  # of no numbers, the last whole one stays
+        if anywhere(self.job, bool(not_numbers(model))) or rank(self.job) or self.stopped:  # each rank has put its own file there by now
+            return  # of no numbers, the last whole one stays; who continues from where a budget ended would take one more step
         self._count()
         checkpoint = self._checkpoint(state)
         sizes = {path.name: path.stat().st_size for path in checkpoint.iterdir() if path.is_file()}
