@@ -37,7 +37,7 @@ class Batches:
     def begin(self, name: str, keys: Collection[str]) -> None:
         self._write({"name": name, "at": time.time(), "keys": list(keys)})
 
-    def made(self, name: str, batch: str) -> None:
+    def made(self, name: str, batch: str | None) -> None:
         self._write({"name": name, "batch": batch})
 
     def end(self, name: str, lost: Collection[str]) -> None:

@@ -144,7 +144,7 @@ class OpenAIForm:
 
     def find(self, name: str, at: float, size: int, known: Collection[str]) -> str | None:
         for row in self.door.listed("/batches", "after"):
-            if (row.get("metadata") or {}).get(MARK) == name:
+            if (row.get("metadata") or {}).get(MARK) == name and row["id"] not in known:
                 return str(row["id"])
             if float(row.get("created_at") or at) < at - SLACK:
                 break
@@ -183,14 +183,14 @@ class AnthropicForm:
         return self.door.made("/messages/batches", json={"requests": rows})
 
     def find(self, name: str, at: float, size: int, known: Collection[str]) -> str | None:
-        found = None
+        found = []
         for row in self.door.listed("/messages/batches", "after_id"):
-            made = _seconds(row.get("created_at"))
-            if made is not None and made < at - SLACK:
+            made = _seconds(row.get("created_at")) or at
+            if made < at - SLACK:
                 break
             if row.get("id") not in known and sum(_counts(row).values()) == size:
-                found = str(row["id"])  # the first that was made since
-        return found
+                found.append((abs(made - at), str(row["id"])))
+        return min(found)[1] if found else None
 
     def state(self, batch: str) -> State:
         found = self.door.document("GET", f"/messages/batches/{batch}")

@@ -70,7 +70,7 @@ class Journal(Protocol):
     @property
     def ids(self) -> set[str]: ...
     def begin(self, name: str, keys: Collection[str]) -> None: ...
-    def made(self, name: str, batch: str) -> None: ...
+    def made(self, name: str, batch: str | None) -> None: ...
     def end(self, name: str, lost: Collection[str]) -> None: ...
 
 
@@ -94,6 +94,10 @@ class _Wave:
     """Who waits for which key; None tells them to ask anew."""
     doubtful: bool = False
     """Whether it may have been made though its id is not known."""
+    own: bool = False
+    """Whether its id was told when it was made, and not found in a list or by an earlier start."""
+    foreign: set[str] = field(default_factory=set)
+    """Batches that looked like it and answered none of its keys."""
     looks: int = 0
     troubles: int = 0
     wait: float = field(default_factory=lambda: FIRST)
@@ -229,7 +233,7 @@ class Waves:
         """Send a wave, or find it where it may have been sent already."""
         form = self._at()
         if wave.doubtful:
-            wave.batch = form.find(wave.name, wave.at, len(wave.keys), self._batches.ids)
+            wave.batch = form.find(wave.name, wave.at, len(wave.keys), self._batches.ids | wave.foreign)
             if wave.batch is None:
                 wave.looks += 1
                 if wave.looks < 2:  # a list may lag behind
@@ -242,6 +246,7 @@ class Waves:
         if wave.batch is None and wave.bodies is not None:
             wave.doubtful = True  # until its id is written down
             wave.batch = form.create(wave.name, wave.bodies)
+            wave.own = True
         assert wave.batch is not None
         self._batches.made(wave.name, wave.batch)
         wave.doubtful, wave.bodies, wave.due = False, None, time.monotonic() + wave.wait
@@ -263,7 +268,11 @@ class Waves:
             if key not in replies or replies[key].status >= 400:
                 replies[key] = heard
         self._progress.end(f"batch {batch}")
-        if state.failed:
+        if not wave.own and replies and not replies.keys() & set(wave.keys):  # another run's, or another wave's
+            wave.foreign.add(batch)
+            wave.batch, wave.doubtful = None, True
+            self._batches.made(wave.name, None)
+        elif state.failed:
             self._failed(wave, state.failed)
         else:
             self._land(wave, state, replies)

@@ -171,6 +171,34 @@ def test_trouble_with_the_server_is_waited_out_and_nothing_is_sent_twice(tmp_pat
         assert len(server.batches) == 1
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_server_that_answers_under_other_keys_is_not_paid_for_ever(tmp_path, model):
+    with BatchServer(echo) as server, Ledger(tmp_path) as ledger:
+        server.rows = lambda found: [row | {"custom_id": "of somebody else"} for row in found]
+        with pytest.raises(InstructorError, match="gave no answer"):
+            ask(opened(server, ledger, model), 2)
+        assert len(server.batches) == 3
+
+
+@pytest.mark.parametrize("nearer", [False, True])
+def test_a_batch_whose_id_was_lost_is_found_beside_one_of_another_run_and_nothing_is_sent_twice(tmp_path, nearer):
+    def trouble(step, batch):
+        if step == "list" and nearer:
+            server.batches[1].at = server.batches[0].at + 100  # which then looks more like what is sought
+        return fault(503) if step == "create" and len(server.batches) == 1 else None
+
+    with BatchServer(echo) as server:
+        with Ledger(tmp_path / "other") as ledger:
+            list(in_flight(opened(server, ledger, MODELS[1]), [f"another {number}" for number in range(6)], 6))
+        looks = server.batches[0].looks
+        server.faults, server.after = trouble, True
+        with Ledger(tmp_path / "own") as ledger:
+            assert ask(opened(server, ledger, MODELS[1]), 6) == right(6)
+            assert (total(ledger)["calls"], total(ledger)["failed"]) == (6, 0)
+        assert len(server.batches) == 2
+        assert (server.batches[0].looks > looks) == nearer
+
+
 @pytest.mark.parametrize(
     ("step", "what"), [("upload", "a batch of 3 requests is not taken"), ("look", "batch batch_0 cannot be asked for")]
 )
