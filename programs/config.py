@@ -120,7 +120,7 @@ class Budget(Settings):
     max_cost: float | None = Field(default=None, ge=0)
     """Most USD over all starts of the run; refused for a model without a known price. None: unlimited."""
     max_time: float | None = Field(default=None, ge=0)
-    """Most seconds from the start of the command. None: unlimited."""
+    """Most seconds from the start of the command; a training ends at its next tenth step, with a checkpoint. None: unlimited."""
 
 
 class GenerateSettings(Settings):

@@ -23,7 +23,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, GenerationConfig, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from ..signatures.errors import TargetError, TrainerError, memory_ran_out
+from ..signatures.errors import BudgetReached, TargetError, TrainerError, memory_ran_out
 from ..signatures.files import write_whole
 from ..signatures.records import Message, TrainReport, TrainRow
 from .chat import AT_ONCE, Completion, check_ids, encoded, end_tokens, given_rows
@@ -90,14 +90,8 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     longest = limit if settings.sft.get("packing") else counts["longest"]
     at_once = at_once_before(last, settings.rows_each) or fitting(job, device, longest)
     model, method = learner(job, device, at_once, longest)
-    trainer = _Sft(
-        model=model,
-        args=SFTConfig(**arguments(job, method, device, model.num_parameters(), limit, at_once)),
-        train_dataset=data,
-        processing_class=tokenizer,
-        callbacks=[Follow(tell, job)],
-        peft_config=new_adapter(job, method),
-    )
+    args = SFTConfig(**arguments(job, method, device, model.num_parameters(), limit, at_once))
+    trainer = _Sft(model=model, args=args, train_dataset=data, **given_to_all(job, method, tokenizer, tell))
     if settings.devices > 1:
         trainer.train_dataset = with_blank(trainer.train_dataset)
     batches = f"on {device} with batches of {trainer.args.per_device_train_batch_size} rows of up to {limit} tokens"
@@ -137,6 +131,11 @@ def new_adapter(job: Job, method: str) -> LoraConfig | None:
     """The adapter that a training begins; None: it trains the weights, or the target's own adapter."""
     begins = method == "lora" and not job.target.adapter
     return LoraConfig(**LORA | {"base_model_name_or_path": job.target.model} | job.settings.lora) if begins else None
+
+
+def given_to_all(job: Job, method: str, tokenizer: Any, tell: OnProgress) -> dict[str, Any]:
+    """What a trainer of any kind is given beside its model, arguments and rows."""
+    return {"processing_class": tokenizer, "callbacks": [Follow(tell, job)], "peft_config": new_adapter(job, method)}
 
 
 def finish(trainer: Any, job: Job, method: str, last: Path | None, config: Any, where: str) -> None:
@@ -344,7 +343,7 @@ def stop_without_number(trainer: Any, rate: str) -> None:
 
 
 def run(trainer: Any, last: Path | None, where: str) -> None:
-    """Trains to the end, from the checkpoint `last` on. Raises TrainerError when memory runs out."""
+    """Trains to the end, from the checkpoint `last` on. Raises TrainerError when memory runs out, BudgetReached at a cap."""
     try:
         with suppress(Finished):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -353,6 +352,9 @@ def run(trainer: Any, last: Path | None, where: str) -> None:
             raise
         smaller = "a smaller --set train.batch_size (and train.sft.gradient_accumulation_steps for it) or train.max_length"
         raise TrainerError(f"memory ran out {where}: give the same command with {smaller}") from None
+    if (follow := followed(trainer)).capped:
+        only_first(follow.job)
+        raise BudgetReached(follow.capped)
 
 
 def blend(model: Any, old: dict[str, torch.Tensor], share: float) -> None:

@@ -300,6 +300,11 @@ class Job(BaseModel):
         """Rows in the form that the training reads, while it is under way."""
         return self.out / "rows"
 
+    @property
+    def cap(self) -> Path:
+        """Says why, where a cap ends the training at its next step that is logged, with a checkpoint."""
+        return self.scratch / "cap"
+
 
 def vllm_rank(rank: int) -> int:
     """The --max-lora-rank that an adapter of this rank needs: one of MaxLoRARanks of vLLM's config/lora.py."""

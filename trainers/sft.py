@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..signatures import errors
-from ..signatures.errors import ErrataError, TrainerError, UsageError, did_you_mean
+from ..signatures.errors import BudgetReached, ErrataError, TrainerError, UsageError, did_you_mean
 from ..signatures.files import write_whole
 from ..signatures.records import ContextRow, Pair, TrainReport, TrainRow, content_hash, sealed
 from .chat import R, fingerprint, read_rows
@@ -93,7 +93,8 @@ def train(
 
     Rows in a file of JSON lines are never held together. On a CPU the same rows, seed, settings and library versions give the same
     bytes, killed in between or not. `in_process` trains in this process, on one device: no seconds lost on imports, no memory handed back.
-    `stop`, set from another thread, ends the training process. Raises TrainerError (refused, failed, stopped, or `out` holds another
+    `stop`, set from another thread, ends the training process; a BudgetReached that `on_progress` raises ends it with a checkpoint, and is
+    raised again. Raises TrainerError (refused, failed, stopped, or `out` holds another
     training), UsageError, TargetError.
     """
     if isinstance(rows, Path):
@@ -182,7 +183,14 @@ def _settled(
             raise TrainerError(f"{out} holds a finished training of other rows, weights, settings or seed: use another folder")
         _tidy(out)  # a kill may have come between the manifest and this
         return report
-    tell = on_progress or (lambda _: None)
+
+    def tell(message: dict[str, Any]) -> None:
+        try:
+            if on_progress is not None:
+                on_progress(message)
+        except BudgetReached as reached:
+            write_whole(job.cap, str(reached).encode())
+
     require_devices(job.settings, (job.stage,))
     try:
         shutil.rmtree(job.scratch, ignore_errors=True)  # of an attempt that was killed

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
 from functools import partial
+from typing import Any
 
-from ...trainers.settings import SMALL
+from ...trainers.settings import SMALL, TargetSettings
 from ...trainers.sft import distil, practise, prefer
 from ...trainers.sft import train as fine_tune
 from ..run import layout
@@ -45,11 +46,9 @@ def _stage(run: Session, number: int, place: int, stage: str, count: int) -> boo
     target = run.candidate(number, place - 1) if place else run.base(number)
     settings = run.config.train.model_copy(update={"method": "lora"}) if target.api_base else run.config.train
     rows = run.stage(number, "assemble").file(layout.ROWS)  # the trainer reads them from there, one at a time
-    go = partial(fine_tune, rows)
-    what, on = "loss", f"{count} rows"
+    go, what, on = partial(fine_tune, rows), "loss", f"{count} rows"
     if stage == "grpo":
-        go = partial(practise, practice(run, number, place))
-        what, on = "reward", "its own answers"
+        go, what, on = partial(practise, practice(run, number, place)), "reward", "its own answers"
     elif stage in PREFERENCE:
         found = pairs(run, number, place)
         if not (count := found.facts()["pairs"]):
@@ -65,12 +64,16 @@ def _stage(run: Session, number: int, place: int, stage: str, count: int) -> boo
         go(target, settings, out, seed=run.config.seed)  # only looks whether what stands there is what was made
         return True
     run.ledger.check_time()
-    ahead = _measured_ahead(run, number, place) if _room_beside(run) else nullcontext()
+    ahead = _measured_ahead(run, target) if _room_beside(run) else nullcontext()
     run.close_target()  # its memory is the child's
     title = f"round {number}: {'train' if stage == 'sft' else stage}"
     run.say(f"{title} on {on}")
-    told = lambda now: f"{what} {now[what]:.3f}" if what in now else f"loss {now['loss']:.3f}"  # noqa: E731
-    step = lambda now: run.progress.at(title, now["step"], now["steps"], told(now))  # noqa: E731
+
+    def step(now: dict[str, Any]) -> None:
+        figure = what if what in now else "loss"
+        run.progress.at(title, now["step"], now["steps"], f"{figure} {now[figure]:.3f}")
+        run.ledger.check_time()
+
     with disk_errors(out), run.progress.busy(title), ahead:
         report = go(target, settings, out, seed=run.config.seed, in_process=run.in_process, on_progress=step)
     first, last = report.rewards or report.margins or (report.loss_first, report.loss_last)
@@ -81,9 +84,8 @@ def _stage(run: Session, number: int, place: int, stage: str, count: int) -> boo
 
 
 @contextmanager
-def _measured_ahead(run: Session, number: int, place: int) -> Iterator[None]:
-    """Answers while the body trains the stage at `place` of a round. An error in the body ends the answering too."""
-    target = run.candidate(number, place - 1) if place else run.base(number)
+def _measured_ahead(run: Session, target: TargetSettings) -> Iterator[None]:
+    """Answers while the body trains `target`. An error in the body ends the answering too."""
 
     def work() -> None:
         asked = [(task, "dev") for task in run.tasks]

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from errata.programs.config import load_config
+from errata.programs.config import Budget, load_config
 from errata.programs.cycle import Cycle
 from errata.programs.run import layout
 from errata.programs.steps import train as step
 from errata.programs.steps.mine import mine
-from errata.signatures.errors import TrainerError
+from errata.signatures.errors import BudgetReached, TrainerError
 from errata.signatures.records import TrainReport
 from errata.trainers.weights import weights_hash
 
@@ -90,6 +90,16 @@ def test_a_training_that_fails_ends_what_is_answered_beside_it(begun, monkeypatc
         step.train(begun, 1)
     assert begun.loaded is None
     assert all(len(begun.scores(begun.task, split, begun.config.target)) == 8 for split in ("dev", "test"))  # what was kept is whole
+
+
+def test_the_cap_on_time_is_looked_at_at_each_step_that_is_told(begun, monkeypatch):
+    def run(rows, target, settings, out, on_progress, **more):
+        begun.ledger.budget = Budget(max_time=0)
+        on_progress({"step": 1, "steps": 2, "loss": 1.0})
+
+    monkeypatch.setattr(step, "fine_tune", run)
+    with pytest.raises(BudgetReached, match="the cap of 0 seconds is reached"):
+        step.train(begun, 1)
 
 
 def test_nothing_is_answered_beside_a_training_in_the_same_process(begun, monkeypatch):

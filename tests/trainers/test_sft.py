@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from errata.signatures.errors import TrainerError, UsageError
+from errata.signatures.errors import BudgetReached, TrainerError, UsageError
 from errata.signatures.records import TrainRow
 from errata.trainers.chat import fingerprint
 from errata.trainers.fit import _Sft, arguments
@@ -384,6 +384,19 @@ def test_where_steps_take_long_a_checkpoint_is_made_at_a_logged_step_too(target,
     train(ROWS, target, settings, tmp_path / "stopped", in_process=True, on_progress=lambda m: steps.append(m["step"]))
     assert steps == ([1, 10, 20, 24] if sft else [20, 24])
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+
+
+def test_a_cap_that_is_reached_ends_at_a_checkpoint_however_far_the_next_one_is(target, tmp_path):
+    def late(now):
+        raise BudgetReached("the cap is reached")
+
+    settings, out = QUICK.model_copy(update={"batch_size": 4, "epochs": 4, "save_steps": 200}), tmp_path / "capped"  # 48 steps
+    for step in (10, 30):  # told at the first and at the twentieth
+        with pytest.raises(BudgetReached, match="the cap is reached"):
+            train(ROWS, target, settings, out, in_process=True, on_progress=late)
+        assert (out / f"checkpoints/checkpoint-{step}/complete.json").exists()
+    assert train(ROWS, target, settings, out, in_process=True) == train(ROWS, target, settings, tmp_path / "whole", in_process=True)
+    assert files(out) == files(tmp_path / "whole")
 
 
 def test_a_step_that_is_not_logged_is_told_where_it_takes_long(target, tmp_path, monkeypatch):

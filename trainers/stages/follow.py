@@ -63,6 +63,8 @@ class Follow(TrainerCallback):
         self.spent = Spent()
         self.stopped = ""
         """Which budget ended the training, and at which step; empty: it took all its steps."""
+        self.capped = ""
+        """Why it is to go on another time; empty: it is not."""
         self._since = self._saved = self._told = 0.0
         self._figures: dict[str, float] = {}
         """What was logged last."""
@@ -94,13 +96,16 @@ class Follow(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         give_back()
         self._count()
-        if args.save_strategy != "no" and state.global_step % state.logging_steps == 0:
-            control.should_save |= of_first(self.job, time.monotonic() - self._saved > _LONG)
         done = state.global_step >= state.max_steps
         if not done and (reached := of_first(self.job, self._reached(getattr(args, "generation_batch_size", 0)))):
             self.stopped = f"stopped after {reached}, at step {state.global_step} of {state.max_steps}"
             control.should_training_stop = True
             control.should_save = False
+        elif not done and state.global_step % state.logging_steps == 0:
+            cap = self.job.cap.read_text(encoding="utf-8") if self.job.cap.exists() else ""
+            self.capped, late = of_first(self.job, (cap, time.monotonic() - self._saved > _LONG))
+            control.should_training_stop |= bool(self.capped)
+            control.should_save |= args.save_strategy != "no" and (late or bool(self.capped))
         control.should_log = control.should_log or control.should_training_stop or done
         if self._figures and not control.should_log and time.monotonic() - self._told > _SILENT:
             self._tell(state, self._figures)

@@ -17,10 +17,10 @@ from trl import GRPOConfig, GRPOTrainer
 from ...signatures.errors import TrainerError
 from ...signatures.records import Message, TrainReport
 from ..chat import Completion, encode, render
-from ..fit import finish, learner, new_adapter, opened, report, sampled, shared_arguments
+from ..fit import finish, given_to_all, learner, opened, report, sampled, shared_arguments
 from ..judge import Given, Judge, Prompt
 from ..settings import GRPO_ANSWERS, GRPO_STEPS, SMALL, Job, OnProgress
-from .follow import Follow, followed, last_checkpoint
+from .follow import followed, last_checkpoint
 
 GRPO: dict[str, Any] = {
     "max_steps": GRPO_STEPS,
@@ -129,12 +129,8 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
     model, method = learner(job, device, AT_ONCE, PROMPT + job.answer_tokens)
     at_once = GRPO_ANSWERS if model.num_parameters() < SMALL else AT_ONCE
     given = shared_arguments(job, method, device, model.num_parameters()) | GRPO
-    given |= {
-        "learning_rate": job.settings.strength(method, "grpo")[0],
-        "beta": BETA[method],
-        "max_completion_length": job.answer_tokens,
-        "shuffle_dataset": False,
-    }
+    given |= {"learning_rate": job.settings.strength(method, "grpo")[0], "beta": BETA[method]}
+    given |= {"max_completion_length": job.answer_tokens, "shuffle_dataset": False}
     given |= {"per_device_train_batch_size": at_once, "gradient_accumulation_steps": GRPO_ANSWERS // at_once}
     args: Any = GRPOConfig(**given | job.settings.grpo)
     answers = args.max_steps * args.generation_batch_size
@@ -143,10 +139,8 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None) -> TrainReport:
         args=args,
         reward_funcs=_told,
         train_dataset=Dataset.from_list([{"prompt": _PLACEHOLDER}] * (answers // args.num_generations)),
-        processing_class=tokenizer,
-        callbacks=[Follow(tell, job)],
-        peft_config=new_adapter(job, method),
         rollout_func=Rollout(job, judge, tokenizer, ends, args.temperature, args.num_generations),
+        **given_to_all(job, method, tokenizer, tell),
     )
     last = last_checkpoint(job)
     judge.rewind(int(last.name.rpartition("-")[2]) if last else 0)

@@ -19,11 +19,11 @@ from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 from ...signatures.records import Pair, TrainReport, TrainRow
 from ..chat import AT_ONCE, check_ids, given_rows, with_ends
 from ..devices.ranks import InStep
-from ..fit import finish, fitting, learner, longest_row, new_adapter, opened, refuse_cut, report
+from ..fit import finish, fitting, given_to_all, learner, longest_row, opened, refuse_cut, report
 from ..fit import shared_arguments as shared
 from ..judge import Judge
 from ..settings import Job, OnProgress
-from .follow import Follow, at_once_before, last_checkpoint
+from .follow import at_once_before, last_checkpoint
 
 PREFERENCE: dict[str, dict[str, Any]] = {
     "dpo": {"num_train_epochs": 1.0, "beta": 0.1, "loss_type": ["sigmoid", "sft"]},
@@ -70,14 +70,7 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     if job.settings.devices > 1 and "per_device_train_batch_size" in told:
         told["gradient_accumulation_steps"] //= job.settings.devices
     data, made = (rows, _dpo) if job.stage == "dpo" else (unpaired(rows, job.seed), _kto)
-    trainer = made(
-        data,
-        given | PREFERENCE[job.stage] | told,
-        model=model,
-        processing_class=tokenizer,
-        callbacks=[Follow(tell, job)],
-        peft_config=new_adapter(job, method),
-    )
+    trainer = made(data, given | PREFERENCE[job.stage] | told, model=model, **given_to_all(job, method, tokenizer, tell))
     batches = f"on {device} with batches of {trainer.args.per_device_train_batch_size} rows of up to {limit} tokens"
     finish(trainer, job, method, last, config, batches)
     return report(job, method, trainer, counts, len(rows))

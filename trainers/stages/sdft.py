@@ -22,11 +22,11 @@ from trl.trainer.utils import pad
 from ...signatures.errors import UsageError
 from ...signatures.records import ContextRow, Message, TrainReport
 from ..chat import check_ids, encode, given_rows, render
-from ..fit import finish, learner, longest_row, new_adapter, opened, refuse_cut, report, sampled
+from ..fit import finish, given_to_all, learner, longest_row, opened, refuse_cut, report, sampled
 from ..fit import shared_arguments as shared
 from ..judge import Judge
 from ..settings import SMALL, Job, OnProgress, too_small
-from .follow import Follow, followed, last_checkpoint
+from .follow import followed, last_checkpoint
 
 SDFT: dict[str, Any] = {"num_generations": 1, "warmup_steps": 0.05}
 """The settings that are ours."""
@@ -122,14 +122,8 @@ def fit(job: Job, tell: OnProgress, judge: Judge | None = None) -> TrainReport:
     args: Any = SDFTConfig(**given | settings.sdft)
     questions = args.generation_batch_size // args.num_generations
     args.max_steps = args.max_steps if args.max_steps > 0 else ceil(len(rows) * args.num_train_epochs / questions)
-    trainer = Trainer(
-        model=model,
-        args=args,
-        train_dataset=Dataset.from_list([{"prompt": place} for place in _order(len(rows), args.max_steps * questions, job.seed)]),
-        processing_class=tokenizer,
-        callbacks=[Follow(tell, job)],
-        peft_config=new_adapter(job, method),
-    )
+    data = Dataset.from_list([{"prompt": place} for place in _order(len(rows), args.max_steps * questions, job.seed)])
+    trainer = Trainer(model=model, args=args, train_dataset=data, **given_to_all(job, method, tokenizer, tell))
     trainer.job, trainer.rows = job, rows
     trainer.teacher_context_builder = Contexts(trainer, rows, tokenizer.pad_token_id)
     batches = f"on {device} with {args.per_device_train_batch_size} answers of up to {args.max_completion_length} tokens at once"
