@@ -107,9 +107,8 @@ class Practice:
 
     def rewind(self, step: int) -> None:
         """Arms as they were before the step, by what the journal says of the steps before it."""
-        lines = (
-            self._journal.read_bytes().split(b"\n")[:-1] if self._journal.exists() else []
-        )  # a kill may have left half a line behind them
+        # a kill may have left half a line behind them
+        lines = self._journal.read_bytes().split(b"\n")[:-1] if self._journal.exists() else []
         known = [row for row in map(json.loads, lines) if row["step"] < step]
         self._journal.write_text("".join(json.dumps(row) + "\n" for row in known), encoding="utf-8")
         self._restore(known)
@@ -174,14 +173,8 @@ class Practice:
                 drawn, right, tried = self._open[key], int(sum(rewards)), len(rewards)
                 self._arms[drawn.arm].saw(right, tried)
                 row: dict[str, Any] = {"program": drawn.program.id} if drawn.program else {"item": drawn.example.id}
-                row |= {
-                    "step": step,
-                    "arm": drawn.arm,
-                    "turn": drawn.turn,
-                    "skill": drawn.program.skill if drawn.program else drawn.example.skill,
-                    "right": right,
-                    "tried": tried,
-                }
+                skill = drawn.program.skill if drawn.program else drawn.example.skill
+                row |= {"step": step, "arm": drawn.arm, "turn": drawn.turn, "skill": skill, "right": right, "tried": tried}
                 if self._arms[drawn.arm].solved:
                     row["solved"] = True
                 file.write(json.dumps(row) + "\n")

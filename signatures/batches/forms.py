@@ -162,16 +162,13 @@ class OpenAIForm:
         for name in ("output_file_id", "error_file_id"):
             if file := state.found.get(name):
                 for row in _rows(self.door.ask("GET", f"/files/{file}/content")):
-                    response = row.get("response")
+                    key, response = str(row.get("custom_id")), row.get("response")
                     if isinstance(response, dict) and response.get("body") is not None:
                         status = int(response.get("status_code") or 200)
                         body = tidied(status, json.dumps(response["body"]).encode(), chat=True)
-                        yield str(row.get("custom_id")), Heard(status, [], body)
+                        yield key, Heard(status, [], body)
                     elif row.get("error"):  # it expired, say
-                        yield (
-                            str(row.get("custom_id")),
-                            Heard(503, [], tidied(503, json.dumps({"error": row["error"]}).encode(), chat=True)),
-                        )
+                        yield key, Heard(503, [], tidied(503, json.dumps({"error": row["error"]}).encode(), chat=True))
 
 
 class AnthropicForm:

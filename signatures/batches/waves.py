@@ -240,14 +240,13 @@ class Waves:
                     wave.due = time.monotonic() + FIRST
                     return
                 wave.doubtful, wave.looks = False, 0
-        if wave.batch is None and wave.bodies is None:
-            self._again(wave)
-            return
-        if wave.batch is None and wave.bodies is not None:
+        if wave.batch is None:
+            if wave.bodies is None:
+                self._again(wave)
+                return
             wave.doubtful = True  # until its id is written down
             wave.batch = form.create(wave.name, wave.bodies)
             wave.own = True
-        assert wave.batch is not None
         self._batches.made(wave.name, wave.batch)
         wave.doubtful, wave.bodies, wave.due = False, None, time.monotonic() + wave.wait
         self._progress.say(
