@@ -103,6 +103,14 @@ class _Wave:
     wait: float = field(default_factory=lambda: FIRST)
     due: float = 0.0
 
+    def mistook(self, batch: str, replies: Collection[str]) -> bool:
+        """Whether the batch is another run's, or another wave's: then the next one is looked for."""
+        if self.own or not replies or not set(self.keys).isdisjoint(replies):
+            return False
+        self.foreign.add(batch)
+        self.batch, self.doubtful = None, True
+        return True
+
     def put_off(self, error: BatchRefused) -> str:
         """Make a request that failed again later. Now and then, what is waited for and how long that may go on; else empty."""
         self.troubles += 1
@@ -120,9 +128,8 @@ class Waves:
 
     def __init__(self, inner: Transport, batches: Journal, gather: bool, seconds: float, alive: Callable[[], None], progress: Telling):
         """`seconds`: longest time of one request about a batch. `alive` is asked now and then: the ErrataError that it raises ends all."""
-        self._alive = alive
         self._inner, self._batches, self._gather, self._seconds = inner, batches, gather, seconds
-        self._progress = progress
+        self._alive, self._progress = alive, progress
         self._form: Form | None = None
         self._new: dict[str, tuple[bytes, Future[Heard | None]]] = {}
         self._open: dict[str, _Wave] = {}
@@ -245,8 +252,7 @@ class Waves:
                 self._again(wave)
                 return
             wave.doubtful = True  # until its id is written down
-            wave.batch = form.create(wave.name, wave.bodies)
-            wave.own = True
+            wave.batch, wave.own = form.create(wave.name, wave.bodies), True
         self._batches.made(wave.name, wave.batch)
         wave.doubtful, wave.bodies, wave.due = False, None, time.monotonic() + wave.wait
         self._progress.say(
@@ -267,9 +273,7 @@ class Waves:
             if key not in replies or replies[key].status >= 400:
                 replies[key] = heard
         self._progress.end(f"batch {batch}")
-        if not wave.own and replies and not replies.keys() & set(wave.keys):  # another run's, or another wave's
-            wave.foreign.add(batch)
-            wave.batch, wave.doubtful = None, True
+        if wave.mistook(batch, replies):
             self._batches.made(wave.name, None)
         elif state.failed:
             self._failed(wave, state.failed)
