@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...signatures.files import write_whole
 from ...signatures.records import Example, Rollout, SampleProgram, content_hash
 from ...tasks import Task
 from ...trainers.judge import Given, Prompt
@@ -110,7 +111,7 @@ class Practice:
         # a kill may have left half a line behind them
         lines = self._journal.read_bytes().split(b"\n")[:-1] if self._journal.exists() else []
         known = [row for row in map(json.loads, lines) if row["step"] < step]
-        self._journal.write_text("".join(json.dumps(row) + "\n" for row in known), encoding="utf-8")
+        write_whole(self._journal, "".join(json.dumps(row) + "\n" for row in known).encode())
         self._restore(known)
 
     def _restore(self, known: Sequence[Mapping[str, Any]]) -> None:
