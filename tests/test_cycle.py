@@ -483,7 +483,6 @@ def test_missing_dev_items_are_told_before_anything_is_done(gsm8k, tmp_path):
     ("flags", "code", "said"),
     [
         (["--set", "guards=[sums_plus, sums]"], 2, "two of one name, or one folder, cannot be told apart"),
-        (["--task", "jsonl:orders v2", "--set", "guards=[jsonl:orders_v2]"], 2, "two of one name, or one folder, cannot be told apart"),
         (["--set", "generate.levels=[]"], 2, "generate.levels"),
         (["--task", "sumz"], 2, "no task is called 'sumz': did you mean sums?"),
         (["--task", "gsm8k:nowhere.jsonl"], 1, "nowhere.jsonl"),

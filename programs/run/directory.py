@@ -138,9 +138,9 @@ def _read(path: Path, read: Callable[[BufferedReader], T]) -> T | None:
     try:
         with path.open("rb") as file:
             return read(file)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            return None
         raise RunError(f"{path} cannot be read ({error.strerror}); make it readable, and give the same command again") from error
 
 

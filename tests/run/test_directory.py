@@ -15,6 +15,7 @@ from errata.programs.config import load_config
 from errata.programs.run import directory as rundir
 from errata.programs.run.directory import VERSION, RunDir, Stage, read_config, to_json
 from errata.programs.run.ledger import Answer, Ledger, read_ledger
+from errata.programs.steps.session import Session
 from errata.signatures import files
 from errata.signatures.errors import NoRunError, RunError, UsageError
 from errata.signatures.files import foreign
@@ -487,3 +488,14 @@ def test_advice_for_a_damaged_file_never_names_the_folder_of_a_whole_run(tmp_pat
             file.write_text("{")
             with pytest.raises(RunError, match=said):
                 rundir.read_json(file)
+
+
+def test_a_task_and_a_guard_whose_names_make_one_folder_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("orders v2", "orders_v2"):
+        (folder := tmp_path / name).mkdir()
+        for split in ("train", "dev", "test"):
+            (folder / f"{split}.jsonl").write_text(json.dumps({"question": f"{split} of {name}?", "answer": "1"}) + "\n")
+    config = load_config(overrides={"task": "jsonl:orders v2", "guards": ["jsonl:orders_v2"]})
+    with pytest.raises(UsageError, match="two of one name, or one folder, cannot be told apart; leave one out"):
+        Session(config, tmp_path / "run")
