@@ -171,7 +171,7 @@ def take_library(run: Session, stage: Stage, number: int) -> None:
     path = Path(run.config.generate.library or "")
     first = layout.source(run.path, 1)  # later rounds take none, and the library may have changed since
     found = library.Library([], first["hash"], first["says"]) if first else library.read(path)
-    here = layout.failures(layout.attempts(run.path, number))
+    here, held_out = layout.failures(layout.attempts(run.path, number)), {example.question for example in run.held_out}
     title = f"round {number}: prove the programs of {path}"
 
     def one(held: LibraryProgram) -> TeachingResult:
@@ -184,6 +184,8 @@ def take_library(run: Session, stage: Stage, number: int) -> None:
             refusal = _refused(program, "runs", f"its answers are of the form {program.kind}, and {run.task.name} asks for {run.task.kind}")
         elif missing:
             refusal = _refused(program, "anchored", f"its error {missing[0]} is recorded neither in the library nor in this run")
+        elif any(known[name].attempt.example.question in held_out for name in program.anchors):
+            refusal = _refused(program, "unseen", "it was written for an item that is a dev, test or guard item here")
         else:
             refusal = proof(run, program, [known[name] for name in program.anchors])
         row = TeachingResult(failure_ids=program.anchors, diagnosis=held.diagnosis, program=None if refusal else program)

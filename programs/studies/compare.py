@@ -374,10 +374,12 @@ def work_in_processes(comparison: Comparison, out: Path, jobs: int, say: Callabl
         for worker in workers:
             worker.terminate()
             worker.join()
+    if all(is_done(out, cell) for cell in cells(comparison)):
+        return  # also what one worker gave up, and another did
     if not told.empty():
         message, code = told.get()
         raise (BudgetReached if code == BudgetReached.exit_code else RunError)(message)
-    if any(worker.exitcode for worker in workers) and not all(is_done(out, cell) for cell in cells(comparison)):
+    if any(worker.exitcode for worker in workers):
         codes = ", ".join(str(worker.exitcode) for worker in workers)
         raise RunError(f"worker processes ended with exit codes {codes} before all runs were done; the same command goes on")
 

@@ -106,6 +106,19 @@ def test_a_program_whose_error_is_recorded_nowhere_is_refused(lender, tmp_path):
     assert row.rejections[0].reason.endswith("is recorded neither in the library nor in this run")
 
 
+def test_a_program_that_was_written_for_an_item_that_is_held_out_here_is_refused(lender, tmp_path):
+    first, *others = library.of_run(lender)
+    (guard := tmp_path / "guard").mkdir()
+    asked = first.errors[0].example
+    (guard / "test.jsonl").write_text(json.dumps({"question": asked.question, "answer": asked.answer}) + "\n")
+    run, guards = tmp_path / "run", f"guards=[jsonl:{guard}]"
+    assert errata("generate", *SMALL, "--library", lender, "--seed", 3, "--set", guards, "--run", run).exit_code == 0
+    (row,) = [row for row in layout.taught(run, 1) if row.program is None]
+    assert (row.rejections[0].of, row.rejections[0].check) == (first.program.id, "unseen")
+    assert row.rejections[0].reason == "it was written for an item that is a dev, test or guard item here"
+    assert len([row for row in layout.taught(run, 1) if row.program]) == len(others)
+
+
 def test_taught_rows_and_bare_programs_are_read_beside_the_answers_that_they_were_written_for(lender, tmp_path):
     known = library.of_run(lender)
     written(tmp_path / "attempts.jsonl", [row for held in known for row in held.errors])

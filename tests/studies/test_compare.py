@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 from filelock import FileLock
@@ -243,6 +244,19 @@ def test_a_reached_cap_ends_the_comparison_at_once(three, tmp_path, monkeypatch)
     with pytest.raises(BudgetReached, match="Error-0: the cap of 3 calls is reached"):
         compare.work(three, tmp_path, lambda line: None)
     assert len(fakes.ran) == 2
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_what_one_worker_gave_up_and_another_did_later_is_no_failure(three, tmp_path, monkeypatch, done):
+    context = MagicMock()
+    context.Process.return_value.exitcode = 1
+    context.SimpleQueue.return_value.empty.return_value = False
+    context.SimpleQueue.return_value.get.return_value = "Error-0: killed", 1
+    monkeypatch.setattr(compare.multiprocessing, "get_context", lambda kind: context)
+    for cell in compare.cells(three)[not done :]:
+        write_atomic(tmp_path / cell.name / compare.DONE, b"{}")
+    with nullcontext() if done else pytest.raises(RunError, match="Error-0: killed"):
+        compare.work_in_processes(three, tmp_path, 2, lambda line: None)
 
 
 def test_finished_stages_are_lent_whole_and_none_is_written_over(tmp_path):
