@@ -57,7 +57,6 @@ class Drawn(NamedTuple):
     """A question and where it came from."""
 
     arm: str
-    turn: int
     example: Example
     program: SampleProgram | None = None
     """What made it; None for a train item."""
@@ -155,12 +154,12 @@ class Practice:
         """The arm's next question; None where no program of it gives any at its level."""
         if arm.items:
             arm.turn += 1
-            return Drawn(arm.name, arm.turn, arm.items[(arm.turn - 1) % len(arm.items)])
+            return Drawn(arm.name, arm.items[(arm.turn - 1) % len(arm.items)])
         for turn in range(arm.turn, arm.turn + len(arm.programs)):
             index, place = divmod(turn, len(arm.programs))
             if (found := self._rows(arm.programs[place], arm.level, index)) is not None:
                 arm.turn = turn + 1
-                return Drawn(arm.name, arm.turn, found, arm.programs[place])
+                return Drawn(arm.name, found, arm.programs[place])
         return None
 
     def rewards(self, step: int, answers: Sequence[Given]) -> list[float | None]:
@@ -175,7 +174,7 @@ class Practice:
                 self._arms[drawn.arm].saw(right, tried)
                 row: dict[str, Any] = {"program": drawn.program.id} if drawn.program else {"item": drawn.example.id}
                 skill = drawn.program.skill if drawn.program else drawn.example.skill
-                row |= {"step": step, "arm": drawn.arm, "turn": drawn.turn, "skill": skill, "right": right, "tried": tried}
+                row |= {"step": step, "arm": drawn.arm, "turn": self._arms[drawn.arm].turn, "skill": skill, "right": right, "tried": tried}
                 if self._arms[drawn.arm].solved:
                     row["solved"] = True
                 file.write(json.dumps(row) + "\n")

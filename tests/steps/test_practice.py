@@ -102,6 +102,15 @@ def test_after_a_kill_the_journal_brings_back_what_would_have_been_asked(practic
     assert [asked(again, step) for step in (4, 5)] == later
 
 
+def test_after_a_kill_a_question_that_was_drawn_twice_in_a_step_was_taken_twice(tmp_path):
+    one, again = (Practice(load_task("sums"), arms, rows, tmp_path / "stage-1.jsonl", seed=11) for _ in range(2))
+    one.rewind(0)
+    for step in range(4):
+        tell(one, step, {"easy": 4, "hard": 1, "solved": 8, "old": 8, "failed": 3})
+    again.rewind(4)
+    assert asked(again, 4) == asked(one, 4)
+
+
 def test_an_answer_earns_by_a_right_way_to_its_end(practice):
     prompt = practice.prompts(0, 1)[0]
     answers = ["3 + 4 = 7\n#### 7", "#### 8", "3 + 3 = 7\n#### 7", "no number"]
