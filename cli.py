@@ -118,6 +118,8 @@ def diagnose(start: Start, dry_run: DryRun = False) -> None:
     path, number = ran(start, "diagnose", dry_run)
     result = diagnoses(path, number) | found.told(path, number)
     emit(start, result, diagnosed(result))
+    if result["failures"] and not result["skills"] and not result["at_fault"]:
+        raise ErrataError(f"no diagnosis of {result['failures']} errors could be read; the reasons are in {path}/round-{number}/diagnose")
 
 
 @app.command(rich_help_panel=LOOP)

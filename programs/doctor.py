@@ -72,6 +72,8 @@ def _findings(config: CycleConfig, limit: int | None) -> Iterator[Examined]:
         with sandbox:
             yield from _gold(config, sandbox, limit)
             yield _sandbox(sandbox)
+    if found := _held_out(config):
+        yield found
     yield from _machine(config)
     yield _teaching(config) or _instructor(config.instructor)
     if config.table.verdict == "judge":
@@ -132,6 +134,27 @@ def _ends(text: str) -> str:
 
 def _task(config: CycleConfig, runner: Runner | None = None) -> Task:
     return load_task(config.task, config.table, runner, tags=config.trace_tags, judge=open_judge(config.judge, config.instructor))
+
+
+def _guards(config: CycleConfig, task: Task) -> list[Task]:
+    named = tuple(one.twin for one in parts(task) if one.twin) if config.guards is None else config.guards
+    return [load_task(name, config.table, beside=task) for name in named]
+
+
+def _held_out(config: CycleConfig) -> Examined | None:
+    """What the gate decides on: dev items of the task and of each guard. None for a task that cannot be read, which is told of before."""
+    try:
+        task = _task(config)
+        task.examples("dev", 0)
+    except ErrataError:
+        return None
+    try:
+        tasks = [*parts(task), *_guards(config, task)]
+        lacking = ", ".join(one.name for one in tasks if not one.examples("dev", 1))
+    except ErrataError as error:
+        return Examined("guards", False, error.parts[0], error.parts[1] or "name others with --set guards=[...], or none: []")
+    fact = f"{lacking} has no dev items for the gate" if lacking else f"dev items of {', '.join(one.name for one in tasks)}"
+    return Examined("held-out items", not lacking, fact, "give it a folder that holds dev.jsonl" if lacking else None)
 
 
 def _sandbox(sandbox: Sandbox) -> Examined:
@@ -236,17 +259,18 @@ def work(config: CycleConfig) -> tuple[int, float]:
     """How many answers a cycle asks of its target, and how many rows it trains on, both at most: as if each error taught a program, and
     there were as many solved items as replay wants. Raises what reading a task does."""
     task = _task(config)
-    named = tuple(one.twin for one in parts(task) if one.twin) if config.guards is None else config.guards
-    tasks = [*parts(task), *(load_task(name, config.table, beside=task) for name in named)]
+    tasks = [*parts(task), *(guards := _guards(config, task))]
     count = lambda split: sum(len(one.examples(split, getattr(config.items, split), config.seed)) for one in tasks)  # noqa: E731
     items, dev = len(task.examples("train", config.items.train, config.seed + 1)), count("dev")
     test = count("test") if config.items.test != 0 else 0
     own, made, train = config.errors == "target", config.generate, config.train
     programs = min(made.failures or items, items)
     tried = made.probe * programs if own else 0
-    measured = config.gate.candidates(len(train.order), bool(named))
+    measured = config.gate.candidates(len(train.order), bool(guards))
     answers = config.rounds * ((items if own else 0) + 2 * tried + measured * dev) + dev + 2 * (test or dev)
     rows = made.rows or (8 * programs if config.errors == "all" else 1000)
+    sampled = made.samples if made.completion == "target" or "correction" in made.lesson else 0
+    answers += config.rounds * rows * sampled
     rows += min(replay_count(rows, made.replay), REPEATS * items)
     learned = train.steps * train.batch_size if train.steps else rows * train.epochs
     return answers, config.rounds * learned * ("sft" in train.order)

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..signatures.errors import TaskError
+from ..signatures.records import Example
 from .cells import text_of
-from .verdicts.choice import Choices
+from .verdicts.choice import Choices, stem
 
 _TEXTS = ("text", "value", "content", "option", "option_text", "answer", "choice")
 _LABELS = ("label", "key", "id", "letter", "option_label", "name")
@@ -158,3 +159,10 @@ def gold(value: Any, found: Options, where: str) -> str:
     if not named:
         raise TaskError(f"{where}: the answer {text[:40]!r} is not one of the options {', '.join(choices)}; mend or delete the row")
     return named[0]
+
+
+def asked(example: Example) -> str:
+    """What an item asks: the same in another case, with other blanks, and with its options in another order."""
+    choices = example.meta.get("choices")
+    texts = [stem(example.question, choices), *sorted(choices.values())] if isinstance(choices, dict) else [example.question]
+    return " ".join(" ".join(texts).casefold().split())

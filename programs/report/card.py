@@ -302,7 +302,7 @@ def _rounds(report: Report, last: int) -> Table:
     head = ["round", "kept", "errors analysed", "programs", "rows drawn", "rows replayed", "rows trained on", "dev, %"]
     rows = []
     for row in report.rounds[:last]:
-        dev = f"{100 * row.decision.before:.1f} to {100 * row.decision.after:.1f}"
+        dev = f"{100 * row.decision.before:.1f} to {100 * row.decision.after:.1f}" if row.decision.pairs else "-"
         learned = _learned(row.stages)
         counts = [row.failures, row.programs, row.samples, row.replay, learned[-1].report.rows_kept if learned else 0]
         rows.append([row.number, "yes" if row.decision.accepted else "no", *counts, dev])

@@ -40,7 +40,8 @@ def measured(stage: Stage, rows: Sequence[Attempt]) -> dict[str, Any]:
         }
         for row in wrong
     ]
-    shares = {name: share(group) for name, group in {"all": rows, **by_skill(rows)}.items()}
+    groups = {"all": rows} | {"all (skill)" if name == "all" else name: some for name, some in by_skill(rows).items()}
+    shares = {name: share(group) for name, group in groups.items()}
     fields = {name: share(some) for name, some in by_field(rows).items()}
     return counts(rows) | {
         "skills": shares,

@@ -87,11 +87,12 @@ def _foremost(skills: Mapping[str, Sides], most: int) -> dict[str, Sides]:
 
 def _decided(row: Round) -> str:
     decision = row.decision
+    found = f"{100 * decision.before:.1f} -> {100 * decision.after:.1f}, {decision.fixed} fixed, {decision.broken} broken"
+    found = found if decision.pairs else "not measured"
     return (
         f"round {row.number}: {'accepted' if decision.accepted else 'rejected'} ({decision.reason}): "
         f"{many(row.failures, 'error')}, {many(row.kept, 'program')}, {many(row.samples, 'row')} + {row.replay:,} replayed; "
-        f"{decision.task} dev {100 * decision.before:.1f} -> {100 * decision.after:.1f}, "
-        f"{decision.fixed} fixed, {decision.broken} broken" + (f"; {row.shortfall}" if row.shortfall and row.samples else "")
+        f"{decision.task} dev {found}" + (f"; {row.shortfall}" if row.shortfall and row.samples else "")
     )
 
 

@@ -25,6 +25,8 @@ from .style import reference, step_count
 
 DRAWS: tuple[Draw, ...] = tuple((-1, index, 1 + index % 5) for index in range(200))
 """The draws that a program is judged on; seed -1 is never used for training rows."""
+AGAIN = slice(None, None, -6)
+"""Those that are drawn again: of each level, as 6 and 5 share no divisor."""
 DISTINCT_SHARE = 0.25  # least share of the draws that must be distinct problems: 50 of 200
 FAILED_SHARE = 0.05  # largest share of draws that may fail (a draw that found no sensible numbers, say)
 TELLING_SHARE = 0.1  # largest share of drawn rows on which `wrong` may give the right answer; such rows are dropped
@@ -115,7 +117,7 @@ def deterministic(trial: Trial) -> str | None:
     """The same draw gives the same row in a fresh sandbox, whatever was drawn before it."""
     if trial.again.run.outcome != "ok":
         return f"a second run ended with {trial.again.run.outcome}: {trial.again.run.error}"
-    for (_, index, level), row, again in zip(DRAWS[::-5], trial.first.rows[::-5], trial.again.rows, strict=True):
+    for (_, index, level), row, again in zip(DRAWS[AGAIN], trial.first.rows[AGAIN], trial.again.rows, strict=True):
         if row != again:
             field = next(name for name in sorted(row.keys() | again.keys()) if row.get(name) != again.get(name))
             one, other = apart(row.get(field), again.get(field))
@@ -240,7 +242,7 @@ def prove(
     the share of the references' steps under which rows are simpler than the errors; `ways`: in how many questions must be phrased."""
     first = run_program(sandbox, program.source, program.anchors, DRAWS, limits, program.kind)
     # a program that did not even run once is not run again
-    again = run_program(sandbox, program.source, (), DRAWS[::-5], limits, program.kind) if first.run.outcome == "ok" else first
+    again = run_program(sandbox, program.source, (), DRAWS[AGAIN], limits, program.kind) if first.run.outcome == "ok" else first
     trial = Trial(program, failures, member(task, program.task), first, again, least, ways)
     for name, check in CHECKS.items():
         if name not in skip and (complaint := check(trial)):

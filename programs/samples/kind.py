@@ -19,6 +19,7 @@ from ...tasks import Task
 Draw = tuple[int, int, int]  # (seed, index, level) of one sample
 Row = dict[str, Any]
 NUMBER = r"\d+(?:[.,/:]\d+)*"
+SIGNS = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 ALIKE = 0.6  # least likeness (difflib ratio over words) of the anchor's question to the error's own
 LONGEST = 20_000  # characters of the longest field of a row that is taken in
 LOOKED_AT = 2000  # words of each of two questions that are compared: the time grows with their product
@@ -147,7 +148,8 @@ def problem_shape(question: str, answer: str) -> tuple[str, tuple[str, ...], str
 
 
 def words_of(text: str) -> list[str]:
-    return re.findall(NUMBER + r"|\w+", text.lower())
+    """Words and numbers; of Chinese and Japanese, which part no words, their signs."""
+    return re.findall(rf"{NUMBER}|[{SIGNS}]|[^\W{SIGNS}]+", text.lower())
 
 
 def likeness(text: str, other: str) -> float:

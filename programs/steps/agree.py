@@ -18,6 +18,7 @@ from dspy.utils.exceptions import AdapterParseError
 from ...signatures.calls import in_flight
 from ...signatures.judging import AnswerQuestion
 from ...signatures.records import Rejection, Sample
+from ...signatures.rows import grouped
 from ...signatures.teach import SolveQuestions
 from ...tasks import Task, member
 from ..config import GenerateSettings
@@ -118,7 +119,8 @@ class Agreed:
         random.Random(f"agreed:{self.seed}").shuffle(rows)
         prose = [row for row in rows if row.example.kind == "prose"]
         rows = [row for row in rows if row.example.kind != "prose"]
-        some = [[row] for row in prose] + [rows[start : start + QUESTIONS] for start in range(0, len(rows), QUESTIONS)]
+        alike = grouped(rows, lambda row: row.example.task).values()  # questions of one call have one brief
+        some = [[row] for row in prose] + [list(one[start : start + QUESTIONS]) for one in alike for start in range(0, len(one), QUESTIONS)]
         batches = [(again, batch) for again in range(self.settings.solves) for batch in some]
 
         def one(batch: tuple[int, list[Sample]]) -> list[str]:

@@ -12,6 +12,7 @@ from ...signatures.errors import UsageError
 from ...signatures.records import Attempt, Example, Failure
 from ...signatures.rows import mapped, unique, where
 from ...signatures.terminal import command
+from ...tasks.options import asked
 from ..run import layout
 from ..stats import counts
 from ..strategies.contrast import with_contrasts
@@ -52,9 +53,9 @@ def require_recorded(run: Session) -> None:
 
 def train_items(run: Session, number: int) -> Sequence[Example]:
     """Train items of a round, without those whose question is also a dev, test or guard item."""
-    held_out = {example.question for example in run.held_out}
+    held_out = set(map(asked, run.held_out))
     examples = run.task.examples("train", run.config.items.train, seed=run.config.seed + number)
-    kept = where(examples, lambda example: example.question not in held_out)
+    kept = where(examples, lambda example: asked(example) not in held_out)
     if len(kept) < len(examples):
         run.say(f"round {number}: {len(examples) - len(kept)} train items are left out: they are dev, test or guard items too")
     return kept
@@ -64,8 +65,8 @@ def mined(run: Session, number: int) -> Mined:
     """What the mining of a round found, once it is done. A strategy that is not taught from errors gets as many items at random."""
     rows = layout.attempts(run.path, number)
     if run.config.errors == "recorded" and number == 1:
-        held_out = {example.question for example in run.held_out}
-        rows = where(rows, lambda row: row.example.split == "train" and row.example.question not in held_out)
+        held_out = set(map(asked, run.held_out))
+        rows = where(rows, lambda row: row.example.split == "train" and asked(row.example) not in held_out)
     wrong, solved = layout.wrong(rows), where(rows, lambda row: bool(row.verdict.correct))
     items = mapped(unique(rows, lambda row: row.example.id), lambda row: row.example)
     most = run.config.generate.failures

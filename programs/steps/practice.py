@@ -26,7 +26,7 @@ from ...trainers.judge import Given, Prompt
 from ..run import layout
 from ..run.evaluate import judged
 from ..samples.draw import draw_rows
-from ..samples.filters import Unseen
+from ..samples.filters import Frame, Unseen
 from ..stats import grouped
 from ..strategies.controls import SHUFFLED
 from .lessons import solves
@@ -197,7 +197,8 @@ class Rows:
     @cached_property
     def _unseen(self) -> Unseen:
         """Built when a row is drawn: where a stage is finished none is."""
-        return Unseen(self._run.held_out)
+        held_out = self._run.held_out
+        return Unseen(held_out, Frame(held_out))
 
     def __call__(self, program: SampleProgram, level: int, index: int) -> Example | None:
         """A row of a program; None where it gives none at this level."""

@@ -162,7 +162,8 @@ class Session:
                 # those that are measured, and where there are more of them the others too
                 for limit in (getattr(self.config.items, split), None):
                     questions |= {example.question: example for example in task.examples(split, limit, seed=self.config.seed)}
-        self.run_dir.check(self.config, self._data())  # of recorded answers, a data set on the hub is first read here
+        if hasattr(self, "run_dir"):  # else what opens it looks
+            self.run_dir.check(self.config, self._data())  # of recorded answers, a data set on the hub is first read here
         return list(questions.values())
 
     def _data(self) -> list[tuple[str, Mapping[str, str]]]:

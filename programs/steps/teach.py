@@ -13,6 +13,7 @@ from ...signatures.calls import in_flight
 from ...signatures.errors import ErrataError, UsageError
 from ...signatures.records import Example, Failure, LibraryProgram, Rejection, SampleProgram, TeachingResult
 from ...tasks import Task, member, parts
+from ...tasks.options import asked
 from ..instructor.chat import Calls, calling, instructed_by
 from ..instructor.engine import open_instructor, settled_on
 from ..instructor.interpreter import interpreting
@@ -171,7 +172,7 @@ def take_library(run: Session, stage: Stage, number: int) -> None:
     path = Path(run.config.generate.library or "")
     first = layout.source(run.path, 1)  # later rounds take none, and the library may have changed since
     found = library.Library([], first["hash"], first["says"]) if first else library.read(path)
-    here, held_out = layout.failures(layout.attempts(run.path, number)), {example.question for example in run.held_out}
+    here, held_out = layout.failures(layout.attempts(run.path, number)), set(map(asked, run.held_out))
     title = f"round {number}: prove the programs of {path}"
 
     def one(held: LibraryProgram) -> TeachingResult:
@@ -184,7 +185,7 @@ def take_library(run: Session, stage: Stage, number: int) -> None:
             refusal = _refused(program, "runs", f"its answers are of the form {program.kind}, and {run.task.name} asks for {run.task.kind}")
         elif missing:
             refusal = _refused(program, "anchored", f"its error {missing[0]} is recorded neither in the library nor in this run")
-        elif any(known[name].attempt.example.question in held_out for name in program.anchors):
+        elif any(asked(known[name].attempt.example) in held_out for name in program.anchors):
             refusal = _refused(program, "unseen", "it was written for an item that is a dev, test or guard item here")
         else:
             refusal = proof(run, program, [known[name] for name in program.anchors])

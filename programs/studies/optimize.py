@@ -38,6 +38,7 @@ from ...signatures.calls import in_flight
 from ...signatures.errors import ErrataError, RunError, UsageError
 from ...signatures.records import Failure, content_hash
 from ...tasks import parts
+from ...tasks.options import asked
 from ..config import CycleConfig, InstructorSettings, explain
 from ..cycle import Cycle, unteachable
 from ..instructor.chat import instructed_by
@@ -168,8 +169,8 @@ class Optimization:
             if others:
                 raise UsageError(f"{source} holds errors of {', '.join(sorted(others))}, not of {self.loop.task.name}")
             found |= mined
-        held_out = {example.question for example in self.loop.held_out}
-        kept = {name: failure for name, failure in found.items() if failure.attempt.example.question not in held_out}
+        held_out = set(map(asked, self.loop.held_out))
+        kept = {name: failure for name, failure in found.items() if asked(failure.attempt.example) not in held_out}
         if len(kept) < len(found):
             self.loop.say(f"{len(found) - len(kept)} errors are left out: their questions are dev, test or guard items too")
         return kept

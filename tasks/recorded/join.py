@@ -13,6 +13,7 @@ from ...signatures.records import Example, whole
 from ..base import SPLITS, Task
 from ..cells import text_of, words
 from ..chat import ROLES, transcript
+from ..options import asked
 from ..rows import Row, file_hash, from_path
 from ..table import TableTask
 from ..union import parts
@@ -197,8 +198,10 @@ class _Items:
         """The example in the split that its question has in the task, with where it was recorded."""
         split = example.split
         if self._known:
-            same = self._questions.get(_key(example.question), [])
-            split = next((other.split for other in same if other.split != "train"), split)
+            key = asked(example)
+            named = (self._ids.get(text_of(answer.row.get(name)) or "") for name in IDS)
+            splits = [self._held_out.get(key), *(one.split for one in named if one and asked(one) in key)]  # which is shown in other words
+            split = next((one for one in splits if one not in (None, "train")), split)
         if answer.example is not None:
             # attempts of Errata 0.1 do not say their kind
             kind = self._kinds.get(example.task)
@@ -214,6 +217,11 @@ class _Items:
             for text in {_key(example.question), _key(str(example.meta.get("stem", example.question)))}:
                 found.setdefault(text, []).append(example)
         return found
+
+    @cached_property
+    def _held_out(self) -> dict[str, str]:
+        """The split of each dev and test item, by what it asks."""
+        return {asked(example): example.split for split in SPLITS[1:] for example in self._task.examples(split)}
 
     @cached_property
     def _ids(self) -> dict[str, Example]:

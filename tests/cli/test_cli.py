@@ -141,6 +141,17 @@ def test_hostile_items_and_answers_are_shown_in_one_safe_line_each():
     assert "unjudged: u ]0;x" in shown
 
 
+def test_a_skill_that_is_called_all_does_not_stand_in_the_place_of_all():
+    right = [Verdict(correct=value, extracted="1", reason="") for value in (True, True, False)]
+    skills = ("adds", "adds", "all")
+    rows = [
+        Attempt(example=Example(task="t", split="test", question=f"{number}", answer="1", skill=skill), response="1", verdict=verdict)
+        for number, (skill, verdict) in enumerate(zip(skills, right, strict=True))
+    ]
+    found = measured.measured(Stage(Path("r/s")), rows)["skills"]
+    assert {name: (one["right"], one["items"]) for name, one in found.items()} == {"all": (2, 3), "adds": (2, 2), "all (skill)": (0, 1)}
+
+
 def test_a_run_in_which_nothing_was_measured_says_how_to_go_on(tmp_path):
     path = run(tmp_path, "half", accepted=True, rounds=2)
     done = errata("report", path)
@@ -164,6 +175,19 @@ def test_doctor_finds_the_defaults_in_order_and_hints_at_extras(monkeypatch):
     assert all(finding["ok"] for finding in found.values())
     assert {"gold answers of sums", "sandbox", "device", "memory to train", "disk", "instructor offline"} <= found.keys()
     assert found["extra math"]["mend"] == "pip install -e '.[math]' in a checkout of Errata"
+
+
+def test_doctor_looks_at_what_the_gate_decides_on(tmp_path):
+    (tmp_path / "rows").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / f"rows/{split}.jsonl").write_text(json.dumps({"question": f"What is 1+1 {split}?", "answer": "2"}) + "\n")
+    found = findings("--task", f"jsonl:{tmp_path / 'rows'}", "--set", "table.verdict=number", "--set", "guards=[]")["held-out items"]
+    assert (found["ok"], found["mend"]) == (False, "give it a folder that holds dev.jsonl")
+    guards = findings("--set", "guards=[gsm8k:/nonexistent]")["guards"]
+    assert not guards["ok"] and "/nonexistent" in guards["said"]
+    assert findings("--set", "guards=[]")["held-out items"] == {
+        "what": "held-out items", "ok": True, "said": "dev items of sums", "mend": None,
+    }  # fmt: skip
 
 
 def test_doctor_names_what_is_missing_and_what_mends_it(monkeypatch, tmp_path):
@@ -242,6 +266,9 @@ def test_doctor_tells_the_time_of_a_cycle_from_a_look_at_the_target(monkeypatch)
     # with each dev: sums and its guard; 8 rows of each of 40 programs, before and after; items, dev before, after and
     # twice on a way back, test before and after
     assert (answers, rows) == (40 + 2 * 8 * 40 + 4 * (2 * 30) + 2 * (2 * 20), 3 * (1000 + 160))
+    own = config.model_copy(update={"generate": config.generate.model_copy(update={"completion": "target"})})
+    corrected = config.model_copy(update={"generate": config.generate.model_copy(update={"lesson": {"correction": 1.0}})})
+    assert {doctoring.work(one) for one in (own, corrected)} == {(answers + 1000 * 4, rows)}
     said = re.fullmatch(r"about .+: ([\d,]+) answers .+, ([\d,]+) rows of training .+, by a look of \d+ s, without the .+", found.said)
     assert found.ok and said and said.groups() == (f"{answers:,}", f"{rows:,.0f}")
 

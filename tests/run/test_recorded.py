@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from openai_server import OpenAIServer, Reply
 from recordings import GOLD, NUTS, PENS, gsm8k, jsonl
 from typer.testing import CliRunner
 
@@ -16,11 +17,14 @@ from errata.programs.config import load_config
 from errata.programs.cycle import Cycle
 from errata.programs.run.directory import Stage
 from errata.programs.run.recorded import take
-from errata.programs.steps.mine import mined
+from errata.programs.steps.mine import mined, train_items
 from errata.programs.steps.session import Session
 from errata.signatures.errors import RunError
+from errata.signatures.records import Example
 from errata.tasks import load_task
+from errata.tasks.options import asked
 from errata.tasks.recorded import join
+from errata.tasks.verdicts import choice
 
 
 def errata(*args, **kwargs):
@@ -58,6 +62,51 @@ def test_recorded_errors_on_what_is_a_guards_item_too_are_not_taught(tmp_path):
         found = mined(opened, 1)
     assert [row.attempt.example.question for row in found.failures] == [item.question for item in items[1:]]
     assert len(found.items) == 3
+
+
+@pytest.mark.parametrize("changed", [lambda text: text + "\n", str.upper, lambda text: text.replace(" ", "  ")])
+def test_a_train_item_that_asks_what_a_test_item_asks_is_not_mined(tmp_path, changed):
+    items = load_task("sums").examples("train", 4)
+    row = lambda one: {"question": one.question, "answer": one.answer, "solution": one.solution}  # noqa: E731
+    jsonl(tmp_path / "data/test.jsonl", *map(row, items[:2]))
+    jsonl(tmp_path / "data/dev.jsonl", row(items[2]))
+    jsonl(tmp_path / "data/train.jsonl", *(row(one) | {"question": changed(one.question)} for one in items[:3]), row(items[3]))
+    said = []
+    with Session(load_config(None, {"task": f"jsonl:{tmp_path / 'data'}", "guards": []}), tmp_path / "run", say=said.append) as opened:
+        assert [one.question for one in train_items(opened, 1)] == [items[3].question]
+    assert any("3 train items are left out: they are dev, test or guard items too" in line for line in said)
+
+
+def test_options_in_another_order_ask_the_same():
+    one, other, third = (
+        Example(task="t", split="test", question=choice.question("Which?", options), answer="A", kind="choice", meta={"choices": options})
+        for options in ({"A": "Rome", "B": "Bern"}, {"A": "Bern", "B": "Rome"}, {"A": "Rome", "B": "Oslo"})
+    )
+    assert asked(one) == asked(other) != asked(third)
+
+
+def test_recorded_errors_go_on_by_the_command_that_diagnose_prints(tmp_path):
+    items = load_task("sums").examples("train", 6)
+    file = jsonl(tmp_path / "a.jsonl", *({"question": one.question, "response": "#### -1"} for one in items))
+    run = str(tmp_path / "run")
+    assert CliRunner().invoke(app, ["import", str(file), "--task", "sums", "--run", run]).exit_code == 0
+    assert CliRunner().invoke(app, ["diagnose", "--run", run]).exit_code == 0
+    done = CliRunner().invoke(app, ["generate", "--run", run, "--patterns", f"{run}/patterns.yaml", "--set", "generate.rows=6", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["samples"] == 6
+
+
+def test_diagnose_does_not_end_well_where_no_diagnosis_could_be_read(tmp_path):
+    items = load_task("sums").examples("train", 2)
+    file = jsonl(tmp_path / "a.jsonl", *({"question": one.question, "response": "#### -1"} for one in items))
+    run = str(tmp_path / "run")
+    assert CliRunner().invoke(app, ["import", str(file), "--task", "sums", "--run", run]).exit_code == 0
+    with OpenAIServer(lambda body, number: Reply("I can only talk about the weather.")) as server:
+        given = ["--instructor", "openai/loopback", "--set", f"instructor.api_base={server.url}"]
+        done = CliRunner().invoke(app, ["diagnose", "--run", run, *given])
+    assert done.exit_code == 1
+    assert f"no diagnosis of 2 errors could be read; the reasons are in {run}/round-1/diagnose" in done.stderr
+    assert (tmp_path / "run/answers.jsonl").exists()
 
 
 def test_the_same_answers_continue_and_others_are_refused(tmp_path, monkeypatch):

@@ -55,6 +55,15 @@ def test_a_right_program_passes(sandbox):
     assert refusal(sandbox, GOOD) is None
 
 
+@pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
+def test_a_row_that_hangs_on_what_was_drawn_before_is_found_at_every_level(sandbox, level):
+    made = "{'bags': 2 + COUNT[0] % 17, 'each': 3 + COUNT[0] % 23, 'eaten': 1}"
+    kept = f"    if level == {level}:\n        COUNT[0] += 1\n        return {made}\n"
+    source = "COUNT = [0]\n" + GOOD.replace("    bags, each = rng", kept + "    bags, each = rng")
+    found = refusal(sandbox, source)
+    assert found.check == "deterministic" and f"at level {level} gave another" in found.reason
+
+
 TOLD = GOOD.replace(
     "    return str(bags * each + eaten)",
     '    said = bags * each + eaten\n    return {"answer": str(said), "solution": f"{bags} * {each} + {eaten} = {said}"}',

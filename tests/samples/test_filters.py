@@ -84,6 +84,16 @@ def test_a_row_that_shares_13_words_with_a_held_out_item_is_refused():
     assert Unseen([held_out])(sample("one two " + " ".join(LONG.format(12, 3).split()[4:16]) + " three four")) is None
 
 
+def test_a_row_that_shares_most_of_a_held_out_item_is_refused_where_a_script_parts_no_words():
+    text = "{}在市场上买了{}个苹果和七个梨子，回家以后把其中的三个苹果送给了邻居，晚上又吃掉了两个梨子，请问最后一共还剩下多少个水果？"
+    held_out = EXAMPLE.model_copy(update={"question": text.format("小明", 12)})
+    assert Unseen([held_out])(sample(text.format("小红", 12))) is not None
+    assert Unseen([held_out])(sample("一列火车中午出发，每小时行驶六十公里，下午五点到达，一共行驶了多远？")) is None
+    check = Distinct()
+    assert check(sample(text.format("小明", 12))) is None
+    assert check(sample(text.format("小红", 12))) == "nearly the same question was drawn before"
+
+
 def test_other_numbers_in_the_same_wording_are_no_overlap():
     assert Unseen([EXAMPLE])(sample("Ann has 5 bags of 6 apples and eats 7. How many are left?")) is None
 

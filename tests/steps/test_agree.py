@@ -60,6 +60,14 @@ def test_a_reply_that_cannot_be_read_costs_its_rows_and_speaks_against_no_progra
     assert not kept and {row.kind for row in refused} == {"sample"}
 
 
+def test_questions_of_two_tasks_are_not_solved_under_one_brief():
+    rows = [fact(n, program_id=task) for task in ("facts", "facts_plus") for n in (0, 1)]
+    samples = [row.model_copy(update={"example": row.example.model_copy(update={"task": row.program_id})}) for row in rows]
+    lm = DummyLM([{"reasoning": "r", "answers": json.dumps(["A", "A"])}] * 2)
+    Agreed(load_task("facts+facts_plus"), GenerateSettings(), 0, 1, lambda: lm, lambda line: None)(samples)
+    assert len(lm.history) == 2
+
+
 def test_a_program_that_the_solves_contradict_later_gives_no_further_row():
     lm = DummyLM([{"reasoning": "r", "answers": json.dumps(row)} for row in (["A"] * 2, ["A"] * 4, ["A"] * 2)])
     check = Agreed(load_task("mmlu", items=False), GenerateSettings(agreed=0.5), 0, 1, lambda: lm, lambda line: None)

@@ -7,6 +7,7 @@ from problems import drawn
 
 from errata.programs import Cycle
 from errata.programs.config import load_config
+from errata.programs.report import texts, write
 from errata.programs.report.rounds import nothing_made
 from errata.programs.run import layout
 from errata.programs.steps.pairs import MOST, Question, imagined, paired, pairs
@@ -163,6 +164,9 @@ def test_without_a_pair_the_round_says_why_and_is_not_accepted(tmp_path, monkeyp
     decision = GateDecision.model_validate_json((found / "gate/decision.jsonl").read_text())
     assert (decision.accepted, decision.reason) == (False, "nothing to train on: none of 0 questions has a right and a wrong answer")
     assert layout.trainings(tmp_path / "run", 1) == []
+    told = texts.as_text(write(tmp_path / "run"))
+    assert "sums dev not measured" in told and "0.0 -> 0.0" not in told
+    assert "<dd>not measured" in (tmp_path / "run/report.html").read_text()
     assert nothing_made(tmp_path / "run") == "nothing was made to train on: none of 0 questions has a right and a wrong answer"
 
 

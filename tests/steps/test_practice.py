@@ -2,11 +2,13 @@
 
 import json
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
+from problems import drawn
 
 from errata.programs.config import load_config
-from errata.programs.steps.practice import Arm, Practice
+from errata.programs.steps.practice import Arm, Practice, Rows
 from errata.programs.steps.practice import practice as made
 from errata.programs.steps.session import Session
 from errata.signatures.records import Attempt, Example, Sample, SampleProgram, TeachingResult, Verdict
@@ -171,3 +173,11 @@ def test_the_fingerprint_says_what_prompts_are_made_of(practice, tmp_path):
     same = Practice(load_task("sums"), arms, rows, tmp_path / "other.jsonl", seed=3)
     other = Practice(load_task("sums"), lambda: arms()[:2], rows, tmp_path / "other.jsonl", seed=3)
     assert same.fingerprint == practice.fingerprint != other.fingerprint
+
+
+def test_words_that_all_questions_of_a_task_begin_with_refuse_no_row():
+    begin = "You are a careful assistant of a small shop. Read the message of the customer with care, and say how many pieces are meant. "
+    held_out = [Example(task="t", split="test", question=begin + f"I want {n} boxes of {n + 3} pens.", answer="1") for n in range(30)]
+    unseen = Rows(SimpleNamespace(held_out=held_out))._unseen
+    assert unseen(drawn(question=begin + "We ordered 7 crates with 12 mugs in each of them.")) is None
+    assert unseen(drawn(question=held_out[3].question)) is not None

@@ -13,6 +13,10 @@ from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.signatures.errors import TaskError, UsageError
+from errata.tasks import load_task
+from errata.tasks.base import SPLITS
+from errata.tasks.recorded import join
+from errata.tasks.settings import TableSettings
 
 SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 ICE = {"question": "What is ice?", "A": "iron", "B": "water", "C": "salt", "D": "sand", "answer": "B", "subject": "chemistry"}
@@ -373,3 +377,19 @@ def test_recordings_are_taken_as_they_are(tmp_path, files, task, expected):
     if "gpt3" in files[0]:
         published = [value["is_correct"] for line in paths[0].read_bytes().split(b"\n") if line for value in json.loads(line).values() if isinstance(value, dict)]  # fmt: skip  # noqa: E501
         assert [row.verdict.correct for row in rows] == published
+
+
+def test_an_answer_to_a_held_out_item_is_no_train_item_however_it_was_shown(tmp_path):
+    for split in SPLITS:
+        rows = ({"id": f"{split}{n}", "question": f"What is {n} {split}?", "answer": f"{n}"} for n in range(3))
+        jsonl(tmp_path / f"data/{split}.jsonl", *rows)
+    rows = [
+        {"question": "what  is 0 TEST?", "answer": "0", "response": "9"},
+        {"id": "test1", "question": "Answer briefly.\nWhat is 1 test?", "answer": "1", "response": "9"},
+        {"id": "test2", "prompt": "Question: What is 2 test?\nAnswer:", "answer": "2", "response": "9"},
+        {"id": "train0", "question": "Answer briefly.\nWhat is 0 train?", "answer": "0", "response": "9"},
+        {"id": "test0", "question": "What is something else?", "answer": "1", "response": "9"},
+    ]
+    task = load_task(f"jsonl:{tmp_path / 'data'}", TableSettings(verdict="number"))
+    found = join.load([jsonl(tmp_path / "log.jsonl", *rows)], task, tmp_path / "data").rows
+    assert [example.split for example, _ in found] == ["test", "test", "test", "train", "train"]

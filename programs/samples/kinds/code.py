@@ -28,7 +28,7 @@ class CodeKind(Kind):
     others = ("asserted", "calls", "solution", "examples")
     more = ("results", "wrong_results")
     taught = "solutions"
-    spread = 40  # each is judged in three runs
+    spread = 41  # each is judged in three runs; of each level
     guest = "code.py"
 
     def finish(self, row: Row, draw: Draw | None) -> Row:
