@@ -299,5 +299,9 @@ def _items(text: str) -> list[str]:
 
 
 def _inner(one: Any) -> Any:
-    """The answer of an object that holds a question's number beside it."""
-    return next((value for key, value in one.items() if str(key).lower() in ("answer", "id")), one) if isinstance(one, dict) else one
+    """The answer of an object that holds a question or its number beside it; another object is itself an answer."""
+    keys = {str(key).lower(): value for key, value in one.items()} if isinstance(one, dict) else {}
+    for name, beside in (("answer", {"id"}), ("id", {"reason", "why"})):
+        if name in keys and keys.keys() != {"answer"} and keys.keys() <= {name, "question", "number", "no", "nr", "index", *beside}:
+            return keys[name]
+    return one

@@ -180,4 +180,4 @@ class SolveQuestions(dspy.Signature):
     questions: str = dspy.InputField(desc="numbered questions that have nothing to do with each other")
 
     reasoning: str = dspy.OutputField(desc="a sentence or two a question")
-    answers: list[str] = dspy.OutputField(desc='one a question, in their order: the letter, number or word alone, e.g. ["C", "none"]')
+    answers: list[str] = dspy.OutputField(desc='one a question, in their order: the letter, number, word or JSON alone, e.g. ["C", "none"]')

@@ -266,6 +266,9 @@ LISTS = {
     '{"1": "a", "2": "b"}': ["a", "b"],
     '{"items": ["a", "b"]}': ["a", "b"],
     '[{"question": 1, "answer": "a"}, {"question": 2, "answer": "b"}]': ["a", "b"],
+    '[{"id": 1, "answer": "a"}, {"answer": "b", "number": 2}]': ["a", "b"],
+    '[{"id": "a"}, {"id": "b", "reason": "alike"}]': ["a", "b"],
+    '[{"id": "a", "city": "b"}, {"answer": "a"}]': ['{"id": "a", "city": "b"}', '{"answer": "a"}'],
     "- (1): a\n- (2): b": ["a", "b"],
     "a (1, 2), b": ["a (1", "2)", "b"],
 }
