@@ -251,11 +251,20 @@ def _program(name: str, text: str) -> str:
     """The one program of a field. Several blocks are one where none defines again what another does."""
     spans = _spans(text)
     inside = spans and re.match(r"(?:def|class|import|from)\s|[@#]|\"\"\"|'''|\w+ *=", text)  # a program begins, which quotes a fence
-    blocks = [text] if inside else _blocks(text) or [text]
+    blocks = _blocks(text) or [text]
+    if inside and (_parses(text) or not all(map(_parses, blocks))):  # else what begins like one is a heading, or words
+        blocks = [text]
     defined = [set(re.findall(r"^(?:def|class) +(\w+)", block, re.MULTILINE)) for block in blocks]
     if len(set().union(*defined)) < sum(map(len, defined)):
         raise ValueError(f"{name} holds {len(blocks)} programs that define the same names, where one is wanted")
     return "\n\n".join(blocks)
+
+
+def _parses(code: str) -> bool:
+    try:
+        return bool(ast.parse(code).body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
 
 
 _LEAD = (

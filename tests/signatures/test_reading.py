@@ -229,6 +229,9 @@ PROGRAMS = {
     "JSON": json.dumps({"refusal": "", "program": PROGRAM}),
     "JSON and fences": "```json\n" + json.dumps({"refusal": None, "program": FENCED}) + "\n```",
     "tags": f"<refusal></refusal><program>\n{PROGRAM}\n</program>",
+    "a heading": f"{HEADS}### Program\n\n{FENCED}",
+    "a heading that is a comment": f"{HEADS}# sums.py\n\n{FENCED}",
+    "words that begin like code": f"{HEADS}from the error's own numbers:\n\n{FENCED}",
     "two parts": HEADS + FENCED.replace("def make", "```\nand\n```python\ndef make"),
 }
 
@@ -236,6 +239,11 @@ PROGRAMS = {
 @pytest.mark.parametrize("text", PROGRAMS.values(), ids=PROGRAMS)
 def test_a_program_is_read_wherever_it_stands(text):
     assert read_answer(WriteProgram, text)["program"].code.split() == PROGRAM.split()
+
+
+def test_a_program_that_quotes_a_fence_and_does_not_compile_stays_whole():
+    broken = 'TEXT = """\n```\na plain text\n```\n"""\ndef make(:\n    pass'
+    assert read_answer(WriteProgram, HEADS + broken)["program"].code == broken
 
 
 def test_two_programs_are_not_read_and_a_refusal_needs_none():
