@@ -3,6 +3,7 @@
 What is not here: the checks (errata.programs.samples.checks).
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 import dspy
@@ -13,6 +14,7 @@ from ..instructor.chat import UNUSABLE, rejection
 from .diagnose import ask, fields_of
 
 Prove = Callable[[SampleProgram], Rejection | None]  # runs the checks; None when the program passes
+_PROGRAM = re.compile(r"^(?:def +)?(?:draw|make)\b *[(=:]", re.MULTILINE)
 
 
 def no_programs(program: SampleProgram) -> Rejection | None:
@@ -78,8 +80,9 @@ class Write(dspy.Module):
                 drafts.rejections.append(rejection(diagnosis.id, error))
                 break
             source = answer.program.code.strip() if answer.program else ""
-            if not source:
-                reason = (answer.refusal or "").strip() or "the instructor gave no program"
+            refusal = (answer.refusal or "").strip()
+            if not source or (len(refusal.split()) > 2 and not _PROGRAM.search(source)):  # "(none)" and the like refuse nothing
+                reason = refusal or "the instructor gave no program"
                 drafts.rejections.append(Rejection(of=diagnosis.id, kind="diagnosis", check="instructor", reason=reason))
                 break
             program = SampleProgram(

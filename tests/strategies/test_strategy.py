@@ -65,6 +65,19 @@ def test_an_honest_refusal_is_kept_and_not_asked_again():
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize("shell", ["# no program", "pass", "None", "(empty)"])
+def test_a_refusal_beside_what_is_no_program_is_a_refusal(shell):
+    result, calls = taught(LearnFromError(), [DIAGNOSIS, program(shell, "It depends on a picture.")])
+    assert (result.program, result.refused, len(calls)) == (None, (), 2)
+    assert (result.rejections[0].check, result.rejections[0].reason) == ("instructor", "It depends on a picture.")
+
+
+@pytest.mark.parametrize(("text", "refusal"), [("def make(a):\n    pass", "No refusal is needed."), ("x = 1", "(none)")])
+def test_a_program_beside_words_about_a_refusal_is_proven(text, refusal):
+    result, _ = taught(LearnFromError(), [DIAGNOSIS, program(text, refusal)])
+    assert result.program.source == f"{text}\n"
+
+
 def test_an_answer_that_cannot_be_read_is_kept_with_its_text_and_buys_no_second_call():
     result, calls = taught(LearnFromError(), [{"weather": "fine"}])
     assert result.diagnosis is None
