@@ -44,7 +44,7 @@ def diagnose(run: Session, number: int) -> None:
     with _asking(run, stage, layout.DIAGNOSED, title, lambda group: no_programs) as all_of:
         groups = run.strategy.groups(failures)
         rows = all_of(groups)
-        told = {name for row in rows for name in row.failure_ids}
+        told = {name for row in rows if row.diagnosis and row.diagnosis.verdict == "error" for name in row.failure_ids}
         if alone := [(failure,) for group in groups if len(group) > 1 for failure in group if failure.id not in told]:
             rows = all_of([*groups, *alone])
     # an own strategy may not leave writing to Write, and come to a program all the same

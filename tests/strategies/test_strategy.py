@@ -9,10 +9,10 @@ from errata.programs import Cycle, LearnFromError, Strategy, load_config
 from errata.programs.instructor.chat import instructed_by
 from errata.programs.run import layout
 from errata.programs.steps.mine import mine, mined
-from errata.programs.steps.teach import teach
+from errata.programs.steps.teach import diagnose, teach
 from errata.programs.strategies.diagnose import Diagnose
 from errata.programs.strategies.write import Write
-from errata.signatures.records import Failure, Rejection, SampleProgram, TeachingResult
+from errata.signatures.records import Diagnosis, Failure, Rejection, SampleProgram, TeachingResult
 from errata.signatures.teach import DiagnoseError, WriteProgram
 
 
@@ -156,6 +156,24 @@ def test_what_a_program_of_several_failures_does_not_claim_is_taught_alone(tmp_p
         assert layout.refusals(rows) == {"ambiguous": 2}
         teach(loop, 1)
         assert layout.taught(loop.path, 1) == rows
+
+
+@pytest.mark.parametrize("verdict", ["", "ambiguous"])
+def test_errors_together_without_an_error_told_of_them_are_diagnosed_alone(tmp_path, verdict):
+    class Unread(Pairs):
+        def forward(self, failures, brief, prove):
+            ids = tuple(failure.id for failure in failures)
+            said = "error" if len(ids) == 1 else verdict
+            diagnosis = Diagnosis(failure_ids=ids, strategy="Unread", **DIAGNOSIS | {"verdict": said}) if said else None
+            return TeachingResult(failure_ids=ids, diagnosis=diagnosis, program=None)
+
+    with Cycle(load_config(overrides={"errors": "all", "items.train": 2}), tmp_path / "run", lambda line: None) as loop:
+        loop.strategy = Unread()
+        mine(loop, 1)
+        diagnose(loop, 1)
+        a, b = (failure.id for failure in mined(loop, 1).failures)
+        rows = layout.diagnosed(loop.path, 1)
+    assert [row.failure_ids for row in rows if row.diagnosis and row.diagnosis.verdict == "error"] == [(a,), (b,)]
 
 
 def test_instructed_by_is_undone():
