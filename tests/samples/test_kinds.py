@@ -241,6 +241,33 @@ def completions(task, samples):
     return {row.source: (row.prompt[0]["content"], row.completion[0]["content"]) for row in train_rows(task, samples, [], 0)}
 
 
+GENES = """
+CROSSES = {"recessive": ("aa", "AA"), "dominant and pure": ("AA", "Aa"), "mixed": ("Aa", "aa")}
+
+def draw(rng, level):
+    return {"kind": rng.choice(sorted(CROSSES)), "plants": rng.randint(2, 99)}
+
+def make(kind, plants):
+    question = f"Which genotype do {plants} plants have that are all {kind}?"
+    return {"question": question, "solution": f"It is {kind}.", "answer": CROSSES[kind][0], "choices": ["AA", "Aa", "aa", "A"]}
+
+def wrong(kind, plants):
+    return CROSSES[kind][1]
+
+ANCHORS = {"e1": {"kind": "recessive", "plants": 3}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "said"), [(GENES, ""), (GENES.replace('("aa", "AA")', '("aa", "Aa")'), "is 'Aa', but the model answered 'AA'")]
+)
+def test_options_that_differ_in_case_alone_are_told_apart_where_the_errors_own_do(sandbox, tasks, source, said):
+    row = {"question": "Which genotype do 3 plants have that are all recessive?", "choices": ["Aa", "AA", "aa", "A"], "answer": 2}
+    failure = failed(tasks["choice"], row, "The answer is B.")
+    found = prove(program("choice", failure, source), [failure], tasks["choice"], sandbox, Limits(), skip=("diverse",))
+    assert (found.reason if found else "").endswith(said) and bool(found) == bool(said)
+
+
 def test_options_are_shown_in_random_order_and_the_completion_ends_in_the_right_label(sandbox, tasks, failures):
     task = tasks["choice"]
     samples = rows_of(sandbox, program("choice", failures["choice"]), 40)

@@ -5,6 +5,7 @@ Not here: solving asserted answers again (errata.programs.steps.agree).
 
 import random
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ....signatures.records import Attempt, Example
@@ -33,7 +34,7 @@ class ChoiceKind(Kind):
             or not all(isinstance(text, str) and text.strip() for text in options)
         ):
             raise ValueError(f"make() must return a list of 2 to {len(LABELS)} str under 'choices', not {str(options)[:200]}")
-        if len(set(map(_plain, options))) < len(options):
+        if len(set(map(_plain(options), options))) < len(options):
             raise ValueError(f"two options are the same, so no single one is right: {options}")
         right = self._index(options, row["answer"])
         if right is None:
@@ -77,7 +78,8 @@ class ChoiceKind(Kind):
 
     def anchored(self, task: Task, gold: Example, made: Example) -> str | None:
         own, options = gold.meta["choices"], made.meta["choices"]
-        if set(map(_plain, own.values())) != set(map(_plain, options.values())):
+        plain = _plain(own.values())
+        if set(map(plain, own.values())) != set(map(plain, options.values())):
             return f"gives the options {list(options.values())}, but the error's own are {list(own.values())}"
         answer = _label(own, options[made.answer])
         if not task.verdict(gold, task.completion("", answer)).correct:
@@ -112,8 +114,11 @@ class ChoiceKind(Kind):
 
 def _label(choices: choice.Choices, words: str) -> str:
     """The label of the option with these words."""
-    return next(label for label, text in choices.items() if _plain(text) == _plain(words))
+    plain = _plain(choices.values())
+    return next(label for label, text in choices.items() if plain(text) == plain(words))
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.split()).casefold()
+def _plain(options: Iterable[str]) -> Callable[[str], str]:
+    """How a text is compared with these options: in any case, unless two of them differ in it alone, as the genotypes Aa and aa do."""
+    known = {" ".join(text.split()) for text in options}
+    return lambda text: " ".join(text.split()) if len(set(map(str.casefold, known))) < len(known) else " ".join(text.split()).casefold()
