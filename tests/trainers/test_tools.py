@@ -301,6 +301,34 @@ def test_the_model_reads_the_tools_once_whatever_its_server_does_with_them(asked
     assert all(message["role"] != "tools" for body in bodies for message in body["messages"])
 
 
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_a_fault_while_the_way_of_tools_is_looked_for_hides_no_tools(asked, place):
+    class Faulty(Served):
+        async def reply(self, request, number):
+            self.asked = getattr(self, "asked", 0) + request.path.endswith("/chat/completions")
+            ill = self.asked == place and request.body
+            return fault(500, "CUDA error") if ill else await super().reply(request, number)
+
+    with Faulty(shows=("auto",)) as server:
+        assert answers(server, [asked] * 3) == [CALL] * 3
+    assert all("get_weather" in text and TOLD not in text for text in server.told[-3:])
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_prompt_that_is_too_long_says_nothing_of_how_tools_are_shown(asked, bare):
+    class Short(Served):
+        async def reply(self, request, number):
+            long = request.body and "long" in request.body["messages"][-1]["content"] and (bare or "tools" in request.body)
+            words = "This model's maximum context length is 2048 tokens. However, your prompt contains 3000 input tokens."
+            return fault(400, words) if long else await super().reply(request, number)
+
+    with Short() as server:
+        target = ServedTarget.connect(TargetSettings(model="", served_name="m", api_base=server.url, batch_size=1))
+        found = dict(target.generate([[asked[0], {"role": "user", "content": "A long one."}], asked], max_new_tokens=32))
+        target.close()
+    assert (found[1].text, TOLD in server.told[-1], "get_weather" in server.told[-1]) == (CALL, False, True)
+
+
 def test_calls_that_a_server_keeps_apart_are_part_of_the_answer(asked):
     def apart(*arguments, content=None):
         calls = [{"id": "c", "type": "function", "function": {"name": "get_weather", "arguments": one}} for one in arguments]

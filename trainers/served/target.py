@@ -8,7 +8,6 @@ streaming; which server is asked, and how often (pool.py).
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 from ...signatures.calls import REFUSALS, REFUSED, Patience
@@ -155,12 +154,18 @@ class ServedTarget:
             return body
         async with self._probing:
             if self._choice is None:
-                counts = {"bare": 0.0}
-                for way in ("bare", "none", "auto"):
-                    with suppress(Refused):  # llama.cpp says 500 where it was not started for tools
+                counts: dict[str, float] = {}
+                for way in ("bare", "none", "auto", "none", "auto"):  # what was refused is tried twice: a 500 may have been a fault
+                    if way in counts:
+                        continue
+                    try:  # llama.cpp says 500 where it was not started for tools
                         asked = _given_tools(body | {"max_tokens": 1}, way)
-                        counts[way] = await server.ask("/chat/completions", asked, _prompt_tokens, final=500)
-                self._choice = next((way for way, tokens in counts.items() if tokens > counts["bare"]), "")
+                        final = None if way == "bare" else 500
+                        counts[way] = await server.ask("/chat/completions", asked, _prompt_tokens, final=final)
+                    except Refused as refused:
+                        if way == "bare" or broken_limit(str(refused), 1):  # it is about this prompt: another one tells
+                            return _given_tools(body, "")
+                self._choice = next((way for way in counts if counts[way] > counts["bare"]), "")
         return _given_tools(body, self._choice)
 
 
