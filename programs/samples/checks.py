@@ -20,7 +20,7 @@ from ..stats import grouped
 from .harness import Drawn, run_program
 from .kind import ALIKE, Draw, Kind, likeness
 from .kinds import KINDS
-from .phrasing import phrasings, wordings
+from .phrasing import foreign, phrasings, wordings
 from .style import reference, step_count
 
 DRAWS: tuple[Draw, ...] = tuple((-1, index, 1 + index % 5) for index in range(200))
@@ -143,10 +143,12 @@ def _phrased(trial: Trial) -> str | None:
     questions = [trial.kind.stem(made) for made, _ in trial.problems]
     if not trial.kind.asks:
         return _worded(trial)
-    ways = phrasings(questions)
-    if len(ways) >= trial.phrasings:
+    ways = len(phrasings(questions))
+    if all(foreign(trial.kind.stem(failure.attempt.example)) for failure in trial.failures):
+        ways = max(ways, wordings(questions, trial.phrasings))
+    if ways >= trial.phrasings:
         return None
-    same = "are all phrased the same way" if len(ways) < 2 else f"are phrased in only {len(ways)} ways"
+    same = "are all phrased the same way" if ways < 2 else f"are phrased in only {ways} ways"
     return (
         f"the {len(questions)} questions {same}, {trial.phrasings} are needed, e.g. {short(questions[0])}: let draw() choose among so many "
         "phrasings for make() to write, e.g. the question first, facts in another order, an idle fact; another name, thing, number or verb "

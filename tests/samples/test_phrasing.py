@@ -24,6 +24,8 @@ SLOTS = {
         "{who} has {count} {what} and buys {count} more {when}. How many {what} does {who} have now?",
         "{when} {who} sells {count} {what}. What is earned?",
         "Which of these does {who} need for {count} {what}?",
+        "{who} hat {count} {what}. Wie viele bleiben übrig, wenn {who} {count} verliert?",
+        "{who}有{count}{what}，丢了{count}。还剩多少？",
         "def f(xs):\n    '''Return {count} {what} of {who}.'''\n    >>> f([1])\n    [2]\n",
         "Write f(x): {count} {what} of {who}, {when}.\nIt must pass these tests:\nassert f(1) == 2\nassert f(2) == 3",
     ],
@@ -43,6 +45,9 @@ def test_one_text_with_slots_is_one_phrasing(text: str) -> None:
         ("Ann has 3 pens. How many are left?", "Snow is cold. Ann has 3 pens. How many are left?"),
         ("Ann has 3 pens. How many are left?", "Work this out: Ann has 3 pens. How many are left?"),
         ("Which river is the longest?", "What is the longest river?"),
+        ("Anna hat 3 Stifte. Wie viele bleiben?", "Wenn Anna 3 Stifte hat, wie viele bleiben?"),
+        ("安有3支笔，丢了1支。还剩多少支？", "如果安有3支笔，丢了1支，还剩多少支？"),
+        ("안나는 펜 3개가 있습니다. 몇 개입니까？", "안나는 펜 3개 중 몇 개가 있습니까？"),
     ],
 )
 def test_another_order_other_sentences_or_another_way_to_ask_is_another_phrasing(one: str, other: str) -> None:
@@ -54,7 +59,6 @@ def test_a_phrasing_that_hardly_ever_comes_does_not_count() -> None:
     assert len(phrasings(["Ann has 3 pens."] * 196 + ["Why so?"] * 4)) == 2
 
 
-QUESTION = "Ann has 30 pens and loses 12. How many are left?"
 PROGRAM = """
 TOLD = {told}
 
@@ -76,6 +80,13 @@ TOLD = [
 ]
 
 
+POLISH = [
+    "Anna ma {has} długopisów i gubi {loses}. Ile zostaje?",
+    "Z pudełka, w którym leży {has} rzeczy, wyjęto {loses}: podaj resztę.",
+    "Oblicz różnicę liczb {has} oraz {loses}, proszę.",
+]
+
+
 @pytest.mark.parametrize(
     ("told", "needed", "complaint"),
     [
@@ -84,11 +95,14 @@ TOLD = [
         (TOLD[:2], 3, "the 200 questions are phrased in only 2 ways, 3 are needed"),
         ([TOLD[0], TOLD[1], TOLD[3]], 3, "are phrased in only 2 ways"),
         (TOLD[:3], 3, None),
+        (POLISH, 3, None),
+        (POLISH[:1], 3, "the 200 questions are all phrased the same way"),
     ],
 )
 def test_a_program_with_too_few_phrasings_is_refused_with_what_to_do(told: list[str], needed: int, complaint: str | None) -> None:
     task = load_task("sums")
-    example = Example(task="sums", split="train", question=QUESTION, answer="18", solution="30 - 12 = 18")
+    question = told[0].format(has=30, loses=12)
+    example = Example(task="sums", split="train", question=question, answer="18", solution="30 - 12 = 18")
     failure = Failure(attempt=Attempt(example=example, response="7", verdict=task.verdict(example, "7")))
     program = SampleProgram(diagnosis_id="d", source=PROGRAM.format(told=told, failure=failure.id), anchors=(failure.id,), task="sums")
     with open_sandbox(workers=1) as sandbox:
