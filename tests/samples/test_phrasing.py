@@ -45,9 +45,8 @@ def test_one_text_with_slots_is_one_phrasing(text: str) -> None:
         ("Ann has 3 pens. How many are left?", "Snow is cold. Ann has 3 pens. How many are left?"),
         ("Ann has 3 pens. How many are left?", "Work this out: Ann has 3 pens. How many are left?"),
         ("Which river is the longest?", "What is the longest river?"),
-        ("Anna hat 3 Stifte. Wie viele bleiben?", "Wenn Anna 3 Stifte hat, wie viele bleiben?"),
+        ("Wie viele Stifte bleiben Anna von 3?", "Wenn Anna 3 Stifte hat, wie viele bleiben?"),
         ("安有3支笔，丢了1支。还剩多少支？", "如果安有3支笔，丢了1支，还剩多少支？"),
-        ("안나는 펜 3개가 있습니다. 몇 개입니까？", "안나는 펜 3개 중 몇 개가 있습니까？"),
     ],
 )
 def test_another_order_other_sentences_or_another_way_to_ask_is_another_phrasing(one: str, other: str) -> None:
@@ -81,8 +80,8 @@ TOLD = [
 
 
 POLISH = [
-    "Anna ma {has} długopisów i gubi {loses}. Ile zostaje?",
-    "Z pudełka, w którym leży {has} rzeczy, wyjęto {loses}: podaj resztę.",
+    "Anna ma {has} długopisów i gubi {loses}, podaj resztę.",
+    "Z pudełka, w którym leży {has} rzeczy, wyjęto {loses}.",
     "Oblicz różnicę liczb {has} oraz {loses}, proszę.",
 ]
 
