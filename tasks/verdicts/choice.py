@@ -3,7 +3,7 @@
 The first of these that names exactly one option gives the answer:
 1. The last claim: "the answer is B", "Answer: (B)", "**B** is correct", "closest to B", "I choose C", "\\boxed{A}", "#### A", and the same
    with the option's own words in place of its letter. A claim that is taken back ("C is not correct") does not count. A sentence that
-   claims several ("A and C") says nothing, unless an option has these very words.
+   claims several ("A and C") says nothing, unless an option has these very words. Of the wrong or the second best one a claim counts alone.
 2. A line that begins with a label ("B. ...", "(B)", "**B**", a lone "b"): the first line, the last when it is a lone label, or the only
    label that leads a line. All options, said over, are not a choice.
 3. The only label that stands before its own words, in brackets ("a liverwort (B)"), or at the end ("so, C."); else "B is correct" among the
@@ -85,6 +85,10 @@ _NONE = re.compile(
     r"(?i)\b(?:none|neither)\s+of\s+(?:the|these|those)\s+(?:(?:given|provided|other|above|listed|available|answer)\s+)*"
     r"(?:options?|choices?|answers?|above)\b(?P<labels>[^.\n]{0,25})"
     r"|\b(?:answer|option)\s+is\s+not\s+(?:provided|listed|included|given|present|among|one\s+of)\b(?P<missing>)"
+)
+_LESSER = re.compile(
+    r"(?i)\b(?:wrong|incorrect|false|worst|least|second|(?<!most )common)(?:[\s-]+(?!(?:the|my|our|is|so)\b)\w+){0,3}?[\s-]+"
+    r"(?:answer|choice|option|response|letter|solution|conclusion|statement|one)\b"
 )
 _LIST = re.compile(r"(?i)\b(?:answers|(?:correct|right|true)\s+\w+s)\s+are\s*:?\s*\n")
 _JOIN = re.compile(
@@ -204,11 +208,15 @@ class _Reader(_Patterns):
         return self.claimed() or self.led() or self.pointed() or self.worded()
 
     def claimed(self) -> str:
-        """The last claim."""
+        """The last claim; one of the wrong or the second best option, which may be what is asked for, where there is no other."""
         found = [(match.end(), self._behind(match.end())) for match in _MARKER.finditer(self.text) if not self._described(match)]
         found += self._stated() + self._praised(bare=False) + self._refused() + self._listed()
         found += self._translated()
-        return next((label for _, label in sorted(found, reverse=True) if label), "")
+        last = sorted(found, key=lambda claim: (not self._lesser(claim[0]), *claim), reverse=True)
+        return next((label for _, label in last if label), "")
+
+    def _lesser(self, at: int) -> bool:
+        return _LESSER.search(_CLAUSE.split(self.text[max(0, at - 80) : at])[-1]) is not None
 
     def _behind(self, at: int) -> str:
         """What stands behind a claim's marker: a label, an option's words, SEVERAL for several, "" for neither."""

@@ -132,6 +132,18 @@ def test_time_is_bounded_however_long_a_response_is(loop):
         ("I hope that it helps. Final Answer: The final answer is $\\boxed{C}$.", "C"),
         ("Between B and C, the better choice is C.", "C"),
         ("None of the options fits well, but the closest answer is B.", "B"),
+        ("Answer: A. Note that the common wrong answer is B.", "A"),
+        ("The answer is A.\n\nThe incorrect answer is B.", "A"),
+        ("The correct answer is A. A wrong choice would be B.", "A"),
+        ("The answer is A. The least likely answer is C.", "A"),
+        ("Answer: A\nThe worst option is D.", "A"),
+        ("The best answer is A; the second best answer is B.", "A"),
+        ("The incorrect answer is B and the correct answer is A.", "A"),
+        ("B is wrong, so the answer is A.", "A"),
+        ("The answer is A. That is wrong. The answer is D.", "D"),
+        ("A, B and C are true. The incorrect option is D.", "D"),
+        ("The least likely answer is C.", "C"),
+        ("The most common answer is B.", "B"),
     ],
 )
 def test_a_choice_is_read_from_free_text(response, label):
