@@ -3,7 +3,7 @@
 Read are calls within marks (<tool_call>, [TOOL_CALLS], <|python_tag|>, functools and the like), and else JSON objects with a name and
 arguments, or Python calls that stand alone: as the whole text, in a fence, on a line. Where something is marked, nothing else counts.
 Values are compared as JSON has them: 5 is 5.0, the order of keys does not count, what is left out has the schema's default. Texts that
-the schema leaves free are equal as short answers are (errata.tasks.verdicts.short). It does not cover streams and tools that nest calls.
+the schema leaves free are equal in one typography, as the verdict `json` has it. It does not cover streams and tools that nest calls.
 """
 
 import ast
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from ...signatures.records import Verdict
 from ..schema import first_error
-from .short import plain
 from .source import parse
+from .values import alike
 
 Schema = Mapping[str, Any]
 LONGEST, MOST, DEEPEST = 20_000, 200, 8
@@ -147,7 +147,7 @@ def _same(gold: Any, given: Any, schema: Schema) -> bool:
     if isinstance(gold, int | float) and isinstance(given, int | float):
         return gold == given or (isinstance(gold, float) and isinstance(given, float) and math.isclose(gold, given))
     if isinstance(gold, str) and isinstance(given, str):
-        return gold == given or (not _FIXED & schema.keys() and plain(gold) == plain(given) != "")
+        return gold == given or (not _FIXED & schema.keys() and alike(gold, given))
     if isinstance(gold, list) and isinstance(given, list):
         inner = schema.get("items")
         inner = inner if isinstance(inner, dict) else {}

@@ -243,11 +243,16 @@ def _sorted(value: Any) -> str:
 def _same(gold: Any, given: Any, tolerance: float) -> bool:
     """Of two values that are not both lists or both objects."""
     if isinstance(gold, str) and isinstance(given, str):
-        return " ".join(signs(gold).split()) == " ".join(signs(given).split())
+        return alike(gold, given)
     numbers = [one for one in (gold, given) if isinstance(one, int | float) and not isinstance(one, bool)]
     if len(numbers) == 2:
         return bool(gold == given) or (tolerance > 0 and abs(Fraction(given) - Fraction(gold)) <= Fraction(tolerance) * abs(Fraction(gold)))
     return type(gold) is type(given) and bool(gold == given)
+
+
+def alike(gold: str, given: str) -> bool:
+    """Whether two texts are equal in one typography without outer and double blanks."""
+    return " ".join(signs(gold).split()) == " ".join(signs(given).split())
 
 
 def _shown(value: Any) -> str:

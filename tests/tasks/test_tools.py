@@ -92,7 +92,9 @@ FULL = {"name": "get_weather", "arguments": GIVEN}
 JUDGED = [
     ({}, "right"),
     ({"days": 3.0, "at": {"lon": 2.5, "lat": 1.0}}, "right"),
-    ({"city": " new  york."}, "right"),
+    ({"city": " New  York"}, "right"),
+    ({"city": "new york"}, "get_weather: argument city is wrong"),
+    ({"city": "New York."}, "get_weather: argument city is wrong"),
     ({"unit": None}, "right"),
     ({"days": "3"}, "get_weather: argument days is wrong"),
     ({"days": True}, "get_weather: argument days is wrong"),
@@ -129,6 +131,17 @@ def test_a_text_of_a_fixed_set_is_compared_to_the_letter(tmp_path):
     (item,) = task.examples("train")
     assert task.verdict(item, 'get_weather(city="Paris", unit="C")').correct
     assert task.verdict(item, 'get_weather(city="Paris", unit="c")').reason == "get_weather: argument unit is wrong"
+
+
+@pytest.mark.parametrize(
+    ("gold", "given"),
+    [("x**2", "x2"), ("$HOME", "HOME"), ("<b>x</b>", "x"), ("3.10", "3.1"), ("/Home/A", "/home/a"), ("p@ss.", "P@SS"), ("a*b**c", "a*bc")],
+)
+def test_a_text_keeps_its_signs_and_its_case(tmp_path, gold, given):
+    task = table(tmp_path, {"name": "get_weather", "arguments": {"city": gold}})
+    (item,) = task.examples("train")
+    said = [task.verdict(item, json.dumps({"name": "get_weather", "arguments": {"city": city}})) for city in (f" {gold} ", given)]
+    assert [one.reason for one in said] == ["right", "get_weather: argument city is wrong"]
 
 
 def test_calls_are_right_in_any_order_and_each_once(tmp_path):
