@@ -9,7 +9,8 @@ The first of these that gives a label counts:
 
 Case, spaces, underscores and hyphens do not count, and a label that is part of another is not read where the other stands. A label that
 is denied ("not billing", "billing is wrong") or asked about ("billing?") does not count. What gives several is unread, with that reason.
-It does not cover synonyms, inflected labels, or items with several right labels.
+"4/5" is 4 where the labels are numbers and 5 is the largest, and "no idea" is not the label "no". It does not cover synonyms, inflected
+labels, or items with several right labels.
 """
 
 import itertools
@@ -52,6 +53,11 @@ _TAKEN_BACK = re.compile(
     r"|(?:では|じゃ)(?:ない|ありません)|[은는이가]?\s?아니)"
 )
 _MARKED = re.compile(r"\*\*([^*\n]{1,200})\*\*|`([^`\n]{1,200})`|\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)")
+_NO = (
+    r"(?<!\bhave )(?<!\bhas )(?<!\bhad )(?<!\bsee )(?<!\bthere is )(?<!\bthere are )(?<!\bthere was )",
+    r"(?!\s+(?:idea|clue|info|information|way|evidence|mention|details?|context|data|indication|sign|proof|answer|reason|need|such|one|longer|more)\b)",
+)
+"""What does not stand before and behind the label "no": there it says that something is not there."""
 _LEAD = r"[\s\"'*`_)\]]*(?:[:.(]|\s-{1,2}\s|\n|$)"
 _LONGEST = 400
 """Characters of the longest label."""
@@ -121,12 +127,16 @@ class _Reader:
         forms = sorted(((_form(label), place) for place, label in enumerate(labels)), key=lambda form: -len(form[0]))
         self._label = re.compile("|".join(f"(?P<label{place}>{form})" for form, place in forms))
         self._joined = re.compile(f"{_JOINED}(?:{self._label.pattern})")
+        most = str(max(map(int, labels))) if len(labels) > 2 and all(map(str.isdecimal, labels)) else "(?!)"
+        self._scale = re.compile(rf"(?<![\d/.,-])(\d+)\s{{0,3}}(?:/|\b(?:out\s+)?of\b)\s{{0,3}}{most}(?![\d/]|[.,]\d)")
 
     def text(self, text: str) -> str:
+        text = self._scale.sub(r"\1", text)
         return self.only(text) or self._first(text) or self._claimed(text) or self._lines(text) or self._said(text)
 
     def only(self, text: str) -> str:
         """The label that a text is, but for signs around it and a mark of a list."""
+        text = self._scale.sub(r"\1", text)
         bare = re.sub(r"^(?:(?!-\d)[\W_])*(?:\d{1,2}[.)]\s+(?=\D))?", "", text)
         for one in (text.strip(), bare):
             found = self._label.match(one)
@@ -146,7 +156,7 @@ class _Reader:
 
     def _claimed(self, text: str) -> str:
         """The label of the last claim that has one."""
-        ends = [found.end() for found in _CLAIM.finditer(text)]
+        ends = [found.end() for found in _CLAIM.finditer(text) if not re.match("wrong|incorrect|false|worst", found[0])]
         ends += [link.end() for found in ANSWER.finditer(text) if (link := IS.match(text, found.end()))]
         for end in sorted(ends, reverse=True)[:20]:
             start = _FILL.match(text, end).end()  # type: ignore[union-attr]
@@ -196,6 +206,8 @@ def _form(label: str) -> str:
     words = _words(label)
     body = r"[\s_/-]{0,3}".join(map(re.escape, words))
     before = rf"(?<!{_LETTER})(?<!{_LETTER}[_-])(?<!\d[.,])" if re.match(_LETTER, words[0]) else ""
-    before += "(?<!-)" if words[0][0].isdigit() else ""
     ends = rf"(?!{_LETTER}|[_-]{_LETTER}|\+\+|\#|[.,]\d|[\u0300-\u036f\u0900-\u0903\u093a-\u094f])"
+    if words == ["no"]:
+        return rf"{before}{_NO[0]}no{ends}{_NO[1]}"
+    before += "(?<!-)" if words[0][0].isdigit() else ""
     return before + body + (ends if re.match(_LETTER, words[-1][-1]) else "")
