@@ -240,6 +240,15 @@ def test_many_rows_that_tie_are_compared_in_a_breath(judge):
     assert verdict(judge, f"{rows} ORDER BY n % 2", f"{rows} ORDER BY n % 2, n % 7").correct
 
 
+def test_long_whole_numbers_may_come_in_any_order(judge):
+    rows = "SELECT 1700000000000000000 + n AS id, 123456789.1 + 0.1 * n FROM (SELECT 1 AS n UNION SELECT 2 UNION SELECT 3)"
+    other = rows.replace("0.1 * n", "n / 10.0")
+    assert verdict(judge, rows, f"{other} ORDER BY n DESC").correct
+    assert verdict(judge, f"{rows} ORDER BY n > 0", f"{rows} ORDER BY n DESC").correct
+    assert verdict(judge, f"{rows} ORDER BY n", f"{rows} ORDER BY n DESC").reason == "wrong: 3 rows in another order"
+    assert verdict(judge, rows, rows.replace("+ n AS id", "+ 2 * n AS id")).reason == "wrong: 3 rows with other values"
+
+
 def test_a_large_database_is_shown_in_short(shop):
     tables = [
         f"CREATE TABLE t{number} (\n  id INTEGER,\n  {'long_' * 9}name TEXT\n); INSERT INTO t{number} VALUES (1, 'x');"

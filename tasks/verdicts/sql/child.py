@@ -158,14 +158,18 @@ def statements(script: str) -> Iterator[str]:
 
 
 def _key(row: Row) -> list[Any]:
-    """What rows are sorted by: numbers that differ by rounding alone stay beside each other."""
+    """What rows are sorted by: numbers that differ by rounding alone stay beside each other, long whole ones do not."""
     return [
         (0, 0.0, "") if value is None
         else (1, float(f"{value:.8g}"), "") if isinstance(value, int | float)
         else (2, 0.0, value) if isinstance(value, str)
         else (3, 0.0, value.hex())
         for value in row
-    ]  # fmt: skip
+    ] + [_exact(value) for value in row if isinstance(value, int | float)]  # fmt: skip
+
+
+def _exact(value: float) -> float:
+    return value if isinstance(value, int) or value.is_integer() else float(f"{value:.12g}")
 
 
 def _equal(one: Row, other: Row) -> bool:
