@@ -126,6 +126,7 @@ class Task(Protocol):
 class Judging:
     """What all tasks have in common: a response is judged without its reasoning trace. A subclass says how an answer is judged."""
 
+    kind: str = ""
     trace_tags: Sequence[Tag] = TAGS
 
     def verdict(self, example: Example, response: str) -> Verdict:
@@ -143,7 +144,7 @@ class Judging:
 
     def readable(self, answer: str) -> str:
         """What `judge` is given of an answer."""
-        return readable(answer)
+        return readable(answer, self.kind)
 
     def fault(self, answer: str) -> str:
         """Why no item of the task could have this gold answer; empty: one could."""

@@ -57,12 +57,15 @@ _BEGINS = re.compile(
 _ENDS = re.compile(
     r"<\|\w{1,40}\|>|<｜[\w▁]{1,40}｜>|<(?:end_of_turn|eos|pad|EOT|turn\|)>|\[/?INST\]|\[END FINAL RESPONSE\]|</s>(?=\s*(?:\Z|<))"
 )
+_TOLD = r"(?!(?:as|below|by|find|first|found|given|here|in|let|to|we)\b)"
 _SAID = re.compile(
+    # "The answer is 72.", but no sentence on how it is found
     r"(?im)\A[^\w\n]{0,4}(?:[a-z](?:[.):][^\n]{0,80})?|[-$]{0,2}\d[\d.,]{0,20})[^\w\n]{0,4}$"
-    r"|####[ ]?\S|\\boxed ?\{|^A:[ ]?\S|\banswer\b[*_]{0,3}\s?(?:is|:)[*_]{0,3}\s?\S"
+    r"|####[ ]?\S|\\boxed ?\{|^A:[ ]?\S|^[^\w\n]{0,6}(?:(?:the|my|so|final|correct) ){0,3}answer[*_]{0,3}\s?:[*_]{0,3}\s?"
+    rf"{_TOLD}\S[^\n]{{0,60}}$|\banswer[*_]{{0,3}}\sis[*_:]{{0,4}}\s{_TOLD}(?:(?-i:[^a-z\s])|\S{{1,60}}(?:[ ]\S{{1,60}}){{0,2}}[ ]*$)"
 )
 _NEXT = re.compile(r"\n[*#_ \t]{0,6}(?:Question|Q|Problem|Human|User)[ ]?\d{0,4}[*_]{0,2}:(?=\s*\S)")
-"""An answer, and the next question of a model that goes on to ask and answer itself."""
+"""A short answer, and the next question of a model that goes on to ask and answer itself."""
 _BESIDE = re.compile(r"(?i)[\s,;/&]*(?:or|and)?\s*")
 
 
@@ -216,8 +219,12 @@ def shown(response: str, answer: str) -> str:
 # ---- what is read of an answer
 
 
-def readable(answer: str) -> str:
-    """What a reader is given of an answer."""
+LONG = ("code", "prose")
+"""Kinds of answers that may hold questions and answers of their own."""
+
+
+def readable(answer: str, kind: str = "") -> str:
+    """What a reader is given of an answer of a kind."""
     text = answer
     if re.search(r"[<＜\[]|&lt;", text):
         text = _unwrapped(text)
@@ -226,7 +233,7 @@ def readable(answer: str) -> str:
         first = len(text) - len(text.lstrip())
         ends = (match.start() for match in _ENDS.finditer(text, first + 1) if not _quoted(text, match))
         text = text[: next(ends, len(text))]
-    if (said := _SAID.search(text)) and (asked := _NEXT.search(text, said.end())):
+    if kind not in LONG and (said := _SAID.search(text)) and (asked := _NEXT.search(text, said.end())):
         text = text[: asked.start()]
     return text[-MOST:]
 

@@ -96,7 +96,7 @@ class Form:
 
     def readable(self, answer: str) -> str:
         """What `judge` is given of an answer: without the marks of turns and of answers."""
-        return readable(answer)
+        return readable(answer, self.kind)
 
     def judge(self, example: Example, response: str) -> Verdict:
         """`right`, `wrong`, `no answer`, or why it is unjudged."""

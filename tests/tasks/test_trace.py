@@ -15,6 +15,7 @@ from errata.programs.strategies.diagnose import fields_of
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Attempt, Example, Failure
 from errata.tasks import load_task
+from errata.tasks.settings import TableSettings
 from errata.tasks.trace import MOST, parted, readable
 
 SUMS = load_task("sums")
@@ -93,6 +94,26 @@ def test_an_import_reads_behind_the_trace_and_its_run_knows_the_tags(tmp_path):
     assert "1 with unclosed reasoning" in CliRunner().invoke(app, command).stdout
     other = CliRunner().invoke(app, [*command, "--set", "trace_tags=[]"])
     assert (other.exit_code, "trace_tags" in other.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'def f(xs):\n    """The answer is 0.\n\n    Problem: xs may be empty.\n    """\n\n    # A: 0\n# Q: why?\n    return sum(xs)',
+        "The answer is: 0.\n\nProblem: sum a list.\n\n```python\ndef f(xs):\n    return sum(xs)\n```",
+        "Q: How long do I have?\nA: 30 days.\n\nQ: Who pays the postage?\nA: We do.",
+    ],
+)
+def test_code_and_prose_may_ask_and_answer(tmp_path, text):
+    (tmp_path / "train.jsonl").write_text(
+        json.dumps({"question": "?", "answer": "x", "test": "def check(f): pass", "entry_point": "f"}) + "\n"
+    )
+    prose = load_task(f"jsonl:{tmp_path}", table=TableSettings(verdict="judge", rubric="r"), judge=lambda *asked: None)
+    code = load_task(f"jsonl:{tmp_path}", table=TableSettings(verdict="code"), runner=lambda *asked: None)
+    for task in (prose, code, load_task("lists", runner=lambda *asked: None)):
+        assert task.readable(text) == text
+        assert task.readable(f"<|im_start|>assistant\n{text}<|im_end|>") == text
+    assert SUMS.readable(text) != text
 
 
 def test_of_a_very_long_answer_the_end_is_read():
