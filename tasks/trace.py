@@ -49,6 +49,8 @@ _SIDES = {"begin", "start", "end", "of"}
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE)
 _NAMED = re.compile(r"[ -]{0,2}(?:(?i:tags?|tokens?|blocks?|elements?|markers?|sections?|and|or)\b|标签|标记|タグ|태그)|[ ]?[,/]")
 """What follows a tag that is only spoken of."""
+_COLUMN = re.compile(r"\s{0,9}(?:[,.;)=<>]|(?:(?i:from)|AS|IS|IN|AND|OR|LIKE|BETWEEN|ASC|DESC)\b)")
+"""What follows the name of a column in a query."""
 
 _ANSWERS = {"answer", "final", "solution", "box", "response", "output", "conclusion"}
 _BEGINS = re.compile(
@@ -200,10 +202,12 @@ def _in_code(text: str, at: int, mark: _Mark, fences: Sequence[int]) -> bool:
 
 
 def _spoken_of(text: str, mark: _Mark) -> bool:
-    """Whether an opening tag without an end is a word of a sentence, a sentence, or a heading in square brackets."""
+    """Whether an opening tag without an end is a word of a sentence, a sentence, or a heading or a column in square brackets."""
+    before = text[max(0, mark.start - 40) : mark.start].rpartition("\n")[2]
     if text[mark.start] in "[H" and not text[mark.start : mark.end].isupper():
         return True
-    before = text[max(0, mark.start - 40) : mark.start].rpartition("\n")[2]
+    if text[mark.start] == "[" and not mark.name.startswith("think") and (before.strip() or _COLUMN.match(text, mark.end)):
+        return True
     return bool(before.strip()) and _NAMED.match(text, mark.end) is not None
 
 
