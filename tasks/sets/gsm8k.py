@@ -19,7 +19,7 @@ from ...signatures.records import Example, Message, Verdict
 from ..base import scored
 from ..cells import words
 from ..rows import Row, RowTask, field
-from ..verdicts import number
+from ..verdicts import number, short
 
 _GOLD = re.compile(r"(?:####|(?:^|\n)A:)([^\n#]*)\s*\Z")
 
@@ -100,7 +100,7 @@ class GsmPlus(RowTask):
         given = number.extract(response)
         if example.answer == UNANSWERABLE:
             return scored(False, None if given is None else number.show(given))
-        verdict = number.verdict(example.answer, response)
+        verdict = number.verdict(example.answer, response, example.question)
         if verdict.reason == "wrong" and given is not None and _rounds_to(given, example.answer):
             return verdict.model_copy(update={"correct": True, "reason": "right"})
         return verdict
@@ -111,9 +111,9 @@ class GsmPlus(RowTask):
 
 
 def refused(response: str) -> bool:
-    """Whether a response's last line says that there is no answer: "#### None", "it cannot be determined"."""
+    """Whether a response's last line says that there is no answer ("#### None", "it cannot be known"), and no answer is marked before."""
     tail = response.rstrip().rpartition("\n")[2].rpartition("####")[2]
-    return _CANNOT.search(tail) is not None and number.extract(tail) is None
+    return _CANNOT.search(tail) is not None and all(number.extract(said) is None for said in (tail, short.read(response) or ""))
 
 
 def _rounds_to(given: Fraction, gold: str) -> bool:

@@ -190,6 +190,26 @@ def test_saying_that_there_is_no_answer_is_wrong_where_there_is_one(tmp_path):
     assert task.verdict(example, "Nobody knows").reason == "no answer"
 
 
+CLOSED = ["#### 5\nNote that the price is not given, but it does not matter.", "#### 5\n\nSo she cannot buy the bike."]
+CLOSED += ["The answer is 5.\nHe has not enough money for more.", "So \\boxed{5}.\nShe lacks the rest."]
+
+
+@pytest.mark.parametrize("response", CLOSED)
+def test_a_sentence_behind_an_answer_does_not_take_it_back(tmp_path, response):
+    for gold, reason in (("5", "right"), ("6", "wrong"), ("None", "wrong")):
+        task, example = plus(tmp_path, gold)
+        verdict = task.verdict(example, response)
+        assert (verdict.extracted, verdict.reason) == ("5", reason)
+        assert task.verdict(example, "#### 5\nNo, that is not given.\n#### None").extracted == "None"
+
+
+def test_gsm_plus_counts_in_millions_where_the_question_does(tmp_path):
+    task, example = plus(tmp_path, "26")
+    asked = example.model_copy(update={"question": "It covers 13 million miles a day. How many million miles in two days?"})
+    assert task.verdict(asked, "#### 26 million").correct
+    assert not task.verdict(example, "#### 26 million").correct
+
+
 def test_the_mark_inside_a_published_solution_does_not_spoil_its_completion(tmp_path):
     task, example = plus(tmp_path, "220", "In total, Hannah smashes 160 + 60 = #### 220 windows of 3 cars.")
     assert task.verdict(example, task.completion(example.solution, example.answer)).correct
