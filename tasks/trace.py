@@ -49,8 +49,7 @@ _SIDES = {"begin", "start", "end", "of"}
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE)
 _NAMED = re.compile(r"[ -]{0,2}(?:(?i:tags?|tokens?|blocks?|elements?|markers?|sections?|and|or)\b|标签|标记|タグ|태그)|[ ]?[,/]")
 """What follows a tag that is only spoken of."""
-_COLUMN = re.compile(r"\s{0,9}(?:[,.;)=<>]|(?:(?i:from)|AS|IS|IN|AND|OR|LIKE|BETWEEN|ASC|DESC)\b)")
-"""What follows the name of a column in a query."""
+_COLUMN = re.compile(r"\s{0,9}(?:[,.;)=<>]|(?:(?i:from)|AS|IS|IN|AND|OR|LIKE|BETWEEN|ASC|DESC)\b)")  # behind one in a query
 
 _ANSWERS = {"answer", "final", "solution", "box", "response", "output", "conclusion"}
 _BEGINS = re.compile(
@@ -59,9 +58,8 @@ _BEGINS = re.compile(
 _ENDS = re.compile(
     r"<\|\w{1,40}\|>|<｜[\w▁]{1,40}｜>|<(?:end_of_turn|eos|pad|EOT|turn\|)>|\[/?INST\]|\[END FINAL RESPONSE\]|</s>(?=\s*(?:\Z|<))"
 )
-_TOLD = r"(?!(?:as|below|by|find|first|found|given|here|in|let|to|we)\b)"
+_TOLD = r"(?!(?:as|below|by|find|first|found|given|here|in|let|to|we)\b)"  # how it is found is no answer
 _SAID = re.compile(
-    # "The answer is 72.", but no sentence on how it is found
     r"(?im)\A[^\w\n]{0,4}(?:[a-z](?:[.):][^\n]{0,80})?|[-$]{0,2}\d[\d.,]{0,20})[^\w\n]{0,4}$"
     r"|####[ ]?\S|\\boxed ?\{|^A:[ ]?\S|^[^\w\n]{0,6}(?:(?:the|my|so|final|correct) ){0,3}answer[*_]{0,3}\s?:[*_]{0,3}\s?"
     rf"{_TOLD}\S[^\n]{{0,60}}$|\banswer[*_]{{0,3}}\sis[*_:]{{0,4}}\s{_TOLD}(?:(?-i:[^a-z\s])|\S{{1,60}}(?:[ ]\S{{1,60}}){{0,2}}[ ]*$)"
@@ -223,10 +221,6 @@ def shown(response: str, answer: str) -> str:
 # ---- what is read of an answer
 
 
-LONG = ("code", "prose")
-"""Kinds of answers that may hold questions and answers of their own."""
-
-
 def readable(answer: str, kind: str = "") -> str:
     """What a reader is given of an answer of a kind."""
     text = answer
@@ -237,7 +231,7 @@ def readable(answer: str, kind: str = "") -> str:
         first = len(text) - len(text.lstrip())
         ends = (match.start() for match in _ENDS.finditer(text, first + 1) if not _quoted(text, match))
         text = text[: next(ends, len(text))]
-    if kind not in LONG and (said := _SAID.search(text)) and (asked := _NEXT.search(text, said.end())):
+    if kind not in ("code", "prose") and (said := _SAID.search(text)) and (asked := _NEXT.search(text, said.end())):
         text = text[: asked.start()]
     return text[-MOST:]
 

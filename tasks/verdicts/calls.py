@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ...signatures.records import Verdict
 from ..schema import first_error
 from .source import parse
-from .values import alike
+from .values import differs
 
 Schema = Mapping[str, Any]
 LONGEST, MOST, DEEPEST = 20_000, 200, 8
@@ -147,7 +147,7 @@ def _same(gold: Any, given: Any, schema: Schema) -> bool:
     if isinstance(gold, int | float) and isinstance(given, int | float):
         return gold == given or (isinstance(gold, float) and isinstance(given, float) and math.isclose(gold, given))
     if isinstance(gold, str) and isinstance(given, str):
-        return gold == given or (not _FIXED & schema.keys() and alike(gold, given))
+        return gold == given or (not _FIXED & schema.keys() and not differs(gold, given))
     if isinstance(gold, list) and isinstance(given, list):
         inner = schema.get("items")
         inner = inner if isinstance(inner, dict) else {}

@@ -210,13 +210,9 @@ class _Reader(_Patterns):
     def claimed(self) -> str:
         """The last claim; one of the wrong or the second best option, which may be what is asked for, where there is no other."""
         found = [(match.end(), self._behind(match.end())) for match in _MARKER.finditer(self.text) if not self._described(match)]
-        found += self._stated() + self._praised(bare=False) + self._refused() + self._listed()
-        found += self._translated()
-        last = sorted(found, key=lambda claim: (not self._lesser(claim[0]), *claim), reverse=True)
-        return next((label for _, label in last if label), "")
-
-    def _lesser(self, at: int) -> bool:
-        return _LESSER.search(_CLAUSE.split(self.text[max(0, at - 80) : at])[-1]) is not None
+        found += self._stated() + self._praised(bare=False) + self._refused() + self._listed() + self._translated()
+        last = sorted((not _LESSER.search(_CLAUSE.split(self.text[max(0, at - 80) : at])[-1]), at, label) for at, label in found)
+        return next((label for _, _, label in reversed(last) if label), "")
 
     def _behind(self, at: int) -> str:
         """What stands behind a claim's marker: a label, an option's words, SEVERAL for several, "" for neither."""

@@ -53,11 +53,10 @@ _TAKEN_BACK = re.compile(
     r"|(?:では|じゃ)(?:ない|ありません)|[은는이가]?\s?아니)"
 )
 _MARKED = re.compile(r"\*\*([^*\n]{1,200})\*\*|`([^`\n]{1,200})`|\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)")
-_NO = (
-    r"(?<!\bhave )(?<!\bhas )(?<!\bhad )(?<!\bsee )(?<!\bthere is )(?<!\bthere are )(?<!\bthere was )",
-    r"(?!\s+(?:idea|clue|info|information|way|evidence|mention|details?|context|data|indication|sign|proof|answer|reason|need|such|one|longer|more)\b)",
+_NO = (  # but where it says that something is not there
+    r"(?<!\bhave )(?<!\b(?:has|had|see) )(?<!\bthere is )(?<!\bthere (?:are|was) )no"
+    r"(?!\s+(?:idea|clue|info|information|way|evidence|mention|details?|context|data|indication|sign|proof|answer|reason|need|such|one|longer|more)\b)"
 )
-"""What does not stand before and behind the label "no": there it says that something is not there."""
 _LEAD = r"[\s\"'*`_)\]]*(?:[:.(]|\s-{1,2}\s|\n|$)"
 _LONGEST = 400
 """Characters of the longest label."""
@@ -204,10 +203,8 @@ class _Reader:
 def _form(label: str) -> str:
     """A pattern of a label: its words with anything between them that joins words, and no word that goes on."""
     words = _words(label)
-    body = r"[\s_/-]{0,3}".join(map(re.escape, words))
+    body = _NO if words == ["no"] else r"[\s_/-]{0,3}".join(map(re.escape, words))
     before = rf"(?<!{_LETTER})(?<!{_LETTER}[_-])(?<!\d[.,])" if re.match(_LETTER, words[0]) else ""
-    ends = rf"(?!{_LETTER}|[_-]{_LETTER}|\+\+|\#|[.,]\d|[\u0300-\u036f\u0900-\u0903\u093a-\u094f])"
-    if words == ["no"]:
-        return rf"{before}{_NO[0]}no{ends}{_NO[1]}"
     before += "(?<!-)" if words[0][0].isdigit() else ""
+    ends = rf"(?!{_LETTER}|[_-]{_LETTER}|\+\+|\#|[.,]\d|[\u0300-\u036f\u0900-\u0903\u093a-\u094f])"
     return before + body + (ends if re.match(_LETTER, words[-1][-1]) else "")

@@ -23,14 +23,13 @@ _TAIL = re.compile(r"(?:です|だ|でした|입니다|이다|है)?[.!。।\
 """What ends a sentence that gives an answer, in languages that put "is" behind it."""
 _TAG = r"</?(?:[biup]|em|strong|br|span|div|code)\s?/?>"
 _LETTER = rf"[^\W{UNSPACED}]"
+# stars around words: those of 10**2 are a sign
 _BOLD = re.compile(rf"(?<!{_LETTER})(?<![*)\]])\*\*(?![\s*])((?:[^*]|(?<=[\w)])\*{{1,2}}(?=[\w(]))+)(?<=\S)\*\*(?!{_LETTER}|\*)")
-"""Stars around words: those of 10**2 are a sign."""
 _WRAPPED = re.compile(
     r"\\(?:f?boxed|text\w{0,2}|mathrm|mathbf|mathsf|mathit|mbox)\s?\{([^{}]*)\}|\\[()\[\]]"
     rf"|(?<!{_LETTER})(?<![$)\]])\$(?!\d)(?=[^\s$])([^$]*[^$\s])\$(?!{_LETTER}|\$)|\A\$(?!\d)|\$(?=[\s.!?]*\Z)"
-    rf"|<([biup]|em|strong|span|div|code)\s?>([^<]*)</\3\s?>|\A(?:{_TAG})+|(?:{_TAG})+(?=[\s.]*\Z)"
+    rf"|<([biup]|em|strong|span|div|code)\s?>([^<]*)</\3\s?>|\A(?:{_TAG})+|(?:{_TAG})+(?=[\s.]*\Z)|{_BOLD.pattern}"
 )
-"""Markup around a text or a part of it; what stands alone within it is a sign."""
 _BOXED = re.compile(r"\\f?boxed\s?\{(?:[^{}\n]|\{[^{}\n]*\})*\}")
 _BULLET = re.compile(r"(?:[-*•>]|\d{1,2}[.)])\s+(?=[^\W\d_])")
 _DECIMAL = re.compile(
@@ -58,10 +57,7 @@ def read(response: str) -> str | None:
 @lru_cache(maxsize=256)  # gold and answer are mostly the same text, which is folded several times for a verdict
 def plain(text: str) -> str:
     """What two answers are compared by."""
-    text = folded(text)
-    for _ in range(2):
-        text = _WRAPPED.sub(r"\1\2\4", _BOLD.sub(r"\1", text))
-    text = text.strip().strip("*`\"'")
+    text = _WRAPPED.sub(r"\1\2\4\5", _WRAPPED.sub(r"\1\2\4\5", folded(text))).strip().strip("*`\"'")
     text = " ".join(text.rstrip(".!。").strip("*`\"'").split())
     return str(Fraction(text.replace(",", ""))) if _number(text) else text
 

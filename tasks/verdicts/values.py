@@ -12,8 +12,9 @@ form that was asked for (errata.tasks.schema).
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -214,23 +215,43 @@ def _differences(path: str, gold: Any, given: Any, tolerance: float, unordered: 
 
 
 def _unmatched(here: str, gold: Sequence[Any], given: Sequence[Any], tolerance: float) -> Iterator[str]:
-    same: dict[str, list[Any]] = {}
-    for one in given:
-        same.setdefault(_sorted(one), []).append(one)
+    same: dict[str, list[int]] = {}
+    for place, one in enumerate(given):
+        same.setdefault(_sorted(one), []).append(place)
     # what is the same to the letter is taken first, so that a long list in another order costs little
-    missing = []
-    for one in gold:
-        if held := same.get(_sorted(one)):
-            held.pop()
-        else:
-            missing.append(one)
-    left = [one for held in same.values() for one in held]
-    for one in missing:
-        place = next((at for at, other in enumerate(left) if not differs(one, other, tolerance, True)), None)
-        if place is None:
-            yield f"{here} lacks {_shown(one)}"
+    held: dict[int, int] = {}  # place in `given` -> place in `gold`
+    for first, one in enumerate(gold):
+        if places := same.get(_sorted(one)):
+            held[places.pop()] = first
+    if tolerance < 1 and all(isinstance(one, int | float) and not isinstance(one, bool) for one in (*gold, *given)):
+        left = iter(sorted(given))  # of numbers in order each takes the first that is near
+        yield from (f"{here} lacks {_shown(one)}" for one in sorted(gold) if not any(_same(one, other, tolerance) for other in left))
+        return
+    fits = cache(lambda first: [at for at, other in enumerate(given) if not differs(gold[first], other, tolerance, True)])
+    for first in sorted(set(range(len(gold))) - set(held.values())):
+        free = (at for at, other in enumerate(given) if at not in held and not differs(gold[first], other, tolerance, True))
+        if (at := next(free, None)) is not None:
+            held[at] = first
+        elif not tolerance or not _placed(first, fits, held):
+            yield f"{here} lacks {_shown(gold[first])}"
             return
-        del left[place]
+
+
+def _placed(first: int, fits: Callable[[int], list[int]], held: dict[int, int]) -> bool:
+    """Give one of the gold's a place from which another moves, as a tolerance lets that fit several; False: there is none."""
+    turns: list[Any] = [(first, -1, None)]  # who looks for a place, the one it then leaves, and who takes that
+    seen = set()
+    while turns:
+        turn = turns.pop()
+        for place in sorted(fits(turn[0]), key=held.__contains__):  # a free one first
+            if place not in held:
+                while turn:
+                    (held[place], place, turn) = turn
+                return True
+            if place not in seen:
+                seen.add(place)
+                turns.append((held[place], place, turn))
+    return False
 
 
 def _sorted(value: Any) -> str:
@@ -243,16 +264,11 @@ def _sorted(value: Any) -> str:
 def _same(gold: Any, given: Any, tolerance: float) -> bool:
     """Of two values that are not both lists or both objects."""
     if isinstance(gold, str) and isinstance(given, str):
-        return alike(gold, given)
+        return " ".join(signs(gold).split()) == " ".join(signs(given).split())
     numbers = [one for one in (gold, given) if isinstance(one, int | float) and not isinstance(one, bool)]
     if len(numbers) == 2:
         return bool(gold == given) or (tolerance > 0 and abs(Fraction(given) - Fraction(gold)) <= Fraction(tolerance) * abs(Fraction(gold)))
     return type(gold) is type(given) and bool(gold == given)
-
-
-def alike(gold: str, given: str) -> bool:
-    """Whether two texts are equal in one typography without outer and double blanks."""
-    return " ".join(signs(gold).split()) == " ".join(signs(given).split())
 
 
 def _shown(value: Any) -> str:

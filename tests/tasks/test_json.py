@@ -109,6 +109,14 @@ def test_tolerance_order_and_listed_fields_are_the_users_to_set(tmp_path):
     assert judged(tmp_path, GOLD, changed(items=GOLD["items"][::-1]), unordered=True).correct
     assert judged(tmp_path, [1, 1, 2], [1, 2, 2], unordered=True).reason == "the answer lacks 1"
     assert judged(tmp_path, [100, 101.9], [101.9, 99.5], unordered=True, tolerance=0.01).correct  # 101.9 is near to both
+    assert judged(tmp_path, [100, 104], [103, 96], unordered=True, tolerance=0.05).correct
+    assert judged(tmp_path, [100, 104, 108, 112], [111, 107, 103, 96], unordered=True, tolerance=0.05).correct
+    assert judged(tmp_path, [100, 104], [96, 97], unordered=True, tolerance=0.05).reason == "the answer lacks 104"
+    assert judged(tmp_path, [100, 104], [104, 108], unordered=True, tolerance=0.05).correct
+    rows = [[{"a": number} for number in numbers] for numbers in ([100, 104, 104, -9], [-9, 108, 103, 96], [96, 97, 98, -9])]
+    assert judged(tmp_path, *rows[:2], unordered=True, tolerance=0.05).correct
+    assert judged(tmp_path, rows[0], rows[2], unordered=True, tolerance=0.05).reason == 'the answer lacks {"a": 104}'
+    assert judged(tmp_path, [None, "a"], ["b", "a"], unordered=True).reason == "the answer lacks null"
     long = [{"a": place, "b": [place, {"c": "x", "d": place}]} for place in range(5_000)]
     other = [{"b": row["b"][::-1], "a": row["a"]} for row in reversed(long)]
     assert values.differs(long, other, unordered=True) == ""  # 12 million pairs, if each were compared with each

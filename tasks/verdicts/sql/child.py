@@ -165,11 +165,7 @@ def _key(row: Row) -> list[Any]:
         else (2, 0.0, value) if isinstance(value, str)
         else (3, 0.0, value.hex())
         for value in row
-    ] + [_exact(value) for value in row if isinstance(value, int | float)]  # fmt: skip
-
-
-def _exact(value: float) -> float:
-    return value if isinstance(value, int) or value.is_integer() else float(f"{value:.12g}")
+    ] + [float(f"{value:.12g}") if value % 1 else value for value in row if isinstance(value, int | float)]  # fmt: skip
 
 
 def _equal(one: Row, other: Row) -> bool:
