@@ -175,9 +175,10 @@ def test_the_fingerprint_says_what_prompts_are_made_of(practice, tmp_path):
     assert same.fingerprint == practice.fingerprint != other.fingerprint
 
 
-def test_words_that_all_questions_of_a_task_begin_with_refuse_no_row():
+def test_words_that_all_questions_of_a_task_begin_with_refuse_no_row(monkeypatch):
     begin = "You are a careful assistant of a small shop. Read the message of the customer with care, and say how many pieces are meant. "
     held_out = [Example(task="t", split="test", question=begin + f"I want {n} boxes of {n + 3} pens.", answer="1") for n in range(30)]
-    unseen = Rows(SimpleNamespace(held_out=held_out))._unseen
-    assert unseen(drawn(question=begin + "We ordered 7 crates with 12 mugs in each of them.")) is None
-    assert unseen(drawn(question=held_out[3].question)) is not None
+    made = drawn(0, question=begin + "We ordered 7 crates with 12 mugs in each of them."), drawn(1, question=held_out[3].question)
+    monkeypatch.setattr("errata.programs.steps.practice.draw_rows", lambda *given: list(made))
+    rows = Rows(SimpleNamespace(held_out=held_out, sandbox=None, limits=None))
+    assert [rows(program("p"), 1, index) for index in range(2)] == [made[0].example] * 2
