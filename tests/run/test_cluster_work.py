@@ -104,7 +104,7 @@ def test_answers_are_those_of_one_machine_row_by_row(cluster, alone):
 @slow
 def test_nodes_ask_vllm_of_their_own_and_leave_none(three, cluster, tmp_path):
     env = tmp_path / "env"
-    target = ClusterTarget(cluster, TargetSettings(api_base="auto", vllm_python=fake(env, delay=0.2)))
+    target = ClusterTarget(cluster, TargetSettings(api_base="auto", vllm_python=fake(env, delay=0.5)))
     with closing(target.generate(QUESTIONS * 5, max_new_tokens=8)) as found:
         rows = [next(found)]
         three.kill(three.add())
