@@ -31,6 +31,7 @@ from .answers import FORMS, Helpers, MetricForm
 from .answers.form import naming
 from .cells import at, field, read_chat, words
 from .chat import Conversation, conversation, transcript, turns, without
+from .options import asked
 from .rows import Row, RowTask, share
 from .settings import TableSettings
 
@@ -198,11 +199,11 @@ class TableTask(RowTask):
     def _picked(self, count: int) -> tuple[Example, ...]:
         """Items of train to show, in an order that depends on their questions alone: of the shorter half, and of each gold answer one
         before a second of any."""
-        train, held = self.examples("train"), {one.question for split in ("dev", "test") for one in self.examples(split)}
+        train, held = self.examples("train"), {asked(one) for split in ("dev", "test") for one in self.examples(split)}
         free = [
             (len(one.question) + len(one.solution or one.answer), place, share(f"shot {one.question}"), one.answer)
             for place, one in enumerate(train)
-            if (one.answer or one.solution) and one.question not in held
+            if (one.answer or one.solution) and asked(one) not in held
         ]
         if count > len(free) or count == len(train):
             what = f"{len(train)} train items, {len(free)} of them with an answer and not held out"

@@ -196,6 +196,12 @@ def test_shots_show_as_many_gold_answers_as_they_can_and_no_question_that_is_hel
     assert not {shot.question for shot in task.prefix.shots} & {row["question"] for row in rows[1:15]}
 
 
+def test_no_shot_asks_what_a_held_out_item_asks_in_another_case_or_with_other_blanks(tmp_path):
+    rows = [{"question": f"mood {n}?", "answer": "good"} for n in range(6)]
+    told = [{"question": f" Mood  {n}? ", "answer": "good"} for n in range(5)]
+    assert [shot.question for shot in table(tmp_path, *rows, dev=told, shots=1).prefix.shots] == ["mood 5?"]
+
+
 def test_more_shots_than_train_items_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"table.shots is 3, and jsonl:t has 3 train items"):
         table(tmp_path, *SUMS[:3], dev=SUMS[20:], shots=3)
