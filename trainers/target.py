@@ -14,15 +14,26 @@ from typing import Any, NamedTuple, cast
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, DynamicCache, GenerationConfig, LogitsProcessorList
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessorList,
+)
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from ..signatures.errors import TargetError, first_line, memory_ran_out
 from ..signatures.records import Message, content_hash
 from .chat import Answers, Completion, Prompts, check_ids, encode, end_tokens, loop_end, render
 from .dequantize import LOADING, about
 from .estimate import cached, shape_known
-from .memory import choose_device, first_batch, fitting_batch, has_bfloat16, memory_used, one_thread_for_small, release
+from .memory import choose_device, cpu_bfloat16, first_batch, fitting_batch, has_bfloat16, memory_used, one_thread_for_small, release
 from .settings import TargetSettings
 from .weights import adapter_folder, check_base, folder_of, naming, not_its_adapter, weights_hash
 
@@ -38,6 +49,10 @@ NEW = 4.0
 """Cost of a new token of an answer, in tokens of a prompt: on a CPU, 4.3 of the shipped model and 4.7 of one of 135M parameters."""
 
 
+PRODUCTS = "errata_products"
+"""Name of the attention that `attend_by_products` sets."""
+
+
 class _Row(NamedTuple):
     place: int
     ids: list[int]
@@ -51,10 +66,22 @@ class _Row(NamedTuple):
 
 class _Layer(DynamicLayer):
     """Keys and values of one layer (B, H, S, D) with room behind them, where transformers' own copies them all at each new token: a third
-    of the time at 64 answers and 300 tokens of a model of 135M parameters on a CPU."""
+    of the time at 64 answers and 300 tokens of a model of 135M parameters on a CPU.
+
+    `whole`: a further token is given the room as well, masked, as matrix products are fast on memory in one piece. A first one is not:
+    transformers leaves its mask out.
+    """
 
     _room: list[torch.Tensor] | None = None
     """Memory of keys and of values with free places behind them; `keys` and `values` are the first S."""
+
+    def __init__(self, whole: bool):
+        super().__init__()
+        self._whole = whole
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        old = self.get_seq_length()
+        return (self._size(old + 1) if self._whole and old and query_length == 1 else old + query_length), 0
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.is_initialized:
@@ -62,17 +89,21 @@ class _Layer(DynamicLayer):
         old, new = self.get_seq_length(), (key_states, value_states)
         end = old + key_states.shape[-2]
         if self._room is None or self._room[0].shape[-2] < end:
-            self._room = [one.new_empty((*one.shape[:2], end + GROW, one.shape[-1])) for one in new]
+            self._room = [one.new_zeros((*one.shape[:2], self._size(end), one.shape[-1])) for one in new]
             for room, held in zip(self._room, (self.keys, self.values), strict=True) if old else ():
                 room[:, :, :old] = cast(torch.Tensor, held)
         for room, one in zip(self._room, new, strict=True):
             room[:, :, old:end] = one
         self.keys, self.values = (room[:, :, :end] for room in self._room)
-        return self.keys, self.values
+        return (self._room[0], self._room[1]) if self._whole and old and end == old + 1 else (self.keys, self.values)
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         self._room = None
         super().batch_select_indices(indices)
+
+    def _size(self, end: int) -> int:
+        held = self._room[0].shape[-2] if self._room else 0
+        return held if end <= held else end + GROW
 
 
 def new_cache(model: Any) -> Any:
@@ -83,8 +114,35 @@ def new_cache(model: Any) -> Any:
         return None
     cache = DynamicCache(config=model.config.get_text_config(decoder=True))
     kinds = {type(layer) for layer in cache.layers}
-    cache.layers = [_Layer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    whole = inner.config._attn_implementation == PRODUCTS
+    cache.layers = [_Layer(whole) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache if kinds <= {DynamicLayer, DynamicSlidingWindowLayer} else None
+
+
+def attend_by_products(model: Any) -> None:
+    """Has a model whose attention is torch's, and that reads masks as a cache with room needs it, take `PRODUCTS`."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if inner.config._attn_implementation == "sdpa" and inner._supports_attention_backend and inner._can_compile_fullgraph:
+        AttentionInterface.register(PRODUCTS, _products)
+        AttentionMaskInterface.register(PRODUCTS, sdpa_mask)
+        inner.set_attn_implementation(PRODUCTS)
+
+
+def _products(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: torch.Tensor | None, **more: Any
+) -> tuple[torch.Tensor, None]:
+    """Attention (B, 1, H, D) of one new token each (B, H, 1, D) as two matrix products, its scores in the model's dtype as in transformers'
+    own `eager`: half the time of torch's kernel, which does all else. `attention_mask` (B, 1 or H, 1, S) is true where a token looks."""
+    plain = attention_mask is None or attention_mask.dtype == torch.bool
+    if query.shape[2] > 1 or not plain or any(more.get(name) is not None for name in ("position_bias", "softcap", "s_aux")):
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **more)
+    (batch, heads, _, size), (groups, length) = query.shape, key.shape[1:3]
+    scaled = query.reshape(batch * groups, heads // groups, size) * (more.get("scaling") or size**-0.5)
+    scores = torch.bmm(scaled, key.reshape(batch * groups, length, size).transpose(1, 2)).view(batch, heads, 1, length)
+    if attention_mask is not None:
+        scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
+    weights = torch.softmax(scores, -1).view(batch * groups, heads // groups, length)
+    return torch.bmm(weights, value.reshape(batch * groups, length, -1)).view(batch, 1, heads, -1), None
 
 
 def load_tokenizer(settings: TargetSettings) -> Any:
@@ -210,6 +268,8 @@ class Target:
         self.summary = f"{self.parameters / 1e6:,.1f}M parameters, {self.dtype} on {self.device}, batches of {self._batch_size} at first"
         """One line for the user: what was chosen."""
         model.eval()
+        if device.type == "cpu" and model.dtype == torch.bfloat16 and cpu_bfloat16():
+            attend_by_products(model)
         one_thread_for_small(self.parameters, device)
 
     @classmethod
