@@ -25,7 +25,7 @@ from transformers import GenerationConfig
 from errata.tasks import load_task
 from errata.trainers.chat import encode
 from errata.trainers.settings import TargetSettings
-from errata.trainers.target import Target
+from errata.trainers.target import PRODUCTS, Target
 
 
 class Vllm:
@@ -59,13 +59,16 @@ def timed(work: Callable[[], Any]) -> tuple[float, float]:
 
 
 def plain(target: Target, ids: list[list[int]], tokens: int) -> None:
-    """All prompts in one batch of transformers' own."""
+    """All prompts in one batch of transformers' own, with the attention that it chooses itself."""
     width = max(map(len, ids))
     rows = torch.tensor([[0] * (width - len(row)) + row for row in ids], device=target.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in ids], device=target.device)
     config = GenerationConfig(eos_token_id=None, pad_token_id=0, do_sample=False, max_new_tokens=tokens)
+    chosen = target.model.config._attn_implementation
+    target.model.set_attn_implementation("sdpa" if chosen == PRODUCTS else chosen)
     with torch.inference_mode():
         target.model.generate(input_ids=rows, attention_mask=mask, generation_config=config)
+    target.model.set_attn_implementation(chosen)
 
 
 def main() -> None:
@@ -93,8 +96,11 @@ def main() -> None:
     result |= {"prompts": len(prompts), "tokens_each": options.tokens, "prompt_tokens": sum(map(len, ids))}
     if options.same:
         alone = Target.load(TargetSettings(**given, batch_size=1))
-        one, all_ = (dict(model.generate(prompts, max_new_tokens=options.tokens)) for model in (alone, target))
-        result["same_texts"] = sum(one[place].text == all_[place].text for place in range(options.same))
+        one, all_ = (
+            dict(model.generate(some, max_new_tokens=options.tokens))
+            for model, some in ((alone, prompts[: options.same]), (target, prompts))
+        )
+        result["same_texts"] = sum(answer.text == all_[place].text for place, answer in one.items())
     target.ends, target.model.generation_config.eos_token_id = [], None  # every answer takes all its tokens
     arms: dict[str, Callable[[int], tuple[float, float]]] = {
         "errata": lambda tokens: timed(lambda: list(target.generate(prompts, max_new_tokens=tokens))),

@@ -167,9 +167,9 @@ def test_the_core_of_the_loop_and_the_whole_package_stay_small():
     # answers are features since; so are clusters (tokens too), several servers and batches, patterns that a person chooses among, and a
     # way back from weights that a guard turns down; last some forty faults that three reviews proved, in 50 lines
     assert sum(core.values()) <= 9_960
-    # 24,343 when the house was rebuilt at equal features; raised for features only, never to make room for a patch (last for a way
-    # back from weights that a guard turns down), but once for the faults above, in 200
-    assert sum(sizes.values()) <= 46_650
+    # 24,343 when the house was rebuilt at equal features; raised for features only, never to make room for a patch (last for a attention by
+    # matrix products on a CPU), but once for the faults above, in 200
+    assert sum(sizes.values()) <= 46_710
 
 
 def test_functions_take_few_parameters():
@@ -232,8 +232,8 @@ def test_names_of_a_runs_files_stand_in_layout_alone():
     assert spelled == []
 
 
-PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_exit"}
-"""Names of the standard library that begin with an underscore and are meant to be used: of named tuples, and os._exit."""
+PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_exit", "_attn_implementation", "_can_compile_fullgraph"}
+"""Names that begin with an underscore and are meant to be used: of named tuples, os._exit, and two flags of transformers' models."""
 
 
 def private_names(path):

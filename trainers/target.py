@@ -122,7 +122,7 @@ def new_cache(model: Any) -> Any:
 def attend_by_products(model: Any) -> None:
     """Has a model whose attention is torch's, and that reads masks as a cache with room needs it, take `PRODUCTS`."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if inner.config._attn_implementation == "sdpa" and inner._supports_attention_backend and inner._can_compile_fullgraph:
+    if inner.config._attn_implementation == "sdpa" and inner.is_backend_compatible() and inner._can_compile_fullgraph:
         AttentionInterface.register(PRODUCTS, _products)
         AttentionMaskInterface.register(PRODUCTS, sdpa_mask)
         inner.set_attn_implementation(PRODUCTS)
