@@ -20,6 +20,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from errata.trainers.chat import encode
 from errata.trainers.settings import TargetSettings
 from errata.trainers.target import PRODUCTS, Target, attend_by_products, new_cache
 
@@ -90,6 +91,23 @@ def test_products_give_what_the_kernel_gives(kind, prompt, monkeypatch):
     monkeypatch.setattr(torch, "bmm", lambda one, other: asked.append(1) or product(one, other))
     torch.testing.assert_close(logits(model, prompt), expected, atol=2e-4, rtol=2e-4)
     assert len(asked) == 2 * 3 * (TOKENS - (prompt > 1))
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "mistral", "plain"])
+def test_answers_by_products_are_those_of_the_kernel_also_where_no_row_is_padded(tmp_path, kind):
+    target = Target.load(TargetSettings(model=str(models.make(kind, tmp_path / "m")), device="cpu"))
+    alike = [[{"role": "user", "content": f"Tom has {number} apples"}] for number in range(1, 9)]
+    together = [*alike, [{"role": "user", "content": "Tom has 3 apples and 4 more apples than Ann"}]]
+    assert len({len(ids) for ids in encode(target.tokenizer, list(map(target.render, alike)))}) == 1
+
+    def answers() -> list:
+        alone = [next(target.generate([prompt], max_new_tokens=40)) for prompt in together]
+        return [alone, *(sorted(target.generate(some, max_new_tokens=40)) for some in (alike, together))]
+
+    expected = answers()
+    assert len({answer.text for _, answer in expected[2]}) > 1
+    attend_by_products(target.model)
+    assert target.model.config._attn_implementation == PRODUCTS and answers() == expected
 
 
 def test_products_in_bfloat16_are_as_near_to_float32_as_the_kernel_is():
