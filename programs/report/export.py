@@ -210,16 +210,17 @@ def _scores(path: Path, decision: GateDecision, before: str, after: str) -> dict
 def open_hub(repo: str, public: bool, kind: str = "model") -> Any:
     """The hub's client, logged in and with the right to this name as far as can be told before anything is written. `kind`: `model` or
     `dataset`."""
-    import huggingface_hub
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.utils import validate_repo_id
 
     try:
-        huggingface_hub.utils.validate_repo_id(repo)
+        validate_repo_id(repo)
     except HFValidationError as error:
         raise UsageError(f"--push {repo}: {str(error).splitlines()[0]}") from None
     if "/" not in repo:
         raise UsageError(f"--push takes OWNER/NAME, e.g. --push me/{repo}")
-    api = huggingface_hub.HfApi()
+    api = HfApi()
     with _hub_errors(repo, "nothing was exported"):
         api.whoami()
         try:

@@ -165,8 +165,9 @@ def row_filters(task: Task, held_out: Sequence[Example], known: Sequence[Example
     """The filters of every training set, but those to `skip`, in order, afresh for one training set. `known`: other items of the
     task, which show its frame where few are held out."""
     frame = Frame(held_out, known)
-    checks: dict[str, RowCheck] = {"formed": partial(formed, task), "telling": partial(tells_apart, task)}
-    checks |= {"distinct": Distinct(frame), "unseen": Unseen(held_out, frame)}
+    # `unseen` goes first: what it refuses is never published, whatever else is wrong with it
+    checks: dict[str, RowCheck] = {"unseen": Unseen(held_out, frame), "formed": partial(formed, task)}
+    checks |= {"telling": partial(tells_apart, task), "distinct": Distinct(frame)}
     checks["balanced"] = Balanced()  # the last, so that it counts what stays
     return [each(name, check) for name, check in checks.items() if name not in skip]
 

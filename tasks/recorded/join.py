@@ -179,11 +179,11 @@ class _Items:
             return None
         row, ids = answer.row, self._ids
         question = _key(text_of(row.get("question")) or "")
-        named = [ids[key] for name in IDS if (key := text_of(row.get(name))) in ids]
+        named = [one for name in IDS for one in ids.get(text_of(row.get(name)) or "", ())]
         asked = self._at_the_end(row) or self._questions.get(question, [])
         found = [example for example in named if question in _key(example.question)] or asked
         if len({example.id for example in found}) > 1:
-            raise TaskError(f"{answer.where}: several items of {self._task.name} have this question; give the whole row, or its id")
+            raise TaskError(f"{answer.where}: several items of {self._task.name} have this id or question; give the whole row")
         return found[0] if found else None
 
     def _at_the_end(self, row: Row) -> list[Example]:
@@ -199,8 +199,8 @@ class _Items:
         split = example.split
         if self._known:
             key = asked(example)
-            named = (self._ids.get(text_of(answer.row.get(name)) or "") for name in IDS)
-            splits = [self._held_out.get(key), *(one.split for one in named if one and asked(one) in key)]  # which is shown in other words
+            named = (one for name in IDS for one in self._ids.get(text_of(answer.row.get(name)) or "", ()))
+            splits = [self._held_out.get(key), *(one.split for one in named if asked(one) in key)]  # which is shown in other words
             split = next((one for one in splits if one not in (None, "train")), split)
         if answer.example is not None:
             # attempts of Errata 0.1 do not say their kind
@@ -224,14 +224,14 @@ class _Items:
         return {asked(example): example.split for split in SPLITS[1:] for example in self._task.examples(split)}
 
     @cached_property
-    def _ids(self) -> dict[str, Example]:
-        """Items by id: the data's own ids, and those of Errata's examples."""
-        found = {example.id: example for same in self._questions.values() for example in same}
+    def _ids(self) -> dict[str, list[Example]]:
+        """Items by id: the data's own ids, which may be several items', and those of Errata's examples."""
+        found = {example.id: [example] for same in self._questions.values() for example in same}
         if self._source is not None and isinstance(self._task, ReadsRows):
             for split, where, row in from_path(self._source):
                 for name in IDS:
                     if key := text_of(row.get(name)):
-                        found[key] = self._task.read(row, split, where)
+                        found.setdefault(key, []).append(self._task.read(row, split, where))
         return found
 
 

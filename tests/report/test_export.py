@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import gguf_files
@@ -489,6 +490,12 @@ def test_push_makes_a_private_repository_and_uploads_the_whole_folder(lora, tmp_
     assert "*.safetensors" in uploaded[2]
     assert "pushed: https://huggingface.co/me/better" in done.stdout
     assert "--lora-modules better=me/better" in (tmp_path / "out/README.md").read_text()
+
+
+def test_a_push_finds_all_that_it_needs_of_the_hub_in_a_process_of_its_own():
+    code = "from errata.programs.report.export import open_hub\nopen_hub('a b/c', False)"  # other imports hide a missing one
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "UsageError: --push a b/c: Repo id must" in done.stderr
 
 
 def test_a_public_repository_that_exists_is_not_pushed_to_as_private(full, tmp_path, monkeypatch):

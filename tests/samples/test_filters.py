@@ -129,6 +129,15 @@ FRAMES = {
 }
 
 
+def test_what_a_held_out_item_asks_is_refused_as_such_however_often_it_is_drawn():
+    held_out = [EXAMPLE.model_copy(update={"question": text}) for text in STORIES]
+    rows, checks = [sample(STORIES[0]), sample(STORIES[0], index=1), sample(STORIES[1], answer="")], []
+    for check in row_filters(TASK, held_out):
+        rows, refused = check(rows)
+        checks += [row.check for row in refused]
+    assert (rows, checks) == ([], ["unseen"] * 3)  # the text of those is not published
+
+
 @pytest.mark.parametrize("frame", FRAMES)
 @pytest.mark.parametrize("own", [" {}", "{} Say it in words."])
 def test_what_all_items_of_a_task_share_by_their_form_is_no_overlap(frame, own):
@@ -184,7 +193,7 @@ def test_a_row_that_is_not_written_as_golds_are_or_is_not_right_for_itself_is_dr
         for index, answer in enumerate(answers)
     ]
     own = Sample(program_id="", seed=0, index=9, level=3, example=item.model_copy(update={"answer": "odd"}), item=item.id)
-    formed = row_filters(task, [], skip=("telling", "distinct"))[0]
+    formed = row_filters(task, [], skip=("unseen", "telling", "distinct"))[0]
     kept, refused = formed([*some, own])
     assert [row.example.answer for row in kept] == ["7 km", "8 km", "odd"]  # the task's own item is what it is
     assert {row.check for row in refused} == {"formed"}

@@ -178,11 +178,21 @@ def test_an_id_of_another_question_does_not_join(tmp_path):
 def test_a_question_of_several_items_does_not_join_alone(tmp_path):
     other = ICE | {"A": "glass", "answer": "A"}
     data = jsonl(tmp_path / "mmlu.jsonl", ICE, other)
-    with pytest.raises(TaskError, match="several items of mmlu have this question"):
+    with pytest.raises(TaskError, match="several items of mmlu have this id or question"):
         taken(tmp_path, jsonl(tmp_path / "a.jsonl", {"question": "What is ice?", "response": "B"}), f"mmlu:{data}")
     whole = jsonl(tmp_path / "b.jsonl", other | {"response": "A"})
     rows, _ = taken(tmp_path, whole, f"mmlu:{data}")
     assert verdicts(rows) == [(True, "A")]
+
+
+def test_an_id_that_each_split_gives_anew_does_not_join_alone(tmp_path):
+    for split, question in (("train", NUTS), ("test", PENS)):
+        jsonl(tmp_path / "data" / f"{split}.jsonl", {"id": "0", "question": question, "answer": "#### 7"})
+    task = f"gsm8k:{tmp_path / 'data'}"
+    with pytest.raises(TaskError, match="several items of gsm8k have this id or question"):
+        taken(tmp_path, jsonl(tmp_path / "a.jsonl", {"id": "0", "response": "#### 7"}), task)
+    rows, _ = taken(tmp_path, jsonl(tmp_path / "b.jsonl", {"id": "0", "question": PENS, "response": "#### 7"}), task)
+    assert (rows[0].example.question, rows[0].example.split) == (PENS, "test")
 
 
 # ---- bad files
