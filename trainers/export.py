@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from ..signatures.errors import TargetError
+from ..signatures.errors import TargetError, first_line
 from .memory import choose_device, has_bfloat16
 from .settings import TargetSettings
 from .target import load_model, ties_broken
@@ -48,7 +48,10 @@ def _merge(target: TargetSettings, out: Path) -> str:
         raise TargetError(f"the adapter at {target.adapter} {why}: export it with --adapter")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of peft's, nothing to act on here
-        merged = model.merge_and_unload()
+        try:
+            merged = model.merge_and_unload()
+        except RuntimeError as error:  # e.g. biases of its own where the model has none
+            raise TargetError(f"the adapter at {target.adapter} cannot be merged: {first_line(error)}; export it with --adapter") from None
     if bad := [name for name, p in merged.named_parameters() if not torch.isfinite(p).all()]:
         raise TargetError(f"{target.model} with the adapter at {target.adapter} has numbers that are not finite, e.g. in {bad[0]}")
     merged.save_pretrained(str(out))

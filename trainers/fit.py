@@ -6,6 +6,7 @@ Does NOT cover: the child process and the manifest (sft.py), what the processes 
 
 import json
 import math
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -143,9 +144,9 @@ def finish(trainer: Any, job: Job, method: str, last: Path | None, config: Any, 
     trainer.remove_callback(PrinterCallback)
     learned: Any = trainer.model  # with its adapter
     share = job.settings.strength(method, job.stage)[1]
-    # What is blended: all that learn, or the B matrices of an adapter, whose product with A they scale. Kept before the checkpoint is
-    # read: a continued training blends with the same weights.
-    learn = [(name, p) for name, p in learned.named_parameters() if p.requires_grad and (method == "full" or "lora_B" in name)]
+    # What is blended: all that learns, but of the two matrices of an adapter only the one that began as zeros, which scales their product.
+    # Kept before the checkpoint is read: a continued training blends with the same weights.
+    learn = [(name, p) for name, p in learned.named_parameters() if p.requires_grad and not re.search(r"\.lora_(A|embedding_B)\b", name)]
     old = {name: p.detach().cpu().clone() for name, p in learn if share < 1 and rank(job) == 0}
     rate = "train.learning_rate" if job.stage == "sft" else f"train.{job.stage}.learning_rate"
     stop_without_number(trainer, rate)
@@ -182,8 +183,12 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
     trained = {"adapter": str(job.weights)} if method == "lora" else {"model": str(job.weights)}
     rewards, margins = ([entry[name] for entry in course if name in entry] for name in ("reward", "margin"))
     weights = weights_hash(job.target.model_copy(update=trained))
-    if stopped and weights == job.base:  # the first step of a warm-up moves nothing
+    idle = not any(entry.get("learning_rate", 1) for entry in course)  # the first step of a warm-up moves nothing
+    if stopped and (idle or weights == job.base):
         raise TrainerError(f"nothing was learned before the budget ended: {stopped}; give more in train.seconds or train.rollouts")
+    if idle:
+        steps = f"the learning rate was 0 in all steps ({trainer.state.global_step})"
+        raise TrainerError(f"nothing was learned: {steps}; give more rows or steps, or --set train.{job.stage}.warmup_steps=0")
     return TrainReport(
         base=job.base,
         weights=weights,

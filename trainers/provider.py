@@ -60,7 +60,7 @@ def target_lm(settings: TargetSettings | str = "tiny", engine: "TargetEngine | N
 
 def weights_of(model: str) -> str:
     """The hash of the weights in the name of a target behind DSPy; empty for any other model's name."""
-    return found[1] if (found := re.fullmatch(r"local/.*@([0-9a-f]{16})", model)) else ""
+    return found[1] if (found := re.fullmatch(r"local/.*@([0-9a-f]{16})(-[-a-z0-9]+)?", model)) else ""
 
 
 class _Call(NamedTuple):
@@ -97,7 +97,7 @@ class TargetEngine:
     def add(self, settings: TargetSettings, like: str | None = None) -> str:
         """The name of these weights for a request, `local/<model>@<hash>`, or `like` another name with their hash. Raises TargetError."""
         name = f"{like.rpartition('@')[0] if like else f'local/{Path(settings.model).name}'}@{weights_hash(settings)}"
-        name += "-stop-loops" * settings.stop_loops  # DSPy keeps answers by this name
+        name += "-stop-loops" * settings.stop_loops + f"-{settings.dtype}" * (settings.dtype != "auto")  # DSPy keeps answers by this name
         self.models[name] = settings
         return name
 
@@ -332,6 +332,8 @@ def train_settings(given: dict[str, Any]) -> tuple[TrainSettings, int, Path | No
 
     rest = dict(given)
     seed, folder = rest.pop("seed", 0), rest.pop("output_dir", None)
+    if stage := next((name for name in ("stages", "practice", "rollouts", "samples") if name in rest), None):
+        raise UsageError(f"train_kwargs: {stage} is of stages that follow rows, and a finetune of DSPy has rows alone: leave it out")
     own = {name: rest.pop(name) for name in list(rest) if name in TrainSettings.model_fields}
     names = [field.name for field in fields(SFTConfig) if field.init]
     for name in rest:

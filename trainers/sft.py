@@ -238,6 +238,10 @@ def check(settings: TrainSettings) -> None:
                 raise UsageError(f"{part}.{name} is not a field of {config.__name__}{did_you_mean(name, names)}")
             if part != "lora" and (why := (_NOT_YOURS | _NOT_IN.get(part, {})).get(name)):
                 raise UsageError(f"{part}.{name} cannot be set: {why}; leave it out")
+    begun = settings.lora.get("init_lora_weights")
+    if isinstance(begun, str) and begun not in ("gaussian", "orthogonal"):
+        why = "it changes the weights below the adapter, and what is measured against them, and the way back, would be wrong"
+        raise UsageError(f"lora.init_lora_weights cannot be {begun}: {why}; leave it out")
     if settings.grpo.get("use_vllm"):
         _require_vllm(settings)
     if settings.curriculum and settings.sft.get("packing"):

@@ -161,7 +161,7 @@ def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtyp
     """The model with its adapter on `device`; with `trainable` an adapter stays a PeftModel. `more` goes to from_pretrained.
 
     A frozen float32 adapter is merged: the same numbers at the speed of the model alone. In narrower formats merging would round the
-    adapter away, and one that parts tied embeddings cannot be merged. Raises TargetError.
+    adapter away, and one that parts tied embeddings, or has biases of its own, cannot be merged. Raises TargetError.
     """
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -176,7 +176,8 @@ def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtyp
     if settings.adapter:
         with LOADING:
             model = _with_adapter(model, settings, trainable)
-        if not trainable and model.dtype == torch.float32 and not ties_broken(model):
+        whole = not ties_broken(model) and not getattr(model.active_peft_config, "lora_bias", False)
+        if whole and not trainable and model.dtype == torch.float32:
             model = model.merge_and_unload()
     with naming(settings.model):  # the device's memory may be the smaller one
         model.to(device)

@@ -19,12 +19,13 @@ from ..run.directory import RowWriter, Stage
 from ..samples.draw import Supply
 from ..samples.filters import Filter, filtered, row_filters
 from ..samples.style import Style, reference, style
+from ..stats import CUT
 from .agree import Agreed
 from .allocation import weights
 from .lessons import worked
 from .mine import Mined, mined
 from .probe import Probed, probed
-from .rows import TrainingSet, looping, replay, replay_count, train_row
+from .rows import TrainingSet, replay, replay_count, train_row
 from .session import Session
 from .words import Words
 
@@ -111,8 +112,8 @@ def assemble(run: Session, number: int) -> None:
     if traced := words.traced + sum(row.answered != row.response for row in replayed):
         kept = "keep it" if generate.trace == "keep" else "are trained on without it"
         run.say(f"round {number}: {traced} rows in the target's words had a reasoning trace, and {kept} (generate.trace)")
-    looped = sum(map(looping, found.solved)) if replayed else 0
-    left = f"; {looped} right answers that loop are not" if looped else ""
+    cut = sum(row.finish in CUT for row in found.solved)
+    left = f"; {cut} right answers that were cut are not" if cut and generate.replay else ""
     run.say(f"round {number}: assemble {made.kept.total()} samples of {len(masses)} programs, {len(replayed)} replayed{left}")
     if short:
         run.say(f"round {number}: {short}")

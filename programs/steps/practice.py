@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from ...signatures.files import write_whole
 from ...signatures.records import Example, Rollout, SampleProgram, content_hash
 from ...tasks import Task
+from ...tasks.options import asked
 from ...trainers.judge import Given, Prompt
 from ..run import layout
 from ..run.evaluate import judged
@@ -217,8 +218,11 @@ def practice(run: Session, number: int, place: int) -> Practice:
     programs = [program for name, program in layout.library(run.path, number).items() if name not in gone and source != "items"]
     by_skill = grouped(programs, lambda program: program.skill)
     tried = [row for row in layout.attempts(run.path, number) if row.example.split == "train" and source != "programs"]
-    asked = {row.example.id for row in tried}
-    own = [row.example for row in layout.samples(run.path, number) if row.item and row.item not in asked and source != "programs"]
+    if run.config.errors == "recorded":  # others were looked at before they were asked
+        held_out = set(map(asked, run.held_out))
+        tried = [row for row in tried if asked(row.example) not in held_out]
+    known = {row.example.id for row in tried}
+    own = [row.example for row in layout.samples(run.path, number) if row.item and row.item not in known and source != "programs"]
     own = [item for item in own if SHUFFLED not in item.meta]  # with another item's answer
     of_items = {
         "failed": [row.example for row in tried if row.verdict.correct is False],

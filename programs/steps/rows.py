@@ -12,10 +12,9 @@ from pathlib import Path
 
 from ...signatures.records import Attempt, ContextRow, Diagnosis, Message, Sample, TrainRow
 from ...tasks import Task
-from ...trainers.chat import loops
 from ..run import layout
 from ..run.directory import RowWriter, Stage
-from ..stats import grouped
+from ..stats import CUT, grouped
 from .lessons import completion, messages, worked
 
 REPEATS = 4
@@ -27,16 +26,11 @@ def replay_count(samples: int, share: float) -> int:
     return round(samples * share / (1 - share))
 
 
-def looping(row: Attempt) -> bool:
-    """Whether an answer was cut while it repeated itself."""
-    return row.finish == "loop" or (row.finish == "length" and loops(row.response))
-
-
 def replay(solved: Sequence[Attempt], count: int, seed: int) -> list[Attempt]:
     """`count` solved attempts at random, evenly over skills; where there are fewer they repeat, none more than REPEATS times. Answers that
-    loop are left out: they are right by chance, and one of them makes a whole batch as long as itself."""
+    were cut are left out: they would teach to end where the limit fell, and one that loops makes a whole batch as long as itself."""
     rng = random.Random(f"replay:{seed}")
-    order = sorted((row.example.skill, row.example.id, place) for place, row in enumerate(solved) if not looping(row))
+    order = sorted((row.example.skill, row.example.id, place) for place, row in enumerate(solved) if row.finish not in CUT)
     turns = [_in_turn([place for _, _, place in some], rng) for some in grouped(order, lambda one: one[0]).values()]
     drawn = (place for round_ in zip_longest(*turns) for place in round_ if place is not None)
     return [solved[place] for place in islice(drawn, count)]

@@ -161,6 +161,13 @@ def test_practice_on_items_alone_asks_what_the_target_was_asked_and_what_the_str
     assert [prompt.pinned for prompt in judge.prompts(1, 4)] == [True, False, False, False]
 
 
+def test_recorded_errors_on_what_a_guard_holds_out_are_not_practised_on(tmp_path, monkeypatch):
+    held_out = [item("FAILED  1").model_copy(update={"split": "test", "task": "guard"})]
+    monkeypatch.setattr(Session, "held_out", held_out)
+    judge = judge_of(tmp_path / "run", **{"train.practice": "items", "errors": "recorded"})
+    assert set(asked(judge, 0)) == {"failed 2", "fresh 1", "solved 1"}
+
+
 def test_practice_on_programs_alone_asks_no_item(tmp_path, monkeypatch):
     monkeypatch.setattr("errata.programs.steps.practice.Rows", lambda run: rows)
     drawn = asked(judge_of(tmp_path / "run", **{"train.practice": "programs"}), 0)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from errata.signatures.errors import TargetError, TrainerError
+from errata.signatures.errors import TargetError, TrainerError, UsageError
 from errata.trainers.fit import between as between_two
 from errata.trainers.settings import TargetSettings, TrainSettings
 from errata.trainers.sft import go_back, train
-from errata.trainers.target import load_model
+from errata.trainers.target import Target, load_model
 from errata.trainers.weights import companions, trained, weights_hash
 
 QUICK = TrainSettings(batch_size=8, steps=4, method="full", blend=1.0, noise=0, learning_rate=3e-3)
@@ -126,3 +126,26 @@ def test_a_child_process_makes_the_same_bytes(target, whole, tmp_path):
     reports = [go_back(whole, target, 0.9, tmp_path / name, in_process=name == "own") for name in ("own", "child")]
     assert reports[0] == reports[1]
     assert len({(tmp_path / name / "weights/model.safetensors").read_bytes() for name in ("own", "child")}) == 1
+
+
+@pytest.mark.parametrize("lora", [{"use_dora": True}, {"target_modules": ["embed_tokens", "q_proj"], "modules_to_save": ["norm"]}])
+def test_almost_nothing_of_a_training_is_almost_the_model_as_it_was(target, tmp_path, lora):
+    settings = LORA.model_copy(update={"lora": lora})
+    train(ROWS, target, settings, tmp_path / "whole", in_process=True)
+    go_back(trained(target, tmp_path / "whole"), target, 1e-6, tmp_path / "back", in_process=True)
+    train(ROWS, target, settings.model_copy(update={"blend": 1e-6}), tmp_path / "blend", in_process=True)
+    old = tensors(target)
+    assert any((weight - old[name]).abs().max() > 1e-3 for name, weight in tensors(trained(target, tmp_path / "whole")).items())
+    for made in ("back", "blend"):
+        for name, weight in tensors(trained(target, tmp_path / made)).items():
+            torch.testing.assert_close(weight, old[name], atol=1e-5, rtol=1e-4)
+
+
+def test_an_adapter_with_biases_of_its_own_is_trained_and_answers(target, tmp_path):
+    train(ROWS, target, LORA.model_copy(update={"lora": {"lora_bias": True}}), tmp_path / "out", in_process=True)
+    assert list(Target.load(trained(target, tmp_path / "out")).generate([ROWS[0].prompt], max_new_tokens=4))
+
+
+def test_an_adapter_that_changes_the_weights_below_it_is_refused(target, tmp_path):
+    with pytest.raises(UsageError, match=r"lora\.init_lora_weights cannot be pissa: it changes the weights below"):
+        train(ROWS, target, LORA.model_copy(update={"lora": {"init_lora_weights": "pissa"}}), tmp_path / "out", in_process=True)

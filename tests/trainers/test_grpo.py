@@ -16,7 +16,7 @@ from errata.signatures.errors import TaskError, TrainerError, UsageError
 from errata.trainers.chat import encode, render
 from errata.trainers.judge import Given, Prompt
 from errata.trainers.settings import Job, TargetSettings, TrainSettings
-from errata.trainers.sft import check, practise
+from errata.trainers.sft import check, practise, train
 from errata.trainers.stages.follow import Follow
 from errata.trainers.stages.grpo import Rollout
 
@@ -116,7 +116,7 @@ def test_a_judge_that_fails_ends_the_training_which_then_continues_to_the_same_b
 
 
 def test_every_sampled_token_is_counted_those_of_exchanged_prompts_too(target, tmp_path):
-    settings = QUICK.model_copy(update={"grpo": QUICK.grpo | {"max_steps": 1}})
+    settings = QUICK.model_copy(update={"grpo": QUICK.grpo | {"max_steps": 1, "warmup_steps": 0}})
     kept, exchanged = (Likes(lambda text: 1.0, pinned=pinned) for pinned in (4, 0))
     reports = [practise(judge, target, settings, tmp_path / f"{place}", in_process=True) for place, judge in enumerate((kept, exchanged))]
     # 4 prompts with 4 answers of at most 6 tokens; the second time they are exchanged once
@@ -190,6 +190,26 @@ def test_a_step_of_which_no_answer_can_be_judged_ends_the_training(target, tmp_p
         practise(Likes(lambda text: None), target, QUICK, tmp_path / "out", in_process=True)
 
 
+class Long(Likes):
+    """Of each draw the first `long` prompts leave no room for an answer."""
+
+    long = 1
+
+    def prompts(self, step: int, count: int) -> list[Prompt]:
+        filled = [{"role": "user", "content": "Tom has 4 apples. " * 400}]
+        found = super().prompts(step, count)
+        return [one._replace(messages=filled) for one in found[: self.long]] + found[self.long :]
+
+
+def test_prompts_that_fill_the_context_are_exchanged_for_others(target, tmp_path, monkeypatch):
+    judge = Long(short)
+    practise(judge, target, QUICK, tmp_path / "out", in_process=True)
+    assert {step for step, _ in judge.asked} == {0, 1, 2, 3} and len(judge.asked) > 4
+    monkeypatch.setattr(Long, "long", 99)
+    with pytest.raises(TrainerError, match="there are 0 prompts to practise on"):
+        practise(Long(short), target, QUICK, tmp_path / "none", in_process=True)
+
+
 def test_a_judge_without_prompts_is_told_of(target, tmp_path):
     judge = Likes(short)
     judge.prompts = lambda step, count: []
@@ -247,3 +267,11 @@ def test_lora_trains_an_adapter(target, tmp_path):
 def test_a_field_that_is_none_of_grpos_is_refused():
     with pytest.raises(UsageError, match=r"grpo\.max_step is not a field of GRPOConfig; did you mean max_steps"):
         check(TrainSettings(grpo={"max_step": 3}))
+
+
+def test_a_training_that_ends_within_the_first_step_of_its_warm_up_learned_nothing_and_says_so(target, tmp_path):
+    settings = QUICK.model_copy(update={"grpo": QUICK.grpo | {"max_steps": 1}})
+    with pytest.raises(TrainerError, match=r"nothing was learned: the learning rate was 0 in all steps \(1\).*train.grpo.warmup_steps=0"):
+        practise(Likes(short), target, settings, tmp_path / "grpo", in_process=True)
+    with pytest.raises(TrainerError, match=r"nothing was learned.*train.sft.warmup_steps=0"):
+        train(ROWS[:8], target, TrainSettings(steps=1), tmp_path / "sft", in_process=True)

@@ -152,6 +152,13 @@ def test_an_lm_does_not_answer_from_weights_that_are_not_those_of_its_name(tmp_p
     assert target_lm(str(tmp_path / "m")).model != lm.model
 
 
+def test_lms_of_one_model_that_answer_in_other_ways_have_names_of_their_own(folder):
+    engine = TargetEngine()
+    lms = [target_lm(TargetSettings(model=str(folder), **more), engine) for more in ({}, {"stop_loops": True}, {"dtype": "bfloat16"})]
+    assert len({lm.model for lm in lms}) == 3 and len({weights_of(lm.model) for lm in lms}) == 1 and weights_of(lms[0].model)
+    assert all(lm(QUESTIONS[0]) for lm in lms)
+
+
 def test_a_saved_program_answers_with_its_target_and_a_copied_one_shares_it(folder, tmp_path):
     program = dspy.Predict("question -> answer")
     program.set_lm(target_lm(str(folder), max_tokens=20))
@@ -199,6 +206,8 @@ def test_train_kwargs_are_fields_of_errata_or_of_trl_and_others_are_refused_with
         train_settings({"num_train_epoch": 2})
     with pytest.raises(UsageError, match="epochs = -1"):
         train_settings({"epochs": -1})
+    with pytest.raises(UsageError, match="stages is of stages that follow rows"):
+        train_settings({"stages": ["sft", "grpo"]})
     with pytest.raises(UsageError, match="eos_token cannot be set"):
         train_settings({"eos_token": "x"})
 

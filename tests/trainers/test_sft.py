@@ -163,7 +163,7 @@ def test_a_finished_training_is_not_done_again_and_another_is_refused(target, tm
 def test_fields_of_sft_config_and_lora_config_reach_the_trainer(target, tmp_path):
     report = train(ROWS, target, QUICK.model_copy(update={"sft": {"max_steps": 3}}), tmp_path / "a", in_process=True)
     assert report.steps == 3
-    lora = TrainSettings(method="lora", lora={"r": 3, "target_modules": ["q_proj"]}, sft={"max_steps": 1})
+    lora = TrainSettings(method="lora", lora={"r": 3, "target_modules": ["q_proj"]}, sft={"max_steps": 1, "warmup_steps": 0})
     train(ROWS, target, lora, tmp_path / "b", in_process=True)
     shapes = {name: tuple(t.shape) for name, t in load_file(tmp_path / "b/weights/adapter_model.safetensors").items()}
     assert shapes and all("q_proj" in name and 3 in shape for name, shape in shapes.items())

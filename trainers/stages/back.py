@@ -63,11 +63,14 @@ def _loaded(settings: TargetSettings) -> Any:
 
 
 def _before_adapter(model: Any, learned: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Of a new adapter, what changes nothing: B matrices of zeros, and the model's own modules where it has some in their place."""
+    """Of a new adapter, what changes nothing: B matrices of zeros, norms, and the model's own modules where it has some in their place."""
     own = dict(model.named_parameters())
     for name, weight in learned.items():
         if "lora_B" in name or "lora_embedding_B" in name:
             yield name, torch.zeros_like(weight)
+        elif "lora_magnitude_vector" in name:  # of DoRA, which begins with the norms of the model's own rows
+            below = own[name.replace("lora_magnitude_vector.default.weight", "base_layer.weight")]
+            yield name, torch.linalg.norm(below.float(), dim=1).to(weight.dtype)
         elif "modules_to_save.default" in name:
             yield name, own[name.replace("modules_to_save.default", "original_module")]
 

@@ -97,7 +97,7 @@ class Rollout:
         }
 
     def _drawn(self, trainer: Any, step: int, draw: int, count: int) -> list[Group]:
-        """`count` prompts, or as many as there are, answered and judged."""
+        """`count` prompts, or as many as there are, answered and judged, without those that fill the context and so get no answer."""
         prompts = self._judge.prompts(step, count)
         asked = [prompt.messages for prompt in prompts for _ in range(self._size)]
         seed = (self._job.seed * 1_000_003 + step) * (1 + REDRAWS) + draw
@@ -108,7 +108,8 @@ class Rollout:
         parts = [slice(place * self._size, (place + 1) * self._size) for place in range(len(prompts))]
         given = [Given(prompt.key, one.text, one.finish) for prompt, part in zip(prompts, parts, strict=True) for one in answers[part]]
         rewards = self._judge.rewards(step, given)  # all at once: one question to the parent, whose sandbox judges several side by side
-        return [Group(prompt, answers[part], rewards[part], chances[part]) for prompt, part in zip(prompts, parts, strict=True)]
+        groups = [Group(prompt, answers[part], rewards[part], chances[part]) for prompt, part in zip(prompts, parts, strict=True)]
+        return [group for group in groups if all(answer.ids for answer in group.answers)]
 
     def _by_engine(self, trainer: Any, asked: Sequence[Sequence[Message]]) -> tuple[list[Completion], list[list[float]]]:
         """One answer a prompt of TRL's vLLM engine, which TRL has given the weights of this step, and its tokens' log-probabilities."""
