@@ -325,7 +325,7 @@ class Target:
             full = [new for new, count in Counter(row.new for row in under_way).items() if count >= self._batch_size]
             fresh = bool(rows) and not full and not going
             waiting = going or (rows if fresh else [row for row in under_way if row.new == max(full)] if full else under_way)
-            batch, steps = self._next_batch(waiting, max_new_tokens, len(going) or self._batch_size)
+            batch, steps = self._next_batch(waiting, max_new_tokens, len(going) or self._batch_size, sampled=temperature > 0)
             read, cache = not going, cache if going else new_cache(self.model)
             answers: list[list[int]] | None = None
             try:
@@ -357,7 +357,7 @@ class Target:
         `others` to fill it up with, or would be wider with what has left it than the model's context."""
         if cache is None or not places or (others and 2 * len(places) <= self._batch_size):
             return None
-        if self.context and cache.get_seq_length() + ROUND > self.context:
+        if self.context and cache.get_seq_length() + 1 + ROUND > self.context:
             return None
         try:
             if len(places) < size:
@@ -378,10 +378,13 @@ class Target:
             finish = "length"
         return row._replace(ids=ids, new=new), finish
 
-    def _next_batch(self, rows: list[_Row], limit: int, size: int) -> tuple[list[_Row], int]:
+    def _next_batch(self, rows: list[_Row], limit: int, size: int, sampled: bool) -> tuple[list[_Row], int]:
         """The next rows and the new tokens to make, 0 when the first row can take no more. Of a row that may take fewer, what is too much
-        is dropped."""
+        is dropped. Noise begins anew in each round: where the first row's is cut short by the context, none with more room joins it."""
         first, batch = rows[0], rows[:size]
+        if sampled and self.context:
+            rooms = [min(ROUND, self.context - len(row.ids)) for row in batch]
+            batch = [row for row, room in zip(batch, rooms, strict=True) if room == rooms[0]]
         room = limit if self.context is None else self.context - max(len(row.ids) for row in batch)
         if room <= 0 or limit <= first.new:
             return [first], 0

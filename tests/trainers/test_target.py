@@ -267,6 +267,14 @@ def test_sampling_depends_on_the_seed_and_not_on_the_batch(folders):
     assert twice[0] != twice[1]
 
 
+def test_sampling_depends_on_no_neighbour_that_meets_the_end_of_the_context(folders):
+    target = load(folders["plain"])
+    near = [[{"role": "user", "content": "7 " * count}] for count in (228, 230, 235)]
+    alone = [dict(target.generate(PROMPTS[:1], max_new_tokens=70, temperature=1.0, seed=seed))[0] for seed in range(6)]
+    assert alone == [dict(target.generate([*PROMPTS[:1], *near], max_new_tokens=70, temperature=1.0, seed=seed))[0] for seed in range(6)]
+    assert {said.finish for _, said in target.generate(near, max_new_tokens=70, temperature=1.0)} == {"length"}
+
+
 def test_a_full_context_ends_an_answer_with_length_and_no_error(folders):
     target = load(folders["plain"])
     long = [{"role": "user", "content": "7 " * 240}]
