@@ -168,8 +168,8 @@ def test_the_core_of_the_loop_and_the_whole_package_stay_small():
     # way back from weights that a guard turns down; last some forty faults that three reviews proved, in 50 lines
     assert sum(core.values()) <= 9_960
     # 24,343 when the house was rebuilt at equal features; raised for features only, never to make room for a patch (last for a attention by
-    # matrix products on a CPU), but once for the faults above, in 200
-    assert sum(sizes.values()) <= 46_710
+    # matrix products on a CPU), but twice for faults that reviews proved, in 200 and in 80
+    assert sum(sizes.values()) <= 46_790
 
 
 def test_functions_take_few_parameters():
