@@ -1,6 +1,7 @@
 """Logs of inspect: .json, and .eval, which is a zip. What its scores say is taken along (grades), and is no verdict of Errata's."""
 
 import json
+import re
 import string
 import struct
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...signatures.errors import TaskError
+from ...signatures.toolcalls import as_text
 from ..files import Row
 from .answer import RecordedAnswer
 from .grades import of_inspect
@@ -103,7 +105,7 @@ def _answered(sample: Row, where: str, model: str) -> tuple[RecordedAnswer, int]
         messages = [message for message in asked if isinstance(message, dict)]
         users = [message for message in messages if message.get("role") == "user"]
         asked = _content(users[-1].get("content") if users else None, attached, where)
-        turns = [{"role": str(one.get("role")), "content": _content(one.get("content"), attached, where)} for one in messages]
+        turns = [{"role": str(one.get("role")), "content": _said(one, attached, where)} for one in messages]
     target = sample.get("target")
     if isinstance(target, list):
         target = target[0] if len(target) == 1 else target
@@ -124,8 +126,15 @@ def _answered(sample: Row, where: str, model: str) -> tuple[RecordedAnswer, int]
         fault = f"the recorded run was stopped by its limit of {limit} here" if limit else "the recorded run ended in an error here"
         return RecordedAnswer(where, "inspect", item, None, model=model, fault=fault), 0
     ended = "length" if limit else finish(done[0])
-    said = _content((done[0].get("message") or {}).get("content"), attached, where)
+    said = _said(done[0].get("message") or {}, attached, where)
     return RecordedAnswer(where, "inspect", item, said, ended, model), len(done) - 1
+
+
+def _said(message: Row, attached: dict[str, str], where: str) -> str:
+    """The text of a message, with the calls of tools that stand apart from it."""
+    called = as_text(message.get("tool_calls"))
+    called = re.sub(r'"(attachment://\w+)"', lambda found: json.dumps(_resolved(found[1], attached), ensure_ascii=False), called)
+    return "\n".join(filter(None, (_content(message.get("content"), attached, where), called)))
 
 
 def _content(content: Any, attached: dict[str, str], where: str) -> str:

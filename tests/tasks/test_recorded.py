@@ -15,11 +15,12 @@ from errata.cli import app
 from errata.signatures.errors import TaskError, UsageError
 from errata.tasks import load_task
 from errata.tasks.base import SPLITS
-from errata.tasks.recorded import join
+from errata.tasks.recorded import inspect_log, join
 from errata.tasks.settings import TableSettings
 
 SHARED = Path(os.environ.get("ERRATA_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 ICE = {"question": "What is ice?", "A": "iron", "B": "water", "C": "salt", "D": "sand", "answer": "B", "subject": "chemistry"}
+ADDER = {"name": "add", "description": "Sum.", "parameters": {"a": {"type": "integer"}, "b": {"type": "string"}}}
 ADD = {"prompt": "def add(a, b):\n    '''Sum.'''\n", "entry_point": "add", "test": "def check(f):\n    assert f(1, 2) == 3\n", "task_id": 7}
 
 
@@ -343,6 +344,34 @@ def test_logs_of_inspect_are_read_in_their_forms(tmp_path, packed):
     assert [row.finish for row in rows] == ["stop", "length", "stop", "stop"]
     assert document["unjudged_reasons"] == {"the recorded run ended in an error here": 1}
     assert rows[0].example.meta["model"] == "m"
+
+
+def test_calls_of_tools_in_logs_of_inspect_are_part_of_what_was_said(tmp_path):
+    """In its ToolCall form the function is a text; a long argument is kept apart."""
+    tools = jsonl(
+        tmp_path / "data/test.jsonl",
+        {"question": PENS, "answer": '[{"name": "add", "arguments": {"a": 3, "b": "four"}}]', "tools": [ADDER]},
+    )
+    call = {"id": "1", "type": "function", "function": "add", "arguments": {"a": 3, "b": "attachment://b"}}
+    log = [sample(1, [{"role": "user", "content": PENS}], ""), sample(2, [{"role": "user", "content": PENS}], "I add.")]
+    for one in log:
+        one["output"]["choices"][0]["message"]["tool_calls"] = [call]
+        del one["target"]
+        one["attachments"] = {"b": "four"}
+    turns = [
+        {"role": "user", "content": "Add."},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "7"},
+        {"role": "user", "content": PENS},
+    ]
+    (tmp_path / "log.json").write_text(json.dumps({"eval": {}, "samples": log}))
+    task = load_task(f"jsonl:{tools.parent}", TableSettings(verdict="tools"))
+    rows = join.load([tmp_path / "log.json"], task, tools.parent).rows
+    called = '<tool_call>\n{"name": "add", "arguments": {"a": 3, "b": "four"}}\n</tool_call>'
+    assert [answer.response for _, answer in rows] == [called, f"I add.\n{called}"]
+    assert [task.verdict(example, answer.response).correct for example, answer in rows] == [True, True]
+    ((_, answer),) = inspect_log.from_json({"eval": {}, "samples": [sample(3, turns, "7", attachments={"b": "four"})]}, tmp_path)
+    assert [turn["content"] for turn in answer.row["turns"]] == ["Add.", called, "7", PENS]
 
 
 @pytest.mark.parametrize("task", ["mmlu", "arc"])
