@@ -75,12 +75,14 @@ def of_errors(path: Path, choice: Choice) -> dict[str, Chosen]:
     """Error id -> its pattern, of the errors of all rounds that are in one."""
     listed = {name: one for one in choice.patterns for name in one.errors}
     by_skill = {label: one for one in choice.patterns for label in one.skill}
-    by_item = listed | {error.attempt.example.id: listed[error.id] for error in _errors(path, 1) if error.id in listed}
+    item_of = {error.id: error.attempt.example.id for error in _errors(path, 1)}
+    by_item = listed | {item: listed[error] for error, item in item_of.items() if error in listed}
+    dropped = {*choice.dropped, *(item_of[name] for name in choice.dropped if name in item_of)}
     found = {}
     for number in layout.rounds(path):
         for error in _errors(path, number):
             item = error.attempt.example
-            if one := listed.get(error.id) or by_item.get(item.id) or by_skill.get(item.skill):
+            if one := by_item.get(error.id) or by_item.get(item.id) or (not dropped & {error.id, item.id} and by_skill.get(item.skill)):
                 found[error.id] = one
     return found
 

@@ -127,11 +127,14 @@ class Choice(Settings):
     file: str
     source: Source | None
     patterns: tuple[Chosen, ...]
+    dropped: tuple[str, ...] = ()
+    """Ids that patterns list which are not kept: no skill takes them in. Empty where no pattern is of a skill."""
 
     @property
     def hash(self) -> str:
         """Of what it means; notes, figures and the order of ids are no part of it."""
-        return content_hash([(one.name, one.weight, sorted(one.errors), sorted(one.skill)) for one in self.patterns])
+        meant = [(one.name, one.weight, sorted(one.errors), sorted(one.skill)) for one in self.patterns]
+        return content_hash([*meant, sorted(self.dropped)] if self.dropped else meant)
 
 
 def _explained(error: ValidationError) -> str:
@@ -160,7 +163,10 @@ def read(path: Path) -> PatternsFile:
 def choose(path: Path) -> Choice:
     """What the file at `path` keeps. Raises UsageError for a file that is none, says two things, or keeps nothing."""
     file = read(path.expanduser())
-    return Choice(file=str(path), source=file.source, patterns=chosen_of(file, path))
+    patterns = chosen_of(file, path)
+    left = {name for row in file.patterns for name in row.errors} - {name for one in patterns for name in one.errors}
+    dropped = tuple(sorted(left)) if any(one.skill for one in patterns) else ()
+    return Choice(file=str(path), source=file.source, patterns=patterns, dropped=dropped)
 
 
 def chosen_of(file: PatternsFile, path: Path) -> tuple[Chosen, ...]:

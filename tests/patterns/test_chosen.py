@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs.patterns.chosen import kept, names, of_errors
+from errata.programs.patterns.file import choose
 from errata.programs.run import layout
 
 SKILLS = {"reads the clock": ("seven", "eight"), "counts the carry": ("four", "five", "six")}
@@ -135,6 +136,24 @@ def test_a_pattern_by_hand_takes_items_or_the_skill_of_items(run):
     assert [items[name].id for name, called in found.items() if called == "by item"] == [rows[1].example.id]
     wanted = {name for name, item in items.items() if item.skill == skill and item.id != rows[1].example.id}
     assert {name for name, called in found.items() if called == "by skill"} == wanted
+
+
+@pytest.mark.parametrize("left", [{"keep": False}, {"weight": 0}])
+@pytest.mark.parametrize("by", ["error", "item"])
+def test_a_pattern_of_a_skill_takes_in_no_error_that_is_listed_where_nothing_is_kept(run, left, by):
+    errors = layout.failures(layout.attempts(run, 1))
+    first, *_ = errors
+    skill = errors[first].attempt.example.skill
+    listed = first if by == "error" else errors[first].attempt.example.id
+    file = run.parent / "hand.yaml"
+    file.write_text(yaml.safe_dump({"patterns": [{"name": "by skill", "skill": skill}, {"name": "left", "errors": [listed], **left}]}))
+    choice = choose(file)
+    assert set(of_errors(run, choice)) == {name for name, one in errors.items() if one.attempt.example.skill == skill and name != first}
+    assert choice.hash != choice.model_copy(update={"dropped": ()}).hash
+
+
+def test_what_is_not_kept_is_no_part_of_a_choice_without_skills(run):
+    assert choose(edited(run, only(1))).dropped == ()
 
 
 def test_errors_of_another_run_and_unknown_skills_are_refused_before_anything_changes(run, tmp_path):
