@@ -40,7 +40,7 @@ def patterns(path: Path, number: int) -> PatternsFile | None:
     if not placed:
         return None
     errors = layout.failures(layout.attempts(path, number)) | layout.failures(layout.lent(path, number))
-    tally = counts(row for row in layout.attempts(path, number))
+    tally = counts(row for row in layout.attempts(path, number) if row.example.split == "train")  # recorded ones are held-out too
     own = config.errors != "all" and not layout.source(path, number)  # those behind programs of a library are another run's
     wrong_share = tally["wrong"] / judged if (judged := tally["right"] + tally["wrong"]) and own else None
     earlier = _earlier(path, config)

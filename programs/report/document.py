@@ -14,6 +14,7 @@ from typing import Any
 
 from ...signatures.errors import RunError
 from ...signatures.records import Attempt, GateDecision, Rejection, Standing
+from ...signatures.rows import where
 from ..config import CycleConfig
 from ..patterns.chosen import kept, of_errors
 from ..patterns.found import named
@@ -220,7 +221,8 @@ def practised(journal: Sequence[Mapping[str, Any]]) -> list[records.Practised]:
 
 
 def _round(path: Path, number: int, rows: Rows, config: CycleConfig) -> records.Round:
-    taught, attempts, samples = rows.taught(number), rows.attempts(number), rows.samples(number)
+    taught, samples = rows.taught(number), rows.samples(number)
+    attempts = where(rows.attempts(number), lambda row: row.example.split == "train")  # recorded ones are held-out too
     assembled, asked = (layout.step(path, number, name) for name in ("assemble", "words"))
     rejections = assembled.read(layout.REJECTIONS, Rejection)
     decision = layout.decision(path, number)

@@ -178,6 +178,8 @@ class Lineage:
 
     def _became(self, name: str, number: int) -> str:
         """What a round made of an error that it found: a program, a refusal, or why it did not study it."""
+        if self.failures[name].example.split != "train":
+            return "not studied: it is a held-out item"
         if not layout.step(self.path, number, "teach").done:
             return f"not studied yet; {goes_on(self.path)}"
         taught, config = self.rows.taught(number), read_config(self.path)
@@ -192,7 +194,8 @@ class Lineage:
             return f"studied; {told}"
         if library := layout.source(self.path, number):
             return f"not studied: the programs were taken from the library {library['path']}, and none is of this error"
-        errors, drawn = layout.failures(self.rows.attempts(number)), {one for row in taught for one in row.failure_ids}
+        errors = layout.failures(row for row in self.rows.attempts(number) if row.example.split == "train")
+        drawn = {one for row in taught for one in row.failure_ids}
         if not drawn & errors.keys():
             return f"not studied: strategy {config.generate.strategy} is taught from other things than errors"
         if (choice := kept(self.path)) and name not in of_errors(self.path, choice):

@@ -270,6 +270,18 @@ def test_an_error_says_what_became_of_it_or_why_it_was_not_studied(found):
     assert f"in round 1: not studied: {errors - 1} of its {errors} errors were drawn at random (generate.failures)" in texts[2]
 
 
+def test_recorded_answers_to_held_out_items_are_not_mined_and_their_errors_not_studied(found):
+    run, names = found
+    stage, rows = layout.step(run, 1, "mine"), list(layout.attempts(run, 1))
+    stage.finish({layout.ATTEMPTS: rows}, items=len(rows))
+    was, told = document.build(run).rounds[0].mined, as_text(Lineage(run).trace(names[2]))
+    held = attempt("bench0", "test", 900, "s", False, "w0")
+    stage.finish({layout.ATTEMPTS: [*rows, held]}, items=len(rows) + 1)
+    assert document.build(run).rounds[0].mined == was
+    assert as_text(Lineage(run).trace(names[2])) == told
+    assert "in round 1: not studied: it is a held-out item" in as_text(Lineage(run).trace(Failure(attempt=held).id))
+
+
 def test_an_error_of_a_round_that_is_not_taught_yet_says_how_it_goes_on(found):
     run, names = found
     (run / "round-1/teach/manifest.json").unlink()
