@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from errata.cli import app
 from errata.programs.config import load_config
+from errata.programs.patterns.chosen import keep
+from errata.programs.patterns.file import Choice, Chosen
 from errata.programs.report.dataset import folder
 from errata.programs.report.dataset.folder import export_data, loading
 from errata.programs.run import layout
@@ -66,12 +68,18 @@ def begun(path: Path, source: str = SOURCE, **config) -> tuple[RunDir, SamplePro
 
 
 def assembled(
-    run: RunDir, program: SampleProgram, samples: list[Sample], refused: list[Rejection], rows: list[TrainRow], wanted: int
+    run: RunDir,
+    program: SampleProgram,
+    samples: list[Sample],
+    refused: list[Rejection],
+    rows: list[TrainRow],
+    wanted: int,
+    left: tuple = (),
 ) -> None:
     standing = Standing(
         program_id=program.id, round=1, skill="", probed=0, failed=0, weight=1, drawn=len(samples) + len(refused), kept=len(samples)
     )
-    files = {layout.SAMPLES: samples, layout.REJECTIONS: refused, layout.ROWS: rows, layout.LIBRARY: [standing]}
+    files = {layout.SAMPLES: samples, layout.REJECTIONS: refused, layout.ROWS: rows, layout.LIBRARY: [*left, standing]}
     run.stage("round-1/assemble").finish(files, samples=len(samples), wanted=wanted, replay=len(rows) - len(samples))
 
 
@@ -167,7 +175,9 @@ def test_a_run_that_is_named_by_the_place_of_its_data_is_told_without_it(tmp_pat
     assert not [file for file in out.rglob("*") if file.is_file() and b"clients" in file.read_bytes()]
 
 
-def test_refused_rows_are_drawn_again_with_the_reason_but_for_those_that_overlap_held_out_items(tmp_path, sandbox):
+@pytest.mark.parametrize("chosen", [True, False])
+def test_refused_rows_are_drawn_again_with_the_reason_but_for_those_that_overlap_held_out_items(tmp_path, sandbox, chosen):
+    """Also where a choice of patterns left out a program that stands before theirs."""
     run, program, _, _ = begun(tmp_path / "run")
     small = each("distinct", lambda row: "its answer is odd" if int(row.example.answer) % 2 else None)
     near = each("unseen", lambda row: "it overlaps" if row.index % 5 == 0 else None)
@@ -182,7 +192,10 @@ def test_refused_rows_are_drawn_again_with_the_reason_but_for_those_that_overlap
     for kept, some in supply.rows([watch, near, small], sandbox, Limits()):
         drawn += kept
         refused += some
-    assembled(run, program, drawn, refused, [as_row(row) for row in drawn], 30)
+    left = Standing(program_id="another", round=1, skill="", probed=0, failed=0, weight=0, drawn=0, kept=0)
+    assembled(run, program, drawn, refused, [as_row(row) for row in drawn], 30, (left,) if chosen else ())
+    choice = Choice(file="patterns.yaml", source=None, patterns=(Chosen(name="kept", weight=1, errors=program.anchors, skill=()),))
+    keep(tmp_path / "run", choice if chosen else None, "", print)
     run.__exit__(None, None, None)
     told = export_data(tmp_path / "run")
     table = parquet.read_table(tmp_path / "run/data/rejected/train.parquet").to_pylist()

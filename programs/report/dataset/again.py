@@ -17,8 +17,9 @@ from ...samples.kind import Draw
 def redrawn(path: Path, number: int, config: CycleConfig, wanted: Mapping[str, str]) -> dict[str, Sample]:
     """The rows of a round whose ids are `wanted`, each with its program's id, as far as they are found."""
     stage, standing = layout.step(path, number, "assemble"), layout.standings(path, number)
-    own = sum(not row.program_id for row in stage.rows(layout.SAMPLES, Sample))
-    begin = starts((row.program_id for row in standing if not row.retired), stage.facts().get("wanted", 0) - own)
+    total = stage.facts().get("wanted", 0) - sum(not row.program_id for row in stage.rows(layout.SAMPLES, Sample))
+    chosen = (path / layout.CHOSEN).exists()  # programs of patterns that are not kept have no weight, and no place
+    begin = starts((row.program_id for row in standing if not row.retired and (row.weight or not chosen)), total)
     programs, asked = layout.library(path, number), set(wanted.values())
     seed, levels = config.seed * 1000 + number, config.generate.levels  # as errata.programs.steps.assemble draws
 
