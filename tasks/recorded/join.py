@@ -16,7 +16,7 @@ from ..chat import ROLES, transcript
 from ..options import asked
 from ..rows import Row, file_hash, from_path
 from ..table import TableTask
-from ..union import parts
+from ..union import Union, parts
 from .answer import RecordedAnswer
 from .forms import IDS, read
 
@@ -167,7 +167,7 @@ class _Items:
                 return example if example.solution or not isinstance(told, str) else example.model_copy(update={"solution": told})
             except TaskError as error:
                 return error
-        if self._task.kind == "number" and row.get("question") and row.get("answer") is not None:
+        if self._task.kind == "number" and not isinstance(self._task, Union) and row.get("question") and row.get("answer") is not None:
             question, text, skill = str(row["question"]), str(row["answer"]), words(row.get("skill"))
             gold, solution = text.rpartition("####")[2].strip(), text if "####" in text else ""
             return Example(task=self._task.name, split="train", question=question, answer=gold, solution=solution, skill=skill)

@@ -288,6 +288,19 @@ def test_where_options_were_scored_the_likeliest_is_the_response(tmp_path, form,
     assert [row.response for row in rows] == ["Answer: B", "Answer: A"]
 
 
+def test_a_row_with_its_gold_is_joined_to_one_of_several_tasks_or_refused_in_one_line(tmp_path):
+    for name, question in (("m", PENS), ("n", NUTS)):
+        jsonl(tmp_path / name / "test.jsonl", {"question": question, "answer": "7"})
+    both = f"jsonl:{tmp_path}/m+jsonl:{tmp_path}/n"
+    task = load_task(both, TableSettings(verdict="number"))
+    file = jsonl(tmp_path / "a.jsonl", {"question": NUTS, "answer": "8", "response": "#### 7"})
+    ((example, _),) = join.load([file], task, join.source_of(both)).rows
+    assert (example.task, example.answer) == ("jsonl:n", "7")
+    strange = jsonl(tmp_path / "b.jsonl", {"question": "What is 1 plus 1?", "answer": "2", "response": "#### 2"})
+    with pytest.raises(TaskError, match=r"carries no item of jsonl:m\+jsonl:n, and .* has no item of this question"):
+        join.load([strange], task, join.source_of(both))
+
+
 # ---- logs of inspect
 
 
