@@ -112,9 +112,11 @@ def evaluate(
 def diagnose(start: Start, dry_run: DryRun = False) -> None:
     """Say what a target gets wrong, as named patterns in a file to edit. Asks for no program; `errata cycle --patterns` goes on."""
     from errata.programs.patterns import found
+    from errata.programs.rehearse import require_prompt
     from errata.programs.report.rounds import diagnoses
     from errata.programs.report.texts import diagnosed
 
+    require_prompt((loop := start.cycle()).strategy, loop.config)
     path, number = ran(start, "diagnose", dry_run)
     result = diagnoses(path, number) | found.told(path, number)
     emit(start, result, diagnosed(result))
@@ -221,6 +223,8 @@ def optimize(
     own = {field.removeprefix("optimize."): start.flags.pop(field) for field in [*start.flags] if field.startswith("optimize.")}
     own |= {"target": not no_target, "options": dict(map(parse_override, options or []))}
     config = start.load(None if start.config else read_config(sources[0]))
+    lent = dict.fromkeys(("library", "library_hash", "patterns", "patterns_hash"))  # of the source alone, and their files may be gone
+    config = config.model_copy(update={"generate": config.generate.model_copy(update=lent)})
     settings = optimizing.settings_of(own | {"seed": config.seed})
     path = start.run or optimizing.default_run(config, settings, sources)
     with Cycle(config, path, start.teller) as loop:
@@ -393,6 +397,7 @@ def prompt(
     from errata.programs import rehearse as prompts
     from errata.tasks import member
 
+    prompts.require_prompt(loop.strategy, loop.config)
     if run is None:
         found = prompts.unanswered(loop.task.examples("train", loop.config.items.train, seed=loop.config.seed + 1))
     else:

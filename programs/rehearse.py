@@ -21,7 +21,7 @@ from ..signatures.judging import JudgeAnswer
 from ..signatures.reading import is_code
 from ..signatures.records import Attempt, Example, Failure, Rejection, TeachingResult
 from ..tasks.settings import TableSettings
-from .config import InstructorSettings, JudgeSettings
+from .config import CycleConfig, InstructorSettings, JudgeSettings
 from .instructor.chat import REASKS, Chat
 from .instructor.interpreter import interpreting
 from .instructor.prices import CHARACTERS, count_tokens, usd_of_calls
@@ -111,6 +111,12 @@ def prompts(strategy: Strategy, shown: Shown, brief: str, adapter: str = "chat")
         return next((name for name, predictor in named if predictor.signature.equals(signature)), signature.__name__)
 
     return [Prompt(name_of(signature), messages, _tokens(messages)) for signature, messages in dry.calls]
+
+
+def require_prompt(strategy: Strategy, config: CycleConfig) -> None:
+    """Raise UsageError for a strategy that asks no instructor."""
+    if not list(strategy.named_parameters()):
+        raise UsageError(f"strategy {config.generate.strategy} asks no instructor: it has no prompt")
 
 
 def text(prompt: Prompt) -> str:

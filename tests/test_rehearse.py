@@ -17,6 +17,7 @@ from errata.programs.instructor.chat import REASKS, instructed_by
 from errata.programs.rehearse import Shown, choose, estimate, prompts, unanswered
 from errata.programs.run.ledger import Ledger
 from errata.programs.strategies.diagnose import ask, fields_of
+from errata.programs.strategies.named import BUILT_IN
 from errata.sandbox import Limits, open_sandbox
 from errata.signatures.errors import UsageError
 from errata.signatures.records import Attempt, Example, Failure, SampleProgram, Verdict
@@ -40,6 +41,18 @@ def test_the_prompts_shown_are_those_that_are_sent():
     assert [call.predictor for call in calls] == ["diagnose.predict", "write.write", "write.repair"]
     assert [call.messages for call in calls[:2]] == [entry["messages"] for entry in lm.history]
     assert "x = 1" in calls[2].messages[-1]["content"]
+
+
+@pytest.mark.parametrize("strategy", BUILT_IN)
+@pytest.mark.parametrize("command", ["prompt", "diagnose"])
+def test_a_strategy_without_a_prompt_is_refused_where_one_would_be_shown_or_sent(tmp_path, command, strategy):
+    more = (
+        ["prompt", strategy] if command == "prompt" else ["diagnose", "--dry-run", "--strategy", strategy, "--run", str(tmp_path / "run")]
+    )
+    done = CliRunner().invoke(app, [*more, "--task", "sums", "--set", "errors=all", "--set", "items.train=3"])
+    refused = strategy in ("GoldOnly", "FormOnly", "Uniform")
+    assert (f"errata: strategy {strategy} asks no instructor: it has no prompt\n" in done.stderr) is refused
+    assert done.exit_code == (2 if refused else 0), done.output
 
 
 def test_an_optimized_instruction_and_its_demos_are_shown():

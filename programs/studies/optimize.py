@@ -45,7 +45,7 @@ from ..instructor.chat import instructed_by
 from ..instructor.engine import Engine, Instructor, open_instructor
 from ..instructor.interpreter import interpreting
 from ..instructor.offline import offline_lm
-from ..rehearse import recorded_failures
+from ..rehearse import recorded_failures, require_prompt
 from ..report.records import Bill
 from ..run.directory import disk_errors, read_json, slug, to_json, write_atomic
 from ..run.progress import Progress
@@ -88,8 +88,7 @@ class Optimization:
         asked = settings.evaluations
         if asked not in PRESETS and not (asked.isdecimal() and int(asked)):
             raise UsageError(f"--evaluations takes {', '.join(PRESETS)} or a number, not {asked!r}")
-        if not list(loop.strategy.named_parameters()):
-            raise UsageError(f"strategy {loop.config.generate.strategy} asks no instructor: it has no prompt to optimize")
+        require_prompt(loop.strategy, loop.config)
         rewriter = settings.reflection or loop.config.instructor.model
         if not (reflection or lm) and rewriter == "offline" and settings.optimizer in REWRITING:
             raise UsageError(

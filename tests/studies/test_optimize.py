@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from errata.programs import Cycle, LearnFromError, load_config
 from errata.programs.instructor.chat import instructed_by
 from errata.programs.rehearse import recorded_failures
 from errata.programs.report.records import Bill, Spent
+from errata.programs.run.directory import read_json, to_json, write_atomic
 from errata.programs.samples.draw import draw_rows, draws
 from errata.programs.steps.teach import teach_failures
 from errata.programs.strategies.named import load_strategy
@@ -35,7 +37,18 @@ from errata.programs.studies.scoring import PROBE, SEED, Journal, Look, Measure,
 from errata.programs.studies.settings import OptimizeSettings
 from errata.sandbox import Limits
 from errata.signatures.errors import BudgetReached, RunError, UsageError
-from errata.signatures.records import Attempt, Diagnosis, Example, Failure, ProgramRun, Rejection, SampleProgram, TeachingResult, Verdict
+from errata.signatures.records import (
+    Attempt,
+    Diagnosis,
+    Example,
+    Failure,
+    ProgramRun,
+    Rejection,
+    SampleProgram,
+    TeachingResult,
+    Verdict,
+    sealed,
+)
 from errata.signatures.teach import WriteProgram
 from errata.tasks import load_task
 from errata.trainers import sft
@@ -580,7 +593,7 @@ def test_probe_training_compares_both_strategies_on_train_items_that_are_no_erro
     ("flags", "code", "said"),
     [
         (["--out", "nowhere/out.json"], 2, "--out nowhere/out.json lies in a folder that is not there"),
-        (["--strategy", "GoldOnly"], 2, "strategy GoldOnly asks no instructor: it has no prompt to optimize"),
+        (["--strategy", "GoldOnly"], 2, "strategy GoldOnly asks no instructor: it has no prompt"),
         (["--optimizer", "gepo"], 2, "there is no optimizer 'gepo'; choose gepa, mipro, bootstrap, simba"),
         (["--optimizer", "json:JSONDecoder"], 2, "is not a teleprompter: it has no compile()"),
         (["--optimizer", "gepa"], 2, "the embedded instructor cannot; name one with --reflection MODEL"),
@@ -597,6 +610,16 @@ def test_bad_input_is_one_line_with_its_exit_code(mined, tmp_path, flags, code, 
     done = CliRunner().invoke(app, [*command, *flags])
     assert done.exit_code == code, done.output
     assert said in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_neither_the_library_nor_the_patterns_of_a_source_need_be_there_still(mined, tmp_path):
+    source = shutil.copytree(mined, tmp_path / "source")
+    made = read_json(source / "run.json")
+    made["config"]["generate"] |= {"library": "gone", "library_hash": "a", "patterns": "gone.yaml", "patterns_hash": "b"}
+    write_atomic(source / "run.json", to_json(sealed(made)))
+    flags = ["--out", str(tmp_path / "out.json"), "--run", str(tmp_path / "run"), "--optimizer", "bootstrap", "--instructor", "offline"]
+    done = CliRunner().invoke(app, ["optimize", "--from", str(source), *flags, "--evaluations", "2", "--no-target", "-q"])
+    assert done.exit_code == 0, done.output
 
 
 def test_mipro_without_optuna_is_told_in_one_line(monkeypatch):
