@@ -19,7 +19,7 @@ from . import figures
 from .figures import many, outcomes, percent, told
 from .markup import plain
 from .records import Counts, Judged, Share
-from .runs import goes_on, listed
+from .runs import OPTIMIZED, goes_on, listed
 from .tables import Table
 
 FEW = 3
@@ -92,7 +92,8 @@ def so_far(path: Path) -> tuple[dict[str, Any], str]:
     stages = layout.evaluations(path)
     (run,) = [one for one in listed(path) if one["run"] == str(path)]
     if not stages:
-        raise RunError(f"{path} has not come to its end, {run['reached']}; {goes_on(path)}")
+        came = "holds no round" if run["reached"].startswith(OPTIMIZED) else "has not come to its end"
+        raise RunError(f"{path} {came}, {run['reached']}; {goes_on(path)}")
     found = {f"{stage.path.parent.name}/{stage.path.name}": measured(stage, stage.rows(layout.ATTEMPTS, Attempt)) for stage in stages}
     texts = [text(f"{name.rpartition('/')[2]}, weights {name.partition('/')[0]}", path, one) for name, one in found.items()]
     head = f"{plain(run['task'])}, target {plain(run['target'])}: {run['reached']}"

@@ -20,8 +20,8 @@ from ..run.ledger import read_ledger
 from .figures import many
 from .markup import plain
 
-MEASURED = "measured"
-"""How a run is listed that did nothing but evaluate."""
+MEASURED, OPTIMIZED = "measured", "an optimization"
+"""How runs are listed that began no round: one that did nothing but evaluate, and one that optimized a strategy."""
 
 
 def listed(folder: Path) -> list[dict[str, Any]]:
@@ -55,6 +55,7 @@ def _run(path: Path) -> dict[str, Any]:
     working = worked_on(path)
     measuring = _measuring(path) if working else ""
     spent = read_ledger(path)["total"]
+    act = goes_on(path, busy=False) if reached == OPTIMIZED else command("cycle", "--run", path)
     return {
         "run": str(path),
         "task": config.task,
@@ -70,7 +71,7 @@ def _run(path: Path) -> dict[str, Any]:
         "accepted": [number for number, decision in decisions.items() if decision.accepted],
         "gain": _gain(path, decisions),
         "cost": {"calls": spent["calls"], "tokens": spent["tokens_in"] + spent["tokens_out"], "usd": spent["usd"]},
-        "next": command("report", path) if finished or reached.startswith(MEASURED) else command("cycle", "--run", path),
+        "next": command("report", path) if finished or reached.startswith(MEASURED) else act,
     }
 
 
@@ -83,7 +84,7 @@ def _reached(path: Path, rounds: int) -> str:
             if stage.path.is_dir() and any(stage.path.iterdir()):
                 return f"round {number} of {rounds}: {step} under way{_so_far(stage.path)}"
     if (path / "optimize").is_dir():
-        return "an optimization"
+        return OPTIMIZED
     measured = sorted({stage.path.name for stage in layout.evaluations(path)})
     return f"{MEASURED} {', '.join(measured)}" if measured else "nothing done yet"
 
@@ -103,10 +104,13 @@ def _so_far(folder: Path) -> str:
     return f", {rows:,} rows so far" if rows else ""
 
 
-def goes_on(path: Path) -> str:
-    """How a run goes on that has not come to its end."""
-    if worked_on(path):
+def goes_on(path: Path, busy: bool = True) -> str:
+    """How a run goes on that has not come to its end, or the report of an optimization; `busy`: that a process works on it is told."""
+    if busy and worked_on(path):
         return "a process is working on it now: give the same command again later"
+    if _reached(path, read_config(path).rounds) == OPTIMIZED:
+        page = path / "optimize/report.html"
+        return f"its report is {page}" if page.exists() else "the same errata optimize command continues it"
     return f"`{command('cycle', '--run', path)}` continues it"
 
 

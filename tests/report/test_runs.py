@@ -10,8 +10,11 @@ import threading
 import pytest
 from fake_run import fake_run
 from pages import HOSTILE
+from typer.testing import CliRunner
 
+from errata.cli import app
 from errata.programs import report
+from errata.programs.config import load_config
 from errata.programs.report.runs import as_text, goes_on, listed, watch
 from errata.programs.run import layout
 from errata.programs.run.directory import RunDir, read_config, worked_on
@@ -85,6 +88,21 @@ def test_a_run_is_listed_as_worked_on_while_a_process_holds_it_and_no_longer(tmp
     assert goes_on(path) == (now if held else f"`errata cycle --run {path}` continues it")
     assert ("round 1 of 1: gate done, accepted 1\n" in text) is not held
     holder.communicate("")
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_an_optimization_is_told_by_its_report_or_goes_on_by_its_own_command(tmp_path, done):
+    path = tmp_path / "run"
+    RunDir(path, load_config()).close()
+    (path / "optimize").mkdir()
+    if done:
+        (path / "optimize/report.html").write_text("")
+    act = f"its report is {path}/optimize/report.html" if done else "the same errata optimize command continues it"
+    assert goes_on(path) == act
+    assert as_text(listed(path)).splitlines()[-2:] == ["  an optimization", f"  {act}"]
+    for command in (["report", path], ["view", path], ["trace", path, "abc"]):
+        said = CliRunner().invoke(app, [*map(str, command)])
+        assert said.exit_code != 0 and said.stderr.endswith(f"; {act}\n")
 
 
 def test_looking_at_runs_refuses_no_process_that_begins_to_work_meanwhile(tmp_path):
