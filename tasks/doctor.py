@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from ..signatures.records import Example
 from .base import SPLITS, Task
+from .options import asked
 from .table import TableTask
 from .union import member
 from .verdicts import number
@@ -40,16 +41,18 @@ def doubts(task: Task, limit: int | None = None) -> list[str]:
         return []
     items = [example for split in SPLITS for example in task.examples(split, limit)]
     said = []
-    asked: dict[str, list[Example]] = {}
+    shown: dict[str, list[Example]] = {}
+    alike: dict[tuple[str, str], list[Example]] = {}  # by what is asked and the gold answer, in whatever order options stand
     for example in items:
-        asked.setdefault(repr(task.prompt(example)), []).append(example)
-    golds = asked.values() if task.kind not in ("prose", "code") else ()
+        shown.setdefault(repr(task.prompt(example)), []).append(example)
+        alike.setdefault((asked(example), example.meta.get("choices", {}).get(example.answer, example.answer)), []).append(example)
+    golds = shown.values() if task.kind not in ("prose", "code") else ()
     if several := [some for some in golds if len({one.answer for one in some}) > 1]:
         two = list(dict.fromkeys(f"{one.answer[:60]!r} ({one.split})" for one in several[0]))[:2]
         count = f"{len(several)} questions have" if several[1:] else "one question has"
         said.append(f"{count} several gold answers, e.g. {several[0][0].question[-80:]!r}: {' and '.join(two)}")
-    known = [some for some in asked.values() if some[0].split == "train"]  # the first of SPLITS
-    if held := [one for some in known for one in some if one.split != "train" and one.answer == some[0].answer]:
+    known = [some for some in alike.values() if some[0].split == "train"]  # the first of SPLITS
+    if held := [one for some in known for one in some if one.split != "train"]:
         what = "held-out items are" if held[1:] else "held-out item is"
         said.append(f"{len(held)} {what} asked in train too, e.g. {held[0].question[-80:]!r} ({held[0].split}): there memory is measured")
     own = {"role": "system", "content": task.settings.system}
