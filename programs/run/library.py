@@ -56,9 +56,11 @@ def read(path: Path) -> Library:
         if not known:
             raise UsageError(f"library {path} holds no programs: give a run, an exported environment, or a file of programs")
         file = known[0]
-    provenance = file.with_name(PROVENANCE)
-    says = json.loads(provenance.read_text(encoding="utf-8")) if provenance.exists() else {}
-    return _library(path, _from_file(file), says if isinstance(says, dict) else {})
+    try:
+        says = json.loads(file.with_name(PROVENANCE).read_bytes()).items() if file.with_name(PROVENANCE).exists() else ()
+    except (ValueError, RecursionError, AttributeError):
+        raise UsageError(f"library {path}: its {PROVENANCE} is not a JSON object; export it again, or remove that file") from None
+    return _library(path, _from_file(file), {name: text for name, text in says if isinstance(text, str)})
 
 
 def _library(path: Path, found: Iterable[LibraryProgram], says: dict[str, Any]) -> Library:

@@ -240,6 +240,16 @@ def test_what_is_no_library_is_refused_in_one_line(make, said, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("broken", [b"{", b"\xff", b"[1]", b"[" * 100_000])
+def test_what_a_library_tells_of_itself_is_texts_or_refused_in_one_line(lender, tmp_path, broken):
+    programs, beside = written(tmp_path / "programs.jsonl", library.of_run(lender)), tmp_path / "provenance.json"
+    beside.write_bytes(broken)
+    done = errata("generate", *SMALL, "--library", programs, "--run", tmp_path / "run")
+    assert done.exit_code == 2 and "its provenance.json is not a JSON object; " in done.stderr and done.stderr.count("\n") == 1
+    beside.write_text('{"target": "tiny", "instructor": {"a": [1]}, "levels": [1, 2]}')
+    assert library.read(programs).says == {"target": "tiny"}
+
+
 def text(path, words):
     path.write_text(words)
     return path
