@@ -221,7 +221,7 @@ def optimize(
 
     optimizing.check_place(out)
     own = {field.removeprefix("optimize."): start.flags.pop(field) for field in [*start.flags] if field.startswith("optimize.")}
-    own |= {"target": not no_target, "options": dict(map(parse_override, options or []))}
+    own |= {"target": not no_target, "options": dict(parse_override(one, "--option", "max_rounds=2") for one in options or [])}
     config = start.load(None if start.config else read_config(sources[0]))
     lent = dict.fromkeys(("library", "library_hash", "patterns", "patterns_hash"))  # of the source alone, and their files may be gone
     config = config.model_copy(update={"generate": config.generate.model_copy(update=lent)})

@@ -432,15 +432,15 @@ def _holds(value: Any, sign: str) -> bool:
     return whole(value) != value if sign == "\\ud" else sign in json.dumps(value)
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """Read `name=value` of --set; the value is YAML, so 3, 0.1, true, [2, 3] and {lr: 1} mean what they look like."""
+def parse_override(text: str, flag: str = "--set", example: str = "train.epochs=3") -> tuple[str, Any]:
+    """Read `name=value` of --set, or of another flag; the value is YAML, so 3, 0.1, true, [2, 3] and {lr: 1} mean what they look like."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise UsageError(f"--set takes name=value, e.g. --set train.epochs=3, not {_shown(text)}")
+        raise UsageError(f"{flag} takes name=value, e.g. {flag} {example}, not {_shown(text)}")
     try:
         return name.strip(), read_yaml(value)
     except NO_YAML as error:
-        raise UsageError(f"--set {name[:100]}: the value {_shown(value)} is not valid YAML") from error
+        raise UsageError(f"{flag} {name[:100]}: the value {_shown(value)} is not valid YAML") from error
 
 
 def explain(error: ValidationError, path: Path | None, model: type[BaseModel] = CycleConfig) -> str:

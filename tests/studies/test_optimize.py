@@ -603,6 +603,8 @@ def test_probe_training_compares_both_strategies_on_train_items_that_are_no_erro
             "--evaluations takes light, medium, heavy or a number, not 'huge'",
         ),
         (["--optimizer", "bootstrap", "--option", "max_demo=2"], 2, "BootstrapFewShotWithRandomSearch takes no max_demo; it takes"),
+        (["--option", "foo"], 2, "--option takes name=value, e.g. --option max_rounds=2, not 'foo'"),
+        (["--option", "foo=["], 2, "--option foo: the value '[' is not valid YAML"),
     ],
 )
 def test_bad_input_is_one_line_with_its_exit_code(mined, tmp_path, flags, code, said):
