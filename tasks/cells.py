@@ -126,12 +126,12 @@ def chat_of(row: Row) -> tuple[str, list[tuple[str, str]]]:
     )
 
 
-def at(row: Row, name: str) -> Any:
-    """The value of a field; `a.b` is the field b of the object in a. Raises KeyError."""
+def at(row: Row, name: str, *default: Any) -> Any:
+    """The value of a field; `a.b` is the field b of the object in a. Raises KeyError where there is none and no default is given."""
     head, dot, rest = name.partition(".")
     if name in row or not dot or not isinstance(row.get(head), dict):
-        return row[name]
-    return at(row[head], rest)
+        return row.get(name, *default) if default else row[name]
+    return at(row[head], rest, *default)
 
 
 def column(row: Row, name: str, where: str, mend: str = "") -> Any:

@@ -116,8 +116,8 @@ class TableTask(RowTask):
             row, form = self._said(row, chat, where), form if "{" in form else "question"
         text = _filled(form, row, where) if "{" in form else field(row, form, where, mend=naming(settings, row, "question"))
         said = self.form.read(row, where, text)
-        self._absent = {name: column for name, column in self._absent.items() if column not in row}
-        solution, skill = (words(row.get(column)) if column else "" for column in (settings.solution, settings.skill))
+        self._absent = {name: column for name, column in self._absent.items() if at(row, column, ...) is ...}
+        solution, skill = (words(at(row, column, None)) if column else "" for column in (settings.solution, settings.skill))
         asked = [*chat.messages[:-1], chat.messages[-1] | {"content": said.question}] if chat else []
         example = Example(
             task=self.name,
@@ -144,10 +144,7 @@ class TableTask(RowTask):
     def _said(self, row: Row, chat: Conversation, where: str) -> Row:
         """The row with its last question, and with its last answer as the gold one where no column says it. Raises TaskError."""
         name = self.settings.answer
-        try:
-            there = at(row, name) is not None
-        except KeyError:
-            there = False
+        there = at(row, name, None) is not None
         if not there and chat.answer is None:
             fact = f"{where}: the conversation ends with a turn of the user's, and no column {name!r} holds the gold answer"
             raise TaskError(f"{fact}; end it with the assistant's, name the column with --set table.answer=COLUMN, or delete the row")

@@ -250,6 +250,20 @@ def test_settings_that_cannot_work_are_refused(settings):
         TableSettings(**settings)
 
 
+def test_solution_and_skill_may_lie_in_objects_as_question_and_answer_may(tmp_path):
+    row = {"q": {"t": "2 + 2?"}, "m": {"s": "sums", "w": "2 + 2 = 4", "none": None}, "a": {"g": "4"}}
+    columns = {"question": "q.t", "answer": "a.g", "skill": "m.s", "solution": "m.w", "verdict": "number"}
+    (tmp_path / "train.jsonl").write_text(json.dumps(row))
+    task = load_task(f"jsonl:{tmp_path}", TableSettings(**columns))
+    (example,) = task.examples("train")
+    assert (example.question, example.answer, example.skill, example.solution) == ("2 + 2?", "4", "sums", "2 + 2 = 4")
+    assert "no row has a column" not in task.form.taken
+    for name, told in (("none", False), ("gone", True)):
+        task = load_task(f"jsonl:{tmp_path}", TableSettings(**columns | {"skill": f"m.{name}"}))
+        assert task.examples("train")[0].skill == ""
+        assert (f"no row has a column 'm.{name}', which table.skill names" in task.form.taken) is told
+
+
 @pytest.mark.parametrize(
     ("row", "settings", "error", "words"),
     [
