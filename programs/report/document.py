@@ -14,7 +14,6 @@ from typing import Any
 
 from ...signatures.errors import RunError
 from ...signatures.records import Attempt, GateDecision, Rejection, Standing
-from ...signatures.rows import where
 from ..config import CycleConfig
 from ..patterns.chosen import kept, of_errors
 from ..patterns.found import named
@@ -110,8 +109,10 @@ def build(path: Path, rows: Rows | None = None) -> records.Report:
     rows = rows or Rows(path)
     evaluations = {}
     for task, split in result["evaluations"]:
-        old, new = (rows.benchmarks(weights)[task, split] for weights in (result["before"], result["after"]))
-        evaluations[f"{task} {split}"] = evaluated(old, new)
+        sides = [rows.benchmarks(weights) for weights in (result["before"], result["after"])]
+        if not all((task, split) in side for side in sides):
+            raise RunError(f"{path}: its answers to {task} {split} are gone from {path / 'evaluate'}; put that folder back")
+        evaluations[f"{task} {split}"] = evaluated(*(side[task, split] for side in sides))
     rounds = [_round(path, number, rows, config) for number in range(1, result["rounds"] + 1)]
     guards = sorted({name for row in rounds for name in row.guards})
     source = layout.source(path, 1)
@@ -221,8 +222,7 @@ def practised(journal: Sequence[Mapping[str, Any]]) -> list[records.Practised]:
 
 
 def _round(path: Path, number: int, rows: Rows, config: CycleConfig) -> records.Round:
-    taught, samples = rows.taught(number), rows.samples(number)
-    attempts = where(rows.attempts(number), lambda row: row.example.split == "train")  # recorded ones are held-out too
+    taught, attempts, samples = rows.taught(number), rows.attempts(number), rows.samples(number)
     assembled, asked = (layout.step(path, number, name) for name in ("assemble", "words"))
     rejections = assembled.read(layout.REJECTIONS, Rejection)
     decision = layout.decision(path, number)
@@ -237,7 +237,7 @@ def _round(path: Path, number: int, rows: Rows, config: CycleConfig) -> records.
     before, after = ([row for task in benchmarks for row in found.get((task, "dev"), [])] for found in (old, new))
     return records.Round(
         number=number,
-        mined=records.Counts(**counts(attempts)),
+        mined=records.Counts(**counts(row for row in attempts if row.example.split == "train")),
         failures=len({name for row in taught for name in row.failure_ids}),
         programs=sum(row.program is not None for row in taught),
         diagnosed=len({name for row in taught if row.diagnosis and row.diagnosis.verdict == "error" for name in row.failure_ids}),

@@ -12,6 +12,7 @@ from errata.programs.report import document, figures, records, rounds
 from errata.programs.report.trace import Lineage, as_text
 from errata.programs.run import layout
 from errata.programs.run.directory import Stage, to_json
+from errata.signatures.errors import RunError
 from errata.signatures.records import Failure, Rejection, TrainRow
 
 
@@ -295,6 +296,13 @@ def test_a_train_item_is_traced_to_its_error_or_its_right_answer(found):
     assert lineage.trace(attempt.example.id)["kind"] == "error"
     right = next(row for row in layout.attempts(run, 1) if row.verdict.correct)
     assert [one["attempt"]["response"] for one in lineage.trace(right.example.id)["attempts"]] == [right.response]
+
+
+def test_a_run_whose_answers_to_held_out_items_are_gone_is_told_in_one_line(several, tmp_path):
+    run = shutil.copytree(several[0], tmp_path / "run")
+    shutil.rmtree(run / "evaluate")
+    with pytest.raises(RunError, match=r"its answers to bench0 .* are gone from .*/run/evaluate; put that folder back"):
+        document.build(run)
 
 
 def test_weights_are_traced_to_the_stages_that_made_them(practised):
