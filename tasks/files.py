@@ -104,7 +104,7 @@ def _opened(path: Path, where: str, value: Row) -> Iterator[tuple[str, str, Any]
     columns |= not lists and all(isinstance(one, list) and len(one) == len(inner[0]) for one in inner)
     if columns and not parts and len(inner) > 1:
         raise TaskError(f"{path}: holds columns, not rows, or rows by their keys; write it row by row: pandas' to_json(orient='records')")
-    if not parts or (len(parts) > 1 and parts[0] in CONTAINERS):
+    if not parts or "question" in value or (len(parts) > 1 and parts[0] in CONTAINERS):
         yield "", where, value
         return
     for name in parts:
@@ -254,6 +254,8 @@ def _parquet(path: Path, data: bytes) -> Iterator[tuple[str, Row]]:
             for row in batch.to_pylist():
                 number += 1
                 yield f"{path}, row {number}", {name: value for name, value in row.items() if not name.startswith("__index_level_")}
+    except LookupError as error:
+        raise TaskError(f"{path}: its times have a zone that is not known here ({error}); write them in UTC, or as text") from None
     except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
         why = (str(error).splitlines() or [""])[0][:100]
         raise TaskError(f"{path}: not a parquet file that can be read ({why}); write it again") from None

@@ -23,6 +23,8 @@ from errata.programs.doctor import examine
 from errata.signatures.errors import SandboxError, TaskError
 from errata.signatures.records import Example, Verdict
 from errata.tasks import doctor, load_task
+from errata.tasks.doctor import doubts
+from errata.tasks.settings import TableSettings
 from errata.tasks.verdicts import number
 
 GOOD = [{"question": f"What is {n} + 1?", "answer": f"{n}+1=<<{n}+1={n + 1}>>{n + 1}\n#### {n + 1}"} for n in range(200)]
@@ -141,6 +143,24 @@ def test_doctor_names_a_gold_that_its_own_verdict_rejects():
     checked, findings = doctor(Odd())
     assert checked == 2
     assert [finding.example.answer for finding in findings] == ["half past three"]
+
+
+@pytest.mark.parametrize(
+    ("train", "dev", "settings"),
+    [
+        ({"question": "How much is 1 + 1?", "answer": "2"}, {"question": "how  much is 1 + 1?\n", "answer": "2"}, {"verdict": "number"}),
+        (
+            {"question": "Ice is", "choices": ["iron", "water"], "answer": "B"},
+            {"question": "Ice is", "choices": ["water", "iron"], "answer": "A"},
+            {"verdict": "choice", "choices": "choices"},
+        ),
+    ],
+)
+def test_doctor_counts_held_out_items_that_train_asks_in_another_form(tmp_path, train, dev, settings):
+    write(tmp_path / "train.jsonl", [train])
+    write(tmp_path / "dev.jsonl", [dev])
+    said = doubts(load_task(f"jsonl:{tmp_path}", TableSettings(**settings)))
+    assert [line.partition(",")[0] for line in said] == ["1 held-out item is asked in train too"]
 
 
 def test_tasks_import_neither_torch_nor_datasets():
@@ -279,6 +299,18 @@ def test_what_is_not_read_is_refused_by_doctor_with_the_mend_that_fits(tmp_path,
     monkeypatch.setattr("errata.programs.doctor.open_sandbox", no_sandbox)
     (found,) = [one for one in examine(CycleConfig(task=f"jsonl:{tmp_path / name}", guards=())) if one.what.startswith("gold")]
     assert not found.ok and f"{found.said}; {found.mend}" == str(caught.value)
+
+
+def test_the_one_row_of_a_file_may_have_a_list_of_objects_under_a_name_of_rows(tmp_path):
+    file = write(tmp_path / "train.jsonl", [{"question": "How many?", "answer": "2", "items": [{"price": 1}, {"price": 2}]}])
+    assert [one.question for one in load_task(f"jsonl:{file}", TableSettings(verdict="number")).examples("train")] == ["How many?"]
+
+
+def test_times_of_a_zone_that_is_not_known_are_refused_in_one_line(tmp_path):
+    times = pyarrow.array([0], pyarrow.timestamp("s", tz="Mars/Olympus"))
+    pyarrow.parquet.write_table(pyarrow.table({"question": ["1 + 1?"], "answer": ["2"], "at": times}), tmp_path / "train.parquet")
+    with pytest.raises(TaskError, match=r"its times have a zone that is not known here \(.*Mars/Olympus.*\); write them in UTC"):
+        load_task(f"jsonl:{tmp_path}")
 
 
 def test_only_the_first_object_of_a_file_that_has_rows_below_it_is_a_row(tmp_path):
