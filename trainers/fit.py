@@ -150,12 +150,21 @@ def finish(trainer: Any, job: Job, method: str, last: Path | None, config: Any, 
     old = {name: p.detach().cpu().clone() for name, p in learn if share < 1 and rank(job) == 0}
     rate = "train.learning_rate" if job.stage == "sft" else f"train.{job.stage}.learning_rate"
     stop_without_number(trainer, rate)
+    if planned(trainer) <= 1:
+        trainer.args.warmup_steps = 0  # the first step of a warm-up has the rate 0
     run(trainer, last, where)
     learned = whole(trainer, job)
     if not_numbers(learned):
         raise TrainerError(_DIVERGED.format("weights are", trainer.state.global_step, trainer.args.learning_rate, rate))
     blend(learned, old, share)
     save(learned, method, job, getattr(config, "dtype", None))
+
+
+def planned(trainer: Any) -> float:
+    """Steps that a training will take at most."""
+    args = trainer.args
+    each = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+    return args.max_steps if args.max_steps > 0 else math.ceil(len(trainer.train_dataset) / each) * args.num_train_epochs
 
 
 def whole(trainer: Any, job: Job) -> Any:
@@ -186,9 +195,6 @@ def report(job: Job, method: str, trainer: Any, counts: Mapping[str, int], kept:
     idle = not any(entry.get("learning_rate", 1) for entry in course)  # the first step of a warm-up moves nothing
     if stopped and (idle or weights == job.base):
         raise TrainerError(f"nothing was learned before the budget ended: {stopped}; give more in train.seconds or train.rollouts")
-    if idle:
-        steps = f"the learning rate was 0 in all steps ({trainer.state.global_step})"
-        raise TrainerError(f"nothing was learned: {steps}; give more rows or steps, or --set train.{job.stage}.warmup_steps=0")
     return TrainReport(
         base=job.base,
         weights=weights,
