@@ -16,7 +16,7 @@ from ..signatures.errors import TargetError, memory_ran_out
 from ..signatures.records import Message
 from .chat import answered, check_ids
 from .settings import TargetSettings
-from .target import Target
+from .target import Target, base_of
 
 ROWS = 8
 """Answers that are read at once at most."""
@@ -123,7 +123,7 @@ class _Sides:
 
 def _logits(model: Any, ids: torch.Tensor, mask: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """A model's logits at some places of each row alone, where it can tell these: (B, T, V)."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = base_of(model)
     kept = {"logits_to_keep": places} if "logits_to_keep" in inspect.signature(inner.forward).parameters else {}
     found = model(input_ids=ids, attention_mask=mask, use_cache=False, **kept).logits
     return found if kept else found[:, places]

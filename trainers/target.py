@@ -47,8 +47,6 @@ GROW = 32
 """Tokens that a cache's memory is lengthened by at a time."""
 NEW = 4.0
 """Cost of a new token of an answer, in tokens of a prompt: on a CPU, 4.3 of the shipped model and 4.7 of one of 135M parameters."""
-
-
 PRODUCTS = "errata_products"
 """Name of the attention that `attend_by_products` sets."""
 
@@ -105,10 +103,15 @@ class _Layer(DynamicLayer):
         return held if end <= held else end + GROW
 
 
+def base_of(model: Any) -> Any:
+    """transformers' own model of one with an adapter, or itself."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def new_cache(model: Any) -> Any:
     """What a model keeps of a batch's tokens, so that the batch goes on without reading them again. None where that is not all keys and
     values of each token."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # of one with an adapter
+    inner = base_of(model)
     if "past_key_values" not in signature(inner.forward).parameters:
         return None
     cache = DynamicCache(config=model.config.get_text_config(decoder=True))
@@ -120,7 +123,7 @@ def new_cache(model: Any) -> Any:
 
 def attend_by_products(model: Any) -> None:
     """Has a model whose attention is torch's, and that reads masks as a cache with room needs it, take `PRODUCTS`."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = base_of(model)
     if inner.config._attn_implementation == "sdpa" and inner.is_backend_compatible() and inner._can_compile_fullgraph:
         AttentionInterface.register(PRODUCTS, _products)
         AttentionMaskInterface.register(PRODUCTS, _mask)
@@ -176,8 +179,8 @@ def load_model(settings: TargetSettings, device: torch.device, dtype: torch.dtyp
     if settings.adapter:
         with LOADING:
             model = _with_adapter(model, settings, trainable)
-        whole = not ties_broken(model) and not getattr(model.active_peft_config, "lora_bias", False)
-        if whole and not trainable and model.dtype == torch.float32:
+        biases = getattr(model.active_peft_config, "lora_bias", False)
+        if not trainable and model.dtype == torch.float32 and not biases and not ties_broken(model):
             model = model.merge_and_unload()
     with naming(settings.model):  # the device's memory may be the smaller one
         model.to(device)
